@@ -1,0 +1,51 @@
+"""The one error boundary: every way that a command can end becomes a message on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import AccessBatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERRUPTED: Final = 130
+BUG: Final = 1
+
+
+def run(program: Callable[[], object]) -> int:
+    """Runs a program and returns its exit code: 0, 1 (a bug), 2, 3, 4 or 130, as documented."""
+    try:
+        program()
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 0 if ending.code is None else BUG
+    except AccessBatchError as error:
+        _say(f"access-batch: {error.message}")
+        if error.next_step:
+            _say(error.next_step)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("Interrupted. Everything that happened is in the ledger; the same command continues.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is lost but the rest of the text.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a word, not even a Rust panic
+        return _bug(error)
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _bug(error: BaseException) -> int:
+    """Says that it is our fault, with the places in the code but none of the values, which could hold a secret."""
+    _say(f"access-batch: a bug: {type(error).__name__}. What was sent is in the ledger; the same command continues.")
+    for frame in traceback.extract_tb(error.__traceback__):
+        _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    return BUG

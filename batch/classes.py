@@ -1,0 +1,49 @@
+"""The one class of every row, from the classes of its changes; they add up to the rows, or it is a bug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.errors import BrokenPromiseError
+from batch.model import RowClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STRONGEST_FIRST: Final = (
+    RowClass.REJECTED,
+    RowClass.SUBMITTED,
+    RowClass.HELD_BACK,
+    RowClass.CONFLICT_IN_INPUT,
+    RowClass.ALREADY_SUBMITTED,
+    RowClass.ALREADY_HELD,
+    RowClass.DUPLICATE_IN_INPUT,
+)
+"""A row with several items takes the first of these that one of its changes has."""
+
+
+def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:
+    """How many rows end in each class.
+
+    Args:
+        read: Rows read.
+        rejected: One line per rejected row, with `row`.
+        changes: Classified changes, with `row` and `class`.
+
+    Raises:
+        BrokenPromiseError: A row has no class or two, so that the classes don't add up.
+    """
+    order = pl.Enum([row_class.value for row_class in STRONGEST_FIRST])
+    strongest = changes.group_by("row").agg(pl.col("class").cast(order).min()).get_column("class").value_counts()
+    found = {str(name): int(count) for name, count in strongest.rows()}
+    counts = {row_class: found.get(row_class.value, 0) for row_class in RowClass}
+    counts[RowClass.REJECTED] += rejected.height
+    total = sum(counts.values())
+    if total != read or rejected.get_column("row").n_unique() != rejected.height:
+        raise BrokenPromiseError(
+            f"{read} rows were read, but {total} were classified.",
+            next_step="Nothing was sent. Please report this as a bug, with the input if you can.",
+        )
+    return counts

@@ -1,0 +1,224 @@
+"""The command line: parses, calls one function, prints. Imports stand in the commands, so that --help starts fast."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batch import __version__
+
+if TYPE_CHECKING:
+    from batch.commands.screen import Screen
+    from batch.settings import Settings
+
+app = typer.Typer(
+    name="access-batch",
+    help="Submits access changes in bulk to SailPoint Identity Security Cloud, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="CSV or Parquet files, globs, or - for stdin.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
+LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
+Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
+Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="Table of the config file to use.")]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
+Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+
+
+@app.command()
+def submit(
+    inputs: Inputs,
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    out: Out = None,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    quiet: Quiet = False,
+) -> None:
+    """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
+    from batch.commands.submit import submit as run_submit
+    from batch.report.screen import describe_outcome
+
+    settings = _settings(
+        profile,
+        ledger=ledger,
+        base_url=base_url,
+        api=api,
+        sandbox=sandbox or None,
+        yes=yes or None,
+        out=out,
+        rate=rate,
+        concurrency=concurrency,
+        timeout=timeout,
+    )
+    screen = _screen(quiet=quiet)
+    result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
+    again = shlex.join(["access-batch", *sys.argv[1:]])
+    _print(result.summary.as_json() if as_json else describe_outcome(result.summary, again))
+    if result.stopped is not None:
+        raise result.stopped
+    raise typer.Exit(130 if result.interrupted else result.summary.exit_code)
+
+
+@app.command()
+def plan(
+    inputs: Inputs,
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what submit would send, without writing or sending anything."""
+    from batch.commands.look import look
+    from batch.report.screen import describe_outcome
+
+    settings = _settings(profile, ledger=ledger, base_url=base_url, api=api, sandbox=sandbox or None)
+    summary = look(inputs, settings, _screen(quiet=quiet), stdin=sys.stdin.buffer)
+    _print(summary.as_json() if as_json else describe_outcome(summary, ""))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def validate(
+    inputs: Inputs,
+    api: Api = None,
+    profile: Profile = "",
+    as_json: Json = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Judge the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
+    from batch.commands.look import look
+    from batch.report.screen import describe_verdict
+
+    settings = _settings(profile, api=api, out=out)
+    summary = look(inputs, settings, _screen(quiet=quiet), stdin=sys.stdin.buffer, only_rows=True)
+    _print(summary.as_json() if as_json else describe_verdict(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def status(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")
+    ] = "",
+    ledger: LedgerOption = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run has come."""
+    from batch.commands.look import status as look_up
+    from batch.report.runs import describe_run, run_as_json
+
+    found = look_up(_settings(profile, ledger=ledger, sandbox=sandbox or None), run)
+    _print(run_as_json(*found) if as_json else describe_run(*found))
+
+
+@app.command()
+def runs(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False, as_json: Json = False) -> None:
+    """List the runs of the ledger."""
+    from batch.commands.look import runs as look_up
+    from batch.report.runs import list_runs, run_as_json
+
+    found = look_up(_settings(profile, ledger=ledger, sandbox=sandbox or None))
+    _print({"runs": [run_as_json(*one) for one in found]} if as_json else list_runs(found))
+
+
+@app.command()
+def discard(run: RunName, ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
+    """Forget what a run has not sent."""
+    from batch.commands.look import discard as give_up
+    from batch.report.screen import count
+
+    found, requests = give_up(_settings(profile, ledger=ledger, sandbox=sandbox or None), run)
+    _print([f"Run {found.id}: {count(requests, 'request')} discarded; what was sent stays remembered."])
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Loopback port; 0 for any.")] = 8080,
+    rate: Rate = None,
+) -> None:
+    """Run the simulated tenant alone, until Ctrl-C."""
+    from batch.report.screen import describe_sandbox
+    from batch.sandbox.server import serve_forever
+    from batch.sandbox.settings import SandboxSettings
+
+    def announce(base_url: str, client_id: str, client_secret: str) -> None:
+        _print(describe_sandbox(base_url, client_id, client_secret))
+
+    serve_forever(SandboxSettings(rate=_settings("", rate=rate).pace), port, announce)
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"access-batch {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
+def _settings(profile: str, **flags: object) -> Settings:
+    from batch.settings import load
+
+    return load(flags, profile=profile)
+
+
+def _screen(*, quiet: bool) -> Screen:
+    from rich.console import Console
+
+    from batch.commands.screen import Screen
+
+    return Screen(console=Console(stderr=True), quiet=quiet)
+
+
+def _print(answer: Any) -> None:
+    """Prints a command's answer on stdout: an object as JSON, lines as they are."""
+    import json
+
+    lines = [json.dumps(answer, ensure_ascii=False)] if isinstance(answer, dict) else answer
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """The program: the one place where errors become messages and exit codes."""
+    from batch.boundary import run
+
+    sys.exit(run(app))

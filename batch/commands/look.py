@@ -1,0 +1,131 @@
+"""`plan`, `validate`, `status`, `runs` and `discard`: looking without sending."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch.commands.place import results_folder, tenant_name
+from batch.errors import UsageError
+from batch.ledger.engine import ledger_url
+from batch.ledger.process import Process
+from batch.ledger.store import Ledger
+from batch.model import EMPTY_TALLY
+from batch.plan import NO_PLAN
+from batch.prepare import as_if_planned, check_rows, classify_input, plan_fresh
+from batch.read import load_inputs, read_loaded
+from batch.report.files import make_folder, write_rejected
+from batch.report.screen import describe_input
+from batch.report.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from batch.commands.screen import Screen
+    from batch.model import Run, Tally
+    from batch.settings import Settings
+
+
+def look(
+    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, only_rows: bool = False
+) -> Summary:
+    """What `submit` would do with the inputs, without a ledger where there is none and without a tenant at all.
+
+    Args:
+        inputs: As for `submit`.
+        settings: Where no tenant is given, no ledger is asked.
+        screen: For messages.
+        stdin: What `-` reads.
+        only_rows: Only judge the rows (`validate`): no ledger, no plan, but `rejected.csv`.
+
+    Raises:
+        AccessBatchError: The inputs, the settings or the ledger can't be used.
+    """
+    began = time.monotonic()
+    loaded = load_inputs(inputs, stdin=stdin)
+    table = read_loaded(loaded)
+    screen.say(*table.notices)
+    tenant = tenant_name(settings) if settings.sandbox or settings.base_url else ""
+    files: dict[str, str | None] = {}
+    with _ledger_if_any(settings, tenant, asked=not only_rows) as ledger:
+        run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
+        validated = check_rows(table, dialect=settings.dialect, now=run.started_at if run else _now())
+        run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
+        classified = classify_input(table, validated, plans=ledger.plans if ledger else None, tenant=tenant, run=run_id)
+        plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect)
+        tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
+    screen.say(*describe_input(classified))
+    if not only_rows and not tenant:
+        screen.say("No tenant is given, so the ledger was not asked what was submitted before.")
+    if only_rows:
+        folder = results_folder(settings, inputs)
+        if validated.rejected.height or table.rejected.height:
+            make_folder(folder)
+            files["rejected"] = write_rejected(folder, table, validated.rejected)
+    return Summary(
+        run=run_id,
+        tenant=tenant,
+        dry_run=True,
+        rows=classified.rows,
+        tally=as_if_planned(tally, plan),
+        lower_bound=plan.lower_bound + (run.lower_bound if run else 0),
+        posts_now=0,
+        files=files,
+        elapsed=time.monotonic() - began,
+    )
+
+
+def runs(settings: Settings) -> tuple[tuple[Run, Tally], ...]:
+    """Every run of the ledger with how far it has come, oldest first."""
+    with _ledger_if_any(settings, "any", asked=True) as ledger:
+        return tuple((run, ledger.runs.tally(run)) for run in ledger.runs.all()) if ledger else ()
+
+
+def status(settings: Settings, name: str) -> tuple[Run, Tally]:
+    """One run with how far it has come: the one whose id begins with `name`, or the newest.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    with _ledger_if_any(settings, "any", asked=True) as ledger:
+        if ledger is None or not (every := ledger.runs.all()):
+            raise UsageError("The ledger has no runs.", next_step="`access-batch submit INPUT` begins one.")
+        run = ledger.runs.named(name) if name else every[-1]
+        return run, ledger.runs.tally(run)
+
+
+def discard(settings: Settings, name: str) -> tuple[Run, int]:
+    """Gives up what a run has not sent; returns the run and how many requests that were.
+
+    Raises:
+        UsageError: There is no such run.
+        RunHeldError: A process is working on it.
+    """
+    run, _ = status(settings, name)
+    process = Process.current()
+    with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
+        ledger.runs.hold(run, process, _now())
+        try:
+            return run, ledger.runs.discard(run, _now())
+        finally:
+            ledger.runs.release(run, process)
+
+
+@contextmanager
+def _ledger_if_any(settings: Settings, tenant: str, *, asked: bool) -> Iterator[Ledger | None]:
+    """The ledger, opened; None where it is not asked, no tenant is known, or its file does not exist yet."""
+    url = ledger_url(settings.ledger_location)
+    missing = url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
+    if not asked or not tenant or missing:
+        yield None
+        return
+    with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
+        yield ledger
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

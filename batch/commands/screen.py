@@ -1,0 +1,61 @@
+"""What commands may show and ask: everything for people goes to stderr, answers come from the terminal."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class DeclinedError(Exception):
+    """The user said no."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """Where messages go.
+
+    Attributes:
+        console: On stderr.
+        quiet: Whether only errors are shown.
+    """
+
+    console: Console
+    quiet: bool = False
+
+    def say(self, *lines: str) -> None:
+        """Shows lines as they are."""
+        if not self.quiet:
+            for line in lines:
+                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def ask(self, question: str, *, yes: bool) -> None:
+        """Asks whether to go on.
+
+        Raises:
+            DeclinedError: The answer is no.
+        """
+        if yes:
+            return
+        self.console.print(f"{question} [y/N] ", markup=False, highlight=False, soft_wrap=True, end="")
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise DeclinedError
+
+
+def require_an_answer(*, yes: bool, stdin_is_input: bool) -> None:
+    """Refuses to begin what could not be asked about.
+
+    Raises:
+        SettingsError: There is no terminal to ask on, or standard input is the input file.
+    """
+    if yes:
+        return
+    if stdin_is_input or not sys.stdin.isatty():
+        raise SettingsError(
+            "There is no terminal to ask on before sending.", next_step="Nothing was sent. Add --yes to send unasked."
+        )

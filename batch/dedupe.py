@@ -1,0 +1,147 @@
+"""What is the same change: within one input, and against everything the ledger remembers.
+
+The key of a change is identity, item type and item id (in one tenant). Dates make two changes of one key different;
+comments and metadata do not. Ambiguity is never guessed: all changes that contradict each other are set aside.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from batch.model import RowClass
+from batch.phrase import phrase
+from batch.states import IN_DOUBT, VOID, State
+
+KEY: Final = ("identity_id", "item_type", "item_id")
+"""Columns of the key of a change."""
+
+INTENTION: Final = ("operation", "start_date", "remove_date")
+"""Columns that make two changes of one key the same or different."""
+
+KNOWN_SCHEMA: Final = {
+    **dict.fromkeys(KEY, pl.String),
+    **dict.fromkeys(INTENTION, pl.String),
+    "state": pl.String,
+    "run": pl.String,
+    "request": pl.Int64,
+    "at": pl.String,
+}
+"""Columns of what the ledger knows: one line per earlier change of a wanted key, with the state of its request, its
+run, the request's number (later ones are greater) and when that state was entered."""
+
+
+def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.DataFrame:
+    """Gives every change its class and reason.
+
+    Args:
+        changes: `row`, `file` and `line` of the row it came from, and validate's CHANGE_COLUMNS.
+        known: What the ledger remembers of these keys, by KNOWN_SCHEMA.
+        run: Id of the run being classified for; its own earlier changes are its own plan, not repeats.
+
+    Returns:
+        `changes` in its order with `class` (a RowClass), `reason` (empty where nothing needs saying), `own_request`
+        (the number of this run's request that already has it, or null) and `fresh` (whether a request must still be
+        made).
+    """
+    within = _within_input(changes.with_row_index("change"))
+    candidates = within.filter(pl.col("class").is_null()).drop("class", "reason")
+    settled = within.filter(pl.col("class").is_not_null()).with_columns(
+        pl.lit(None, dtype=pl.Int64).alias("own_request"), pl.lit(value=False).alias("fresh")
+    )
+    against = _against_ledger(candidates, known, run)
+    return pl.concat([settled, against], how="diagonal").sort("change").drop("change")
+
+
+def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
+    """Adds `class` and `reason`; null for the one change of each key that stands for it."""
+    repeated = changes.filter(changes.select(KEY).is_duplicated())
+    groups = (
+        repeated.group_by(KEY)
+        .agg(
+            (pl.struct(INTENTION).n_unique() > 1).alias("contradictory"),
+            pl.col("change").min().alias("first"),
+            pl.col("operation").n_unique().alias("operations"),
+            pl.col("line").sort_by("change").unique(maintain_order=True).head(5).alias("lines"),
+        )
+        .join(changes.select(pl.col("change").alias("first"), _place().alias("first_place")), on="first", how="left")
+    )
+    lines = pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(", ")
+    contradiction = (
+        pl.when(pl.col("operations") > 1)
+        .then(pl.lit("both granted and revoked"))
+        .otherwise(pl.lit("wanted with different dates"))
+    )
+    return changes.join(groups, on=KEY, how="left", maintain_order="left").select(
+        *changes.columns,
+        pl.when(pl.col("contradictory"))
+        .then(pl.lit(RowClass.CONFLICT_IN_INPUT.value))
+        .when(pl.col("first") != pl.col("change"))
+        .then(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
+        .alias("class"),
+        pl.when(pl.col("contradictory"))
+        .then(pl.concat_str(contradiction, pl.lit(" in lines "), lines))
+        .when(pl.col("first") != pl.col("change"))
+        .then(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
+        .alias("reason"),
+    )
+
+
+def _place() -> pl.Expr:
+    return pl.concat_str(pl.lit("line "), pl.col("line"), pl.lit(" of "), pl.col("file"))
+
+
+def _against_ledger(changes: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.DataFrame:
+    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID]))
+    own = _latest(standing.filter(pl.col("run") == run)).select(*KEY, pl.col("request").alias("own_request"))
+    other = _latest(standing.filter(pl.col("run") != run)).select(
+        *KEY,
+        *(pl.col(name).alias(f"known_{name}") for name in (*INTENTION, "state", "run", "at")),
+    )
+    joined = changes.join(own, on=KEY, how="left", maintain_order="left").join(
+        other, on=KEY, how="left", maintain_order="left"
+    )
+    is_own = pl.col("own_request").is_not_null()
+    is_known = pl.col("known_run").is_not_null()
+    same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
+    unsent = pl.col("known_state") == State.PLANNED.value
+    row_class = (
+        pl.when(is_own | ~is_known)
+        .then(pl.lit(RowClass.SUBMITTED.value))
+        .when(same & ~unsent)
+        .then(pl.lit(RowClass.ALREADY_SUBMITTED.value))
+        .otherwise(pl.lit(RowClass.HELD_BACK.value))
+    )
+    return joined.select(
+        *changes.columns,
+        row_class.alias("class"),
+        pl.when(is_own | ~is_known).then(pl.lit("")).otherwise(_ledger_reason(same, unsent)).alias("reason"),
+        "own_request",
+        (~is_own & ~is_known).alias("fresh"),
+    )
+
+
+def _latest(known: pl.DataFrame) -> pl.DataFrame:
+    """The newest line of each key: it alone says what was last wanted."""
+    return known.sort("request").unique(KEY, keep="last", maintain_order=True)
+
+
+def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
+    run = pl.col("known_run")
+    in_doubt = pl.col("known_state").is_in([state.value for state in IN_DOUBT])
+    wanted_then = pl.concat_str(
+        pl.col("known_operation").str.to_lowercase(),
+        pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
+        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
+        ignore_nulls=True,
+    )
+    return (
+        pl.when(same & unsent)
+        .then(phrase("planned in run {} and not sent yet: resume or discard that run", run))
+        .when(same & in_doubt)
+        .then(phrase("sent in run {}, arrival unconfirmed since {}", run, pl.col("known_at")))
+        .when(same)
+        .then(phrase("accepted in run {} at {}", run, pl.col("known_at")))
+        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, wanted_then))
+    )

@@ -1,0 +1,132 @@
+"""Every fact about the API, one row per API version: paths, limits, allowed fields.
+
+Sources: the vendor's published OpenAPI documents of the API versions (operation `createAccessRequest` and its
+neighbours), and for the rate limit the vendor's page on rate limits. Where documents and live tenants disagree, the
+stricter reading stands here. No other module holds a limit, a path or a field name as a literal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Operation(StrEnum):
+    """What is wanted: to give an access item, or to take it away."""
+
+    GRANT = "GRANT"
+    REVOKE = "REVOKE"
+
+
+class ItemType(StrEnum):
+    """The kinds of access item that can be requested."""
+
+    ACCESS_PROFILE = "ACCESS_PROFILE"
+    ROLE = "ROLE"
+    ENTITLEMENT = "ENTITLEMENT"
+
+
+REQUEST_TYPES: Final[Mapping[Operation, str]] = MappingProxyType(
+    {Operation.GRANT: "GRANT_ACCESS", Operation.REVOKE: "REVOKE_ACCESS"}
+)
+"""The API's `requestType` of each operation."""
+
+REQUEST_ID_KEY: Final = "accessBatchRequest"
+"""Key of the item-level `clientMetadata` that carries a request's id; the status list returns it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much one request may hold.
+
+    Attributes:
+        recipients: Identities of one grant.
+        items: Access items of one grant.
+        revoke_items: Roles and access profiles of one revoke (which has exactly one identity).
+        revoke_entitlements: Entitlements of one revoke; an entitlement stands alone in its request.
+    """
+
+    recipients: int = 10
+    items: int = 25
+    revoke_items: int = 25
+    revoke_entitlements: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """A tenant's rate limit: at most `requests` calls in any window of `seconds`."""
+
+    requests: int = 100
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """One API version.
+
+    Attributes:
+        name: What `--api` calls it.
+        submit_path: Path of `POST …/access-requests`.
+        status_path: Path of `GET …/access-request-status`.
+        start_date: Whether a grant may carry `startDate`.
+        entitlement_remove_date: Whether an entitlement may carry `removeDate`.
+        limits: What one request may hold.
+        rate: The documented rate limit, per client id and API version.
+    """
+
+    name: str
+    submit_path: str
+    status_path: str
+    start_date: bool = False
+    entitlement_remove_date: bool = False
+    limits: Limits = field(default_factory=Limits)
+    rate: Rate = field(default_factory=Rate)
+
+
+TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, not a password
+"""Path of the token endpoint, the same for every API version."""
+
+DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
+    {
+        "beta": Dialect(name="beta", submit_path="/beta/access-requests", status_path="/beta/access-request-status"),
+        **{
+            version: Dialect(
+                name=version,
+                submit_path=f"/{version}/access-requests",
+                status_path=f"/{version}/access-request-status",
+                start_date=True,
+                entitlement_remove_date=True,
+            )
+            for version in ("v3", "v2024", "v2025", "v2026")
+        },
+        "v1": Dialect(
+            name="v1",
+            submit_path="/access-requests/v1",
+            status_path="/access-request-status/v1",
+            start_date=True,
+            entitlement_remove_date=True,
+        ),
+    }
+)
+"""API versions by name. `beta` is the operation as documented in March 2024, the strictest of all; `startDate`, and
+`removeDate` on entitlements, stand in the later documents."""
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect that `--api` names.
+
+    Raises:
+        SettingsError: There is no such dialect.
+    """
+    try:
+        return DIALECTS[name]
+    except KeyError:
+        known = ", ".join(DIALECTS)
+        raise SettingsError(f"There is no API version {name!r}.", next_step=f"Choose --api from: {known}.") from None

@@ -1,0 +1,125 @@
+"""Connections to the ledger: how transactions begin, how durable they are, what database errors mean to a person."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from batch.errors import LedgerLostError, LedgerRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+_READING: Final = "access_batch_reading"
+BUSY_TIMEOUT: Final = 30.0
+"""Seconds to wait for another process's transaction."""
+
+
+def ledger_url(location: str) -> sa.URL:
+    """The SQLAlchemy URL that `--ledger` means: a URL as it is, a path as an SQLite file.
+
+    Raises:
+        LedgerRefusedError: It is neither.
+    """
+    try:
+        return sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
+    except ArgumentError as error:
+        raise LedgerRefusedError(f"--ledger {location!r} is no database URL.", next_step=_URL_HELP) from error
+
+
+_URL_HELP: Final = "Give a file path, or a SQLAlchemy URL such as sqlite:////path/to/ledger.db."
+
+
+def connect(url: sa.URL, *, foreign_keys: bool = True) -> Engine:
+    """An engine whose transactions really are transactions.
+
+    The SQLite driver's own transaction handling would leave schema changes outside of transactions, so it is switched
+    off and BEGIN is ours: IMMEDIATE for writing, so that two writers queue instead of failing midway.
+
+    Args:
+        url: From `ledger_url`. A missing SQLite file is created, readable by its owner only.
+        foreign_keys: Off only while migrating, where SQLite rebuilds tables.
+
+    Raises:
+        LedgerRefusedError: The file can't be opened or created, or the database has no driver here.
+    """
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database and url.database != ":memory:":
+        _make_private_file(Path(url.database))
+    arguments: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT} if is_sqlite else {}
+    try:
+        engine = sa.create_engine(url, connect_args=arguments)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
+    if is_sqlite:
+        _tune_sqlite(engine, foreign_keys=foreign_keys)
+    return engine
+
+
+def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    def on_connect(connection: Any, _record: object) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
+            "cache_size = -65536",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def on_begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    sa.event.listen(engine, "connect", on_connect)
+    sa.event.listen(engine, "begin", on_begin)
+
+
+def _make_private_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise LedgerRefusedError(
+            f"The ledger {path} can't be created: {error.strerror}.",
+            next_step="Nothing was sent. Make its folder writable, or choose another file with --ledger.",
+        ) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads: a consistent view that keeps nobody from writing."""
+    with _explained(engine), engine.connect().execution_options(**{_READING: True}) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes: durable once the block ends, gone without trace if it raises."""
+    with _explained(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    """Turns the driver's errors into ours, saying what to do."""
+    try:
+        yield
+    except DBAPIError as error:
+        where = engine.url.database or engine.url.render_as_string()
+        raise LedgerLostError(
+            f"The ledger {where} can't be used: {error.orig}.",
+            next_step="Nothing is sent that can't be recorded first. Free disk space or repair access to the ledger, "
+            "then run the same command again.",
+        ) from error

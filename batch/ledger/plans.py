@@ -1,0 +1,253 @@
+"""Plans: what the ledger knows of wanted changes, and new requests written in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA
+from batch.ledger import tables as t
+from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
+from batch.ledger.engine import reading, writing
+from batch.states import Event, State, advance
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.plan import Plan
+
+_DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
+_ITEM: Final = ["item_id", "item_type"]
+_RUN_ID_LENGTH: Final = 12
+
+_wanted: Final = sa.Table(
+    "wanted",
+    sa.MetaData(),
+    sa.Column("identity", sa.Integer, primary_key=True),
+    sa.Column("item", sa.Integer, primary_key=True),
+    prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
+)
+
+
+class LedgerMovedError(Exception):
+    """Another process has written requests since the ledger was asked: what is known must be asked again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the ledger knows of wanted changes.
+
+    Attributes:
+        changes: By dedupe's KNOWN_SCHEMA.
+        upto: Number of the newest request when it was asked.
+    """
+
+    changes: pl.DataFrame
+    upto: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """What a run is made of when it is first planned; the fields are those of model.Run."""
+
+    tenant: str
+    input_digest: str
+    inputs: tuple[str, ...]
+    dialect: str
+    started_at: datetime
+
+
+class Plans:
+    """The plans of a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run_id(self, tenant: str, input_digest: str) -> str:
+        """The id that the run of this input for this tenant has, or would get: the same each time in one ledger."""
+        with reading(self._engine) as connection:
+            ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
+        return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
+
+    def known(self, tenant: str, keys: pl.DataFrame) -> Known:
+        """Every earlier change of the given keys, whatever became of it.
+
+        Args:
+            tenant: Name of the tenant.
+            keys: Columns `identity_id`, `item_type`, `item_id`; repeats do no harm.
+        """
+        with reading(self._engine) as connection:
+            upto = _newest(connection)
+            number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
+            if number is None:
+                return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
+            people = look_up(connection, t.identity, _entries(keys, ["identity_id"]), {"tenant": number})
+            items = look_up(connection, t.item, _entries(keys, _ITEM), {"tenant": number})
+            pairs = _as_numbers(keys.unique(list(KEY)), people, items)
+            found = _earlier(connection, pairs.select("identity", "item"))
+        return Known(
+            changes=found.join(pairs, on=["identity", "item"], how="inner").select(list(KNOWN_SCHEMA)), upto=upto
+        )
+
+    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime) -> str:
+        """Writes a plan together with its run, in one transaction; returns the run's id.
+
+        Where the run is there already, the requests are added to it, and they take over from its refused ones.
+
+        Args:
+            new: The run.
+            plan: Its changes and their requests.
+            upto: From `known`, on which the plan rests.
+            now: When the requests are planned.
+
+        Raises:
+            LedgerMovedError: Requests were written since; nothing was written now.
+        """
+        run_id = self.run_id(new.tenant, new.input_digest)
+        at = t.instant(now)
+        with writing(self._engine) as connection:
+            if _newest(connection) != upto:
+                raise LedgerMovedError
+            tenant = _tenant(connection, new.tenant)
+            _begin_run(connection, run_id, tenant, new, plan.lower_bound)
+            connection.execute(
+                sa.update(t.request)
+                .where(t.request.c.run == run_id, t.request.c.state == State.REFUSED.value)
+                .values(state=advance(State.REFUSED, Event.TAKEN_OVER).value, state_at=at)
+            )
+            people = intern(connection, t.identity, _entries(plan.changes, ["identity_id"]), {"tenant": tenant})
+            items = intern(connection, t.item, _entries(plan.changes, _ITEM), {"tenant": tenant})
+            details = intern(connection, t.detail, _entries(plan.changes, _DETAIL), {})
+            numbers = (
+                _as_numbers(plan.changes, people, items)
+                .join(details.rename({"id": "detail"}), on=_DETAIL, how="inner")
+                .with_columns(pl.col("request") + upto + 1)
+            )
+            _insert_requests(connection, run_id, numbers, at)
+        return run_id
+
+
+def _newest(connection: Connection) -> int:
+    newest: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0))).scalar_one()
+    return newest
+
+
+def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """The distinct dictionary entries among changes, sorted, so that numbering does not depend on the input's order."""
+    names = {"identity_id": "external_id", "item_id": "external_id", "item_type": "type"}
+    return changes.select(columns).unique().sort(columns).rename({k: v for k, v in names.items() if k in columns})
+
+
+def _as_numbers(changes: pl.DataFrame, people: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Changes with the numbers of their `identity` and `item`; those that have none fall out."""
+    return changes.join(
+        people.select(pl.col("external_id").alias("identity_id"), pl.col("id").alias("identity")),
+        on="identity_id",
+        how="inner",
+    ).join(
+        items.select(
+            pl.col("external_id").alias("item_id"), pl.col("type").alias("item_type"), pl.col("id").alias("item")
+        ),
+        on=_ITEM,
+        how="inner",
+    )
+
+
+def _earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    schema = pl.Schema(
+        {
+            "identity": pl.Int64(),
+            "item": pl.Int64(),
+            **dict.fromkeys(INTENTION, pl.String()),
+            "state": pl.String(),
+            "run": pl.String(),
+            "request": pl.Int64(),
+            "at": pl.String(),
+        }
+    )
+    if pairs.is_empty():
+        return pl.DataFrame(schema=schema)
+    _wanted.create(connection)
+    try:
+        insert_frame(connection, _wanted, pairs.sort("identity", "item"))
+        query = (
+            sa.select(
+                t.change.c.identity,
+                t.change.c.item,
+                t.request.c.operation,
+                t.detail.c.start_date,
+                t.detail.c.remove_date,
+                t.request.c.state,
+                t.request.c.run,
+                t.request.c.id,
+                t.request.c.state_at,
+            )
+            .select_from(_wanted)
+            .join(t.change, (t.change.c.identity == _wanted.c.identity) & (t.change.c.item == _wanted.c.item))
+            .join(t.request, t.request.c.id == t.change.c.request)
+            .join(t.detail, t.detail.c.id == t.change.c.detail)
+        )
+        return select_frame(connection, query, schema)
+    finally:
+        _wanted.drop(connection)
+
+
+def _tenant(connection: Connection, name: str) -> int:
+    number: int | None = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == name)).scalar()
+    if number is None:
+        number = connection.execute(sa.insert(t.tenant).returning(t.tenant.c.id), {"name": name}).scalar_one()
+    return number
+
+
+def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
+    grown = connection.execute(
+        sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=t.run.c.lower_bound + lower_bound)
+    ).rowcount
+    if not grown:
+        connection.execute(
+            sa.insert(t.run),
+            {
+                "id": run_id,
+                "tenant": tenant,
+                "input_digest": new.input_digest,
+                "inputs": json.dumps(new.inputs),
+                "dialect": new.dialect,
+                "started_at": t.instant(new.started_at),
+                "lower_bound": lower_bound,
+            },
+        )
+
+
+def _insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:
+    requests = (
+        numbers.group_by("request")
+        .agg(
+            pl.col("operation").first(),
+            pl.col("identity").n_unique().cast(pl.Int64).alias("recipient_count"),
+            pl.col("item").n_unique().cast(pl.Int64).alias("item_count"),
+        )
+        .sort("request")
+        .select(
+            pl.col("request").alias("id"),
+            pl.lit(run_id).alias("run"),
+            "operation",
+            pl.lit(State.PLANNED.value).alias("state"),
+            pl.lit(at).alias("state_at"),
+            "recipient_count",
+            "item_count",
+            pl.lit(0).alias("attempts"),
+        )
+    )
+    insert_frame(connection, t.request, requests)
+    recipients = numbers.select("request", "identity").unique().sort("request", "identity")
+    insert_frame(connection, t.recipient, recipients)
+    changes = numbers.select("identity", "item", "request", "detail").sort("identity", "item", "request")
+    insert_frame(connection, t.change, changes)

@@ -1,0 +1,167 @@
+"""Runs: finding them, counting how far they have come, and who works on them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from batch.dialects import Operation
+from batch.errors import RunHeldError, UsageError
+from batch.ledger import tables as t
+from batch.ledger.engine import reading, writing
+from batch.ledger.process import Process
+from batch.model import Run, Tally
+from batch.states import Event, State, advance
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection, Engine
+
+_RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
+
+
+class Runs:
+    """The runs of a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of_input(self, tenant: str, digest: str) -> Run | None:
+        """The run of this input for this tenant, if it was ever planned."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_RUN.where(t.tenant.c.name == tenant, t.run.c.input_digest == digest)).first()
+            return None if row is None else _run(row)
+
+    def all(self) -> tuple[Run, ...]:
+        """All runs, oldest first."""
+        with reading(self._engine) as connection:
+            return tuple(_run(row) for row in connection.execute(_RUN.order_by(t.run.c.started_at, t.run.c.id)))
+
+    def named(self, name: str) -> Run:
+        """The run whose id begins with `name`.
+
+        Raises:
+            UsageError: There is none, or more than one.
+        """
+        found = [run for run in self.all() if run.id.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(
+                f"{len(found)} runs begin with {name!r}: {', '.join(run.id for run in found)}.",
+                next_step="Give more of the run's id.",
+            )
+        raise UsageError(f"The ledger has no run {name!r}.", next_step="`access-batch runs` lists the runs.")
+
+    def tally(self, run: Run) -> Tally:
+        """How far the run has come."""
+        changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
+        of_run = t.request.c.run == run.id
+        with reading(self._engine) as connection:
+            states = connection.execute(
+                sa.select(t.request.c.state, sa.func.count(), changes).where(of_run).group_by(t.request.c.state)
+            ).all()
+            unsent = dict(
+                connection.execute(
+                    sa.select(t.request.c.operation, changes)
+                    .where(of_run, t.request.c.state == State.PLANNED.value)
+                    .group_by(t.request.c.operation)
+                )
+                .tuples()
+                .all()
+            )
+            attempts = sa.select(
+                sa.func.count(),
+                sa.func.count(sa.case((t.attempt.c.number > 1, 1))),
+                sa.func.count(sa.case((t.answer.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
+            ).select_from(t.request.join(t.attempt).outerjoin(t.answer))
+            posts, retried, throttled = connection.execute(attempts.where(of_run)).one()
+        return Tally(
+            requests={state: count for state, count, _ in states},
+            changes={state: int(total) for state, _, total in states},
+            grants=int(unsent.get(Operation.GRANT.value, 0)),
+            revokes=int(unsent.get(Operation.REVOKE.value, 0)),
+            posts=posts,
+            throttled=throttled,
+            retried=retried,
+        )
+
+    def hold(self, run: Run, process: Process, now: datetime) -> int:
+        """Makes `process` the one that works on the run, and sets right what a dead one left.
+
+        Returns:
+            How many requests a dead process had left in the middle of sending; they are UNCONFIRMED now.
+
+        Raises:
+            RunHeldError: Another process that is alive holds the run.
+        """
+        with writing(self._engine) as connection:
+            row = connection.execute(sa.select(t.holder).where(t.holder.c.run == run.id)).first()
+            if row is not None:
+                holder = Process(host=row.host, pid=row.pid, started=row.process_started)
+                if holder != process and holder.is_alive(beat=row.beat, now=now):
+                    raise RunHeldError(
+                        f"Run {run.id} is being worked on by process {row.pid} on {row.host} since {row.since}.",
+                        next_step="Wait for it to end, or stop it; then run the same command again.",
+                    )
+                connection.execute(sa.delete(t.holder).where(t.holder.c.run == run.id))
+            at = t.instant(now)
+            connection.execute(
+                sa.insert(t.holder),
+                {
+                    "run": run.id,
+                    "host": process.host,
+                    "pid": process.pid,
+                    "process_started": process.started,
+                    "since": at,
+                    "beat": at,
+                },
+            )
+            return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
+
+    def beat(self, run: Run, process: Process, now: datetime) -> None:
+        """Says that the process that holds the run is alive."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(t.holder)
+                .where(t.holder.c.run == run.id, t.holder.c.pid == process.pid, t.holder.c.host == process.host)
+                .values(beat=t.instant(now))
+            )
+
+    def release(self, run: Run, process: Process) -> None:
+        """Lets go of the run."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.delete(t.holder).where(
+                    t.holder.c.run == run.id, t.holder.c.pid == process.pid, t.holder.c.host == process.host
+                )
+            )
+
+    def discard(self, run: Run, now: datetime) -> int:
+        """Gives up what the run has not sent; returns how many requests that were."""
+        with writing(self._engine) as connection:
+            return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
+
+
+def _mark_all(connection: Connection, run: Run, state: State, event: Event, now: datetime) -> int:
+    """Applies one event to all requests of a run that are in one state; returns how many."""
+    return connection.execute(
+        sa.update(t.request)
+        .where(t.request.c.run == run.id, t.request.c.state == state.value)
+        .values(state=advance(state, event).value, state_at=t.instant(now))
+    ).rowcount
+
+
+def _run(row: sa.Row[tuple[object, ...]]) -> Run:
+    return Run(
+        id=row.id,
+        tenant=row.name,
+        input_digest=row.input_digest,
+        inputs=tuple(json.loads(row.inputs)),
+        dialect=row.dialect,
+        started_at=t.moment(row.started_at),
+        lower_bound=row.lower_bound,
+    )

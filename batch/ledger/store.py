@@ -1,0 +1,55 @@
+"""The ledger as the rest of the product holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from batch.ledger.engine import connect, ledger_url
+from batch.ledger.plans import Plans
+from batch.ledger.requests import Requests
+from batch.ledger.runs import Runs
+from batch.ledger.upgrade import bring_up_to_date
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.engine import Engine
+
+
+class Ledger:
+    """An open ledger; every method of its parts is one short transaction.
+
+    Attributes:
+        runs: Runs and who works on them.
+        plans: What is known of changes, and new requests.
+        requests: Requests on their way.
+        notices: What was done to open it, for the user.
+    """
+
+    def __init__(self, engine: Engine, notices: tuple[str, ...] = ()) -> None:
+        self._engine = engine
+        self.runs = Runs(engine)
+        self.plans = Plans(engine)
+        self.requests = Requests(engine)
+        self.notices = notices
+
+    @classmethod
+    def open(cls, location: str, *, sandbox: bool, now: datetime) -> Self:
+        """Opens the ledger at a path or URL, creating or upgrading it where needed.
+
+        Raises:
+            LedgerRefusedError: It can't or must not be used.
+        """
+        url = ledger_url(location)
+        notices = bring_up_to_date(url, sandbox=sandbox, now=now)
+        return cls(connect(url), notices)
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,189 @@
+"""The ledger's tables.
+
+Ids of the tenant stand once in `identity` and `item`; what a request says of an item besides its id stands once in
+`detail`. So `change`, the one table that grows with every row ever submitted, holds whole numbers only, and a request
+needs no list of its items: it is a full product, so the changes of any one recipient name them all.
+
+Instants are ISO 8601 text in UTC, readable in any database browser. `attempt` and `answer` are only ever added to.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from batch.dialects import ItemType, Operation
+from batch.states import State
+
+LEDGER_VERSION: Final = "0001"
+"""The newest migration; a ledger that says otherwise is upgraded or refused."""
+
+
+def instant(moment: datetime) -> str:
+    """An instant as the ledger keeps it: ISO 8601 in UTC with milliseconds, so that text sorts as time."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """The instant that the ledger keeps as `text`."""
+    return datetime.fromisoformat(text)
+
+
+metadata: Final = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: type[Operation | ItemType | State]) -> sa.CheckConstraint:
+    allowed = ", ".join(f"'{value.value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
+
+
+about = sa.Table(
+    "about",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("ledger", sa.Text, nullable=False),
+    sa.Column("sandbox", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.CheckConstraint("id = 1", name="single"),
+    comment="One line: the ledger's own id, and whether it belongs to the sandbox.",
+)
+
+tenant = sa.Table(
+    "tenant",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+)
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
+    sa.Column("input_digest", sa.Text, nullable=False),
+    sa.Column("inputs", sa.Text, nullable=False),
+    sa.Column("dialect", sa.Text, nullable=False),
+    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("lower_bound", sa.Integer, nullable=False),
+    sa.UniqueConstraint("tenant", "input_digest"),
+)
+
+holder = sa.Table(
+    "holder",
+    metadata,
+    sa.Column("run", sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("process_started", sa.Float, nullable=False),
+    sa.Column("since", sa.Text, nullable=False),
+    sa.Column("beat", sa.Text, nullable=False),
+    comment="Which process works on a run.",
+)
+
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
+    sa.Column("external_id", sa.Text, nullable=False),
+    sa.UniqueConstraint("tenant", "external_id"),
+)
+
+item = sa.Table(
+    "item",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("external_id", sa.Text, nullable=False),
+    sa.UniqueConstraint("tenant", "external_id", "type"),
+    _one_of("type", ItemType),
+)
+
+detail = sa.Table(
+    "detail",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("start_date", sa.Text, nullable=False),
+    sa.Column("remove_date", sa.Text, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.UniqueConstraint("comment", "start_date", "remove_date", "metadata"),
+    comment="What a request says of an item besides its id; empty text for absent.",
+)
+
+request = sa.Table(
+    "request",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state_at", sa.Text, nullable=False),
+    sa.Column("recipient_count", sa.Integer, nullable=False),
+    sa.Column("item_count", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("parent", sa.ForeignKey("request.id")),
+    _one_of("operation", Operation),
+    _one_of("state", State),
+    sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
+    sa.CheckConstraint("operation <> 'REVOKE' OR recipient_count = 1", name="revoke_of_one"),
+    sa.CheckConstraint(
+        "state IN ('PLANNED', 'DISCARDED') OR attempts >= 1 OR parent IS NOT NULL", name="sent_only_by_an_attempt"
+    ),
+    sa.Index("ix_request_run", "run", "state"),
+)
+
+recipient = sa.Table(
+    "recipient",
+    metadata,
+    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
+    sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("detail", sa.ForeignKey("detail.id"), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("body_sha256", sa.Text, nullable=False),
+    sa.UniqueConstraint("request", "number"),
+    comment="One line per POST, written before its first byte leaves.",
+)
+
+answer = sa.Table(
+    "answer",
+    metadata,
+    sa.Column("attempt", sa.ForeignKey("attempt.id"), primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("detail_code", sa.Text, nullable=False),
+    sa.Column("tracking_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("server_time", sa.Text),
+    comment="What came back from an attempt; none where the process died first.",
+)

@@ -1,0 +1,137 @@
+"""Brings a ledger to the version that this program speaks: creates, upgrades after a backup, or refuses.
+
+Alembic is imported only when there is something to do: importing it takes longer than everything else here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from batch.errors import LedgerRefusedError
+from batch.ledger import tables as t
+from batch.ledger.engine import connect, reading, writing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.engine import Engine
+
+_VERSIONS: Final = ("0001",)
+"""Every version a ledger of ours can have, oldest first."""
+
+
+def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str, ...]:
+    """Creates or upgrades the ledger where needed.
+
+    Args:
+        url: Where the ledger is.
+        sandbox: Whether the caller is the sandbox; a ledger serves either the sandbox or real tenants, never both.
+        now: For a new ledger's birth date and a backup's name.
+
+    Returns:
+        Sentences for the user about what was done.
+
+    Raises:
+        LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
+    """
+    engine = connect(url)
+    try:
+        version = _version(engine)
+        if version == t.LEDGER_VERSION:
+            notices: tuple[str, ...] = ()
+        elif version is None:
+            _migrate(url)
+            _introduce(engine, sandbox=sandbox, now=now)
+            notices = (f"A new ledger was created: {_where(url)}",)
+        elif version in _VERSIONS:
+            backup = _back_up(url, version, now)
+            _migrate(url)
+            notices = (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
+        else:
+            raise LedgerRefusedError(
+                f"The ledger {_where(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
+                next_step="Update access-batch, or choose another ledger with --ledger.",
+            )
+        _refuse_other_kind(engine, url, sandbox=sandbox)
+    finally:
+        engine.dispose()
+    return notices
+
+
+def _where(url: sa.URL) -> str:
+    return url.database or url.render_as_string()
+
+
+def _version(engine: Engine) -> str | None:
+    """The version that the database says it has; None where it is empty."""
+    with reading(engine) as connection:
+        names = set(sa.inspect(connection).get_table_names())
+        if not names:
+            return None
+        if "alembic_version" not in names or (t.about.name not in names and len(names) > 1):
+            raise LedgerRefusedError(
+                f"The database {_where(engine.url)} is not a ledger of access-batch.",
+                next_step="Choose another file with --ledger.",
+            )
+        version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return version
+
+
+def _migrate(url: sa.URL) -> None:
+    from alembic import command  # noqa: PLC0415 - see the module's docstring
+    from alembic.config import Config  # noqa: PLC0415 - likewise
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    engine = connect(url, foreign_keys=False)
+    try:
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: inside the installed package, or at the top of the source tree."""
+    here = Path(__file__).resolve().parent
+    installed = here / "migrations"
+    return installed if installed.is_dir() else here.parent.parent / "migrations"
+
+
+def _introduce(engine: Engine, *, sandbox: bool, now: datetime) -> None:
+    with writing(engine) as connection:
+        if connection.execute(sa.select(t.about.c.id)).first() is None:
+            born = {"id": 1, "ledger": uuid.uuid4().hex, "sandbox": sandbox, "created_at": t.instant(now)}
+            connection.execute(sa.insert(t.about), born)
+
+
+def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
+    with reading(engine) as connection:
+        of_sandbox = connection.execute(sa.select(t.about.c.sandbox)).scalar_one()
+    if of_sandbox != sandbox:
+        kind = "the sandbox's" if of_sandbox else "a real tenant's"
+        raise LedgerRefusedError(
+            f"The ledger {_where(url)} is {kind}.",
+            next_step="Sandbox and real tenants never share a ledger: choose another file with --ledger.",
+        )
+
+
+def _back_up(url: sa.URL, version: str, now: datetime) -> str:
+    """Copies an SQLite ledger beside itself; another database is backed up by its own means."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return "none was made: back up this database by its own means"
+    source = Path(url.database)
+    target = source.with_name(f"{source.name}.version-{version}.{now:%Y%m%dT%H%M%SZ}.backup")
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
+        old.backup(copy)
+    shutil.copymode(source, target)
+    return str(target)

@@ -1,0 +1,175 @@
+"""The values that pass between modules: frozen, keyword-only, without behaviour of their own.
+
+Tables of many rows travel as polars frames; their columns are described where they are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from batch.dialects import ItemType, Operation
+
+
+class RowClass(StrEnum):
+    """What becomes of a row; every row read ends in exactly one. The names are those of the JSON output."""
+
+    REJECTED = "rejected"
+    DUPLICATE_IN_INPUT = "duplicate_in_input"
+    CONFLICT_IN_INPUT = "conflict_in_input"
+    ALREADY_SUBMITTED = "already_submitted"
+    ALREADY_HELD = "already_held"
+    HELD_BACK = "held_back"
+    SUBMITTED = "submitted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestItem:
+    """One access item as a request names it.
+
+    Attributes:
+        type: Kind of access item.
+        id: The tenant's id of it.
+        comment: For the approver and the auditor; empty for none.
+        start_date: RFC 3339 in UTC with `Z`; empty for none.
+        remove_date: Likewise.
+        metadata: The user's own item-level clientMetadata.
+    """
+
+    type: ItemType
+    id: str
+    comment: str = ""
+    start_date: str = ""
+    remove_date: str = ""
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One API body: every recipient gets (or loses) every item.
+
+    Attributes:
+        number: The request's number in the ledger.
+        run: Id of the run it belongs to.
+        operation: Grant or revoke.
+        recipients: Identity ids.
+        items: Access items.
+        attempts: How often it has been sent so far, this attempt included.
+        parent: Number of the refused request that it is a part of, if it is one.
+    """
+
+    number: int
+    run: str
+    operation: Operation
+    recipients: tuple[str, ...]
+    items: tuple[RequestItem, ...]
+    attempts: int = 0
+    parent: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The id that travels in each item's clientMetadata: unique over all ledgers, since a run's id is."""
+        return f"{self.run}-{self.number}"
+
+    @property
+    def changes(self) -> int:
+        """How many changes it asks for."""
+        return len(self.recipients) * len(self.items)
+
+
+class Failure(StrEnum):
+    """How an attempt can fail without an answer."""
+
+    NEVER_CONNECTED = "never_connected"
+    """No connection was made, so nothing left."""
+    BROKEN = "broken"
+    """The connection broke, or the time ran out, after bytes may have left."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back from one attempt: a status, or a failure to get one.
+
+    Attributes:
+        status: HTTP status; None when no answer came.
+        failure: Why no answer came; None when one did.
+        retry_after: Seconds the tenant asks to wait, where it does.
+        detail_code: The API's `detailCode`, where there is one.
+        tracking_id: The API's `trackingId`: the vendor's support asks for it.
+        text: The tenant's message, or the transport's, shortened.
+        server_time: The answer's `Date` header.
+    """
+
+    status: int | None = None
+    failure: Failure | None = None
+    retry_after: float | None = None
+    detail_code: str = ""
+    tracking_id: str = ""
+    text: str = ""
+    server_time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A part of a request, by positions in its recipients and items."""
+
+    recipients: tuple[int, ...]
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One input submitted to one tenant.
+
+    Attributes:
+        id: Short, unique over all ledgers; typed on the command line and sent in clientMetadata.
+        tenant: The tenant's origin, or `sandbox`.
+        input_digest: SHA-256 of the inputs' content.
+        inputs: The inputs' names as given the first time.
+        dialect: Name of the API version that the requests were planned for.
+        started_at: When it was first planned; dates in the input were judged by this moment.
+        lower_bound: A number of requests below which no plan of its changes can go.
+    """
+
+    id: str
+    tenant: str
+    input_digest: str
+    inputs: tuple[str, ...]
+    dialect: str
+    started_at: datetime
+    lower_bound: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How far a run has come, over all its processes.
+
+    Attributes:
+        requests: Requests by state.
+        changes: Changes by the state of their request.
+        grants: Grants among the changes not yet sent.
+        revokes: Revokes among them.
+        posts: Attempts made.
+        throttled: Attempts answered 429.
+        retried: Attempts beyond a request's first.
+    """
+
+    requests: Mapping[str, int]
+    changes: Mapping[str, int]
+    grants: int
+    revokes: int
+    posts: int
+    throttled: int
+    retried: int
+
+
+EMPTY_TALLY: Final = Tally(
+    requests=MappingProxyType({}), changes=MappingProxyType({}), grants=0, revokes=0, posts=0, throttled=0, retried=0
+)
+"""Of a run that has not begun."""

@@ -1,0 +1,68 @@
+"""The independent check of a plan, right before it is written: what will be sent is what is wanted, pair for pair.
+
+It shares no code with the planner on purpose: it takes the plan as what it will become, products of identities and
+items, and compares these with the wanted changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from batch.dialects import ItemType, Operation
+from batch.errors import BrokenPromiseError
+
+if TYPE_CHECKING:
+    from batch.dialects import Limits
+
+_PAIR = ["identity_id", "operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata"]
+
+
+def check_plan(planned: pl.DataFrame, wanted: pl.DataFrame, limits: Limits) -> None:
+    """Proves that the requests of a plan ask for exactly the wanted changes and are legal.
+
+    Args:
+        planned: The planned changes with `request`.
+        wanted: The changes that were to be planned.
+        limits: What one request may hold.
+
+    Raises:
+        BrokenPromiseError: The plan must not be sent.
+    """
+    _refuse(planned.height != wanted.height, "it has another number of changes than wanted")
+    pairs = planned.select(_PAIR)
+    _refuse(bool(pairs.select(_PAIR[0], *_PAIR[2:4]).is_duplicated().any()), "it asks for a change twice")
+    _refuse(not pairs.join(wanted.select(_PAIR), on=_PAIR, how="anti").is_empty(), "it asks for a change nobody wants")
+    requests = planned.group_by("request").agg(
+        pl.len().alias("changes"),
+        pl.col("identity_id").n_unique().alias("recipients"),
+        pl.struct(_PAIR[1:]).n_unique().alias("items"),
+        pl.col("operation").n_unique().alias("operations"),
+        (pl.col("operation").first() == Operation.REVOKE.value).alias("revoke"),
+        (pl.col("item_type") == ItemType.ENTITLEMENT.value).sum().alias("entitlements"),
+        (pl.col("comment") == "").any().alias("uncommented"),
+    )
+
+    def any_request(condition: pl.Expr) -> bool:
+        return bool(requests.select(condition.any()).item())
+
+    recipients, items, entitlements = pl.col("recipients"), pl.col("items"), pl.col("entitlements")
+    _refuse(any_request(pl.col("operations") > 1), "a request mixes grants and revokes")
+    _refuse(any_request(recipients * items != pl.col("changes")), "a request's product holds an unwanted pair")
+    _refuse(any_request((recipients > limits.recipients) | (items > limits.items)), "a request is too large")
+    revoke = pl.col("revoke")
+    _refuse(any_request(revoke & (recipients > 1)), "a revoke has several identities")
+    _refuse(any_request(revoke & (items > limits.revoke_items)), "a revoke has too many items")
+    _refuse(
+        any_request(revoke & (entitlements > 0) & (items > limits.revoke_entitlements)), "a revoke mixes entitlements"
+    )
+    _refuse(any_request(revoke & pl.col("uncommented")), "a revoke lacks its comment")
+
+
+def _refuse(broken: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence at the call
+    if broken:
+        raise BrokenPromiseError(
+            f"The plan failed its check: {what}.",
+            next_step="Nothing was written or sent. Please report this as a bug, with the input if you can.",
+        )

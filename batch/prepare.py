@@ -1,0 +1,146 @@
+"""From input files to a checked plan: gathers what is needed, then lets the pure modules decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.classes import count_rows
+from batch.dedupe import KEY, KNOWN_SCHEMA, classify
+from batch.dialects import Operation
+from batch.errors import InputFileError
+from batch.model import RowClass
+from batch.phrase import phrase
+from batch.plan import plan
+from batch.plan_check import check_plan
+from batch.states import State
+from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from batch.dialects import Dialect
+    from batch.ledger.plans import Plans
+    from batch.model import Tally
+    from batch.plan import Plan
+    from batch.read import Table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Classified:
+    """An input, decided upon.
+
+    Attributes:
+        table: As read.
+        rejected: Rows that break rules: `row`, `rule`, `message`.
+        changes: Every change with its class, see dedupe.classify.
+        known: What the ledger knew of them.
+        rows: Rows by class; they add up to the rows read.
+        upto: Number of the newest request in the ledger that this rests on.
+    """
+
+    table: Table
+    rejected: pl.DataFrame
+    changes: pl.DataFrame
+    known: pl.DataFrame
+    rows: Mapping[RowClass, int]
+    upto: int
+
+
+def check_rows(table: Table, *, dialect: Dialect, now: datetime) -> Validated:
+    """Validates what was read.
+
+    Raises:
+        InputFileError: The input names people or items instead of giving their ids.
+    """
+    names = {"identity": "identity_id", "item": "item_id"}
+    for name, wanted in names.items():
+        if name in table.rows.columns and wanted not in table.rows.columns:
+            raise InputFileError(
+                f"The input has a column {name!r} of names, which this version can't look up.",
+                next_step=f"Give the tenant's ids in a column {wanted!r}.",
+            )
+    return validate(table.rows, dialect=dialect, now=now)
+
+
+def classify_input(table: Table, validated: Validated, *, plans: Plans | None, tenant: str, run: str) -> Classified:
+    """Gives every change and every row of an input its class.
+
+    Args:
+        table: As read.
+        validated: Its rows, validated.
+        plans: The ledger's; None where no ledger is to be asked.
+        tenant: The tenant's name in the ledger.
+        run: Id of the run that this input has, or would get.
+    """
+    places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
+    changes = validated.changes.join(places, on="row", how="left", maintain_order="left")
+    known, upto = pl.DataFrame(schema=KNOWN_SCHEMA), 0
+    if plans is not None:
+        asked = plans.known(tenant, changes.select(KEY))
+        known, upto = asked.changes, asked.upto
+    classified = classify(changes, known, run=run)
+    unread = table.rejected.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row") + table.rows.height)
+    rejected = pl.concat([validated.rejected.select("row"), unread.cast({"row": pl.UInt32})])
+    rows = count_rows(table.rows.height + table.rejected.height, rejected, classified)
+    return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
+
+
+def plan_fresh(classified: Classified, dialect: Dialect) -> Plan:
+    """Plans the changes that still need a request, and checks the plan.
+
+    Raises:
+        BrokenPromiseError: The plan failed its check.
+    """
+    wanted = classified.changes.filter("fresh").select(CHANGE_COLUMNS)
+    planned = plan(wanted, dialect.limits)
+    check_plan(planned.changes, wanted, dialect.limits)
+    return planned
+
+
+def as_if_planned(tally: Tally, plan: Plan) -> Tally:
+    """The tally of a run as it would be with a plan written to it."""
+    grants = int((plan.changes.get_column("operation") == Operation.GRANT.value).sum())
+    changes, requests = dict(tally.changes), dict(tally.requests)
+    changes[State.PLANNED] = changes.get(State.PLANNED, 0) + plan.changes.height
+    requests[State.PLANNED] = requests.get(State.PLANNED, 0) + plan.requests
+    return replace(
+        tally,
+        changes=changes,
+        requests=requests,
+        grants=tally.grants + grants,
+        revokes=tally.revokes + plan.changes.height - grants,
+    )
+
+
+def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str]) -> pl.DataFrame:
+    """The classified changes with what became of those that are part of the run's plan.
+
+    Args:
+        classified: From `classify_input`.
+        run: The run's id.
+        reasons: Reason of the latest answer by request number.
+
+    Returns:
+        The changes with `request_id` and `state` (null where they have no request), and the tenant's reason where
+        it gave one.
+    """
+    gone = [State.SPLIT.value, State.DISCARDED.value]
+    own = classified.known.filter((pl.col("run") == run) & ~pl.col("state").is_in(gone)).sort("request")
+    latest = own.unique(KEY, keep="last").select(*KEY, "state", pl.col("request").alias("number"))
+    said = pl.DataFrame({"number": list(reasons), "said": list(reasons.values())}, schema=_SAID)
+    is_submitted = pl.col("class") == RowClass.SUBMITTED.value
+    joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left").join(
+        said, on="number", how="left", maintain_order="left"
+    )
+    return joined.with_columns(
+        pl.when(is_submitted).then(phrase("{}-{}", pl.lit(run), pl.col("number"))).alias("request_id"),
+        pl.when(is_submitted).then(pl.col("state")).alias("state"),
+        pl.when(is_submitted).then(pl.col("said")).otherwise(pl.col("reason")).fill_null("").alias("reason"),
+    )
+
+
+_SAID: Final = {"number": pl.Int64, "said": pl.String}

@@ -1,0 +1,18 @@
+"""Input files become frames with line numbers: nothing is guessed, merged, shifted or lost on the way."""
+
+from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, Column
+from batch.read.inputs import Loaded, digest_inputs, load_inputs
+from batch.read.table import Table, read_inputs, read_loaded
+
+__all__ = [
+    "KNOWN_COLUMNS",
+    "METADATA_PREFIX",
+    "RESERVED_COLUMNS",
+    "Column",
+    "Loaded",
+    "Table",
+    "digest_inputs",
+    "load_inputs",
+    "read_inputs",
+    "read_loaded",
+]

@@ -1,0 +1,109 @@
+r"""Bytes of a text file → UTF-8 bytes with `\n` or `\r\n` line ends. Pure."""
+
+from __future__ import annotations
+
+import codecs
+from typing import NamedTuple
+
+from batch.errors import InputFileError
+
+_RESAVE = "Save the file again as UTF-8 (in a spreadsheet: “CSV UTF-8”)."
+# Within the header, which is nearly all ASCII.
+_UTF16_SAMPLE_BYTES = 64
+_CHUNK_BYTES = 1 << 20
+
+
+class Text(NamedTuple):
+    """A file's text: UTF-8 without a byte-order mark, and what the user should know about how it was decoded."""
+
+    data: bytes
+    notices: tuple[str, ...]
+
+
+def to_utf8(data: bytes, name: str) -> Text:
+    """Decode by byte-order mark, by UTF-16's pattern of NUL bytes, as UTF-8, and at last as Windows-1252.
+
+    Args:
+        data: The whole file.
+        name: How messages call the file.
+
+    Raises:
+        InputFileError: The bytes are not text in the encoding which they announce, or in any of these.
+    """
+    notices: tuple[str, ...] = ()
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
+        bad = _first_invalid_utf8(data)
+        if bad is not None:
+            raise InputFileError(
+                f"{name} announces UTF-8 by a byte-order mark, but line {_line_of(data, bad)} is not UTF-8.",
+                next_step=_RESAVE,
+            )
+    elif utf16 := _utf16_codec(data):
+        data = _from_utf16(data, utf16, name)
+    else:
+        bad = _first_invalid_utf8(data)
+        if bad is not None:
+            notices = (_windows_1252_notice(data, bad, name),)
+            data = _from_windows_1252(data, bad, name)
+    if b"\r" in data and b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    return Text(data, notices)
+
+
+def _first_invalid_utf8(data: bytes) -> int | None:
+    if data.isascii():
+        return None
+    # In pieces: a str of a non-ASCII file takes up to four times its bytes.
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _CHUNK_BYTES):
+        pending = len(decoder.getstate()[0])
+        try:
+            decoder.decode(data[start : start + _CHUNK_BYTES], final=start + _CHUNK_BYTES >= len(data))
+        except UnicodeDecodeError as error:
+            return start - pending + error.start
+    return None
+
+
+def _utf16_codec(data: bytes) -> str | None:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    sample = data[:_UTF16_SAMPLE_BYTES]
+    if len(data) % 2 or len(sample) < 4:  # noqa: PLR2004 - two characters are the least that shows a pattern
+        return None
+    even, odd = sample[::2], sample[1::2]
+    if odd.count(0) > 0.7 * len(odd) and not even.count(0):
+        return "utf-16-le"
+    if even.count(0) > 0.7 * len(even) and not odd.count(0):
+        return "utf-16-be"
+    return None
+
+
+def _from_utf16(data: bytes, codec: str, name: str) -> bytes:
+    try:
+        return data.decode(codec).encode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].decode(codec, errors="replace").count("\n") + 1
+        raise InputFileError(f"{name} is UTF-16, but damaged on line {line}.", next_step=_RESAVE) from error
+
+
+def _windows_1252_notice(data: bytes, bad: int, name: str) -> str:
+    doubt = "" if data[:bad].isascii() else ", although lines above seem to be UTF-8: check names and comments"
+    return f"{name} is not UTF-8 (first on line {_line_of(data, bad)}) and was read as Windows-1252{doubt}."
+
+
+def _from_windows_1252(data: bytes, bad: int, name: str) -> bytes:
+    try:
+        return data.decode("cp1252").encode()
+    except UnicodeDecodeError as error:
+        line = _line_of(data, error.start)
+        raise InputFileError(
+            f"{name} is neither UTF-8 (see line {_line_of(data, bad)}) nor Windows-1252 (see line {line}: "
+            f"byte 0x{data[error.start]:02X}).",
+            next_step=_RESAVE,
+        ) from error
+
+
+def _line_of(data: bytes, position: int) -> int:
+    newline = b"\n" if b"\n" in data else b"\r"
+    return data.count(newline, 0, position) + 1

@@ -1,0 +1,189 @@
+"""Paths, globs and standard input → bytes, and the digest that identifies them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import polars as pl
+
+from batch.errors import InputFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+STDIN = "-"
+_STDIN_NAME = "standard input"
+
+
+class Content(NamedTuple):
+    """One input's bytes, under its name as given (`-` for standard input)."""
+
+    name: str
+    data: bytes
+
+    @property
+    def title(self) -> str:
+        """How messages call the input."""
+        return _STDIN_NAME if self.name == STDIN else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The bytes of all inputs, read once: what is digested is what is parsed, also from a pipe.
+
+    Attributes:
+        contents: The inputs in the order given, globs expanded.
+        digest: Identifies them, see `digest_inputs`.
+    """
+
+    contents: tuple[Content, ...]
+    digest: str
+
+
+def load_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
+    """Read all inputs into memory and digest them.
+
+    Args:
+        inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
+        stdin: What `-` reads.
+
+    Raises:
+        InputFileError: An input is missing, unreadable, given twice, or no file.
+    """
+    contents = tuple(Content(name, _load(name, stdin)) for name in _expand(inputs))
+    return Loaded(contents, _combined([hashlib.sha256(content.data).hexdigest() for content in contents]))
+
+
+def digest_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> str:
+    """The digest of the inputs' bytes: the SHA-256 of a single file, or that of the files' SHA-256s in order.
+
+    Reads pipes and standard input to their end: where the rows are wanted afterwards, use `load_inputs`.
+
+    Args:
+        inputs: As for `load_inputs`.
+        stdin: What `-` reads.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        InputFileError: As for `load_inputs`.
+    """
+    digests = []
+    for name in _expand(inputs):
+        if name == STDIN or _is_url(name):
+            digests.append(hashlib.sha256(_load(name, stdin)).hexdigest())
+        else:
+            with _explained(name), Path(name).open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return _combined(digests)
+
+
+def _combined(digests: Sequence[str]) -> str:
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _expand(inputs: Sequence[str]) -> list[str]:
+    if not inputs:
+        raise InputFileError("No input file was given.", next_step="Name a CSV or Parquet file, or `-`.")
+    names = [name for given in inputs for name in _expand_one(given)]
+    seen: dict[object, str] = {}
+    for name in names:
+        key = _identity(name)
+        if key in seen:
+            also = "" if seen[key] == name else f" (also as {seen[key]})"
+            raise InputFileError(
+                f"{_STDIN_NAME if name == STDIN else name} is given twice{also}.", next_step="Give every input once."
+            )
+        seen[key] = name
+    return names
+
+
+def _expand_one(given: str) -> list[str]:
+    if given == STDIN or _is_url(given):
+        return [given]
+    with _explained(given):
+        path = Path(given)
+        if path.is_dir():
+            raise InputFileError(
+                f"{given} is a directory.", next_step=f"Name its files, for example by the glob '{path / '*.csv'}'."
+            )
+        # A file whose name only looks like a glob is meant itself.
+        if path.exists() or not glob.has_magic(given):
+            return [given]
+        matches = sorted(match for match in glob.glob(given, recursive=True) if not Path(match).is_dir())  # noqa: PTH207 - keeps names as given
+        if not matches:
+            raise InputFileError(f"No file matches {given}.", next_step="Check the pattern and the current directory.")
+        return matches
+
+
+def _identity(name: str) -> object:
+    """What is equal for two names of one file."""
+    if name == STDIN or _is_url(name):
+        return name
+    with _explained(name):
+        status = Path(name).stat()
+        return status.st_dev, status.st_ino
+
+
+def _load(name: str, stdin: BinaryIO | None) -> bytes:
+    if name == STDIN:
+        if stdin is None:
+            raise InputFileError("There is no standard input to read.", next_step="Name a file instead of `-`.")
+        with _explained(_STDIN_NAME):
+            return stdin.read()
+    if _is_url(name):
+        return _load_url(name)
+    with _explained(name):
+        return Path(name).read_bytes()
+
+
+def _load_url(url: str) -> bytes:
+    if not url.lower().endswith((".parquet", ".pq")):
+        raise InputFileError(
+            f"{url} is not a local file, and only Parquet files are read from elsewhere.",
+            next_step="Download the file and give its path.",
+        )
+    buffer = io.BytesIO()
+    # polars reports what goes wrong behind a URL as almost any exception, and a Rust panic as a BaseException.
+    try:
+        pl.scan_parquet(url, glob=False).collect().write_parquet(buffer)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise InputFileError(
+            f"{url} can't be read: {_first_line(error)}", next_step="Check URL and credentials, or download the file."
+        ) from error
+    return buffer.getvalue()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _is_url(name: str) -> bool:
+    return "://" in name
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn the operating system's refusals into sentences."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputFileError(
+            f"{name} does not exist.", next_step="Check the path; the current directory is where it starts."
+        ) from error
+    except PermissionError as error:
+        raise InputFileError(f"{name} may not be read.", next_step="Give yourself the right to read it.") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL character in a path.
+        raise InputFileError(f"{name} can't be read: {_first_line(error)}.", next_step="Check the path.") from error

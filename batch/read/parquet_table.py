@@ -1,0 +1,154 @@
+"""Parquet bytes → rows of text: every type becomes the text that a CSV file would have held, or is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from batch.defuse import restored
+from batch.errors import InputFileError
+from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, read_header
+from batch.read.part import REJECTED_SCHEMA, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIST_ITEM_UNREADABLE = "list_item_unreadable"
+_ID_COLUMNS = frozenset({"identity_id", "identity", "item_id", "item"})
+_LIST_COLUMNS = ("item_id", "item")
+_SEPARATOR = "|"
+_DATE = "%Y-%m-%d"
+_NAIVE = "%Y-%m-%dT%H:%M:%S%.f"
+_LINE = "_line"
+_LISTS = (pl.List, pl.Array)
+
+
+def read_parquet(data: bytes, name: str) -> Part:
+    """Read one Parquet file; `_line` is the row's number, from 1.
+
+    Args:
+        data: The whole file.
+        name: How messages call the file.
+
+    Raises:
+        InputFileError: The file is damaged or empty, its columns are unusable, or a type can't be text without loss.
+    """
+    frame = _decode(data, name)
+    header = read_header(frame.columns, name)
+    frame.columns = [column.name for column in header.columns]
+    frame = frame.select(column.name for column in header.kept)
+    if not frame.height:
+        raise InputFileError(f"{name} has columns but no rows.", next_step="Give a file with at least one row.")
+    lists = [column for column in _LIST_COLUMNS if column in frame and isinstance(frame.schema[column], _LISTS)]
+    text = frame.select(_as_text(frame[column], name) for column in frame.columns)
+    if header.is_own_file:
+        text = text.with_columns(restored(pl.all()))
+    unreadable = pl.select(pl.repeat(False, frame.height, dtype=pl.Boolean)).to_series()
+    for column in lists:
+        unreadable |= _has_unreadable_member(frame[column])
+    rows = text.insert_column(0, pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True).alias(_LINE))
+    return Part(
+        rows=rows.filter(~unreadable),
+        rejected=_rejected(frame, unreadable, lists),
+        columns=header.kept,
+        notices=header.notices,
+    )
+
+
+def _decode(data: bytes, name: str) -> pl.DataFrame:
+    # On damaged files polars raises almost anything, and a Rust panic is a BaseException.
+    try:
+        return pl.read_parquet(io.BytesIO(data), glob=False, hive_partitioning=False)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputFileError(
+            f"{name} is not a readable Parquet file: {reason}.", next_step="Write the file again, or save it as CSV."
+        ) from error
+
+
+def _as_text(column: pl.Series, file: str) -> pl.Series:
+    kind = column.dtype
+    if isinstance(kind, pl.String):
+        text = column
+    elif isinstance(kind, pl.Date):
+        text = column.dt.strftime(_DATE)
+    elif isinstance(kind, pl.Datetime):
+        text = column.dt.strftime(_NAIVE)
+        if kind.time_zone is not None:
+            text = column.dt.convert_time_zone("UTC").dt.strftime(_NAIVE + "Z")
+    elif column.name in _ID_COLUMNS and _loses_digits(kind):
+        raise InputFileError(
+            f"Column `{column.name}` of {file} holds {kind}: numbers with a fraction can't be ids, digits may be lost.",
+            next_step="Write the column as strings.",
+        )
+    elif kind.is_numeric() or isinstance(kind, (pl.Boolean, pl.Categorical, pl.Enum, pl.Null)):
+        text = column.cast(pl.String)
+    elif column.name in _LIST_COLUMNS and _is_list_of_text(kind):
+        text = _members(column).list.join(_SEPARATOR)
+    elif column.name in KNOWN_COLUMNS or column.name.startswith(METADATA_PREFIX):
+        raise InputFileError(
+            f"Column `{column.name}` of {file} holds {kind}, which can't be read as text.",
+            next_step="Write the column as strings.",
+        )
+    else:
+        text = _as_json(column)
+    return pl.select(pl.when(text != "").then(text).alias(column.name)).to_series()
+
+
+def _loses_digits(kind: pl.DataType) -> bool:
+    return kind.is_float() or (isinstance(kind, pl.Decimal) and kind.scale != 0)
+
+
+def _is_list_of_text(kind: pl.DataType) -> bool:
+    if not isinstance(kind, _LISTS):
+        return False
+    inner = kind.inner
+    return inner.is_integer() or isinstance(inner, (pl.String, pl.Categorical, pl.Enum, pl.Null))
+
+
+def _members(column: pl.Series) -> pl.Series:
+    return column.cast(pl.List(pl.String))
+
+
+def _has_unreadable_member(column: pl.Series) -> pl.Series:
+    member = pl.element()
+    bad = member.is_null() | (member.str.strip_chars() == "") | member.str.contains(_SEPARATOR, literal=True)
+    return _members(column).list.eval(bad).list.any().fill_null(False)
+
+
+def _as_json(column: pl.Series) -> pl.Series:
+    # Not polars' own JSON, which panics on binary; unknown columns of such types are rare and only carried along.
+    cells = [None if value is None else json.dumps(_plain(value), ensure_ascii=False) for value in column]
+    return pl.Series(column.name, cells, pl.String)
+
+
+def _plain(value: object) -> object:
+    """A value that JSON can hold; what it can't hold becomes text."""
+    if isinstance(value, pl.Series):
+        return [_plain(member) for member in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _rejected(frame: pl.DataFrame, unreadable: pl.Series, lists: Sequence[str]) -> pl.DataFrame:
+    columns = " or ".join(f"`{column}`" for column in lists)
+    message = f"A member of the list in {columns} is empty or holds a `{_SEPARATOR}`, which separates items."
+    indexes = unreadable.arg_true()
+    return pl.DataFrame(
+        [
+            (index + 1, LIST_ITEM_UNREADABLE, message, json.dumps(_plain(frame.row(index, named=True)), default=str))
+            for index in indexes
+        ],
+        schema=REJECTED_SCHEMA,
+        orient="row",
+    )

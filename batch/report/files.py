@@ -1,0 +1,131 @@
+"""The result files: `results.csv` says what became of every row, `rejected.csv` is to be corrected and resubmitted."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.defuse import defused
+from batch.errors import SettingsError
+from batch.model import RowClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from batch.read import Table
+
+RESULTS: Final = "results.csv"
+REJECTED: Final = "rejected.csv"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes sure that result files can be written to `folder`, before anything is sent.
+
+    Raises:
+        SettingsError: They can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise SettingsError(
+            f"Result files can't be written to {folder}: {error.strerror}.",
+            next_step="Nothing was sent. Choose another folder with --out.",
+        ) from error
+
+
+def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | None:
+    """Writes the rejected rows, all original columns in their original form, with `_line`, `_rule` and `_message`.
+
+    Rows that could not be taken apart have empty columns and their text in `_raw`, so that nothing stands in a column
+    where it does not belong.
+
+    Args:
+        folder: Where to.
+        table: As read.
+        rejected: `row`, `rule` and `message` from validation.
+
+    Returns:
+        The file's path; None when there is nothing to write (a file of an earlier time is removed).
+    """
+    broken = _with_originals(table, rejected).rename({"rule": "_rule", "message": "_message"}).drop("row")
+    everything = pl.concat([broken, table.rejected], how="diagonal").sort("_file", "_line", maintain_order=True)
+    path = folder / REJECTED
+    if everything.is_empty():
+        path.unlink(missing_ok=True)
+        return None
+    ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
+    _write(path, everything, table, ours)
+    return str(path)
+
+
+def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> str:
+    """Writes every row with its class, reason, request and state; a row with several items has a line for each.
+
+    Args:
+        folder: Where to.
+        table: As read.
+        rejected: `row`, `rule` and `message` from validation.
+        changes: Classified changes: `row`, `item_id`, `class`, `reason`, `request_id` and `state`.
+
+    Returns:
+        The file's path.
+    """
+    several = changes.height > changes.get_column("row").n_unique()
+    classified = _with_originals(
+        table,
+        changes.select(
+            "row",
+            pl.col("item_id").alias("_item_id"),
+            pl.col("class").alias("_class"),
+            pl.col("reason").alias("_reason"),
+            pl.col("request_id").alias("_request"),
+            pl.col("state").alias("_state"),
+        ),
+    )
+    broken = _with_originals(table, rejected.rename({"message": "_reason"}))
+    unread = table.rejected.rename({"_message": "_reason"})
+    everything = pl.concat([classified, broken, unread], how="diagonal").with_columns(
+        pl.col("_class").fill_null(RowClass.REJECTED.value)
+    )
+    ours = [
+        *_file_column(table),
+        "_line",
+        *(["_item_id"] if several else []),
+        "_class",
+        "_reason",
+        "_request",
+        "_state",
+    ]
+    path = folder / RESULTS
+    _write(path, everything.sort("_file", "_line", maintain_order=True), table, ours)
+    return str(path)
+
+
+def _with_originals(table: Table, about: pl.DataFrame) -> pl.DataFrame:
+    """`about` beside the rows that its `row` points at."""
+    originals = table.rows.with_row_index("row")
+    return about.join(originals, on="row", how="left", maintain_order="left")
+
+
+def _file_column(table: Table) -> list[str]:
+    files = pl.concat([table.rows.get_column("_file"), table.rejected.get_column("_file")])
+    return ["_file"] if files.n_unique() > 1 else []
+
+
+def _write(path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str]) -> None:
+    """Writes a file whole or not at all: the originals under their own headers, then our columns."""
+    headers = [column.header for column in table.columns]
+    safe_headers = pl.DataFrame({"header": headers}).select(defused(pl.col("header"))).get_column("header").to_list()
+    columns: Mapping[str, str] = dict(zip([column.name for column in table.columns], safe_headers, strict=True))
+    written = rows.select(
+        *(pl.col(name).alias(header) for name, header in columns.items()),
+        *(pl.col(name) if name in rows.columns else pl.lit(None, dtype=pl.String).alias(name) for name in ours),
+    ).with_columns(defused(pl.col(pl.String)))
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    written.write_csv(unfinished)
+    unfinished.replace(path)

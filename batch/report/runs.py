@@ -1,0 +1,49 @@
+"""Runs as people and scripts see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batch.report.summary import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from batch.model import Run, Tally
+
+
+def run_as_json(run: Run, tally: Tally) -> dict[str, Any]:
+    """A run for scripts; the words are those of `submit --json`."""
+    return {
+        "run": run.id,
+        "tenant": run.tenant,
+        "api": run.dialect,
+        "inputs": list(run.inputs),
+        "started_at": run.started_at.isoformat(),
+        "changes": progress(tally.changes),
+        "requests": {**progress(tally.requests), "lower_bound": run.lower_bound},
+        "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
+    }
+
+
+def describe_run(run: Run, tally: Tally) -> Iterator[str]:
+    """A run for people."""
+    yield f"Run {run.id}, begun {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
+    yield f"  input: {', '.join(run.inputs)}"
+    for name, counts in (("changes", progress(tally.changes)), ("requests", progress(tally.requests))):
+        yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in counts.items())
+    yield f"  attempts: {tally.posts:,}, of these {tally.retried:,} repeated and {tally.throttled:,} throttled"
+
+
+def list_runs(found: Sequence[tuple[Run, Tally]]) -> Iterator[str]:
+    """All runs for people, one a line."""
+    if not found:
+        yield "The ledger has no runs."
+    for run, tally in found:
+        changes = progress(tally.changes)
+        left = changes["unsent"] + changes["unconfirmed"]
+        state = f"{left:,} left" if left else "complete"
+        yield (
+            f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
+            f"{state}  {run.tenant}  {', '.join(run.inputs)}"
+        )

@@ -1,0 +1,151 @@
+"""What people read on the terminal, as lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.model import RowClass
+from batch.report.summary import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.dialects import Rate
+    from batch.model import Tally
+    from batch.prepare import Classified
+    from batch.report.summary import Summary
+
+SHOWN: Final = 10
+"""Rows of one kind that are shown one by one; the result files have all."""
+
+_SAID: Final = {
+    RowClass.REJECTED: "rejected: they break a rule",
+    RowClass.CONFLICT_IN_INPUT: "set aside: the input contradicts itself",
+    RowClass.HELD_BACK: "held back: something else about them is in progress",
+    RowClass.DUPLICATE_IN_INPUT: "skipped: they repeat a line of the input",
+    RowClass.ALREADY_SUBMITTED: "skipped: they were submitted before",
+    RowClass.ALREADY_HELD: "skipped: the identity has it already",
+}
+
+
+def describe_input(classified: Classified) -> Iterator[str]:
+    """What was read, what is wrong with which line, and what is skipped and why."""
+    rows = classified.rows
+    files = _files(classified)
+    yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}."
+    for row_class, said in _SAID.items():
+        if rows[row_class]:
+            yield f"{count(rows[row_class], 'row')} {said}"
+            yield from _examples(classified, row_class, several_files=len(files) > 1)
+
+
+def _files(classified: Classified) -> list[str]:
+    table = classified.table
+    names = pl.concat([table.rows.get_column("_file"), table.rejected.get_column("_file")]).unique(maintain_order=True)
+    return ["standard input" if name == "-" else name for name in names]
+
+
+def _examples(classified: Classified, row_class: RowClass, *, several_files: bool) -> Iterator[str]:
+    found = _reasons(classified, row_class)
+    for file, line, reason in found.head(SHOWN).rows():
+        where = f"{file}, line {line}" if several_files else f"line {line}"
+        yield f"  {where}: {reason}"
+    if found.height > SHOWN:
+        yield f"  … and {count(found.height - SHOWN, 'more')}, in the result files"
+
+
+def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
+    """`file`, `line` and `reason` of what is in a class, in the input's order."""
+    if row_class is not RowClass.REJECTED:
+        chosen = classified.changes.filter(pl.col("class") == row_class.value)
+        return chosen.select("file", "line", "reason")
+    table = classified.table
+    places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
+    broken = classified.rejected.join(places, on="row", how="left").select("file", "line", reason="message")
+    unread = table.rejected.select(file="_file", line="_line", reason="_message")
+    return pl.concat([broken, unread]).sort("file", "line", maintain_order=True)
+
+
+def question(tally: Tally, tenant: str, rate: Rate) -> str:
+    """What is asked before sending: how much, to whom, and how long it takes at least."""
+    requests = progress(tally.requests)["unsent"]
+    parts = [count(number, name) for number, name in ((tally.grants, "grant"), (tally.revokes, "revoke")) if number]
+    least = max(0, requests - 1) * rate.seconds / rate.requests
+    return (
+        f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}? "
+        f"It takes at least {duration(least)} at {rate.requests} requests per {rate.seconds:g} s."
+    )
+
+
+def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
+    """What was sent, what became of it, where the result files are, and what to do next.
+
+    Args:
+        summary: The run's.
+        again: The command that continues.
+    """
+    changes, requests = progress(summary.tally.changes), progress(summary.tally.requests)
+    if summary.dry_run:
+        yield (
+            f"A run would submit {count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')} "
+            f"(no plan can need fewer than {summary.lower_bound}). Nothing was written or sent."
+        )
+        return
+    if not summary.posts_now:
+        yield "Nothing was sent." if requests["unsent"] else "Nothing to send."
+    if summary.run:
+        yield (
+            f"Run {summary.run}: of {count(changes['planned'], 'change')} in {count(requests['planned'], 'request')}, "
+            f"{changes['accepted']:,} accepted, {changes['refused']:,} refused, "
+            f"{changes['unconfirmed']:,} unconfirmed, {changes['unsent']:,} not sent."
+        )
+    for name, path in summary.files.items():
+        if path:
+            yield f"  {name}: {path}"
+    yield from _advice(summary, again)
+
+
+def _advice(summary: Summary, again: str) -> Iterator[str]:
+    changes = progress(summary.tally.changes)
+    if changes["unsent"]:
+        yield f"To continue: {again}"
+    if changes["unconfirmed"]:
+        yield (
+            "Unconfirmed changes may or may not have arrived. They are never sent again blindly: look for "
+            f"{summary.run}-… in the clientMetadata of the tenant's access request status."
+        )
+    if summary.rows[RowClass.REJECTED]:
+        yield "Correct rejected.csv and submit it as it is."
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: `1 row`, `2,000 rows`; `more` has no plural."""
+    plural = "" if number == 1 or noun == "more" else "s"
+    return f"{number:,} {noun}{plural}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people, rounded up: `8 s`, `3 min`, `2 h 45 min`."""
+    whole = int(-(-seconds // 1))
+    if whole < 120:  # noqa: PLR2004 - up to two minutes, seconds say more
+        return f"{whole} s"
+    minutes = -(-whole // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - likewise
+
+
+def describe_verdict(summary: Summary) -> Iterator[str]:
+    """The outcome of `validate`."""
+    good = summary.rows[RowClass.SUBMITTED]
+    yield f"{count(good, 'row')} could be submitted."
+    if summary.files.get("rejected"):
+        yield f"  rejected: {summary.files['rejected']}"
+        yield "Correct rejected.csv and submit it as it is."
+
+
+def describe_sandbox(base_url: str, client_id: str, client_secret: str) -> Iterator[str]:
+    """How to point a client at a sandbox."""
+    yield f"The sandbox listens on {base_url}. Point a client at it with:"
+    yield f"  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={client_id} SAIL_CLIENT_SECRET={client_secret}"
+    yield f"What it accepted: {base_url}/sandbox/books. Ctrl-C ends it."

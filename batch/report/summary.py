@@ -1,0 +1,92 @@
+"""The summary of a run, as the JSON that scripts depend on and as lines for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batch.model import RowClass
+from batch.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch.model import Tally
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What became of an input, over all processes that worked on its run.
+
+    Attributes:
+        run: The run's id; empty where none was made.
+        tenant: The tenant's name; empty where none was given.
+        dry_run: Whether nothing was meant to be sent.
+        rows: Rows by class.
+        tally: How far the run has come; for a dry run, as if its plan had been written.
+        lower_bound: A number of requests below which no plan can go.
+        posts_now: Attempts made by this process.
+        files: Result files by name; None where not written.
+        elapsed: Seconds that this process took.
+    """
+
+    run: str
+    tenant: str
+    dry_run: bool
+    rows: Mapping[RowClass, int]
+    tally: Tally
+    lower_bound: int
+    posts_now: int
+    files: Mapping[str, str | None]
+    elapsed: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented object."""
+        return {
+            "run": self.run,
+            "tenant": self.tenant,
+            "dry_run": self.dry_run,
+            "rows": {"read": sum(self.rows.values()), **{name.value: count for name, count in self.rows.items()}},
+            "changes": progress(self.tally.changes),
+            "requests": {**progress(self.tally.requests), "lower_bound": self.lower_bound},
+            "http": {
+                "posts": self.tally.posts,
+                "throttled": self.tally.throttled,
+                "retried": self.tally.retried,
+                "posts_now": self.posts_now,
+            },
+            "files": {"rejected": None, "results": None, "report": None, **self.files},
+            "elapsed_s": round(self.elapsed, 3),
+        }
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to send or to settle."""
+        changes = progress(self.tally.changes)
+        return not changes["unsent"] and not changes["unconfirmed"]
+
+    @property
+    def flawless(self) -> bool:
+        """Whether everything asked for is submitted, or already was."""
+        unwanted = (RowClass.REJECTED, RowClass.CONFLICT_IN_INPUT, RowClass.HELD_BACK)
+        return not any(self.rows[row_class] for row_class in unwanted) and not progress(self.tally.changes)["refused"]
+
+    @property
+    def exit_code(self) -> int:
+        """By the documented table; a dry run has nothing open."""
+        if not self.dry_run and not self.complete:
+            return 4
+        return 0 if self.flawless else 3
+
+
+def progress(by_state: Mapping[str, int]) -> dict[str, int]:
+    """Counts by state, in the words of the JSON; what other requests took over is counted with those."""
+    counts = {state: by_state.get(state.value, 0) for state in State}
+    given_up = counts[State.SPLIT] + counts[State.DISCARDED]
+    return {
+        "planned": sum(counts.values()) - given_up,
+        "accepted": counts[State.ACCEPTED],
+        "refused": counts[State.REFUSED],
+        "unconfirmed": counts[State.UNCONFIRMED] + counts[State.SENDING],
+        "unsent": counts[State.PLANNED],
+    }

@@ -1,0 +1,159 @@
+"""The rules that a request body must keep, in the order in which the simulated tenant checks them.
+
+Source: the operation `createAccessRequest` of the vendor's documents, and reports from live tenants (empty strings).
+One broken rule refuses the whole request, so only the first is ever told.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from batch.dialects import REQUEST_TYPES, ItemType, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from batch.dialects import Dialect
+
+OPERATIONS: Final[Mapping[object, Operation]] = {
+    None: Operation.GRANT,
+    **{request_type: operation for operation, request_type in REQUEST_TYPES.items()},
+}
+"""The operation of each legal `requestType`, absent and null included."""
+
+_REQUEST_FIELDS: Final = frozenset({"requestedFor", "requestedItems", "requestType", "clientMetadata"})
+_ITEM_FIELDS: Final = frozenset({"type", "id", "comment", "clientMetadata", "removeDate"})
+_UTC_MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re.ASCII)
+
+JsonObject = dict[str, object]
+
+
+def first_broken_rule(body: object, now: datetime, dialect: Dialect) -> str | None:
+    """The first rule that a request body breaks, as a sentence that names the field, or None.
+
+    Args:
+        body: The body as read from JSON.
+        now: The tenant's time, with a zone: dates must lie after it.
+        dialect: The API version asked, for its limits and optional fields.
+    """
+    return next(_broken_rules(body, now, dialect), None)
+
+
+def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str]:
+    if not _is_object(body):
+        yield "The body must be a JSON object."
+    elif body.get("requestType") not in list(OPERATIONS):  # a list, because the value may be one that has no hash
+        yield f"requestType must be one of {', '.join(REQUEST_TYPES.values())}."
+    else:
+        operation = OPERATIONS[body.get("requestType")]
+        yield from _unknown_fields(body, _REQUEST_FIELDS, "The request")
+        yield from _broken_by_metadata(body, "the request")
+        yield from _broken_by_identities(body.get("requestedFor"), operation, dialect)
+        yield from _broken_by_items(body.get("requestedItems"), operation, now, dialect)
+
+
+def _broken_by_identities(identities: object, operation: Operation, dialect: Dialect) -> Iterator[str]:
+    most = dialect.limits.recipients
+    if not isinstance(identities, list):
+        yield "requestedFor must be an array."
+    elif not all(_is_text(identity) for identity in identities):
+        yield "requestedFor must hold non-empty strings only."
+    elif not 1 <= len(identities) <= most:
+        yield f"requestedFor must hold 1 to {most} identities, not {len(identities)}."
+    elif len(set(identities)) < len(identities):
+        yield "requestedFor must not hold an identity twice."
+    elif operation is Operation.REVOKE and len(identities) > 1:
+        yield "requestedFor must hold exactly one identity when access is revoked."
+
+
+def _broken_by_items(items: object, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+    most = dialect.limits.items if operation is Operation.GRANT else dialect.limits.revoke_items
+    if not isinstance(items, list):
+        yield "requestedItems must be an array."
+    elif not 1 <= len(items) <= most:
+        yield f"requestedItems must hold 1 to {most} items, not {len(items)}."
+    else:
+        for place, item in enumerate(items):
+            yield from _broken_by_item(item, f"requestedItems[{place}]", operation, now, dialect)
+        if operation is Operation.REVOKE:
+            yield from _broken_by_entitlements(items, dialect)
+
+
+def _broken_by_entitlements(revoked: list[JsonObject], dialect: Dialect) -> Iterator[str]:
+    entitlements = sum(item["type"] == ItemType.ENTITLEMENT for item in revoked)
+    most = dialect.limits.revoke_entitlements
+    if entitlements > most:
+        yield f"A request may revoke at most {most} entitlement, not {entitlements}."
+    if entitlements and len(revoked) > entitlements:
+        yield "A request that revokes an entitlement must hold nothing else."
+
+
+def _broken_by_item(item: object, where: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+    if not _is_object(item):
+        yield f"{where} must be a JSON object."
+    else:
+        yield from _unknown_fields(item, _ITEM_FIELDS | ({"startDate"} if dialect.start_date else set()), where)
+        yield from _broken_by_texts(item, where, operation)
+        yield from _broken_by_metadata(item, where)
+        yield from _broken_by_dates(item, where, operation, now, dialect)
+
+
+def _broken_by_texts(item: JsonObject, where: str, operation: Operation) -> Iterator[str]:
+    if item.get("type") not in list(ItemType):
+        yield f"{where}.type must be one of {', '.join(ItemType)}."
+    if not _is_text(item.get("id")):
+        yield f"{where}.id must be a non-empty string."
+    if "comment" in item and not _is_text(item["comment"]):
+        yield f"{where}.comment must be a non-empty string or absent."
+    if operation is Operation.REVOKE and "comment" not in item:
+        yield f"{where}.comment is required when access is revoked."
+
+
+def _broken_by_dates(
+    item: JsonObject, where: str, operation: Operation, now: datetime, dialect: Dialect
+) -> Iterator[str]:
+    dates = {name: _moment(item[name]) for name in ("startDate", "removeDate") if name in item}
+    for name, moment in dates.items():
+        if moment is None:
+            yield f"{where}.{name} must be a date and time in UTC such as 2030-01-31T00:00:00Z, or absent."
+        elif moment <= now:
+            yield f"{where}.{name} must lie in the future."
+    if "startDate" in dates and operation is Operation.REVOKE:
+        yield f"{where}.startDate must be absent when access is revoked."
+    if "removeDate" in dates and item["type"] == ItemType.ENTITLEMENT and not dialect.entitlement_remove_date:
+        yield f"{where}.removeDate is not supported for entitlements."
+    start, remove = dates.get("startDate"), dates.get("removeDate")
+    if start is not None and remove is not None and remove <= start:
+        yield f"{where}.removeDate must lie after startDate."
+
+
+def _broken_by_metadata(holder: JsonObject, where: str) -> Iterator[str]:
+    if "clientMetadata" not in holder:
+        return
+    metadata = holder["clientMetadata"]
+    if not _is_object(metadata) or not all(isinstance(text, str) for text in chain(metadata, metadata.values())):
+        yield f"clientMetadata of {where} must be an object of strings."
+
+
+def _unknown_fields(holder: JsonObject, known: frozenset[str] | set[str], where: str) -> Iterator[str]:
+    yield from (f"{where} has an unknown field {name!r}." for name in holder if name not in known)
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str) or not _UTC_MOMENT.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _is_object(value: object) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)

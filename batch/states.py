@@ -1,0 +1,93 @@
+"""The one state machine: what state a request is in, and which event takes it to which other state.
+
+A request is PLANNED when it stands in the ledger and nothing of it has reached the tenant. SENDING is committed before
+the first byte leaves, so that whatever a dead process leaves behind as SENDING may have arrived and is UNCONFIRMED.
+From UNCONFIRMED only settling leads on: nothing that may have arrived is ever sent again blindly.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import BrokenPromiseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    PLANNED = "PLANNED"
+    SENDING = "SENDING"
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+    UNCONFIRMED = "UNCONFIRMED"
+    SPLIT = "SPLIT"
+    DISCARDED = "DISCARDED"
+
+
+class Event(StrEnum):
+    """What can happen to a request."""
+
+    CLAIMED = "claimed"
+    """A sender took it; committed before the first byte leaves."""
+    ACCEPTED = "accepted"
+    """The tenant answered 2xx."""
+    REFUSED = "refused"
+    """The tenant refused the body; nothing was created."""
+    NOT_PROCESSED = "not_processed"
+    """It provably never got as far as being processed."""
+    UNDECIDED = "undecided"
+    """It may have been processed: bytes left, and no answer says which."""
+    ABANDONED = "abandoned"
+    """Its process died while it was being sent."""
+    FOUND = "found"
+    """Settling found all its changes in the tenant."""
+    NOT_FOUND = "not_found"
+    """Settling waited out the visibility delay and found none of its changes."""
+    TAKEN_OVER = "taken_over"
+    """Other requests take over its changes: smaller ones after a refusal, or new ones when the run is planned again."""
+    DISCARDED = "discarded"
+    """The user gave it up before it was sent."""
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
+    {
+        (State.PLANNED, Event.CLAIMED): State.SENDING,
+        (State.PLANNED, Event.DISCARDED): State.DISCARDED,
+        (State.SENDING, Event.ACCEPTED): State.ACCEPTED,
+        (State.SENDING, Event.REFUSED): State.REFUSED,
+        (State.SENDING, Event.NOT_PROCESSED): State.PLANNED,
+        (State.SENDING, Event.UNDECIDED): State.UNCONFIRMED,
+        (State.SENDING, Event.ABANDONED): State.UNCONFIRMED,
+        (State.UNCONFIRMED, Event.FOUND): State.ACCEPTED,
+        (State.UNCONFIRMED, Event.NOT_FOUND): State.PLANNED,
+        (State.UNCONFIRMED, Event.TAKEN_OVER): State.SPLIT,
+        (State.REFUSED, Event.TAKEN_OVER): State.SPLIT,
+    }
+)
+"""Every transition there is; what is not here can't happen."""
+
+UNSENT: Final = frozenset({State.PLANNED})
+"""Nothing of it has reached the tenant, and it will be sent."""
+
+IN_DOUBT: Final = frozenset({State.SENDING, State.UNCONFIRMED})
+"""It may have reached the tenant."""
+
+VOID: Final = frozenset({State.REFUSED, State.SPLIT, State.DISCARDED})
+"""It created nothing itself, and never will: its changes are free to be submitted by another request."""
+
+
+def advance(state: State, event: Event) -> State:
+    """The state that `event` leads to from `state`.
+
+    Raises:
+        BrokenPromiseError: There is no such transition.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise BrokenPromiseError(f"A request that is {state} can't be {event}.") from None

@@ -1,0 +1,226 @@
+"""The sending loop: wait for the pace, claim (durably), POST, record.
+
+Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back.
+Workers take the next request each for itself; one that comes back PLANNED is taken up again by the worker that it came
+back to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from batch.errors import AccessBatchError, CredentialsRefusedError, TenantLostError, TooManyRefusalsError
+from batch.model import Failure
+from batch.outcome import Then, decide
+from batch.split import halve
+from batch.states import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.model import Answer, Request, Run
+    from batch.outcome import Decision
+
+HEARTBEAT: Final = 10.0
+"""Seconds between two signs of life in the ledger."""
+
+ALL_REFUSED_AFTER: Final = 20
+"""If the first so many requests are all refused, the configuration is wrong and not the rows."""
+
+HALF_REFUSED_AFTER: Final = 100
+"""From so many requests on, half of them refused is too many."""
+
+
+class Sender(Protocol):
+    """What can make attempts: a tenant over HTTP, or a fake."""
+
+    async def token(self, *, other_than: str = "") -> str:
+        """A token that is good now."""
+
+    async def submit(self, request: Request, token: str) -> Answer:
+        """Makes one attempt."""
+
+
+class Turnstile(Protocol):
+    """What lets attempts go one by one."""
+
+    async def wait(self) -> None:
+        """Returns when the next attempt may go."""
+
+    def pause(self, seconds: float) -> None:
+        """Lets nothing go for so long."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens, to show it."""
+
+    def answered(self, request: Request, decision: Decision) -> None:
+        """An attempt of a request was answered."""
+
+    def paused(self, seconds: float, reason: str) -> None:
+        """Sending pauses."""
+
+
+class Submitter:
+    """Sends a run's requests until none is left, or until something stops it.
+
+    Args:
+        run: Held by `process`.
+        ledger: Where its requests are.
+        tenant: Makes the attempts.
+        pace: Lets them go.
+        watcher: Is told.
+        process: Holds the run.
+        clock: Tells the time, for the ledger.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        ledger: Ledger,
+        tenant: Sender,
+        pace: Turnstile,
+        watcher: Watcher,
+        process: Process,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._tenant = tenant
+        self._pace = pace
+        self._watcher = watcher
+        self._process = process
+        self._clock = clock
+        self._error: AccessBatchError | None = None
+        self._stopping = False
+        self._refused_tokens: set[str] = set()
+        self._failures = 0
+        self._answered = 0
+        self._refused = 0
+        self._workers: list[asyncio.Task[None]] = []
+        self._in_flight: set[asyncio.Task[None] | None] = set()
+
+    async def submit(self, concurrency: int) -> None:
+        """Sends everything that is PLANNED, at most `concurrency` requests at a time.
+
+        Raises:
+            StoppedError: Sending was stopped by the tenant or the ledger; everything that happened is recorded.
+            BrokenPromiseError: A bug.
+        """
+        self._workers = [asyncio.create_task(self._work()) for _ in range(concurrency)]
+        heart = asyncio.create_task(self._beat())
+        ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        heart.cancel()
+        await asyncio.gather(heart, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Lets what is in flight finish, and sends nothing more."""
+        self._stopping = True
+        for worker in self._workers:
+            if worker not in self._in_flight:
+                worker.cancel()
+
+    def abandon(self) -> None:
+        """Ends at once; what is in flight stays SENDING in the ledger, and is unconfirmed from the next start on."""
+        self._stopping = True
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _work(self) -> None:
+        try:
+            while not self._stopping and await self._send_next():
+                pass
+        except AccessBatchError as error:
+            self._error = self._error or error
+            self._stopping = True
+        except BaseException:
+            self._stopping = True
+            raise
+
+    async def _send_next(self) -> bool:
+        """Sends one request; False when there is none left or sending stops."""
+        token = await self._tenant.token()
+        await self._pace.wait()
+        if self._stopping:
+            return False
+        worker = asyncio.current_task()
+        self._in_flight.add(worker)
+        try:
+            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, self._clock())
+            if request is None:
+                return False
+            failures_before = self._failures
+            answer = await self._tenant.submit(request, token)
+            decision = self._decide(answer, token, failures_before)
+            parts = halve(request) if decision.event is Event.REFUSED else ()
+            await asyncio.to_thread(self._ledger.requests.record, request, answer, decision, self._clock(), parts=parts)
+        finally:
+            self._in_flight.discard(worker)
+        self._watcher.answered(request, decision)
+        await self._follow(request, decision, token)
+        return True
+
+    def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
+        decision = decide(answer, new_token=bool(self._refused_tokens - {token}), failures_in_a_row=failures_before)
+        if answer.failure is Failure.NEVER_CONNECTED:
+            # Attempts that failed side by side are one failure: those that began before the last one add nothing.
+            self._failures = max(self._failures, failures_before + 1)
+        elif answer.status is not None:
+            self._failures = 0
+        if decision.then is Then.RENEW_TOKEN:
+            self._refused_tokens.add(token)
+        elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
+            self._refused_tokens.clear()
+        return decision
+
+    async def _follow(self, request: Request, decision: Decision, token: str) -> None:
+        """Does what the decision says besides the request's own state."""
+        match decision.then:
+            case Then.PAUSE:
+                self._pace.pause(decision.pause)
+                self._watcher.paused(decision.pause, decision.reason)
+            case Then.RENEW_TOKEN:
+                await self._tenant.token(other_than=token)
+            case Then.STOP_CREDENTIALS:
+                raise CredentialsRefusedError(
+                    f"The tenant does not let this client submit: {decision.reason}.",
+                    next_step="A personal access token of an ORG_ADMIN user with the scope "
+                    "idn:access-request:create (or sp:scopes:all) is needed. Then run the same command again.",
+                )
+            case Then.STOP_TENANT:
+                raise TenantLostError(
+                    f"The tenant can't be used: {decision.reason}.",
+                    next_step="Check the base URL, --api and the network; then run the same command again.",
+                )
+            case Then.GO_ON:
+                self._watch_refusals(request, decision)
+
+    def _watch_refusals(self, request: Request, decision: Decision) -> None:
+        if request.parent is not None:
+            return
+        self._answered += 1
+        self._refused += decision.event is Event.REFUSED
+        all_refused = self._answered >= ALL_REFUSED_AFTER and self._refused == self._answered
+        half_refused = self._answered >= HALF_REFUSED_AFTER and self._refused * 2 >= self._answered
+        if all_refused or half_refused:
+            raise TooManyRefusalsError(
+                f"{self._refused} of {self._answered} requests were refused; the last: {decision.reason}.",
+                next_step="So many refusals point to the configuration: check --api, the tenant and what the user may "
+                "request. Then run the same command again, or give up the rest with `access-batch discard "
+                f"{self._run.id}`.",
+            )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())

@@ -1,0 +1,94 @@
+"""From what httpx saw to an Answer: bounded in size, and readable whatever the server sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+
+from batch.model import Answer, Failure
+
+MOST_BYTES: Final = 1 << 20
+"""Bytes read of one answer: submit answers of the largest request are a few kilobytes."""
+
+MOST_TEXT: Final = 300
+"""Characters kept of a message."""
+
+_BEFORE_CONNECTING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def from_response(status: int, headers: httpx.Headers, content: bytes, *, now: datetime) -> Answer:
+    """The answer that a response is.
+
+    Args:
+        status: HTTP status.
+        headers: Response headers.
+        content: The body, or the first part of it.
+        now: This moment, for a `Retry-After` that is a date.
+    """
+    document = _json_object(content)
+    return Answer(
+        status=status,
+        retry_after=_retry_after(headers.get("retry-after", ""), now),
+        detail_code=_short(document.get("detailCode")),
+        tracking_id=_short(document.get("trackingId")),
+        text=_message(document, content),
+        server_time=_date(headers.get("date", "")),
+    )
+
+
+def from_failure(error: httpx.RequestError | TimeoutError) -> Answer:
+    """The answer that a transport error is: it decides whether bytes may have left."""
+    never = isinstance(error, _BEFORE_CONNECTING)
+    text = _short(str(error)) or type(error).__name__
+    return Answer(failure=Failure.NEVER_CONNECTED if never else Failure.BROKEN, text=f"{type(error).__name__}: {text}")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _message(document: dict[str, Any], content: bytes) -> str:
+    """The most telling text: the API's messages, else its error or message, else the beginning of the body."""
+    messages = document.get("messages")
+    if isinstance(messages, list):
+        texts = [_short(message.get("text")) for message in messages if isinstance(message, dict)]
+        if found := "; ".join(dict.fromkeys(text for text in texts if text)):
+            return found[:MOST_TEXT]
+    for name in ("error_description", "error", "message"):
+        if said := _short(document.get(name)):
+            return said
+    return "" if document else _short(content[: 4 * MOST_TEXT].decode("utf-8", "replace"))
+
+
+def _short(value: object) -> str:
+    """One line of printable text."""
+    if not isinstance(value, str):
+        return ""
+    printable = "".join(character if character.isprintable() else " " for character in value)
+    return " ".join(printable.split())[:MOST_TEXT]
+
+
+def _retry_after(value: str, now: datetime) -> float | None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        date = _date(value)
+        seconds = (date - now).total_seconds() if date else math.nan
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

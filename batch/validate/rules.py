@@ -1,0 +1,168 @@
+"""The input schema with its named rules, declared once, and a sentence for each rule."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import dataframely as dy
+import polars as pl
+
+from batch.dialects import REQUEST_ID_KEY, Dialect, ItemType, Operation
+from batch.validate.prepare import has_control
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+_ID: Final = r"(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"
+_ONE_ID: Final = rf"^{_ID}$"
+_IDS: Final = rf"^{_ID}(?:\s*\|\s*{_ID})*$"
+_OPERATIONS: Final = [operation.value for operation in Operation]
+_ITEM_TYPES: Final = [item_type.value for item_type in ItemType]
+
+
+def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
+    """The input schema under one dialect at one moment; its columns are those of `prepare`.
+
+    Args:
+        dialect: Says which fields the API version has.
+        now: The moment that dates must come after.
+    """
+
+    class InputRow(dy.Schema):
+        row = dy.UInt32()
+        operation = dy.String(nullable=True)
+        identity_id = dy.String(nullable=True)
+        item_type = dy.String(nullable=True)
+        item_id = dy.String(nullable=True)
+        comment = dy.String(nullable=True)
+        metadata = dy.String(nullable=True)
+        metadata_control = dy.Bool()
+        start_date_text = dy.String(nullable=True)
+        remove_date_text = dy.String(nullable=True)
+        start_date = dy.Datetime(nullable=True, time_zone="UTC")
+        remove_date = dy.Datetime(nullable=True, time_zone="UTC")
+        start_date_zoneless = dy.Bool()
+        remove_date_zoneless = dy.Bool()
+
+        @dy.rule()
+        def operation_known(cls) -> pl.Expr:
+            return pl.col("operation").is_in(_OPERATIONS)
+
+        @dy.rule()
+        def identity_id_present(cls) -> pl.Expr:
+            return pl.col("identity_id").is_not_null()
+
+        @dy.rule()
+        def identity_id_shape(cls) -> pl.Expr:
+            return pl.col("identity_id").str.contains(_ONE_ID)
+
+        @dy.rule()
+        def item_type_present(cls) -> pl.Expr:
+            return pl.col("item_type").is_not_null()
+
+        @dy.rule()
+        def item_type_known(cls) -> pl.Expr:
+            return pl.col("item_type").is_in(_ITEM_TYPES)
+
+        @dy.rule()
+        def item_id_present(cls) -> pl.Expr:
+            return pl.col("item_id").is_not_null()
+
+        @dy.rule()
+        def item_id_shape(cls) -> pl.Expr:
+            return pl.col("item_id").str.contains(_IDS)
+
+        @dy.rule()
+        def revoke_has_comment(cls) -> pl.Expr:
+            return (pl.col("operation") != Operation.REVOKE.value) | pl.col("comment").is_not_null()
+
+        @dy.rule()
+        def start_date_readable(cls) -> pl.Expr:
+            return _readable("start_date")
+
+        @dy.rule()
+        def remove_date_readable(cls) -> pl.Expr:
+            return _readable("remove_date")
+
+        @dy.rule()
+        def start_date_has_zone(cls) -> pl.Expr:
+            return ~pl.col("start_date_zoneless")
+
+        @dy.rule()
+        def remove_date_has_zone(cls) -> pl.Expr:
+            return ~pl.col("remove_date_zoneless")
+
+        @dy.rule()
+        def start_date_in_future(cls) -> pl.Expr:
+            return pl.col("start_date") > now
+
+        @dy.rule()
+        def remove_date_in_future(cls) -> pl.Expr:
+            return pl.col("remove_date") > now
+
+        @dy.rule()
+        def start_before_remove(cls) -> pl.Expr:
+            return pl.col("start_date") < pl.col("remove_date")
+
+        @dy.rule()
+        def start_date_supported(cls) -> pl.Expr:
+            return pl.lit(dialect.start_date) | pl.col("start_date_text").is_null()
+
+        @dy.rule()
+        def start_date_not_on_revoke(cls) -> pl.Expr:
+            return (pl.col("operation") != Operation.REVOKE.value) | pl.col("start_date_text").is_null()
+
+        @dy.rule()
+        def remove_date_not_on_entitlement(cls) -> pl.Expr:
+            allowed = pl.lit(dialect.entitlement_remove_date)
+            return allowed | (pl.col("item_type") != ItemType.ENTITLEMENT.value) | pl.col("remove_date_text").is_null()
+
+        @dy.rule()
+        def comment_printable(cls) -> pl.Expr:
+            return ~has_control(pl.col("comment"))
+
+        @dy.rule()
+        def metadata_printable(cls) -> pl.Expr:
+            return ~pl.col("metadata_control")
+
+        @dy.rule()
+        def metadata_key_free(cls) -> pl.Expr:
+            return ~pl.col("metadata").str.contains(f'"{REQUEST_ID_KEY}":', literal=True)
+
+    return InputRow
+
+
+def _readable(name: str) -> pl.Expr:
+    unreadable = pl.col(f"{name}_text").is_not_null() & pl.col(name).is_null() & ~pl.col(f"{name}_zoneless")
+    return ~unreadable
+
+
+_DATE_FORMS: Final = "write 2027-01-31 or 2027-01-31T09:00:00Z"
+MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "operation_known": ("operation", "operation '{}' is not known: write GRANT or REVOKE"),
+        "identity_id_present": ("", "identity_id is missing"),
+        "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: neither 32 hex digits nor a UUID"),
+        "item_type_present": ("", "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
+        "item_type_known": ("item_type", "item_type '{}' is not known: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
+        "item_id_present": ("", "item_id is missing"),
+        "item_id_shape": ("item_id", "item_id '{}' is not an id: neither 32 hex digits nor a UUID"),
+        "revoke_has_comment": ("", "a revoke needs a comment"),
+        "start_date_readable": ("start_date_text", f"start_date '{{}}' is not a date: {_DATE_FORMS}"),
+        "remove_date_readable": ("remove_date_text", f"remove_date '{{}}' is not a date: {_DATE_FORMS}"),
+        "start_date_has_zone": ("start_date_text", "start_date '{}' has a time without a zone: add Z or +01:00"),
+        "remove_date_has_zone": ("remove_date_text", "remove_date '{}' has a time without a zone: add Z or +01:00"),
+        "start_date_in_future": ("start_date_text", "start_date '{}' is not in the future"),
+        "remove_date_in_future": ("remove_date_text", "remove_date '{}' is not in the future"),
+        "start_before_remove": ("remove_date_text", "remove_date '{}' does not come after start_date"),
+        "start_date_supported": ("", "this API version has no start_date: leave it out, or choose a later --api"),
+        "start_date_not_on_revoke": ("", "a revoke can't have a start_date"),
+        "remove_date_not_on_entitlement": ("", "an entitlement can't have a remove_date in this API version"),
+        "comment_printable": ("", "comment holds control characters"),
+        "metadata_printable": ("", "metadata holds control characters"),
+        "metadata_key_free": ("", f"metadata.{REQUEST_ID_KEY} is reserved for access-batch"),
+    }
+)
+"""For each rule the column whose text its sentence shows (or none), and the sentence."""

@@ -1,0 +1,113 @@
+"""Headers: canonical names, and what a header may not say."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.read.read_helpers import HEADER, cells, read_text, refusal
+
+from batch.defuse import defused
+from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS
+from batch.read.columns import canonical_name
+
+
+def test_known_names_are_found_in_any_case_and_spacing() -> None:
+    table = read_text('\ufeff Identity_ID ,"ITEM_TYPE", item_id\t,Metadata. Ticket No,Cost Centre,\n1,ROLE,2,T-1,x,y\n')
+    assert [(column.name, column.header) for column in table.columns] == [
+        ("identity_id", " Identity_ID "),
+        ("item_type", "ITEM_TYPE"),
+        ("item_id", " item_id\t"),
+        ("metadata.Ticket No", "Metadata. Ticket No"),
+        ("Cost Centre", "Cost Centre"),
+        ("column_6", ""),
+    ]
+    assert table.rows.columns == ["_file", "_line", *(column.name for column in table.columns)]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=20), st.integers(1, 99))
+def test_a_canonical_name_is_its_own_canonical_name(header: str, position: int) -> None:
+    name = canonical_name(header, position)
+    assert name
+    assert canonical_name(name, position) == name
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("identity_id,item_type,item_id,comment, COMMENT", "column 4 (`comment`) and column 5 (` COMMENT`)"),
+        ("identity_id,item_type,item_id,x,x", "column 4 (`x`) and column 5 (`x`)"),
+        ("identity_id,item_type,item_id,column_5,", "column 4 (`column_5`) and column 5 (``)"),
+        ("identity_id,item_type,item_id,metadata.a,METADATA.a", "`metadata.a`"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(header: str, named: str) -> None:
+    assert named in refusal(lambda: read_text(header + "\n1,ROLE,2,,\n")).message
+
+
+def test_metadata_keys_keep_their_case_and_need_a_name() -> None:
+    assert read_text("identity_id,item_type,item_id,metadata.a,metadata.A\n1,ROLE,2,3,4\n").rows.width == 7
+    assert (
+        "without a key" in refusal(lambda: read_text("identity_id,item_type,item_id,metadata. \n1,ROLE,2,3\n")).message
+    )
+
+
+def test_missing_columns_are_named_with_what_was_found_and_the_nearest() -> None:
+    error = refusal(lambda: read_text("identityid,type,comment\n1,2,3\n"))
+    assert error.message == (
+        "in.csv has no column `identity_id` or `identity`, `item_type`, `item_id` or `item`. "
+        "Its columns are `identityid`, `type`, `comment`."
+    )
+    assert error.next_step.startswith("`identityid` looks like `identity_id`: rename it.")
+
+
+def test_missing_columns_without_any_likeness_say_what_a_header_is() -> None:
+    assert "first line" in refusal(lambda: read_text("a;b\n1;2\n")).next_step
+    many = ",".join(f"x{number}" for number in range(40))
+    assert refusal(lambda: read_text(f"{many}\n1\n")).message.endswith("`x29` and 10 more.")
+
+
+@pytest.mark.parametrize("header", ["removeDate", "Remove Date", "start-date", "OPERATION:"])
+def test_a_misspelt_column_that_would_change_what_is_granted_is_refused(header: str) -> None:
+    error = refusal(lambda: read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,x\n"))
+    assert f"`{header}`, which would have no effect" in error.message
+
+
+def test_a_nearly_known_column_is_pointed_out() -> None:
+    table = read_text("identity_id,item_type,item_id,comments\n1,ROLE,2,x\n")
+    assert "did you mean `comment`?" in table.notices[0]
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_COLUMNS))
+def test_names_of_our_own_columns_are_refused(name: str) -> None:
+    assert f"`{name}`" in refusal(lambda: read_text(f"{HEADER},{name.upper()}\n1,ROLE,2,a,b\n")).message
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.text(alphabet="x=+-@'\",\n\r\t |;", max_size=6),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_our_own_rejected_file_comes_back_as_it_was(comments: list[str]) -> None:
+    frame = pl.DataFrame({"identity_id": "-1", "item_type": "ROLE", "item_id": "2", "=x": "+", "comment": comments})
+    written = frame.select(
+        pl.lit("a.csv").alias("_file"),
+        pl.lit(7).alias("_line"),
+        defused(pl.all()),
+        pl.lit("r").alias("_rule"),
+        pl.lit("m").alias("_message"),
+    ).rename({"=x": "'=x"})
+    table = read_text(written.write_csv(quote_style="always"))
+    assert cells(table) == [("-1", "ROLE", "2", "+", comment or None) for comment in comments]
+    assert table.columns[3].name == "=x"
+    assert "is a result file of access-batch" in table.notices[0]
+    assert "`_file`, `_line`, `_rule`, `_message`" in table.notices[0]
+
+
+def test_known_columns_are_those_of_the_design() -> None:
+    assert len(set(KNOWN_COLUMNS)) == 9

@@ -1,0 +1,151 @@
+"""Files, globs, standard input, and the digest over them."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.read.read_helpers import HEADER, cells, read_bytes, refusal
+
+from batch.read import digest_inputs, read_inputs
+
+_ROW = f"{HEADER}\n1,ROLE,2,a\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("b.csv").write_text(_ROW)
+    Path("a.csv").write_text("Cost,identity,ITEM,item_type\nx,ann,app,ROLE\nragged\n")
+    return tmp_path
+
+
+def test_several_files_become_one_table_with_all_columns(folder: Path) -> None:
+    table = read_inputs(["b.csv", str(folder / "a.csv")])
+    assert table.rows.columns == [
+        *("_file", "_line", "identity_id", "item_type", "item_id", "comment"),
+        *("Cost", "identity", "item"),
+    ]
+    assert cells(table) == [("1", "ROLE", "2", "a", None, None, None), (None, "ROLE", None, None, "x", "ann", "app")]
+    assert table.rows["_file"].to_list() == ["b.csv", str(folder / "a.csv")]
+    assert table.rejected.select("_file", "_line").rows() == [(str(folder / "a.csv"), 3)]
+    assert [column.header for column in table.columns][-2:] == ["identity", "ITEM"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_globs_are_expanded_in_order_and_leave_folders_out() -> None:
+    Path("c.csv").mkdir()
+    assert read_inputs(["*.csv"]).rows["_file"].to_list() == ["a.csv", "b.csv"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_whose_name_looks_like_a_glob_is_meant_itself() -> None:
+    Path("[ab].csv").write_text(_ROW)
+    assert read_inputs(["[ab].csv"]).rows["_file"].to_list() == ["[ab].csv"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_standard_input_is_read_and_digested() -> None:
+    table = read_inputs(["-"], stdin=io.BytesIO(_ROW.encode()))
+    assert table.rows["_file"].to_list() == ["-"]
+    assert table.digest == digest_inputs(["-"], stdin=io.BytesIO(_ROW.encode())) == digest_inputs(["b.csv"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_digest_depends_on_contents_and_order_and_nothing_else() -> None:
+    assert read_inputs(["b.csv"]).digest == hashlib.sha256(_ROW.encode()).hexdigest()
+    both = digest_inputs(["a.csv", "b.csv"])
+    assert both == read_inputs(["?.csv"]).digest
+    assert both != digest_inputs(["b.csv", "a.csv"])
+    Path("b.csv").rename("c.csv")
+    assert both == digest_inputs(["a.csv", "c.csv"])
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], "No input file was given."),
+        (["none.csv"], "none.csv does not exist."),
+        (["none*.csv"], "No file matches none*.csv."),
+        (["."], ". is a directory."),
+        (["b.csv", "b.csv"], "b.csv is given twice."),
+        (["b.csv", "./b.csv"], "./b.csv is given twice (also as b.csv)."),
+        (["*.csv", "link"], "link is given twice (also as b.csv)."),
+        (["-", "-"], "standard input is given twice."),
+        (["-"], "There is no standard input to read."),
+        (["a\0b"], "a\0b can't be read: "),
+        (["s3://bucket/x.csv"], "s3://bucket/x.csv is not a local file"),
+        (["file:///nowhere/x.parquet"], "file:///nowhere/x.parquet can't be read: "),
+    ],
+)
+def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -> None:
+    Path("link").symlink_to("b.csv")
+    assert refusal(lambda: read_inputs(inputs)).message.startswith(message)
+    assert refusal(lambda: digest_inputs(inputs)).message.startswith(message)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(errno.EACCES, "denied"), "b.csv may not be read."),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "b.csv can't be read: "),
+    ],
+)
+def test_what_the_operating_system_refuses_is_explained(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
+) -> None:
+    def refuse(_: Path) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert refusal(lambda: read_inputs(["b.csv"])).message.startswith(message)
+
+
+@pytest.mark.usefixtures("folder")
+def test_parquet_is_read_from_a_url() -> None:
+    pl.DataFrame({"identity_id": ["1"], "item_type": ["ROLE"], "item_id": ["2"]}).write_parquet("x.parquet")
+    assert cells(read_inputs([Path("x.parquet").resolve().as_uri()])) == [("1", "ROLE", "2")]
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_interruption_while_reading_a_url_is_not_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pl, "scan_parquet", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        read_inputs(["s3://bucket/x.parquet"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_wrong_with_several_files_is_said_at_once() -> None:
+    Path("d.csv").write_text("")
+    Path("e.csv").write_text("identity,item_type\n1,2\n")
+    error = refusal(lambda: read_inputs(["*.csv"]))
+    assert error.message.splitlines() == [
+        "d.csv is empty.",
+        "e.csv has no column `item_id` or `item`. Its columns are `identity`, `item_type`.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"PK\x03\x04rest", "Excel workbook"),
+        (gzip.compress(_ROW.encode()), "gzip"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\xd0\xcf\x11\xe0", "old Excel"),
+    ],
+)
+def test_files_of_other_kinds_are_called_by_their_kind(data: bytes, kind: str) -> None:
+    error = refusal(lambda: read_bytes(data))
+    assert kind in error.message
+    assert "CSV" in error.next_step

@@ -1,0 +1,184 @@
+"""The status list: filters, pages and quirks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.sandbox.status import PAGE_LIMIT, list_statuses
+from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
+
+if TYPE_CHECKING:
+    from batch.sandbox.answers import Answer
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LAST = START + timedelta(days=1)
+
+
+@pytest.fixture
+def tenant() -> SimulatedTenant:
+    """Three requests, one minute apart: i1 r1, i2 r2, i3 r3; the last was rejected."""
+    tenant = SimulatedTenant()
+    for n in (1, 2, 3):
+        body = {"requestedFor": [f"i{n}"], "requestedItems": [{"type": "ROLE", "id": f"r{n}"}]}
+        tenant.submit(body, START + timedelta(minutes=n))
+    tenant.conclude("REJECTED", identity="i3")
+    return tenant
+
+
+def ask(tenant: SimulatedTenant, **query: str) -> Answer:
+    named = {name.replace("_", "-"): text for name, text in query.items()}
+    return list_statuses(tenant.visible_rows(LAST), named, tracking_id="t")
+
+
+def found(tenant: SimulatedTenant, **query: str) -> list[str]:
+    answer = ask(tenant, **query)
+    assert answer.status == 200, answer.body
+    rows: Any = answer.body
+    return [row["id"] for row in rows]
+
+
+def refusal(tenant: SimulatedTenant, **query: str) -> str:
+    answer = ask(tenant, **query)
+    assert answer.status == 400
+    body: Any = answer.body
+    return str(body["messages"][0]["text"])
+
+
+def test_without_a_question_every_row_comes_oldest_first(tenant: SimulatedTenant) -> None:
+    assert found(tenant) == ["r1", "r2", "r3"]
+    assert ask(tenant).headers == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"requested_for": "i2"}, ["r2"]),
+        ({"requested_for": "me"}, []),
+        ({"requested_for": ""}, ["r1", "r2", "r3"]),
+        ({"requested_by": "me"}, ["r1", "r2", "r3"]),
+        ({"requested_by": REQUESTER_ID, "requested_for": "i1"}, ["r1"]),
+        ({"requested_by": "i1"}, []),
+        ({"regarding_identity": "i3"}, ["r3"]),
+        ({"regarding_identity": "me"}, ["r1", "r2", "r3"]),
+        ({"request_state": "EXECUTING"}, ["r1", "r2"]),
+    ],
+)
+def test_people_and_states_narrow_the_list(tenant: SimulatedTenant, query: dict[str, str], expected: list[str]) -> None:
+    assert found(tenant, **query) == expected
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ('created ge "2026-03-01T12:02:00Z"', ["r2", "r3"]),
+        ("created ge 2026-03-01T12:02:00.000Z", ["r2", "r3"]),
+        ("created GE 2026-03-01T14:02:00+02:00", ["r2", "r3"]),
+        ('accessRequestId eq "{0}"', ["r1"]),
+        ("accessRequestId eq {1}", ["r2"]),
+        ('accessRequestId in ("{0}", "{2}")', ["r1", "r3"]),
+        ("accessRequestId in ({0},{2})", ["r1", "r3"]),
+        ('accessRequestId in("{1}")', ["r2"]),
+        ('accessRequestId in ("nobody")', []),
+        ('created ge "2026-03-01T12:02:00Z" and accessRequestId in ("{0}","{1}")', ["r2"]),
+        ('accessRequestId eq "{0}" and accessRequestId eq "{1}"', []),
+        ('accessRequestId eq "a and b"', []),
+    ],
+)
+def test_filters_are_read_quoted_or_not_and_joined_with_and(
+    tenant: SimulatedTenant, filters: str, expected: list[str]
+) -> None:
+    ids = [row.access_request_id for row in tenant.visible_rows(LAST)]
+    assert found(tenant, filters=filters.format(*ids)) == expected
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "created",
+        "created ge",
+        'created ge "yesterday"',
+        'created ge "2026-03-01T12:02:00"',
+        'created lt "2026-03-01T12:02:00Z"',
+        'colour eq "red"',
+        'accessRequestId eq "a" or accessRequestId eq "b"',
+        'accessRequestId eq "a" and ',
+        'accessRequestId eq "a" and created',
+        'accessRequestId in "a"',
+        "accessRequestId in ()",
+        'accessRequestId in ("a" "b")',
+        "   ",
+    ],
+)
+def test_a_filter_that_cant_be_read_is_refused(tenant: SimulatedTenant, filters: str) -> None:
+    assert "filters" in refusal(tenant, filters=filters)
+
+
+def test_what_created_shows_finds_the_row_again() -> None:
+    tenant = SimulatedTenant()
+    body = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
+    tenant.submit(body, START + timedelta(microseconds=123_999))
+    assert found(tenant, filters='created ge "2026-03-01T12:00:00.123Z"') == ["r1"]
+    assert found(tenant, filters='created ge "2026-03-01T12:00:00.124Z"') == []
+
+
+@pytest.mark.parametrize("other", ["requested_for", "requested_by"])
+def test_regarding_identity_excludes_the_others(tenant: SimulatedTenant, other: str) -> None:
+    assert "regarding-identity excludes" in refusal(tenant, regarding_identity="i1", **{other: "i1"})
+
+
+def test_another_request_state_is_refused(tenant: SimulatedTenant) -> None:
+    assert "request-state" in refusal(tenant, request_state="REJECTED")
+
+
+@pytest.mark.parametrize(
+    ("sorters", "expected"),
+    [
+        ("created", ["r1", "r2", "r3"]),
+        ("-created", ["r3", "r2", "r1"]),
+        ("modified", ["r1", "r2", "r3"]),
+        ("-name,created", ["r3", "r2", "r1"]),
+        ("-accountActivityItemId", ["r3", "r2", "r1"]),
+    ],
+)
+def test_sorters_sort(tenant: SimulatedTenant, sorters: str, expected: list[str]) -> None:
+    assert found(tenant, sorters=sorters) == expected
+
+
+def test_an_unknown_sorter_is_refused(tenant: SimulatedTenant) -> None:
+    assert "sorters" in refusal(tenant, sorters="colour")
+
+
+def test_pages_follow_each_other_until_an_offset_at_the_end_is_refused(tenant: SimulatedTenant) -> None:
+    assert found(tenant, limit="2") == ["r1", "r2"]
+    assert found(tenant, limit="2", offset="2") == ["r3"]
+    assert "offset 3" in refusal(tenant, limit="2", offset="3")
+    assert "offset 9" in refusal(tenant, offset="9")
+
+
+def test_any_offset_into_an_empty_list_is_an_empty_page(tenant: SimulatedTenant) -> None:
+    assert found(tenant, requested_for="nobody", offset="5") == []
+
+
+def test_a_page_has_at_most_250_rows() -> None:
+    tenant = SimulatedTenant()
+    items = [{"type": "ROLE", "id": f"r{n}"} for n in range(25)]
+    for first in (0, 10):
+        body = {"requestedFor": [f"i{first + n}" for n in range(10)], "requestedItems": items}
+        assert tenant.submit(body, START).status == 202
+    assert len(found(tenant)) == PAGE_LIMIT
+    assert len(found(tenant, limit=str(PAGE_LIMIT), offset="250")) == 250
+    assert "limit" in refusal(tenant, limit=str(PAGE_LIMIT + 1))
+
+
+def test_the_total_is_told_only_when_asked_for_and_ignores_the_page(tenant: SimulatedTenant) -> None:
+    assert ask(tenant, count="true", limit="0").headers == {"X-Total-Count": "3"}
+    assert ask(tenant, count="TRUE", request_state="EXECUTING").headers == {"X-Total-Count": "2"}
+    assert ask(tenant, count="false").headers == {}
+
+
+@pytest.mark.parametrize(("name", "text"), [("limit", "-1"), ("limit", "ten"), ("offset", "1.5"), ("count", "maybe")])
+def test_page_parameters_of_the_wrong_kind_are_refused(tenant: SimulatedTenant, name: str, text: str) -> None:
+    assert name in refusal(tenant, **{name: text})
