@@ -24,6 +24,12 @@ STRONGEST_FIRST: Final = (
 """A row with several items takes the first of these that one of its changes has."""
 
 
+def strongest_class() -> pl.Expr:
+    """The class that a row takes, over the `class` of its changes."""
+    order = pl.Enum([row_class.value for row_class in STRONGEST_FIRST])
+    return pl.col("class").cast(order).min().cast(pl.String)
+
+
 def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:
     """How many rows end in each class.
 
@@ -35,8 +41,7 @@ def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapp
     Raises:
         BrokenPromiseError: A row has no class or two, so that the classes don't add up.
     """
-    order = pl.Enum([row_class.value for row_class in STRONGEST_FIRST])
-    strongest = changes.group_by("row").agg(pl.col("class").cast(order).min()).get_column("class").value_counts()
+    strongest = changes.group_by("row").agg(strongest_class()).get_column("class").value_counts()
     found = {str(name): int(count) for name, count in strongest.rows()}
     counts = {row_class: found.get(row_class.value, 0) for row_class in RowClass}
     counts[RowClass.REJECTED] += rejected.height

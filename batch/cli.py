@@ -1,8 +1,5 @@
 """The command line: parses, calls one function, prints. Imports stand in the commands, so that --help starts fast."""
 
-from __future__ import annotations
-
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="CSV or Parquet files, globs, or - for stdin.")]
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
@@ -60,6 +57,8 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
+    import shlex
+
     from batch.commands.submit import submit as run_submit
     from batch.report.screen import describe_outcome
 
@@ -193,13 +192,13 @@ def _options(
     """Options before any command."""
 
 
-def _settings(profile: str, **flags: object) -> Settings:
+def _settings(profile: str, **flags: object) -> "Settings":
     from batch.settings import load
 
     return load(flags, profile=profile)
 
 
-def _screen(*, quiet: bool) -> Screen:
+def _screen(*, quiet: bool) -> "Screen":
     from rich.console import Console
 
     from batch.commands.screen import Screen

@@ -11,6 +11,7 @@ AccessBatchError
 │   ├── TooManyRefusalsError   … nearly everything is refused: the configuration, not the rows
 │   ├── RunHeldError           … another process works on this run
 │   └── LedgerLostError        … the ledger can't be written any more
+├── DeclinedError              exit 130: the user was asked and said no
 └── BrokenPromiseError         exit 1: a bug of ours: a check that guards the tenant has failed
 """
 
@@ -77,6 +78,12 @@ class RunHeldError(StoppedError):
 
 class LedgerLostError(StoppedError):
     """The ledger can't be written any more, so nothing more may be sent."""
+
+
+class DeclinedError(AccessBatchError):
+    """The user was asked before sending, and said no."""
+
+    exit_code = 130
 
 
 class BrokenPromiseError(AccessBatchError):

@@ -150,13 +150,15 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
     from_file = _read_config(config_file or platformdirs.user_config_path(APPLICATION) / "config.toml", profile)
     try:
         stronger = Settings(**given).model_fields_set
-        return Settings(**given, **{name: value for name, value in from_file.items() if name not in stronger})
+        settings = Settings(**given, **{name: value for name, value in from_file.items() if name not in stronger})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         option = str(first["loc"][0]).removeprefix("ACCESS_BATCH_").lower().replace("_", "-")
         raise SettingsError(
             f"--{option}: {first['msg'].removeprefix('Value error, ')}.", next_step="See `access-batch submit --help`."
         ) from None
+    dialect_named(settings.api)
+    return settings
 
 
 def _read_config(path: Path, profile: str) -> dict[str, Any]:

@@ -6,14 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.errors import SettingsError
+from batch.errors import DeclinedError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-class DeclinedError(Exception):
-    """The user said no."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +40,7 @@ class Screen:
             return
         self.console.print(f"{question} [y/N] ", markup=False, highlight=False, soft_wrap=True, end="")
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise DeclinedError
+            raise DeclinedError("Nothing was sent.", next_step="The same command asks again.")
 
 
 def require_an_answer(*, yes: bool, stdin_is_input: bool) -> None:

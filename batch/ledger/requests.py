@@ -113,7 +113,7 @@ class Requests:
                 .where(t.request.c.run == run.id)
                 .order_by(t.attempt.c.number)
             )
-            return dict(rows.tuples().all())
+            return dict(rows.all())
 
 
 def _move(connection: Connection, number: int, state: State, event: Event, now: datetime, **also: int) -> None:

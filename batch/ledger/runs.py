@@ -69,9 +69,7 @@ class Runs:
                     sa.select(t.request.c.operation, changes)
                     .where(of_run, t.request.c.state == State.PLANNED.value)
                     .group_by(t.request.c.operation)
-                )
-                .tuples()
-                .all()
+                ).all()
             )
             attempts = sa.select(
                 sa.func.count(),

@@ -82,7 +82,7 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
             "row",
             pl.col("item_id").alias("_item_id"),
             pl.col("class").alias("_class"),
-            pl.col("reason").alias("_reason"),
+            pl.col("reason").replace("", None).alias("_reason"),
             pl.col("request_id").alias("_request"),
             pl.col("state").alias("_state"),
         ),

@@ -48,7 +48,9 @@ class ProgressWatcher:
         """An attempt was answered."""
         self._counts[decision.event] += 1
         if decision.event is Event.REFUSED:
-            self._console.print(f"Request {request.id} was refused: {decision.reason}", markup=False, highlight=False)
+            self._console.print(
+                f"Request {request.id} was refused: {decision.reason}", markup=False, highlight=False, soft_wrap=True
+            )
             if request.changes > 1:
                 self._total += 2
         done = sum(self._counts[event] for event in (Event.ACCEPTED, Event.REFUSED, Event.UNDECIDED))
@@ -56,11 +58,13 @@ class ProgressWatcher:
         self._bar.update(self._task, completed=done, total=self._total, detail=detail)
         if not self._console.is_terminal and time.monotonic() - self._last_line >= LINE_EVERY:
             self._last_line = time.monotonic()
-            self._console.print(f"{done} of {self._total} requests: {detail}", markup=False, highlight=False)
+            self._console.print(
+                f"{done} of {self._total} requests: {detail}", markup=False, highlight=False, soft_wrap=True
+            )
 
     def paused(self, seconds: float, reason: str) -> None:
         """Sending pauses."""
-        self._console.print(f"Waiting {seconds:g} s: {reason}", markup=False, highlight=False)
+        self._console.print(f"Waiting {seconds:g} s: {reason}", markup=False, highlight=False, soft_wrap=True)
 
     def _detail(self) -> str:
         shown = {"accepted": Event.ACCEPTED, "refused": Event.REFUSED, "unconfirmed": Event.UNDECIDED}

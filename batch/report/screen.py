@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.classes import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
 
@@ -21,12 +22,12 @@ SHOWN: Final = 10
 """Rows of one kind that are shown one by one; the result files have all."""
 
 _SAID: Final = {
-    RowClass.REJECTED: "rejected: they break a rule",
-    RowClass.CONFLICT_IN_INPUT: "set aside: the input contradicts itself",
-    RowClass.HELD_BACK: "held back: something else about them is in progress",
-    RowClass.DUPLICATE_IN_INPUT: "skipped: they repeat a line of the input",
-    RowClass.ALREADY_SUBMITTED: "skipped: they were submitted before",
-    RowClass.ALREADY_HELD: "skipped: the identity has it already",
+    RowClass.REJECTED: "rejected, with the rules broken",
+    RowClass.CONFLICT_IN_INPUT: "set aside, as the input contradicts itself",
+    RowClass.HELD_BACK: "held back, as something else is in progress",
+    RowClass.DUPLICATE_IN_INPUT: "skipped as repeats of an earlier line",
+    RowClass.ALREADY_SUBMITTED: "skipped as submitted before",
+    RowClass.ALREADY_HELD: "skipped as held already",
 }
 
 
@@ -36,9 +37,12 @@ def describe_input(classified: Classified) -> Iterator[str]:
     files = _files(classified)
     yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}."
     for row_class, said in _SAID.items():
-        if rows[row_class]:
-            yield f"{count(rows[row_class], 'row')} {said}"
-            yield from _examples(classified, row_class, several_files=len(files) > 1)
+        found = _reasons(classified, row_class)
+        partly = int(found.get_column("partly").sum())
+        if found.height:
+            also = f", and single items of {count(partly, 'other row')}" if partly else ""
+            yield f"{count(rows[row_class], 'row')} {said}{also}:"
+            yield from _examples(found, several_files=len(files) > 1)
 
 
 def _files(classified: Classified) -> list[str]:
@@ -47,25 +51,40 @@ def _files(classified: Classified) -> list[str]:
     return ["standard input" if name == "-" else name for name in names]
 
 
-def _examples(classified: Classified, row_class: RowClass, *, several_files: bool) -> Iterator[str]:
-    found = _reasons(classified, row_class)
-    for file, line, reason in found.head(SHOWN).rows():
+def _examples(found: pl.DataFrame, *, several_files: bool) -> Iterator[str]:
+    for file, line, item, reason, _ in found.head(SHOWN).rows():
         where = f"{file}, line {line}" if several_files else f"line {line}"
-        yield f"  {where}: {reason}"
+        yield f"  {where}{f' (item {item})' if item else ''}: {reason}"
     if found.height > SHOWN:
-        yield f"  … and {count(found.height - SHOWN, 'more')}, in the result files"
+        yield f"  … and {found.height - SHOWN:,} more, in the result files"
 
 
 def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
-    """`file`, `line` and `reason` of what is in a class, in the input's order."""
-    if row_class is not RowClass.REJECTED:
-        chosen = classified.changes.filter(pl.col("class") == row_class.value)
-        return chosen.select("file", "line", "reason")
+    """What is in a class, in the input's order.
+
+    Returns:
+        `file`, `line`, `item` (null unless the row has several), `reason`, and `partly` (true once for each row of
+        another class of which only single items are in this one).
+    """
     table = classified.table
+    if row_class is not RowClass.REJECTED:
+        several = pl.len().over("row") > 1
+        return (
+            classified.changes.with_columns(pl.when(several).then(pl.col("item_id")).alias("item"))
+            .with_columns((strongest_class().over("row") != row_class.value).alias("mixed"))
+            .filter(pl.col("class") == row_class.value)
+            .select("file", "line", "item", "reason", partly=pl.col("mixed") & pl.col("row").is_first_distinct())
+        )
     places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
     broken = classified.rejected.join(places, on="row", how="left").select("file", "line", reason="message")
     unread = table.rejected.select(file="_file", line="_line", reason="_message")
-    return pl.concat([broken, unread]).sort("file", "line", maintain_order=True)
+    return (
+        pl.concat([broken, unread])
+        .sort("file", "line", maintain_order=True)
+        .select(
+            "file", "line", pl.lit(None, dtype=pl.String).alias("item"), "reason", pl.lit(value=False).alias("partly")
+        )
+    )
 
 
 def question(tally: Tally, tenant: str, rate: Rate) -> str:
@@ -88,13 +107,15 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
     """
     changes, requests = progress(summary.tally.changes), progress(summary.tally.requests)
     if summary.dry_run:
-        yield (
-            f"A run would submit {count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')} "
-            f"(no plan can need fewer than {summary.lower_bound}). Nothing was written or sent."
-        )
+        left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
+        bound = f" (no plan of the whole run can need fewer than {summary.lower_bound:,} requests)"
+        yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
+        yield "Nothing was written or sent."
         return
     if not summary.posts_now:
-        yield "Nothing was sent." if requests["unsent"] else "Nothing to send."
+        yield (
+            "Nothing was sent." if requests["unsent"] else "Nothing to send: nothing in the input needs a request now."
+        )
     if summary.run:
         yield (
             f"Run {summary.run}: of {count(changes['planned'], 'change')} in {count(requests['planned'], 'request')}, "
@@ -121,9 +142,8 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 row`, `2,000 rows`; `more` has no plural."""
-    plural = "" if number == 1 or noun == "more" else "s"
-    return f"{number:,} {noun}{plural}"
+    """A number with its noun: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.read.read_helpers import HEADER, cells, read_text, refusal
 
 from batch.defuse import defused
 from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS
 from batch.read.columns import canonical_name
+from tests.read.read_helpers import HEADER, cells, read_text, refusal
 
 
 def test_known_names_are_found_in_any_case_and_spacing() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from tests.read.read_helpers import HEADER, cells, lines, read_bytes, read_text, refusal, rejections
 
 from batch.errors import BrokenPromiseError
 from batch.read.records import Record
+from tests.read.read_helpers import HEADER, cells, lines, read_bytes, read_text, refusal, rejections
 
 
 def test_every_cell_stays_the_text_it_was() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 
 import pytest
-from tests.read.read_helpers import HEADER, cells, lines, read_bytes, refusal
 
 from batch.read import encoding
+from tests.read.read_helpers import HEADER, cells, lines, read_bytes, refusal
 
 _TEXT = f"{HEADER}\n1,ROLE,2,“Zoë”\n"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.read.read_helpers import HEADER, cells, read_bytes, refusal
 
 from batch.read import digest_inputs, read_inputs
+from tests.read.read_helpers import HEADER, cells, read_bytes, refusal
 
 _ROW = f"{HEADER}\n1,ROLE,2,a\n"
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.read.read_helpers import cells, lines, read_bytes, read_text
 
 from batch.errors import InputFileError
+from tests.read.read_helpers import cells, lines, read_bytes, read_text
 
 _NAMES = ["identity_id", "item_type", "item_id", "comment", "More"]
 

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.read.read_helpers import cells, lines, read_bytes, read_frame, read_text, refusal, rejections
 
 if TYPE_CHECKING:

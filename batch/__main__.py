@@ -1,0 +1,5 @@
+"""`python -m batch` is `access-batch`."""
+
+from batch.cli import main
+
+main()

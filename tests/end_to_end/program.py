@@ -1,0 +1,139 @@
+"""Runs the program as its users do, and reads what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batch.boundary import run
+from batch.cli import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import pytest
+
+    from batch.sandbox.server import RunningSandbox
+
+FAST = "5000/1"
+"""A rate at which tests need not wait."""
+
+Pair = tuple[str, str, str, str]
+"""Operation, identity, item type, item id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What stands on stdout: one JSON object and nothing else."""
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+
+def environment(sandbox: RunningSandbox) -> dict[str, str]:
+    """What a user sets to reach a tenant."""
+    return {
+        "SAIL_BASE_URL": sandbox.base_url,
+        "SAIL_CLIENT_ID": sandbox.client_id,
+        "SAIL_CLIENT_SECRET": sandbox.client_secret,
+        "ACCESS_BATCH_RATE": FAST,
+    }
+
+
+class Program:
+    """The command line within this process: fast, and its error boundary is the real one."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ended:
+        words = [str(argument) for argument in arguments]
+        with self._monkeypatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["access-batch", *words])
+            code = run(lambda: app(words))
+        captured = self._capsys.readouterr()
+        return Ended(code=code, out=captured.out, err=captured.err)
+
+
+def start(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """The program as a process of its own, to be interrupted or killed."""
+    words = [str(argument) for argument in arguments]
+    return subprocess.Popen(
+        [sys.executable, "-m", "batch", *words],
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def accepted(sandbox: RunningSandbox) -> dict[Pair, int]:
+    """How often the tenant has accepted each change, by its own books."""
+    counts = sandbox.tenant.books.change_counts()
+    return {(str(c.operation), c.identity, c.item_type, c.item_id): number for c, number in counts.items()}
+
+
+def once(pairs: Iterable[Pair]) -> dict[Pair, int]:
+    """The books when every pair was accepted exactly once and nothing else ever was."""
+    return dict.fromkeys(pairs, 1)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """A CSV file by Python's own reader."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> Path:
+    """A CSV file by Python's own writer."""
+    listed = list(rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(listed[0]))
+        writer.writeheader()
+        writer.writerows(listed)
+    return path
+
+
+def identity(number: int) -> str:
+    """A made-up identity id."""
+    return f"{number:032x}"
+
+
+def item(number: int) -> str:
+    """A made-up item id."""
+    return f"{number + 0xABC000:032x}"
+
+
+def grant(person: int, thing: int, **more: str) -> dict[str, str]:
+    """A row that grants."""
+    return {
+        "operation": "GRANT",
+        "identity_id": identity(person),
+        "item_type": "ROLE",
+        "item_id": item(thing),
+        "comment": "",
+        **more,
+    }
+
+
+def pair_of(row: Mapping[str, str]) -> Pair:
+    """The pair that a plain row asks for."""
+    return (row["operation"], row["identity_id"], row["item_type"], row["item_id"])

@@ -1,0 +1,229 @@
+"""The commands around the main job, as scripts and people use them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+
+if TYPE_CHECKING:
+    from batch.sandbox.server import RunningSandbox
+    from tests.end_to_end.program import Program
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = {
+    "run": None,
+    "tenant": None,
+    "dry_run": None,
+    "rows": {
+        "read",
+        "rejected",
+        "duplicate_in_input",
+        "conflict_in_input",
+        "already_submitted",
+        "already_held",
+        "held_back",
+        "submitted",
+    },
+    "changes": {"planned", "accepted", "refused", "unconfirmed", "unsent"},
+    "requests": {"planned", "lower_bound", "accepted", "refused", "unconfirmed", "unsent"},
+    "http": {"posts", "throttled", "retried"},
+    "files": {"rejected", "results", "report"},
+    "elapsed_s": None,
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", [grant(person, thing) for person in range(3) for thing in range(2)])
+
+
+def test_the_json_has_every_promised_key(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    documents = [
+        program("plan", path, "--json").json,
+        program("submit", path, "--yes", "--json", env=environment(tenant)).json,
+    ]
+    for document in documents:
+        for key, inner in KEYS.items():
+            assert inner is None or inner <= set(document[key])
+        rows = dict(document["rows"])
+        assert rows.pop("read") == sum(rows.values())
+
+
+def test_a_plan_needs_no_tenant_and_leaves_nothing_behind(program: Program, path: Path, tmp_path: Path) -> None:
+    ended = program("plan", path, "--json")
+    assert ended.code == 0
+    assert ended.json["changes"]["unsent"] == 6
+    assert ended.json["requests"]["planned"] == ended.json["requests"]["lower_bound"] == 1
+    assert ended.json["dry_run"] is True
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_plan_knows_what_the_ledger_knows(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    program("submit", path, "--yes", env=environment(tenant))
+    ended = program("plan", path, env=environment(tenant))
+    assert "nothing to send" in ended.out
+
+
+def test_validate_writes_the_rejected_rows_and_touches_no_ledger(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(1, 1), {**grant(2, 2), "item_type": "GROUP"}])
+    ended = program("validate", path)
+    assert ended.code == 3
+    assert "1 row could be submitted" in ended.out
+    assert (tmp_path / "a.results" / "rejected.csv").exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_status_and_runs_tell_how_far_a_run_has_come(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    assert program("status").code == 2
+    assert "no runs" in program("runs").out
+    run = program("submit", path, "--yes", "--json", env=environment(tenant)).json["run"]
+    assert "6 planned, 6 accepted" in program("status").out
+    assert program("status", run[:4], "--json").json["changes"]["accepted"] == 6
+    assert run in program("runs").out
+    assert [one["run"] for one in program("runs", "--json").json["runs"]] == [run]
+    assert program("status", "nonsense").code == 2
+
+
+def test_what_is_discarded_is_forgotten_and_can_be_submitted_again(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    run = program("submit", path, "--yes", "--json", env=wrong).json["run"]
+    other = write_rows(path.with_name("b.csv"), [grant(0, 0)])
+    held = program("submit", other, "--yes", "--json", env=environment(tenant))
+    assert held.json["rows"]["held_back"] == 1
+    assert "1 request discarded" in program("discard", run).out
+    assert program("submit", other, "--yes", "--json", env=environment(tenant)).json["changes"]["accepted"] == 1
+    ended = program("submit", path, "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0
+    assert accepted(tenant) == once(pair_of(grant(person, thing)) for person in range(3) for thing in range(2))
+
+
+def test_without_a_terminal_and_without_yes_nothing_happens(
+    program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    ended = program("submit", path, env=environment(tenant))
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert accepted(tenant) == {}
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal at which somebody types."""
+
+    def __init__(self, typed: str) -> None:
+        super().__init__(io.BytesIO(typed.encode()))
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 6), ("n\n", 130, 0), ("\n", 130, 0), ("", 130, 0)])
+def test_at_a_terminal_it_asks_and_takes_only_yes_for_yes(
+    program: Program,
+    tenant: RunningSandbox,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    code: int,
+    sent: int,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    ended = program("submit", path, env=environment(tenant))
+    assert f"Submit 6 grants in 1 request to {tenant.base_url}?" in ended.err
+    assert ended.code == code
+    assert len(accepted(tenant)) == sent
+
+
+def test_standard_input_is_an_input(
+    program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    ended = program("submit", "-", "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0
+    assert ended.json["rows"]["submitted"] == 6
+    assert (tmp_path / "stdin.results" / "results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["submit", "nowhere.csv", "--yes"], "does not exist"),
+        (["submit", "{path}", "--yes", "--rate", "5"], "N/SECONDS"),
+        (["submit", "{path}", "--yes", "--api", "v9"], "no API version"),
+        (["submit", "{path}", "--yes", "--base-url", "http://tenant.example.com"], "plain http"),
+        (["submit", "{path}", "--yes", "--out", "{path}"], "--out"),
+        (["submit", "{path}", "--yes", "--ledger", "nonsense://x"], "no driver"),
+        (["submit", "{path}", "--yes", "--profile", "x"], "no profile"),
+        (["submit"], "Missing argument"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2_says_why_and_sends_nothing(
+    program: Program, tenant: RunningSandbox, path: Path, arguments: list[str], said: str
+) -> None:
+    ended = program(*(argument.replace("{path}", str(path)) for argument in arguments), env=environment(tenant))
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+    assert tenant.tenant.books.posts == 0
+
+
+def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    for name in ("SAIL_BASE_URL", "SAIL_CLIENT_ID", "SAIL_CLIENT_SECRET"):
+        env = {key: value for key, value in environment(tenant).items() if key != name}
+        ended = program("submit", path, "--yes", env=env)
+        assert ended.code == 2
+        assert f"{name} is not set" in ended.err
+
+
+def test_the_sandbox_never_uses_a_real_ledger(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "real.db"
+    program("submit", path, "--yes", "--ledger", ledger, env=environment(tenant))
+    ended = program("submit", path, "--yes", "--ledger", ledger, "--sandbox")
+    assert ended.code == 2
+    assert "never share a ledger" in ended.err
+
+
+def test_the_sandbox_runs_alone_and_tells_how_to_point_a_client_at_it(
+    tmp_path: Path, path: Path, program: Program
+) -> None:
+    process = start("sandbox", "--port", "0", "--rate", "5000/1", env={})
+    try:
+        assert process.stdout
+        url = process.stdout.readline().split()[4].rstrip(".")
+        exported = dict(word.split("=", 1) for word in process.stdout.readline().split()[1:])
+        assert exported["SAIL_BASE_URL"] == url
+        ended = program("submit", path, "--yes", "--json", env={**exported, "ACCESS_BATCH_RATE": "5000/1"})
+        assert ended.code == 0
+        assert (tmp_path / "a.results" / "results.csv").exists()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_the_wheel_carries_its_migrations(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder  # noqa: PLC0415 - slow, and for this test alone
+
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    names = zipfile.ZipFile(built).namelist()
+    assert "batch/ledger/migrations/env.py" in names
+    assert any(name.startswith("batch/ledger/migrations/versions/0001") for name in names)
+    assert not any(name.startswith("tests") for name in names)
+
+
+def test_the_version_is_shown(program: Program) -> None:
+    assert program("--version").out.startswith("access-batch ")
+    assert json.dumps(program("--version").code) == "0"

@@ -1,0 +1,94 @@
+"""What the tenant does wrong never makes us send a change twice, and what is undecided is said to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.sandbox.faults import Fault
+from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
+    from tests.end_to_end.program import Program
+
+NOT_PROCESSED = [Fault.UNAVAILABLE_503, Fault.THROTTLED_429, Fault.UNAUTHORIZED_401]
+UNDECIDED = [
+    Fault.DROP_BEFORE,
+    Fault.DROP_AFTER,
+    Fault.HANG_BEFORE,
+    Fault.HANG_AFTER,
+    Fault.ERROR_500_BEFORE,
+    Fault.ERROR_500_AFTER,
+    Fault.ERROR_504_BEFORE,
+    Fault.ERROR_504_AFTER,
+    Fault.UNAVAILABLE_503_BARE,
+]
+
+
+def wanted() -> list[dict[str, str]]:
+    """Six requests' worth of rows."""
+    return [grant(person, 10 * person + thing) for person in range(6) for thing in range(4)]
+
+
+def test_every_fault_is_covered_here() -> None:
+    assert {*NOT_PROCESSED, *UNDECIDED, Fault.UNREADABLE_202} == set(Fault)
+
+
+@pytest.mark.parametrize("fault", NOT_PROCESSED)
+def test_what_was_provably_not_processed_is_sent_again_at_once(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
+) -> None:
+    tenant.faults.add(None, fault, None, fault)
+    path = write_rows(tmp_path / "a.csv", wanted())
+    ended = program("submit", path, "--yes", "--json", env=environment(tenant))
+    assert accepted(tenant) == once(map(pair_of, wanted()))
+    assert ended.code == 0
+    assert ended.json["http"]["retried"] >= 1
+
+
+@pytest.mark.parametrize("fault", UNDECIDED)
+def test_what_may_have_arrived_is_left_unconfirmed_and_never_sent_again(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
+) -> None:
+    tenant.faults.add(None, fault)
+    path = write_rows(tmp_path / "a.csv", wanted())
+    for _ in range(2):
+        ended = program("submit", path, "--yes", "--json", "--timeout", "0.3", env=environment(tenant))
+        assert ended.code == 4
+        assert ended.json["changes"] == {
+            "planned": 24,
+            "accepted": 20,
+            "refused": 0,
+            "unconfirmed": 4,
+            "unsent": 0,
+        }
+    books = accepted(tenant)
+    assert len(books) == (24 if fault.value.endswith("after") else 20)
+    assert set(books.values()) == {1}
+
+
+def test_an_unreadable_acceptance_is_an_acceptance(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    tenant.faults.add(*[Fault.UNREADABLE_202] * 6)
+    ended = program("submit", write_rows(tmp_path / "a.csv", wanted()), "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0
+    assert accepted(tenant) == once(map(pair_of, wanted()))
+
+
+def test_wrong_credentials_stop_everything_and_the_right_ones_continue(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", wanted())
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "not-the-secret"}
+    refused = program("submit", path, "--yes", "--json", env=wrong)
+    assert refused.code == 4
+    assert refused.json["changes"]["unsent"] == 24
+    assert "refuses the client" in refused.err
+    assert "not-the-secret" not in refused.out + refused.err
+    ended = program("submit", path, "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0
+    assert ended.json["run"] == refused.json["run"]
+    assert accepted(tenant) == once(map(pair_of, wanted()))

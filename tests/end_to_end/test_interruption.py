@@ -1,0 +1,122 @@
+"""Stopping the program, gently or not, and starting it again."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.end_to_end.program import Program
+
+ROWS = [grant(person, person) for person in range(60)]
+"""Sixty requests: no two identities want the same."""
+
+
+@pytest.fixture
+def slow_tenant() -> Iterator[RunningSandbox]:
+    """Answers take long enough for a signal to find requests in flight."""
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.1, 0.3), visibility_delay=0.0)
+    with running_sandbox(settings) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", ROWS)
+
+
+def after_some_posts(tenant: RunningSandbox, process: subprocess.Popen[str], posts: int) -> None:
+    """Returns once the tenant has seen so many posts."""
+    while tenant.tenant.books.posts < posts:
+        assert process.poll() is None, process.communicate()[1]
+
+
+def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_continues(
+    program: Program, slow_tenant: RunningSandbox, path: Path
+) -> None:
+    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    after_some_posts(slow_tenant, process, 12)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "0 unconfirmed" in out
+    assert f"submit {path} --yes" in out
+    assert 0 < len(accepted(slow_tenant)) < len(ROWS)
+    ended = program("submit", path, "--yes", "--json", env=environment(slow_tenant))
+    assert ended.code == 0
+    assert ended.json["changes"]["accepted"] == len(ROWS)
+    assert accepted(slow_tenant) == once(map(pair_of, ROWS))
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_what_was_in_flight_in_doubt(
+    slow_tenant: RunningSandbox, path: Path, program: Program
+) -> None:
+    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    after_some_posts(slow_tenant, process, 12)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    program("submit", path, "--yes", "--json", env=environment(slow_tenant))
+    assert set(accepted(slow_tenant).values()) == {1}
+
+
+def test_a_killed_process_leaves_nothing_that_is_sent_twice(
+    program: Program, slow_tenant: RunningSandbox, path: Path
+) -> None:
+    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    after_some_posts(slow_tenant, process, 12)
+    process.kill()
+    process.communicate(timeout=30)
+    ended = program("submit", path, "--yes", "--json", env=environment(slow_tenant))
+    assert "unconfirmed" in ended.err
+    assert ended.json["changes"]["unsent"] == 0
+    assert ended.json["changes"]["accepted"] + ended.json["changes"]["unconfirmed"] == len(ROWS)
+    assert set(accepted(slow_tenant).values()) == {1}
+
+
+def test_two_processes_with_one_input_do_not_share_the_work(slow_tenant: RunningSandbox, path: Path) -> None:
+    first = start("submit", path, "--yes", env=environment(slow_tenant))
+    after_some_posts(slow_tenant, first, 2)
+    second = start("submit", path, "--yes", env=environment(slow_tenant))
+    _, said = second.communicate(timeout=60)
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 4)
+    assert f"process {first.pid} on" in said
+    assert accepted(slow_tenant) == once(map(pair_of, ROWS))
+
+
+def test_two_processes_with_overlapping_inputs_send_nothing_twice(
+    slow_tenant: RunningSandbox, tmp_path: Path, path: Path
+) -> None:
+    other = write_rows(tmp_path / "b.csv", [*ROWS[30:], *(grant(person, person) for person in range(60, 80))])
+    processes = [start("submit", file, "--yes", env=environment(slow_tenant)) for file in (path, other)]
+    for process in processes:
+        process.communicate(timeout=60)
+    assert accepted(slow_tenant) == once(pair_of(grant(person, person)) for person in range(80))
+
+
+def test_the_secret_and_the_token_are_nowhere_in_what_is_left_behind(
+    slow_tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    out, err = process.communicate(timeout=60)
+    (ledger,) = (tmp_path / "data").rglob("ledger.db")
+    with closing(sqlite3.connect(ledger)) as connection:
+        dump = "\n".join(connection.iterdump())
+    everything = "\n".join([out, err, dump, *(file.read_text() for file in (tmp_path / "a.results").iterdir())])
+    assert slow_tenant.client_secret not in everything
+    assert "Bearer" not in everything

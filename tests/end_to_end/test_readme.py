@@ -1,0 +1,87 @@
+"""What the README says is true: its commands run, its screen is real, its table is the code's."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from batch.cli import app
+from batch.outcome import OUTCOMES
+from tests.end_to_end.program import FAST
+
+if TYPE_CHECKING:
+    from tests.end_to_end.program import Program
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    """The fenced text after a marker."""
+    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, name
+    return found.group(1)
+
+
+def without_what_differs(text: str) -> list[str]:
+    """Lines without the run's id, which differs from ledger to ledger."""
+    return re.sub(r"Run [0-9a-f]{12}", "Run …", text).splitlines()
+
+
+def test_the_first_command_shows_the_screen_that_the_readme_shows(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sample_csvs").mkdir()
+    shutil.copy(ROOT / "sample_csvs" / "onboarding.csv", tmp_path / "sample_csvs")
+    monkeypatch.chdir(tmp_path)
+    command = block("first command").split(".venv/bin/access-batch ")[1].split()
+    ended = program(*command, env={"ACCESS_BATCH_RATE": FAST})
+    shown = without_what_differs(ended.err + ended.out)
+    assert [line for line in shown if "ledger was created" not in line] == without_what_differs(block("screen"))
+    assert ended.code == 3
+    again = program(*command, env={"ACCESS_BATCH_RATE": FAST})
+    assert "Nothing to send" in again.out
+
+
+def test_both_commands_are_a_single_line_without_activation() -> None:
+    for name in ("first command", "test command"):
+        assert block(name).count("\n") == 1
+        assert "activate" not in block(name)
+
+
+def test_the_gate_runs_exactly_the_test_command() -> None:
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "<!-- test command -->" in gate
+    assert "README.md" in gate
+
+
+def test_the_table_of_outcomes_is_that_of_the_code() -> None:
+    rows = [f"| {case} | {meaning.event} | {meaning.then} |" for case, meaning in OUTCOMES.items()]
+    for row in rows:
+        assert row in README
+
+
+def test_every_command_is_described() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name in commands:
+        assert f"`{name}" in README
+
+
+def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests import make_samples  # noqa: PLC0415 - a script, not a module of the tests
+
+    monkeypatch.setattr(make_samples, "FOLDER", tmp_path)
+    make_samples.main()
+    for name in ("onboarding.csv", "leavers.csv"):
+        assert (tmp_path / name).read_bytes() == (ROOT / "sample_csvs" / name).read_bytes()
+
+
+@pytest.mark.parametrize("pattern", [r"pypi\.org", r"pythonhosted", r"npmjs"])
+def test_no_registry_is_named(pattern: str) -> None:
+    for path in (ROOT / "README.md", ROOT / "pyproject.toml", ROOT / ".ci" / "run"):
+        assert not re.search(pattern, path.read_text(encoding="utf-8"))
