@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from batch.dialects import REQUEST_ID_KEY, REQUEST_TYPES
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
 
 if TYPE_CHECKING:
     from batch.model import Request, RequestItem
@@ -37,5 +37,5 @@ def _item(item: RequestItem, request_id: str) -> dict[str, Any]:
         "type": item.type.value,
         "id": item.id,
         **{name: value for name, value in optional.items() if value},
-        "clientMetadata": {**item.metadata, REQUEST_ID_KEY: request_id},
+        "clientMetadata": {**item.metadata, REQUEST_ID_KEY: request_id, ITEM_ID_KEY: item.id},
     }

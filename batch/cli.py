@@ -37,6 +37,12 @@ Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", h
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
 ]
+SettleAfter = Annotated[
+    float | None,
+    typer.Option(
+        "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
 
@@ -54,6 +60,7 @@ def submit(
     rate: Rate = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    settle_after: SettleAfter = None,
     quiet: Quiet = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
@@ -73,6 +80,7 @@ def submit(
         rate=rate,
         concurrency=concurrency,
         timeout=timeout,
+        settle_after=settle_after,
     )
     screen = _screen(quiet=quiet)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)

@@ -41,6 +41,12 @@ REQUEST_TYPES: Final[Mapping[Operation, str]] = MappingProxyType(
 REQUEST_ID_KEY: Final = "accessBatchRequest"
 """Key of the item-level `clientMetadata` that carries a request's id; the status list returns it."""
 
+ITEM_ID_KEY: Final = "accessBatchItem"
+"""Key that carries the item's id beside it: in later API versions the status list's `id` is not the item's."""
+
+PAGE_LIMIT: Final = 250
+"""Most rows of one page of a collection, and how many it has when nobody asks for less."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:

@@ -117,10 +117,51 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A part of a request, by positions in its recipients and items."""
+    """A part of a request, by positions in its recipients and items.
+
+    Attributes:
+        recipients: Positions of recipients.
+        items: Positions of items.
+        arrived: Whether the tenant is known to have it already.
+    """
 
     recipients: tuple[int, ...]
     items: tuple[int, ...]
+    arrived: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """A request of which nobody knows whether it arrived.
+
+    Attributes:
+        request: As it was sent.
+        first_attempt: When it was first sent, by our clock.
+        ended: When the latest attempt ended without an answer that decides; where its process died, when it began.
+    """
+
+    request: Request
+    first_attempt: datetime
+    ended: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusRow:
+    """One identity and one item of the tenant's status list.
+
+    Attributes:
+        identity: Id of the identity that it is for.
+        item: The list's `id`: the item's, or in later API versions the request's.
+        request_type: `GRANT_ACCESS` or `REVOKE_ACCESS`; empty where the list does not say.
+        created: By the tenant's clock; None where it does not say.
+        metadata: Item-level clientMetadata; None where the list does not return any.
+    """
+
+    identity: str
+    item: str
+    request_type: str
+    created: datetime | None
+    metadata: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

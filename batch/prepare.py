@@ -139,7 +139,13 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
     return joined.with_columns(
         pl.when(is_submitted).then(phrase("{}-{}", pl.lit(run), pl.col("number"))).alias("request_id"),
         pl.when(is_submitted).then(pl.col("state")).alias("state"),
-        pl.when(is_submitted).then(pl.col("said")).otherwise(pl.col("reason")).fill_null("").alias("reason"),
+        pl.when(is_submitted & (pl.col("state") == State.ACCEPTED.value))
+        .then(pl.lit(""))
+        .when(is_submitted)
+        .then(pl.col("said"))
+        .otherwise(pl.col("reason"))
+        .fill_null("")
+        .alias("reason"),
     )
 
 

@@ -65,7 +65,6 @@ class Settings(BaseSettings):
         concurrency: Most attempts at a time.
         timeout: Seconds for one attempt.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
-        log_file: Where to write a log of events, if anywhere.
     """
 
     model_config = SettingsConfigDict(
@@ -88,6 +87,7 @@ class Settings(BaseSettings):
     rate: Annotated[Rate | None, BeforeValidator(_rate)] = None
     concurrency: int = Field(default=10, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
+    settle_after: float = Field(default=60.0, ge=0, le=86400)
 
     @property
     def dialect(self) -> Dialect:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Answer, Request, Run
     from batch.outcome import Decision
+    from batch.settle import Settler
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
@@ -72,6 +73,7 @@ class Submitter:
         run: Held by `process`.
         ledger: Where its requests are.
         tenant: Makes the attempts.
+        settler: Settles what stays undecided, meanwhile.
         pace: Lets them go.
         watcher: Is told.
         process: Holds the run.
@@ -84,6 +86,7 @@ class Submitter:
         *,
         ledger: Ledger,
         tenant: Sender,
+        settler: Settler,
         pace: Turnstile,
         watcher: Watcher,
         process: Process,
@@ -92,6 +95,7 @@ class Submitter:
         self._run = run
         self._ledger = ledger
         self._tenant = tenant
+        self._settler = settler
         self._pace = pace
         self._watcher = watcher
         self._process = process
@@ -106,22 +110,23 @@ class Submitter:
         self._in_flight: set[asyncio.Task[None] | None] = set()
 
     async def submit(self, concurrency: int) -> None:
-        """Sends everything that is PLANNED, at most `concurrency` requests at a time.
+        """Sends everything that is PLANNED, at most `concurrency` requests at a time, and settles what is UNCONFIRMED.
 
         Raises:
             StoppedError: Sending was stopped by the tenant or the ledger; everything that happened is recorded.
             BrokenPromiseError: A bug.
         """
         self._workers = [asyncio.create_task(self._work()) for _ in range(concurrency)]
-        heart = asyncio.create_task(self._beat())
+        companions = [asyncio.create_task(self._beat()), asyncio.create_task(self._settler.run())]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
-        heart.cancel()
-        await asyncio.gather(heart, return_exceptions=True)
+        for companion in companions:
+            companion.cancel()
+        ends += await asyncio.gather(*companions, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
-        if self._error is not None:
-            raise self._error
+        if (error := self._error or self._settler.error) is not None:
+            raise error
 
     def stop(self) -> None:
         """Lets what is in flight finish, and sends nothing more."""
@@ -138,8 +143,13 @@ class Submitter:
 
     async def _work(self) -> None:
         try:
-            while not self._stopping and await self._send_next():
-                pass
+            while not self._stopping:
+                if await self._send_next():
+                    continue
+                if not self._settler.open:
+                    return
+                # What is being settled may have to be sent again.
+                await self._settler.news()
         except AccessBatchError as error:
             self._error = self._error or error
             self._stopping = True
@@ -167,6 +177,8 @@ class Submitter:
         finally:
             self._in_flight.discard(worker)
         self._watcher.answered(request, decision)
+        if decision.event is Event.UNDECIDED:
+            self._settler.add(await asyncio.to_thread(self._ledger.requests.doubts, self._run))
         await self._follow(request, decision, token)
         return True
 

@@ -22,7 +22,8 @@ from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.progress import ProgressWatcher
 from batch.report.screen import describe_input, question
 from batch.report.summary import Summary
-from batch.states import State
+from batch.settle import Settler
+from batch.states import IN_DOUBT, UNSENT, State
 from batch.submit import Submitter
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
@@ -100,9 +101,10 @@ class _Job:
             if run is not None:
                 self._check_dialect(run)
                 tally = self._ledger.runs.tally(run)
-                if tally.requests.get(State.PLANNED) or tally.requests.get(State.SENDING):
+                if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
-                    self._ask(tally)
+                    if tally.requests.get(State.PLANNED):
+                        self._ask(tally)
                     return run
             try:
                 return self._plan(run)
@@ -117,9 +119,9 @@ class _Job:
             if abandoned:
                 self._screen.say(f"{abandoned} requests were being sent when an earlier process died: unconfirmed.")
             tally = self._ledger.runs.tally(run)
-            if not tally.requests.get(State.PLANNED):
+            if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return None, False
-            return asyncio.run(self._send(run, process, tally.requests[State.PLANNED]))
+            return asyncio.run(self._send(run, process, tally.requests.get(State.PLANNED, 0)))
         finally:
             self._ledger.runs.release(run, process)
 
@@ -187,6 +189,7 @@ class _Job:
 
     async def _send(self, run: Run, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
         settings = self._settings
+        pace = Pace(settings.pace)
         with connection(settings) as place, ProgressWatcher(self._screen.console, requests) as watcher:
             async with Tenant(
                 base_url=place.base_url,
@@ -194,12 +197,23 @@ class _Job:
                 credentials=place.credentials,
                 timeout=settings.timeout,
                 concurrency=settings.concurrency,
+                pace=pace,
+                clock=_now,
             ) as tenant:
+                settler = Settler(
+                    ledger=self._ledger,
+                    listing=tenant.statuses,
+                    settle_after=settings.settle_after,
+                    clock=_now,
+                    say=self._screen.say,
+                )
+                settler.add(self._ledger.requests.doubts(run))
                 submitter = Submitter(
                     run,
                     ledger=self._ledger,
                     tenant=tenant,
-                    pace=Pace(settings.pace),
+                    settler=settler,
+                    pace=pace,
                     watcher=watcher,
                     process=process,
                     clock=_now,
@@ -209,7 +223,17 @@ class _Job:
                         await submitter.submit(settings.concurrency)
                     except StoppedError as error:
                         return error, False
+                if settler.forbidden and not interruption.asked:
+                    return _to_be_settled_by_hand(run, settler.forbidden), False
                 return None, bool(interruption.asked)
+
+
+def _to_be_settled_by_hand(run: Run, why: str) -> StoppedError:
+    return StoppedError(
+        f"The tenant does not let this client look for unconfirmed requests: {why}.",
+        next_step="Look for them in the tenant's access requests (results.csv lists them), then say what you found: "
+        f"`access-batch settle {run.id} --arrived` or `--not-arrived`.",
+    )
 
 
 def _now() -> datetime:

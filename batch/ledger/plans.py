@@ -11,6 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA
+from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
 from batch.ledger.engine import reading, writing
@@ -118,11 +119,7 @@ class Plans:
                 raise LedgerMovedError
             tenant = _tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
-            connection.execute(
-                sa.update(t.request)
-                .where(t.request.c.run == run_id, t.request.c.state == State.REFUSED.value)
-                .values(state=advance(State.REFUSED, Event.TAKEN_OVER).value, state_at=at)
-            )
+            _take_over_refused(connection, run_id, now)
             people = intern(connection, t.identity, _entries(plan.changes, ["identity_id"]), {"tenant": tenant})
             items = intern(connection, t.item, _entries(plan.changes, _ITEM), {"tenant": tenant})
             details = intern(connection, t.detail, _entries(plan.changes, _DETAIL), {})
@@ -132,6 +129,13 @@ class Plans:
                 .with_columns(pl.col("request") + upto + 1)
             )
             _insert_requests(connection, run_id, numbers, at)
+            events.append(
+                connection,
+                run_id,
+                events.PLANNED,
+                now,
+                detail={"first": upto + 1, "requests": plan.requests, "changes": plan.changes.height},
+            )
         return run_id
 
 
@@ -224,6 +228,14 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
                 "lower_bound": lower_bound,
             },
         )
+
+
+def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
+    refused = (t.request.c.run == run_id) & (t.request.c.state == State.REFUSED.value)
+    for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id)).all():
+        events.append(connection, run_id, Event.TAKEN_OVER, now, request=row.id)
+    state = advance(State.REFUSED, Event.TAKEN_OVER)
+    connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))
 
 
 def _insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:

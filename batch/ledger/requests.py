@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from batch.body import body_of, encode, fingerprint
 from batch.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
+from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.model import Request, RequestItem
+from batch.model import Doubt, Request, RequestItem
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ class Requests:
                 return None
             request = _load(connection, row, attempts=row.attempts + 1)
             _move(connection, request.number, State.PLANNED, Event.CLAIMED, now, attempts=request.attempts)
-            connection.execute(
-                sa.insert(t.attempt),
-                {
-                    "request": request.number,
-                    "number": request.attempts,
-                    "at": t.instant(now),
-                    "body_sha256": fingerprint(encode(body_of(request))),
-                },
+            events.append(
+                connection,
+                run.id,
+                Event.CLAIMED,
+                now,
+                request=request.number,
+                attempt=request.attempts,
+                detail={"body_sha256": fingerprint(encode(body_of(request)))},
             )
             return request
 
@@ -76,23 +77,50 @@ class Requests:
         """
         with writing(self._engine) as connection:
             _move(connection, request.number, State.SENDING, decision.event, now)
-            connection.execute(
-                sa.insert(t.answer).from_select(
-                    ["attempt", "at", "event", "status", "detail_code", "tracking_id", "reason", "server_time"],
-                    sa.select(
-                        t.attempt.c.id,
-                        *map(
-                            sa.literal,
-                            (t.instant(now), decision.event.value),
-                        ),
-                        sa.literal(answer.status, sa.Integer),
-                        *map(sa.literal, (answer.detail_code, answer.tracking_id, decision.reason)),
-                        sa.literal(answer.server_time and t.instant(answer.server_time), sa.Text),
-                    ).where(t.attempt.c.request == request.number, t.attempt.c.number == request.attempts),
-                )
+            events.append(
+                connection,
+                request.run,
+                decision.event,
+                now,
+                request=request.number,
+                attempt=request.attempts,
+                status=answer.status,
+                detail={
+                    "detail_code": answer.detail_code,
+                    "tracking_id": answer.tracking_id,
+                    "reason": decision.reason,
+                    "server_time": answer.server_time and t.instant(answer.server_time),
+                },
             )
             if parts:
-                _divide(connection, request, parts, now)
+                _divide(connection, request, parts, State.REFUSED, now)
+
+    def doubts(self, run: Run) -> tuple[Doubt, ...]:
+        """The run's UNCONFIRMED requests, in order, with when they were sent."""
+        with reading(self._engine) as connection:
+            of_run = (t.request.c.run == run.id) & (t.request.c.state == State.UNCONFIRMED.value)
+            rows = connection.execute(sa.select(t.request).where(of_run).order_by(t.request.c.id)).all()
+            return tuple(_doubt(connection, row) for row in rows)
+
+    def settle(self, request: Request, *, arrived: bool, now: datetime, parts: Sequence[Part] = ()) -> None:
+        """Records what settling found out about an UNCONFIRMED request.
+
+        Args:
+            request: The request.
+            arrived: Whether all of it arrived; if not, it is PLANNED again.
+            now: When that was found out.
+            parts: Where only some of it arrived: the requests that take over, each arrived or not.
+
+        Raises:
+            BrokenPromiseError: The request is not UNCONFIRMED any more.
+        """
+        with writing(self._engine) as connection:
+            if parts:
+                _divide(connection, request, parts, State.UNCONFIRMED, now)
+                return
+            event = Event.FOUND if arrived else Event.NOT_FOUND
+            _move(connection, request.number, State.UNCONFIRMED, event, now)
+            events.append(connection, request.run, event, now, request=request.number)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
@@ -105,15 +133,14 @@ class Requests:
             return tuple(_load(connection, row, attempts=row.attempts) for row in rows)
 
     def last_reasons(self, run: Run) -> dict[int, str]:
-        """For each request of the run that was answered, the reason of its latest answer (may be empty)."""
+        """For each request of the run that the tenant refused or left in doubt, the latest reason."""
         with reading(self._engine) as connection:
             rows = connection.execute(
-                sa.select(t.request.c.id, t.answer.c.reason)
-                .select_from(t.request.join(t.attempt).join(t.answer))
-                .where(t.request.c.run == run.id)
-                .order_by(t.attempt.c.number)
+                sa.select(t.event.c.request, t.event.c.detail)
+                .where(t.event.c.run == run.id, t.event.c.request.is_not(None), t.event.c.detail.contains('"reason"'))
+                .order_by(t.event.c.number)
             )
-            return dict(rows.all())
+            return {row.request: json.loads(row.detail)["reason"] for row in rows}
 
 
 def _move(connection: Connection, number: int, state: State, event: Event, now: datetime, **also: int) -> None:
@@ -170,35 +197,62 @@ def _load(connection: Connection, row: Any, *, attempts: int) -> Request:
     )
 
 
-def _divide(connection: Connection, request: Request, parts: Sequence[Part], now: datetime) -> None:
-    """Makes a new request of each part; the refused one hands its changes over to them."""
+def _doubt(connection: Connection, row: Any) -> Doubt:
+    """A request in doubt; one that its process left behind counts from when it was sent."""
+    lines = connection.execute(
+        sa.select(t.event.c.at, t.event.c.event)
+        .where(t.event.c.request == row.id, t.event.c.event.in_([Event.CLAIMED.value, Event.UNDECIDED.value]))
+        .order_by(t.event.c.number)
+    ).all()
+    return Doubt(
+        request=_load(connection, row, attempts=row.attempts),
+        first_attempt=t.moment(lines[0].at),
+        ended=t.moment(lines[-1].at),
+    )
+
+
+def _divide(connection: Connection, request: Request, parts: Sequence[Part], state: State, now: datetime) -> None:
+    """Makes a new request of each part; the one that is in `state` hands its changes over to them."""
     recipients = [number for number, _ in _recipient_ids(connection, request.number)]
     items = [(row.item, row.detail) for row in _item_rows(connection, request.number, recipients[0])]
     covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
     if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
         raise BrokenPromiseError(f"The parts of request {request.number} are not the whole of it.")
-    _move(connection, request.number, State.REFUSED, Event.TAKEN_OVER, now)
-    for part in parts:
-        number = connection.execute(
-            sa.insert(t.request).returning(t.request.c.id),
-            {
-                "run": request.run,
-                "operation": request.operation.value,
-                "state": State.PLANNED.value,
-                "state_at": t.instant(now),
-                "recipient_count": len(part.recipients),
-                "item_count": len(part.items),
-                "attempts": 0,
-                "parent": request.number,
-            },
-        ).scalar_one()
-        people = [recipients[position] for position in part.recipients]
-        connection.execute(sa.insert(t.recipient), [{"request": number, "identity": identity} for identity in people])
-        connection.execute(
-            sa.insert(t.change),
-            [
-                {"identity": identity, "item": items[i][0], "request": number, "detail": items[i][1]}
-                for identity in people
-                for i in part.items
-            ],
-        )
+    _move(connection, request.number, state, Event.TAKEN_OVER, now)
+    children = [_add_part(connection, request, part, recipients, items, now) for part in parts]
+    events.append(connection, request.run, Event.TAKEN_OVER, now, request=request.number, detail={"by": children})
+
+
+def _add_part(
+    connection: Connection,
+    request: Request,
+    part: Part,
+    recipients: Sequence[int],
+    items: Sequence[tuple[int, int]],
+    now: datetime,
+) -> int:
+    """Adds the request that a part becomes; returns its number."""
+    number: int = connection.execute(
+        sa.insert(t.request).returning(t.request.c.id),
+        {
+            "run": request.run,
+            "operation": request.operation.value,
+            "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
+            "state_at": t.instant(now),
+            "recipient_count": len(part.recipients),
+            "item_count": len(part.items),
+            "attempts": 0,
+            "parent": request.number,
+        },
+    ).scalar_one()
+    people = [recipients[position] for position in part.recipients]
+    connection.execute(sa.insert(t.recipient), [{"request": number, "identity": identity} for identity in people])
+    connection.execute(
+        sa.insert(t.change),
+        [
+            {"identity": identity, "item": items[i][0], "request": number, "detail": items[i][1]}
+            for identity in people
+            for i in part.items
+        ],
+    )
+    return number

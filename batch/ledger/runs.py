@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from batch.dialects import Operation
 from batch.errors import RunHeldError, UsageError
+from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.process import Process
@@ -71,12 +72,13 @@ class Runs:
                     .group_by(t.request.c.operation)
                 ).all()
             )
-            attempts = sa.select(
-                sa.func.count(),
-                sa.func.count(sa.case((t.attempt.c.number > 1, 1))),
-                sa.func.count(sa.case((t.answer.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
-            ).select_from(t.request.join(t.attempt).outerjoin(t.answer))
-            posts, retried, throttled = connection.execute(attempts.where(of_run)).one()
+            posts, retried, throttled = connection.execute(
+                sa.select(
+                    sa.func.count(sa.case((t.event.c.event == Event.CLAIMED.value, 1))),
+                    sa.func.count(sa.case(((t.event.c.event == Event.CLAIMED.value) & (t.event.c.attempt > 1), 1))),
+                    sa.func.count(sa.case((t.event.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
+                ).where(t.event.c.run == run.id)
+            ).one()
         return Tally(
             requests={state: count for state, count, _ in states},
             changes={state: int(total) for state, _, total in states},
@@ -146,11 +148,14 @@ class Runs:
 
 def _mark_all(connection: Connection, run: Run, state: State, event: Event, now: datetime) -> int:
     """Applies one event to all requests of a run that are in one state; returns how many."""
-    return connection.execute(
-        sa.update(t.request)
-        .where(t.request.c.run == run.id, t.request.c.state == state.value)
-        .values(state=advance(state, event).value, state_at=t.instant(now))
-    ).rowcount
+    of_run = (t.request.c.run == run.id) & (t.request.c.state == state.value)
+    numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(of_run).order_by(t.request.c.id))]
+    connection.execute(
+        sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
+    )
+    for number in numbers:
+        events.append(connection, run.id, event, now, request=number)
+    return len(numbers)
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:

@@ -4,7 +4,8 @@ Ids of the tenant stand once in `identity` and `item`; what a request says of an
 `detail`. So `change`, the one table that grows with every row ever submitted, holds whole numbers only, and a request
 needs no list of its items: it is a full product, so the changes of any one recipient name them all.
 
-Instants are ISO 8601 text in UTC, readable in any database browser. `attempt` and `answer` are only ever added to.
+Instants are ISO 8601 text in UTC, readable in any database browser. `event` is only ever added to: it has every attempt
+and what came back, and each line is sealed with the hash of the one before.
 """
 
 from __future__ import annotations
@@ -162,28 +163,18 @@ change = sa.Table(
     sqlite_with_rowid=False,
 )
 
-attempt = sa.Table(
-    "attempt",
+event = sa.Table(
+    "event",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("request", sa.ForeignKey("request.id"), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("run", sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Text, nullable=False),
-    sa.Column("body_sha256", sa.Text, nullable=False),
-    sa.UniqueConstraint("request", "number"),
-    comment="One line per POST, written before its first byte leaves.",
-)
-
-answer = sa.Table(
-    "answer",
-    metadata,
-    sa.Column("attempt", sa.ForeignKey("attempt.id"), primary_key=True),
-    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("request", sa.ForeignKey("request.id"), index=True),
     sa.Column("event", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer),
     sa.Column("status", sa.Integer),
-    sa.Column("detail_code", sa.Text, nullable=False),
-    sa.Column("tracking_id", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("server_time", sa.Text),
-    comment="What came back from an attempt; none where the process died first.",
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="The books: what happened to a run and its requests, each line sealed with the hash of the one before.",
 )

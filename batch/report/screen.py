@@ -134,8 +134,8 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
         yield f"To continue: {again}"
     if changes["unconfirmed"]:
         yield (
-            "Unconfirmed changes may or may not have arrived. They are never sent again blindly: look for "
-            f"{summary.run}-… in the clientMetadata of the tenant's access request status."
+            "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
+            "looks for them in the tenant first."
         )
     if summary.rows[RowClass.REJECTED]:
         yield "Correct rejected.csv and submit it as it is."

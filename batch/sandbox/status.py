@@ -13,6 +13,7 @@ from http import HTTPStatus
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.dialects import PAGE_LIMIT
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.tenant import EXECUTING, REQUESTER_ID
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from batch.sandbox.tenant import StatusRow
-
-PAGE_LIMIT: Final = 250
-"""Most rows of one page, and how many it has when nobody asks for less."""
 
 _CLAUSE: Final = re.compile(
     r"""\s*(?P<field>\w+)\s+(?P<operator>\w+)\s*(?P<value>\([^)]*\)|"[^"]*"|\S+)\s*(?P<end>\band\s+|$)""", re.IGNORECASE

@@ -1,17 +1,22 @@
-"""Submitting one request to the tenant."""
+"""One tenant: submitting requests to it, and asking what became of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
 from batch.body import body_of, encode
+from batch.tenant.status import StatusList
 from batch.tenant.token import Token
 from batch.tenant.wire import fetch, http_client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from batch.dialects import Dialect
     from batch.model import Answer, Request
     from batch.settings import Credentials
+    from batch.tenant.pace import Pace
 
 
 class Tenant:
@@ -23,14 +28,28 @@ class Tenant:
         credentials: Client id and secret.
         timeout: Seconds for one attempt.
         concurrency: Most attempts at a time.
+        pace: For the status list; submitting is paced by its caller.
+        clock: Our clock.
+
+    Attributes:
+        statuses: Its status list.
     """
 
     def __init__(
-        self, *, base_url: str, dialect: Dialect, credentials: Credentials, timeout: float, concurrency: int
+        self,
+        *,
+        base_url: str,
+        dialect: Dialect,
+        credentials: Credentials,
+        timeout: float,
+        concurrency: int,
+        pace: Pace,
+        clock: Callable[[], datetime],
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
         self._token = Token(self._http, credentials)
         self._dialect = dialect
+        self.statuses = StatusList(self._http, self._token, dialect, pace, clock)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
@@ -39,10 +58,10 @@ class Tenant:
     async def submit(self, request: Request, token: str) -> Answer:
         """Makes one attempt; a failure is an answer too, never an exception."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        answer, _ = await fetch(
+        exchange = await fetch(
             self._http, "POST", self._dialect.submit_path, content=encode(body_of(request)), headers=headers
         )
-        return answer
+        return exchange.answer
 
     async def __aenter__(self) -> Self:
         return self

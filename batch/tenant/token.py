@@ -64,7 +64,7 @@ class Token:
             "client_secret": self._credentials.client_secret.get_secret_value(),
         }
         for delay in (*BACKOFF, None):
-            answer, content = await fetch(self._http, "POST", TOKEN_PATH, data=form)
+            answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, data=form)
             if answer.status == 200:  # noqa: PLR2004 - HTTP
                 return _read(content)
             if answer.status in {400, 401, 403}:

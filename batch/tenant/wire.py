@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx
 import truststore
@@ -14,6 +15,8 @@ from batch import __version__
 from batch.tenant.answers import MOST_BYTES, from_failure, from_response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batch.model import Answer
 
 USER_AGENT: Final = f"access-batch/{__version__}"
@@ -45,11 +48,25 @@ def http_client(base_url: str, *, timeout: float, concurrency: int) -> httpx.Asy
     )
 
 
-async def fetch(http: httpx.AsyncClient, method: str, path: str, **arguments: Any) -> tuple[Answer, bytes]:
-    """Makes one exchange.
+class Exchange(NamedTuple):
+    """One HTTP exchange: the answer, and the body and headers as far as they came."""
 
-    Returns:
-        The answer, and the body as far as it was read; a failure is an answer too, never an exception.
+    answer: Answer
+    content: bytes = b""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+async def fetch(
+    http: httpx.AsyncClient, method: str, path: str, *, most_bytes: int = MOST_BYTES, **arguments: Any
+) -> Exchange:
+    """Makes one exchange; a failure is an answer too, never an exception.
+
+    Args:
+        http: A client.
+        method: HTTP method.
+        path: Below the client's base URL.
+        most_bytes: Bytes read of the body; the rest is left.
+        **arguments: For httpx.
     """
     content = bytearray()
     seen: httpx.Response | None = None
@@ -62,10 +79,11 @@ async def fetch(http: httpx.AsyncClient, method: str, path: str, **arguments: An
             seen = response
             async for chunk in response.aiter_bytes():
                 content += chunk
-                if len(content) > MOST_BYTES:
+                if len(content) > most_bytes:
                     break
     except (httpx.RequestError, TimeoutError) as error:
         if seen is None:
-            return from_failure(error), b""
+            return Exchange(from_failure(error))
         # The status has arrived and says what became of the request; what was lost is commentary.
-    return from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC)), bytes(content)
+    answer = from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC))
+    return Exchange(answer, bytes(content), seen.headers)

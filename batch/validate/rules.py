@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import dataframely as dy
 import polars as pl
 
-from batch.dialects import REQUEST_ID_KEY, Dialect, ItemType, Operation
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Dialect, ItemType, Operation
 from batch.validate.prepare import has_control
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
 
         @dy.rule()
         def metadata_key_free(cls) -> pl.Expr:
-            return ~pl.col("metadata").str.contains(f'"{REQUEST_ID_KEY}":', literal=True)
+            return ~pl.col("metadata").str.contains_any([f'"{REQUEST_ID_KEY}":', f'"{ITEM_ID_KEY}":'])
 
     return InputRow
 
@@ -162,7 +162,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "remove_date_not_on_entitlement": ("", "an entitlement can't have a remove_date in this API version"),
         "comment_printable": ("", "comment holds control characters"),
         "metadata_printable": ("", "metadata holds control characters"),
-        "metadata_key_free": ("", f"metadata.{REQUEST_ID_KEY} is reserved for access-batch"),
+        "metadata_key_free": (
+            "",
+            f"metadata.{REQUEST_ID_KEY} and metadata.{ITEM_ID_KEY} are reserved for access-batch",
+        ),
     }
 )
 """For each rule the column whose text its sentence shows (or none), and the sentence."""

@@ -109,18 +109,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_request_run", "request", ["run", "state"], unique=False)
     op.create_table(
-        "attempt",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("request", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Text(), nullable=False),
-        sa.Column("body_sha256", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["request"], ["request.id"], name=op.f("fk_attempt_request")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
-        sa.UniqueConstraint("request", "number", name=op.f("uq_attempt_request")),
-        comment="One line per POST, written before its first byte leaves.",
-    )
-    op.create_table(
         "change",
         sa.Column("identity", sa.Integer(), nullable=False),
         sa.Column("item", sa.Integer(), nullable=False),
@@ -134,6 +122,24 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "event",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.Text(), nullable=False),
+        sa.Column("request", sa.Integer(), nullable=True),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["request"], ["request.id"], name=op.f("fk_event_request")),
+        sa.ForeignKeyConstraint(["run"], ["run.id"], name=op.f("fk_event_run")),
+        sa.PrimaryKeyConstraint("run", "number", name=op.f("pk_event")),
+        comment="The books: what happened to a run and its requests, each line sealed with the hash of the one before.",
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_event_request"), "event", ["request"], unique=False)
+    op.create_table(
         "recipient",
         sa.Column("request", sa.Integer(), nullable=False),
         sa.Column("identity", sa.Integer(), nullable=False),
@@ -141,18 +147,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["request"], ["request.id"], name=op.f("fk_recipient_request")),
         sa.PrimaryKeyConstraint("request", "identity", name=op.f("pk_recipient")),
         sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "answer",
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Text(), nullable=False),
-        sa.Column("event", sa.Text(), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("detail_code", sa.Text(), nullable=False),
-        sa.Column("tracking_id", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("server_time", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["attempt"], ["attempt.id"], name=op.f("fk_answer_attempt")),
-        sa.PrimaryKeyConstraint("attempt", name=op.f("pk_answer")),
-        comment="What came back from an attempt; none where the process died first.",
     )

@@ -51,24 +51,17 @@ def test_what_was_provably_not_processed_is_sent_again_at_once(
 
 
 @pytest.mark.parametrize("fault", UNDECIDED)
-def test_what_may_have_arrived_is_left_unconfirmed_and_never_sent_again(
+def test_what_may_have_arrived_is_settled_and_only_sent_again_when_it_has_not(
     program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
 ) -> None:
     tenant.faults.add(None, fault)
     path = write_rows(tmp_path / "a.csv", wanted())
-    for _ in range(2):
-        ended = program("submit", path, "--yes", "--json", "--timeout", "0.3", env=environment(tenant))
-        assert ended.code == 4
-        assert ended.json["changes"] == {
-            "planned": 24,
-            "accepted": 20,
-            "refused": 0,
-            "unconfirmed": 4,
-            "unsent": 0,
-        }
-    books = accepted(tenant)
-    assert len(books) == (24 if fault.value.endswith("after") else 20)
-    assert set(books.values()) == {1}
+    ended = program(
+        "submit", path, "--yes", "--json", "--timeout", "0.3", "--settle-after", "1", env=environment(tenant)
+    )
+    assert ended.code == 0
+    assert "Settled" in ended.err
+    assert accepted(tenant) == once(map(pair_of, wanted()))
 
 
 def test_an_unreadable_acceptance_is_an_acceptance(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:

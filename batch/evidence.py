@@ -1,0 +1,99 @@
+"""What the tenant's status list proves about a request in doubt.
+
+A row proves a change by the request's id in its clientMetadata. Only where the list returns no clientMetadata at all do
+identity, item, operation and time stand in for it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.model import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from batch.model import Doubt, Request, StatusRow
+
+SKEW: Final = timedelta(minutes=5)
+"""By how much earlier than an attempt a row may seem to be made; our clock's known offset is added apart."""
+
+Pair = tuple[str, str]
+"""Identity id and item id."""
+
+
+class Verdict(StrEnum):
+    """What became of a request in doubt."""
+
+    FOUND = "found"
+    NOT_FOUND = "not found"
+    PARTLY = "partly found"
+    OPEN = "open"
+
+
+def window_start(doubt: Doubt, offset: timedelta) -> datetime:
+    """From when on, by the tenant's clock, rows can be the request's.
+
+    Args:
+        doubt: The request.
+        offset: How far the tenant's clock is ahead of ours.
+    """
+    return doubt.first_attempt + offset - SKEW
+
+
+def found_pairs(doubt: Doubt, rows: Iterable[StatusRow], offset: timedelta) -> frozenset[Pair]:
+    """Which of the request's changes the rows prove."""
+    request = doubt.request
+    wanted = {(identity, item.id) for identity in request.recipients for item in request.items}
+    since = window_start(doubt, offset)
+    proven = {pair for row in rows if (pair := _proven(request, row, since)) is not None}
+    return frozenset(wanted & proven)
+
+
+def _proven(request: Request, row: StatusRow, since: datetime) -> Pair | None:
+    if row.metadata:
+        ours = row.metadata.get(REQUEST_ID_KEY) == request.id
+        return (row.identity, row.metadata.get(ITEM_ID_KEY, row.item)) if ours else None
+    same_kind = row.request_type in {"", REQUEST_TYPES[request.operation]}
+    in_time = row.created is not None and row.created >= since
+    return (row.identity, row.item) if same_kind and in_time else None
+
+
+def judge(doubt: Doubt, found: frozenset[Pair], *, waited: bool) -> Verdict:
+    """What follows from the changes that were found.
+
+    Args:
+        doubt: The request.
+        found: From `found_pairs`, over everything that the list has of its recipients.
+        waited: Whether everything that arrived must be visible by now.
+    """
+    if len(found) == doubt.request.changes:
+        return Verdict.FOUND
+    if not waited:
+        return Verdict.OPEN
+    return Verdict.PARTLY if found else Verdict.NOT_FOUND
+
+
+def parts_by_arrival(request: Request, found: frozenset[Pair]) -> tuple[Part, ...]:
+    """Divides a partly found request into products of what arrived and products of what did not.
+
+    Recipients of whom the same items arrived stay together.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for position, identity in enumerate(request.recipients):
+        arrived = tuple(i for i, item in enumerate(request.items) if (identity, item.id) in found)
+        groups.setdefault(arrived, []).append(position)
+    everything = range(len(request.items))
+    divided = []
+    for arrived, recipients in groups.items():
+        missing = tuple(i for i in everything if i not in arrived)
+        divided += [
+            Part(recipients=tuple(recipients), items=items, arrived=is_there)
+            for items, is_there in ((arrived, True), (missing, False))
+            if items
+        ]
+    return tuple(divided)

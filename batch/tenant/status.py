@@ -1,0 +1,215 @@
+"""The tenant's status list: what it says of requests, page by page, under the same pace as everything else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from batch.dialects import PAGE_LIMIT
+from batch.errors import TenantLostError
+from batch.model import StatusRow
+from batch.outcome import BACKOFF, DEFAULT_PAUSE
+from batch.tenant.wire import Exchange, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import httpx
+
+    from batch.dialects import Dialect
+    from batch.model import Answer
+    from batch.tenant.pace import Pace
+    from batch.tenant.token import Token
+
+MOST_PAGE_BYTES: Final = 16 << 20
+"""Bytes read of one page: 250 rows with everything that the vendor puts into one."""
+
+MYSELF: Final = "me"
+"""How the list names the user behind the token."""
+
+
+class ListingForbiddenError(Exception):
+    """The token's user may not list this; the message is the tenant's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """What to list.
+
+    Attributes:
+        since: Only rows made then or later, by the tenant's clock.
+        requested_for: Only this identity's rows; empty for everything that the token's user requested.
+    """
+
+    since: datetime
+    requested_for: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A page of the list.
+
+    Attributes:
+        rows: The rows that could be read.
+        total: Rows of all pages; None where the tenant does not say.
+        full: Whether there may be another page.
+    """
+
+    rows: tuple[StatusRow, ...]
+    total: int | None
+    full: bool
+
+
+class Listing(Protocol):
+    """What can list statuses: a tenant over HTTP, or a fake."""
+
+    async def page(self, query: Query, number: int) -> Page:
+        """Page `number` (from 0) of a list."""
+
+    async def clock_offset(self) -> timedelta:
+        """How far the tenant's clock is ahead of ours."""
+
+
+class StatusList:
+    """The status list of one tenant in one dialect.
+
+    Args:
+        http: A client whose base URL is the tenant.
+        token: Its token.
+        dialect: The API version.
+        pace: Status calls count against the rate limit too.
+        clock: Our clock.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, token: Token, dialect: Dialect, pace: Pace, clock: Callable[[], datetime]
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._dialect = dialect
+        self._pace = pace
+        self._clock = clock
+        self._offset: timedelta | None = None
+
+    async def clock_offset(self) -> timedelta:
+        """How far the tenant's clock is ahead of ours, by its `Date` header; asked once."""
+        if self._offset is None:
+            server_time = (await self._get({"requested-by": MYSELF, "limit": "1"})).answer.server_time
+            self._offset = server_time - self._clock() if server_time else timedelta()
+        return self._offset
+
+    async def page(self, query: Query, number: int) -> Page:
+        """Page `number` (from 0) of a list, oldest rows first, so that new rows don't shift the pages.
+
+        Raises:
+            ListingForbiddenError: The token's user may not list this.
+            TenantLostError: The list can't be had.
+        """
+        whom = {"requested-for": query.requested_for} if query.requested_for else {"requested-by": MYSELF}
+        parameters = {
+            **whom,
+            "filters": f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"',
+            "sorters": "created",
+            "limit": str(PAGE_LIMIT),
+            "offset": str(number * PAGE_LIMIT),
+            "count": "true",
+        }
+        answer, content, headers = await self._get(parameters)
+        if answer.status == 400 and number:  # noqa: PLR2004 - HTTP
+            # An offset at the end of the list may be an error rather than an empty page.
+            return Page(rows=(), total=None, full=False)
+        if answer.status in {400, 403}:
+            raise ListingForbiddenError(answer.text or f"the tenant answered {answer.status}")
+        rows = _rows(content)
+        total = headers.get("x-total-count", "")
+        return Page(
+            rows=tuple(row for raw in rows if (row := _row(raw)) is not None),
+            total=int(total) if total.isdecimal() else None,
+            full=len(rows) == PAGE_LIMIT,
+        )
+
+    async def _get(self, parameters: dict[str, str]) -> Exchange:
+        """An exchange that ended with 200, 400 or 403; other answers are waited out, for a while."""
+        refused, said = "", ""
+        for delay in (*BACKOFF, 0.0):
+            await self._pace.wait()
+            token = await self._token.get(other_than=refused)
+            headers = {"Authorization": f"Bearer {token}"}
+            exchange = await fetch(
+                self._http,
+                "GET",
+                self._dialect.status_path,
+                most_bytes=MOST_PAGE_BYTES,
+                params=parameters,
+                headers=headers,
+            )
+            if exchange.answer.status in {200, 400, 403}:
+                return exchange
+            refused = token if exchange.answer.status == 401 else ""  # noqa: PLR2004 - HTTP
+            said = exchange.answer.text
+            self._pace.pause(_wait(exchange.answer, delay))
+        raise TenantLostError(
+            f"The tenant's status list can't be had: {said or 'no usable answer'}.",
+            next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+        )
+
+
+def _wait(answer: Answer, delay: float) -> float:
+    """Seconds to wait after an answer that was no use."""
+    if answer.retry_after is not None:
+        return answer.retry_after
+    return {401: 0.0, 429: DEFAULT_PAUSE}.get(answer.status or 0, delay)
+
+
+def _rows(content: bytes) -> list[Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, list):
+        raise TenantLostError(
+            "The tenant's status list is not a list.", next_step="Check --api; then run the same command again."
+        )
+    return document
+
+
+def _row(raw: Any) -> StatusRow | None:
+    """A row as far as it can be understood; None where it does not say whom it is for."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
+        return None
+    metadata = raw.get("clientMetadata")
+    return StatusRow(
+        identity=str(raw["requestedFor"].get("id", "")),
+        item=str(raw.get("id", "")),
+        request_type=str(raw.get("requestType") or ""),
+        created=_moment(raw.get("created")),
+        metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
+    )
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
+    """Every row of a list.
+
+    Args:
+        listing: What lists.
+        query: What to list.
+        first: Its first page, where that was read already.
+    """
+    number, page = 0, first or await listing.page(query, 0)
+    while True:
+        for row in page.rows:
+            yield row
+        if not page.full:
+            return
+        number += 1
+        page = await listing.page(query, number)
