@@ -22,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+ledger_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(ledger_app, name="ledger")
+
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
@@ -167,6 +170,41 @@ def discard(run: RunName, ledger: LedgerOption = None, profile: Profile = "", sa
 
     found, requests = give_up(_settings(profile, ledger=ledger, sandbox=sandbox or None), run)
     _print([f"Run {found.id}: {count(requests, 'request')} discarded; what was sent stays remembered."])
+
+
+@app.command()
+def settle(
+    run: RunName,
+    arrived: Annotated[bool, typer.Option("--arrived", help="All of the run's unconfirmed requests arrived.")] = False,
+    not_arrived: Annotated[bool, typer.Option("--not-arrived", help="None of them arrived: send them again.")] = False,
+    ledger: LedgerOption = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+) -> None:
+    """Settle a run's unconfirmed requests by hand, where the tenant does not let access-batch look."""
+    from batch.commands.look import settle_by_hand
+    from batch.errors import UsageError
+    from batch.report.screen import count
+
+    if arrived == not_arrived:
+        raise UsageError(
+            "Say what you found: --arrived or --not-arrived.",
+            next_step="Where the tenant lets this client look, `submit` settles by itself.",
+        )
+    settings = _settings(profile, ledger=ledger, sandbox=sandbox or None)
+    found, requests = settle_by_hand(settings, run, arrived=arrived)
+    then = "accepted" if arrived else "to be sent again by the same submit command"
+    _print([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
+
+
+@ledger_app.command()
+def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
+    """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
+    from batch.commands.look import verify as find_faults
+
+    findings = find_faults(_settings(profile, ledger=ledger, sandbox=sandbox or None))
+    _print(findings or ["The ledger is sound."])
+    raise typer.Exit(3 if findings else 0)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`plan`, `validate`, `status`, `runs` and `discard`: looking without sending."""
+"""Everything but `submit`: looking, giving up, settling by hand and verifying, without a tenant."""
 
 from __future__ import annotations
 
@@ -105,12 +105,42 @@ def discard(settings: Settings, name: str) -> tuple[Run, int]:
         UsageError: There is no such run.
         RunHeldError: A process is working on it.
     """
+    with _held(settings, name) as (ledger, run):
+        return run, ledger.runs.discard(run, _now())
+
+
+def settle_by_hand(settings: Settings, name: str, *, arrived: bool) -> tuple[Run, int]:
+    """Takes the user's word for a run's unconfirmed requests; returns the run and how many those were.
+
+    Raises:
+        UsageError: There is no such run.
+        RunHeldError: A process is working on it.
+    """
+    with _held(settings, name) as (ledger, run):
+        return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=_now())
+
+
+def verify(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the ledger.
+
+    Raises:
+        UsageError: There is no ledger.
+    """
+    with _ledger_if_any(settings, "any", asked=True) as ledger:
+        if ledger is None:
+            raise UsageError(f"There is no ledger at {settings.ledger_location}.", next_step="Name it with --ledger.")
+        return ledger.verify()
+
+
+@contextmanager
+def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run]]:
+    """The ledger and one of its runs, on which no other process works meanwhile."""
     run, _ = status(settings, name)
     process = Process.current()
     with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
         ledger.runs.hold(run, process, _now())
         try:
-            return run, ledger.runs.discard(run, _now())
+            yield ledger, run
         finally:
             ledger.runs.release(run, process)
 

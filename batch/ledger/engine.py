@@ -61,7 +61,28 @@ def connect(url: sa.URL, *, foreign_keys: bool = True) -> Engine:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
     if is_sqlite:
         _tune_sqlite(engine, foreign_keys=foreign_keys)
+        if url.database and url.database != ":memory:":
+            _watch_file(engine, Path(url.database))
     return engine
+
+
+def _watch_file(engine: Engine, path: Path) -> None:
+    """Refuses transactions once the file is gone or another: SQLite would go on writing to what nobody finds again."""
+    original = path.stat()
+
+    def on_begin(_connection: Connection) -> None:
+        try:
+            now = path.stat()
+        except OSError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != (original.st_dev, original.st_ino):
+            raise LedgerLostError(
+                f"The ledger {path} was removed or replaced while it was in use.",
+                next_step="Nothing more is sent. Put the ledger back from its place or a backup before you go on: "
+                "a new one would not know what was sent.",
+            )
+
+    sa.event.listen(engine, "begin", on_begin)
 
 
 def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:

@@ -143,6 +143,14 @@ class Requests:
             return {row.request: json.loads(row.detail)["reason"] for row in rows}
 
 
+def load_request(connection: Connection, number: int) -> Request | None:
+    """A request by its number, as it is now; None where there is none or it has lost its parts."""
+    row = connection.execute(sa.select(t.request).where(t.request.c.id == number)).first()
+    if row is None or not _recipient_ids(connection, number):
+        return None
+    return _load(connection, row, attempts=row.attempts)
+
+
 def _move(connection: Connection, number: int, state: State, event: Event, now: datetime, **also: int) -> None:
     moved = connection.execute(
         sa.update(t.request)

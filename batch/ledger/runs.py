@@ -17,6 +17,7 @@ from batch.model import Run, Tally
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -140,13 +141,27 @@ class Runs:
                 )
             )
 
+    def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
+        """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
+        event = Event.FOUND if arrived else Event.NOT_FOUND
+        with writing(self._engine) as connection:
+            return _mark_all(connection, run, State.UNCONFIRMED, event, now, detail={"by": "hand"})
+
     def discard(self, run: Run, now: datetime) -> int:
         """Gives up what the run has not sent; returns how many requests that were."""
         with writing(self._engine) as connection:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
 
-def _mark_all(connection: Connection, run: Run, state: State, event: Event, now: datetime) -> int:
+def _mark_all(
+    connection: Connection,
+    run: Run,
+    state: State,
+    event: Event,
+    now: datetime,
+    *,
+    detail: Mapping[str, str] | None = None,
+) -> int:
     """Applies one event to all requests of a run that are in one state; returns how many."""
     of_run = (t.request.c.run == run.id) & (t.request.c.state == state.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(of_run).order_by(t.request.c.id))]
@@ -154,7 +169,7 @@ def _mark_all(connection: Connection, run: Run, state: State, event: Event, now:
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
     )
     for number in numbers:
-        events.append(connection, run.id, event, now, request=number)
+        events.append(connection, run.id, event, now, request=number, detail=detail)
     return len(numbers)
 
 

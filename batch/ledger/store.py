@@ -9,6 +9,7 @@ from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import Runs
 from batch.ledger.upgrade import bring_up_to_date
+from batch.ledger.verify import verify
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,6 +44,10 @@ class Ledger:
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
+
+    def verify(self) -> tuple[str, ...]:
+        """Everything that is wrong with the ledger; see verify.verify."""
+        return verify(self._engine)
 
     def close(self) -> None:
         """Ends all connections."""

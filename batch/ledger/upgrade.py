@@ -21,7 +21,7 @@ from batch.ledger.engine import connect, reading, writing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Connection, Engine
 
 _VERSIONS: Final = ("0001",)
 """Every version a ledger of ours can have, oldest first."""
@@ -47,12 +47,11 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str,
         if version == t.LEDGER_VERSION:
             notices: tuple[str, ...] = ()
         elif version is None:
-            _migrate(url)
-            _introduce(engine, sandbox=sandbox, now=now)
+            _migrate(url, sandbox=sandbox, now=now)
             notices = (f"A new ledger was created: {_where(url)}",)
         elif version in _VERSIONS:
             backup = _back_up(url, version, now)
-            _migrate(url)
+            _migrate(url, sandbox=sandbox, now=now)
             notices = (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
         else:
             raise LedgerRefusedError(
@@ -84,7 +83,8 @@ def _version(engine: Engine) -> str | None:
         return version
 
 
-def _migrate(url: sa.URL) -> None:
+def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
+    """Upgrades, and introduces a new ledger to itself, in one transaction: a ledger is never half made."""
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
@@ -96,6 +96,7 @@ def _migrate(url: sa.URL) -> None:
         with writing(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()
 
@@ -107,11 +108,10 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else here.parent.parent / "migrations"
 
 
-def _introduce(engine: Engine, *, sandbox: bool, now: datetime) -> None:
-    with writing(engine) as connection:
-        if connection.execute(sa.select(t.about.c.id)).first() is None:
-            born = {"id": 1, "ledger": uuid.uuid4().hex, "sandbox": sandbox, "created_at": t.instant(now)}
-            connection.execute(sa.insert(t.about), born)
+def _introduce(connection: Connection, *, sandbox: bool, now: datetime) -> None:
+    if connection.execute(sa.select(t.about.c.id)).first() is None:
+        born = {"id": 1, "ledger": uuid.uuid4().hex, "sandbox": sandbox, "created_at": t.instant(now)}
+        connection.execute(sa.insert(t.about), born)
 
 
 def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:

@@ -1,0 +1,172 @@
+"""Proves a ledger sound, or says what is wrong with it; reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from batch.body import body_of, encode, fingerprint
+from batch.errors import BrokenPromiseError
+from batch.ledger import tables as t
+from batch.ledger.engine import reading
+from batch.ledger.events import PLANNED, seal
+from batch.ledger.requests import load_request
+from batch.states import VOID, Event, State, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.model import Request
+
+MOST_FINDINGS: Final = 100
+"""Findings of one kind that are listed; so many mean that all of it is to be doubted."""
+
+
+def verify(engine: Engine) -> tuple[str, ...]:
+    """Everything that is wrong with a ledger, as sentences; none where it is sound.
+
+    Checked are: the database's own integrity and references; that every request is the full product that it says;
+    that every run's books are an unbroken chain, and lead to the states that the requests are in; that each attempt
+    sent what the request says; and that nothing was submitted twice for one intention.
+    """
+    with reading(engine) as connection:
+        return tuple(
+            finding
+            for check in (_database, _products, _chains, _states, _bodies, _repeats)
+            for finding in _bounded(check(connection))
+        )
+
+
+def _bounded(findings: Iterator[str]) -> Iterator[str]:
+    for number, finding in enumerate(findings):
+        if number == MOST_FINDINGS:
+            yield "… and more of this kind"
+            return
+        yield finding
+
+
+def _database(connection: Connection) -> Iterator[str]:
+    if connection.dialect.name != "sqlite":
+        return
+    for row in connection.exec_driver_sql("PRAGMA integrity_check"):
+        if row[0] != "ok":
+            yield f"integrity: {row[0]}"
+    for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+        yield f"references: a line of {row[0]} points at nothing in {row[2]}"
+
+
+def _products(connection: Connection) -> Iterator[str]:
+    """Requests whose recipients or changes are not as many as they say."""
+    r, c = t.recipient, t.change
+    people = sa.select(r.c.request, sa.func.count().label("n")).group_by(r.c.request).subquery()
+    changes = (
+        sa.select(c.c.request, sa.func.count().label("n"))
+        .join(r, (r.c.request == c.c.request) & (r.c.identity == c.c.identity))
+        .group_by(c.c.request)
+        .subquery()
+    )
+    expected = t.request.c.recipient_count * t.request.c.item_count
+    wrong = (
+        sa.select(t.request.c.id)
+        .outerjoin(people, people.c.request == t.request.c.id)
+        .outerjoin(changes, changes.c.request == t.request.c.id)
+        .where(
+            (sa.func.coalesce(people.c.n, 0) != t.request.c.recipient_count)
+            | (sa.func.coalesce(changes.c.n, 0) != expected)
+        )
+    )
+    for row in connection.execute(wrong):
+        yield f"request {row.id}: its changes are not the product of its recipients and items"
+
+
+def _chains(connection: Connection) -> Iterator[str]:
+    run, number, before = "", 0, ""
+    for row in connection.execute(sa.select(t.event).order_by(t.event.c.run, t.event.c.number)):
+        if row.run != run:
+            run, number, before = row.run, 0, ""
+        if row.number != number + 1:
+            yield f"books of run {run}: lines {number + 1} to {row.number - 1} are missing"
+        elif row.hash != seal(before, dict(zip(row._fields, row, strict=True))):
+            yield f"books of run {run}: line {row.number} was changed"
+        number, before = row.number, row.hash
+
+
+def _states(connection: Connection) -> Iterator[str]:
+    """Requests whose state is not where their books lead."""
+    states: dict[int, State] = {}
+    attempts: dict[int, int] = {}
+    requests = connection.execute(sa.select(t.request)).all()
+    for row in requests:
+        settled_by_parent = row.parent is not None and not row.attempts and row.state == State.ACCEPTED
+        states[row.id] = State.ACCEPTED if settled_by_parent else State.PLANNED
+    for line in connection.execute(
+        sa.select(t.event.c.request, t.event.c.event, t.event.c.number, t.event.c.run)
+        .where(t.event.c.event != PLANNED, t.event.c.request.is_not(None))
+        .order_by(t.event.c.run, t.event.c.number)
+    ):
+        try:
+            states[line.request] = advance(states[line.request], Event(line.event))
+        except (BrokenPromiseError, ValueError, KeyError):
+            yield f"books of run {line.run}: line {line.number} ({line.event}) can't happen to request {line.request}"
+            continue
+        attempts[line.request] = attempts.get(line.request, 0) + (line.event == Event.CLAIMED)
+    for row in requests:
+        if row.state != states[row.id]:
+            yield f"request {row.id}: it is {row.state}, but its books say {states[row.id]}"
+        if row.attempts != attempts.get(row.id, 0):
+            yield f"request {row.id}: it counts {row.attempts} attempts, its books {attempts.get(row.id, 0)}"
+
+
+def _bodies(connection: Connection) -> Iterator[str]:
+    sent = (
+        sa.select(t.event.c.request, t.event.c.detail, t.event.c.number, t.event.c.run)
+        .where(t.event.c.event == Event.CLAIMED.value)
+        .order_by(t.event.c.request)
+    )
+    request: Request | None = None
+    for line in connection.execute(sent).all():
+        if request is None or request.number != line.request:
+            request = load_request(connection, line.request)
+        if request is None or fingerprint(encode(body_of(request))) not in line.detail:
+            yield f"request {line.request}: the attempt in line {line.number} of run {line.run} sent something else"
+
+
+def _repeats(connection: Connection) -> Iterator[str]:
+    """Changes that were submitted again although the same was wanted last."""
+    live = t.request.c.state.not_in([state.value for state in VOID])
+    c = t.change.c
+    several = (
+        sa.select(c.identity, c.item)
+        .join(t.request, t.request.c.id == c.request)
+        .where(live)
+        .group_by(c.identity, c.item)
+        .having(sa.func.count() > 1)
+        .subquery()
+    )
+    history = (
+        sa.select(
+            t.identity.c.external_id.label("identity"),
+            t.item.c.external_id.label("item"),
+            t.request.c.id,
+            t.request.c.operation,
+            t.detail.c.start_date,
+            t.detail.c.remove_date,
+        )
+        .select_from(several)
+        .join(t.change, (c.identity == several.c.identity) & (c.item == several.c.item))
+        .join(t.request, t.request.c.id == c.request)
+        .join(t.detail, t.detail.c.id == c.detail)
+        .join(t.identity, t.identity.c.id == c.identity)
+        .join(t.item, t.item.c.id == c.item)
+        .where(live)
+        .order_by(c.identity, c.item, t.request.c.id)
+    )
+    before: tuple[object, ...] = ()
+    for row in connection.execute(history):
+        wanted = (row.identity, row.item, row.operation, row.start_date, row.remove_date)
+        if wanted == before:
+            yield f"request {row.id}: it submits {row.item} for {row.identity} again"
+        before = wanted
