@@ -21,7 +21,7 @@ def run(program: Callable[[], object]) -> int:
     try:
         program()
     except SystemExit as ending:
-        return ending.code if isinstance(ending.code, int) else 0 if ending.code is None else BUG
+        return _code_of(ending)
     except AccessBatchError as error:
         _say(f"access-batch: {error.message}")
         if error.next_step:
@@ -31,12 +31,19 @@ def run(program: Callable[[], object]) -> int:
         _say("Interrupted. Everything that happened is in the ledger; the same command continues.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is lost but the rest of the text.
+        # Whoever read our output has gone; what was sent is in the ledger.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a word, not even a Rust panic
         return _bug(error)
     return 0
+
+
+def _code_of(ending: SystemExit) -> int:
+    if ending.code is None or isinstance(ending.code, int):
+        return ending.code or 0
+    _say(str(ending.code))
+    return BUG
 
 
 def _say(line: str) -> None:

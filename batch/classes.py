@@ -45,10 +45,16 @@ def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapp
     found = {str(name): int(count) for name, count in strongest.rows()}
     counts = {row_class: found.get(row_class.value, 0) for row_class in RowClass}
     counts[RowClass.REJECTED] += rejected.height
-    total = sum(counts.values())
-    if total != read or rejected.get_column("row").n_unique() != rejected.height:
+    classified = pl.concat([changes.select("row").unique(), rejected.select("row")])
+    if classified.height != read or classified.get_column("row").n_unique() != read or sum(counts.values()) != read:
         raise BrokenPromiseError(
-            f"{read} rows were read, but {total} were classified.",
+            f"{read} rows were read, but the classes of {classified.height} don't add up to them.",
             next_step="Nothing was sent. Please report this as a bug, with the input if you can.",
         )
     return counts
+
+
+def count_set_aside(changes: pl.DataFrame) -> int:
+    """How many classified changes are wanted, and neither submitted now nor were before."""
+    classes = [RowClass.CONFLICT_IN_INPUT.value, RowClass.HELD_BACK.value]
+    return int(changes.get_column("class").is_in(classes).sum())

@@ -20,6 +20,9 @@ KEY: Final = ("identity_id", "item_type", "item_id")
 INTENTION: Final = ("operation", "start_date", "remove_date")
 """Columns that make two changes of one key the same or different."""
 
+_LISTED: Final = 5
+"""Places that a reason names."""
+
 KNOWN_SCHEMA: Final = {
     **dict.fromkeys(KEY, pl.String),
     **dict.fromkeys(INTENTION, pl.String),
@@ -63,11 +66,14 @@ def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
             (pl.struct(INTENTION).n_unique() > 1).alias("contradictory"),
             pl.col("change").min().alias("first"),
             pl.col("operation").n_unique().alias("operations"),
-            pl.col("line").sort_by("change").unique(maintain_order=True).head(5).alias("lines"),
+            _place().sort_by("change").unique(maintain_order=True).alias("places"),
+            pl.col("line").sort_by("change").unique(maintain_order=True).cast(pl.String).alias("lines"),
+            pl.col("file").n_unique().alias("files"),
         )
         .join(changes.select(pl.col("change").alias("first"), _place().alias("first_place")), on="first", how="left")
     )
-    lines = pl.col("lines").list.eval(pl.element().cast(pl.String)).list.join(", ")
+    in_one_file = pl.concat_str(pl.lit("lines "), _listed("lines"))
+    where = pl.when(pl.col("files") == 1).then(in_one_file).otherwise(_listed("places"))
     contradiction = (
         pl.when(pl.col("operations") > 1)
         .then(pl.lit("both granted and revoked"))
@@ -81,11 +87,17 @@ def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
         .alias("class"),
         pl.when(pl.col("contradictory"))
-        .then(pl.concat_str(contradiction, pl.lit(" in lines "), lines))
+        .then(pl.concat_str(contradiction, pl.lit(" in "), where))
         .when(pl.col("first") != pl.col("change"))
         .then(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
         .alias("reason"),
     )
+
+
+def _listed(name: str) -> pl.Expr:
+    """The first of a list of texts, joined."""
+    more = pl.when(pl.col(name).list.len() > _LISTED).then(pl.lit(" …")).otherwise(pl.lit(""))
+    return pl.concat_str(pl.col(name).list.head(_LISTED).list.join(", "), more)
 
 
 def _place() -> pl.Expr:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import platformdirs
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from batch.dialects import Rate, dialect_named
 from batch.errors import SettingsError
@@ -32,9 +32,9 @@ class Credentials(BaseModel):
 
 def _rate(value: Any) -> Any:
     """Reads `N/SECONDS`."""
-    if not isinstance(value, str):
+    if value is None or isinstance(value, Rate):
         return value
-    requests, _, seconds = value.partition("/")
+    requests, _, seconds = str(value).partition("/")
     try:
         rate = Rate(requests=int(requests), seconds=float(seconds))
     except ValueError:
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     sandbox: bool = False
     yes: bool = False
     out: Path | None = None
-    rate: Annotated[Rate | None, BeforeValidator(_rate)] = None
+    rate: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = None
     concurrency: int = Field(default=10, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     settle_after: float = Field(default=60.0, ge=0, le=86400)
@@ -171,7 +171,7 @@ def _read_config(path: Path, profile: str) -> dict[str, Any]:
             f"The config file {path} can't be read: {error}.", next_step="Mend or remove it."
         ) from error
     profiles = document.pop("profile", {})
-    if profile and (not isinstance(profiles, dict) or profile not in profiles):
+    if profile and not (isinstance(profiles, dict) and isinstance(profiles.get(profile), dict)):
         raise SettingsError(
             f"There is no profile {profile!r} in {path}.", next_step=f"Add a table [profile.{profile}]."
         )

@@ -49,7 +49,8 @@ class Event(StrEnum):
     NOT_FOUND = "not_found"
     """Settling waited out the visibility delay and found none of its changes."""
     TAKEN_OVER = "taken_over"
-    """Other requests take over its changes: smaller ones after a refusal, or new ones when the run is planned again."""
+    """Other requests take over its changes: smaller ones after a refusal, new ones when the run is planned again, or
+    one of what arrived and one of what did not, where settling finds a part of it."""
     DISCARDED = "discarded"
     """The user gave it up before it was sent."""
 
@@ -78,7 +79,8 @@ IN_DOUBT: Final = frozenset({State.SENDING, State.UNCONFIRMED})
 """It may have reached the tenant."""
 
 VOID: Final = frozenset({State.REFUSED, State.SPLIT, State.DISCARDED})
-"""It created nothing itself, and never will: its changes are free to be submitted by another request."""
+"""Whatever its changes are now is another request's matter: it was refused or given up, or others took over from it.
+(What settling found of a partly arrived request is such another request, ACCEPTED from its beginning.)"""
 
 
 def advance(state: State, event: Event) -> State:

@@ -10,7 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from batch.errors import AccessBatchError, CredentialsRefusedError, TenantLostError, TooManyRefusalsError
+from batch.errors import (
+    AccessBatchError,
+    CredentialsRefusedError,
+    RunHeldError,
+    TenantLostError,
+    TooManyRefusalsError,
+)
 from batch.model import Failure
 from batch.outcome import Then, decide
 from batch.split import halve
@@ -123,7 +129,7 @@ class Submitter:
             companion.cancel()
         ends += await asyncio.gather(*companions, return_exceptions=True)
         for end in ends:
-            if isinstance(end, Exception):
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
         if (error := self._error or self._settler.error) is not None:
             raise error
@@ -132,7 +138,7 @@ class Submitter:
         """Lets what is in flight finish, and sends nothing more."""
         self._stopping = True
         for worker in self._workers:
-            if worker not in self._in_flight:
+            if worker not in self._in_flight and worker is not _current_task():
                 worker.cancel()
 
     def abandon(self) -> None:
@@ -151,16 +157,22 @@ class Submitter:
                 # What is being settled may have to be sent again.
                 await self._settler.news()
         except AccessBatchError as error:
-            self._error = self._error or error
-            self._stopping = True
+            self._fail(error)
         except BaseException:
             self._stopping = True
             raise
 
+    def _fail(self, error: AccessBatchError) -> None:
+        """Remembers the first error, and sends nothing more."""
+        self._error = self._error or error
+        self.stop()
+
     async def _send_next(self) -> bool:
         """Sends one request; False when there is none left or sending stops."""
-        token = await self._tenant.token()
+        await self._tenant.token()
         await self._pace.wait()
+        # Asked again: the pace may have held us back for longer than the token lives.
+        token = await self._tenant.token()
         if self._stopping:
             return False
         worker = asyncio.current_task()
@@ -235,4 +247,21 @@ class Submitter:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT)
-            await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
+            try:
+                held = await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
+            except AccessBatchError as error:
+                self._fail(error)
+                return
+            if not held:
+                self._fail(
+                    RunHeldError(
+                        f"Another process has taken over run {self._run.id}: this one was silent for too long.",
+                        next_step="Let the other one finish; then run the same command again.",
+                    )
+                )
+                return
+
+
+def _current_task() -> asyncio.Task[object] | None:
+    """The task that runs now; None where a signal handler does."""
+    return asyncio.current_task()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.classes import count_set_aside
 from batch.commands.place import results_folder, tenant_name
 from batch.errors import UsageError
-from batch.ledger.engine import ledger_url
+from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
@@ -71,6 +71,7 @@ def look(
         tenant=tenant,
         dry_run=True,
         rows=classified.rows,
+        set_aside=count_set_aside(classified.changes),
         tally=as_if_planned(tally, plan),
         lower_bound=plan.lower_bound + (run.lower_bound if run else 0),
         posts_now=0,
@@ -148,8 +149,8 @@ def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run]]:
 @contextmanager
 def _ledger_if_any(settings: Settings, tenant: str, *, asked: bool) -> Iterator[Ledger | None]:
     """The ledger, opened; None where it is not asked, no tenant is known, or its file does not exist yet."""
-    url = ledger_url(settings.ledger_location)
-    missing = url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
+    file = ledger_file(ledger_url(settings.ledger_location))
+    missing = file is not None and not file.exists()
     if not asked or not tenant or missing:
         yield None
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from batch.classes import count_set_aside
 from batch.commands.place import connection, results_folder, tenant_name
 from batch.commands.screen import require_an_answer
 from batch.errors import SettingsError, StoppedError
@@ -137,6 +138,7 @@ class _Job:
             tenant=self._tenant,
             dry_run=False,
             rows=classified.rows,
+            set_aside=count_set_aside(classified.changes),
             tally=tally,
             lower_bound=run.lower_bound if run else 0,
             posts_now=tally.posts - posts_before,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -27,18 +29,28 @@ def ledger_url(location: str) -> sa.URL:
     """The SQLAlchemy URL that `--ledger` means: a URL as it is, a path as an SQLite file.
 
     Raises:
-        LedgerRefusedError: It is neither.
+        LedgerRefusedError: It is neither, or a database that would forget everything when the program ends.
     """
     try:
-        return sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
-    except ArgumentError as error:
-        raise LedgerRefusedError(f"--ledger {location!r} is no database URL.", next_step=_URL_HELP) from error
+        url = sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
+    except (ArgumentError, ValueError) as error:
+        raise LedgerRefusedError("What --ledger says is no database URL.", next_step=_URL_HELP) from error
+    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
+        raise LedgerRefusedError("A ledger in memory would forget what was sent.", next_step=_URL_HELP)
+    return url
 
 
 _URL_HELP: Final = "Give a file path, or a SQLAlchemy URL such as sqlite:////path/to/ledger.db."
 
 
-def connect(url: sa.URL, *, foreign_keys: bool = True) -> Engine:
+def ledger_file(url: sa.URL) -> Path | None:
+    """The file of an SQLite ledger, also where SQLite is given a URI; None for any other database."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
+
+
+def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) -> Engine:
     """An engine whose transactions really are transactions.
 
     The SQLite driver's own transaction handling would leave schema changes outside of transactions, so it is switched
@@ -47,22 +59,22 @@ def connect(url: sa.URL, *, foreign_keys: bool = True) -> Engine:
     Args:
         url: From `ledger_url`. A missing SQLite file is created, readable by its owner only.
         foreign_keys: Off only while migrating, where SQLite rebuilds tables.
+        only_look: Whether the database may turn out to be somebody else's, and is to stay as it is.
 
     Raises:
         LedgerRefusedError: The file can't be opened or created, or the database has no driver here.
     """
-    is_sqlite = url.get_backend_name() == "sqlite"
-    if is_sqlite and url.database and url.database != ":memory:":
-        _make_private_file(Path(url.database))
-    arguments: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT} if is_sqlite else {}
+    path = ledger_file(url)
+    if path is not None:
+        _make_private_file(path)
+    arguments: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT} if path is not None else {}
     try:
         engine = sa.create_engine(url, connect_args=arguments)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
-    if is_sqlite:
-        _tune_sqlite(engine, foreign_keys=foreign_keys)
-        if url.database and url.database != ":memory:":
-            _watch_file(engine, Path(url.database))
+    if path is not None:
+        _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
+        _watch_file(engine, path)
     return engine
 
 
@@ -85,10 +97,10 @@ def _watch_file(engine: Engine, path: Path) -> None:
     sa.event.listen(engine, "begin", on_begin)
 
 
-def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None:
     def on_connect(connection: Any, _record: object) -> None:
         for pragma in (
-            "journal_mode = WAL",
+            *([] if only_look else ["journal_mode = WAL"]),
             "synchronous = FULL",
             f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
             "cache_size = -65536",
@@ -107,13 +119,13 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
 def _make_private_file(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
-        if not path.exists():
+        with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR))
-    except FileExistsError:
-        return
+        if not path.is_file():
+            raise IsADirectoryError(errno.EISDIR, "it is no file")
     except OSError as error:
         raise LedgerRefusedError(
-            f"The ledger {path} can't be created: {error.strerror}.",
+            f"The ledger {path} can't be opened or created: {error.strerror}.",
             next_step="Nothing was sent. Make its folder writable, or choose another file with --ledger.",
         ) from error
 

@@ -46,6 +46,10 @@ class Process:
         if self.host != platform.node():
             return now - datetime.fromisoformat(beat) < SILENT_FOR
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < _SAME_START
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started) < _SAME_START
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+        except psutil.AccessDenied:
+            return True

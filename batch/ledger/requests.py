@@ -48,7 +48,7 @@ class Requests:
             if row is None:
                 return None
             request = _load(connection, row, attempts=row.attempts + 1)
-            _move(connection, request.number, State.PLANNED, Event.CLAIMED, now, attempts=request.attempts)
+            _move(connection, request, State.PLANNED, Event.CLAIMED, now, attempts=1)
             events.append(
                 connection,
                 run.id,
@@ -76,7 +76,7 @@ class Requests:
             BrokenPromiseError: The request is not being sent any more.
         """
         with writing(self._engine) as connection:
-            _move(connection, request.number, State.SENDING, decision.event, now)
+            _move(connection, request, State.SENDING, decision.event, now)
             events.append(
                 connection,
                 request.run,
@@ -119,7 +119,7 @@ class Requests:
                 _divide(connection, request, parts, State.UNCONFIRMED, now)
                 return
             event = Event.FOUND if arrived else Event.NOT_FOUND
-            _move(connection, request.number, State.UNCONFIRMED, event, now)
+            _move(connection, request, State.UNCONFIRMED, event, now)
             events.append(connection, request.run, event, now, request=request.number)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
@@ -151,14 +151,24 @@ def load_request(connection: Connection, number: int) -> Request | None:
     return _load(connection, row, attempts=row.attempts)
 
 
-def _move(connection: Connection, number: int, state: State, event: Event, now: datetime, **also: int) -> None:
+def _move(
+    connection: Connection, request: Request, state: State, event: Event, now: datetime, *, attempts: int = 0
+) -> None:
+    """Compare-and-set: from `state` and the request's count of attempts, by `event`, adding to that count."""
     moved = connection.execute(
         sa.update(t.request)
-        .where(t.request.c.id == number, t.request.c.state == state.value)
-        .values(state=advance(state, event).value, state_at=t.instant(now), **also)
+        .where(
+            t.request.c.id == request.number,
+            t.request.c.state == state.value,
+            t.request.c.attempts == request.attempts - attempts,
+        )
+        .values(state=advance(state, event).value, state_at=t.instant(now), attempts=request.attempts)
     ).rowcount
     if moved != 1:
-        raise BrokenPromiseError(f"Request {number} was expected to be {state} and is not: another process changed it.")
+        raise BrokenPromiseError(
+            f"Request {request.id} was expected to be {state} in attempt {request.attempts} and is not: "
+            "another process changed it."
+        )
 
 
 def _recipient_ids(connection: Connection, number: int) -> list[tuple[int, str]]:
@@ -226,7 +236,7 @@ def _divide(connection: Connection, request: Request, parts: Sequence[Part], sta
     covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
     if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
         raise BrokenPromiseError(f"The parts of request {request.number} are not the whole of it.")
-    _move(connection, request.number, state, Event.TAKEN_OVER, now)
+    _move(connection, request, state, Event.TAKEN_OVER, now)
     children = [_add_part(connection, request, part, recipients, items, now) for part in parts]
     events.append(connection, request.run, Event.TAKEN_OVER, now, request=request.number, detail={"by": children})
 

@@ -123,14 +123,15 @@ class Runs:
             )
             return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
 
-    def beat(self, run: Run, process: Process, now: datetime) -> None:
-        """Says that the process that holds the run is alive."""
+    def beat(self, run: Run, process: Process, now: datetime) -> bool:
+        """Says that the process that holds the run is alive; False where it does not hold it any more."""
         with writing(self._engine) as connection:
-            connection.execute(
+            beaten = connection.execute(
                 sa.update(t.holder)
                 .where(t.holder.c.run == run.id, t.holder.c.pid == process.pid, t.holder.c.host == process.host)
                 .values(beat=t.instant(now))
             )
+            return beaten.rowcount == 1
 
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""

@@ -5,8 +5,8 @@ Alembic is imported only when there is something to do: importing it takes longe
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
+import stat
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.errors import LedgerRefusedError
+from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
-from batch.ledger.engine import connect, reading, writing
+from batch.ledger.engine import connect, ledger_file, reading, writing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,27 +41,38 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str,
     Raises:
         LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
     """
-    engine = connect(url)
+    looking = connect(url, only_look=True)
     try:
-        version = _version(engine)
-        if version == t.LEDGER_VERSION:
-            notices: tuple[str, ...] = ()
-        elif version is None:
-            _migrate(url, sandbox=sandbox, now=now)
-            notices = (f"A new ledger was created: {_where(url)}",)
-        elif version in _VERSIONS:
-            backup = _back_up(url, version, now)
-            _migrate(url, sandbox=sandbox, now=now)
-            notices = (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
-        else:
-            raise LedgerRefusedError(
-                f"The ledger {_where(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
-                next_step="Update access-batch, or choose another ledger with --ledger.",
-            )
-        _refuse_other_kind(engine, url, sandbox=sandbox)
+        notices = _bring_up_to_date(looking, url, sandbox=sandbox, now=now)
+        _refuse_other_kind(looking, url, sandbox=sandbox)
+    except LedgerLostError as error:
+        raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
     finally:
-        engine.dispose()
+        looking.dispose()
     return notices
+
+
+_UNUSABLE: Final = (
+    "Nothing was sent. Make it readable and writable, free disk space, or restore it from a backup; a new ledger would "
+    "not know what was sent before."
+)
+
+
+def _bring_up_to_date(looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str, ...]:
+    version = _version(looking)
+    if version == t.LEDGER_VERSION:
+        return ()
+    if version is None:
+        _migrate(url, sandbox=sandbox, now=now)
+        return (f"A new ledger was created: {_where(url)}",)
+    if version in _VERSIONS:
+        backup = _back_up(url, version, now)
+        _migrate(url, sandbox=sandbox, now=now)
+        return (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
+    raise LedgerRefusedError(
+        f"The ledger {_where(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
+        next_step="Update access-batch, or choose another ledger with --ledger.",
+    )
 
 
 def _where(url: sa.URL) -> str:
@@ -116,7 +127,9 @@ def _introduce(connection: Connection, *, sandbox: bool, now: datetime) -> None:
 
 def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
     with reading(engine) as connection:
-        of_sandbox = connection.execute(sa.select(t.about.c.sandbox)).scalar_one()
+        of_sandbox = connection.execute(sa.select(t.about.c.sandbox)).scalar()
+    if of_sandbox is None:
+        raise LedgerRefusedError(f"The ledger {_where(url)} has lost its own id.", next_step=_UNUSABLE)
     if of_sandbox != sandbox:
         kind = "the sandbox's" if of_sandbox else "a real tenant's"
         raise LedgerRefusedError(
@@ -127,11 +140,11 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
 
 def _back_up(url: sa.URL, version: str, now: datetime) -> str:
     """Copies an SQLite ledger beside itself; another database is backed up by its own means."""
-    if url.get_backend_name() != "sqlite" or not url.database:
+    source = ledger_file(url)
+    if source is None:
         return "none was made: back up this database by its own means"
-    source = Path(url.database)
-    target = source.with_name(f"{source.name}.version-{version}.{now:%Y%m%dT%H%M%SZ}.backup")
+    target = source.with_name(f"{source.name}.version-{version}.{now:%Y%m%dT%H%M%S%fZ}.backup")
+    target.touch(mode=stat.S_IRUSR | stat.S_IWUSR, exist_ok=False)
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
         old.backup(copy)
-    shutil.copymode(source, target)
     return str(target)

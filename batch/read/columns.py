@@ -25,7 +25,7 @@ KNOWN_COLUMNS = (
 )
 METADATA_PREFIX = "metadata."
 RESERVED_COLUMNS = frozenset(
-    {"_file", "_line", "_rule", "_message", "_raw", "_class", "_reason", "_request", "_state", "_run"}
+    {"_file", "_line", "_rule", "_message", "_raw", "_item_id", "_class", "_reason", "_request", "_state", "_run"}
 )
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))
 _OF_REJECTED_FILE = frozenset({"_line", "_rule", "_message"})

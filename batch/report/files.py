@@ -12,7 +12,7 @@ from batch.errors import SettingsError
 from batch.model import RowClass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from batch.read import Table
@@ -52,8 +52,10 @@ def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | 
     Returns:
         The file's path; None when there is nothing to write (a file of an earlier time is removed).
     """
-    broken = _with_originals(table, rejected).rename({"rule": "_rule", "message": "_message"}).drop("row")
-    everything = pl.concat([broken, table.rejected], how="diagonal").sort("_file", "_line", maintain_order=True)
+    about = rejected.select(
+        pl.col("row").alias("_row"), pl.col("rule").alias("_rule"), pl.col("message").alias("_message")
+    )
+    everything = pl.concat([_with_originals(table, about), table.rejected], how="diagonal")
     path = folder / REJECTED
     if everything.is_empty():
         path.unlink(missing_ok=True)
@@ -76,22 +78,23 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         The file's path.
     """
     several = changes.height > changes.get_column("row").n_unique()
-    classified = _with_originals(
-        table,
-        changes.select(
-            "row",
-            pl.col("item_id").alias("_item_id"),
-            pl.col("class").alias("_class"),
-            pl.col("reason").replace("", None).alias("_reason"),
-            pl.col("request_id").alias("_request"),
-            pl.col("state").alias("_state"),
-        ),
+    classified = changes.select(
+        pl.col("row").alias("_row"),
+        pl.col("item_id").alias("_item_id"),
+        pl.col("class").alias("_class"),
+        pl.col("reason").replace("", None).alias("_reason"),
+        pl.col("request_id").alias("_request"),
+        pl.col("state").alias("_state"),
     )
-    broken = _with_originals(table, rejected.rename({"message": "_reason"}))
-    unread = table.rejected.rename({"_message": "_reason"})
-    everything = pl.concat([classified, broken, unread], how="diagonal").with_columns(
-        pl.col("_class").fill_null(RowClass.REJECTED.value)
+    broken = rejected.select(
+        pl.col("row").alias("_row"),
+        pl.lit(RowClass.REJECTED.value).alias("_class"),
+        pl.col("message").alias("_reason"),
     )
+    unread = table.rejected.select(
+        "_file", "_line", pl.lit(RowClass.REJECTED.value).alias("_class"), pl.col("_message").alias("_reason")
+    )
+    everything = pl.concat([_with_originals(table, classified), _with_originals(table, broken), unread], how="diagonal")
     ours = [
         *_file_column(table),
         "_line",
@@ -102,14 +105,15 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         "_state",
     ]
     path = folder / RESULTS
-    _write(path, everything.sort("_file", "_line", maintain_order=True), table, ours)
+    _write(path, everything, table, ours)
     return str(path)
 
 
 def _with_originals(table: Table, about: pl.DataFrame) -> pl.DataFrame:
-    """`about` beside the rows that its `row` points at."""
-    originals = table.rows.with_row_index("row")
-    return about.join(originals, on="row", how="left", maintain_order="left")
+    """`about` beside the rows that its `_row` points at, their columns numbered: their names are the user's own."""
+    numbered = [table.rows.get_column(column.name).alias(str(n)) for n, column in enumerate(table.columns)]
+    originals = table.rows.select("_file", "_line").with_columns(numbered).with_row_index("_row")
+    return about.join(originals, on="_row", how="left", maintain_order="left")
 
 
 def _file_column(table: Table) -> list[str]:
@@ -119,13 +123,13 @@ def _file_column(table: Table) -> list[str]:
 
 def _write(path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str]) -> None:
     """Writes a file whole or not at all: the originals under their own headers, then our columns."""
-    headers = [column.header for column in table.columns]
-    safe_headers = pl.DataFrame({"header": headers}).select(defused(pl.col("header"))).get_column("header").to_list()
-    columns: Mapping[str, str] = dict(zip([column.name for column in table.columns], safe_headers, strict=True))
-    written = rows.select(
-        *(pl.col(name).alias(header) for name, header in columns.items()),
-        *(pl.col(name) if name in rows.columns else pl.lit(None, dtype=pl.String).alias(name) for name in ours),
-    ).with_columns(defused(pl.col(pl.String)))
+    headers = pl.DataFrame({"header": [column.header for column in table.columns]}, schema={"header": pl.String})
+    safe_headers = headers.select(defused(pl.col("header"))).get_column("header").to_list()
+    wanted = [*(str(n) for n in range(len(table.columns))), *ours]
+    missing = [pl.lit(None, dtype=pl.String).alias(name) for name in wanted if name not in rows.columns]
+    written = rows.with_columns(missing).sort("_file", "_line", maintain_order=True).select(wanted)
+    written = written.with_columns(defused(pl.col(pl.String)))
+    written.columns = [*safe_headers, *ours]
     unfinished = path.with_name(f".{path.name}.unfinished")
     written.write_csv(unfinished)
     unfinished.replace(path)

@@ -40,8 +40,9 @@ def describe_input(classified: Classified) -> Iterator[str]:
         found = _reasons(classified, row_class)
         partly = int(found.get_column("partly").sum())
         if found.height:
-            also = f", and single items of {count(partly, 'other row')}" if partly else ""
-            yield f"{count(rows[row_class], 'row')} {said}{also}:"
+            whole = count(rows[row_class], "row") if rows[row_class] else ""
+            parts = f"single items of {count(partly, 'row')}" if partly else ""
+            yield f"{' and '.join(filter(None, (whole, parts)))} {said}:"
             yield from _examples(found, several_files=len(files) > 1)
 
 
@@ -108,7 +109,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
     changes, requests = progress(summary.tally.changes), progress(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
-        bound = f" (no plan of the whole run can need fewer than {summary.lower_bound:,} requests)"
+        bound = f" (no plan of the whole run can do with fewer than {summary.lower_bound:,})"
         yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
         yield "Nothing was written or sent."
         return

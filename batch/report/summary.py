@@ -23,6 +23,7 @@ class Summary:
         tenant: The tenant's name; empty where none was given.
         dry_run: Whether nothing was meant to be sent.
         rows: Rows by class.
+        set_aside: Changes that were wanted and are neither submitted nor were before: contradictory or held back.
         tally: How far the run has come; for a dry run, as if its plan had been written.
         lower_bound: A number of requests below which no plan can go.
         posts_now: Attempts made by this process.
@@ -34,6 +35,7 @@ class Summary:
     tenant: str
     dry_run: bool
     rows: Mapping[RowClass, int]
+    set_aside: int
     tally: Tally
     lower_bound: int
     posts_now: int
@@ -68,8 +70,8 @@ class Summary:
     @property
     def flawless(self) -> bool:
         """Whether everything asked for is submitted, or already was."""
-        unwanted = (RowClass.REJECTED, RowClass.CONFLICT_IN_INPUT, RowClass.HELD_BACK)
-        return not any(self.rows[row_class] for row_class in unwanted) and not progress(self.tally.changes)["refused"]
+        refused = progress(self.tally.changes)["refused"]
+        return not (self.rows[RowClass.REJECTED] or self.set_aside or refused)
 
     @property
     def exit_code(self) -> int:

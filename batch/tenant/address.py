@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Final
 
@@ -10,6 +11,9 @@ import httpx
 from batch.errors import SettingsError
 
 _EXAMPLE: Final = "Give it as https://TENANT.api.identitynow.com."
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_LAST_PORT: Final = 65535
+_HOST: Final = re.compile(r"[0-9a-z_.-]+|[0-9a-f:.]+")
 
 
 def origin(base_url: str) -> str:
@@ -18,24 +22,27 @@ def origin(base_url: str) -> str:
     Raises:
         SettingsError: It is no URL, or it is plain http to another machine than this one.
     """
+    shown = repr(base_url) if "@" not in base_url else "given"
     try:
         url = httpx.URL(base_url.strip())
-    except httpx.InvalidURL as error:
-        raise SettingsError(f"The base URL {base_url!r} is no URL: {error}.", next_step=_EXAMPLE) from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError(f"The base URL {base_url!r} is no web address.", next_step=_EXAMPLE)
+        host, port = url.raw_host.decode("ascii").lower(), url.port
+        is_here = is_loopback(url.host)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"The base URL {shown} is no URL: {error}.", next_step=_EXAMPLE) from error
+    if url.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or not 0 < (port or 1) <= _LAST_PORT:
+        raise SettingsError(f"The base URL {shown} is no web address.", next_step=_EXAMPLE)
     if url.userinfo:
         raise SettingsError("The base URL holds a user or password.", next_step=_EXAMPLE)
-    if url.scheme == "http" and not is_loopback(url.host):
+    if url.scheme == "http" and not is_here:
         raise SettingsError(
-            f"The base URL {base_url!r} is plain http: the secret would travel in the clear.", next_step="Use https."
+            f"The base URL {shown} is plain http: the secret would travel in the clear.", next_step="Use https."
         )
-    if url.path not in {"", "/"}:
+    if url.path not in {"", "/"} or url.query or url.fragment:
         raise SettingsError(
-            f"The base URL {base_url!r} has a path.",
-            next_step=f"Leave the path out; --api names the version. {_EXAMPLE}",
+            f"The base URL {shown} has a path.", next_step=f"Leave it out; --api names the version. {_EXAMPLE}"
         )
-    return f"{url.scheme}://{url.netloc.decode('ascii').lower()}"
+    named_port = f":{port}" if port not in {None, _DEFAULT_PORTS[url.scheme]} else ""
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{named_port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,10 @@ MOST_BYTES: Final = 1 << 20
 MOST_TEXT: Final = 300
 """Characters kept of a message."""
 
+MOST_PATIENCE: Final = 86_400.0
+"""Seconds of a `Retry-After` that are obeyed: a day."""
+
+_PLAUSIBLE_YEARS: Final = range(2000, 2200)
 _BEFORE_CONNECTING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -41,11 +45,15 @@ def from_response(status: int, headers: httpx.Headers, content: bytes, *, now: d
     )
 
 
-def from_failure(error: httpx.RequestError | TimeoutError) -> Answer:
+def from_failure(error: httpx.RequestError | TimeoutError | UnicodeError) -> Answer:
     """The answer that a transport error is: it decides whether bytes may have left."""
     never = isinstance(error, _BEFORE_CONNECTING)
-    text = _short(str(error)) or type(error).__name__
-    return Answer(failure=Failure.NEVER_CONNECTED if never else Failure.BROKEN, text=f"{type(error).__name__}: {text}")
+    name = type(error).__name__
+    # What is wrong with our own side of the protocol may quote a header, and with it the token.
+    said = "" if isinstance(error, httpx.LocalProtocolError | UnicodeError) else _short(str(error))
+    return Answer(
+        failure=Failure.NEVER_CONNECTED if never else Failure.BROKEN, text=f"{name}: {said}" if said else name
+    )
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -83,12 +91,14 @@ def _retry_after(value: str, now: datetime) -> float | None:
     except ValueError:
         date = _date(value)
         seconds = (date - now).total_seconds() if date else math.nan
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), MOST_PATIENCE) if math.isfinite(seconds) else None
 
 
 def _date(value: str) -> datetime | None:
+    """An HTTP date in UTC; None where it is none, or of another age than ours."""
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        date = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, TypeError):
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return date if date.year in _PLAUSIBLE_YEARS else None

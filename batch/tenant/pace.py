@@ -11,8 +11,8 @@ from aiolimiter import AsyncLimiter
 if TYPE_CHECKING:
     from batch.dialects import Rate
 
-MARGIN: Final = 0.05
-"""Seconds added to the window: a call may reach the tenant later than the one it makes room for."""
+MARGIN: Final = 0.005
+"""Share of the window added to it: a call may reach the tenant later than the one it makes room for."""
 
 
 class Pace:
@@ -27,7 +27,7 @@ class Pace:
 
     def __init__(self, rate: Rate) -> None:
         self._bucket = AsyncLimiter(1, rate.seconds / rate.requests)
-        self._window = rate.seconds + MARGIN
+        self._window = rate.seconds * (1 + MARGIN)
         self._recent: deque[float] = deque(maxlen=rate.requests)
         self._silent_until = 0.0
         self._turn = asyncio.Lock()

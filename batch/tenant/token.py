@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import TOKEN_PATH
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 RENEW_BEFORE: Final = 60.0
 """Seconds before its expiry from which a token is no longer used (or half its life, if that is shorter)."""
 
+UNSAID_LIFETIME: Final = 60.0
+"""Seconds that a token is taken to live where the tenant does not say."""
+
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HELP: Final = (
     "Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: a personal access token of an ORG_ADMIN user is needed. "
     "Then run the same command again."
@@ -86,11 +91,12 @@ def _read(content: bytes) -> tuple[str, float]:
     """Token and lifetime in seconds."""
     try:
         document: Any = json.loads(content)
-        token, lifetime = document["access_token"], float(document["expires_in"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         token, lifetime = "", 0.0
-    if not isinstance(token, str) or not token:
+    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
         raise TenantLostError(
-            "The tenant's token endpoint answered without a token.", next_step="Check the base URL: is it the API's?"
+            "The tenant's token endpoint answered without a usable token.",
+            next_step="Check the base URL: is it the API's?",
         )
     return token, lifetime

@@ -37,14 +37,17 @@ def http_client(base_url: str, *, timeout: float, concurrency: int) -> httpx.Asy
         timeout: Seconds for one exchange.
         concurrency: Most exchanges at a time.
     """
-    trusted = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if base_url.startswith("https") else False
+    secure = base_url.startswith("https")
+    trusted = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if secure else False
     return httpx.AsyncClient(
         base_url=base_url,
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT), pool=None),
         limits=httpx.Limits(max_connections=concurrency + 1, keepalive_expiry=KEEP_ALIVE),
         follow_redirects=False,
         verify=trusted,
+        # A proxy of the environment must not see what goes to this very machine, in the clear.
+        trust_env=secure,
     )
 
 
@@ -77,11 +80,11 @@ async def fetch(
             http.stream(method, path, **arguments) as response,
         ):
             seen = response
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 content += chunk
                 if len(content) > most_bytes:
                     break
-    except (httpx.RequestError, TimeoutError) as error:
+    except (httpx.RequestError, TimeoutError, UnicodeError) as error:
         if seen is None:
             return Exchange(from_failure(error))
         # The status has arrived and says what became of the request; what was lost is commentary.

@@ -6,14 +6,18 @@ A cell that can't be brought into its form becomes null beside its original, and
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from unicodedata import category
 
 import polars as pl
 
-from batch.dialects import Operation
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Operation
 from batch.read.columns import METADATA_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
+"""Metadata keys that access-batch itself sends."""
 
 ITEM_SEPARATOR: Final = "|"
 """Parts the items of one cell."""
@@ -25,6 +29,8 @@ _ISO: Final = (
 )
 """ISO 8601 as people and programs write it: a date, or a date and a time of day with or without a zone."""
 
+_LAST_YEAR: Final = 9999
+
 DATE_COLUMNS: Final = ("start_date", "remove_date")
 
 
@@ -34,8 +40,8 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
         `|`), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
-        and for both dates `…_text` (as written), `…` (an instant in UTC, or null), `…_zoneless` (a time of day without
-        a zone).
+        `metadata_reserved` (whether it uses a key of ours), and for both dates `…_text` (as written), `…` (an instant
+        in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
     """
     present = set(rows.columns)
 
@@ -53,13 +59,30 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             column("item_id").alias("item_id"),
             column("comment").alias("comment"),
             metadata_json(keys).alias("metadata"),
-            pl.any_horizontal(pl.lit(value=False), *(has_control(pl.col(key)) for key in keys)).alias(
-                "metadata_control"
-            ),
+            _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),
+            _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
             *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
         )
         .with_columns(expression for name in DATE_COLUMNS for expression in _dates(name))
     )
+
+
+def _any(conditions: Iterable[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal(pl.lit(value=False), *conditions)
+
+
+def _key(column: str) -> str:
+    return column.removeprefix(METADATA_PREFIX)
+
+
+def _is_filled(column: str) -> pl.Expr:
+    return blank_to_null(pl.col(column)).is_not_null()
+
+
+def _has_control_anywhere(column: str) -> pl.Expr:
+    """Whether a metadata column has control characters in a filled cell, or in its name where a cell is filled."""
+    name_is_bad = any(category(character) == "Cc" and character not in "\t\r\n" for character in _key(column))
+    return has_control(pl.col(column)) | (pl.lit(name_is_bad) & _is_filled(column))
 
 
 def has_control(cell: pl.Expr) -> pl.Expr:
@@ -79,10 +102,7 @@ def metadata_json(columns: Sequence[str]) -> pl.Expr:
         return pl.lit(None, dtype=pl.String)
     members = [
         pl.when(blank_to_null(pl.col(name)).is_not_null()).then(
-            pl.struct(blank_to_null(pl.col(name)).alias(name.removeprefix(METADATA_PREFIX)))
-            .struct.json_encode()
-            .str.slice(1)
-            .str.head(-1)
+            pl.struct(blank_to_null(pl.col(name)).alias(_key(name))).struct.json_encode().str.slice(1).str.head(-1)
         )
         for name in columns
     ]
@@ -101,10 +121,13 @@ def _dates(name: str) -> tuple[pl.Expr, pl.Expr]:
         pl.lit(":"),
         part("seconds").fill_null("00"),
         part("fraction").fill_null("").str.replace(",", ".", literal=True),
-        pl.when(part("clock").is_null()).then(zone.fill_null("+0000")).otherwise(zone),
+        zone.fill_null("+0000"),
     )
+    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us", time_zone="UTC")
+    # Milliseconds are what is sent, so they are what is compared; the API's dates end with the year 9999.
+    instant = parsed.dt.truncate("1ms")
     return (
-        text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us", time_zone="UTC").alias(name),
+        pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),
         (part("clock").is_not_null() & part("zone").is_null()).fill_null(value=False).alias(f"{name}_zoneless"),
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import dataframely as dy
 import polars as pl
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Dialect, ItemType, Operation
-from batch.validate.prepare import has_control
+from batch.dialects import Dialect, ItemType, Operation
+from batch.validate.prepare import RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,7 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
         comment = dy.String(nullable=True)
         metadata = dy.String(nullable=True)
         metadata_control = dy.Bool()
+        metadata_reserved = dy.Bool()
         start_date_text = dy.String(nullable=True)
         remove_date_text = dy.String(nullable=True)
         start_date = dy.Datetime(nullable=True, time_zone="UTC")
@@ -129,14 +130,13 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
 
         @dy.rule()
         def metadata_key_free(cls) -> pl.Expr:
-            return ~pl.col("metadata").str.contains_any([f'"{REQUEST_ID_KEY}":', f'"{ITEM_ID_KEY}":'])
+            return ~pl.col("metadata_reserved")
 
     return InputRow
 
 
 def _readable(name: str) -> pl.Expr:
-    unreadable = pl.col(f"{name}_text").is_not_null() & pl.col(name).is_null() & ~pl.col(f"{name}_zoneless")
-    return ~unreadable
+    return pl.col(f"{name}_text").is_null() | pl.col(name).is_not_null()
 
 
 _DATE_FORMS: Final = "write 2027-01-31 or 2027-01-31T09:00:00Z"
@@ -164,7 +164,7 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "metadata_printable": ("", "metadata holds control characters"),
         "metadata_key_free": (
             "",
-            f"metadata.{REQUEST_ID_KEY} and metadata.{ITEM_ID_KEY} are reserved for access-batch",
+            f"the metadata keys {' and '.join(RESERVED_KEYS)} are reserved for access-batch",
         ),
     }
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.sandbox.status import PAGE_LIMIT, list_statuses
+from batch.dialects import PAGE_LIMIT
+from batch.sandbox.status import list_statuses
 from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
 
 if TYPE_CHECKING:

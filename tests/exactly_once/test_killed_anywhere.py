@@ -1,0 +1,93 @@
+"""SIGKILL anywhere: the same command again ends with every change accepted exactly once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, write_rows
+from tests.exactly_once.killing import KILLED, Orders, begin, run_to_its_end
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAST = Rate(requests=5000, seconds=1)
+KILLS = 50
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    return Program(capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param([], id="while all goes well"),
+        pytest.param([Fault.DROP_AFTER, Fault.DROP_BEFORE], id="while requests are settled"),
+    ],
+)
+def test_killed_at_every_point_around_commits_and_exchanges(
+    tmp_path: Path, program: Program, faults: list[Fault]
+) -> None:
+    wanted = []
+    with running_sandbox(SandboxSettings(rate=FAST, visibility_delay=0.0)) as tenant:
+        for point in itertools.count(1):
+            rows = [grant(1000 * point + person, person) for person in range(2)]
+            wanted += rows
+            path = write_rows(tmp_path / f"{point}.csv", rows)
+            ledger = tmp_path / f"{point}.db"
+            command = ["submit", str(path), "--yes", "--settle-after", "0.2", "--ledger", str(ledger)]
+            tenant.faults.add(*faults)
+            orders = Orders(
+                arguments=[*command, "--concurrency", "1"],
+                environment=environment(tenant),
+                output=tmp_path / "out",
+                die_at=point,
+            )
+            code = run_to_its_end(orders)
+            while tenant.faults.pending:
+                tenant.faults.next_effect()
+            ended = program(*command, env=environment(tenant))
+            assert ended.code == 0, (point, ended.err)
+            assert accepted(tenant) == once(map(pair_of, wanted)), f"killed at point {point}"
+            assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+            if code != KILLED:
+                break
+        assert code == 0, (tmp_path / "out").read_text()
+        assert point > 20
+
+
+def test_killed_fifty_times_at_random(tmp_path: Path, program: Program) -> None:
+    rows = [grant(person, person) for person in range(300)]
+    path = write_rows(tmp_path / "a.csv", rows)
+    ledger = tmp_path / "ledger.db"
+    command = ["submit", str(path), "--yes", "--settle-after", "2", "--ledger", str(ledger)]
+    settings = SandboxSettings(rate=FAST, latency=(0.05, 0.4), visibility_delay=0.0)
+    lives = random.Random(7)  # noqa: S311 - when to kill
+    with running_sandbox(settings) as tenant:
+        killed = 0
+        while killed < KILLS:
+            orders = Orders(arguments=command, environment=environment(tenant), output=tmp_path / "out")
+            process = begin(orders)
+            process.join(lives.uniform(0.1, 0.9))
+            process.kill()
+            process.join()
+            killed += process.exitcode == KILLED
+            process.close()
+            if len(accepted(tenant)) > 250:
+                command[command.index("--settle-after") + 1] = "1"
+                if killed + 5 < KILLS and len(accepted(tenant)) == 300:
+                    break
+        ended = program(*command, "--json", env=environment(tenant))
+        assert ended.code == 0, ended.err
+        assert accepted(tenant) == once(map(pair_of, rows))
+        assert ended.json["changes"]["accepted"] == 300
+    assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"

@@ -1,0 +1,136 @@
+"""Shorthands for the tests of the ledger and of what works on it."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars as pl
+
+from batch.ledger.plans import NewRun
+from batch.ledger.process import Process
+from batch.ledger.store import Ledger
+from batch.model import Answer, Run
+from batch.outcome import decide
+from batch.plan import Plan
+from batch.validate.rows import CHANGE_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batch.model import Part, Request
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TENANT = "https://tenant.example"
+ACCEPTED = Answer(status=202)
+REFUSED = Answer(status=400, text="Bad item.")
+THROTTLED = Answer(status=429, retry_after=1.0)
+FAILED = Answer(status=500)
+
+Change: TypeAlias = dict[str, str]
+"""One line of a plan: a value for each of CHANGE_COLUMNS."""
+
+
+class FakeClock:
+    """A clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def change(identity: str, item: str, **other: str) -> Change:
+    """A change with every column; a plain grant of a role unless told otherwise."""
+    usual = {**dict.fromkeys(CHANGE_COLUMNS, ""), "operation": "GRANT", "item_type": "ROLE"}
+    return {**usual, "identity_id": identity, "item_id": item, **other}
+
+
+def product(identities: Iterable[str], items: Iterable[str], **other: str) -> list[Change]:
+    """The changes of one request: every identity with every item."""
+    return [change(identity, item, **other) for identity, item in itertools.product(identities, items)]
+
+
+def plan_of(*requests: list[Change], lower_bound: int = 0) -> Plan:
+    """A plan with exactly these requests."""
+    lines = [{**line, "request": number} for number, lines in enumerate(requests) for line in lines]
+    schema = {**dict.fromkeys(CHANGE_COLUMNS, pl.String), "request": pl.Int64}
+    frame = pl.DataFrame(lines, schema=schema)
+    return Plan(changes=frame, requests=len(requests), lower_bound=lower_bound)
+
+
+def singles(count: int, *, prefix: str = "i") -> list[list[Change]]:
+    """Requests of one change each."""
+    return [[change(f"{prefix}{number:03}", "r1")] for number in range(count)]
+
+
+def new_run(digest: str = "digest", *, tenant: str = TENANT, now: datetime = NOW) -> NewRun:
+    return NewRun(tenant=tenant, input_digest=digest, inputs=("in.csv",), dialect="beta", started_at=now)
+
+
+def open_ledger(path: Path | str, *, sandbox: bool = False, now: datetime = NOW) -> Ledger:
+    return Ledger.open(str(path), sandbox=sandbox, now=now)
+
+
+def write(
+    ledger: Ledger, *requests: list[Change], digest: str = "digest", tenant: str = TENANT, now: datetime = NOW
+) -> Run:
+    """Writes a run with exactly these requests, added to those it has."""
+    plan = plan_of(*requests)
+    known = ledger.plans.known(tenant, plan.changes)
+    run_id = ledger.plans.write(new_run(digest, tenant=tenant, now=now), plan, upto=known.upto, now=now)
+    return ledger.runs.named(run_id)
+
+
+def claim(ledger: Ledger, run: Run, now: datetime = NOW) -> Request:
+    """The next request, which must be there."""
+    request = ledger.requests.claim(run, now)
+    assert request is not None
+    return request
+
+
+def record(
+    ledger: Ledger, request: Request, answer: Answer, *, now: datetime = NOW, parts: tuple[Part, ...] = ()
+) -> None:
+    """Records an answer with what the product makes of it."""
+    decision = decide(answer, new_token=False, failures_in_a_row=0)
+    ledger.requests.record(request, answer, decision, now, parts=parts)
+
+
+def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) -> Process:
+    return Process(host=host, pid=pid, started=started)
+
+
+def rows(path: Path, sql: str, *parameters: object) -> list[Any]:
+    """What a second, independent connection sees: committed things only."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def attempts(path: Path) -> list[tuple[int, int, str]]:
+    """Request, number and time of every attempt in the books."""
+    return rows(path, "SELECT request, attempt, at FROM event WHERE event = 'claimed' ORDER BY request, attempt")
+
+
+def answers(path: Path) -> list[tuple[int, int, str, int | None]]:
+    """Request, number of the attempt, event and status of everything that came back."""
+    return rows(
+        path,
+        "SELECT request, attempt, event, status FROM event WHERE attempt IS NOT NULL AND event <> 'claimed' "
+        "ORDER BY request, attempt",
+    )
+
+
+def alter(path: Path, *statements: str) -> None:
+    """What somebody else, or an accident, does to a ledger."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)

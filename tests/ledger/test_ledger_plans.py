@@ -1,0 +1,241 @@
+"""Plans: written whole or not at all, and known again afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from batch.dedupe import KEY, KNOWN_SCHEMA
+from batch.dialects import DIALECTS
+from batch.errors import LedgerLostError
+from batch.ledger.plans import LedgerMovedError
+from batch.plan import plan
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    NOW,
+    REFUSED,
+    TENANT,
+    FakeClock,
+    alter,
+    change,
+    claim,
+    new_run,
+    open_ledger,
+    plan_of,
+    product,
+    record,
+    rows,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+
+OTHER_TENANT = "https://other.example"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with open_ledger(path) as opened:
+        yield opened
+
+
+def keys(*pairs: tuple[str, str], item_type: str = "ROLE") -> pl.DataFrame:
+    return plan_of([change(identity, item, item_type=item_type) for identity, item in pairs]).changes.select(KEY)
+
+
+def table_of(path: Path, name: str) -> list[tuple[object, ...]]:
+    return rows(path, f"SELECT * FROM {name}")  # noqa: S608 - a table's name
+
+
+def test_what_was_written_is_known_again_in_every_column(ledger: Ledger) -> None:
+    dates = {"start_date": "2026-04-01T00:00:00Z", "remove_date": "2027-01-01T00:00:00Z"}
+    grant = change("i1", "e1", item_type="ENTITLEMENT", **dates)
+    revoke = change("i2", "r1", operation="REVOKE", comment="Left.")
+    run = write(ledger, [grant], [revoke])
+    known = ledger.plans.known(TENANT, plan_of([grant, revoke]).changes.select(KEY))
+    at = "2026-03-01T12:00:00.000Z"
+    assert known.upto == 2
+    assert known.changes.schema == pl.Schema(KNOWN_SCHEMA)
+    assert sorted(known.changes.rows()) == [
+        ("i1", "ENTITLEMENT", "e1", "GRANT", grant["start_date"], grant["remove_date"], "PLANNED", run.id, 1, at),
+        ("i2", "ROLE", "r1", "REVOKE", "", "", "PLANNED", run.id, 2, at),
+    ]
+
+
+def test_only_the_keys_asked_for_are_known(ledger: Ledger) -> None:
+    write(ledger, product(["i1", "i2"], ["r1", "r2"]))
+    known = ledger.plans.known(TENANT, keys(("i1", "r2"), ("i1", "r2"), ("i9", "r1"))).changes
+    assert known.select("identity_id", "item_id").rows() == [("i1", "r2")]
+
+
+def test_every_earlier_change_of_a_key_is_known_with_its_state_and_when_it_was_entered(ledger: Ledger) -> None:
+    clock = FakeClock()
+    first = write(ledger, [change("i1", "r1")], digest="one")
+    clock.advance(60)
+    record(ledger, claim(ledger, first, clock.now), ACCEPTED, now=clock.now)
+    second = write(ledger, [change("i1", "r1", operation="REVOKE", comment="x")], digest="two")
+    known = ledger.plans.known(TENANT, keys(("i1", "r1"))).changes.sort("request")
+    assert known.select("operation", "state", "run", "at").rows() == [
+        ("GRANT", "ACCEPTED", first.id, "2026-03-01T12:01:00.000Z"),
+        ("REVOKE", "PLANNED", second.id, "2026-03-01T12:00:00.000Z"),
+    ]
+
+
+def test_nothing_is_known_of_a_tenant_never_seen_though_the_newest_request_is(ledger: Ledger) -> None:
+    write(ledger, [change("i1", "r1")])
+    known = ledger.plans.known(OTHER_TENANT, keys(("i1", "r1")))
+    assert known.changes.is_empty()
+    assert known.changes.schema == pl.Schema(KNOWN_SCHEMA)
+    assert known.upto == 1
+
+
+def test_asking_for_nothing_gives_nothing(ledger: Ledger) -> None:
+    write(ledger, [change("i1", "r1")])
+    assert ledger.plans.known(TENANT, keys()).changes.is_empty()
+
+
+def test_two_tenants_do_not_see_each_others_changes(ledger: Ledger) -> None:
+    run = write(ledger, [change("i1", "r1")])
+    other = write(ledger, [change("i1", "r1")], tenant=OTHER_TENANT)
+    for tenant, expected in ((TENANT, run), (OTHER_TENANT, other)):
+        assert ledger.plans.known(tenant, keys(("i1", "r1"))).changes.get_column("run").to_list() == [expected.id]
+
+
+def test_letter_case_of_ids_is_kept_and_makes_them_distinct(ledger: Ledger) -> None:
+    run = write(ledger, product(["abc", "ABC", "Abc"], ["r1", "R1"]))
+    request = claim(ledger, run)
+    assert set(request.recipients) == {"abc", "ABC", "Abc"}
+    assert {item.id for item in request.items} == {"r1", "R1"}
+    assert ledger.plans.known(TENANT, keys(("Abc", "R1"))).changes.select("identity_id", "item_id").rows() == [
+        ("Abc", "R1")
+    ]
+
+
+def test_one_id_of_two_types_is_two_items(ledger: Ledger) -> None:
+    write(ledger, [change("i1", "x"), change("i1", "x", item_type="ACCESS_PROFILE")])
+    known = ledger.plans.known(TENANT, keys(("i1", "x"), item_type="ACCESS_PROFILE")).changes
+    assert known.get_column("item_type").to_list() == ["ACCESS_PROFILE"]
+
+
+def test_details_that_many_changes_share_stand_in_the_ledger_once(path: Path, ledger: Ledger) -> None:
+    write(ledger, product(["i1", "i2"], ["r1", "r2"], comment="Same."), digest="one")
+    write(ledger, product(["i3"], ["r1"], comment="Same."), digest="two")
+    assert table_of(path, "detail") == [(1, "Same.", "", "", "")]
+
+
+def test_a_plan_is_refused_where_another_was_written_since_the_ledger_was_asked(path: Path, ledger: Ledger) -> None:
+    wanted = plan_of([change("i1", "r1")])
+    known = ledger.plans.known(TENANT, wanted.changes)
+    with open_ledger(path) as other_process:
+        write(other_process, [change("i1", "r1")], digest="other")
+    with pytest.raises(LedgerMovedError):
+        ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW)
+    assert [run.input_digest for run in ledger.runs.all()] == ["other"]
+    assert rows(path, "SELECT count(*) FROM request") == [(1,)]
+
+
+def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledger) -> None:
+    bad = plan_of([change("i1", "r1")], [change("i2", "x", item_type="BADGE")])
+    with pytest.raises(LedgerLostError, match="type_known"):
+        ledger.plans.write(new_run(), bad, upto=0, now=NOW)
+    for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "change"):
+        assert table_of(path, name) == []
+    assert write(ledger, [change("i1", "r1")]).input_digest == "digest"
+
+
+def test_a_plan_appears_to_others_whole(path: Path, ledger: Ledger) -> None:
+    # The last table to be written refuses its rows, as a full disk would: the ones before it must not show.
+    alter(path, "CREATE TRIGGER full BEFORE INSERT ON change BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(LedgerLostError, match="full"):
+        ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto=0, now=NOW)
+    assert table_of(path, "request") == table_of(path, "run") == []
+
+
+def test_the_same_run_planned_again_takes_its_refused_requests_over(ledger: Ledger) -> None:
+    run = write(ledger, [change("i1", "r1")], [change("i2", "r1")], [change("i3", "r1")])
+    record(ledger, claim(ledger, run), REFUSED)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    again = write(ledger, [change("i1", "r1")])
+    assert again.id == run.id
+    assert dict(ledger.runs.tally(again).requests) == {"SPLIT": 1, "ACCEPTED": 1, "PLANNED": 2}
+
+
+def test_the_refused_requests_of_another_run_stay_refused(ledger: Ledger) -> None:
+    run = write(ledger, [change("i1", "r1")], digest="one")
+    record(ledger, claim(ledger, run), REFUSED)
+    write(ledger, [change("i1", "r1")], digest="two")
+    assert dict(ledger.runs.tally(run).requests) == {"REFUSED": 1}
+
+
+def test_the_lower_bound_of_a_run_grows_with_what_is_added(ledger: Ledger) -> None:
+    ledger.plans.write(new_run(), plan_of([change("i1", "r1")], lower_bound=1), upto=0, now=NOW)
+    ledger.plans.write(new_run(), plan_of([change("i2", "r1")], lower_bound=2), upto=1, now=NOW)
+    assert ledger.runs.named("").lower_bound == 3
+
+
+def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:
+    new = replace(new_run(), inputs=("a ü.csv", 'b".csv'), dialect="v2025")
+    run_id = ledger.plans.write(new, plan_of([change("i1", "r1")]), upto=0, now=NOW)
+    run = ledger.runs.of_input(TENANT, "digest")
+    assert run is not None
+    assert (run.id, run.tenant, run.input_digest) == (run_id, TENANT, "digest")
+    assert (run.inputs, run.dialect, run.started_at) == (new.inputs, "v2025", NOW)
+    assert ledger.runs.of_input(OTHER_TENANT, "digest") is None
+    assert ledger.runs.of_input(TENANT, "other") is None
+
+
+def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) -> None:
+    many = plan_of([change(f"i{number:05}", "r1", comment=f"{number}") for number in range(20_001)]).changes
+    made = plan(many.drop("request"), DIALECTS["beta"].limits)
+    ledger.plans.write(new_run("small"), plan_of([change("i00000", "r1", comment="0")]), upto=0, now=NOW)
+    ledger.plans.write(new_run("big"), made, upto=1, now=NOW)
+    by_bulk = ledger.plans.known(TENANT, many.select(KEY)).changes.sort("identity_id", "request")
+    assert by_bulk.height == 20_002
+    some = many.filter(pl.col("identity_id").is_in(["i00000", "i10000", "i20000"]))
+    one_by_one = ledger.plans.known(TENANT, some.select(KEY)).changes.sort("identity_id", "request")
+    assert by_bulk.join(some, on="identity_id", how="semi", maintain_order="left").rows() == one_by_one.rows()
+    assert one_by_one.get_column("identity_id").to_list() == ["i00000", "i00000", "i10000", "i20000"]
+
+
+def test_the_id_of_a_run_is_the_same_each_time_in_one_ledger(path: Path, ledger: Ledger) -> None:
+    asked = ledger.plans.run_id(TENANT, "digest")
+    assert write(ledger, [change("i1", "r1")]).id == asked
+    with open_ledger(path) as again:
+        assert again.plans.run_id(TENANT, "digest") == asked
+
+
+def test_the_id_of_a_run_differs_between_ledgers_tenants_and_inputs(ledger: Ledger, tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "other.db") as other:
+        ids = {
+            ledger.plans.run_id(TENANT, "digest"),
+            ledger.plans.run_id(OTHER_TENANT, "digest"),
+            ledger.plans.run_id(TENANT, "other"),
+            other.plans.run_id(TENANT, "digest"),
+        }
+    assert len(ids) == 4
+
+
+def test_two_ledgers_given_the_same_plan_hold_the_same_rows(tmp_path: Path) -> None:
+    lines = product([f"i{number}" for number in range(30)], ["r2", "r1", "r3"], comment="x")
+    paths = [tmp_path / "seed.db", tmp_path / "one.db", tmp_path / "two.db"]
+    open_ledger(paths[0]).close()
+    for path, order in zip(paths[1:], (lines, lines[::-1]), strict=True):
+        shutil.copy(paths[0], path)
+        made = plan(plan_of(order).changes.drop("request"), DIALECTS["beta"].limits)
+        with open_ledger(path) as ledger:
+            ledger.plans.write(new_run(), made, upto=0, now=NOW)
+    for name in ("identity", "item", "detail", "request", "recipient", "change"):
+        assert table_of(paths[1], name) == table_of(paths[2], name) != []

@@ -1,0 +1,309 @@
+"""Requests on their way: claimed once, recorded once, divided without loss."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batch.body import body_of, encode
+from batch.dialects import ItemType, Operation
+from batch.errors import BrokenPromiseError
+from batch.model import Answer, Failure, Part
+from batch.split import halve
+from batch.states import State
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    NOW,
+    REFUSED,
+    THROTTLED,
+    a_process,
+    answers,
+    attempts,
+    change,
+    claim,
+    open_ledger,
+    product,
+    record,
+    rows,
+    singles,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.ledger.store import Ledger
+    from batch.model import Request
+
+LATER = NOW + timedelta(seconds=5)
+NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
+BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with open_ledger(path) as opened:
+        yield opened
+
+
+def states(path: Path) -> list[str]:
+    return [state for (state,) in rows(path, "SELECT state FROM request ORDER BY id")]
+
+
+def pairs(request: Request) -> set[tuple[str, str]]:
+    return {(identity, item.id) for identity in request.recipients for item in request.items}
+
+
+def test_requests_are_claimed_in_the_order_of_the_plan_until_none_is_left(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    assert [claim(ledger, run).recipients for _ in range(3)] == [("i000",), ("i001",), ("i002",)]
+    assert ledger.requests.claim(run, NOW) is None
+
+
+def test_the_requests_of_another_run_are_not_claimed(ledger: Ledger) -> None:
+    write(ledger, *singles(1), digest="other")
+    run = write(ledger, *singles(1, prefix="j"))
+    assert claim(ledger, run).recipients == ("j000",)
+    assert ledger.requests.claim(run, NOW) is None
+
+
+def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    request = claim(ledger, run, LATER)
+    assert states(path) == ["SENDING", "PLANNED"]
+    assert attempts(path) == [(1, 1, "2026-03-01T12:00:05.000Z")]
+    (detail,) = rows(path, "SELECT detail FROM event WHERE event = 'claimed'")
+    assert json.loads(detail[0]) == {"body_sha256": hashlib.sha256(encode(body_of(request))).hexdigest()}
+    assert rows(path, "SELECT state_at, attempts FROM request WHERE id = 1") == [("2026-03-01T12:00:05.000Z", 1)]
+
+
+def test_claiming_at_once_never_gives_one_request_twice(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(60))
+    with open_ledger(path) as other, ThreadPoolExecutor(6) as threads:
+        claimed = list(threads.map(lambda number: claim(other if number % 2 else ledger, run).number, range(60)))
+    assert sorted(claimed) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "event"),
+    [
+        (ACCEPTED, State.ACCEPTED, "accepted"),
+        (REFUSED, State.REFUSED, "refused"),
+        (THROTTLED, State.PLANNED, "not_processed"),
+        (NEVER_CONNECTED, State.PLANNED, "not_processed"),
+        (FAILED, State.UNCONFIRMED, "undecided"),
+        (BROKEN, State.UNCONFIRMED, "undecided"),
+    ],
+)
+def test_what_came_back_is_recorded_with_what_it_makes_of_the_request(
+    answer: Answer, state: State, event: str, path: Path, ledger: Ledger
+) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), answer, now=LATER)
+    assert states(path) == [state]
+    assert answers(path) == [(1, 1, event, answer.status)]
+    assert rows(path, "SELECT state_at FROM request") == [("2026-03-01T12:00:05.000Z",)]
+
+
+def test_everything_of_an_answer_is_kept_that_an_auditor_asks_for(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    answer = Answer(
+        status=400,
+        detail_code="400.1",
+        tracking_id="t-1",
+        text="No.",
+        server_time=datetime.fromisoformat("2026-03-01T13:00:01+01:00"),
+    )
+    record(ledger, claim(ledger, run), answer)
+    (detail,) = rows(path, "SELECT detail FROM event WHERE event = 'refused'")
+    assert json.loads(detail[0]) == {
+        "detail_code": "400.1",
+        "tracking_id": "t-1",
+        "reason": "the tenant answered 400: No. (tracking id t-1)",
+        "server_time": "2026-03-01T12:00:01.000Z",
+    }
+
+
+def test_a_request_sent_again_keeps_one_attempt_and_one_answer_for_each_post(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    for answer in (THROTTLED, NEVER_CONNECTED, ACCEPTED):
+        record(ledger, claim(ledger, run), answer)
+    assert [(attempt, status) for _, attempt, _, status in answers(path)] == [(1, 429), (2, None), (3, 202)]
+    tally = ledger.runs.tally(run)
+    assert (tally.posts, tally.retried, tally.throttled) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("first", [ACCEPTED, REFUSED, FAILED, THROTTLED])
+def test_an_attempt_cannot_be_answered_twice(first: Answer, path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    request = claim(ledger, run)
+    record(ledger, request, first)
+    before = states(path)
+    with pytest.raises(BrokenPromiseError):
+        record(ledger, request, ACCEPTED)
+    assert states(path) == before
+    assert len(answers(path)) == 1
+
+
+def test_an_answer_to_an_earlier_attempt_does_not_decide_the_one_in_flight(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    earlier = claim(ledger, run)
+    record(ledger, earlier, THROTTLED)
+    assert claim(ledger, run).attempts == 2
+    with pytest.raises(BrokenPromiseError):
+        record(ledger, earlier, ACCEPTED)
+    assert states(path) == ["SENDING"]
+
+
+def test_an_answer_for_an_attempt_that_the_ledger_does_not_know_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    request = replace(claim(ledger, run), attempts=7)
+    with pytest.raises(BrokenPromiseError):
+        record(ledger, request, ACCEPTED)
+    assert states(path) == ["SENDING"]
+
+
+def test_an_answer_for_a_request_that_was_not_claimed_is_a_broken_promise(ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    request = claim(ledger, run)
+    with pytest.raises(BrokenPromiseError, match="-2 was expected to be SENDING"):
+        record(ledger, replace(request, number=2), ACCEPTED)
+
+
+def test_an_answer_after_another_process_took_the_run_over_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    request = claim(ledger, run)
+    assert ledger.runs.hold(run, a_process(), NOW) == 1
+    with pytest.raises(BrokenPromiseError):
+        record(ledger, request, ACCEPTED)
+    assert states(path) == ["UNCONFIRMED"]
+
+
+def test_a_refused_request_hands_all_its_changes_over_to_its_parts(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2", "i3"], ["r1", "r2"], comment="Please."))
+    whole = claim(ledger, run)
+    record(ledger, whole, REFUSED, parts=halve(whole))
+    assert states(path) == ["SPLIT", "PLANNED", "PLANNED"]
+    parts = [claim(ledger, run), claim(ledger, run)]
+    assert [part.parent for part in parts] == [whole.number] * 2
+    assert sorted(pair for part in parts for pair in pairs(part)) == sorted(pairs(whole))
+    assert all(item.comment == "Please." for part in parts for item in part.items)
+    assert rows(path, "SELECT recipient_count, item_count FROM request WHERE parent = 1 ORDER BY id") == [
+        (1, 2),
+        (2, 2),
+    ]
+
+
+def test_a_revoke_is_divided_between_its_items(ledger: Ledger) -> None:
+    run = write(ledger, product(["i1"], ["r1", "r2", "r3"], operation="REVOKE", comment="Left."))
+    whole = claim(ledger, run)
+    record(ledger, whole, REFUSED, parts=halve(whole))
+    parts = [claim(ledger, run), claim(ledger, run)]
+    assert [part.operation for part in parts] == [Operation.REVOKE] * 2
+    assert sorted(item.id for part in parts for item in part.items) == ["r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Part(recipients=(0,), items=(0, 1)),),
+        (Part(recipients=(0, 1), items=(0, 1)), Part(recipients=(1,), items=(0,))),
+        (Part(recipients=(0, 1), items=(0, 1, 2)),),
+        (Part(recipients=(0, 1, 2), items=(0, 1)),),
+        (Part(recipients=(0, 1), items=(0,)), Part(recipients=(0, 1), items=(0,))),
+    ],
+    ids=["too little", "too much", "an item too many", "a recipient too many", "one half twice"],
+)
+def test_parts_that_are_not_the_whole_are_a_broken_promise_and_nothing_is_recorded(
+    parts: tuple[Part, ...], path: Path, ledger: Ledger
+) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
+    request = claim(ledger, run)
+    with pytest.raises(BrokenPromiseError, match="not the whole"):
+        record(ledger, request, REFUSED, parts=parts)
+    assert states(path) == ["SENDING"]
+    assert answers(path) == []
+
+
+def test_requests_are_found_by_their_state_in_order(ledger: Ledger) -> None:
+    run = write(ledger, *singles(4))
+    for answer in (FAILED, ACCEPTED, FAILED):
+        record(ledger, claim(ledger, run), answer)
+    found = ledger.requests.in_state(run, State.UNCONFIRMED)
+    assert [(request.number, request.recipients, request.attempts) for request in found] == [
+        (1, ("i000",), 1),
+        (3, ("i002",), 1),
+    ]
+    assert [request.attempts for request in ledger.requests.in_state(run, State.PLANNED)] == [0]
+    assert ledger.requests.in_state(run, State.REFUSED) == ()
+
+
+def test_the_last_reason_of_each_request_that_was_not_simply_accepted_is_told(ledger: Ledger) -> None:
+    run = write(ledger, *singles(4))
+    record(ledger, claim(ledger, run), THROTTLED)
+    record(ledger, claim(ledger, run), REFUSED)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    claim(ledger, run)
+    assert ledger.requests.last_reasons(run) == {1: "the tenant answered 400: Bad item."}
+
+
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+ids = st.text("abcABC019-", min_size=1, max_size=6)
+details = st.fixed_dictionaries(
+    {
+        "comment": text,
+        "start_date": st.sampled_from(["", "2026-04-01T00:00:00Z"]),
+        "remove_date": st.sampled_from(["", "2027-01-01T00:00:00Z"]),
+        "metadata": st.one_of(st.just({}), st.dictionaries(text, text, min_size=1, max_size=3)),
+    }
+)
+items = st.dictionaries(st.tuples(ids, st.sampled_from(ItemType)), details, min_size=1, max_size=6)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(recipients=st.sets(ids, min_size=1, max_size=5), wanted=items)
+def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tuple[str, ItemType], Any]) -> None:
+    lines = [
+        change(
+            identity,
+            item_id,
+            item_type=item_type.value,
+            **{**detail, "metadata": json.dumps(detail["metadata"]) if detail["metadata"] else ""},
+        )
+        for identity in recipients
+        for (item_id, item_type), detail in wanted.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder) / "ledger.db") as ledger:
+        run = write(ledger, lines)
+        (planned,) = ledger.requests.in_state(run, State.PLANNED)
+        request = claim(ledger, run)
+    assert request == replace(planned, attempts=1)
+    assert (request.run, request.operation, request.parent) == (run.id, Operation.GRANT, None)
+    assert sorted(request.recipients) == sorted(recipients)
+    loaded = {
+        (item.id, item.type): {
+            "comment": item.comment,
+            "start_date": item.start_date,
+            "remove_date": item.remove_date,
+            "metadata": dict(item.metadata),
+        }
+        for item in request.items
+    }
+    assert loaded == wanted
+    assert len(request.items) == len(wanted)

@@ -1,0 +1,244 @@
+"""Runs: who works on them, what a dead process leaves, how far they have come, how they are named."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from batch.errors import RunHeldError, UsageError
+from batch.ledger.process import SILENT_FOR, Process
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    NOW,
+    REFUSED,
+    THROTTLED,
+    a_process,
+    change,
+    claim,
+    open_ledger,
+    product,
+    record,
+    rows,
+    singles,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+
+ME = Process.current()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with open_ledger(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Another process on this machine, alive until it is killed."""
+    program = "import sys; sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def process_of(child: subprocess.Popen[bytes]) -> Process:
+    return Process(host=platform.node(), pid=child.pid, started=psutil.Process(child.pid).create_time())
+
+
+def holders(path: Path) -> list[tuple[str, int]]:
+    return rows(path, "SELECT host, pid FROM holder")
+
+
+def test_this_process_is_described_as_it_is() -> None:
+    assert (platform.node(), os.getpid()) == (ME.host, ME.pid)
+    assert ME.is_alive(beat="2000-01-01T00:00:00.000Z", now=NOW)
+
+
+def test_a_run_held_by_a_living_process_is_refused_naming_host_pid_and_since(
+    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, process_of(child), NOW)
+    claim(ledger, run)
+    much_later = NOW + timedelta(days=30)
+    with pytest.raises(RunHeldError) as caught:
+        ledger.runs.hold(run, ME, much_later)
+    for said in (platform.node(), str(child.pid), "2026-03-01T12:00:00.000Z", run.id):
+        assert said in caught.value.message
+    assert caught.value.exit_code == 4
+    assert holders(path) == [(platform.node(), child.pid)]
+    assert dict(ledger.runs.tally(run).requests) == {"SENDING": 1}
+
+
+def test_what_a_dead_process_was_sending_becomes_unconfirmed_and_nothing_else_changes(
+    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+) -> None:
+    run = write(ledger, *singles(5))
+    other = write(ledger, *singles(1, prefix="j"), digest="other")
+    ledger.runs.hold(run, process_of(child), NOW)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    record(ledger, claim(ledger, run), REFUSED)
+    claim(ledger, run)
+    claim(ledger, run)
+    claim(ledger, other)
+    child.kill()
+    child.wait()
+    assert ledger.runs.hold(run, ME, NOW) == 2
+    assert dict(ledger.runs.tally(run).requests) == {"ACCEPTED": 1, "REFUSED": 1, "UNCONFIRMED": 2, "PLANNED": 1}
+    assert dict(ledger.runs.tally(other).requests) == {"SENDING": 1}
+    assert holders(path) == [(ME.host, ME.pid)]
+
+
+def test_a_killed_process_that_its_parent_has_not_collected_is_dead(child: subprocess.Popen[bytes]) -> None:
+    holder = process_of(child)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    assert not holder.is_alive(beat="2026-03-01T12:00:00.000Z", now=NOW)
+
+
+def test_a_later_process_of_the_same_number_is_not_the_holder(
+    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+) -> None:
+    run = write(ledger, *singles(1))
+    gone = replace(process_of(child), started=process_of(child).started - 3600)
+    ledger.runs.hold(run, gone, NOW)
+    assert ledger.runs.hold(run, ME, NOW) == 0
+    assert holders(path) == [(ME.host, ME.pid)]
+
+
+def test_a_process_on_another_machine_lives_as_long_as_it_is_heard_of(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1))
+    far = a_process()
+    ledger.runs.hold(run, far, NOW)
+    ledger.runs.beat(run, far, NOW + timedelta(minutes=10))
+    just_alive = NOW + timedelta(minutes=10) + SILENT_FOR - timedelta(seconds=1)
+    with pytest.raises(RunHeldError, match="elsewhere"):
+        ledger.runs.hold(run, ME, just_alive)
+    assert ledger.runs.hold(run, ME, just_alive + timedelta(seconds=1)) == 0
+    assert holders(path) == [(ME.host, ME.pid)]
+
+
+def test_only_the_holders_own_signs_of_life_count(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, a_process(pid=1), NOW)
+    ledger.runs.beat(run, a_process(pid=2), NOW + SILENT_FOR)
+    ledger.runs.beat(run, a_process(pid=1, host="third"), NOW + SILENT_FOR)
+    assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 0
+
+
+def test_the_holder_may_hold_its_run_again(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, ME, NOW)
+    assert ledger.runs.hold(run, ME, NOW) == 0
+    assert holders(path) == [(ME.host, ME.pid)]
+
+
+def test_different_runs_have_different_holders(ledger: Ledger, path: Path, child: subprocess.Popen[bytes]) -> None:
+    one, two = write(ledger, *singles(1)), write(ledger, *singles(1, prefix="j"), digest="two")
+    ledger.runs.hold(one, ME, NOW)
+    ledger.runs.hold(two, process_of(child), NOW)
+    assert sorted(holders(path)) == sorted([(ME.host, ME.pid), (ME.host, child.pid)])
+
+
+def test_a_released_run_is_free_for_others(ledger: Ledger, child: subprocess.Popen[bytes]) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, process_of(child), NOW)
+    ledger.runs.release(run, process_of(child))
+    assert ledger.runs.hold(run, ME, NOW) == 0
+
+
+def test_nobody_releases_a_run_that_another_holds(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, ME, NOW)
+    ledger.runs.release(run, a_process())
+    assert holders(path) == [(ME.host, ME.pid)]
+
+
+def test_discarding_gives_up_what_was_not_sent_and_only_that(ledger: Ledger) -> None:
+    run = write(ledger, *singles(5))
+    record(ledger, claim(ledger, run), ACCEPTED)
+    record(ledger, claim(ledger, run), FAILED)
+    assert ledger.runs.discard(run, NOW) == 3
+    assert dict(ledger.runs.tally(run).requests) == {"ACCEPTED": 1, "UNCONFIRMED": 1, "DISCARDED": 3}
+    assert ledger.requests.claim(run, NOW) is None
+    assert ledger.runs.discard(run, NOW) == 0
+
+
+def test_a_run_is_named_by_the_beginning_of_its_id(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    for length in (1, 4, len(run.id)):
+        assert ledger.runs.named(run.id[:length]) == run
+
+
+def test_a_name_that_several_runs_begin_with_is_refused_naming_them(ledger: Ledger) -> None:
+    runs = [write(ledger, *singles(1, prefix=f"{n}-"), digest=str(n)) for n in range(17)]
+    first_letters = [run.id[0] for run in runs]
+    letter = next(letter for letter in first_letters if first_letters.count(letter) > 1)
+    with pytest.raises(UsageError, match=f"runs begin with '{letter}'") as caught:
+        ledger.runs.named(letter)
+    for run in runs:
+        assert (run.id in caught.value.message) == run.id.startswith(letter)
+
+
+def test_a_name_that_no_run_begins_with_is_refused(ledger: Ledger) -> None:
+    write(ledger, *singles(1))
+    with pytest.raises(UsageError, match="no run 'nothing'") as caught:
+        ledger.runs.named("nothing")
+    assert "access-batch runs" in caught.value.next_step
+
+
+def test_runs_are_listed_oldest_first(ledger: Ledger) -> None:
+    assert ledger.runs.all() == ()
+    late, early, middle = (
+        write(ledger, *singles(1, prefix=f"{days}-"), digest=str(days), now=NOW + timedelta(days=days))
+        for days in (9, 1, 5)
+    )
+    assert ledger.runs.all() == (early, middle, late)
+
+
+def test_the_tally_counts_requests_changes_and_posts_of_one_run(ledger: Ledger) -> None:
+    write(ledger, *singles(3), digest="other")
+    run = write(
+        ledger,
+        product(["a", "b"], ["r1", "r2", "r3"]),
+        product(["c", "d"], ["r1"]),
+        product(["e"], ["r1", "r2"]),
+        [change("f", "r1", operation="REVOKE", comment="x")],
+        product(["g"], ["r1", "r2"], operation="REVOKE", comment="x"),
+    )
+    record(ledger, claim(ledger, run), ACCEPTED)
+    record(ledger, claim(ledger, run), THROTTLED)
+    record(ledger, claim(ledger, run), FAILED)
+    claim(ledger, run)
+    tally = ledger.runs.tally(run)
+    assert dict(tally.requests) == {"ACCEPTED": 1, "UNCONFIRMED": 1, "SENDING": 1, "PLANNED": 2}
+    assert dict(tally.changes) == {"ACCEPTED": 6, "UNCONFIRMED": 2, "SENDING": 2, "PLANNED": 3}
+    assert (tally.grants, tally.revokes) == (0, 3)
+    assert (tally.posts, tally.retried, tally.throttled) == (4, 1, 1)
+
+
+def test_grants_not_yet_sent_are_counted_apart_from_revokes(ledger: Ledger) -> None:
+    run = write(ledger, product(["a", "b"], ["r1"]), [change("c", "r1", operation="REVOKE", comment="x")])
+    tally = ledger.runs.tally(run)
+    assert (tally.grants, tally.revokes, tally.posts) == (2, 1, 0)

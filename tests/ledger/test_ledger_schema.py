@@ -1,0 +1,143 @@
+"""The schema: migrations and tables agree, and impossible states are impossible."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from batch.ledger.tables import LEDGER_VERSION, metadata
+from batch.ledger.upgrade import migrations_folder
+from batch.states import State
+from tests.ledger.ledger_helpers import change, open_ledger, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Engine]:
+    """A database as the migrations make it."""
+    path = tmp_path / "migrated.db"
+    open_ledger(path).close()
+    engine = sa.create_engine(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> Iterator[Engine]:
+    """A database as the tables declare it."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def statements(engine: Engine) -> dict[str, set[str]]:
+    """The parts of every CREATE statement, without regard to their order."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        ).all()
+    return {name: {re.sub(r"\s+", " ", part).strip(" ,") for part in sql.splitlines()} for name, sql in found}
+
+
+def test_alembic_finds_no_difference_between_migrations_and_tables(migrated: Engine) -> None:
+    with migrated.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrations_and_tables_make_the_same_constraints(migrated: Engine, declared: Engine) -> None:
+    of_migrations, of_tables = statements(migrated), statements(declared)
+    assert of_migrations == of_tables
+    assert any("CHECK" in part for part in of_tables["request"])
+
+
+def test_the_ledgers_version_is_the_newest_migration_and_there_is_one_line_of_them() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [LEDGER_VERSION]
+
+
+REQUEST = {
+    "run": "run",
+    "operation": "GRANT",
+    "state": "PLANNED",
+    "state_at": "2026-03-01T12:00:00.000Z",
+    "recipient_count": 2,
+    "item_count": 1,
+    "attempts": 0,
+}
+
+
+def insert_request(path: Path, **other: Any) -> None:
+    values = {**REQUEST, **other}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        run = connection.execute("SELECT id FROM run").fetchone()[0]
+        values["run"] = run if values["run"] == "run" else values["run"]
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO request ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path) -> Path:
+    """A ledger with one run."""
+    path = tmp_path / "ledger.db"
+    with open_ledger(path) as ledger:
+        write(ledger, [change("i1", "r1")])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("other", "constraint"),
+    [
+        ({"operation": "REVOKE"}, "revoke_of_one"),
+        ({"operation": "LEND"}, "operation_known"),
+        ({"state": "LOST", "attempts": 1}, "state_known"),
+        ({"state": "planned"}, "state_known|sent_only"),
+        ({"recipient_count": 0}, "not_empty"),
+        ({"item_count": 0}, "not_empty"),
+        ({"run": "nobody's"}, "FOREIGN KEY"),
+        ({"parent": 99}, "FOREIGN KEY"),
+        *(
+            ({"state": state.value}, "sent_only_by_an_attempt")
+            for state in sorted(set(State) - {State.PLANNED, State.DISCARDED})
+        ),
+    ],
+)
+def test_an_impossible_request_cannot_be_written(other: dict[str, Any], constraint: str, ledger_file: Path) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match=constraint):
+        insert_request(ledger_file, **other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"state": "DISCARDED"}, {"state": "ACCEPTED", "attempts": 1}, {"operation": "REVOKE", "recipient_count": 1}],
+)
+def test_a_possible_request_can_be_written(other: dict[str, Any], ledger_file: Path) -> None:
+    insert_request(ledger_file, **other)
+
+
+def test_a_ledger_has_one_line_about_itself(ledger_file: Path) -> None:
+    with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute("INSERT INTO about VALUES (2, 'x', 0, 'now')")
+
+
+def test_an_item_of_an_unknown_type_cannot_be_written(ledger_file: Path) -> None:
+    with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError, match="type_known"):
+        connection.execute("INSERT INTO item (tenant, type, external_id) VALUES (1, 'BADGE', 'x')")

@@ -1,0 +1,92 @@
+"""Which addresses a secret may be sent to, and what the ledger calls a tenant."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.errors import SettingsError
+from batch.tenant.address import is_loopback, origin
+
+
+@pytest.mark.parametrize(
+    ("given_url", "expected"),
+    [
+        ("https://acme.api.identitynow.com", "https://acme.api.identitynow.com"),
+        ("https://acme.api.identitynow.com/", "https://acme.api.identitynow.com"),
+        ("  https://acme.api.identitynow.com\n", "https://acme.api.identitynow.com"),
+        ("HTTPS://ACME.Api.IdentityNow.com", "https://acme.api.identitynow.com"),
+        ("https://acme.example:8443", "https://acme.example:8443"),
+        ("https://acme.example:443", "https://acme.example"),
+        ("HTTPS://acme.example:443", "https://acme.example"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.8.9.10", "http://127.8.9.10"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://LOCALHOST:8080/", "http://localhost:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://[::1]", "http://[::1]"),
+    ],
+)
+def test_a_tenant_is_named_by_its_origin(given_url: str, expected: str) -> None:
+    assert origin(given_url) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_url", "said"),
+    [
+        ("http://acme.api.identitynow.com", "plain http"),
+        ("http://10.0.0.1", "plain http"),
+        ("http://0.0.0.0:8080", "plain http"),
+        ("http://localhost.evil.example", "plain http"),
+        ("http://127.0.0.1.evil.example", "plain http"),
+        ("http://2130706433", "plain http"),
+        ("http://[::2]", "plain http"),
+        ("https://user:hunter2@acme.example", "user or password"),
+        ("https://user@acme.example", "user or password"),
+        ("http://127.0.0.1@evil.example", "user or password"),
+        ("https://acme.example/beta", "path"),
+        ("https://acme.example//", "path"),
+        ("", "no web address"),
+        ("acme.api.identitynow.com", "no web address"),
+        ("https://", "no web address"),
+        ("ftp://acme.example", "no web address"),
+        ("file:///etc/passwd", "no web address"),
+        ("https://acme.example:port", "no URL"),
+        ("https://[::1", "no URL"),
+        ("https://acme\x00.example", "no URL"),
+        ("https://acme.example:99999", "no"),
+        ("https://two words.example", "no"),
+        ("https://xn--a.example", "no"),
+    ],
+)
+def test_an_address_that_a_secret_must_not_go_to_is_refused_with_what_to_do(given_url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        origin(given_url)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("scheme", ["https", "http", "ftp"])
+def test_a_password_in_a_refused_address_is_not_repeated(scheme: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        origin(f"{scheme}://user:hunter2@acme.example")
+    assert "hunter2" not in caught.value.message + caught.value.next_step
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(), st.text().map("https://{}".format), st.text().map("http://127.0.0.1{}".format)))
+def test_any_text_is_an_origin_or_a_settings_error_and_an_origin_names_itself(text: str) -> None:
+    try:
+        found = origin(text)
+    except SettingsError:
+        return
+    assert origin(found) == found
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("LocalHost", True), ("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("host", False)],  # noqa: S104 - nothing listens there
+)
+def test_loopback_is_this_very_machine(host: str, expected: bool) -> None:  # noqa: FBT001
+    assert is_loopback(host) is expected

@@ -1,0 +1,234 @@
+"""One exchange over a real connection: every way it can go wrong ends in an answer that says what may have left."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from batch import __version__
+from batch.body import body_of, encode
+from batch.dialects import DIALECTS, ItemType, Operation
+from batch.model import Answer, Failure, Request, RequestItem
+from batch.sandbox.server import running_sandbox
+from batch.settings import Credentials
+from batch.tenant.answers import MOST_BYTES
+from batch.tenant.client import Tenant
+from batch.tenant.pace import Pace
+from batch.tenant.wire import CONNECT_TIMEOUT, fetch, http_client
+from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
+from tests.tenant.virtual_time import now, run_in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+BETA = DIALECTS["beta"]
+SECRET = "hunter2-hunter2"
+REQUEST = Request(
+    number=7,
+    run="run",
+    operation=Operation.GRANT,
+    recipients=("i1",),
+    items=(RequestItem(type=ItemType.ROLE, id="r1", comment="ü"),),
+)
+
+
+async def exchange(url: str, *, patience: float = 5.0) -> tuple[Answer, bytes]:
+    async with http_client(url, timeout=patience, concurrency=1) as http:
+        found = await fetch(http, "POST", "/path", content=b"body")
+        return found.answer, found.content
+
+
+async def exchange_with(reply: Reply, *, patience: float = 5.0) -> tuple[Answer, bytes]:
+    async with raw_server(reply) as server:
+        return await exchange(server.url, patience=patience)
+
+
+def tenant_at(url: str, client: str = "client", secret: str = SECRET) -> Tenant:
+    credentials = Credentials.model_validate({"client_id": client, "client_secret": secret})
+    return Tenant(
+        base_url=url,
+        dialect=BETA,
+        credentials=credentials,
+        timeout=5.0,
+        concurrency=2,
+        pace=Pace(BETA.rate),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+async def test_an_answer_is_read_with_status_headers_and_body() -> None:
+    content = b'{"message": "Later."}'
+    found, body = await exchange_with(
+        answer("503 Unavailable", "Retry-After: 7", "Date: Sun, 01 Mar 2026 12:00:00 GMT", body=content)
+    )
+    assert body == content
+    assert found == Answer(status=503, retry_after=7.0, text="Later.", server_time=datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+async def test_a_connection_that_nobody_takes_was_never_made() -> None:
+    found, _ = await exchange(unused_url())
+    assert (found.status, found.failure) == (None, Failure.NEVER_CONNECTED)
+
+
+async def test_a_host_that_is_not_there_was_never_connected_to() -> None:
+    found, _ = await exchange("http://no-such-host.invalid")
+    assert (found.status, found.failure) == (None, Failure.NEVER_CONNECTED)
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Answers nothing for as long as the other side waits."""
+    while not writer.transport.is_closing():  # noqa: ASYNC110 - a stream tells nobody that it closes
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        reset,
+        b"HTTP/1.1 20",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 twohundred OK\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: minus one\r\n\r\n",
+        b"\x00\x01\x02" * 100,
+    ],
+    ids=["close", "reset", "half a line", "another protocol", "no status", "absurd header", "bad length", "noise"],
+)
+async def test_what_breaks_before_a_status_may_have_arrived(reply: Reply) -> None:
+    found, body = await exchange_with(reply)
+    assert (found.status, found.failure, body) == (None, Failure.BROKEN, b"")
+    assert found.text
+
+
+async def test_an_answer_that_does_not_come_in_time_may_have_arrived() -> None:
+    found, _ = await exchange_with(silence, patience=0.05)
+    assert (found.status, found.failure) == (None, Failure.BROKEN)
+    assert "Timeout" in found.text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n",
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\nhello",
+        b"HTTP/1.1 202 Accepted\r\nContent-Encoding: unheard-of\r\n\r\n\xff\x00",
+        b"HTTP/1.1 202 Accepted\r\nDate: never\r\nRetry-After: never\r\nX-Odd: \xff\xfe\r\n\r\n",
+    ],
+    ids=["body cut off", "bad chunk", "bad gzip", "odd encoding", "odd headers"],
+)
+async def test_a_status_counts_even_where_the_rest_is_broken(reply: bytes) -> None:
+    found, _ = await exchange_with(reply)
+    assert (found.status, found.failure) == (202, None)
+
+
+async def test_a_body_that_stops_coming_does_not_undo_its_status() -> None:
+    async def start_and_stop(writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{"')
+        await silence(writer)
+
+    found, body = await exchange_with(start_and_stop, patience=0.05)
+    assert (found.status, found.failure, body) == (202, None, b'{"')
+
+
+async def test_a_body_without_end_is_read_up_to_the_limit() -> None:
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+
+    found, body = await exchange_with(pour)
+    assert found.status == 200
+    assert MOST_BYTES < len(body) <= MOST_BYTES + 131_072
+
+
+async def test_a_body_that_unpacks_without_end_is_bounded_too() -> None:
+    bomb = gzip.compress(bytes(50 * MOST_BYTES))
+    found, body = await exchange_with(answer("200 OK", "Content-Encoding: gzip", body=bomb))
+    assert found.status == 200
+    assert len(body) <= 2 * MOST_BYTES
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    async with raw_server(answer("200 OK")) as other:
+        found, _ = await exchange_with(answer("307 Temporary Redirect", f"Location: {other.url}/elsewhere"))
+        assert found.status == 307
+        assert other.received == []
+
+
+async def test_we_introduce_ourselves_by_our_own_name() -> None:
+    async with raw_server(answer("200 OK")) as server:
+        await exchange(server.url)
+    assert f"\r\nuser-agent: access-batch/{__version__}\r\n" in server.received[0].decode().lower()
+
+
+async def test_a_proxy_of_the_environment_never_sees_what_is_meant_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with raw_server(answer("200 OK")) as proxy, raw_server(answer("202 Accepted")) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        found, _ = await exchange(server.url)
+        assert proxy.received == []
+        assert found.status == 202
+
+
+def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(1)
+                yield b"."
+
+    async def program() -> tuple[Answer, bytes, float]:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Drip()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://tenant", timeout=5.0) as http:
+            before = now()
+            found = await fetch(http, "POST", "/path")
+            return found.answer, found.content, now() - before
+
+    found, body, seconds = run_in_virtual_time(program())
+    assert (found.status, found.failure) == (200, None)
+    assert seconds == pytest.approx(5 + CONNECT_TIMEOUT, abs=1)
+    assert set(body) == set(b".")
+
+
+async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of() -> None:
+    async with raw_server(answer("202 Accepted", body=b"{}")) as server, tenant_at(server.url) as tenant:
+        found = await tenant.submit(REQUEST, "token-1")
+    assert found.status == 202
+    head, body = server.received[0].decode().split("\r\n\r\n")
+    assert head.startswith("POST /beta/access-requests HTTP/1.1\r\n")
+    assert "Authorization: Bearer token-1\r\n" in head
+    assert "Content-Type: application/json\r\n" in head
+    assert body.encode() == encode(body_of(REQUEST))
+
+
+@pytest.mark.parametrize("token", ["to\nken", "to\r\nX-Evil: 1", "tök€n", "to\x00ken", "\ud800"])
+async def test_a_token_that_no_header_can_carry_fails_as_an_answer_that_does_not_repeat_it(token: str) -> None:
+    async with raw_server(answer("202 Accepted")) as server, tenant_at(server.url) as tenant:
+        found = await tenant.submit(REQUEST, token)
+    assert server.received == []
+    assert found.failure is not None
+    assert "ken" not in found.text
+
+
+async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> None:
+    with running_sandbox() as sandbox:
+        async with tenant_at(sandbox.base_url, sandbox.client_id, sandbox.client_secret) as tenant:
+            token = await tenant.token()
+            found = await tenant.submit(REQUEST, token)
+            assert token
+            assert token not in repr(tenant)
+            assert sandbox.client_secret not in repr(tenant) + repr(vars(tenant))
+            assert token not in repr(vars(tenant))
+    assert found.status == 202
+    assert len(sandbox.tenant.books.accepted) == 1

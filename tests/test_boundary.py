@@ -1,0 +1,165 @@
+"""The boundary: every way that a program can end becomes an exit code, and a word to whoever waits for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+import pytest
+
+from batch import boundary
+from batch.errors import (
+    AccessBatchError,
+    BrokenPromiseError,
+    CredentialsRefusedError,
+    InputFileError,
+    LedgerLostError,
+    LedgerRefusedError,
+    RunHeldError,
+    SettingsError,
+    StoppedError,
+    TenantLostError,
+    TooManyRefusalsError,
+    UsageError,
+)
+
+ROOT = Path(__file__).parents[1]
+SECRET = "hunter2-hunter2"
+
+
+def ending_with(error: BaseException) -> int:
+    def program() -> NoReturn:
+        raise error
+
+    return boundary.run(program)
+
+
+def test_a_program_that_ends_well_ends_with_0_and_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert boundary.run(lambda: "whatever it returns") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (UsageError, 2),
+        (InputFileError, 2),
+        (SettingsError, 2),
+        (LedgerRefusedError, 2),
+        (StoppedError, 4),
+        (TenantLostError, 4),
+        (CredentialsRefusedError, 4),
+        (TooManyRefusalsError, 4),
+        (RunHeldError, 4),
+        (LedgerLostError, 4),
+        (BrokenPromiseError, 1),
+    ],
+)
+def test_each_of_our_errors_has_its_exit_code_and_says_what_to_do_next(
+    kind: type[AccessBatchError], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending_with(kind("It went wrong.", next_step="Do this.")) == code
+    assert capsys.readouterr() == ("", "access-batch: It went wrong.\nDo this.\n")
+
+
+def test_every_error_of_ours_is_among_the_documented_exit_codes() -> None:
+    def all_below(kind: type[AccessBatchError]) -> set[type[AccessBatchError]]:
+        return {kind}.union(*(all_below(below) for below in kind.__subclasses__()))
+
+    assert {kind.exit_code for kind in all_below(AccessBatchError)} <= {1, 2, 3, 4, 130}
+
+
+def test_an_error_without_a_next_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending_with(UsageError("No.")) == 2
+    assert capsys.readouterr().err == "access-batch: No.\n"
+
+
+@pytest.mark.parametrize(("code", "expected"), [(None, 0), (0, 0), (2, 2), (3, 3), (130, 130)])
+def test_an_exit_keeps_its_code_and_says_nothing(
+    code: int | None, expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending_with(SystemExit(code)) == expected
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_exit_with_a_message_shows_it_as_python_would(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending_with(SystemExit("Something is missing.")) == 1
+    assert capsys.readouterr().err == "Something is missing.\n"
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending_with(KeyboardInterrupt()) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def bug(secret: str) -> NoReturn:
+    raise ValueError(f"cannot use {secret}")
+
+
+def test_a_bug_is_told_with_its_place_and_without_any_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert boundary.run(lambda: bug(SECRET)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("access-batch: a bug: ValueError.")
+    assert "test_boundary.py" in said
+    assert " in bug\n" in said
+    assert SECRET not in said
+    assert "cannot use" not in said
+
+
+def test_the_causes_of_a_bug_tell_no_values_either(capsys: pytest.CaptureFixture[str]) -> None:
+    def program() -> NoReturn:
+        try:
+            bug(SECRET)
+        except ValueError as error:
+            raise RuntimeError(f"because of {SECRET}") from error
+
+    assert boundary.run(program) == 1
+    assert SECRET not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pl.exceptions.PanicException(f"row {SECRET}"),
+        MemoryError(SECRET),
+        RecursionError(SECRET),
+        ExceptionGroup(SECRET, [ValueError(SECRET)]),
+        GeneratorExit(SECRET),
+        UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, "odd"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_even_what_is_no_ordinary_exception_is_a_bug_told_without_values(
+    error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending_with(error) == 1
+    said = capsys.readouterr().err
+    assert type(error).__name__ in said
+    assert SECRET not in said
+
+
+def test_a_reader_that_has_gone_is_an_interruption_without_words() -> None:
+    program = (
+        "import sys; from batch.boundary import run\n"
+        "def program():\n"
+        "    sys.stdin.read()\n"
+        "    for number in range(100_000): print(number, flush=True)\n"
+        "sys.exit(run(program))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 130

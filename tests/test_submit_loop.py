@@ -1,0 +1,580 @@
+"""The sending loop: a real ledger, a scripted tenant; whatever comes back, every change is accepted exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import DIALECTS
+from batch.errors import (
+    AccessBatchError,
+    CredentialsRefusedError,
+    LedgerLostError,
+    TenantLostError,
+    TooManyRefusalsError,
+)
+from batch.interrupt import on_interrupt
+from batch.ledger.process import Process
+from batch.model import Answer, Failure, Request, Run
+from batch.outcome import BACKOFF, DEFAULT_PAUSE
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import running_sandbox
+from batch.settings import Credentials
+from batch.settle import Settler
+from batch.states import State
+from batch.submit import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER, Submitter
+from batch.tenant.client import Tenant
+from batch.tenant.pace import Pace
+from batch.tenant.status import ListingForbiddenError
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    REFUSED,
+    THROTTLED,
+    FakeClock,
+    alter,
+    change,
+    claim,
+    open_ledger,
+    product,
+    rows,
+    singles,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+    from batch.outcome import Decision
+    from batch.submit import Turnstile
+    from batch.tenant.status import Page, Query
+
+UNAUTHORIZED = Answer(status=401, text="JWT is expired")
+NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
+BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
+
+
+class FakeTenant:
+    """Answers as it is told, and keeps books of what it has accepted."""
+
+    def __init__(self, answer: Callable[[Request, str], Awaitable[Answer]]) -> None:
+        self._answer = answer
+        self._tokens = 1
+        self.posts: list[tuple[int, str]] = []
+        self.accepted: Counter[tuple[str, str]] = Counter()
+
+    async def token(self, *, other_than: str = "") -> str:
+        if other_than == self._token():
+            self._tokens += 1
+        return self._token()
+
+    async def submit(self, request: Request, token: str) -> Answer:
+        self.posts.append((request.number, token))
+        answer = await self._answer(request, token)
+        if answer.status == 202:
+            self.accepted.update((identity, item.id) for identity in request.recipients for item in request.items)
+        return answer
+
+    def _token(self) -> str:
+        return f"token-{self._tokens}"
+
+
+class OpenTurnstile:
+    """Lets everything go at once, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.pauses: list[float] = []
+
+    async def wait(self) -> None:
+        await asyncio.sleep(0)
+        self.passed += 1
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+class Witness:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[int, str]] = []
+        self.pauses: list[tuple[float, str]] = []
+
+    def answered(self, request: Request, decision: Decision) -> None:
+        self.decisions.append((request.number, decision.event.value))
+
+    def paused(self, seconds: float, reason: str) -> None:
+        self.pauses.append((seconds, reason))
+
+
+class ClosedListing:
+    """A status list that the tenant does not show, so that what is unconfirmed stays so."""
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+    async def page(self, query: Query, number: int) -> Page:
+        raise ListingForbiddenError(f"nobody may see page {number} of {query}")
+
+
+class Stage:
+    """A run in a real ledger, and everything that a Submitter needs."""
+
+    def __init__(self, ledger: Ledger, path: Path, run: Run) -> None:
+        self.ledger, self.path, self.run = ledger, path, run
+        self.pace = OpenTurnstile()
+        self.witness = Witness()
+        self.said: list[str] = []
+
+    def submitter(self, tenant: FakeTenant | Tenant, *, pace: Turnstile | None = None) -> Submitter:
+        return Submitter(
+            self.run,
+            ledger=self.ledger,
+            tenant=tenant,
+            settler=Settler(
+                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), say=self.said.append
+            ),
+            pace=pace or self.pace,
+            watcher=self.witness,
+            process=Process.current(),
+            clock=FakeClock(),
+        )
+
+    def states(self) -> dict[str, int]:
+        return dict(self.ledger.runs.tally(self.run).requests)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with open_ledger(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def five(ledger: Ledger, path: Path) -> Stage:
+    """A run of five requests of one change each."""
+    return Stage(ledger, path, write(ledger, *singles(5)))
+
+
+FIVE = {(f"i{number:03}", "r1"): 1 for number in range(5)}
+
+
+def always(answer: Answer) -> FakeTenant:
+    async def reply(_request: Request, _token: str) -> Answer:
+        return answer
+
+    return FakeTenant(reply)
+
+
+def in_turn(*answers: Answer) -> FakeTenant:
+    """Gives these answers, then accepts."""
+    left = list(answers)
+
+    async def reply(_request: Request, _token: str) -> Answer:
+        return left.pop(0) if left else ACCEPTED
+
+    return FakeTenant(reply)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 20])
+async def test_everything_is_accepted_exactly_once(concurrency: int, five: Stage) -> None:
+    tenant = always(ACCEPTED)
+    await five.submitter(tenant).submit(concurrency)
+    assert tenant.accepted == FIVE
+    assert len(tenant.posts) == 5
+    assert five.states() == {"ACCEPTED": 5}
+    assert sorted(five.witness.decisions) == [(number, "accepted") for number in range(1, 6)]
+
+
+async def test_a_run_without_anything_left_to_send_makes_no_attempt(five: Stage) -> None:
+    five.ledger.runs.discard(five.run, FakeClock()())
+    tenant = always(ACCEPTED)
+    await five.submitter(tenant).submit(3)
+    assert tenant.posts == []
+
+
+async def test_a_request_is_sending_in_the_ledger_before_its_attempt_is_made(five: Stage) -> None:
+    async def reply(request: Request, _token: str) -> Answer:
+        seen.append(rows(five.path, "SELECT state, attempts FROM request WHERE id = ?", request.number))
+        return ACCEPTED
+
+    seen: list[object] = []
+    await five.submitter(FakeTenant(reply)).submit(1)
+    assert seen == [[("SENDING", 1)]] * 5
+
+
+async def test_every_attempt_goes_through_the_turnstile(five: Stage) -> None:
+    tenant = in_turn(THROTTLED, UNAUTHORIZED)
+    await five.submitter(tenant).submit(1)
+    assert five.pace.passed >= len(tenant.posts) == 7
+
+
+@pytest.mark.parametrize(
+    "answer", [FAILED, BROKEN, Answer(status=502), Answer(status=504), Answer(status=503), Answer(status=408)]
+)
+async def test_what_may_have_arrived_stays_unconfirmed_and_is_not_sent_again(answer: Answer, five: Stage) -> None:
+    tenant = in_turn(answer)
+    await five.submitter(tenant).submit(1)
+    assert five.states() == {"UNCONFIRMED": 1, "ACCEPTED": 4}
+    assert [number for number, _ in tenant.posts] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+async def test_a_refused_change_does_not_stop_the_others(status: int, five: Stage) -> None:
+    await five.submitter(in_turn(Answer(status=status, text="No."))).submit(1)
+    assert five.states() == {"REFUSED": 1, "ACCEPTED": 4}
+    assert five.ledger.requests.last_reasons(five.run)[1] == f"the tenant answered {status}: No."
+
+
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [
+        (Answer(status=429, retry_after=7.0), 7.0),
+        (Answer(status=429), DEFAULT_PAUSE),
+        (Answer(status=503, retry_after=3.0), 3.0),
+        (NEVER_CONNECTED, BACKOFF[0]),
+    ],
+)
+async def test_what_was_not_processed_is_sent_again_after_a_pause(answer: Answer, pause: float, five: Stage) -> None:
+    tenant = in_turn(answer)
+    await five.submitter(tenant).submit(1)
+    assert tenant.accepted == FIVE
+    assert five.pace.pauses == [pause]
+    assert [seconds for seconds, reason in five.witness.pauses if reason] == [pause]
+    assert [number for number, _ in tenant.posts] == [1, 1, 2, 3, 4, 5]
+
+
+async def test_a_401_gets_a_new_token_and_is_sent_again(five: Stage) -> None:
+    tenant = in_turn(UNAUTHORIZED)
+    await five.submitter(tenant).submit(1)
+    assert tenant.accepted == FIVE
+    assert tenant.posts[:2] == [(1, "token-1"), (1, "token-2")]
+
+
+async def test_a_401_with_a_new_token_stops_and_leaves_the_request_planned(five: Stage) -> None:
+    with pytest.raises(CredentialsRefusedError, match="401: JWT is expired") as caught:
+        await five.submitter(always(UNAUTHORIZED)).submit(1)
+    assert "run the same command again" in caught.value.next_step
+    assert five.states() == {"PLANNED": 5}
+
+
+async def test_a_token_may_expire_as_often_as_it_worked_in_between(five: Stage) -> None:
+    tenant = in_turn(UNAUTHORIZED, ACCEPTED, UNAUTHORIZED, ACCEPTED, UNAUTHORIZED)
+    await five.submitter(tenant).submit(1)
+    assert tenant.accepted == FIVE
+    assert tenant.posts[-1][1] == "token-4"
+
+
+async def test_a_token_that_expires_under_many_attempts_at_once_is_renewed_once(five: Stage) -> None:
+    async def reply(_request: Request, token: str) -> Answer:
+        if token != "token-1":
+            return ACCEPTED
+        await together.wait()
+        return UNAUTHORIZED
+
+    together = asyncio.Barrier(5)
+    tenant = FakeTenant(reply)
+    await five.submitter(tenant).submit(5)
+    assert tenant.accepted == FIVE
+    assert {token for _, token in tenant.posts} == {"token-1", "token-2"}
+
+
+async def test_a_token_that_expires_while_the_pace_holds_attempts_back_is_renewed_before_they_go(five: Stage) -> None:
+    class SlowTurnstile(OpenTurnstile):
+        """Every wait outlasts the token that was good before it."""
+
+        async def wait(self) -> None:
+            await super().wait()
+            await tenant.token(other_than=await tenant.token())
+
+    async def reply(_request: Request, token: str) -> Answer:
+        return ACCEPTED if token == await tenant.token() else UNAUTHORIZED
+
+    tenant = FakeTenant(reply)
+    await five.submitter(tenant, pace=SlowTurnstile()).submit(1)
+    assert tenant.accepted == FIVE
+    assert len(tenant.posts) == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(status=403, text="Forbidden."), CredentialsRefusedError),
+        (Answer(status=404, text="Not here."), TenantLostError),
+        (Answer(status=307), TenantLostError),
+        (Answer(status=405), TenantLostError),
+    ],
+)
+async def test_an_answer_that_concerns_every_request_stops_and_leaves_them_planned(
+    answer: Answer, error: type[AccessBatchError], five: Stage
+) -> None:
+    tenant = always(answer)
+    with pytest.raises(error, match=str(answer.status)) as caught:
+        await five.submitter(tenant).submit(1)
+    assert caught.value.exit_code == 4
+    assert caught.value.next_step
+    assert len(tenant.posts) == 1
+    assert five.states() == {"PLANNED": 5}
+
+
+async def test_a_tenant_that_can_never_be_connected_to_is_given_up_in_the_end(five: Stage) -> None:
+    tenant = always(NEVER_CONNECTED)
+    with pytest.raises(TenantLostError, match="refused"):
+        await five.submitter(tenant).submit(1)
+    assert tuple(five.pace.pauses) == BACKOFF
+    assert len(tenant.posts) == len(BACKOFF) + 1
+    assert five.states() == {"PLANNED": 5}
+
+
+async def test_an_answer_in_between_ends_a_row_of_failures(five: Stage) -> None:
+    row = [NEVER_CONNECTED] * len(BACKOFF)
+    tenant = in_turn(*row, ACCEPTED, *row)
+    await five.submitter(tenant).submit(1)
+    assert tenant.accepted == FIVE
+    assert tuple(five.pace.pauses) == BACKOFF * 2
+
+
+async def test_failures_side_by_side_count_once(ledger: Ledger, path: Path) -> None:
+    at_once = len(BACKOFF) + 5
+    stage = Stage(ledger, path, write(ledger, *singles(at_once)))
+
+    async def reply(request: Request, _token: str) -> Answer:
+        if request.attempts > 1:
+            return ACCEPTED
+        await together.wait()
+        return NEVER_CONNECTED
+
+    together = asyncio.Barrier(at_once)
+    tenant = FakeTenant(reply)
+    await stage.submitter(tenant).submit(at_once)
+    assert stage.states() == {"ACCEPTED": at_once}
+    assert stage.pace.pauses == [BACKOFF[0]] * at_once
+
+
+async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(ledger: Ledger, path: Path) -> None:
+    async def reply(request: Request, _token: str) -> Answer:
+        bad = "i3" in request.recipients and "r2" in {item.id for item in request.items}
+        return REFUSED if bad else ACCEPTED
+
+    wanted = product([f"i{n}" for n in range(7)], [f"r{n}" for n in range(5)])
+    stage = Stage(ledger, path, write(ledger, wanted, [change("j1", "r1")]))
+    tenant = FakeTenant(reply)
+    await stage.submitter(tenant).submit(3)
+    expected = {(line["identity_id"], line["item_id"]): 1 for line in wanted} | {("j1", "r1"): 1}
+    del expected["i3", "r2"]
+    assert tenant.accepted == expected
+    (refused,) = ledger.requests.in_state(stage.run, State.REFUSED)
+    assert (refused.recipients, [item.id for item in refused.items]) == (("i3",), ["r2"])
+    assert ledger.runs.tally(stage.run).changes["ACCEPTED"] == 35
+    assert ledger.requests.in_state(stage.run, State.PLANNED) == ()
+
+
+async def test_when_the_first_requests_are_all_refused_sending_stops(ledger: Ledger, path: Path) -> None:
+    stage = Stage(ledger, path, write(ledger, *singles(ALL_REFUSED_AFTER + 5)))
+    tenant = always(REFUSED)
+    with pytest.raises(TooManyRefusalsError, match=r"20 of 20 .* Bad item") as caught:
+        await stage.submitter(tenant).submit(1)
+    assert f"discard {stage.run.id}" in caught.value.next_step
+    assert len(tenant.posts) == ALL_REFUSED_AFTER
+    assert stage.states() == {"REFUSED": ALL_REFUSED_AFTER, "PLANNED": 5}
+
+
+@pytest.mark.parametrize(("refused", "stops"), [(HALF_REFUSED_AFTER // 2, True), (HALF_REFUSED_AFTER // 2 - 1, False)])
+async def test_when_half_of_many_are_refused_sending_stops(
+    refused: int,
+    stops: bool,  # noqa: FBT001
+    ledger: Ledger,
+    path: Path,
+) -> None:
+    stage = Stage(ledger, path, write(ledger, *singles(HALF_REFUSED_AFTER + 5)))
+    tenant = in_turn(ACCEPTED, *[REFUSED] * refused)
+    if stops:
+        with pytest.raises(TooManyRefusalsError, match="50 of 100"):
+            await stage.submitter(tenant).submit(1)
+        assert len(tenant.posts) == HALF_REFUSED_AFTER
+    else:
+        await stage.submitter(tenant).submit(1)
+        assert stage.states() == {"REFUSED": refused, "ACCEPTED": HALF_REFUSED_AFTER + 5 - refused}
+
+
+async def test_the_parts_of_refused_requests_do_not_count_towards_too_many_refusals(ledger: Ledger, path: Path) -> None:
+    requests = [product([f"{n}-{m}" for m in range(5)], ["r1", "r2"]) for n in range(ALL_REFUSED_AFTER // 5)]
+    stage = Stage(ledger, path, write(ledger, *requests))
+    tenant = always(REFUSED)
+    await stage.submitter(tenant).submit(1)
+    assert len(tenant.posts) > ALL_REFUSED_AFTER
+    assert stage.states()["REFUSED"] == 10 * len(requests)
+
+
+async def test_stopping_lets_what_is_in_flight_finish_and_claims_nothing_more(five: Stage) -> None:
+    async def reply(_request: Request, _token: str) -> Answer:
+        if len(tenant.posts) == 2:
+            submitter.stop()
+            go_on.set()
+        await go_on.wait()
+        return ACCEPTED
+
+    go_on = asyncio.Event()
+    tenant = FakeTenant(reply)
+    submitter = five.submitter(tenant)
+    await submitter.submit(2)
+    assert five.states() == {"ACCEPTED": 2, "PLANNED": 3}
+    assert len(five.witness.decisions) == 2
+
+
+async def test_stopping_does_not_wait_for_the_pace(five: Stage) -> None:
+    class ShutTurnstile(OpenTurnstile):
+        async def wait(self) -> None:
+            asyncio.get_running_loop().call_soon(submitter.stop)
+            await asyncio.Event().wait()
+
+    tenant = always(ACCEPTED)
+    submitter = five.submitter(tenant, pace=ShutTurnstile())
+    await submitter.submit(3)
+    assert tenant.posts == []
+    assert five.states() == {"PLANNED": 5}
+
+
+async def test_stopping_before_the_beginning_sends_nothing(five: Stage) -> None:
+    tenant = always(ACCEPTED)
+    submitter = five.submitter(tenant)
+    submitter.stop()
+    await submitter.submit(2)
+    assert tenant.posts == []
+
+
+async def test_abandoning_ends_at_once_and_leaves_what_is_in_flight_as_sending(five: Stage) -> None:
+    async def reply(_request: Request, _token: str) -> Answer:
+        if len(tenant.posts) == 2:
+            asyncio.get_running_loop().call_soon(submitter.abandon)
+        await asyncio.Event().wait()
+        return ACCEPTED
+
+    tenant = FakeTenant(reply)
+    submitter = five.submitter(tenant)
+    await submitter.submit(2)
+    assert five.states() == {"SENDING": 2, "PLANNED": 3}
+    assert five.ledger.runs.hold(five.run, Process.current(), FakeClock()()) == 2
+    assert five.states() == {"UNCONFIRMED": 2, "PLANNED": 3}
+
+
+async def test_a_ledger_that_cannot_record_stops_everything(five: Stage) -> None:
+    async def reply(request: Request, _token: str) -> Answer:
+        if request.number == 2:
+            alter(five.path, FULL)
+        return ACCEPTED
+
+    tenant = FakeTenant(reply)
+    with pytest.raises(LedgerLostError, match="disk full"):
+        await five.submitter(tenant).submit(1)
+    assert [number for number, _ in tenant.posts] == [1, 2]
+    assert rows(five.path, "SELECT state FROM request WHERE id = 2") == [("SENDING",)]
+
+
+async def test_a_ledger_that_cannot_record_the_attempt_keeps_it_from_being_made(five: Stage) -> None:
+    alter(five.path, FULL)
+    tenant = always(ACCEPTED)
+    with pytest.raises(LedgerLostError):
+        await five.submitter(tenant).submit(3)
+    assert tenant.posts == []
+    assert rows(five.path, "SELECT DISTINCT state FROM request") == [("PLANNED",)]
+
+
+FULL = "CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+"""From now on nothing can be added to the books."""
+
+
+class Panic(BaseException):
+    """As a library in another language raises when it gives up."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), Panic("bug")], ids=["exception", "panic"])
+async def test_a_bug_in_the_sender_comes_out_and_stops_the_others(error: BaseException, five: Stage) -> None:
+    async def reply(_request: Request, _token: str) -> Answer:
+        raise error
+
+    tenant = FakeTenant(reply)
+    with pytest.raises(type(error), match="bug"):
+        await five.submitter(tenant).submit(1)
+    assert len(tenant.posts) == 1
+    assert five.states() == {"SENDING": 1, "PLANNED": 4}
+
+
+async def test_another_process_may_send_requests_of_the_same_run_meanwhile(five: Stage) -> None:
+    async def reply(request: Request, _token: str) -> Answer:
+        if request.number == 1:
+            with open_ledger(five.path) as other:
+                taken.append(claim(other, five.run).number)
+        return ACCEPTED
+
+    taken: list[int] = []
+    tenant = FakeTenant(reply)
+    await five.submitter(tenant).submit(1)
+    assert taken == [2]
+    assert [number for number, _ in tenant.posts] == [1, 3, 4, 5]
+    assert five.states() == {"ACCEPTED": 4, "SENDING": 1}
+
+
+async def test_a_sandbox_with_faults_accepts_what_the_ledger_says_and_the_ledger_keeps_no_secret(
+    ledger: Ledger, path: Path
+) -> None:
+    stage = Stage(ledger, path, write(ledger, *singles(12)))
+    with running_sandbox() as sandbox:
+        sandbox.faults.add(
+            Fault.UNAUTHORIZED_401, Fault.THROTTLED_429, Fault.ERROR_500_AFTER, Fault.ERROR_500_BEFORE, Fault.DROP_AFTER
+        )
+        credentials = Credentials.model_validate(
+            {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+        )
+        async with Tenant(
+            base_url=sandbox.base_url,
+            dialect=DIALECTS["beta"],
+            credentials=credentials,
+            timeout=5,
+            concurrency=1,
+            pace=Pace(DIALECTS["beta"].rate),
+            clock=FakeClock(),
+        ) as tenant:
+            await stage.submitter(tenant).submit(1)
+            token = await tenant.token()
+        counts = sandbox.tenant.books.change_counts()
+    assert stage.states() == {"ACCEPTED": 9, "UNCONFIRMED": 3}
+    assert set(counts.values()) == {1}
+    accepted = {request.recipients[0] for request in ledger.requests.in_state(stage.run, State.ACCEPTED)}
+    assert accepted <= {change.identity for change in counts}
+    assert len(counts) == 11
+    kept = b"".join(file.read_bytes() for file in path.parent.glob("ledger.db*"))
+    assert sandbox.client_secret.encode() not in kept
+    assert token.encode() not in kept
+
+
+async def test_ctrl_c_stops_in_good_order_at_first_and_at_once_after_that() -> None:
+    asked: list[str] = []
+    with on_interrupt(first=lambda: asked.append("first"), second=lambda: asked.append("second")) as interruption:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.001)
+    assert asked == ["first", "second", "second"]
+    assert interruption.asked == 3
+
+
+async def test_after_the_block_ctrl_c_is_pythons_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with on_interrupt(first=lambda: None, second=lambda: None) as interruption:
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert interruption.asked == 0
