@@ -1,0 +1,93 @@
+"""A ledger that can't be written: nothing is sent that can't be recorded first, and the user is told what to do."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.exactly_once.killing import Orders, run_to_its_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = [grant(person, person) for person in range(60)]
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    return Program(capsys, monkeypatch)
+
+
+@pytest.fixture
+def tenant() -> Iterator[RunningSandbox]:
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.1, 0.2), visibility_delay=0.0)
+    with running_sandbox(settings) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", ROWS)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.mark.parametrize("file_limit", [60_000, 120_000, 140_000, 160_000, 200_000])
+def test_a_full_disk_stops_before_sending_what_can_not_be_recorded(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, file_limit: int
+) -> None:
+    command = ["submit", str(path), "--yes", "--settle-after", "1", "--ledger", str(ledger)]
+    orders = Orders(arguments=command, environment=environment(tenant), output=tmp_path / "out", file_limit=file_limit)
+    code = run_to_its_end(orders)
+    said = (tmp_path / "out").read_text()
+    assert code in {2, 4}, said
+    assert "Free disk space" in said or "free disk space" in said
+    assert len(accepted(tenant)) < len(ROWS)
+    ended = program(*command, env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+    assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+
+
+def test_a_read_only_ledger_sends_nothing(program: Program, tenant: RunningSandbox, path: Path, ledger: Path) -> None:
+    other = write_rows(path.with_name("b.csv"), [grant(99, 99)])
+    program("submit", other, "--yes", "--ledger", ledger, env=environment(tenant))
+    ended = program(
+        "submit", path, "--yes", "--ledger", f"sqlite:///file:{ledger}?mode=ro&uri=true", env=environment(tenant)
+    )
+    assert ended.code in {2, 4}
+    assert "readonly" in ended.err
+    assert len(accepted(tenant)) == 1
+
+
+def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox, path: Path, ledger: Path) -> None:
+    ledger.write_bytes(b"SQLite format 3\x00" + b"\xff" * 8000)
+    ended = program("submit", path, "--yes", "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 2
+    assert "restore it from a backup" in ended.err
+    assert accepted(tenant) == {}
+
+
+def test_a_ledger_that_is_deleted_half_way_ends_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
+    process = start("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
+    while tenant.tenant.books.posts < 8:
+        assert process.poll() is None, process.communicate()[1]
+    for name in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            ledger.with_name(ledger.name + name).unlink()
+    posts = tenant.tenant.books.posts
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 4, err
+    assert "was removed or replaced" in err
+    assert tenant.tenant.books.posts <= posts + 4
+    assert set(accepted(tenant).values()) == {1}
