@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.dialects import PAGE_LIMIT
-from batch.errors import StoppedError
+from batch.errors import AccessBatchError
 from batch.evidence import Verdict, found_pairs, judge, parts_by_arrival, window_start
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
@@ -59,12 +59,13 @@ class Settler:
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self.forbidden = ""
-        self.error: StoppedError | None = None
+        self._ended = False
+        self.error: AccessBatchError | None = None
 
     @property
     def open(self) -> bool:
         """Whether a verdict may still come."""
-        return bool(self._doubts) and self.error is None
+        return bool(self._doubts) and not self._ended
 
     async def news(self) -> None:
         """Returns when something was settled, or never will be."""
@@ -89,9 +90,11 @@ class Settler:
                 while self._doubts:
                     await self._look()
                 self._work.clear()
-        except StoppedError as error:
+        except AccessBatchError as error:
             self.error = error
         finally:
+            # Whatever ended this, nothing more will be settled: nobody may wait for it.
+            self._ended = True
             self._announce()
 
     def _deadline(self, doubt: Doubt) -> datetime:

@@ -190,7 +190,7 @@ class Submitter:
             self._in_flight.discard(worker)
         self._watcher.answered(request, decision)
         if decision.event is Event.UNDECIDED:
-            self._settler.add(await asyncio.to_thread(self._ledger.requests.doubts, self._run))
+            self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
         await self._follow(request, decision, token)
         return True
 

@@ -102,6 +102,13 @@ class Requests:
             rows = connection.execute(sa.select(t.request).where(of_run).order_by(t.request.c.id)).all()
             return tuple(_doubt(connection, row) for row in rows)
 
+    def doubt(self, request: Request) -> Doubt:
+        """The doubt about one request that has just become UNCONFIRMED."""
+        with reading(self._engine) as connection:
+            return _doubt(
+                connection, connection.execute(sa.select(t.request).where(t.request.c.id == request.number)).one()
+            )
+
     def settle(self, request: Request, *, arrived: bool, now: datetime, parts: Sequence[Part] = ()) -> None:
         """Records what settling found out about an UNCONFIRMED request.
 

@@ -249,6 +249,15 @@ async def test_a_list_that_can_not_be_had_ends_settling_with_the_reason() -> Non
     assert isinstance(settler.error, TenantLostError)
 
 
+async def test_a_bug_while_settling_leaves_nobody_waiting() -> None:
+    class Broken(FakeListing):
+        async def clock_offset(self) -> timedelta:
+            raise ZeroDivisionError
+
+    _, settler = await settle(Broken([]), doubt(request(1)))
+    assert not settler.open
+
+
 async def test_nothing_is_concluded_from_absence_before_the_wait_is_over() -> None:
     wait = timedelta(milliseconds=50)
     began = datetime.now(UTC)
