@@ -14,7 +14,7 @@ from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
 from batch.model import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Container, Iterable, Mapping
     from datetime import datetime
 
     from batch.model import Doubt, Request, StatusRow
@@ -45,13 +45,13 @@ def window_start(doubt: Doubt, offset: timedelta) -> datetime:
     return doubt.first_attempt + offset - SKEW
 
 
-def found_pairs(doubt: Doubt, rows: Iterable[StatusRow], offset: timedelta) -> frozenset[Pair]:
-    """Which of the request's changes the rows prove."""
+def found_pairs(doubt: Doubt, rows: Iterable[StatusRow], offset: timedelta) -> Mapping[Pair, str]:
+    """Which of the request's changes the rows prove, each with the tenant's id of its access request."""
     request = doubt.request
     wanted = {(identity, item.id) for identity in request.recipients for item in request.items}
     since = window_start(doubt, offset)
-    proven = {pair for row in rows if (pair := _proven(request, row, since)) is not None}
-    return frozenset(wanted & proven)
+    proven = {pair: row.access_request for row in rows if (pair := _proven(request, row, since)) is not None}
+    return {pair: access_request for pair, access_request in proven.items() if pair in wanted}
 
 
 def _proven(request: Request, row: StatusRow, since: datetime) -> Pair | None:
@@ -63,7 +63,7 @@ def _proven(request: Request, row: StatusRow, since: datetime) -> Pair | None:
     return (row.identity, row.item) if same_kind and in_time else None
 
 
-def judge(doubt: Doubt, found: frozenset[Pair], *, waited: bool) -> Verdict:
+def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:
     """What follows from the changes that were found.
 
     Args:
@@ -78,7 +78,7 @@ def judge(doubt: Doubt, found: frozenset[Pair], *, waited: bool) -> Verdict:
     return Verdict.PARTLY if found else Verdict.NOT_FOUND
 
 
-def parts_by_arrival(request: Request, found: frozenset[Pair]) -> tuple[Part, ...]:
+def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ...]:
     """Divides a partly found request into products of what arrived and products of what did not.
 
     Recipients of whom the same items arrived stay together.

@@ -155,6 +155,7 @@ class StatusRow:
         request_type: `GRANT_ACCESS` or `REVOKE_ACCESS`; empty where the list does not say.
         created: By the tenant's clock; None where it does not say.
         metadata: Item-level clientMetadata; None where the list does not return any.
+        access_request: The tenant's own id of the access request; empty where the list does not say.
     """
 
     identity: str
@@ -162,6 +163,7 @@ class StatusRow:
     request_type: str
     created: datetime | None
     metadata: Mapping[str, str] | None
+    access_request: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

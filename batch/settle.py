@@ -17,7 +17,7 @@ from batch.evidence import Verdict, found_pairs, judge, parts_by_arrival, window
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.ledger.store import Ledger
@@ -150,7 +150,7 @@ class Settler:
             async for row in all_pages(self._listing, Query(since=since, requested_for=identity))
         ]
 
-    async def _settle(self, doubt: Doubt, verdict: Verdict, found: frozenset[tuple[str, str]]) -> None:
+    async def _settle(self, doubt: Doubt, verdict: Verdict, found: Mapping[tuple[str, str], str]) -> None:
         request, now = doubt.request, self._clock()
         if verdict is Verdict.OPEN:
             waited = now - doubt.ended
@@ -160,7 +160,12 @@ class Settler:
             return
         parts = parts_by_arrival(request, found) if verdict is Verdict.PARTLY else ()
         await asyncio.to_thread(
-            self._ledger.requests.settle, request, arrived=verdict is Verdict.FOUND, now=now, parts=parts
+            self._ledger.requests.settle,
+            request,
+            arrived=verdict is Verdict.FOUND,
+            now=now,
+            parts=parts,
+            access_requests=sorted(set(found.values()) - {""}),
         )
         self._say(f"Settled: request {request.id} was {verdict}{_THEN[verdict]}.")
         self._forget(doubt)

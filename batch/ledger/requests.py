@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from batch.model import Doubt, Request, RequestItem
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -109,7 +110,15 @@ class Requests:
                 connection, connection.execute(sa.select(t.request).where(t.request.c.id == request.number)).one()
             )
 
-    def settle(self, request: Request, *, arrived: bool, now: datetime, parts: Sequence[Part] = ()) -> None:
+    def settle(
+        self,
+        request: Request,
+        *,
+        arrived: bool,
+        now: datetime,
+        parts: Sequence[Part] = (),
+        access_requests: Sequence[str] = (),
+    ) -> None:
         """Records what settling found out about an UNCONFIRMED request.
 
         Args:
@@ -117,17 +126,19 @@ class Requests:
             arrived: Whether all of it arrived; if not, it is PLANNED again.
             now: When that was found out.
             parts: Where only some of it arrived: the requests that take over, each arrived or not.
+            access_requests: The tenant's ids of what was found.
 
         Raises:
             BrokenPromiseError: The request is not UNCONFIRMED any more.
         """
+        found = {"access_requests": list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
             if parts:
-                _divide(connection, request, parts, State.UNCONFIRMED, now)
+                _divide(connection, request, parts, State.UNCONFIRMED, now, found)
                 return
             event = Event.FOUND if arrived else Event.NOT_FOUND
             _move(connection, request, State.UNCONFIRMED, event, now)
-            events.append(connection, request.run, event, now, request=request.number)
+            events.append(connection, request.run, event, now, request=request.number, detail=found)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
@@ -236,7 +247,14 @@ def _doubt(connection: Connection, row: Any) -> Doubt:
     )
 
 
-def _divide(connection: Connection, request: Request, parts: Sequence[Part], state: State, now: datetime) -> None:
+def _divide(
+    connection: Connection,
+    request: Request,
+    parts: Sequence[Part],
+    state: State,
+    now: datetime,
+    found: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Makes a new request of each part; the one that is in `state` hands its changes over to them."""
     recipients = [number for number, _ in _recipient_ids(connection, request.number)]
     items = [(row.item, row.detail) for row in _item_rows(connection, request.number, recipients[0])]
@@ -245,7 +263,9 @@ def _divide(connection: Connection, request: Request, parts: Sequence[Part], sta
         raise BrokenPromiseError(f"The parts of request {request.number} are not the whole of it.")
     _move(connection, request, state, Event.TAKEN_OVER, now)
     children = [_add_part(connection, request, part, recipients, items, now) for part in parts]
-    events.append(connection, request.run, Event.TAKEN_OVER, now, request=request.number, detail={"by": children})
+    events.append(
+        connection, request.run, Event.TAKEN_OVER, now, request=request.number, detail={"by": children, **found}
+    )
 
 
 def _add_part(

@@ -24,7 +24,7 @@ from batch.dialects import DIALECTS, TOKEN_PATH
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.connection import connection_of, until_closed
 from batch.sandbox.faults import Fault, Silence
-from batch.sandbox.status import list_statuses
+from batch.sandbox.status import is_about_requester, list_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,6 +66,7 @@ class SandboxApp:
         self._rate_limit = settings.new_rate_limit()
         self._client_id = settings.client_id
         self._latency = settings.latency
+        self._lists_others = settings.lists_others
         self._random = Random(settings.seed)  # noqa: S311 - rehearsals must be repeatable, nothing is secret here
         routes = [
             Route(TOKEN_PATH, self._issue_token, methods=["POST"]),
@@ -101,6 +102,9 @@ class SandboxApp:
             refusal = await self._admit(request, dialect)
             if refusal is not None:
                 return _response(refusal)
+            if not (self._lists_others or is_about_requester(request.query_params)):
+                text = "requested-for must be the current user."
+                return _response(problem(HTTPStatus.FORBIDDEN, text, tracking_id=self._tenant.new_id()))
             rows = self._tenant.visible_rows(self._clock())
             return _response(list_statuses(rows, request.query_params, tracking_id=self._tenant.new_id()))
 

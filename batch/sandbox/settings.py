@@ -33,6 +33,7 @@ class SandboxSettings:
         seed: Makes latency and chance faults repeatable.
         fault_probability: Chance, 0 to 1, that an attempt is struck by a fault.
         fault_kinds: What chance chooses from.
+        lists_others: Whether the token's user may read others' statuses, as an ORG_ADMIN may.
         retry_after: Seconds in the `Retry-After` of a fault (the rate limit computes its own).
     """
 
@@ -49,6 +50,7 @@ class SandboxSettings:
     seed: int = 0
     fault_probability: float = 0.0
     fault_kinds: Sequence[Fault] = tuple(Fault)
+    lists_others: bool = True
     retry_after: int = 1
 
     def new_tenant(self) -> SimulatedTenant:

@@ -70,6 +70,12 @@ def list_statuses(rows: Sequence[StatusRow], query: Mapping[str, str], *, tracki
     )
 
 
+def is_about_requester(query: Mapping[str, str]) -> bool:
+    """Whether a query asks for the token's own user only, which everybody may."""
+    people = {query.get(name, "me") for name in ("requested-for", "requested-by", "regarding-identity")}
+    return people <= {"me", REQUESTER_ID}
+
+
 def _chosen(rows: Sequence[StatusRow], query: Mapping[str, str]) -> list[StatusRow]:
     tests = [*_people_tests(query), *_state_tests(query), *_filter_tests(query.get("filters", ""))]
     chosen = [row for row in rows if all(test(row) for test in tests)]

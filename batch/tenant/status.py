@@ -186,6 +186,7 @@ def _row(raw: Any) -> StatusRow | None:
         request_type=str(raw.get("requestType") or ""),
         created=_moment(raw.get("created")),
         metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
+        access_request=str(raw.get("accessRequestId") or ""),
     )
 
 

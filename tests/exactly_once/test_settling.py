@@ -63,8 +63,8 @@ def test_all_rows_prove_arrival_and_none_prove_absence_only_after_the_wait() -> 
     assert judge(asked, found, waited=False) is Verdict.FOUND
     assert judge(asked, frozenset(), waited=False) is Verdict.OPEN
     assert judge(asked, frozenset(), waited=True) is Verdict.NOT_FOUND
-    assert judge(asked, frozenset(list(found)[:2]), waited=False) is Verdict.OPEN
-    assert judge(asked, frozenset(list(found)[:2]), waited=True) is Verdict.PARTLY
+    assert judge(asked, list(found)[:2], waited=False) is Verdict.OPEN
+    assert judge(asked, list(found)[:2], waited=True) is Verdict.PARTLY
 
 
 def test_rows_of_another_request_prove_nothing() -> None:
@@ -116,9 +116,19 @@ class FakeRequests:
 
     def __init__(self) -> None:
         self.settled: dict[int, bool | int] = {}
+        self.access_requests: dict[int, list[str]] = {}
 
-    def settle(self, settled: Request, *, arrived: bool, now: datetime, parts: Sequence[object] = ()) -> None:
+    def settle(
+        self,
+        settled: Request,
+        *,
+        arrived: bool,
+        now: datetime,
+        parts: Sequence[object] = (),
+        access_requests: Sequence[str] = (),
+    ) -> None:
         assert now.tzinfo
+        self.access_requests[settled.number] = list(access_requests)
         self.settled[settled.number] = len(parts) or arrived
 
 

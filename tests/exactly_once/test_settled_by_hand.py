@@ -1,0 +1,96 @@
+"""Where the tenant does not let us look, a human's word settles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = [grant(person, person) for person in range(5)]
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    return Program(capsys, monkeypatch)
+
+
+@pytest.fixture
+def secretive() -> Iterator[RunningSandbox]:
+    """A tenant whose user may only list what is requested for or by themselves."""
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, lists_others=False)
+    with running_sandbox(settings) as sandbox:
+        yield sandbox
+
+
+def test_what_arrived_is_found_in_the_own_list(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
+    secretive.faults.add(Fault.DROP_AFTER)
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    ended = program("submit", path, "--yes", "--settle-after", "0.5", env=environment(secretive))
+    assert ended.code == 0, ended.err
+    assert accepted(secretive) == once(map(pair_of, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("fault", "word", "then"),
+    [
+        (Fault.DROP_BEFORE, "--not-arrived", "to be sent again"),
+        (Fault.HANG_BEFORE, "--not-arrived", "to be sent again"),
+    ],
+)
+def test_what_is_not_found_waits_for_a_humans_word(
+    program: Program, secretive: RunningSandbox, tmp_path: Path, fault: Fault, word: str, then: str
+) -> None:
+    secretive.faults.add(fault)
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    command = ["submit", str(path), "--yes", "--settle-after", "0.2", "--timeout", "0.5"]
+    for _ in range(2):
+        ended = program(*command, "--json", env=environment(secretive))
+        assert ended.code == 4
+        assert ended.json["changes"]["unconfirmed"] == 1
+        run = ended.json["run"]
+        assert f"access-batch settle {run} --arrived" in ended.err
+    assert program("settle", run).code == 2
+    assert program("settle", run, "--arrived", "--not-arrived").code == 2
+    assert then in program("settle", run, word).out
+    assert program(*command, env=environment(secretive)).code == 0
+    assert accepted(secretive) == once(map(pair_of, ROWS))
+    assert program("ledger", "verify").out == "The ledger is sound.\n"
+
+
+def test_a_human_who_says_that_it_arrived_is_believed(
+    program: Program, secretive: RunningSandbox, tmp_path: Path
+) -> None:
+    secretive.faults.add(Fault.DROP_BEFORE)
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    command = ["submit", str(path), "--yes", "--settle-after", "0.2"]
+    run = program(*command, "--json", env=environment(secretive)).json["run"]
+    assert "1 unconfirmed request accepted" in program("settle", run, "--arrived").out
+    assert program(*command, env=environment(secretive)).code == 0
+    assert len(accepted(secretive)) == len(ROWS) - 1
+
+
+def test_verify_ends_with_3_and_a_list_where_something_is_wrong(
+    program: Program, secretive: RunningSandbox, tmp_path: Path
+) -> None:
+    import sqlite3  # noqa: PLC0415 - to do what the program never does
+    from contextlib import closing  # noqa: PLC0415 - likewise
+
+    assert program("ledger", "verify").code == 2
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    program("submit", path, "--yes", "--ledger", ledger, env=environment(secretive))
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("UPDATE event SET status = 500 WHERE status = 202")
+        connection.commit()
+    ended = program("ledger", "verify", "--ledger", ledger)
+    assert ended.code == 3
+    assert "was changed" in ended.out

@@ -1,0 +1,105 @@
+"""`verify` finds whatever was done to a ledger behind its back."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from batch.dialects import Limits
+from batch.ledger.plans import NewRun
+from batch.ledger.store import Ledger
+from batch.model import Answer
+from batch.outcome import decide
+from batch.plan import plan
+from batch.split import halve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.model import Run
+
+SENT_AGAIN = """
+    INSERT INTO request (id, run, operation, state, state_at, recipient_count, item_count, attempts)
+        SELECT 99, run, operation, 'PLANNED', state_at, 1, 1, 0 FROM request WHERE id = 2;
+    INSERT INTO recipient SELECT 99, min(identity) FROM recipient WHERE request = 2;
+    INSERT INTO change SELECT identity, item, 99, detail FROM change WHERE request = 2 LIMIT 1
+"""
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def wanted() -> pl.DataFrame:
+    """Six grants in two requests, with comments."""
+    rows = [
+        ("GRANT", f"person {person}", "ROLE", f"item {thing} of {person // 2}", f"because {thing}", "", "", "")
+        for person in range(4)
+        for thing in range(2)
+    ]
+    names = ["operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata"]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def answered(ledger: Ledger, run: Run, status: int) -> None:
+    """Sends the next request, and gets an answer."""
+    request = ledger.requests.claim(run, NOW)
+    assert request is not None
+    answer = Answer(status=status, text="said the tenant")
+    decision = decide(answer, new_token=False, failures_in_a_row=0)
+    parts = halve(request) if status == 400 else ()
+    ledger.requests.record(request, answer, decision, NOW, parts=parts)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A ledger in which something of everything has happened."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(str(path), sandbox=False, now=NOW) as ledger:
+        new = NewRun(tenant="acme", input_digest="d", inputs=("a.csv",), dialect="beta", started_at=NOW)
+        ledger.plans.write(new, plan(wanted(), Limits()), upto=0, now=NOW)
+        run = ledger.runs.of_input("acme", "d")
+        assert run is not None
+        for status in (429, 400, 202, 500):
+            answered(ledger, run, status)
+        (doubt,) = ledger.requests.doubts(run)
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW)
+        answered(ledger, run, 202)
+    return path
+
+
+def findings(path: Path) -> str:
+    """What verify says."""
+    with Ledger.open(str(path), sandbox=False, now=NOW) as ledger:
+        return "\n".join(ledger.verify())
+
+
+def test_a_ledger_that_only_the_program_has_written_is_sound(path: Path) -> None:
+    assert findings(path) == ""
+
+
+@pytest.mark.parametrize(
+    ("tampering", "said"),
+    [
+        ("UPDATE event SET status = 202 WHERE status = 500", "was changed"),
+        ("UPDATE event SET detail = '{}' WHERE number = 3", "was changed"),
+        ("UPDATE event SET at = '2020-01-01T00:00:00.000Z' WHERE number = 1", "was changed"),
+        ("DELETE FROM event WHERE number = 4", "lines 4 to 4 are missing"),
+        ("DELETE FROM event WHERE number = (SELECT max(number) FROM event)", "but its books say"),
+        ("UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE state = 'PLANNED'", "but its books say PLANNED"),
+        ("UPDATE request SET attempts = attempts + 1 WHERE state = 'ACCEPTED'", "attempts, its books"),
+        ("DELETE FROM change WHERE request = 2 AND item = (SELECT min(item) FROM change WHERE request = 2)", "product"),
+        ("DELETE FROM recipient WHERE request = 2", "product"),
+        ("UPDATE detail SET comment = comment || '!'", "sent something else"),
+        ("UPDATE identity SET external_id = external_id || 'x'", "sent something else"),
+        ("UPDATE change SET detail = 999 WHERE request = 2", "points at nothing"),
+        (SENT_AGAIN, "again"),
+    ],
+)
+def test_what_was_done_behind_its_back_is_found(path: Path, tampering: str, said: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(tampering)
+        connection.commit()
+    assert said in findings(path)
