@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 import typer
 
 from batch.cli import app
@@ -15,6 +14,8 @@ from batch.outcome import OUTCOMES
 from tests.end_to_end.program import FAST
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.end_to_end.program import Program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,9 +80,3 @@ def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch:
     make_samples.main()
     for name in ("onboarding.csv", "leavers.csv"):
         assert (tmp_path / name).read_bytes() == (ROOT / "sample_csvs" / name).read_bytes()
-
-
-@pytest.mark.parametrize("pattern", [r"pypi\.org", r"pythonhosted", r"npmjs"])
-def test_no_registry_is_named(pattern: str) -> None:
-    for path in (ROOT / "README.md", ROOT / "pyproject.toml", ROOT / ".ci" / "run"):
-        assert not re.search(pattern, path.read_text(encoding="utf-8"))

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, program: Program, seed: int
 ) -> None:
-    program = Program(capsys, monkeypatch)
     rows = [grant(person, 100 * person + thing) for person in range(60) for thing in range(3)]
     path = write_rows(tmp_path / "a.csv", rows)
     settings = SandboxSettings(

@@ -22,11 +22,6 @@ FAST = Rate(requests=5000, seconds=1)
 KILLS = 50
 
 
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    return Program(capsys, monkeypatch)
-
-
 @pytest.mark.parametrize(
     "faults",
     [

@@ -21,11 +21,6 @@ ROWS = [grant(person, person) for person in range(60)]
 
 
 @pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    return Program(capsys, monkeypatch)
-
-
-@pytest.fixture
 def tenant() -> Iterator[RunningSandbox]:
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.1, 0.2), visibility_delay=0.0)
     with running_sandbox(settings) as sandbox:

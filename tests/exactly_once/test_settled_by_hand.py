@@ -20,11 +20,6 @@ ROWS = [grant(person, person) for person in range(5)]
 
 
 @pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    return Program(capsys, monkeypatch)
-
-
-@pytest.fixture
 def secretive() -> Iterator[RunningSandbox]:
     """A tenant whose user may only list what is requested for or by themselves."""
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, lists_others=False)
