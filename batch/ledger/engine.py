@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from batch.errors import LedgerLostError, LedgerRefusedError
+from batch.ledger import tables as t
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,9 +139,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that writes: durable once the block ends, gone without trace if it raises."""
+def writing(engine: Engine, *, made: bool = True) -> Iterator[Connection]:
+    """One transaction that writes, after all others: durable once the block ends, gone without trace if it raises.
+
+    SQLite's BEGIN IMMEDIATE lets one writer in at a time; elsewhere the lock on the ledger's own line does.
+
+    Args:
+        engine: From `connect`.
+        made: Whether the ledger has its tables already.
+    """
     with _explained(engine), engine.begin() as connection:
+        if made and connection.dialect.name != "sqlite":
+            connection.execute(sa.select(t.about.c.id).with_for_update())
         yield connection
 
 

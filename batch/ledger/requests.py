@@ -277,9 +277,11 @@ def _add_part(
     now: datetime,
 ) -> int:
     """Adds the request that a part becomes; returns its number."""
-    number: int = connection.execute(
-        sa.insert(t.request).returning(t.request.c.id),
+    number: int = connection.execute(sa.select(sa.func.max(t.request.c.id) + 1)).scalar_one()
+    connection.execute(
+        sa.insert(t.request),
         {
+            "id": number,
             "run": request.run,
             "operation": request.operation.value,
             "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
@@ -289,7 +291,7 @@ def _add_part(
             "attempts": 0,
             "parent": request.number,
         },
-    ).scalar_one()
+    )
     people = [recipients[position] for position in part.recipients]
     connection.execute(sa.insert(t.recipient), [{"request": number, "identity": identity} for identity in people])
     connection.execute(

@@ -104,7 +104,7 @@ def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
     config.set_main_option("path_separator", "os")
     engine = connect(url, foreign_keys=False)
     try:
-        with writing(engine) as connection:
+        with writing(engine, made=False) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             _introduce(connection, sandbox=sandbox, now=now)
