@@ -59,13 +59,14 @@ class Settler:
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self.forbidden = ""
+        self._settling = False
         self._ended = False
         self.error: AccessBatchError | None = None
 
     @property
     def open(self) -> bool:
         """Whether a verdict may still come."""
-        return bool(self._doubts) and not self._ended
+        return (bool(self._doubts) or self._settling) and not self._ended
 
     async def news(self) -> None:
         """Returns when something was settled, or never will be."""
@@ -159,6 +160,9 @@ class Settler:
             )
             return
         parts = parts_by_arrival(request, found) if verdict is Verdict.PARTLY else ()
+        # Forgotten first: once the ledger has it PLANNED, a worker may send it and bring it back in doubt.
+        self._forget(doubt)
+        self._settling = True
         await asyncio.to_thread(
             self._ledger.requests.settle,
             request,
@@ -167,19 +171,20 @@ class Settler:
             parts=parts,
             access_requests=sorted(set(found.values()) - {""}),
         )
+        self._settling = False
         self._say(f"Settled: request {request.id} was {verdict}{_THEN[verdict]}.")
-        self._forget(doubt)
+        self._announce()
 
     def _leave(self, doubt: Doubt, why: str) -> None:
         """Leaves a request to a human: the tenant does not let us look."""
         self.forbidden = why
         self._left.add(doubt.request.number)
         self._forget(doubt)
+        self._announce()
 
     def _forget(self, doubt: Doubt) -> None:
         self._doubts.pop(doubt.request.number, None)
         self._next_look.pop(doubt.request.number, None)
-        self._announce()
 
     def _announce(self) -> None:
         news, self._news = self._news, asyncio.Event()

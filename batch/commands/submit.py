@@ -94,6 +94,7 @@ class _Job:
         self._tenant = tenant
         self._inputs = tuple(inputs)
         self._table: Table | None = None
+        self._described = False
 
     def planned(self) -> Run | None:
         """The input's run, planned as far as it can be; None where nothing of it was ever planned."""
@@ -129,6 +130,7 @@ class _Job:
     def report(self, run: Run | None, folder: Path, posts_before: int, began: float) -> Summary:
         """Writes the result files and sums up."""
         classified = self._classify(run, _now())
+        self._describe(classified)
         run_id = run.id if run else ""
         tally = self._ledger.runs.tally(run) if run else EMPTY_TALLY
         reasons = self._ledger.requests.last_reasons(run) if run else {}
@@ -154,7 +156,7 @@ class _Job:
         now = _now()
         classified = self._classify(run, now)
         plan = plan_fresh(classified, self._settings.dialect)
-        self._screen.say(*describe_input(classified))
+        self._describe(classified)
         if not plan.requests:
             return run
         self._ask(as_if_planned(EMPTY_TALLY, plan))
@@ -178,6 +180,12 @@ class _Job:
         )
         run_id = self._ledger.plans.run_id(self._tenant, self._loaded.digest)
         return classify_input(self._table, validated, plans=self._ledger.plans, tenant=self._tenant, run=run_id)
+
+    def _describe(self, classified: Classified) -> None:
+        """Says once what was read: before sending, or after it where a run is continued."""
+        if not self._described:
+            self._screen.say(*describe_input(classified))
+        self._described = True
 
     def _check_dialect(self, run: Run) -> None:
         if run.dialect != self._settings.api:
