@@ -30,10 +30,21 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its 
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
 Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
-Profile = Annotated[str, typer.Option("--profile", metavar="NAME", help="Table of the config file to use.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        envvar="ACCESS_BATCH_PROFILE",
+        show_envvar=False,
+        help="Table of the config file to use.",
+    ),
+]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Json = Annotated[
+    bool, typer.Option("--json", envvar="ACCESS_BATCH_JSON", show_envvar=False, help="Print one JSON object on stdout.")
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
 Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
@@ -46,7 +57,9 @@ SettleAfter = Annotated[
         "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
+]
 
 
 @app.command()

@@ -57,6 +57,13 @@ def test_the_json_has_every_promised_key(program: Program, tenant: RunningSandbo
         assert rows.pop("read") == sum(rows.values())
 
 
+def test_options_can_be_set_in_the_environment(program: Program, path: Path) -> None:
+    ended = program("plan", path, env={"ACCESS_BATCH_JSON": "1", "ACCESS_BATCH_QUIET": "1"})
+    assert ended.json["dry_run"] is True
+    assert ended.err == ""
+    assert "no profile 'x'" in program("plan", path, env={"ACCESS_BATCH_PROFILE": "x"}).err
+
+
 def test_a_plan_needs_no_tenant_and_leaves_nothing_behind(program: Program, path: Path, tmp_path: Path) -> None:
     ended = program("plan", path, "--json")
     assert ended.code == 0
