@@ -21,7 +21,7 @@ from batch.prepare import as_if_planned, check_rows, classify_input, plan_fresh,
 from batch.read import load_inputs, read_loaded
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.progress import ProgressWatcher
-from batch.report.screen import describe_input, question
+from batch.report.screen import describe_input, describe_rate, question
 from batch.report.summary import Summary
 from batch.settle import Settler
 from batch.states import IN_DOUBT, UNSENT, State
@@ -68,6 +68,7 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     tenant = tenant_name(settings)
     if not settings.sandbox:
         settings.credentials()
+        screen.say(*describe_rate(settings.pace, settings.dialect))
     loaded = load_inputs(inputs, stdin=stdin)
     folder = results_folder(settings, inputs)
     make_folder(folder)

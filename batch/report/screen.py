@@ -13,7 +13,7 @@ from batch.report.summary import progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch.dialects import Rate
+    from batch.dialects import Dialect, Rate
     from batch.model import Tally
     from batch.prepare import Classified
     from batch.report.summary import Summary
@@ -86,6 +86,16 @@ def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
             "file", "line", pl.lit(None, dtype=pl.String).alias("item"), "reason", pl.lit(value=False).alias("partly")
         )
     )
+
+
+def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
+    """A notice where the rate to keep is above what the API's documents permit."""
+    documented = dialect.rate
+    if rate.requests * documented.seconds > documented.requests * rate.seconds:
+        yield (
+            f"The rate of {rate.requests} requests per {rate.seconds:g} s is above the documented "
+            f"{documented.requests} per {documented.seconds:g} s: only some tenants permit it."
+        )
 
 
 def question(tally: Tally, tenant: str, rate: Rate) -> str:

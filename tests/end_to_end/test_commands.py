@@ -57,6 +57,13 @@ def test_the_json_has_every_promised_key(program: Program, tenant: RunningSandbo
         assert rows.pop("read") == sum(rows.values())
 
 
+def test_a_rate_above_the_documented_one_is_noticed(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    above = program("submit", path, "--yes", env=environment(tenant))
+    assert "above the documented 100 per 10 s" in above.err
+    below = program("submit", path, "--yes", "--rate", "50/5", env=environment(tenant))
+    assert "documented" not in below.err
+
+
 def test_options_can_be_set_in_the_environment(program: Program, path: Path) -> None:
     ended = program("plan", path, env={"ACCESS_BATCH_JSON": "1", "ACCESS_BATCH_QUIET": "1"})
     assert ended.json["dry_run"] is True
