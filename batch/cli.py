@@ -1,5 +1,6 @@
 """The command line: parses, calls one function, prints. Imports stand in the commands, so that --help starts fast."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -222,7 +223,7 @@ def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox 
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option("--port", metavar="N", help="Loopback port; 0 for any.")] = 8080,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 for any.")] = 8080,
     rate: Rate = None,
 ) -> None:
     """Run the simulated tenant alone, until Ctrl-C."""
@@ -270,9 +271,13 @@ def _print(answer: Any) -> None:
     import json
 
     lines = [json.dumps(answer, ensure_ascii=False)] if isinstance(answer, dict) else answer
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    try:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has gone; what the command did, and its exit code, stay what they are.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
     )
     return (
         pl.when(same & unsent)
-        .then(phrase("planned in run {} and not sent yet: resume or discard that run", run))
+        .then(phrase("planned in run {} and not sent yet: submit its input again, or discard that run", run))
         .when(same & in_doubt)
         .then(phrase("sent in run {}, arrival unconfirmed since {}", run, pl.col("known_at")))
         .when(same)

@@ -14,13 +14,16 @@ from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
 from batch.model import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Mapping
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.model import Doubt, Request, StatusRow
 
+LOOK_BACK: Final = timedelta(hours=25)
+"""How long before an attempt rows are asked for, whatever our clock did: the request's id tells them apart."""
+
 SKEW: Final = timedelta(minutes=5)
-"""By how much earlier than an attempt a row may seem to be made; our clock's known offset is added apart."""
+"""By how much earlier than an attempt a row without a request's id may seem to be made."""
 
 Pair = tuple[str, str]
 """Identity id and item id."""
@@ -35,32 +38,40 @@ class Verdict(StrEnum):
     OPEN = "open"
 
 
-def window_start(doubt: Doubt, offset: timedelta) -> datetime:
-    """From when on, by the tenant's clock, rows can be the request's.
+def window_start(doubt: Doubt) -> datetime:
+    """From when on rows are asked for."""
+    return doubt.first_attempt - LOOK_BACK
+
+
+def by_request(rows: Iterable[StatusRow]) -> Mapping[str, Sequence[StatusRow]]:
+    """Rows by the request's id in their clientMetadata; under `""` those that have no clientMetadata at all."""
+    groups: dict[str, list[StatusRow]] = {}
+    for row in rows:
+        groups.setdefault(row.metadata.get(REQUEST_ID_KEY, "another's") if row.metadata else "", []).append(row)
+    return groups
+
+
+def found_pairs(doubt: Doubt, rows: Mapping[str, Sequence[StatusRow]], offset: timedelta) -> Mapping[Pair, str]:
+    """Which of the request's changes the rows prove, each with the tenant's id of its access request.
 
     Args:
         doubt: The request.
+        rows: From `by_request`.
         offset: How far the tenant's clock is ahead of ours.
     """
-    return doubt.first_attempt + offset - SKEW
-
-
-def found_pairs(doubt: Doubt, rows: Iterable[StatusRow], offset: timedelta) -> Mapping[Pair, str]:
-    """Which of the request's changes the rows prove, each with the tenant's id of its access request."""
     request = doubt.request
     wanted = {(identity, item.id) for identity in request.recipients for item in request.items}
-    since = window_start(doubt, offset)
-    proven = {pair: row.access_request for row in rows if (pair := _proven(request, row, since)) is not None}
+    since = doubt.first_attempt + offset - SKEW
+    proven = {_named_pair(row): row.access_request for row in rows.get(request.id, ())}
+    for row in rows.get("", ()):
+        same_kind = row.request_type in {"", REQUEST_TYPES[request.operation]}
+        if same_kind and row.created is not None and row.created >= since:
+            proven[row.identity, row.item] = row.access_request
     return {pair: access_request for pair, access_request in proven.items() if pair in wanted}
 
 
-def _proven(request: Request, row: StatusRow, since: datetime) -> Pair | None:
-    if row.metadata:
-        ours = row.metadata.get(REQUEST_ID_KEY) == request.id
-        return (row.identity, row.metadata.get(ITEM_ID_KEY, row.item)) if ours else None
-    same_kind = row.request_type in {"", REQUEST_TYPES[request.operation]}
-    in_time = row.created is not None and row.created >= since
-    return (row.identity, row.item) if same_kind and in_time else None
+def _named_pair(row: StatusRow) -> Pair:
+    return row.identity, (row.metadata or {}).get(ITEM_ID_KEY, row.item)
 
 
 def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:

@@ -39,3 +39,14 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
                 loop.add_signal_handler(number, interrupted)
                 stack.callback(loop.remove_signal_handler, number)
         yield interruption
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """While the block runs, Ctrl-C and SIGTERM do nothing: it is short, and says how everything ended."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

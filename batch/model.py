@@ -137,7 +137,7 @@ class Doubt:
     Attributes:
         request: As it was sent.
         first_attempt: When it was first sent, by our clock.
-        ended: When the latest attempt ended without an answer that decides; where its process died, when it began.
+        ended: When the latest attempt ended without an answer that decides; where its process died, when that was seen.
     """
 
     request: Request

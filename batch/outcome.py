@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DEFAULT_PAUSE: Final = 10.0
 """Seconds to wait after a 429 that does not say how long: the length of the tenant's own window."""
 
+LEAST_PAUSE: Final = 0.5
+"""Seconds to wait even where the tenant says that none are needed: it has just turned a call away."""
+
 BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds to wait after the first, second … failure in a row to connect."""
 
@@ -123,7 +126,7 @@ def _pause(meaning: Meaning, answer: Answer, failures_in_a_row: int) -> float:
         return 0.0
     if answer.failure is Failure.NEVER_CONNECTED:
         return BACKOFF[failures_in_a_row]
-    return DEFAULT_PAUSE if answer.retry_after is None else answer.retry_after
+    return DEFAULT_PAUSE if answer.retry_after is None else max(answer.retry_after, LEAST_PAUSE)
 
 
 def _reason(answer: Answer) -> str:

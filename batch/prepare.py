@@ -102,9 +102,12 @@ def plan_fresh(classified: Classified, dialect: Dialect) -> Plan:
 
 
 def as_if_planned(tally: Tally, plan: Plan) -> Tally:
-    """The tally of a run as it would be with a plan written to it."""
+    """The tally of a run as it would be with a plan written to it, which takes over from what was refused."""
     grants = int((plan.changes.get_column("operation") == Operation.GRANT.value).sum())
     changes, requests = dict(tally.changes), dict(tally.requests)
+    if plan.requests:
+        changes.pop(State.REFUSED, None)
+        requests.pop(State.REFUSED, None)
     changes[State.PLANNED] = changes.get(State.PLANNED, 0) + plan.changes.height
     requests[State.PLANNED] = requests.get(State.PLANNED, 0) + plan.requests
     return replace(

@@ -11,9 +11,8 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import PAGE_LIMIT
 from batch.errors import AccessBatchError
-from batch.evidence import Verdict, found_pairs, judge, parts_by_arrival, window_start
+from batch.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival, window_start
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:
@@ -37,6 +36,11 @@ class Settler:
         settle_after: Seconds that something that arrived may take to show in the list.
         clock: Our clock.
         say: Is told what was found out.
+
+    Attributes:
+        forbidden: Why something is left to a human; empty where nothing is.
+        error: Why settling ended early, if it did.
+        settled: How many requests have been settled.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Settler:
         self.forbidden = ""
         self._settling = False
         self._ended = False
+        self.settled = 0
         self.error: AccessBatchError | None = None
 
     @property
@@ -109,41 +114,42 @@ class Settler:
             await asyncio.sleep((min(self._next_look.values()) - now).total_seconds())
             return
         offset = await self._listing.clock_offset()
-        rows, proves_absence = await self._rows(due, offset)
+        listed, proves_absence = await self._rows(due)
+        rows = by_request(listed)
         for doubt in [doubt for doubt in due if doubt.request.number in self._doubts]:
             waited = now >= self._deadline(doubt)
             found = found_pairs(doubt, rows, offset)
             verdict = judge(doubt, found, waited=waited)
             if verdict in {Verdict.NOT_FOUND, Verdict.PARTLY} and not proves_absence:
                 try:
-                    found = found_pairs(doubt, await self._of_identities([doubt], offset), offset)
+                    found = found_pairs(doubt, by_request(await self._of_identities([doubt])), offset)
                 except ListingForbiddenError as error:
                     self._leave(doubt, str(error))
                     continue
                 verdict = judge(doubt, found, waited=waited)
             await self._settle(doubt, verdict, found)
 
-    async def _rows(self, due: Sequence[Doubt], offset: timedelta) -> tuple[Sequence[StatusRow], bool]:
+    async def _rows(self, due: Sequence[Doubt]) -> tuple[Sequence[StatusRow], bool]:
         """Rows of the requests that are due, by the cheaper of two lists; and whether absence from them proves any."""
         identities = {identity for doubt in due for identity in doubt.request.recipients}
-        own = Query(since=min(window_start(doubt, offset) for doubt in due))
+        own = Query(since=min(window_start(doubt) for doubt in due))
         try:
             first = await self._listing.page(own, 0)
-            pages = -(-(first.total or 0) // PAGE_LIMIT)
-            if not first.full or 0 < pages <= len(identities):
+            pages = -(-(first.total or 0) // max(1, first.read))
+            if not first.more or 0 < pages <= len(identities):
                 return [row async for row in all_pages(self._listing, own, first)], False
         except ListingForbiddenError:
             pass
         try:
-            return await self._of_identities(due, offset), True
+            return await self._of_identities(due), True
         except ListingForbiddenError as error:
             for doubt in due:
                 self._leave(doubt, str(error))
             return [], True
 
-    async def _of_identities(self, due: Sequence[Doubt], offset: timedelta) -> list[StatusRow]:
+    async def _of_identities(self, due: Sequence[Doubt]) -> list[StatusRow]:
         """Everything that the list has of the requests' recipients, whoever requested it."""
-        since = min(window_start(doubt, offset) for doubt in due)
+        since = min(window_start(doubt) for doubt in due)
         identities = sorted({identity for doubt in due for identity in doubt.request.recipients})
         return [
             row
@@ -172,6 +178,7 @@ class Settler:
             access_requests=sorted(set(found.values()) - {""}),
         )
         self._settling = False
+        self.settled += 1
         self._say(f"Settled: request {request.id} was {verdict}{_THEN[verdict]}.")
         self._announce()
 

@@ -1,8 +1,7 @@
 """The sending loop: wait for the pace, claim (durably), POST, record.
 
 Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back.
-Workers take the next request each for itself; one that comes back PLANNED is taken up again by the worker that it came
-back to.
+Workers take the next request each for itself; one that comes back PLANNED is the next again.
 """
 
 from __future__ import annotations
@@ -40,6 +39,10 @@ ALL_REFUSED_AFTER: Final = 20
 
 HALF_REFUSED_AFTER: Final = 100
 """From so many requests on, half of them refused is too many."""
+
+
+UNDECIDED_IN_A_ROW: Final = 20
+"""So many attempts in a row without an answer that decides are an outage, and not bad luck."""
 
 
 class Sender(Protocol):
@@ -112,6 +115,7 @@ class Submitter:
         self._failures = 0
         self._answered = 0
         self._refused = 0
+        self._undecided = 0
         self._workers: list[asyncio.Task[None]] = []
         self._in_flight: set[asyncio.Task[None] | None] = set()
 
@@ -150,7 +154,8 @@ class Submitter:
     async def _work(self) -> None:
         try:
             while not self._stopping:
-                if await self._send_next():
+                settled_before = self._settler.settled
+                if await self._send_next() or self._settler.settled > settled_before:
                     continue
                 if not self._settler.open:
                     return
@@ -159,7 +164,7 @@ class Submitter:
         except AccessBatchError as error:
             self._fail(error)
         except BaseException:
-            self._stopping = True
+            self.stop()
             raise
 
     def _fail(self, error: AccessBatchError) -> None:
@@ -178,7 +183,7 @@ class Submitter:
         worker = asyncio.current_task()
         self._in_flight.add(worker)
         try:
-            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, self._clock())
+            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, self._clock(), self._process)
             if request is None:
                 return False
             failures_before = self._failures
@@ -214,7 +219,11 @@ class Submitter:
                 self._pace.pause(decision.pause)
                 self._watcher.paused(decision.pause, decision.reason)
             case Then.RENEW_TOKEN:
-                await self._tenant.token(other_than=token)
+                if not self._stopping and await self._tenant.token(other_than=token) == token:
+                    raise CredentialsRefusedError(
+                        "The tenant gives out a token that it then refuses.",
+                        next_step="Everything sent is recorded. Run the same command again later.",
+                    )
             case Then.STOP_CREDENTIALS:
                 raise CredentialsRefusedError(
                     f"The tenant does not let this client submit: {decision.reason}.",
@@ -227,7 +236,16 @@ class Submitter:
                     next_step="Check the base URL, --api and the network; then run the same command again.",
                 )
             case Then.GO_ON:
+                self._watch_undecided(decision)
                 self._watch_refusals(request, decision)
+
+    def _watch_undecided(self, decision: Decision) -> None:
+        self._undecided = self._undecided + 1 if decision.event is Event.UNDECIDED else 0
+        if self._undecided >= UNDECIDED_IN_A_ROW:
+            raise TenantLostError(
+                f"{self._undecided} requests in a row may or may not have arrived; the last: {decision.reason}.",
+                next_step="The tenant is in trouble. Run the same command again later: it looks for them first.",
+            )
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
         if request.parent is not None:
@@ -252,6 +270,9 @@ class Submitter:
             except AccessBatchError as error:
                 self._fail(error)
                 return
+            except BaseException:
+                self.stop()
+                raise
             if not held:
                 self._fail(
                     RunHeldError(

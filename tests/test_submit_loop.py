@@ -14,8 +14,10 @@ import pytest
 from batch.dialects import DIALECTS
 from batch.errors import (
     AccessBatchError,
+    BrokenPromiseError,
     CredentialsRefusedError,
     LedgerLostError,
+    RunHeldError,
     TenantLostError,
     TooManyRefusalsError,
 )
@@ -35,12 +37,13 @@ from batch.tenant.status import ListingForbiddenError
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
+    NOW,
     REFUSED,
     THROTTLED,
     FakeClock,
+    a_process,
     alter,
     change,
-    claim,
     open_ledger,
     product,
     rows,
@@ -136,6 +139,7 @@ class Stage:
         self.said: list[str] = []
 
     def submitter(self, tenant: FakeTenant | Tenant, *, pace: Turnstile | None = None) -> Submitter:
+        self.ledger.runs.hold(self.run, Process.current(), NOW)
         return Submitter(
             self.run,
             ledger=self.ledger,
@@ -514,19 +518,43 @@ async def test_a_bug_in_the_sender_comes_out_and_stops_the_others(error: BaseExc
     assert five.states() == {"SENDING": 1, "PLANNED": 4}
 
 
-async def test_another_process_may_send_requests_of_the_same_run_meanwhile(five: Stage) -> None:
+async def test_a_process_that_was_taken_for_dead_claims_nothing_more(five: Stage) -> None:
     async def reply(request: Request, _token: str) -> Answer:
-        if request.number == 1:
-            with open_ledger(five.path) as other:
-                taken.append(claim(other, five.run).number)
+        if request.number == 2:
+            five.ledger.runs.release(five.run, Process.current())
+            five.ledger.runs.hold(five.run, a_process(), NOW)
         return ACCEPTED
 
-    taken: list[int] = []
     tenant = FakeTenant(reply)
-    await five.submitter(tenant).submit(1)
-    assert taken == [2]
-    assert [number for number, _ in tenant.posts] == [1, 3, 4, 5]
-    assert five.states() == {"ACCEPTED": 4, "SENDING": 1}
+    with pytest.raises((RunHeldError, BrokenPromiseError)):
+        await five.submitter(tenant).submit(1)
+    assert [number for number, _ in tenant.posts] == [1, 2]
+
+
+async def test_a_long_row_of_undecided_attempts_is_an_outage_and_stops_sending(ledger: Ledger, path: Path) -> None:
+    async def reply(_request: Request, _token: str) -> Answer:
+        return Answer(status=500)
+
+    stage = Stage(ledger, path, write(ledger, *singles(60)))
+    tenant = FakeTenant(reply)
+    with pytest.raises(TenantLostError, match="in a row"):
+        await stage.submitter(tenant).submit(1)
+    assert len(tenant.posts) == 20
+
+
+async def test_a_token_endpoint_that_gives_out_the_refused_token_again_ends_the_run(five: Stage) -> None:
+    class Cached(FakeTenant):
+        async def token(self, *, other_than: str = "") -> str:
+            assert other_than in {"", "cached"}
+            return "cached"
+
+    async def reply(_request: Request, _token: str) -> Answer:
+        return Answer(status=401)
+
+    tenant = Cached(reply)
+    with pytest.raises(CredentialsRefusedError):
+        await five.submitter(tenant).submit(1)
+    assert len(tenant.posts) == 1
 
 
 async def test_a_sandbox_with_faults_accepts_what_the_ledger_says_and_the_ledger_keeps_no_secret(

@@ -62,9 +62,10 @@ def look(
     if not only_rows and not tenant:
         screen.say("No tenant is given, so the ledger was not asked what was submitted before.")
     if only_rows:
-        folder = results_folder(settings, inputs)
+        names = [content.name for content in loaded.contents]
+        folder = results_folder(settings, names)
         if validated.rejected.height or table.rejected.height:
-            make_folder(folder)
+            make_folder(folder, names)
             files["rejected"] = write_rejected(folder, table, validated.rejected)
     return Summary(
         run=run_id,
@@ -73,7 +74,7 @@ def look(
         rows=classified.rows,
         set_aside=count_set_aside(classified.changes),
         tally=as_if_planned(tally, plan),
-        lower_bound=plan.lower_bound + (run.lower_bound if run else 0),
+        lower_bound=max(plan.lower_bound, run.lower_bound if run else 0),
         posts_now=0,
         files=files,
         elapsed=time.monotonic() - began,
@@ -106,7 +107,7 @@ def discard(settings: Settings, name: str) -> tuple[Run, int]:
         UsageError: There is no such run.
         RunHeldError: A process is working on it.
     """
-    with _held(settings, name) as (ledger, run):
+    with _held(settings, name) as (ledger, run, _):
         return run, ledger.runs.discard(run, _now())
 
 
@@ -117,7 +118,12 @@ def settle_by_hand(settings: Settings, name: str, *, arrived: bool) -> tuple[Run
         UsageError: There is no such run.
         RunHeldError: A process is working on it.
     """
-    with _held(settings, name) as (ledger, run):
+    with _held(settings, name) as (ledger, run, abandoned):
+        if abandoned:
+            raise UsageError(
+                f"Just now {abandoned} more requests of run {run.id} turned out to be unconfirmed: their process died.",
+                next_step="Look for them too, with `access-batch status`; then say again what you found.",
+            )
         return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=_now())
 
 
@@ -134,14 +140,14 @@ def verify(settings: Settings) -> tuple[str, ...]:
 
 
 @contextmanager
-def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run]]:
-    """The ledger and one of its runs, on which no other process works meanwhile."""
+def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
+    """The ledger and one of its runs, on which no other process works meanwhile; and how much a dead one left."""
     run, _ = status(settings, name)
     process = Process.current()
     with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
-        ledger.runs.hold(run, process, _now())
+        abandoned = ledger.runs.hold(run, process, _now())
         try:
-            yield ledger, run
+            yield ledger, run, abandoned
         finally:
             ledger.runs.release(run, process)
 

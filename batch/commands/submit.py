@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 from batch.classes import count_set_aside
 from batch.commands.place import connection, results_folder, tenant_name
 from batch.commands.screen import require_an_answer
-from batch.errors import SettingsError, StoppedError
-from batch.interrupt import on_interrupt
+from batch.errors import LedgerLostError, SettingsError, StoppedError
+from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
@@ -70,15 +71,17 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
         settings.credentials()
         screen.say(*describe_rate(settings.pace, settings.dialect))
     loaded = load_inputs(inputs, stdin=stdin)
-    folder = results_folder(settings, inputs)
-    make_folder(folder)
+    names = [content.name for content in loaded.contents]
+    folder = results_folder(settings, names)
+    make_folder(folder, names)
     with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
         screen.say(*ledger.notices)
         job = _Job(ledger, loaded, settings, screen, tenant, inputs)
         run = job.planned()
         posts_before = ledger.runs.tally(run).posts if run else 0
         stopped, interrupted = job.send(run) if run else (None, False)
-        summary = job.report(run, folder, posts_before, began)
+        with undisturbed():
+            summary = job.report(run, folder, posts_before, began)
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
 
@@ -103,6 +106,7 @@ class _Job:
             run = self._ledger.runs.of_input(self._tenant, self._loaded.digest)
             if run is not None:
                 self._check_dialect(run)
+                self._ledger.runs.check_free(run, Process.current(), _now())
                 tally = self._ledger.runs.tally(run)
                 if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
@@ -126,7 +130,8 @@ class _Job:
                 return None, False
             return asyncio.run(self._send(run, process, tally.requests.get(State.PLANNED, 0)))
         finally:
-            self._ledger.runs.release(run, process)
+            with contextlib.suppress(LedgerLostError):
+                self._ledger.runs.release(run, process)
 
     def report(self, run: Run | None, folder: Path, posts_before: int, began: float) -> Summary:
         """Writes the result files and sums up."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
@@ -134,7 +135,10 @@ def _make_private_file(path: Path) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads: a consistent view that keeps nobody from writing."""
-    with _explained(engine), engine.connect().execution_options(**{_READING: True}) as connection, connection.begin():
+    options: dict[str, Any] = {_READING: True}
+    if engine.dialect.name != "sqlite":
+        options["isolation_level"] = "REPEATABLE READ"
+    with _explained(engine), engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -159,10 +163,10 @@ def _explained(engine: Engine) -> Iterator[None]:
     """Turns the driver's errors into ours, saying what to do."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, PoolTimeoutError) as error:
         where = engine.url.database or engine.url.render_as_string()
         raise LedgerLostError(
-            f"The ledger {where} can't be used: {error.orig}.",
+            f"The ledger {where} can't be used: {getattr(error, 'orig', error)}.",
             next_step="Nothing is sent that can't be recorded first. Free disk space or repair access to the ledger, "
             "then run the same command again.",
         ) from error

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -47,15 +47,58 @@ def append(
         status: HTTP status, where one came back.
         detail: Anything else worth keeping, without secrets; empty values are left out.
     """
+    number, before = _last(connection, run)
+    kept = _kept(detail)
+    line = _line(run, number + 1, now, request, event, attempt, status, kept)
+    connection.execute(sa.insert(t.event), {**line, "hash": seal(before, line)})
+
+
+def append_for_each(
+    connection: Connection,
+    run: str,
+    event: Event,
+    now: datetime,
+    *,
+    requests: Sequence[int],
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds the same event for each of many requests; otherwise like `append`."""
+    number, before = _last(connection, run)
+    lines = []
+    for position, request in enumerate(requests, start=1):
+        line = _line(run, number + position, now, request, event, None, None, _kept(detail))
+        before = seal(before, line)
+        lines.append({**line, "hash": before})
+    if lines:
+        connection.execute(sa.insert(t.event), lines)
+
+
+def _last(connection: Connection, run: str) -> tuple[int, str]:
+    """Number and hash of the last line of a run's books."""
     last = connection.execute(
         sa.select(t.event.c.number, t.event.c.hash)
         .where(t.event.c.run == run)
         .order_by(t.event.c.number.desc())
         .limit(1)
     ).first()
-    number, before = (last.number + 1, last.hash) if last is not None else (1, "")
-    kept = {name: value for name, value in (detail or {}).items() if value is not None and value != ""}
-    line = {
+    return (last.number, last.hash) if last is not None else (0, "")
+
+
+def _kept(detail: Mapping[str, Any] | None) -> str:
+    return json.dumps({name: value for name, value in (detail or {}).items() if value not in (None, "")})
+
+
+def _line(
+    run: str,
+    number: int,
+    now: datetime,
+    request: int | None,
+    event: Event | str,
+    attempt: int | None,
+    status: int | None,
+    detail: str,
+) -> dict[str, Any]:
+    return {
         "run": run,
         "number": number,
         "at": t.instant(now),
@@ -63,9 +106,8 @@ def append(
         "event": str(event),
         "attempt": attempt,
         "status": status,
-        "detail": json.dumps(kept, ensure_ascii=False),
+        "detail": detail,
     }
-    connection.execute(sa.insert(t.event), {**line, "hash": seal(before, line)})
 
 
 def seal(before: str, line: Mapping[str, Any]) -> str:

@@ -117,6 +117,7 @@ class Plans:
         with writing(self._engine) as connection:
             if _newest(connection) != upto:
                 raise LedgerMovedError
+            last = _last_number(connection)
             tenant = _tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
@@ -126,7 +127,7 @@ class Plans:
             numbers = (
                 _as_numbers(plan.changes, people, items)
                 .join(details.rename({"id": "detail"}), on=_DETAIL, how="inner")
-                .with_columns(pl.col("request") + upto + 1)
+                .with_columns(pl.col("request") + last + 1)
             )
             _insert_requests(connection, run_id, numbers, at)
             events.append(
@@ -134,14 +135,21 @@ class Plans:
                 run_id,
                 events.PLANNED,
                 now,
-                detail={"first": upto + 1, "requests": plan.requests, "changes": plan.changes.height},
+                detail={"first": last + 1, "requests": plan.requests, "changes": plan.changes.height},
             )
         return run_id
 
 
 def _newest(connection: Connection) -> int:
-    newest: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0))).scalar_one()
-    return newest
+    """Number of the newest request that is no part of another: parts only hand on changes that stood before."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0)).where(t.request.c.parent.is_(None))
+    number: int = connection.execute(newest).scalar_one()
+    return number
+
+
+def _last_number(connection: Connection) -> int:
+    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0))).scalar_one()
+    return number
 
 
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
@@ -212,9 +220,9 @@ def _tenant(connection: Connection, name: str) -> int:
 
 
 def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
-    grown = connection.execute(
-        sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=t.run.c.lower_bound + lower_bound)
-    ).rowcount
+    known_bound = t.run.c.lower_bound
+    greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
+    grown = connection.execute(sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=greater)).rowcount
     if not grown:
         connection.execute(
             sa.insert(t.run),
@@ -232,8 +240,8 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
 
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
     refused = (t.request.c.run == run_id) & (t.request.c.state == State.REFUSED.value)
-    for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id)).all():
-        events.append(connection, run_id, Event.TAKEN_OVER, now, request=row.id)
+    numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id))]
+    events.append_for_each(connection, run_id, Event.TAKEN_OVER, now, requests=numbers)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
     connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))
 

@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Self
 
 import psutil
@@ -14,7 +15,10 @@ SILENT_FOR: Final = timedelta(seconds=60)
 """A process on another machine that has not been heard of for so long counts as dead."""
 
 _SAME_START: Final = 1.0
-"""Seconds by which two readings of one process's start may differ."""
+"""By how much two readings of one process's start may differ."""
+
+_START_TICKS: Final = 19
+"""Where `starttime` stands in /proc/PID/stat, counted after the name (proc(5))."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,19 +26,30 @@ class Process:
     """A process, told from a later one of the same number by when it started.
 
     Attributes:
-        host: Name of its machine.
+        host: Name of its machine, for people.
+        machine: What its number is unique in: one start of one machine, and in it one container.
         pid: Its number there.
-        started: When it started, in seconds since 1970.
+        started: When it started, as that machine counts.
     """
 
     host: str
+    machine: str
     pid: int
     started: float
 
     @classmethod
     def current(cls) -> Self:
         """This process."""
-        return cls(host=platform.node(), pid=os.getpid(), started=psutil.Process().create_time())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """A process of this machine.
+
+        Raises:
+            psutil.NoSuchProcess: There is no such process.
+        """
+        return cls(host=platform.node(), machine=_machine(), pid=pid, started=_started(pid))
 
     def is_alive(self, *, beat: str, now: datetime) -> bool:
         """Whether it is still there: seen on this machine, or heard of lately from another.
@@ -43,13 +58,34 @@ class Process:
             beat: When it was last heard of, in ISO 8601.
             now: This moment.
         """
-        if self.host != platform.node():
+        if self.machine != _machine():
             return now - datetime.fromisoformat(beat) < SILENT_FOR
         try:
-            process = psutil.Process(self.pid)
-            is_same = abs(process.create_time() - self.started) < _SAME_START
-            return is_same and process.status() != psutil.STATUS_ZOMBIE
+            is_same = abs(_started(self.pid) - self.started) < _SAME_START
+            return is_same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
             return True
+
+
+def _machine() -> str:
+    """One start of this machine and the container we are in, where the system tells; else the machine's name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return platform.node()
+
+
+def _started(pid: int) -> float:
+    """When a process started: in ticks since the machine's start, which no change of the clock moves, or in seconds.
+
+    Raises:
+        psutil.NoSuchProcess: There is no such process.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return float(after_name[_START_TICKS])
+    except (OSError, IndexError, ValueError):
+        return psutil.Process(pid).create_time()

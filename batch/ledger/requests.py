@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from batch.body import body_of, encode, fingerprint
 from batch.dialects import ItemType, Operation
-from batch.errors import BrokenPromiseError
+from batch.errors import BrokenPromiseError, RunHeldError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
+from batch.ledger.runs import held_by
 from batch.model import Doubt, Request, RequestItem
 from batch.states import Event, State, advance
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.process import Process
     from batch.model import Answer, Part, Run
     from batch.outcome import Decision
+
+
+_ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.ABANDONED.value)
 
 
 class Requests:
@@ -33,13 +38,26 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, run: Run, now: datetime) -> Request | None:
+    def claim(self, run: Run, now: datetime, process: Process | None = None) -> Request | None:
         """Takes the run's next request for sending, and records the attempt: both are durable when this returns.
+
+        Args:
+            run: The run.
+            now: When.
+            process: Where given, it must hold the run: one that was taken for dead must not go on.
 
         Returns:
             The request, now SENDING; None when nothing is left to send.
+
+        Raises:
+            RunHeldError: Another process has taken over the run.
         """
         with writing(self._engine) as connection:
+            if process is not None and not _holds(connection, run, process):
+                raise RunHeldError(
+                    f"Another process has taken over run {run.id}: this one was silent for too long.",
+                    next_step="Let the other one finish; then run the same command again.",
+                )
             row = connection.execute(
                 sa.select(t.request)
                 .where(t.request.c.run == run.id, t.request.c.state == State.PLANNED.value)
@@ -161,6 +179,10 @@ class Requests:
             return {row.request: json.loads(row.detail)["reason"] for row in rows}
 
 
+def _holds(connection: Connection, run: Run, process: Process) -> bool:
+    return connection.execute(sa.select(t.holder.c.pid).where(held_by(run, process))).first() is not None
+
+
 def load_request(connection: Connection, number: int) -> Request | None:
     """A request by its number, as it is now; None where there is none or it has lost its parts."""
     row = connection.execute(sa.select(t.request).where(t.request.c.id == number)).first()
@@ -234,10 +256,10 @@ def _load(connection: Connection, row: Any, *, attempts: int) -> Request:
 
 
 def _doubt(connection: Connection, row: Any) -> Doubt:
-    """A request in doubt; one that its process left behind counts from when it was sent."""
+    """A request in doubt; where its process died, the tenant may still be at work when that is noticed."""
     lines = connection.execute(
         sa.select(t.event.c.at, t.event.c.event)
-        .where(t.event.c.request == row.id, t.event.c.event.in_([Event.CLAIMED.value, Event.UNDECIDED.value]))
+        .where(t.event.c.request == row.id, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
         .order_by(t.event.c.number)
     ).all()
     return Doubt(

@@ -90,6 +90,15 @@ class Runs:
             retried=retried,
         )
 
+    def check_free(self, run: Run, process: Process, now: datetime) -> None:
+        """Makes sure that no other process works on the run.
+
+        Raises:
+            RunHeldError: One does.
+        """
+        with reading(self._engine) as connection:
+            _refuse_if_held(connection, run, process, now)
+
     def hold(self, run: Run, process: Process, now: datetime) -> int:
         """Makes `process` the one that works on the run, and sets right what a dead one left.
 
@@ -100,21 +109,15 @@ class Runs:
             RunHeldError: Another process that is alive holds the run.
         """
         with writing(self._engine) as connection:
-            row = connection.execute(sa.select(t.holder).where(t.holder.c.run == run.id)).first()
-            if row is not None:
-                holder = Process(host=row.host, pid=row.pid, started=row.process_started)
-                if holder != process and holder.is_alive(beat=row.beat, now=now):
-                    raise RunHeldError(
-                        f"Run {run.id} is being worked on by process {row.pid} on {row.host} since {row.since}.",
-                        next_step="Wait for it to end, or stop it; then run the same command again.",
-                    )
-                connection.execute(sa.delete(t.holder).where(t.holder.c.run == run.id))
+            _refuse_if_held(connection, run, process, now)
+            connection.execute(sa.delete(t.holder).where(t.holder.c.run == run.id))
             at = t.instant(now)
             connection.execute(
                 sa.insert(t.holder),
                 {
                     "run": run.id,
                     "host": process.host,
+                    "machine": process.machine,
                     "pid": process.pid,
                     "process_started": process.started,
                     "since": at,
@@ -126,21 +129,13 @@ class Runs:
     def beat(self, run: Run, process: Process, now: datetime) -> bool:
         """Says that the process that holds the run is alive; False where it does not hold it any more."""
         with writing(self._engine) as connection:
-            beaten = connection.execute(
-                sa.update(t.holder)
-                .where(t.holder.c.run == run.id, t.holder.c.pid == process.pid, t.holder.c.host == process.host)
-                .values(beat=t.instant(now))
-            )
+            beaten = connection.execute(sa.update(t.holder).where(held_by(run, process)).values(beat=t.instant(now)))
             return beaten.rowcount == 1
 
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""
         with writing(self._engine) as connection:
-            connection.execute(
-                sa.delete(t.holder).where(
-                    t.holder.c.run == run.id, t.holder.c.pid == process.pid, t.holder.c.host == process.host
-                )
-            )
+            connection.execute(sa.delete(t.holder).where(held_by(run, process)))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
@@ -152,6 +147,30 @@ class Runs:
         """Gives up what the run has not sent; returns how many requests that were."""
         with writing(self._engine) as connection:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
+
+
+def held_by(run: Run, process: Process) -> sa.ColumnElement[bool]:
+    """The condition that `process`, and no other of its number, holds the run."""
+    h = t.holder.c
+    return sa.and_(
+        h.run == run.id,
+        h.host == process.host,
+        h.machine == process.machine,
+        h.pid == process.pid,
+        h.process_started == process.started,
+    )
+
+
+def _refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
+    row = connection.execute(sa.select(t.holder).where(t.holder.c.run == run.id)).first()
+    if row is None:
+        return
+    holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
+    if holder != process and holder.is_alive(beat=row.beat, now=now):
+        raise RunHeldError(
+            f"Run {run.id} is being worked on by process {row.pid} on {row.host} since {row.since}.",
+            next_step="Wait for it to end, or stop it; then run the same command again.",
+        )
 
 
 def _mark_all(
@@ -169,8 +188,7 @@ def _mark_all(
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
     )
-    for number in numbers:
-        events.append(connection, run.id, event, now, request=number, detail=detail)
+    events.append_for_each(connection, run.id, event, now, requests=numbers, detail=detail)
     return len(numbers)
 
 

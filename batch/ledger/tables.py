@@ -84,6 +84,7 @@ holder = sa.Table(
     metadata,
     sa.Column("run", sa.ForeignKey("run.id"), primary_key=True),
     sa.Column("host", sa.Text, nullable=False),
+    sa.Column("machine", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),
     sa.Column("since", sa.Text, nullable=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -35,7 +36,7 @@ def verify(engine: Engine) -> tuple[str, ...]:
     with reading(engine) as connection:
         return tuple(
             finding
-            for check in (_database, _products, _chains, _states, _bodies, _repeats)
+            for check in (_database, _products, _chains, _origins, _states, _bodies, _repeats)
             for finding in _bounded(check(connection))
         )
 
@@ -94,6 +95,25 @@ def _chains(connection: Connection) -> Iterator[str]:
         number, before = row.number, row.hash
 
 
+def _origins(connection: Connection) -> Iterator[str]:
+    """Requests that no line of the books brought about: neither a plan, nor the division of another request."""
+    born: dict[int, str] = {}
+    for line in connection.execute(
+        sa.select(t.event.c.run, t.event.c.event, t.event.c.detail).where(
+            t.event.c.event.in_([PLANNED, Event.TAKEN_OVER.value])
+        )
+    ):
+        detail = json.loads(line.detail)
+        if line.event == PLANNED:
+            born.update(dict.fromkeys(range(detail["first"], detail["first"] + detail["requests"]), line.run))
+        born.update(dict.fromkeys(detail.get("by", ()), line.run))
+    for row in connection.execute(sa.select(t.request.c.id, t.request.c.run).order_by(t.request.c.id)):
+        if born.pop(row.id, None) != row.run:
+            yield f"request {row.id}: the books of run {row.run} do not know where it comes from"
+    for number, run in born.items():
+        yield f"request {number}: the books of run {run} have it, and it is gone"
+
+
 def _states(connection: Connection) -> Iterator[str]:
     """Requests whose state is not where their books lead."""
     states: dict[int, State] = {}
@@ -148,6 +168,8 @@ def _repeats(connection: Connection) -> Iterator[str]:
     )
     history = (
         sa.select(
+            t.identity.c.id.label("identity_number"),
+            t.item.c.id.label("item_number"),
             t.identity.c.external_id.label("identity"),
             t.item.c.external_id.label("item"),
             t.request.c.id,
@@ -166,7 +188,7 @@ def _repeats(connection: Connection) -> Iterator[str]:
     )
     before: tuple[object, ...] = ()
     for row in connection.execute(history):
-        wanted = (row.identity, row.item, row.operation, row.start_date, row.remove_date)
+        wanted = (row.identity_number, row.item_number, row.operation, row.start_date, row.remove_date)
         if wanted == before:
             yield f"request {row.id}: it submits {row.item} for {row.identity} again"
         before = wanted

@@ -56,8 +56,22 @@ def load_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Load
     Raises:
         InputFileError: An input is missing, unreadable, given twice, or no file.
     """
-    contents = tuple(Content(name, _load(name, stdin)) for name in _expand(inputs))
+    contents = tuple(Content(_textual(name), _load(name, stdin)) for name in _expand(inputs))
     return Loaded(contents, _combined([hashlib.sha256(content.data).hexdigest() for content in contents]))
+
+
+def _textual(name: str) -> str:
+    """A file's name, where it is text: results and messages have to show it.
+
+    Raises:
+        InputFileError: It holds bytes that are no text here.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        raise InputFileError(f"The name of {shown} is not text.", next_step="Rename the file.") from None
+    return name
 
 
 def digest_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> str:

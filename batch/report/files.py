@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -13,7 +14,6 @@ from batch.model import RowClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from batch.read import Table
 
@@ -21,12 +21,19 @@ RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
 
 
-def make_folder(folder: Path) -> None:
-    """Makes sure that result files can be written to `folder`, before anything is sent.
+def make_folder(folder: Path, inputs: Sequence[str]) -> None:
+    """Makes sure that result files can be written to `folder`, and over no input, before anything is sent.
 
     Raises:
         SettingsError: They can't.
     """
+    for name in (RESULTS, REJECTED):
+        target = folder / name
+        if any(target.exists() and Path(given).exists() and target.samefile(given) for given in inputs):
+            raise SettingsError(
+                f"The input {target} would be overwritten by the result file of that name.",
+                next_step="Nothing was sent. Choose another folder with --out.",
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):

@@ -54,6 +54,8 @@ class ProgressWatcher:
             if request.changes > 1:
                 self._total += 2
         done = sum(self._counts[event] for event in (Event.ACCEPTED, Event.REFUSED, Event.UNDECIDED))
+        # What is sent again after settling comes on top.
+        self._total = max(self._total, done)
         detail = self._detail()
         self._bar.update(self._task, completed=done, total=self._total, detail=detail)
         if not self._console.is_terminal and time.monotonic() - self._last_line >= LINE_EVERY:

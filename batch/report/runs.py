@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batch.report.summary import progress
+from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ def describe_run(run: Run, tally: Tally) -> Iterator[str]:
     yield f"  input: {', '.join(run.inputs)}"
     for name, counts in (("changes", progress(tally.changes)), ("requests", progress(tally.requests))):
         yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in counts.items())
+    if given_up := tally.changes.get(State.DISCARDED, 0):
+        yield f"  discarded before they were sent: {given_up:,} changes"
     yield f"  attempts: {tally.posts:,}, of these {tally.retried:,} repeated and {tally.throttled:,} throttled"
 
 
@@ -41,8 +44,10 @@ def list_runs(found: Sequence[tuple[Run, Tally]]) -> Iterator[str]:
         yield "The ledger has no runs."
     for run, tally in found:
         changes = progress(tally.changes)
-        left = changes["unsent"] + changes["unconfirmed"]
-        state = f"{left:,} left" if left else "complete"
+        open_ones = {"to send": "unsent", "unconfirmed": "unconfirmed", "refused": "refused"}
+        state = ", ".join(f"{changes[name]:,} {said}" for said, name in open_ones.items() if changes[name])
+        given_up = tally.changes.get(State.DISCARDED, 0)
+        state = ", ".join(filter(None, (state, f"{given_up:,} discarded" if given_up else ""))) or "complete"
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"

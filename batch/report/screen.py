@@ -141,7 +141,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
 
 def _advice(summary: Summary, again: str) -> Iterator[str]:
     changes = progress(summary.tally.changes)
-    if changes["unsent"]:
+    if changes["unsent"] or changes["unconfirmed"]:
         yield f"To continue: {again}"
     if changes["unconfirmed"]:
         yield (

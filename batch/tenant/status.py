@@ -52,21 +52,23 @@ class Page:
     """A page of the list.
 
     Attributes:
-        rows: The rows that could be read.
+        rows: Its rows.
+        read: How many rows it has: the next page begins so much later.
         total: Rows of all pages; None where the tenant does not say.
-        full: Whether there may be another page.
+        more: Whether there may be another page.
     """
 
     rows: tuple[StatusRow, ...]
+    read: int
     total: int | None
-    full: bool
+    more: bool
 
 
 class Listing(Protocol):
     """What can list statuses: a tenant over HTTP, or a fake."""
 
-    async def page(self, query: Query, number: int) -> Page:
-        """Page `number` (from 0) of a list."""
+    async def page(self, query: Query, offset: int) -> Page:
+        """The page that begins at row `offset` (from 0) of a list."""
 
     async def clock_offset(self) -> timedelta:
         """How far the tenant's clock is ahead of ours."""
@@ -100,11 +102,11 @@ class StatusList:
             self._offset = server_time - self._clock() if server_time else timedelta()
         return self._offset
 
-    async def page(self, query: Query, number: int) -> Page:
-        """Page `number` (from 0) of a list, oldest rows first, so that new rows don't shift the pages.
+    async def page(self, query: Query, offset: int) -> Page:
+        """The page that begins at row `offset` of a list, oldest first, so that new rows don't shift the pages.
 
         Raises:
-            ListingForbiddenError: The token's user may not list this.
+            ListingForbiddenError: The token's user may not list this, or an identity's list can't be understood.
             TenantLostError: The list can't be had.
         """
         whom = {"requested-for": query.requested_for} if query.requested_for else {"requested-by": MYSELF}
@@ -113,22 +115,23 @@ class StatusList:
             "filters": f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"',
             "sorters": "created",
             "limit": str(PAGE_LIMIT),
-            "offset": str(number * PAGE_LIMIT),
+            "offset": str(offset),
             "count": "true",
         }
         answer, content, headers = await self._get(parameters)
-        if answer.status == 400 and number:  # noqa: PLR2004 - HTTP
+        if answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
             # An offset at the end of the list may be an error rather than an empty page.
-            return Page(rows=(), total=None, full=False)
+            return Page(rows=(), read=0, total=None, more=False)
         if answer.status in {400, 403}:
             raise ListingForbiddenError(answer.text or f"the tenant answered {answer.status}")
-        rows = _rows(content)
-        total = headers.get("x-total-count", "")
-        return Page(
-            rows=tuple(row for raw in rows if (row := _row(raw)) is not None),
-            total=int(total) if total.isdecimal() else None,
-            full=len(rows) == PAGE_LIMIT,
-        )
+        raw = _rows(content)
+        rows = tuple(row for one in raw if (row := _row(one)) is not None)
+        if query.requested_for and len(rows) < len(raw):
+            raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
+        said = headers.get("x-total-count", "")
+        total = int(said) if said.isdecimal() else None
+        more = bool(raw) and (len(raw) == PAGE_LIMIT if total is None else offset + len(raw) < total)
+        return Page(rows=rows, read=len(raw), total=total, more=more)
 
     async def _get(self, parameters: dict[str, str]) -> Exchange:
         """An exchange that ended with 200, 400 or 403; other answers are waited out, for a while."""
@@ -205,12 +208,21 @@ async def all_pages(listing: Listing, query: Query, first: Page | None = None) -
         listing: What lists.
         query: What to list.
         first: Its first page, where that was read already.
+
+    Raises:
+        TenantLostError: The list ended before it was complete.
     """
-    number, page = 0, first or await listing.page(query, 0)
-    while True:
+    page = first or await listing.page(query, 0)
+    total, read = page.total, page.read
+    for row in page.rows:
+        yield row
+    while page.more:
+        page = await listing.page(query, read)
+        read += page.read
         for row in page.rows:
             yield row
-        if not page.full:
-            return
-        number += 1
-        page = await listing.page(query, number)
+    if total is not None and read < total:
+        raise TenantLostError(
+            f"The tenant's status list ended after {read} of {total} rows.",
+            next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+        )

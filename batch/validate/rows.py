@@ -29,6 +29,10 @@ CHANGE_COLUMNS: Final = (
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
 
 
+MOST_SHOWN: Final = 80
+"""Characters of a cell that a message shows."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validated:
     """What the rules made of the rows.
@@ -90,4 +94,7 @@ def _rejected(details: pl.DataFrame) -> pl.DataFrame:
 
 def _sentence(rule: str) -> pl.Expr:
     shown, sentence = MESSAGES[rule]
-    return phrase(sentence, pl.col(shown)) if shown else pl.lit(sentence)
+    if not shown:
+        return pl.lit(sentence)
+    long = pl.when(pl.col(shown).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
+    return phrase(sentence, pl.concat_str(pl.col(shown).str.head(MOST_SHOWN), long))

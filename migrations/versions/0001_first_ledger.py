@@ -73,6 +73,7 @@ def upgrade() -> None:
         "holder",
         sa.Column("run", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("process_started", sa.Float(), nullable=False),
         sa.Column("since", sa.Text(), nullable=False),

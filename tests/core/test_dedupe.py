@@ -125,7 +125,12 @@ def test_a_change_that_may_have_arrived_is_already_submitted_and_said_to_be_unco
 
 def test_a_change_that_another_run_has_planned_is_held_back_until_that_run_is_resumed_or_discarded() -> None:
     assert classified(frame(change()), earlier(State.PLANNED, run="spring")) == [
-        ("held_back", "planned in run spring and not sent yet: resume or discard that run", None, False)
+        (
+            "held_back",
+            "planned in run spring and not sent yet: submit its input again, or discard that run",
+            None,
+            False,
+        )
     ]
 
 

@@ -181,9 +181,9 @@ def test_a_run_is_described_in_lines() -> None:
     ("changes", "state"),
     [
         ({State.ACCEPTED: 5}, "complete"),
-        ({State.ACCEPTED: 5, State.REFUSED: 1}, "complete"),
-        ({State.PLANNED: 1999, State.UNCONFIRMED: 1}, "2,000 left"),
-        ({State.SENDING: 1}, "1 left"),
+        ({State.ACCEPTED: 5, State.REFUSED: 1}, "1 refused"),
+        ({State.PLANNED: 1999, State.UNCONFIRMED: 1}, "1,999 to send, 1 unconfirmed"),
+        ({State.SENDING: 1}, "1 unconfirmed"),
     ],
 )
 def test_a_listed_run_says_how_much_of_it_is_left(changes: dict[str, int], state: str) -> None:

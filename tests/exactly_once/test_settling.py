@@ -10,7 +10,7 @@ import pytest
 
 from batch.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, ItemType, Operation
 from batch.errors import StoppedError, TenantLostError
-from batch.evidence import Verdict, found_pairs, judge, parts_by_arrival
+from batch.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival
 from batch.model import Doubt, Request, RequestItem, StatusRow
 from batch.settle import Settler
 from batch.tenant.status import ListingForbiddenError, Page, Query
@@ -59,7 +59,7 @@ def rows_of(of: Request) -> list[StatusRow]:
 
 def test_all_rows_prove_arrival_and_none_prove_absence_only_after_the_wait() -> None:
     asked = doubt(request())
-    found = found_pairs(asked, rows_of(asked.request), NO_OFFSET)
+    found = found_pairs(asked, by_request(rows_of(asked.request)), NO_OFFSET)
     assert judge(asked, found, waited=False) is Verdict.FOUND
     assert judge(asked, frozenset(), waited=False) is Verdict.OPEN
     assert judge(asked, frozenset(), waited=True) is Verdict.NOT_FOUND
@@ -70,29 +70,31 @@ def test_all_rows_prove_arrival_and_none_prove_absence_only_after_the_wait() -> 
 def test_rows_of_another_request_prove_nothing() -> None:
     asked = doubt(request())
     others = [replace(row, metadata={REQUEST_ID_KEY: "run-2"}) for row in rows_of(asked.request)]
-    assert not found_pairs(asked, others, NO_OFFSET)
+    assert not found_pairs(asked, by_request(others), NO_OFFSET)
 
 
 def test_where_the_id_of_a_row_is_not_the_items_the_metadata_says_which_item_it_is() -> None:
     asked = doubt(request())
     rows = [replace(row, item="the access request's id") for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, rows, NO_OFFSET)) == 6
+    assert len(found_pairs(asked, by_request(rows), NO_OFFSET)) == 6
 
 
 @pytest.mark.parametrize("metadata", [None, {}])
 def test_without_any_metadata_identity_item_operation_and_time_decide(metadata: dict[str, str] | None) -> None:
     asked = doubt(request(), ago=60)
     rows = [replace(row, metadata=metadata) for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, rows, NO_OFFSET)) == 6
-    assert not found_pairs(asked, [replace(row, request_type="REVOKE_ACCESS") for row in rows], NO_OFFSET)
-    assert not found_pairs(asked, [replace(row, created=NOW - timedelta(hours=1)) for row in rows], NO_OFFSET)
-    assert not found_pairs(asked, [replace(row, created=None) for row in rows], NO_OFFSET)
+    assert len(found_pairs(asked, by_request(rows), NO_OFFSET)) == 6
+    assert not found_pairs(asked, by_request([replace(row, request_type="REVOKE_ACCESS") for row in rows]), NO_OFFSET)
+    assert not found_pairs(
+        asked, by_request([replace(row, created=NOW - timedelta(hours=1)) for row in rows]), NO_OFFSET
+    )
+    assert not found_pairs(asked, by_request([replace(row, created=None) for row in rows]), NO_OFFSET)
 
 
 def test_the_window_follows_the_tenants_clock_and_not_ours() -> None:
     asked = doubt(request(), ago=60)
     rows = [replace(row, metadata=None, created=NOW - timedelta(hours=1)) for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, rows, timedelta(hours=-1))) == 6
+    assert len(found_pairs(asked, by_request(rows), timedelta(hours=-1))) == 6
 
 
 def test_a_partly_arrived_request_is_divided_without_loss_or_addition() -> None:
@@ -159,7 +161,7 @@ class FakeListing:
     async def clock_offset(self) -> timedelta:
         return timedelta()
 
-    async def page(self, query: Query, number: int) -> Page:
+    async def page(self, query: Query, offset: int) -> Page:
         self.asked.append(query.requested_for or "me")
         if self._error:
             raise self._error
@@ -167,8 +169,8 @@ class FakeListing:
             raise ListingForbiddenError("must be the current user")
         rows = [row for row in self._rows if row.identity == query.requested_for]
         chosen = rows if query.requested_for else self._own_rows
-        part = chosen[number * PAGE_LIMIT : (number + 1) * PAGE_LIMIT]
-        return Page(rows=tuple(part), total=len(chosen), full=len(part) == PAGE_LIMIT)
+        part = chosen[offset : offset + PAGE_LIMIT]
+        return Page(rows=tuple(part), read=len(part), total=len(chosen), more=offset + len(part) < len(chosen))
 
 
 async def settle(

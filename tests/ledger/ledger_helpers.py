@@ -106,7 +106,7 @@ def record(
 
 
 def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) -> Process:
-    return Process(host=host, pid=pid, started=started)
+    return Process(host=host, machine=host, pid=pid, started=started)
 
 
 def rows(path: Path, sql: str, *parameters: object) -> list[Any]:

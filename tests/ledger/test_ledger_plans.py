@@ -180,10 +180,12 @@ def test_the_refused_requests_of_another_run_stay_refused(ledger: Ledger) -> Non
     assert dict(ledger.runs.tally(run).requests) == {"REFUSED": 1}
 
 
-def test_the_lower_bound_of_a_run_grows_with_what_is_added(ledger: Ledger) -> None:
+def test_the_lower_bound_of_a_run_is_the_greatest_of_its_plans(ledger: Ledger) -> None:
     ledger.plans.write(new_run(), plan_of([change("i1", "r1")], lower_bound=1), upto=0, now=NOW)
     ledger.plans.write(new_run(), plan_of([change("i2", "r1")], lower_bound=2), upto=1, now=NOW)
-    assert ledger.runs.named("").lower_bound == 3
+    assert ledger.runs.named("").lower_bound == 2
+    ledger.plans.write(new_run(), plan_of([change("i3", "r1")], lower_bound=1), upto=2, now=NOW)
+    assert ledger.runs.named("").lower_bound == 2
 
 
 def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:

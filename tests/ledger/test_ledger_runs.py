@@ -62,7 +62,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def process_of(child: subprocess.Popen[bytes]) -> Process:
-    return Process(host=platform.node(), pid=child.pid, started=psutil.Process(child.pid).create_time())
+    return Process.of(child.pid)
 
 
 def holders(path: Path) -> list[tuple[str, int]]:
