@@ -57,6 +57,39 @@ def test_the_json_has_every_promised_key(program: Program, tenant: RunningSandbo
         assert rows.pop("read") == sum(rows.values())
 
 
+@pytest.mark.parametrize(("command", "name"), [("validate", "rejected.csv"), ("submit", "results.csv")])
+def test_no_result_file_replaces_an_input(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, command: str, name: str
+) -> None:
+    rows = [grant(1, 1), {**grant(2, 2), "item_id": "bad"}]
+    path = write_rows(tmp_path / name, rows)
+    before = path.read_bytes()
+    yes = ["--yes"] if command == "submit" else []
+    ended = program(command, path, "--out", tmp_path, *yes, env=environment(tenant))
+    assert ended.code == 2
+    assert "would be overwritten" in ended.err
+    assert path.read_bytes() == before
+    assert accepted(tenant) == {}
+
+
+def test_the_results_of_a_glob_go_beside_its_first_file(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    for name in ("b.csv", "a.csv"):
+        write_rows(tmp_path / name, [grant(len(name), ord(name[0]))])
+    ended = program("submit", f"{tmp_path}/*.csv", "--yes", env=environment(tenant))
+    assert ended.code == 0
+    assert (tmp_path / "a.results" / "results.csv").exists()
+
+
+def test_a_file_whose_name_is_no_text_is_refused(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "inv\udcff.csv"
+    path.write_text("x", encoding="utf-8")
+    ended = program("validate", path)
+    assert ended.code == 2
+    assert "not text" in ended.err
+
+
 def test_a_rate_above_the_documented_one_is_noticed(program: Program, tenant: RunningSandbox, path: Path) -> None:
     above = program("submit", path, "--yes", env=environment(tenant))
     assert "above the documented 100 per 10 s" in above.err

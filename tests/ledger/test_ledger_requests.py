@@ -307,3 +307,12 @@ def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tu
     }
     assert loaded == wanted
     assert len(request.items) == len(wanted)
+
+
+def test_a_request_that_a_dead_process_left_is_in_doubt_from_when_that_was_seen(ledger: Ledger) -> None:
+    run = write(ledger, [change("i1", "r1")])
+    claim(ledger, run)
+    later = NOW + timedelta(seconds=16)
+    assert ledger.runs.hold(run, a_process(), later) == 1
+    (doubt,) = ledger.requests.doubts(run)
+    assert (doubt.first_attempt, doubt.ended) == (NOW, later)
