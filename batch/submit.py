@@ -16,7 +16,8 @@ from batch.errors import (
     TenantLostError,
     TooManyRefusalsError,
 )
-from batch.model import Failure
+from batch.ledger.process import SILENT_FOR
+from batch.model import Answer, Failure
 from batch.outcome import Then, decide
 from batch.split import halve
 from batch.states import Event
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.model import Answer, Request, Run
+    from batch.model import Request, Run
     from batch.outcome import Decision
     from batch.settle import Settler
 
@@ -43,6 +44,13 @@ HALF_REFUSED_AFTER: Final = 100
 
 UNDECIDED_IN_A_ROW: Final = 20
 """So many attempts in a row without an answer that decides are an outage, and not bad luck."""
+
+
+STALE_AFTER: Final = SILENT_FOR / 2
+"""A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
+
+HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
+"""Stands for the answer to an attempt that was not made."""
 
 
 class Sender(Protocol):
@@ -183,11 +191,13 @@ class Submitter:
         worker = asyncio.current_task()
         self._in_flight.add(worker)
         try:
-            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, self._clock(), self._process)
+            claimed_at = self._clock()
+            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, claimed_at, self._process)
             if request is None:
                 return False
             failures_before = self._failures
-            answer = await self._tenant.submit(request, token)
+            held_up = self._clock() - claimed_at > STALE_AFTER
+            answer = HELD_UP if held_up else await self._tenant.submit(request, token)
             decision = self._decide(answer, token, failures_before)
             parts = halve(request) if decision.event is Event.REFUSED else ()
             await asyncio.to_thread(self._ledger.requests.record, request, answer, decision, self._clock(), parts=parts)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +43,7 @@ from tests.ledger.ledger_helpers import (
     FakeClock,
     a_process,
     alter,
+    attempts,
     change,
     open_ledger,
     product,
@@ -138,7 +139,9 @@ class Stage:
         self.witness = Witness()
         self.said: list[str] = []
 
-    def submitter(self, tenant: FakeTenant | Tenant, *, pace: Turnstile | None = None) -> Submitter:
+    def submitter(
+        self, tenant: FakeTenant | Tenant, *, pace: Turnstile | None = None, clock: FakeClock | None = None
+    ) -> Submitter:
         self.ledger.runs.hold(self.run, Process.current(), NOW)
         return Submitter(
             self.run,
@@ -150,7 +153,7 @@ class Stage:
             pace=pace or self.pace,
             watcher=self.witness,
             process=Process.current(),
-            clock=FakeClock(),
+            clock=clock or FakeClock(),
         )
 
     def states(self) -> dict[str, int]:
@@ -529,6 +532,26 @@ async def test_a_process_that_was_taken_for_dead_claims_nothing_more(five: Stage
     with pytest.raises((RunHeldError, BrokenPromiseError)):
         await five.submitter(tenant).submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2]
+
+
+async def test_a_claim_that_was_held_up_for_long_is_not_sent_but_claimed_again(five: Stage) -> None:
+    """A laptop that slept between the claim and the attempt may have been taken for dead meanwhile."""
+
+    class Sleepy(FakeClock):
+        calls = 0
+
+        def __call__(self) -> datetime:
+            self.calls += 1
+            return NOW + (timedelta(minutes=5) if self.calls == 2 else timedelta())
+
+    async def reply(_request: Request, _token: str) -> Answer:
+        return ACCEPTED
+
+    tenant = FakeTenant(reply)
+    submitter = five.submitter(tenant, clock=Sleepy())
+    await submitter.submit(1)
+    assert [number for number, _ in tenant.posts] == [1, 2, 3, 4, 5]
+    assert [(request, number) for request, number, _ in attempts(five.path)][:3] == [(1, 1), (1, 2), (2, 1)]
 
 
 async def test_a_long_row_of_undecided_attempts_is_an_outage_and_stops_sending(ledger: Ledger, path: Path) -> None:
