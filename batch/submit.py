@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from batch.errors import (
     AccessBatchError,
     CredentialsRefusedError,
-    RunHeldError,
     TenantLostError,
     TooManyRefusalsError,
 )
@@ -41,10 +40,8 @@ ALL_REFUSED_AFTER: Final = 20
 HALF_REFUSED_AFTER: Final = 100
 """From so many requests on, half of them refused is too many."""
 
-
 UNDECIDED_IN_A_ROW: Final = 20
 """So many attempts in a row without an answer that decides are an outage, and not bad luck."""
-
 
 STALE_AFTER: Final = SILENT_FOR / 2
 """A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
@@ -276,21 +273,13 @@ class Submitter:
         while True:
             await asyncio.sleep(HEARTBEAT)
             try:
-                held = await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
+                await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
             except AccessBatchError as error:
                 self._fail(error)
                 return
             except BaseException:
                 self.stop()
                 raise
-            if not held:
-                self._fail(
-                    RunHeldError(
-                        f"Another process has taken over run {self._run.id}: this one was silent for too long.",
-                        next_step="Let the other one finish; then run the same command again.",
-                    )
-                )
-                return
 
 
 def _current_task() -> asyncio.Task[object] | None:

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from batch.body import body_of, encode, fingerprint
 from batch.dialects import ItemType, Operation
-from batch.errors import BrokenPromiseError, RunHeldError
+from batch.errors import BrokenPromiseError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.runs import held_by
+from batch.ledger.runs import require_held
 from batch.model import Doubt, Request, RequestItem
 from batch.states import Event, State, advance
 
@@ -38,26 +38,22 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, run: Run, now: datetime, process: Process | None = None) -> Request | None:
+    def claim(self, run: Run, now: datetime, process: Process) -> Request | None:
         """Takes the run's next request for sending, and records the attempt: both are durable when this returns.
 
         Args:
             run: The run.
             now: When.
-            process: Where given, it must hold the run: one that was taken for dead must not go on.
+            process: It must hold the run: one that was taken for dead must not go on.
 
         Returns:
             The request, now SENDING; None when nothing is left to send.
 
         Raises:
-            RunHeldError: Another process has taken over the run.
+            RunHeldError: It does not hold the run (any more).
         """
         with writing(self._engine) as connection:
-            if process is not None and not _holds(connection, run, process):
-                raise RunHeldError(
-                    f"Another process has taken over run {run.id}: this one was silent for too long.",
-                    next_step="Let the other one finish; then run the same command again.",
-                )
+            require_held(connection, run, process)
             row = connection.execute(
                 sa.select(t.request)
                 .where(t.request.c.run == run.id, t.request.c.state == State.PLANNED.value)
@@ -177,10 +173,6 @@ class Requests:
                 .order_by(t.event.c.number)
             )
             return {row.request: json.loads(row.detail)["reason"] for row in rows}
-
-
-def _holds(connection: Connection, run: Run, process: Process) -> bool:
-    return connection.execute(sa.select(t.holder.c.pid).where(held_by(run, process))).first() is not None
 
 
 def load_request(connection: Connection, number: int) -> Request | None:

@@ -126,16 +126,20 @@ class Runs:
             )
             return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
 
-    def beat(self, run: Run, process: Process, now: datetime) -> bool:
-        """Says that the process that holds the run is alive; False where it does not hold it any more."""
+    def beat(self, run: Run, process: Process, now: datetime) -> None:
+        """Says that the process that holds the run is alive.
+
+        Raises:
+            RunHeldError: It does not hold the run (any more).
+        """
         with writing(self._engine) as connection:
-            beaten = connection.execute(sa.update(t.holder).where(held_by(run, process)).values(beat=t.instant(now)))
-            return beaten.rowcount == 1
+            require_held(connection, run, process)
+            connection.execute(sa.update(t.holder).where(t.holder.c.run == run.id).values(beat=t.instant(now)))
 
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(t.holder).where(held_by(run, process)))
+            connection.execute(sa.delete(t.holder).where(_held_by(run, process)))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
@@ -149,8 +153,20 @@ class Runs:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
 
-def held_by(run: Run, process: Process) -> sa.ColumnElement[bool]:
-    """The condition that `process`, and no other of its number, holds the run."""
+def require_held(connection: Connection, run: Run, process: Process) -> None:
+    """Makes sure that `process`, and no other of its number, holds the run.
+
+    Raises:
+        RunHeldError: It does not.
+    """
+    if connection.execute(sa.select(t.holder.c.pid).where(_held_by(run, process))).first() is None:
+        raise RunHeldError(
+            f"Another process has taken over run {run.id}: this one was silent for too long.",
+            next_step="Let the other one finish; then run the same command again.",
+        )
+
+
+def _held_by(run: Run, process: Process) -> sa.ColumnElement[bool]:
     h = t.holder.c
     return sa.and_(
         h.run == run.id,

@@ -1,7 +1,7 @@
 """Input files become frames with line numbers: nothing is guessed, merged, shifted or lost on the way."""
 
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, Column
-from batch.read.inputs import Loaded, digest_inputs, load_inputs
+from batch.read.inputs import Loaded, load_inputs
 from batch.read.table import Table, read_inputs, read_loaded
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Column",
     "Loaded",
     "Table",
-    "digest_inputs",
     "load_inputs",
     "read_inputs",
     "read_loaded",

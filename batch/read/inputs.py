@@ -39,7 +39,7 @@ class Loaded:
 
     Attributes:
         contents: The inputs in the order given, globs expanded.
-        digest: Identifies them, see `digest_inputs`.
+        digest: Identifies them: the SHA-256 of a single one, or that over the SHA-256s of several, in order.
     """
 
     contents: tuple[Content, ...]
@@ -72,31 +72,6 @@ def _textual(name: str) -> str:
         shown = name.encode("utf-8", "backslashreplace").decode()
         raise InputFileError(f"The name of {shown} is not text.", next_step="Rename the file.") from None
     return name
-
-
-def digest_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> str:
-    """The digest of the inputs' bytes: the SHA-256 of a single file, or that of the files' SHA-256s in order.
-
-    Reads pipes and standard input to their end: where the rows are wanted afterwards, use `load_inputs`.
-
-    Args:
-        inputs: As for `load_inputs`.
-        stdin: What `-` reads.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        InputFileError: As for `load_inputs`.
-    """
-    digests = []
-    for name in _expand(inputs):
-        if name == STDIN or _is_url(name):
-            digests.append(hashlib.sha256(_load(name, stdin)).hexdigest())
-        else:
-            with _explained(name), Path(name).open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return _combined(digests)
 
 
 def _combined(digests: Sequence[str]) -> str:

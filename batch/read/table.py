@@ -42,7 +42,7 @@ class Table:
         rejected: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text): records that can't be taken apart.
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
-        digest: Identifies the input's bytes, see `digest_inputs`.
+        digest: Identifies the input's bytes, see `Loaded`.
     """
 
     rows: pl.DataFrame

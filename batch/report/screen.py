@@ -149,7 +149,7 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
             "looks for them in the tenant first."
         )
     if summary.rows[RowClass.REJECTED]:
-        yield "Correct rejected.csv and submit it as it is."
+        yield "Correct the rows in rejected.csv and submit that file."
 
 
 def count(number: int, noun: str) -> str:
@@ -172,7 +172,7 @@ def describe_verdict(summary: Summary) -> Iterator[str]:
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):
         yield f"  rejected: {summary.files['rejected']}"
-        yield "Correct rejected.csv and submit it as it is."
+        yield "Correct the rows in rejected.csv and submit that file."
 
 
 def describe_sandbox(base_url: str, client_id: str, client_secret: str) -> Iterator[str]:

@@ -232,7 +232,7 @@ def test_unconfirmed_changes_are_explained_with_what_happens_to_them() -> None:
 
 def test_rejected_rows_are_to_be_corrected_and_submitted() -> None:
     lines = list(describe_outcome(summary(rows={RowClass.REJECTED: 1}), "again"))
-    assert lines[-1] == "Correct rejected.csv and submit it as it is."
+    assert lines[-1] == "Correct the rows in rejected.csv and submit that file."
 
 
 def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
@@ -240,7 +240,7 @@ def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
     assert list(describe_verdict(summary(files={"rejected": "out/rejected.csv"}))) == [
         "0 rows could be submitted.",
         "  rejected: out/rejected.csv",
-        "Correct rejected.csv and submit it as it is.",
+        "Correct the rows in rejected.csv and submit that file.",
     ]
 
 

@@ -128,6 +128,10 @@ def test_validate_writes_the_rejected_rows_and_touches_no_ledger(program: Progra
     assert not (tmp_path / "data").exists()
 
 
+def test_validate_needs_no_tenant_and_looks_at_none(program: Program, path: Path) -> None:
+    assert program("validate", path, env={"SAIL_BASE_URL": "http://tenant.example.com"}).code == 0
+
+
 def test_status_and_runs_tell_how_far_a_run_has_come(program: Program, tenant: RunningSandbox, path: Path) -> None:
     assert program("status").code == 2
     assert "no runs" in program("runs").out

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from batch.errors import RunHeldError
 from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from batch.model import Part, Request
 
+ME = Process.current()
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TENANT = "https://tenant.example"
 ACCEPTED = Answer(status=202)
@@ -90,9 +92,18 @@ def write(
     return ledger.runs.named(run_id)
 
 
-def claim(ledger: Ledger, run: Run, now: datetime = NOW) -> Request:
+def claim_if_any(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request | None:
+    """The next request if there is one, claimed by a process that takes hold of the run where it has to."""
+    try:
+        return ledger.requests.claim(run, now, process)
+    except RunHeldError:
+        ledger.runs.hold(run, process, now)
+        return ledger.requests.claim(run, now, process)
+
+
+def claim(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request:
     """The next request, which must be there."""
-    request = ledger.requests.claim(run, now)
+    request = claim_if_any(ledger, run, now, process)
     assert request is not None
     return request
 

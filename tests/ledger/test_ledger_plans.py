@@ -33,23 +33,11 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from batch.ledger.store import Ledger
 
 OTHER_TENANT = "https://other.example"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with open_ledger(path) as opened:
-        yield opened
 
 
 def keys(*pairs: tuple[str, str], item_type: str = "ROLE") -> pl.DataFrame:

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from batch.body import body_of, encode
 from batch.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
+from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Part
 from batch.split import halve
 from batch.states import State
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
+    ME,
     NOW,
     REFUSED,
     THROTTLED,
@@ -32,6 +34,7 @@ from tests.ledger.ledger_helpers import (
     attempts,
     change,
     claim,
+    claim_if_any,
     open_ledger,
     product,
     record,
@@ -41,25 +44,12 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from batch.ledger.store import Ledger
     from batch.model import Request
 
 LATER = NOW + timedelta(seconds=5)
 NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
 BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with open_ledger(path) as opened:
-        yield opened
 
 
 def states(path: Path) -> list[str]:
@@ -73,14 +63,14 @@ def pairs(request: Request) -> set[tuple[str, str]]:
 def test_requests_are_claimed_in_the_order_of_the_plan_until_none_is_left(ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     assert [claim(ledger, run).recipients for _ in range(3)] == [("i000",), ("i001",), ("i002",)]
-    assert ledger.requests.claim(run, NOW) is None
+    assert claim_if_any(ledger, run) is None
 
 
 def test_the_requests_of_another_run_are_not_claimed(ledger: Ledger) -> None:
     write(ledger, *singles(1), digest="other")
     run = write(ledger, *singles(1, prefix="j"))
     assert claim(ledger, run).recipients == ("j000",)
-    assert ledger.requests.claim(run, NOW) is None
+    assert claim_if_any(ledger, run) is None
 
 
 def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Path, ledger: Ledger) -> None:
@@ -188,8 +178,8 @@ def test_an_answer_for_a_request_that_was_not_claimed_is_a_broken_promise(ledger
 
 def test_an_answer_after_another_process_took_the_run_over_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
-    request = claim(ledger, run)
-    assert ledger.runs.hold(run, a_process(), NOW) == 1
+    request = claim(ledger, run, NOW, a_process())
+    assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 1
     with pytest.raises(BrokenPromiseError):
         record(ledger, request, ACCEPTED)
     assert states(path) == ["UNCONFIRMED"]
@@ -311,8 +301,8 @@ def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tu
 
 def test_a_request_that_a_dead_process_left_is_in_doubt_from_when_that_was_seen(ledger: Ledger) -> None:
     run = write(ledger, [change("i1", "r1")])
-    claim(ledger, run)
-    later = NOW + timedelta(seconds=16)
-    assert ledger.runs.hold(run, a_process(), later) == 1
+    claim(ledger, run, NOW, a_process())
+    later = NOW + SILENT_FOR
+    assert ledger.runs.hold(run, ME, later) == 1
     (doubt,) = ledger.requests.doubts(run)
     assert (doubt.first_attempt, doubt.ended) == (NOW, later)

@@ -24,7 +24,7 @@ from tests.ledger.ledger_helpers import (
     a_process,
     change,
     claim,
-    open_ledger,
+    claim_if_any,
     product,
     record,
     rows,
@@ -39,17 +39,6 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
 
 ME = Process.current()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with open_ledger(path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -78,8 +67,7 @@ def test_a_run_held_by_a_living_process_is_refused_naming_host_pid_and_since(
     ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
-    ledger.runs.hold(run, process_of(child), NOW)
-    claim(ledger, run)
+    claim(ledger, run, NOW, process_of(child))
     much_later = NOW + timedelta(days=30)
     with pytest.raises(RunHeldError) as caught:
         ledger.runs.hold(run, ME, much_later)
@@ -95,18 +83,17 @@ def test_what_a_dead_process_was_sending_becomes_unconfirmed_and_nothing_else_ch
 ) -> None:
     run = write(ledger, *singles(5))
     other = write(ledger, *singles(1, prefix="j"), digest="other")
-    ledger.runs.hold(run, process_of(child), NOW)
-    record(ledger, claim(ledger, run), ACCEPTED)
-    record(ledger, claim(ledger, run), REFUSED)
-    claim(ledger, run)
-    claim(ledger, run)
+    record(ledger, claim(ledger, run, NOW, process_of(child)), ACCEPTED)
+    record(ledger, claim(ledger, run, NOW, process_of(child)), REFUSED)
+    claim(ledger, run, NOW, process_of(child))
+    claim(ledger, run, NOW, process_of(child))
     claim(ledger, other)
     child.kill()
     child.wait()
     assert ledger.runs.hold(run, ME, NOW) == 2
     assert dict(ledger.runs.tally(run).requests) == {"ACCEPTED": 1, "REFUSED": 1, "UNCONFIRMED": 2, "PLANNED": 1}
     assert dict(ledger.runs.tally(other).requests) == {"SENDING": 1}
-    assert holders(path) == [(ME.host, ME.pid)]
+    assert holders(path) == [(ME.host, ME.pid)] * 2
 
 
 def test_a_killed_process_that_its_parent_has_not_collected_is_dead(child: subprocess.Popen[bytes]) -> None:
@@ -142,8 +129,9 @@ def test_a_process_on_another_machine_lives_as_long_as_it_is_heard_of(ledger: Le
 def test_only_the_holders_own_signs_of_life_count(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, a_process(pid=1), NOW)
-    ledger.runs.beat(run, a_process(pid=2), NOW + SILENT_FOR)
-    ledger.runs.beat(run, a_process(pid=1, host="third"), NOW + SILENT_FOR)
+    for other in (a_process(pid=2), a_process(pid=1, host="third"), a_process(pid=1, started=2.0)):
+        with pytest.raises(RunHeldError, match="taken over"):
+            ledger.runs.beat(run, other, NOW + SILENT_FOR)
     assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 0
 
 
@@ -181,7 +169,7 @@ def test_discarding_gives_up_what_was_not_sent_and_only_that(ledger: Ledger) -> 
     record(ledger, claim(ledger, run), FAILED)
     assert ledger.runs.discard(run, NOW) == 3
     assert dict(ledger.runs.tally(run).requests) == {"ACCEPTED": 1, "UNCONFIRMED": 1, "DISCARDED": 3}
-    assert ledger.requests.claim(run, NOW) is None
+    assert claim_if_any(ledger, run) is None
     assert ledger.runs.discard(run, NOW) == 0
 
 

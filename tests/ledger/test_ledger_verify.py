@@ -17,6 +17,7 @@ from batch.model import Answer
 from batch.outcome import decide
 from batch.plan import plan
 from batch.split import halve
+from tests.ledger.ledger_helpers import claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +46,7 @@ def wanted() -> pl.DataFrame:
 
 def answered(ledger: Ledger, run: Run, status: int) -> None:
     """Sends the next request, and gets an answer."""
-    request = ledger.requests.claim(run, NOW)
-    assert request is not None
+    request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="said the tenant")
     decision = decide(answer, new_token=False, failures_in_a_row=0)
     parts = halve(request) if status == 400 else ()

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch.read import digest_inputs, read_inputs
+from batch.read import load_inputs, read_inputs
 from tests.read.read_helpers import HEADER, cells, read_bytes, refusal
 
 _ROW = f"{HEADER}\n1,ROLE,2,a\n"
@@ -54,17 +54,17 @@ def test_a_file_whose_name_looks_like_a_glob_is_meant_itself() -> None:
 def test_standard_input_is_read_and_digested() -> None:
     table = read_inputs(["-"], stdin=io.BytesIO(_ROW.encode()))
     assert table.rows["_file"].to_list() == ["-"]
-    assert table.digest == digest_inputs(["-"], stdin=io.BytesIO(_ROW.encode())) == digest_inputs(["b.csv"])
+    assert table.digest == load_inputs(["-"], stdin=io.BytesIO(_ROW.encode())).digest == load_inputs(["b.csv"]).digest
 
 
 @pytest.mark.usefixtures("folder")
 def test_the_digest_depends_on_contents_and_order_and_nothing_else() -> None:
     assert read_inputs(["b.csv"]).digest == hashlib.sha256(_ROW.encode()).hexdigest()
-    both = digest_inputs(["a.csv", "b.csv"])
+    both = load_inputs(["a.csv", "b.csv"]).digest
     assert both == read_inputs(["?.csv"]).digest
-    assert both != digest_inputs(["b.csv", "a.csv"])
+    assert both != load_inputs(["b.csv", "a.csv"]).digest
     Path("b.csv").rename("c.csv")
-    assert both == digest_inputs(["a.csv", "c.csv"])
+    assert both == load_inputs(["a.csv", "c.csv"]).digest
 
 
 @pytest.mark.usefixtures("folder")
@@ -88,7 +88,6 @@ def test_the_digest_depends_on_contents_and_order_and_nothing_else() -> None:
 def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -> None:
     Path("link").symlink_to("b.csv")
     assert refusal(lambda: read_inputs(inputs)).message.startswith(message)
-    assert refusal(lambda: digest_inputs(inputs)).message.startswith(message)
 
 
 @pytest.mark.usefixtures("folder")
