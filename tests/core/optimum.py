@@ -26,10 +26,17 @@ def fewest_requests(pairs: frozenset[Pair], limits: Limits) -> int:
 
     An integer program: every group of identities that have an item in common may send some of their common items
     together. Each pair is sent in one group; a group needs a request for every `limits.items` items that it sends.
+    The same holds with identities and items exchanged, so whichever has fewer groups is solved.
     """
+    turned = frozenset((item, identity) for identity, item in pairs)
+    groups, most = min(
+        (list(_groups(pairs, limits.recipients)), limits.items),
+        (list(_groups(turned, limits.items)), limits.recipients),
+        key=lambda way: len(way[0]),
+    )
     program = _Program()
-    for group, common in _groups(pairs, limits.recipients):
-        program.add_group(group, sorted(common), limits.items)
+    for group, common in groups:
+        program.add_group(group, sorted(common), most)
     return program.solve()
 
 
@@ -83,13 +90,13 @@ class _Program:
     senders: defaultdict[Pair, list[int]] = field(default_factory=lambda: defaultdict(list))
     rows: list[dict[int, int]] = field(default_factory=list)
 
-    def add_group(self, group: tuple[str, ...], common: list[str], most_items: int) -> None:
+    def add_group(self, group: tuple[str, ...], common: list[str], most: int) -> None:
         requests = self._variable(cost=1)
         sent = [self._variable(cost=0) for _ in common]
         # One row for each item, although one for their sum would do: of fractions, these allow far fewer.
         self.rows += [{requests: 1, one: -1} for one in sent]
-        if len(sent) > most_items:
-            self.rows.append({requests: most_items, **dict.fromkeys(sent, -1)})
+        if len(sent) > most:
+            self.rows.append({requests: most, **dict.fromkeys(sent, -1)})
         for item, one in zip(common, sent, strict=True):
             for identity in group:
                 self.senders[identity, item].append(one)

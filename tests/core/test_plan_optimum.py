@@ -83,8 +83,9 @@ def test_the_integer_program_finds_what_trying_everything_finds(pairs: frozenset
     ("pairs", "limits", "fewest"),
     [
         (set(), FULL, 0),
-        (all_of(range(10), range(12)), FULL, 1),
+        (all_of(range(10), range(6)), FULL, 1),
         (all_of(range(11), range(3)), FULL, 2),
+        (all_of(range(2), range(9)), SMALL, 3),
         (all_of(range(6), range(8)), SMALL, 4),
         (all_of(range(3), range(2)) | all_of([0, 1], [2]), FULL, 2),
         (all_of([0], [0, 1]) | all_of([1], [1, 2]) | all_of([2], [2, 0]), FULL, 3),
