@@ -48,6 +48,10 @@ Json = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
 Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
+EffortOption = Annotated[
+    str | None,
+    typer.Option("--effort", metavar="LEVEL", help="fast, normal or thorough: how hard to look for fewer requests."),
+]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
@@ -75,6 +79,7 @@ def submit(
     as_json: Json = False,
     out: Out = None,
     rate: Rate = None,
+    effort: EffortOption = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
     settle_after: SettleAfter = None,
@@ -95,6 +100,7 @@ def submit(
         yes=yes or None,
         out=out,
         rate=rate,
+        effort=effort,
         concurrency=concurrency,
         timeout=timeout,
         settle_after=settle_after,
@@ -116,6 +122,7 @@ def plan(
     api: Api = None,
     profile: Profile = "",
     sandbox: Sandbox = False,
+    effort: EffortOption = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -123,7 +130,7 @@ def plan(
     from batch.commands.look import look
     from batch.report.screen import describe_outcome
 
-    settings = _settings(profile, ledger=ledger, base_url=base_url, api=api, sandbox=sandbox or None)
+    settings = _settings(profile, ledger=ledger, base_url=base_url, api=api, sandbox=sandbox or None, effort=effort)
     summary = look(inputs, settings, _screen(quiet=quiet), stdin=sys.stdin.buffer)
     _print(summary.as_json() if as_json else describe_outcome(summary, ""))
     raise typer.Exit(summary.exit_code)

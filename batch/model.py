@@ -29,6 +29,14 @@ class RowClass(StrEnum):
     SUBMITTED = "submitted"
 
 
+class Effort(StrEnum):
+    """How hard the planner looks for fewer requests: in rounds of work, so that plans are repeatable."""
+
+    FAST = "fast"
+    NORMAL = "normal"
+    THOROUGH = "thorough"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestItem:
     """One access item as a request names it.

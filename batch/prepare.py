@@ -11,7 +11,7 @@ from batch.classes import count_rows
 from batch.dedupe import KEY, KNOWN_SCHEMA, classify
 from batch.dialects import Operation
 from batch.errors import InputFileError
-from batch.model import RowClass
+from batch.model import Effort, RowClass
 from batch.phrase import phrase
 from batch.plan import plan
 from batch.plan_check import check_plan
@@ -89,14 +89,14 @@ def classify_input(table: Table, validated: Validated, *, plans: Plans | None, t
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
 
 
-def plan_fresh(classified: Classified, dialect: Dialect) -> Plan:
+def plan_fresh(classified: Classified, dialect: Dialect, effort: Effort = Effort.NORMAL) -> Plan:
     """Plans the changes that still need a request, and checks the plan.
 
     Raises:
         BrokenPromiseError: The plan failed its check.
     """
     wanted = classified.changes.filter("fresh").select(CHANGE_COLUMNS)
-    planned = plan(wanted, dialect.limits)
+    planned = plan(wanted, dialect.limits, effort)
     check_plan(planned.changes, wanted, dialect.limits)
     return planned
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from batch.dialects import Rate, dialect_named
 from batch.errors import SettingsError
+from batch.model import Effort
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
         yes: Whether to go on without asking.
         out: Folder for result files; None for beside the input.
         rate: Limit to keep; None for the dialect's.
+        effort: How hard to look for fewer requests.
         concurrency: Most attempts at a time.
         timeout: Seconds for one attempt.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     yes: bool = False
     out: Path | None = None
     rate: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = None
+    effort: Effort = Effort.NORMAL
     concurrency: int = Field(default=10, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     settle_after: float = Field(default=60.0, ge=0, le=86400)

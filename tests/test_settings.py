@@ -280,5 +280,6 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
         if name in {"concurrency", "timeout", "settle_after"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
+    monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)

@@ -57,7 +57,7 @@ def look(
         validated = check_rows(table, dialect=settings.dialect, now=run.started_at if run else _now())
         run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
         classified = classify_input(table, validated, plans=ledger.plans if ledger else None, tenant=tenant, run=run_id)
-        plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect)
+        plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     screen.say(*describe_input(classified))
     if not only_rows and not tenant:

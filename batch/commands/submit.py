@@ -161,7 +161,7 @@ class _Job:
         """Plans what is fresh; the run is the same as before where nothing is."""
         now = _now()
         classified = self._classify(run, now)
-        plan = plan_fresh(classified, self._settings.dialect)
+        plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self._describe(classified)
         if not plan.requests:
             return run

@@ -95,7 +95,7 @@ def in_odd_chunks(frame: pl.DataFrame) -> pl.DataFrame:
 def requests_of(planned: pl.DataFrame) -> list[Request]:
     """The requests of a plan as they will stand in the ledger: products of all their identities and all their items."""
     made = []
-    for (number,), part in planned.group_by("request", maintain_order=True):
+    for (number,), part in planned.sort("request", maintain_order=True).group_by("request", maintain_order=True):
         items = {
             tuple(row[name] for name in CHANGE_COLUMNS if name != "identity_id"): row for row in part.to_dicts()
         }.values()

@@ -1,0 +1,171 @@
+"""Grants: wanted pairs into full products of people and wishes, as few as can be found.
+
+A request that may hold ten people and 25 wishes, and no pair that nobody wants, is a biclique; to need the fewest is
+NP-hard. So: first those people get their own request who need one anyway, then bundles, then what is left. People who
+come out dearer than with a request of their own get one in the next round, and the best round counts. All of it is
+deterministic: effort is counted in rounds, never in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from batch.model import Effort
+from batch.plan.alone import who_stands_alone
+from batch.plan.bundles import Terms, bundle
+from batch.plan.joined import join_alike
+from batch.plan.pairs import distinct
+from batch.plan.stars import choose_crews, crews_of
+from batch.plan.teams import team_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from batch.dialects import Limits
+    from batch.plan.pairs import Flags, Numbers, Pairs
+    from batch.plan.stars import Crews
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What an effort means.
+
+    Attributes:
+        dear: For each round after the first: from which multiple of their own request's cost on people get one.
+        sweeps: Sweeps over what is left, in each round.
+        last_sweeps: Likewise for the round that counts.
+    """
+
+    dear: tuple[float, ...]
+    sweeps: int
+    last_sweeps: int
+
+
+_WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
+    {
+        Effort.FAST: _Work(dear=(), sweeps=8, last_sweeps=8),
+        Effort.NORMAL: _Work(dear=(1.15,), sweeps=8, last_sweeps=24),
+        Effort.THOROUGH: _Work(dear=(1.3, 1.15, 1.1, 1.05, 1.15, 1.1), sweeps=16, last_sweeps=96),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draft:
+    """Pairs in bundles, and who is to have requests of their own beside.
+
+    Attributes:
+        request: The number of each pair's request; -1 where it is in no bundle.
+        own: Of each person, whether all the pairs get a request of their own.
+        teams: Whether teams were made before bundles.
+    """
+
+    request: Numbers
+    own: Flags
+    teams: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Finished:
+    """A draft, and the number of each pair's request once all that it leaves is placed too."""
+
+    draft: _Draft
+    request: Numbers
+
+
+def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) -> Numbers:
+    """Places all pairs into requests.
+
+    Args:
+        pairs: What is wanted, at least one.
+        limits: What one request may hold.
+        effort: How hard to look.
+
+    Returns:
+        The number of each pair's request, from 0 without gaps.
+    """
+    work = _WORK[effort]
+    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, limits)]
+    best = _fewest(finished)
+    for dear in work.dear:
+        if (best.draft.request < 0).all():
+            break
+        own = best.draft.own | (_cost_of_person(pairs, best.request) > dear * _own_cost(pairs, limits))
+        draft = _bundle(pairs, own, limits, teams=best.draft.teams)
+        best = _fewest([best, _finish(pairs, draft, limits, work.sweeps)])
+    return _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)]).request
+
+
+def _first_drafts(pairs: Pairs, limits: Limits) -> Iterator[_Draft]:
+    """Everybody with who wants exactly the same; bundles; and bundles after teams, where there can be any."""
+    yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
+    alone = who_stands_alone(pairs, limits)
+    yield _bundle(pairs, alone, limits, teams=False)
+    if (np.diff(pairs.of_what) < limits.recipients).any():
+        yield _bundle(pairs, alone, limits, teams=True)
+
+
+def _fewest(finished: Iterable[_Finished]) -> _Finished:
+    """The one with the fewest requests; the first of equals."""
+    return min(finished, key=lambda one: int(one.request.max()))
+
+
+def _bundle(pairs: Pairs, own: Flags, limits: Limits, *, teams: bool) -> _Draft:
+    """Teams where wanted, bundles that fill requests, then bundles of fewer people that still save some."""
+    free = ~own[pairs.who]
+    full, half = limits.recipients, max(2, limits.recipients // 2)
+    request = team_up(pairs, free, limits) if teams else np.full(len(pairs.who), -1)
+    for terms in (Terms(people=full, pairs=2 * full), Terms(people=half, pairs=full + half // 2)):
+        more = bundle(pairs, free & (request < 0), limits, terms)
+        request = np.where(more >= 0, more + request.max() + 1, request)
+    return _Draft(request=request, own=own, teams=teams)
+
+
+def _finish(pairs: Pairs, draft: _Draft, limits: Limits, sweeps: int) -> _Finished:
+    """Places what is in no bundle."""
+    own = draft.own[pairs.who]
+    request = draft.request.copy()
+    alone = crews_of(pairs, own, limits)
+    _place_crews(pairs, request, own, alone, np.ones(len(alone.size), bool), limits)
+    left = request < 0
+    crews = crews_of(pairs, left, limits)
+    _place_crews(pairs, request, left, crews, choose_crews(pairs, crews, limits, sweeps), limits)
+    _place_by_wish(pairs, request, limits)
+    return _Finished(draft=draft, request=join_alike(pairs, request, limits))
+
+
+def _place_crews(pairs: Pairs, request: Numbers, free: Flags, crews: Crews, chosen: Flags, limits: Limits) -> None:
+    """Gives the chosen crews their own requests for their free pairs."""
+    cost = np.where(chosen, crews.cost, 0)
+    first = np.where(chosen, int(request.max()) + 1 + np.cumsum(cost) - cost, -1)
+    number_of = np.full(pairs.people, -1)
+    number_of[crews.people] = np.repeat(first, crews.size)
+    placed = np.flatnonzero(free & (number_of[pairs.who] >= 0))
+    who = pairs.who[placed]
+    position = np.arange(len(placed)) - np.searchsorted(who, who)
+    request[placed] = number_of[who] + position // limits.items
+
+
+def _place_by_wish(pairs: Pairs, request: Numbers, limits: Limits) -> None:
+    """Places all that is left wish by wish."""
+    left = pairs.by_what[request[pairs.by_what] < 0]
+    what = pairs.what[left]
+    position = np.arange(len(left)) - np.searchsorted(what, what)
+    begins = position % limits.recipients == 0
+    request[left] = int(request.max()) + np.cumsum(begins)
+
+
+def _cost_of_person(pairs: Pairs, request: Numbers) -> Numbers:
+    """What each person's requests cost, if the people of a request share its cost."""
+    requests = int(request.max()) + 1
+    cells = distinct(pairs.who * requests + request)
+    who, number = cells // requests, cells % requests
+    return np.bincount(who, weights=1 / np.bincount(number)[number], minlength=pairs.people)
+
+
+def _own_cost(pairs: Pairs, limits: Limits) -> Numbers:
+    return -(-np.diff(pairs.of_who) // limits.items)

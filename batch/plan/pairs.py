@@ -1,0 +1,104 @@
+"""Who wants what, as whole numbers: the pairs that a plan must place, found quickly from either side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """Wanted pairs of a person and a wish, each once, sorted by person and then by wish.
+
+    A pair is known by its position; persons and wishes are numbered from 0.
+
+    Attributes:
+        who: Each pair's person.
+        what: Each pair's wish.
+        of_who: Where each person's pairs begin, and after the last where they end.
+        by_what: Positions of all pairs in the order of their wishes.
+        of_what: Where each wish's positions begin in `by_what`, and after the last where they end.
+    """
+
+    who: Numbers
+    what: Numbers
+    of_who: Numbers
+    by_what: Numbers
+    of_what: Numbers
+
+    @property
+    def people(self) -> int:
+        """How many persons there are."""
+        return len(self.of_who) - 1
+
+    @property
+    def wishes(self) -> int:
+        """How many wishes there are."""
+        return len(self.of_what) - 1
+
+    def holders(self, wish: int) -> Numbers:
+        """Positions of the pairs of one wish."""
+        return self.by_what[self.of_what[wish] : self.of_what[wish + 1]]
+
+    def count_by_wish(self, among: Flags) -> Numbers:
+        """How many of the given pairs each wish has."""
+        return np.bincount(self.what[among], minlength=self.wishes)
+
+    def count_by_person(self, among: Flags) -> Numbers:
+        """How many of the given pairs each person has."""
+        return np.bincount(self.who[among], minlength=self.people)
+
+
+def make_pairs(who: Numbers, what: Numbers, *, people: int, wishes: int) -> Pairs:
+    """Pairs from two columns of equal length in the order that Pairs asks for."""
+    by_what = np.argsort(what, kind="stable")
+    return Pairs(
+        who=who,
+        what=what,
+        of_who=np.searchsorted(who, np.arange(people + 1)),
+        by_what=by_what,
+        of_what=np.searchsorted(what[by_what], np.arange(wishes + 1)),
+    )
+
+
+def spans(starts: Numbers, lengths: Numbers) -> Numbers:
+    """The numbers of all ranges that begin at `starts` and have `lengths`, one range after another."""
+    offsets = np.cumsum(lengths) - lengths
+    return np.repeat(starts - offsets, lengths) + np.arange(int(lengths.sum()))
+
+
+def distinct(numbers: Numbers) -> Numbers:
+    """The different ones among numbers, ascending; by sorting, which is faster here than numpy's own hashing."""
+    ascending = np.sort(numbers)
+    new: Flags = np.diff(ascending, prepend=-1) != 0
+    return ascending[new]
+
+
+def alike(pairs: Pairs, among: Flags) -> Numbers:
+    """For each person the first one that has exactly the same wishes among the given pairs; itself if no other has."""
+    marks = [np.zeros(pairs.people, np.uint64) for _ in _SALTS]
+    for mark, salt in zip(marks, _SALTS, strict=True):
+        np.add.at(mark, pairs.who[among], _mixed(pairs.what[among], salt))
+    order = np.argsort(marks[0], kind="stable")
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(marks[0][order]) != 0) | (np.diff(marks[1][order]) != 0)
+    first = np.empty(pairs.people, np.int64)
+    first[order] = order[new][np.cumsum(new) - 1]
+    return first
+
+
+_SALTS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+
+
+def _mixed(numbers: Numbers, salt: np.uint64) -> npt.NDArray[np.uint64]:
+    """Well-spread 64-bit marks of numbers: sums of two such marks tell sets apart (splitmix64's finalizer)."""
+    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * salt
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,149 @@
+"""What no bundle takes: each pair goes into a request of its person's own, or into one that is its wish's own.
+
+A person's own request costs one, however many of the person's pairs it takes; a wish's requests cost one for each ten
+of its pairs that are left. Which persons get their own is searched by sweeps over all of them, as long as it pays.
+A pair less in a wish only counts once ten of them are gone; the sweeps begin by counting each for a tenth, and count
+ever more strictly, so that remainders vanish together instead of here and there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from batch.plan.pairs import alike, spans
+
+if TYPE_CHECKING:
+    from batch.dialects import Limits
+    from batch.plan.pairs import Flags, Numbers, Pairs
+
+_EXACT: Final = 1e-9
+"""Differences below are those of rounding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crews:
+    """People in crews that want the same among the pairs in question, no more of them than fit into a request.
+
+    Attributes:
+        people: All of them, crew by crew.
+        size: How many people each crew has.
+        cost: Requests that each crew needs if it gets its own.
+        wishes: What the crews want, crew by crew.
+        wanted: How many wishes each crew has.
+    """
+
+    people: Numbers
+    size: Numbers
+    cost: Numbers
+    wishes: Numbers
+    wanted: Numbers
+
+
+def crews_of(pairs: Pairs, free: Flags, limits: Limits) -> Crews:
+    """All people that have free pairs, in crews; those with most wishes first."""
+    count = pairs.count_by_person(free)
+    first = alike(pairs, free)
+    people = np.flatnonzero(count)
+    people = people[np.lexsort((people, first[people], -count[people]))]
+    starts_group = np.flatnonzero(np.diff(first[people], prepend=-1))
+    within = np.arange(len(people)) - np.repeat(starts_group, np.diff(starts_group, append=len(people)))
+    starts = np.flatnonzero(within % limits.recipients == 0)
+    leaders = people[starts]
+    wanted = count[leaders]
+    what = pairs.what[free]
+    return Crews(
+        people=people,
+        size=np.diff(starts, append=len(people)),
+        cost=-(-wanted // limits.items),
+        wishes=what[spans(np.cumsum(count)[leaders] - wanted, wanted)],
+        wanted=wanted,
+    )
+
+
+def choose_crews(pairs: Pairs, crews: Crews, limits: Limits, sweeps: int) -> Flags:
+    """Chooses which crews get requests of their own, so that few requests are needed for them and all the rest.
+
+    Args:
+        pairs: All pairs.
+        crews: Of all who have something left.
+        limits: What one request may hold.
+        sweeps: How often to go over all crews.
+
+    Returns:
+        Of each crew whether it gets its own; what the others want is to be placed wish by wish.
+    """
+    search = _Search(crews, pairs.wishes, limits.recipients)
+    best, chosen = search.cost(), search.own.copy()
+    for strictness in np.linspace(0, 1, sweeps):
+        search.sweep(_Prices(limits.recipients, 1 - float(strictness)))
+        cost = search.cost()
+        if cost < best:
+            best, chosen = cost, search.own.copy()
+    return chosen
+
+
+class _Prices:
+    """What a wish costs less, or more, if a crew of some size leaves it or comes to it.
+
+    Attributes:
+        less: By size of the crew and by the wish's remainder: what leaving saves.
+        more: Likewise: what coming costs.
+    """
+
+    def __init__(self, full: int, softness: float) -> None:
+        begun = [0.0, *(math.pow(part / full, softness) for part in range(1, full)), 1.0]
+
+        def cost(remainder: int) -> float:
+            return begun[remainder] if remainder >= 0 else begun[full + remainder] - 1
+
+        sizes = range(full + 1)
+        self.less = np.array([[cost(r) - cost(r - size) for r in range(full)] for size in sizes])
+        self.more = np.array([[self.less[size][(r + size) % full] for r in range(full)] for size in sizes])
+
+
+class _Search:
+    """Which crews have their own, and what is left in each wish."""
+
+    def __init__(self, crews: Crews, wishes: int, full: int) -> None:
+        self.own = np.zeros(len(crews.size), bool)
+        self._crews = crews
+        self._full = full
+        self._starts = np.cumsum(crews.wanted) - crews.wanted
+        self._crew = np.repeat(np.arange(len(crews.size)), crews.wanted)
+        self._left = np.bincount(crews.wishes, weights=crews.size[self._crew], minlength=wishes).astype(np.int64)
+
+    def cost(self) -> int:
+        """Requests that are needed as things stand."""
+        return int(self._crews.cost[self.own].sum() + (-(-self._left // self._full)).sum())
+
+    def sweep(self, prices: _Prices) -> None:
+        """Lets each crew, one after the other, have what costs less, all others as they are by then.
+
+        Only crews for which that would change something at the sweep's beginning are looked at.
+        """
+        for crew in np.flatnonzero(self._gain(prices) > _EXACT).tolist():
+            start = self._starts[crew]
+            wishes = self._crews.wishes[start : start + self._crews.wanted[crew]]
+            size, cost = self._crews.size[crew], self._crews.cost[crew]
+            remainders = self._left[wishes] % self._full
+            if self.own[crew]:
+                if cost - prices.more[size][remainders].sum() > _EXACT:
+                    self.own[crew] = False
+                    self._left[wishes] += size
+            elif prices.less[size][remainders].sum() - cost > _EXACT:
+                self.own[crew] = True
+                self._left[wishes] -= size
+
+    def _gain(self, prices: _Prices) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """What each crew would save by changing over."""
+        if not len(self.own):
+            return np.zeros(0)
+        sizes, remainders = self._crews.size[self._crew], self._left[self._crews.wishes] % self._full
+        own = self.own[self._crew]
+        change = np.where(own, -prices.more[sizes, remainders], prices.less[sizes, remainders])
+        cost = np.where(self.own, self._crews.cost, -self._crews.cost)
+        return np.add.reduceat(change, self._starts) + cost
