@@ -1,0 +1,126 @@
+"""Packing: how few requests the planner makes of large files, and what that costs in time and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.benchmarks.dress import PLAIN, Comments, Dress, changes_of
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.other_workloads import BirthrightForAll, Collectors, NestedDepartments
+from tests.benchmarks.simple_packings import simple_packings
+from tests.benchmarks.workloads import Migration, Onboarding, Sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.workloads import Workload
+
+NAME: Final = "packing"
+OURS: Final = "access-batch"
+
+MOST_SECONDS: Final = 8.0
+"""Per million changes."""
+MOST_MEGABYTES: Final = 1_500.0
+"""Per million changes."""
+MOST_CHECK: Final = 10.0
+"""Percent of planning that the check of the plan may take."""
+
+SHUFFLES: Final = (0, 1, 2)
+"""One run for each, in a process of its own; 0 leaves the rows in their order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One file that is packed.
+
+    Attributes:
+        name: What the figures call it.
+        workload: Who wants what.
+        dress: What else the file says.
+        most_requests: What is promised, at full size.
+    """
+
+    name: str
+    workload: Workload
+    dress: Dress = field(default=PLAIN)
+    most_requests: int | None = None
+
+
+def cases(scale: float) -> list[Case]:
+    """The published workloads first; then other seeds, comments and shapes, for which nothing is promised but speed."""
+    onboarding = Onboarding(scale=scale)
+    ticket, department = Dress(comments=Comments.TICKET), Dress(comments=Comments.DEPARTMENT)
+    mixed = Dress(comments=Comments.DEPARTMENT, kinds=(0.2, 0.2, 0.6), revokes=0.1)
+    return [
+        Case(name="onboarding", workload=onboarding, most_requests=9_296),
+        Case(name="migration", workload=Migration(scale=scale), most_requests=80_726),
+        Case(name="sparse", workload=Sparse(scale=scale), most_requests=31_188),
+        Case(name="onboarding, another seed", workload=Onboarding(scale=scale, seed=2027)),
+        Case(name="onboarding, a ticket for 25 people", workload=onboarding, dress=ticket),
+        Case(name="onboarding, a comment per department", workload=onboarding, dress=department),
+        Case(name="onboarding, mixed types and revokes", workload=onboarding, dress=mixed),
+        Case(name="departments in locations", workload=NestedDepartments(scale=scale)),
+        Case(name="more than 25 items each", workload=Collectors(scale=scale)),
+        Case(name="birthright for all", workload=BirthrightForAll(scale=scale)),
+    ]
+
+
+def run(scale: float) -> list[Figure]:
+    """Measures every case.
+
+    Args:
+        scale: Of the number of people; promises are made for 1 only.
+    """
+    return [figure for case in cases(scale) for figure in _figures(case, full_size=scale == 1)]
+
+
+def _figures(case: Case, *, full_size: bool) -> Iterator[Figure]:
+    changes = changes_of(case.workload.pairs(), case.dress)
+    simple = simple_packings(changes)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "changes.parquet")
+        changes.write_parquet(file)
+        runs = [_plan_once(file, shuffle) for shuffle in SHUFFLES]
+    millions = changes.height / 1e6
+    requests, bound = runs[0]["requests"], runs[0]["lower_bound"]
+
+    def figure(name: str, value: float, unit: str, most: float | None = None, note: str = "") -> Figure:
+        return Figure(
+            benchmark=NAME,
+            name=f"{case.name}: {name}",
+            value=value,
+            unit=unit,
+            most=most if full_size else None,
+            note=note,
+        )
+
+    for way, count in simple.items():
+        yield figure(way, count, "requests", note=f"{count / requests:.2f} times ours")
+    yield figure(OURS, requests, "requests", case.most_requests, f"{changes.height:,} changes")
+    yield figure("lower bound", bound, "requests", note="no plan has fewer")
+    yield figure("above the bound", 100 * (requests / bound - 1), "%")
+    yield figure("planning", _median(runs, "seconds") / millions, "s per million", MOST_SECONDS)
+    yield figure("memory", _median(runs, "megabytes") / millions, "MB per million", MOST_MEGABYTES, "whole process")
+    share = 100 * median(one["check_seconds"] / one["seconds"] for one in runs)
+    yield figure("check of the plan", share, "% of planning", MOST_CHECK)
+    different = len({one["digest"] for one in runs})
+    yield figure("different plans", different, f"in {len(runs)} runs", 1, "rows shuffled")
+
+
+def _plan_once(file: Path, shuffle: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.benchmarks.plan_once", str(file), str(shuffle)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, Any] = json.loads(printed)
+    return figures
+
+
+def _median(runs: list[dict[str, Any]], name: str) -> float:
+    middle: float = median(one[name] for one in runs)
+    return middle

@@ -1,0 +1,58 @@
+"""Plans one file of changes in a process of its own, and prints what that took: `python -m … FILE SEED`.
+
+The rows are shuffled by the seed, but for 0: the plan must be the same in any order and in any process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from batch.dialects import Limits
+from batch.plan import plan
+from batch.plan_check import check_plan
+from batch.validate.rows import CHANGE_COLUMNS
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    # Linux counts the parent's peak into getrusage's when it starts a process; this is the process's own.
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024 / 1e6
+
+
+def main(file: str, seed: str) -> None:
+    """Plans, checks, and prints one JSON object."""
+    changes, limits = pl.read_parquet(file), Limits()
+    if int(seed):
+        changes = changes.sample(fraction=1.0, shuffle=True, seed=int(seed))
+    began = perf_counter()
+    made = plan(changes, limits)
+    planned = perf_counter()
+    peak = peak_megabytes()
+    check_began = perf_counter()
+    check_plan(made.changes, changes, limits)
+    checked = perf_counter()
+    content = made.changes.select(*CHANGE_COLUMNS, "request").write_csv()
+    figures = {
+        "requests": made.requests,
+        "lower_bound": made.lower_bound,
+        "seconds": planned - began,
+        "check_seconds": checked - check_began,
+        "megabytes": peak,
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+    }
+    sys.stdout.write(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,43 @@
+"""What one would do without thinking long: the packings that the planner's is compared with."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batch.dialects import ItemType, Limits, Operation
+from batch.plan import WISH
+
+LIMITS = Limits()
+
+
+def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
+    """How many requests each simple packing makes of changes."""
+    is_grant = pl.col("operation") == Operation.GRANT.value
+    grants, revokes = changes.filter(is_grant), _revoke_requests(changes.filter(~is_grant))
+    sets = (
+        grants.with_columns(pl.struct(WISH).rank("dense").alias("wish"))
+        .group_by("identity_id")
+        .agg(pl.col("wish").sort(), pl.len().alias("items"))
+    )
+    groups = sets.group_by("wish").agg(pl.len().alias("people"), pl.col("items").first())
+    items = _parts("items", LIMITS.items)
+    return {
+        "one request per change": changes.height,
+        "one identity at a time": int(sets.select(items.sum()).item()) + revokes,
+        "identical sets together": int(groups.select((_parts("people", LIMITS.recipients) * items).sum()).item())
+        + revokes,
+    }
+
+
+def _revoke_requests(revokes: pl.DataFrame) -> int:
+    """Revokes leave no choice: one identity each, its entitlements apart."""
+    is_entitlement = pl.col("item_type") == ItemType.ENTITLEMENT.value
+    others = revokes.filter(~is_entitlement).group_by("identity_id").agg(pl.len().alias("items"))
+    return revokes.filter(is_entitlement).height + int(
+        others.select(_parts("items", LIMITS.revoke_items).sum()).item() or 0
+    )
+
+
+def _parts(name: str, most: int) -> pl.Expr:
+    """How many parts of at most so many."""
+    return (pl.col(name) + most - 1) // most
