@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.benchmarks.dress import PLAIN, Comments, Dress, changes_of
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.other_workloads import BirthrightForAll, Collectors, NestedDepartments
-from tests.benchmarks.simple_packings import simple_packings
+from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
 from tests.benchmarks.workloads import Migration, Onboarding, Sparse
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "packing"
 OURS: Final = "access-batch"
+WAYS: Final = (ONE_CHANGE, ONE_IDENTITY, IDENTICAL_SETS, OURS)
+"""Ways of packing, each a figure of every case."""
 
 MOST_SECONDS: Final = 8.0
 """Per million changes."""

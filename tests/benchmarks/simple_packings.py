@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from batch.dialects import ItemType, Limits, Operation
 from batch.plan import WISH
 
-LIMITS = Limits()
+LIMITS: Final = Limits()
+
+ONE_CHANGE: Final = "one change per request"
+ONE_IDENTITY: Final = "one identity at a time"
+IDENTICAL_SETS: Final = "identical sets together"
 
 
 def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
@@ -22,10 +28,9 @@ def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
     groups = sets.group_by("wish").agg(pl.len().alias("people"), pl.col("items").first())
     items = _parts("items", LIMITS.items)
     return {
-        "one request per change": changes.height,
-        "one identity at a time": int(sets.select(items.sum()).item()) + revokes,
-        "identical sets together": int(groups.select((_parts("people", LIMITS.recipients) * items).sum()).item())
-        + revokes,
+        ONE_CHANGE: changes.height,
+        ONE_IDENTITY: int(sets.select(items.sum()).item()) + revokes,
+        IDENTICAL_SETS: int(groups.select((_parts("people", LIMITS.recipients) * items).sum()).item()) + revokes,
     }
 
 

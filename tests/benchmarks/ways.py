@@ -27,6 +27,7 @@ NAME: Final = "ways"
 SDK: Final = "the vendor's SDK, one change per call"
 LOOP: Final = "a loop, one identity per request"
 OURS: Final = "access-batch"
+WALL_TIME: Final = "wall time"
 
 RUNS: Final = 3
 """Of each way, each against a new sandbox."""
@@ -79,7 +80,7 @@ def _figures(size: Size, scale: float, runs: int) -> Iterator[Figure]:
         return value
 
     for way in size.ways:
-        for name, unit in (("requests", "requests"), ("turned away", "requests"), ("wall time", "s")):
+        for name, unit in (("requests", "requests"), ("turned away", "requests"), (WALL_TIME, "s")):
             value, ours = middle(way, name), middle(OURS, name)
             ratio = f"{value / ours:.1f} times ours" if ours and way != OURS and name != "turned away" else ""
             note = ratio or (f"{len(pairs):,} changes" if name == "requests" else "")
@@ -100,7 +101,7 @@ def _submit(way: str, file: Path, changes: int) -> dict[str, float]:
         seconds = perf_counter() - began
         books = sandbox.books()
     assert [one["accepted"] for one in books["changes"]] == [1] * changes, f"{way} has not submitted each change once"
-    return {"requests": len(books["accepted"]), "turned away": books["throttled"], "wall time": seconds}
+    return {"requests": len(books["accepted"]), "turned away": books["throttled"], WALL_TIME: seconds}
 
 
 def _python(module: str) -> Callable[[str, str], list[str]]:

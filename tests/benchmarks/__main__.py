@@ -1,0 +1,86 @@
+"""Runs the benchmarks: `python -m tests.benchmarks`. Ends with exit code 1 where a figure breaks its promise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.machine import this_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.benchmarks.figure import Figure
+    from tests.benchmarks.machine import Machine
+
+BENCHMARKS: Final = tuple(name for name in ("packing", "scale", "ways") if find_spec(f"tests.benchmarks.{name}"))
+
+
+def main() -> None:
+    """Measures, prints the table, and writes what was asked for."""
+    options = _options()
+    screen = Console()
+    figures: list[Figure] = []
+    for name in options.only or BENCHMARKS:
+        screen.print(f"Measuring {name} …")
+        figures += import_module(f"tests.benchmarks.{name}").run(options.scale)
+    machine, date = this_machine(), datetime.now(UTC).date().isoformat()
+    screen.print(_table(figures))
+    screen.print(f"{machine}, {date}")
+    if options.json:
+        document = _document(figures, machine, date, options.scale)
+        options.json.write_text(f"{json.dumps(document, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
+    if options.svg:
+        # Drawing needs the `bench` extra; measuring does not.
+        from tests.benchmarks.chart import draw  # noqa: PLC0415
+
+        draw(figures, f"{machine}, {date}", options.svg)
+    sys.exit(0 if all(one.is_kept for one in figures) else 1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="of all inputs; promises are made for 1")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given several times")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the chart; needs the bench extra")
+    return parser.parse_args()
+
+
+def _table(figures: Sequence[Figure]) -> Table:
+    table = Table("benchmark", "figure")
+    for column in ("value", "limit"):
+        table.add_column(column, justify="right")
+    for column in ("unit", "kept", "note"):
+        table.add_column(column)
+    for one in figures:
+        limit, kept = ("", "") if one.most is None else (_number(one.most), "yes" if one.is_kept else "[bold red]NO[/]")
+        table.add_row(one.benchmark, one.name, _number(one.value), limit, one.unit, kept, one.note)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or value >= 1_000 else f"{value:,.2f}"
+
+
+def _document(figures: Sequence[Figure], machine: Machine, date: str, scale: float) -> dict[str, object]:
+    return {
+        "date": date,
+        "scale": scale,
+        "machine": asdict(machine),
+        "figures": [{**asdict(one), "kept": one.is_kept} for one in figures],
+    }
+
+
+if __name__ == "__main__":
+    main()
