@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 BENCHMARKS: Final = tuple(name for name in ("packing", "scale", "ways") if find_spec(f"tests.benchmarks.{name}"))
 
+WIDTH: Final = 150
+"""Of the table, where there is no terminal to say."""
+
 
 def main() -> None:
     """Measures, prints the table, and writes what was asked for."""
     options = _options()
-    screen = Console()
+    screen = Console(width=None if sys.stdout.isatty() else WIDTH)
     figures: list[Figure] = []
     for name in options.only or BENCHMARKS:
         screen.print(f"Measuring {name} …")

@@ -7,9 +7,10 @@ from typing import Final
 import polars as pl
 
 from batch.dialects import ItemType, Limits, Operation
-from batch.plan import WISH
+from batch.validate.rows import CHANGE_COLUMNS
 
 LIMITS: Final = Limits()
+_WISH: Final = [name for name in CHANGE_COLUMNS if name != "identity_id"]
 
 ONE_CHANGE: Final = "one change per request"
 ONE_IDENTITY: Final = "one identity at a time"
@@ -21,7 +22,7 @@ def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
     is_grant = pl.col("operation") == Operation.GRANT.value
     grants, revokes = changes.filter(is_grant), _revoke_requests(changes.filter(~is_grant))
     sets = (
-        grants.with_columns(pl.struct(WISH).rank("dense").alias("wish"))
+        grants.with_columns(pl.struct(_WISH).rank("dense").alias("wish"))
         .group_by("identity_id")
         .agg(pl.col("wish").sort(), pl.len().alias("items"))
     )

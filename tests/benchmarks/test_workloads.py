@@ -1,0 +1,72 @@
+"""The benchmarks measure what they say: the published files, and changes that the product takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import DIALECTS
+from batch.prepare import check_rows
+from batch.read import read_inputs
+from batch.validate.rows import CHANGE_COLUMNS
+from tests.benchmarks.dress import Comments, Dress, changes_of, write_file
+from tests.benchmarks.packing import cases
+from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
+from tests.benchmarks.workloads import Migration, Onboarding, Sparse
+from tests.core.changes import NOW, change, changes_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.benchmarks.packing import Case
+    from tests.benchmarks.workloads import Workload
+
+SMALL = 0.01
+
+
+@pytest.mark.parametrize(
+    ("workload", "pairs"), [(Onboarding(), 466_188), (Migration(), 1_177_213), (Sparse(), 300_232)]
+)
+def test_the_published_workloads_have_as_many_changes_as_published(workload: Workload, pairs: int) -> None:
+    assert len(workload.pairs()) == pairs
+
+
+@pytest.mark.parametrize("case", cases(SMALL), ids=lambda case: case.name)
+def test_a_file_is_the_same_each_time_and_asks_for_nothing_twice(case: Case) -> None:
+    made, again = (changes_of(case.workload.pairs(), case.dress) for _ in range(2))
+    assert made.equals(again)
+    assert not made.select("identity_id", "item_id").is_duplicated().any()
+    assert made.height > 1_000
+
+
+def test_another_seed_makes_another_file() -> None:
+    one, other = (changes_of(Onboarding(scale=SMALL, seed=seed).pairs()) for seed in (1, 2))
+    assert not one.equals(other)
+
+
+@pytest.mark.parametrize("case", cases(SMALL), ids=lambda case: case.name)
+def test_the_product_takes_every_row_as_it_is_meant(case: Case, tmp_path: Path) -> None:
+    wanted = changes_of(case.workload.pairs(), case.dress)
+    write_file(wanted, tmp_path / "wanted.csv")
+    taken = check_rows(read_inputs([str(tmp_path / "wanted.csv")]), dialect=DIALECTS["beta"], now=NOW)
+    assert taken.rejected.is_empty()
+    assert taken.changes.select(CHANGE_COLUMNS).equals(wanted)
+
+
+def test_a_ticket_stands_for_so_many_people() -> None:
+    pairs = Onboarding(scale=SMALL).pairs()
+    changes = changes_of(pairs, Dress(comments=Comments.TICKET, people_per_ticket=50))
+    people = changes.select("comment", "identity_id").unique().group_by("comment").len()
+    assert people["len"].to_list() == [50] * 4
+
+
+def test_the_simple_packings_count_what_a_simple_program_would_send() -> None:
+    same = [change(f"p{person:02}", f"r{item:02}") for person in range(11) for item in range(26)]
+    other = [change("z", "r1", comment="a reason"), change("z", "r2", operation="REVOKE")]
+    entitlements = [change("z", f"e{number}", operation="REVOKE", kind="ENTITLEMENT") for number in range(2)]
+    assert simple_packings(changes_frame([*same, *other, *entitlements])) == {
+        ONE_CHANGE: 11 * 26 + 4,
+        ONE_IDENTITY: 11 * 2 + 1 + 3,
+        IDENTICAL_SETS: 2 * 2 + 1 + 3,
+    }
