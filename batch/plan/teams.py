@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batch.plan.pairs import spans
-
 if TYPE_CHECKING:
     from batch.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
@@ -29,42 +27,68 @@ def team_up(pairs: Pairs, free: Flags, limits: Limits) -> Numbers:
     Returns:
         For each pair the number of its request, from 0; -1 where it has none.
     """
-    request = np.full(len(pairs.who), -1)
-    unplaced = free.copy()
     count = pairs.count_by_wish(free)
-    made = 0
-    teams = [
-        (-_product(pairs, unplaced, wish, limits).size, wish)
-        for wish in np.flatnonzero((count > 1) & (count < limits.recipients)).tolist()
-    ]
-    heapify(teams)
-    while teams:
-        expected, wish = heappop(teams)
-        placed = _product(pairs, unplaced, wish, limits)
-        if placed.shape[0] < 2 or placed.shape[1] < 2:  # noqa: PLR2004 - less is no product
-            continue
-        if -placed.size > expected:
-            heappush(teams, (-placed.size, wish))
-            continue
-        request[placed] = made
-        unplaced[placed] = False
-        made += 1
-    return request
+    rare = (count > 1) & (count < limits.recipients)
+    teams = _Teams(pairs, free, rare, limits.items)
+    queue = [(-teams.size(wish), wish) for wish in np.flatnonzero(rare).tolist()]
+    heapify(queue)
+    while queue:
+        expected, wish = heappop(queue)
+        size = teams.size(wish)
+        # Others may have taken some of it meanwhile; then it has to queue again.
+        if size and -size > expected:
+            heappush(queue, (-size, wish))
+        elif size:
+            teams.place(wish)
+    return teams.requests()
 
 
-def _product(pairs: Pairs, unplaced: Flags, wish: int, limits: Limits) -> Numbers:
-    """Positions of the unplaced pairs of a wish's people and all that they have in common, a line for each wish."""
-    holders = pairs.holders(wish)
-    people = pairs.who[holders[unplaced[holders]]]
-    starts = pairs.of_who[people]
-    position = spans(starts, pairs.of_who[people + 1] - starts)
-    position = position[unplaced[position]]
-    what = pairs.what[position]
-    order = np.argsort(what, kind="stable")
-    position, what = position[order], what[order]
-    begins = np.flatnonzero(np.diff(what, prepend=-1))
-    shared = begins[np.diff(begins, append=len(what)) == len(people)]
-    # The wish itself has to be among those that are taken.
-    shared = shared[np.argsort(what[shared] != wish, kind="stable")][: limits.items]
-    places: Numbers = shared[:, None] + np.arange(len(people))
-    return position[places]
+class _Teams:
+    """Who still wants what, and what has been placed."""
+
+    def __init__(self, pairs: Pairs, free: Flags, rare: Flags, most: int) -> None:
+        self._pairs = pairs
+        self._most = most
+        self._holders: dict[int, list[int]] = {}
+        self._wanted: dict[int, set[int]] = {}
+        self._who: list[int] = []
+        self._what: list[int] = []
+        self._lengths: list[int] = []
+        edge = free & rare[pairs.what]
+        for person, wish in zip(pairs.who[edge].tolist(), pairs.what[edge].tolist(), strict=True):
+            self._holders.setdefault(wish, []).append(person)
+        concerned = np.zeros(pairs.people, bool)
+        concerned[pairs.who[edge]] = True
+        wanted = free & concerned[pairs.who]
+        for person, wish in zip(pairs.who[wanted].tolist(), pairs.what[wanted].tolist(), strict=True):
+            self._wanted.setdefault(person, set()).add(wish)
+
+    def size(self, wish: int) -> int:
+        """How many pairs the team of a wish could place; 0 where that is no product of several people and wishes."""
+        people, common = self._team(wish)
+        wishes = min(len(common), self._most)
+        return len(people) * wishes if len(people) > 1 and wishes > 1 else 0
+
+    def place(self, wish: int) -> None:
+        """Gives the team of a wish its request."""
+        people, common = self._team(wish)
+        wishes = [wish, *sorted(common - {wish})][: self._most]
+        for person in people:
+            self._wanted[person].difference_update(wishes)
+            self._who += [person] * len(wishes)
+            self._what += wishes
+        self._lengths.append(len(people) * len(wishes))
+
+    def requests(self) -> Numbers:
+        """The number of each pair's request; -1 where it has none."""
+        request = np.full(len(self._pairs.who), -1)
+        if self._lengths:
+            keys = self._pairs.who * self._pairs.wishes + self._pairs.what
+            placed = np.array(self._who) * self._pairs.wishes + np.array(self._what)
+            request[np.searchsorted(keys, placed)] = np.repeat(np.arange(len(self._lengths)), self._lengths)
+        return request
+
+    def _team(self, wish: int) -> tuple[list[int], set[int]]:
+        """Who still wants a wish, and what they all want."""
+        people = [person for person in self._holders[wish] if wish in self._wanted[person]]
+        return people, set.intersection(*(self._wanted[person] for person in people)) if people else set()
