@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import sys
-from pathlib import Path
 from time import perf_counter
 
 import polars as pl
@@ -18,16 +16,7 @@ from batch.dialects import Limits
 from batch.plan import plan
 from batch.plan_check import check_plan
 from batch.validate.rows import CHANGE_COLUMNS
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has had."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    # Linux counts the parent's peak into getrusage's when it starts a process; this is the process's own.
-    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024 / 1e6
+from tests.benchmarks.memory import peak_megabytes
 
 
 def main(file: str, seed: str) -> None:
