@@ -29,10 +29,13 @@ class Terms:
     Attributes:
         people: Fewest people that it may have.
         pairs: Fewest pairs.
+        crowd: Most people that may still want the rarest of its wishes: few of many who have something in common are
+            not worth the search. None for any number.
     """
 
     people: int
     pairs: int
+    crowd: int | None = None
 
 
 def bundle(pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> Numbers:
@@ -50,24 +53,28 @@ def bundle(pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> Numbers:
     request = np.full(len(pairs.who), -1)
     rarity = pairs.count_by_wish(free)
     unplaced = free.copy()
+    keys = pairs.keys()
     made = 0
     for wish in np.argsort(rarity, kind="stable")[np.count_nonzero(rarity < terms.people) :]:
         holders = pairs.holders(int(wish))
         holders = holders[unplaced[holders]]
+        if terms.crowd is not None and len(holders) > terms.crowd:
+            continue
         for start in range(0, len(holders), BLOCK):
             block = holders[start : start + BLOCK]
             if len(block) < terms.people:
                 continue
-            for placed, size in _bundles_of(pairs, unplaced, block, rarity, limits, terms):
-                request[placed] = made + np.arange(placed.shape[-1]) // size
+            for people, wishes, size in _bundles_of(pairs, unplaced, block, rarity, limits, terms):
+                placed = np.searchsorted(keys, people * pairs.wishes + np.append(wishes, wish)[:, None])
+                request[placed] = made + np.arange(len(people)) // size
                 unplaced[placed] = False
-                made += placed.shape[-1] // size
+                made += len(people) // size
     return request
 
 
 def _bundles_of(
     pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, limits: Limits, terms: Terms
-) -> list[tuple[Numbers, int]]:
+) -> list[tuple[Numbers, Numbers, int]]:
     """Bundles around one wish.
 
     Args:
@@ -79,10 +86,9 @@ def _bundles_of(
         terms: Which bundles are wanted.
 
     Returns:
-        For some bundles of the same wishes: positions of their pairs, a line for each wish and a column for each
-        person; and how many people one bundle has.
+        For some bundles of the same wishes: their people, the other wishes, and how many people a bundle has.
     """
-    company, positions = _company(pairs, unplaced, holders, rarity, terms.people)
+    names, company = _company(pairs, unplaced, holders, rarity, terms.people)
     found = []
     alive = (1 << len(holders)) - 1
     while company:
@@ -93,7 +99,7 @@ def _bundles_of(
             break
         people = _members(together, len(holders))[: count // size * size]
         taken = together & ((2 << int(people[-1])) - 1)
-        found.append((np.vstack((holders[people], positions[np.array(wishes)[:, None], people])), size))
+        found.append((pairs.who[holders[people]], names[wishes], size))
         alive ^= taken
         for wish in wishes:
             company[wish] &= alive
@@ -120,12 +126,11 @@ def _gather(alive: int, company: list[int], limits: Limits, terms: Terms) -> tup
     return together, wishes
 
 
-def _company(pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, least: int) -> tuple[list[int], Numbers]:
+def _company(pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, least: int) -> tuple[Numbers, list[int]]:
     """The other unplaced wishes of the holders that at least `least` of them share, rarest first.
 
     Returns:
-        For each such wish the holders that want it, as bits; and a table of the pairs' positions, a line for each wish
-        and a column for each holder (0 where there is no pair).
+        Their numbers, and for each of them the holders that want it, as bits.
     """
     people = pairs.who[holders]
     starts = pairs.of_who[people]
@@ -140,13 +145,10 @@ def _company(pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, l
     new_line = np.full(len(wishes), -1)
     new_line[shared] = np.arange(len(shared))
     line = new_line[line]
-    position, holder, line = position[line >= 0], holder[line >= 0], line[line >= 0]
-    positions = np.zeros((len(shared), len(holders)), np.int64)
-    positions[line, holder] = position
     wanting = np.zeros((len(shared), len(holders)), bool)
-    wanting[line, holder] = True
+    wanting[line[line >= 0], holder[line >= 0]] = True
     packed = np.packbits(wanting, axis=1, bitorder="little")
-    return [int.from_bytes(bits.tobytes(), "little") for bits in packed], positions
+    return wishes[shared], [int.from_bytes(bits.tobytes(), "little") for bits in packed]
 
 
 def _members(bits: int, length: int) -> Numbers:

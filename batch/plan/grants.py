@@ -54,6 +54,13 @@ _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
 )
 
 
+_CROWD: Final = 20
+"""Requests' worth of people among whom bundles of fewer than fill a request are looked for."""
+
+_WORTH: Final = 20
+"""Bundles that hold less than one in so many pairs make nobody dear."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Draft:
     """Pairs in bundles, and who is to have requests of their own beside.
@@ -92,7 +99,7 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, limits)]
     best = _fewest(finished)
     for dear in work.dear:
-        if (best.draft.request < 0).all():
+        if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
         own = best.draft.own | (_cost_of_person(pairs, best.request) > dear * _own_cost(pairs, limits))
         draft = _bundle(pairs, own, limits, teams=best.draft.teams)
@@ -119,7 +126,8 @@ def _bundle(pairs: Pairs, own: Flags, limits: Limits, *, teams: bool) -> _Draft:
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
     request = team_up(pairs, free, limits) if teams else np.full(len(pairs.who), -1)
-    for terms in (Terms(people=full, pairs=2 * full), Terms(people=half, pairs=full + half // 2)):
+    small = Terms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
+    for terms in (Terms(people=full, pairs=2 * full), small):
         more = bundle(pairs, free & (request < 0), limits, terms)
         request = np.where(more >= 0, more + request.max() + 1, request)
     return _Draft(request=request, own=own, teams=teams)

@@ -46,6 +46,10 @@ class Pairs:
         """Positions of the pairs of one wish."""
         return self.by_what[self.of_what[wish] : self.of_what[wish + 1]]
 
+    def keys(self) -> Numbers:
+        """One ascending number for each pair: the person's times the number of wishes, plus the wish's."""
+        return self.who * self.wishes + self.what
+
     def count_by_wish(self, among: Flags) -> Numbers:
         """How many of the given pairs each wish has."""
         return np.bincount(self.what[among], minlength=self.wishes)

@@ -83,9 +83,10 @@ class _Teams:
         """The number of each pair's request; -1 where it has none."""
         request = np.full(len(self._pairs.who), -1)
         if self._lengths:
-            keys = self._pairs.who * self._pairs.wishes + self._pairs.what
             placed = np.array(self._who) * self._pairs.wishes + np.array(self._what)
-            request[np.searchsorted(keys, placed)] = np.repeat(np.arange(len(self._lengths)), self._lengths)
+            request[np.searchsorted(self._pairs.keys(), placed)] = np.repeat(
+                np.arange(len(self._lengths)), self._lengths
+            )
         return request
 
     def _team(self, wish: int) -> tuple[list[int], set[int]]:
