@@ -104,7 +104,8 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
         own = best.draft.own | (_cost_of_person(pairs, best.request) > dear * _own_cost(pairs, limits))
         draft = _bundle(pairs, own, limits, teams=best.draft.teams)
         best = _fewest([best, _finish(pairs, draft, limits, work.sweeps)])
-    return _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)]).request
+    best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
+    return join_alike(pairs, best.request, limits)
 
 
 def _first_drafts(pairs: Pairs, limits: Limits) -> Iterator[_Draft]:
@@ -143,7 +144,7 @@ def _finish(pairs: Pairs, draft: _Draft, limits: Limits, sweeps: int) -> _Finish
     crews = crews_of(pairs, left, limits)
     _place_crews(pairs, request, left, crews, choose_crews(pairs, crews, limits, sweeps), limits)
     _place_by_wish(pairs, request, limits)
-    return _Finished(draft=draft, request=join_alike(pairs, request, limits))
+    return _Finished(draft=draft, request=request)
 
 
 def _place_crews(pairs: Pairs, request: Numbers, free: Flags, crews: Crews, chosen: Flags, limits: Limits) -> None:

@@ -36,20 +36,18 @@ def _join(request: Numbers, same: Numbers, most: int) -> Numbers:
     cells = distinct(request * others + same)
     sides = make_pairs(cells // others, cells % others, people=requests, wishes=others)
     first = alike(sides, np.ones(len(cells), bool))
-    first[np.bincount(request, minlength=requests) == 0] = -1
     size = np.bincount(request, minlength=requests) // np.maximum(np.diff(sides.of_who), 1)
     into = np.arange(requests)
-    order = np.lexsort((into, -size, first))
-    order = order[first[order] >= 0]
-    with_company = np.bincount(first[order], minlength=requests)[first[order]] > 1
-    room: dict[int, list[list[int]]] = {}
-    for number in order[with_company].tolist():
-        filled = room.setdefault(int(first[number]), [])
-        for target in filled:
-            if target[1] + size[number] <= most:
-                into[number] = target[0]
-                target[1] += int(size[number])
-                break
-        else:
-            filled.append([number, int(size[number])])
+    open_ones = np.flatnonzero((size > 0) & (size < most))
+    company = np.bincount(first[open_ones], minlength=requests)
+    open_ones = open_ones[company[first[open_ones]] > 1]
+    room: dict[int, list[tuple[int, int]]] = {}
+    for number in open_ones[np.argsort(-size[open_ones], kind="stable")].tolist():
+        targets = room.setdefault(int(first[number]), [])
+        needed = int(size[number])
+        fitting = next((place for place, (_, left) in enumerate(targets) if left >= needed), None)
+        target, left = targets.pop(fitting) if fitting is not None else (number, most)
+        into[number] = target
+        if left > needed:
+            targets.append((target, left - needed))
     return into[request]
