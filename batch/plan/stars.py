@@ -114,7 +114,9 @@ class _Search:
         self._full = full
         self._starts = np.cumsum(crews.wanted) - crews.wanted
         self._crew = np.repeat(np.arange(len(crews.size)), crews.wanted)
-        self._left = np.bincount(crews.wishes, weights=crews.size[self._crew], minlength=wishes).astype(np.int64)
+        size = crews.size[self._crew]
+        self._row = size * full
+        self._left = np.bincount(crews.wishes, weights=size, minlength=wishes).astype(np.int64)
 
     def cost(self) -> int:
         """Requests that are needed as things stand."""
@@ -142,8 +144,9 @@ class _Search:
         """What each crew would save by changing over."""
         if not len(self.own):
             return np.zeros(0)
-        sizes, remainders = self._crews.size[self._crew], self._left[self._crews.wishes] % self._full
-        own = self.own[self._crew]
-        change = np.where(own, -prices.more[sizes, remainders], prices.less[sizes, remainders])
+        cell = self._row + (self._left % self._full)[self._crews.wishes]
+        change = prices.less.ravel()[cell]
+        own = np.flatnonzero(self.own[self._crew])
+        change[own] = -prices.more.ravel()[cell[own]]
         cost = np.where(self.own, self._crews.cost, -self._crews.cost)
         return np.add.reduceat(change, self._starts) + cost
