@@ -20,7 +20,7 @@ from batch.plan.bundles import Terms, bundle
 from batch.plan.joined import join_alike
 from batch.plan.pairs import distinct
 from batch.plan.stars import choose_crews, crews_of
-from batch.plan.teams import team_up
+from batch.plan.teams import Turn, team_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,12 +68,12 @@ class _Draft:
     Attributes:
         request: The number of each pair's request; -1 where it is in no bundle.
         own: Of each person, whether all the pairs get a request of their own.
-        teams: Whether teams were made before bundles.
+        teams: Which teams came first, where any were made before bundles.
     """
 
     request: Numbers
     own: Flags
-    teams: bool = False
+    teams: Turn | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
         own = best.draft.own | (_cost_of_person(pairs, best.request) > dear * _own_cost(pairs, limits))
-        draft = _bundle(pairs, own, limits, teams=best.draft.teams)
+        draft = _bundle(pairs, own, limits, best.draft.teams)
         best = _fewest([best, _finish(pairs, draft, limits, work.sweeps)])
     best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
     return join_alike(pairs, best.request, limits)
@@ -112,9 +112,9 @@ def _first_drafts(pairs: Pairs, limits: Limits) -> Iterator[_Draft]:
     """Everybody with who wants exactly the same; bundles; and bundles after teams, where there can be any."""
     yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
     alone = who_stands_alone(pairs, limits)
-    yield _bundle(pairs, alone, limits, teams=False)
+    yield _bundle(pairs, alone, limits, None)
     if (np.diff(pairs.of_what) < limits.recipients).any():
-        yield _bundle(pairs, alone, limits, teams=True)
+        yield from (_bundle(pairs, alone, limits, turn) for turn in Turn)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
@@ -122,11 +122,11 @@ def _fewest(finished: Iterable[_Finished]) -> _Finished:
     return min(finished, key=lambda one: int(one.request.max()))
 
 
-def _bundle(pairs: Pairs, own: Flags, limits: Limits, *, teams: bool) -> _Draft:
+def _bundle(pairs: Pairs, own: Flags, limits: Limits, teams: Turn | None) -> _Draft:
     """Teams where wanted, bundles that fill requests, then bundles of fewer people that still save some."""
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
-    request = team_up(pairs, free, limits) if teams else np.full(len(pairs.who), -1)
+    request = team_up(pairs, free, limits, teams) if teams else np.full(len(pairs.who), -1)
     small = Terms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
     for terms in (Terms(people=full, pairs=2 * full), small):
         more = bundle(pairs, free & (request < 0), limits, terms)

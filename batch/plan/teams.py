@@ -6,6 +6,7 @@ items of a small department, and with them those that everybody gets.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 
-def team_up(pairs: Pairs, free: Flags, limits: Limits) -> Numbers:
-    """Places free pairs into requests of all people that are left of a rare wish; the largest products come first.
+class Turn(StrEnum):
+    """Which teams come first."""
+
+    LARGEST = "largest"
+    """Those that place the most pairs."""
+    RAREST = "rarest"
+    """Those of the wishes that the fewest people share."""
+
+
+def team_up(pairs: Pairs, free: Flags, limits: Limits, turn: Turn) -> Numbers:
+    """Places free pairs into requests of all people that are left of a rare wish.
 
     Args:
         pairs: All pairs.
         free: Which of them may be placed.
         limits: What one request may hold.
+        turn: Which teams come first.
 
     Returns:
         For each pair the number of its request, from 0; -1 where it has none.
@@ -30,16 +41,22 @@ def team_up(pairs: Pairs, free: Flags, limits: Limits) -> Numbers:
     count = pairs.count_by_wish(free)
     rare = (count > 1) & (count < limits.recipients)
     teams = _Teams(pairs, free, rare, limits.items)
-    queue = [(-teams.size(wish), wish) for wish in np.flatnonzero(rare).tolist()]
+
+    def turn_of(wish: int) -> tuple[int, int, int]:
+        return int(count[wish]) if turn is Turn.RAREST else 0, -teams.size(wish), wish
+
+    queue = [turn_of(wish) for wish in np.flatnonzero(rare).tolist()]
     heapify(queue)
     while queue:
-        expected, wish = heappop(queue)
-        size = teams.size(wish)
+        expected = heappop(queue)
+        now = turn_of(expected[-1])
+        if now[1] == 0:
+            continue
         # Others may have taken some of it meanwhile; then it has to queue again.
-        if size and -size > expected:
-            heappush(queue, (-size, wish))
-        elif size:
-            teams.place(wish)
+        if now > expected:
+            heappush(queue, now)
+        else:
+            teams.place(expected[-1])
     return teams.requests()
 
 

@@ -28,7 +28,7 @@ TINY: Final = Limits(recipients=2, items=2)
 INPUTS: Final = 20
 """Inputs of each shape."""
 
-MOST_ABOVE: Final = 1.10
+MOST_ABOVE: Final = 1.05
 """How many times the optimum a plan may have, on average over all inputs."""
 
 
@@ -96,7 +96,7 @@ def test_the_optimum_of_cases_that_one_can_see(pairs: set[Pair], limits: Limits,
 
 
 @pytest.mark.parametrize("limits", [FULL, SMALL], ids=["10x25", "3x4"])
-def test_small_plans_are_within_ten_percent_of_the_optimum_on_average(limits: Limits) -> None:
+def test_small_plans_are_within_five_percent_of_the_optimum_on_average(limits: Limits) -> None:
     ratios = []
     for shape in SHAPES:
         for seed in range(INPUTS):

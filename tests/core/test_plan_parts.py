@@ -21,7 +21,7 @@ from batch.plan.joined import join_alike
 from batch.plan.numbering import number_people, number_wishes
 from batch.plan.pairs import Flags, Numbers, Pairs, alike, make_pairs
 from batch.plan.stars import choose_crews, crews_of
-from batch.plan.teams import team_up
+from batch.plan.teams import Turn, team_up
 from tests.core.changes import change, changes_frame
 
 if TYPE_CHECKING:
@@ -87,24 +87,25 @@ def test_a_rare_wish_chooses_its_company_first() -> None:
 def test_what_may_not_be_placed_is_left_alone() -> None:
     pairs = pairs_of(product(range(9), range(3)))
     free = pairs.who != 4
-    for placed in (bundle(pairs, free, SMALL, Terms(people=3, pairs=6)), team_up(pairs, free, FULL)):
+    for placed in (bundle(pairs, free, SMALL, Terms(people=3, pairs=6)), team_up(pairs, free, FULL, Turn.LARGEST)):
         assert (placed[~free] == -1).all()
         assert (placed[free] >= 0).any()
 
 
 @settings(deadline=None)
-@given(pairs=WANTED, limits=LIMITS)
-def test_teams_are_products_of_several_people_and_wishes(pairs: Pairs, limits: Limits) -> None:
-    for people, wishes in products(pairs, team_up(pairs, every(pairs), limits)):
+@given(pairs=WANTED, limits=LIMITS, turn=st.sampled_from(Turn))
+def test_teams_are_products_of_several_people_and_wishes(pairs: Pairs, limits: Limits, turn: Turn) -> None:
+    for people, wishes in products(pairs, team_up(pairs, every(pairs), limits, turn)):
         assert 2 <= people < limits.recipients
         assert 2 <= wishes <= limits.items
 
 
 def test_a_small_department_takes_along_what_everybody_gets() -> None:
-    everybody = product(range(12), range(2))
+    everybody = product(range(9), range(2))
     department = product(range(4), (2, 3))
-    pairs = pairs_of([*everybody, *department], people=12)
-    assert products(pairs, team_up(pairs, every(pairs), FULL)) == [(4, 4)]
+    pairs = pairs_of([*everybody, *department])
+    assert products(pairs, team_up(pairs, every(pairs), FULL, Turn.RAREST)) == [(4, 4), (5, 2)]
+    assert products(pairs, team_up(pairs, every(pairs), FULL, Turn.LARGEST)) == [(9, 2), (4, 2)]
 
 
 def fewest_stars(pairs: Pairs) -> int:
