@@ -50,62 +50,86 @@ def bundle(pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> Numbers:
     Returns:
         For each pair the number of its request, from 0; -1 where it has none.
     """
-    request = np.full(len(pairs.who), -1)
-    rarity = pairs.count_by_wish(free)
-    unplaced = free.copy()
-    keys = pairs.keys()
-    made = 0
-    for wish in np.argsort(rarity, kind="stable")[np.count_nonzero(rarity < terms.people) :]:
-        holders = pairs.holders(int(wish))
-        holders = holders[unplaced[holders]]
-        if terms.crowd is not None and len(holders) > terms.crowd:
-            continue
-        for start in range(0, len(holders), BLOCK):
-            block = holders[start : start + BLOCK]
-            if len(block) < terms.people:
-                continue
-            for people, wishes, size in _bundles_of(pairs, unplaced, block, rarity, limits, terms):
-                placed = np.searchsorted(keys, people * pairs.wishes + np.append(wishes, wish)[:, None])
-                request[placed] = made + np.arange(len(people)) // size
-                unplaced[placed] = False
-                made += len(people) // size
-    return request
+    bundler = _Bundler(pairs, free, limits, terms)
+    wanted = np.flatnonzero(bundler.rarity >= terms.people)
+    for wish in wanted[np.argsort(bundler.rarity[wanted], kind="stable")].tolist():
+        bundler.bundle_around(wish)
+    return bundler.request
 
 
-def _bundles_of(
-    pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, limits: Limits, terms: Terms
-) -> list[tuple[Numbers, Numbers, int]]:
-    """Bundles around one wish.
+class _Bundler:
+    """What has been placed so far, and the search for more.
 
-    Args:
-        pairs: All pairs.
-        unplaced: Which of them may be placed.
-        holders: Positions of the wish's pairs in question.
-        rarity: How many want each wish.
-        limits: What one request may hold.
-        terms: Which bundles are wanted.
-
-    Returns:
-        For some bundles of the same wishes: their people, the other wishes, and how many people a bundle has.
+    Attributes:
+        request: For each pair the number of its request; -1 where it has none.
+        rarity: How many free pairs each wish had at the beginning.
     """
-    names, company = _company(pairs, unplaced, holders, rarity, terms.people)
-    found = []
-    alive = (1 << len(holders)) - 1
-    while company:
-        together, wishes = _gather(alive, company, limits, terms)
-        count = together.bit_count()
-        size = min(count, limits.recipients)
-        if not wishes or size * (len(wishes) + 1) < terms.pairs:
-            break
-        people = _members(together, len(holders))[: count // size * size]
-        taken = together & ((2 << int(people[-1])) - 1)
-        found.append((pairs.who[holders[people]], names[wishes], size))
-        alive ^= taken
-        for wish in wishes:
-            company[wish] &= alive
-        if alive.bit_count() < terms.people:
-            break
-    return found
+
+    def __init__(self, pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> None:
+        self.request = np.full(len(pairs.who), -1)
+        self.rarity = pairs.count_by_wish(free)
+        self._pairs, self._limits, self._terms = pairs, limits, terms
+        self._unplaced = free.copy()
+        self._keys = pairs.keys()
+        self._made = 0
+        self._line_of_wish = np.full(pairs.wishes, -1)
+
+    def bundle_around(self, wish: int) -> None:
+        """Places the people of a wish as far as they share others."""
+        holders = self._pairs.holders(wish)
+        people = self._pairs.who[holders[self._unplaced[holders]]]
+        if self._terms.crowd is not None and len(people) > self._terms.crowd:
+            return
+        for start in range(0, len(people), BLOCK):
+            block = people[start : start + BLOCK]
+            if len(block) >= self._terms.people:
+                self._bundle_block(wish, block)
+
+    def _bundle_block(self, wish: int, people: Numbers) -> None:
+        wishes, company = self._company(wish, people)
+        alive = (1 << len(people)) - 1
+        while company and alive.bit_count() >= self._terms.people:
+            together, chosen = _gather(alive, company, self._limits, self._terms)
+            count = together.bit_count()
+            size = min(count, self._limits.recipients)
+            if not chosen or size * (len(chosen) + 1) < self._terms.pairs:
+                return
+            members = _members(together, len(people))[: count // size * size]
+            self._place(people[members], np.append(wishes[chosen], wish), size)
+            alive ^= together & ((2 << int(members[-1])) - 1)
+            for line in chosen:
+                company[line] &= alive
+
+    def _place(self, people: Numbers, wishes: Numbers, size: int) -> None:
+        """Gives each `size` of the people a request for the wishes."""
+        placed = np.searchsorted(self._keys, people * self._pairs.wishes + wishes[:, None])
+        self.request[placed] = self._made + np.arange(len(people)) // size
+        self._unplaced[placed] = False
+        self._made += len(people) // size
+
+    def _company(self, wish: int, people: Numbers) -> tuple[Numbers, list[int]]:
+        """The other unplaced wishes that enough of the people share, rarest first.
+
+        Returns:
+            Their numbers, and for each of them which of the people want it, as bits.
+        """
+        starts = self._pairs.of_who[people]
+        lengths = self._pairs.of_who[people + 1] - starts
+        position = spans(starts, lengths)
+        person = np.repeat(np.arange(len(people)), lengths)
+        kept = self._unplaced[position] & (self._pairs.what[position] != wish)
+        what, person = self._pairs.what[position[kept]], person[kept]
+        shared = _shared(what, self._pairs.wishes, self._terms.people)
+        if not len(shared):
+            return shared, []
+        shared = shared[np.argsort(self.rarity[shared], kind="stable")]
+        self._line_of_wish[shared] = np.arange(len(shared))
+        line = self._line_of_wish[what]
+        self._line_of_wish[shared] = -1
+        wanting = np.zeros((len(shared), len(people)), bool)
+        wanting[line[line >= 0], person[line >= 0]] = True
+        packed = np.packbits(wanting, axis=1, bitorder="little")
+        return shared, [int.from_bytes(bits.tobytes(), "little") for bits in packed]
 
 
 def _gather(alive: int, company: list[int], limits: Limits, terms: Terms) -> tuple[int, list[int]]:
@@ -114,41 +138,28 @@ def _gather(alive: int, company: list[int], limits: Limits, terms: Terms) -> tup
     Fewer people than fill a request are only taken where the product grows by it.
     """
     full, most, least = limits.recipients, limits.items - 1, terms.people
-    together, size, wishes = alive, min(alive.bit_count(), full), list[int]()
-    for wish, wanting in enumerate(company):
+    together, size, chosen = alive, min(alive.bit_count(), full), list[int]()
+    for line, wanting in enumerate(company):
         shared = together & wanting
         count = shared.bit_count()
-        if count >= full or (count >= least and count * (len(wishes) + 2) > size * (len(wishes) + 1)):
+        if count >= full or (count >= least and count * (len(chosen) + 2) > size * (len(chosen) + 1)):
             together, size = shared, min(count, full)
-            wishes.append(wish)
-            if len(wishes) == most:
+            chosen.append(line)
+            if len(chosen) == most:
                 break
-    return together, wishes
+    return together, chosen
 
 
-def _company(pairs: Pairs, unplaced: Flags, holders: Numbers, rarity: Numbers, least: int) -> tuple[Numbers, list[int]]:
-    """The other unplaced wishes of the holders that at least `least` of them share, rarest first.
+def _shared(what: Numbers, wishes: int, least: int) -> Numbers:
+    """The numbers that stand at least `least` times in `what`, ascending; all are below `wishes`."""
+    if wishes < _DENSE * len(what):
+        return np.flatnonzero(np.bincount(what, minlength=wishes) >= least)
+    different, count = np.unique(what, return_counts=True)
+    return different[count >= least]
 
-    Returns:
-        Their numbers, and for each of them the holders that want it, as bits.
-    """
-    people = pairs.who[holders]
-    starts = pairs.of_who[people]
-    lengths = pairs.of_who[people + 1] - starts
-    position = spans(starts, lengths)
-    holder = np.repeat(np.arange(len(holders)), lengths)
-    kept = unplaced[position] & (pairs.what[position] != pairs.what[holders[0]])
-    position, holder = position[kept], holder[kept]
-    wishes, line, count = np.unique(pairs.what[position], return_inverse=True, return_counts=True)
-    shared = np.flatnonzero(count >= least)
-    shared = shared[np.argsort(rarity[wishes[shared]], kind="stable")]
-    new_line = np.full(len(wishes), -1)
-    new_line[shared] = np.arange(len(shared))
-    line = new_line[line]
-    wanting = np.zeros((len(shared), len(holders)), bool)
-    wanting[line[line >= 0], holder[line >= 0]] = True
-    packed = np.packbits(wanting, axis=1, bitorder="little")
-    return wishes[shared], [int.from_bytes(bits.tobytes(), "little") for bits in packed]
+
+_DENSE: Final = 16
+"""A count of all wishes is faster than sorting where there are fewer wishes than so many for each number counted."""
 
 
 def _members(bits: int, length: int) -> Numbers:

@@ -57,6 +57,9 @@ _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
 _CROWD: Final = 20
 """Requests' worth of people among whom bundles of fewer than fill a request are looked for."""
 
+_MOST_TEAM_WORK: Final = 40
+"""Wishes that may be compared for teams, for each pair: people who want hundreds of rare things are not teamed up."""
+
 _WORTH: Final = 20
 """Bundles that hold less than one in so many pairs make nobody dear."""
 
@@ -113,8 +116,14 @@ def _first_drafts(pairs: Pairs, limits: Limits) -> Iterator[_Draft]:
     yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
     alone = who_stands_alone(pairs, limits)
     yield _bundle(pairs, alone, limits, None)
-    if (np.diff(pairs.of_what) < limits.recipients).any():
+    if 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who):
         yield from (_bundle(pairs, alone, limits, turn) for turn in Turn)
+
+
+def _team_work(pairs: Pairs, limits: Limits) -> int:
+    """How many wishes are compared to find all teams: those of everybody who has a rare one, for each of these."""
+    rare = (np.diff(pairs.of_what) < limits.recipients)[pairs.what]
+    return int(np.diff(pairs.of_who)[pairs.who[rare]].sum())
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:

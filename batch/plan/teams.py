@@ -40,6 +40,10 @@ def team_up(pairs: Pairs, free: Flags, limits: Limits, turn: Turn) -> Numbers:
     """
     count = pairs.count_by_wish(free)
     rare = (count > 1) & (count < limits.recipients)
+    # Whoever wants nothing else has nothing to take along.
+    lone = np.zeros(pairs.wishes, bool)
+    lone[pairs.what[free & (pairs.count_by_person(free) == 1)[pairs.who]]] = True
+    rare &= ~lone
     teams = _Teams(pairs, free, rare, limits.items)
 
     def turn_of(wish: int) -> tuple[int, int, int]:
