@@ -35,12 +35,13 @@ class _Work:
     """What an effort means.
 
     Attributes:
-        dear: For each round after the first: from which multiple of their own request's cost on people get one.
+        dear: For each round after the first the multiples that are tried: of what a request of their own would cost
+            people, from which on they get one.
         sweeps: Sweeps over what is left, in each round.
         last_sweeps: Likewise for the round that counts.
     """
 
-    dear: tuple[float, ...]
+    dear: tuple[tuple[float, ...], ...]
     sweeps: int
     last_sweeps: int
 
@@ -48,8 +49,8 @@ class _Work:
 _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
     {
         Effort.FAST: _Work(dear=(), sweeps=8, last_sweeps=8),
-        Effort.NORMAL: _Work(dear=(1.15,), sweeps=8, last_sweeps=24),
-        Effort.THOROUGH: _Work(dear=(1.3, 1.15, 1.1, 1.05, 1.15, 1.1), sweeps=16, last_sweeps=96),
+        Effort.NORMAL: _Work(dear=((1.15,),), sweeps=8, last_sweeps=24),
+        Effort.THOROUGH: _Work(dear=((1.15, 1.3, 1.05), (1.15,)), sweeps=8, last_sweeps=200),
     }
 )
 
@@ -101,12 +102,11 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     work = _WORK[effort]
     finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, limits)]
     best = _fewest(finished)
-    for dear in work.dear:
+    for multiples in work.dear:
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
-        own = best.draft.own | (_cost_of_person(pairs, best.request) > dear * _own_cost(pairs, limits))
-        draft = _bundle(pairs, own, limits, best.draft.teams)
-        best = _fewest([best, _finish(pairs, draft, limits, work.sweeps)])
+        drafts = [_without_dear(pairs, best, limits, multiple) for multiple in multiples]
+        best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
     best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
     return join_alike(pairs, best.request, limits)
 
@@ -124,6 +124,12 @@ def _team_work(pairs: Pairs, limits: Limits) -> int:
     """How many wishes are compared to find all teams: those of everybody who has a rare one, for each of these."""
     rare = (np.diff(pairs.of_what) < limits.recipients)[pairs.what]
     return int(np.diff(pairs.of_who)[pairs.who[rare]].sum())
+
+
+def _without_dear(pairs: Pairs, finished: _Finished, limits: Limits, multiple: float) -> _Draft:
+    """Bundles again, with those people apart who cost more than that multiple of a request of their own."""
+    own = _cost_of_person(pairs, finished.request) > multiple * _own_cost(pairs, limits)
+    return _bundle(pairs, finished.draft.own | own, limits, finished.draft.teams)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
