@@ -8,36 +8,94 @@ import polars as pl
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
 _SLICE: Final = 250_000
-"""Rows handed to the driver at once: bounds the memory that Python objects take."""
+"""Rows handed to the driver, or taken from it, at once: bounds the memory that Python objects take."""
 
-_FEW: Final = 20_000
-"""Up to so many texts are looked up one by one; beyond, reading the whole dictionary is cheaper."""
+_PARAMETERS: Final = 900
+"""Parameters of one statement: below every database's limit."""
 
-_LOOKUP: Final = 500
-"""Texts in one IN list: below every database's limit on parameters."""
+_SPARSE: Final = 4
+"""Where less than one line in so many is wanted, these are looked up; else reading the whole table is cheaper."""
 
 
 def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -> None:
     """Inserts the rows of `frame`, whose columns are named as the table's, in order.
 
-    Rows go to the driver's own executemany as tuples: several times faster than as dictionaries.
+    One statement takes many rows, and the driver's own executemany many of these: several times faster than a
+    statement for each row.
     """
-    statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=frame.columns)
-    for part in frame.iter_slices(_SLICE):
-        if statement.positional:
-            connection.exec_driver_sql(str(statement), part.select(statement.positiontup).rows())
-        else:
-            connection.execute(sa.insert(table), part.to_dicts())
+    if connection.dialect.positional:
+        names = [column.name for column in table.columns if column.name in frame.columns]
+        at_once = _PARAMETERS // len(names)
+        whole = frame.height - frame.height % at_once
+        for part, rows in ((frame.head(whole), at_once), (frame.slice(whole), 1)):
+            statement = _insert_of(connection, table, names, rows) if part.height else ""
+            for piece in part.select(names).iter_slices(_SLICE // at_once * at_once):
+                connection.exec_driver_sql(statement, list(_flat(piece, rows)))
+    else:
+        for piece in frame.iter_slices(_SLICE):
+            connection.execute(sa.insert(table), piece.to_dicts())
 
 
-def select_frame(connection: Connection, query: sa.Select[Any], schema: pl.Schema) -> pl.DataFrame:
-    """The rows of a query as a frame of the given schema."""
-    return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+def _insert_of(connection: Connection, table: sa.Table, names: list[str], rows: int) -> str:
+    """The statement that inserts so many rows, as its driver takes it."""
+    values = [dict.fromkeys(names)] * rows
+    return str(sa.insert(table).values(values).compile(dialect=connection.dialect))
+
+
+def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
+    """The cells of so many rows at a time, one after the other."""
+    cells: list[Any] = [None] * (frame.height * frame.width)
+    for position, column in enumerate(frame.iter_columns()):
+        cells[position :: frame.width] = column.to_list()
+    step = rows * frame.width
+    return (tuple(cells[start : start + step]) for start in range(0, len(cells), step))
+
+
+def select_frame(connection: Connection, query: sa.Select[Any], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows of a query as a frame of the given schema; only of types that the driver returns as they are."""
+    parts = [pl.DataFrame(schema=schema)]
+    with connection.execute(query) as result:
+        # Row objects would take as long again as everything else here.
+        while rows := result.cursor.fetchmany(_SLICE):
+            parts.append(pl.DataFrame(rows, schema=schema, orient="row"))
+    return pl.concat(parts)
+
+
+def select_among(
+    connection: Connection,
+    query: sa.Select[Any],
+    column: sa.ColumnElement[Any],
+    values: pl.Series,
+    schema: Mapping[str, Any],
+    *,
+    of: int,
+) -> pl.DataFrame:
+    """Like `select_frame`, for lines whose `column` is among `values`.
+
+    Args:
+        connection: In a transaction.
+        query: Without a condition on `column`.
+        column: One with an index.
+        values: Distinct; best in order.
+        schema: Of the result.
+        of: About how many values there are: where most are wanted, all lines may come back.
+    """
+    if values.len() * _SPARSE > of:
+        return select_frame(connection, query, schema) if values.len() else pl.DataFrame(schema=schema)
+    slices = (values.slice(start, _PARAMETERS).to_list() for start in range(0, values.len(), _PARAMETERS))
+    parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+def last_id(connection: Connection, table: sa.Table) -> int:
+    """The greatest `id` of a table; 0 where it is empty."""
+    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+    return number
 
 
 def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
@@ -52,16 +110,11 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     Returns:
         The entries that are there, with their `id`, in no particular order.
     """
-    schema = pl.Schema({**dict.fromkeys(texts.columns, pl.String()), "id": pl.Int64()})
+    schema = {**dict.fromkeys(texts.columns, pl.String), "id": pl.Int64}
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
     first = texts.columns[0]
-    wanted = texts.get_column(first).unique().to_list()
-    if len(wanted) > _FEW:
-        present = select_frame(connection, query, schema)
-    else:
-        slices = [wanted[start : start + _LOOKUP] for start in range(0, len(wanted), _LOOKUP)]
-        parts = [select_frame(connection, query.where(table.c[first].in_(part)), schema) for part in slices]
-        present = pl.concat([pl.DataFrame(schema=schema), *parts])
+    wanted = texts.get_column(first).unique().sort()
+    present = select_among(connection, query, table.c[first], wanted, schema, of=last_id(connection, table))
     return texts.join(present, on=texts.columns, how="inner")
 
 
@@ -69,7 +122,7 @@ def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: 
     """Like `look_up`, but adds the entries that are missing, numbered in the order given; returns all."""
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
-    last: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+    last = last_id(connection, table)
     ids = pl.int_range(last + 1, last + 1 + missing.height, dtype=pl.Int64, eager=True)
     added = missing.with_columns(ids.alias("id"))
     insert_frame(connection, table, added.with_columns(pl.lit(value).alias(name) for name, value in fixed.items()))

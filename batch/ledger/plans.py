@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA
+from batch.dedupe import KEY, KNOWN_SCHEMA
+from batch.errors import BrokenPromiseError
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
+from batch.ledger.bulk import insert_frame, intern, last_id, look_up, select_among
 from batch.ledger.engine import reading, writing
 from batch.states import Event, State, advance
 
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
-
-_wanted: Final = sa.Table(
-    "wanted",
-    sa.MetaData(),
-    sa.Column("identity", sa.Integer, primary_key=True),
-    sa.Column("item", sa.Integer, primary_key=True),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
 
 
 class LedgerMovedError(Exception):
@@ -117,7 +109,7 @@ class Plans:
         with writing(self._engine) as connection:
             if _newest(connection) != upto:
                 raise LedgerMovedError
-            last = _last_number(connection)
+            last = last_id(connection, t.request)
             tenant = _tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
@@ -147,11 +139,6 @@ def _newest(connection: Connection) -> int:
     return number
 
 
-def _last_number(connection: Connection) -> int:
-    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0))).scalar_one()
-    return number
-
-
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """The distinct dictionary entries among changes, sorted, so that numbering does not depend on the input's order."""
     names = {"identity_id": "external_id", "item_id": "external_id", "item_type": "type"}
@@ -173,43 +160,41 @@ def _as_numbers(changes: pl.DataFrame, people: pl.DataFrame, items: pl.DataFrame
     )
 
 
+_CHANGE: Final = {"identity": pl.Int64, "item": pl.Int64, "request": pl.Int64, "detail": pl.Int64}
+_OF_REQUEST: Final = dict.fromkeys(("operation", "state", "run", "at"), pl.String)
+_DATES: Final = dict.fromkeys(("start_date", "remove_date"), pl.String)
+
+
 def _earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    schema = pl.Schema(
-        {
-            "identity": pl.Int64(),
-            "item": pl.Int64(),
-            **dict.fromkeys(INTENTION, pl.String()),
-            "state": pl.String(),
-            "run": pl.String(),
-            "request": pl.Int64(),
-            "at": pl.String(),
-        }
+    """Every change of the given pairs of `identity` and `item`, with what its request and its detail say."""
+    r, i = t.recipient.c, t.request_item.c
+    of_identities = sa.select(r.identity, i.item, r.request, i.detail).join_from(
+        t.recipient, t.request_item, i.request == r.request
     )
-    if pairs.is_empty():
-        return pl.DataFrame(schema=schema)
-    _wanted.create(connection)
-    try:
-        insert_frame(connection, _wanted, pairs.sort("identity", "item"))
-        query = (
-            sa.select(
-                t.change.c.identity,
-                t.change.c.item,
-                t.request.c.operation,
-                t.detail.c.start_date,
-                t.detail.c.remove_date,
-                t.request.c.state,
-                t.request.c.run,
-                t.request.c.id,
-                t.request.c.state_at,
-            )
-            .select_from(_wanted)
-            .join(t.change, (t.change.c.identity == _wanted.c.identity) & (t.change.c.item == _wanted.c.item))
-            .join(t.request, t.request.c.id == t.change.c.request)
-            .join(t.detail, t.detail.c.id == t.change.c.detail)
-        )
-        return select_frame(connection, query, schema)
-    finally:
-        _wanted.drop(connection)
+    identities = pairs.get_column("identity").unique().sort()
+    # All changes of an identity lie together, so that it is cheaper to take them all than to look for each.
+    changes = select_among(
+        connection, of_identities, r.identity, identities, _CHANGE, of=last_id(connection, t.identity)
+    ).join(pairs, on=["identity", "item"], how="semi")
+    q = t.request.c
+    requests = select_among(
+        connection,
+        sa.select(q.id, q.operation, q.state, t.run.c.id, q.state_at).join(t.run, t.run.c.number == q.run),
+        q.id,
+        changes.get_column("request").unique().sort(),
+        {"request": pl.Int64, **_OF_REQUEST},
+        of=last_id(connection, t.request),
+    )
+    d = t.detail.c
+    details = select_among(
+        connection,
+        sa.select(d.id, d.start_date, d.remove_date),
+        d.id,
+        changes.get_column("detail").unique().sort(),
+        {"detail": pl.Int64, **_DATES},
+        of=last_id(connection, t.detail),
+    )
+    return changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")
 
 
 def _tenant(connection: Connection, name: str) -> int:
@@ -227,6 +212,9 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
         connection.execute(
             sa.insert(t.run),
             {
+                "number": connection.execute(
+                    sa.select(sa.func.coalesce(sa.func.max(t.run.c.number), 0) + 1)
+                ).scalar_one(),
                 "id": run_id,
                 "tenant": tenant,
                 "input_digest": new.input_digest,
@@ -239,7 +227,7 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
 
 
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
-    refused = (t.request.c.run == run_id) & (t.request.c.state == State.REFUSED.value)
+    refused = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.state == State.REFUSED.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id))]
     events.append_for_each(connection, run_id, Event.TAKEN_OVER, now, requests=numbers)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
@@ -247,27 +235,38 @@ def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> No
 
 
 def _insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:
+    """Writes requests with their recipients and items, which must be what the changes are the products of."""
+    recipients = numbers.select("identity", "request").unique().sort("request", "identity")
+    items = numbers.select("request", "item", "detail").unique().sort("request", "item")
+    lists = recipients.group_by("request", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("recipient_count"),
+        pl.col("identity").cast(pl.String).str.join(" ").alias("recipients"),
+    )
+    sizes = items.group_by("request").agg(pl.len().cast(pl.Int64).alias("item_count"))
     requests = (
         numbers.group_by("request")
-        .agg(
-            pl.col("operation").first(),
-            pl.col("identity").n_unique().cast(pl.Int64).alias("recipient_count"),
-            pl.col("item").n_unique().cast(pl.Int64).alias("item_count"),
-        )
+        .agg(pl.col("operation").first(), pl.len().alias("changes"))
+        .join(lists, on="request")
+        .join(sizes, on="request")
         .sort("request")
-        .select(
+    )
+    if not requests.select((pl.col("changes") == pl.col("recipient_count") * pl.col("item_count")).all()).item():
+        raise BrokenPromiseError("A planned request is not the product of its recipients and items.")
+    run: int = connection.execute(sa.select(t.number_of_run(run_id))).scalar_one()
+    insert_frame(
+        connection,
+        t.request,
+        requests.select(
             pl.col("request").alias("id"),
-            pl.lit(run_id).alias("run"),
+            pl.lit(run).alias("run"),
             "operation",
             pl.lit(State.PLANNED.value).alias("state"),
             pl.lit(at).alias("state_at"),
             "recipient_count",
             "item_count",
             pl.lit(0).alias("attempts"),
-        )
+            "recipients",
+        ),
     )
-    insert_frame(connection, t.request, requests)
-    recipients = numbers.select("request", "identity").unique().sort("request", "identity")
-    insert_frame(connection, t.recipient, recipients)
-    changes = numbers.select("identity", "item", "request", "detail").sort("identity", "item", "request")
-    insert_frame(connection, t.change, changes)
+    insert_frame(connection, t.recipient, recipients.sort("identity", "request"))
+    insert_frame(connection, t.request_item, items)

@@ -139,14 +139,14 @@ def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledge
     bad = plan_of([change("i1", "r1")], [change("i2", "x", item_type="BADGE")])
     with pytest.raises(LedgerLostError, match="type_known"):
         ledger.plans.write(new_run(), bad, upto=0, now=NOW)
-    for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "change"):
+    for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(path, name) == []
     assert write(ledger, [change("i1", "r1")]).input_digest == "digest"
 
 
 def test_a_plan_appears_to_others_whole(path: Path, ledger: Ledger) -> None:
     # The last table to be written refuses its rows, as a full disk would: the ones before it must not show.
-    alter(path, "CREATE TRIGGER full BEFORE INSERT ON change BEGIN SELECT RAISE(ABORT, 'full'); END")
+    alter(path, "CREATE TRIGGER full BEFORE INSERT ON request_item BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(LedgerLostError, match="full"):
         ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto=0, now=NOW)
     assert table_of(path, "request") == table_of(path, "run") == []
@@ -227,5 +227,5 @@ def test_two_ledgers_given_the_same_plan_hold_the_same_rows(tmp_path: Path) -> N
         made = plan(plan_of(order).changes.drop("request"), DIALECTS["beta"].limits)
         with open_ledger(path) as ledger:
             ledger.plans.write(new_run(), made, upto=0, now=NOW)
-    for name in ("identity", "item", "detail", "request", "recipient", "change"):
+    for name in ("identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(paths[1], name) == table_of(paths[2], name) != []
