@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe import KEY, KNOWN_SCHEMA
+from batch.dedupe import KNOWN_SCHEMA
 from batch.errors import BrokenPromiseError
 from batch.ledger import events
 from batch.ledger import tables as t
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
+_PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
 
@@ -82,13 +83,14 @@ class Plans:
             number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
             if number is None:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
-            people = look_up(connection, t.identity, _entries(keys, ["identity_id"]), {"tenant": number})
+            people = look_up(connection, t.identity, _entries(keys, _PERSON), {"tenant": number})
             items = look_up(connection, t.item, _entries(keys, _ITEM), {"tenant": number})
-            pairs = _as_numbers(keys.unique(list(KEY)), people, items)
-            found = _earlier(connection, pairs.select("identity", "item"))
-        return Known(
-            changes=found.join(pairs, on=["identity", "item"], how="inner").select(list(KNOWN_SCHEMA)), upto=upto
+            pairs = keys.select(_numbers(keys, people, _PERSON, "identity"), _numbers(keys, items, _ITEM, "item"))
+            found = _earlier(connection, pairs.drop_nulls().unique())
+        texts = found.join(people.rename({"id": "identity", **_named(_PERSON)}), on="identity", how="inner").join(
+            items.rename({"id": "item", **_named(_ITEM)}), on="item", how="inner"
         )
+        return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
 
     def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime) -> str:
         """Writes a plan together with its run, in one transaction; returns the run's id.
@@ -113,13 +115,16 @@ class Plans:
             tenant = _tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
-            people = intern(connection, t.identity, _entries(plan.changes, ["identity_id"]), {"tenant": tenant})
-            items = intern(connection, t.item, _entries(plan.changes, _ITEM), {"tenant": tenant})
-            details = intern(connection, t.detail, _entries(plan.changes, _DETAIL), {})
-            numbers = (
-                _as_numbers(plan.changes, people, items)
-                .join(details.rename({"id": "detail"}), on=_DETAIL, how="inner")
-                .with_columns(pl.col("request") + last + 1)
+            changes = plan.changes
+            people = intern(connection, t.identity, _entries(changes, _PERSON), {"tenant": tenant})
+            items = intern(connection, t.item, _entries(changes, _ITEM), {"tenant": tenant})
+            details = intern(connection, t.detail, _entries(changes, _DETAIL), {})
+            numbers = changes.select(
+                "operation",
+                pl.col("request") + last + 1,
+                _numbers(changes, people, _PERSON, "identity"),
+                _numbers(changes, items, _ITEM, "item"),
+                _numbers(changes, details, _DETAIL, "detail"),
             )
             _insert_requests(connection, run_id, numbers, at)
             events.append(
@@ -141,22 +146,21 @@ def _newest(connection: Connection) -> int:
 
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """The distinct dictionary entries among changes, sorted, so that numbering does not depend on the input's order."""
+    names = {column: name for name, column in _named(columns).items()}
+    return changes.select(columns).unique().sort(columns).rename(names)
+
+
+def _named(columns: list[str]) -> dict[str, str]:
+    """The columns of a dictionary with the names that they have among changes."""
     names = {"identity_id": "external_id", "item_id": "external_id", "item_type": "type"}
-    return changes.select(columns).unique().sort(columns).rename({k: v for k, v in names.items() if k in columns})
+    return {names.get(column, column): column for column in columns}
 
 
-def _as_numbers(changes: pl.DataFrame, people: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Changes with the numbers of their `identity` and `item`; those that have none fall out."""
-    return changes.join(
-        people.select(pl.col("external_id").alias("identity_id"), pl.col("id").alias("identity")),
-        on="identity_id",
-        how="inner",
-    ).join(
-        items.select(
-            pl.col("external_id").alias("item_id"), pl.col("type").alias("item_type"), pl.col("id").alias("item")
-        ),
-        on=_ITEM,
-        how="inner",
+def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], name: str) -> pl.Series:
+    """For each change the number of its dictionary entry; null where there is none."""
+    named = entries.rename(_named(columns))
+    return (
+        changes.select(columns).join(named, on=columns, how="left", maintain_order="left").get_column("id").alias(name)
     )
 
 
