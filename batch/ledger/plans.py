@@ -158,10 +158,9 @@ def _named(columns: list[str]) -> dict[str, str]:
 
 def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], name: str) -> pl.Series:
     """For each change the number of its dictionary entry; null where there is none."""
-    named = entries.rename(_named(columns))
-    return (
-        changes.select(columns).join(named, on=columns, how="left", maintain_order="left").get_column("id").alias(name)
-    )
+    named = entries.lazy().rename(_named(columns))
+    joined = changes.lazy().select(columns).join(named, on=columns, how="left", maintain_order="left")
+    return joined.select(pl.col("id").alias(name)).collect().to_series()
 
 
 _CHANGE: Final = {"identity": pl.Int64, "item": pl.Int64, "request": pl.Int64, "detail": pl.Int64}
