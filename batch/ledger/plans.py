@@ -11,11 +11,11 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe import KNOWN_SCHEMA
-from batch.errors import BrokenPromiseError
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, last_id, look_up, select_among
+from batch.ledger.bulk import intern, last_id, look_up, select_among
 from batch.ledger.engine import reading, writing
+from batch.ledger.products import insert_requests
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Plans:
                 _numbers(changes, items, _ITEM, "item"),
                 _numbers(changes, details, _DETAIL, "detail"),
             )
-            _insert_requests(connection, run_id, numbers, at)
+            insert_requests(connection, run_id, numbers, at)
             events.append(
                 connection,
                 run_id,
@@ -235,41 +235,3 @@ def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> No
     events.append_for_each(connection, run_id, Event.TAKEN_OVER, now, requests=numbers)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
     connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))
-
-
-def _insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:
-    """Writes requests with their recipients and items, which must be what the changes are the products of."""
-    recipients = numbers.select("identity", "request").unique().sort("request", "identity")
-    items = numbers.select("request", "item", "detail").unique().sort("request", "item")
-    lists = recipients.group_by("request", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("recipient_count"),
-        pl.col("identity").cast(pl.String).str.join(" ").alias("recipients"),
-    )
-    sizes = items.group_by("request").agg(pl.len().cast(pl.Int64).alias("item_count"))
-    requests = (
-        numbers.group_by("request")
-        .agg(pl.col("operation").first(), pl.len().alias("changes"))
-        .join(lists, on="request")
-        .join(sizes, on="request")
-        .sort("request")
-    )
-    if not requests.select((pl.col("changes") == pl.col("recipient_count") * pl.col("item_count")).all()).item():
-        raise BrokenPromiseError("A planned request is not the product of its recipients and items.")
-    run: int = connection.execute(sa.select(t.number_of_run(run_id))).scalar_one()
-    insert_frame(
-        connection,
-        t.request,
-        requests.select(
-            pl.col("request").alias("id"),
-            pl.lit(run).alias("run"),
-            "operation",
-            pl.lit(State.PLANNED.value).alias("state"),
-            pl.lit(at).alias("state_at"),
-            "recipient_count",
-            "item_count",
-            pl.lit(0).alias("attempts"),
-            "recipients",
-        ),
-    )
-    insert_frame(connection, t.recipient, recipients.sort("identity", "request"))
-    insert_frame(connection, t.request_item, items)

@@ -11,7 +11,7 @@ import pytest
 
 from batch.dedupe import KEY, KNOWN_SCHEMA
 from batch.dialects import DIALECTS
-from batch.errors import LedgerLostError
+from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.plans import LedgerMovedError
 from batch.plan import plan
 from tests.ledger.ledger_helpers import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.store import Ledger
+    from tests.ledger.ledger_helpers import Change
 
 OTHER_TENANT = "https://other.example"
 
@@ -142,6 +143,34 @@ def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledge
     for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(path, name) == []
     assert write(ledger, [change("i1", "r1")]).input_digest == "digest"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [change("i1", "r1"), change("i2", "r2")],
+        [change("i1", "r1"), change("i1", "r1")],
+        [change("i1", "r1"), change("i2", "r1", comment="x")],
+        [change("i1", "r1"), change("i1", "r1"), change("i2", "r1"), change("i2", "r2")],
+    ],
+    ids=["corners", "a repeat", "two details of one item", "as many as a product has"],
+)
+def test_a_request_that_is_no_product_is_not_written(lines: list[Change], path: Path, ledger: Ledger) -> None:
+    with pytest.raises(BrokenPromiseError, match="not the product"):
+        ledger.plans.write(new_run(), plan_of([change("i0", "r0")], lines), upto=0, now=NOW)
+    assert table_of(path, "run") == table_of(path, "request") == []
+
+
+def test_a_person_with_a_database_browser_sees_every_change_in_words(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1"], comment="Please.", remove_date="2027-01-01T00:00:00Z"))
+    record(ledger, claim(ledger, run), ACCEPTED)
+    assert rows(
+        path,
+        "SELECT run, operation, identity_id, item_type, item_id, comment, remove_date, state FROM changes ORDER BY 3",
+    ) == [
+        (run.id, "GRANT", identity, "ROLE", "r1", "Please.", "2027-01-01T00:00:00Z", "ACCEPTED")
+        for identity in ("i1", "i2")
+    ]
 
 
 def test_a_plan_appears_to_others_whole(path: Path, ledger: Ledger) -> None:
