@@ -48,7 +48,8 @@ def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.Data
         (the number of this run's request that already has it, or null) and `fresh` (whether a request must still be
         made).
     """
-    keys = changes.select(*KEY, *INTENTION, "file", "line").with_row_index("change")
+    # Different hashes are certainly different keys, and comparing them is several times faster.
+    keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
     within = _within_input(keys)
     against = _against_ledger(keys, known, run)
     # The verdicts are put together apart and set beside the changes, whose many columns are never copied.
@@ -75,8 +76,7 @@ def _beside(verdicts: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
 
 def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
     """`within_class` and `within_reason` of each `change` that is not the one of its key to stand for it."""
-    # Different hashes are certainly different keys, and comparing them is several times faster.
-    suspects = keys.filter(keys.select(pl.struct(KEY).hash()).to_series().is_duplicated())
+    suspects = keys.filter(pl.col("hash").is_duplicated())
     repeated = suspects.filter(suspects.select(KEY).is_duplicated())
     groups = (
         repeated.group_by(KEY)
@@ -129,34 +129,28 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.Dat
 
     What the run has planned itself has its `own_request` and no class.
     """
-    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID]))
-    own = _latest(standing.filter(pl.col("run") == run)).select(*KEY, pl.col("request").alias("own_request"))
-    other = _latest(standing.filter(pl.col("run") != run)).select(
-        *KEY,
-        *(pl.col(name).alias(f"known_{name}") for name in (*INTENTION, "state", "run", "at")),
+    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID])).select(
+        _HASH, *(pl.col(name).alias(f"known_{name}") for name in KNOWN_SCHEMA)
     )
-    is_own = pl.col("own_request").is_not_null()
+    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
+    is_own = pl.col("known_run") == run
+    latest = keys.join(standing, on="hash", how="inner").filter(is_same_key)
+    if latest.get_column("change").is_duplicated().any():
+        # What the run has planned itself goes before all others; then the newest line says what was last wanted.
+        latest = latest.sort(is_own, "known_request").unique("change", keep="last", maintain_order=True)
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
     unsent = pl.col("known_state") == State.PLANNED.value
-    return (
-        keys.join(own.join(other, on=KEY, how="full", coalesce=True), on=KEY, how="inner")
-        .with_columns(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK).alias("against_class"))
-        .select(
-            "change",
-            "own_request",
-            pl.when(~is_own).then("against_class").alias("against_class"),
-            pl.when(~is_own).then(_ledger_reason(same, unsent)).alias("against_reason"),
-        )
+    return latest.select(
+        "change",
+        pl.when(is_own).then("known_request").alias("own_request"),
+        pl.when(~is_own).then(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK)).alias("against_class"),
+        pl.when(~is_own).then(_ledger_reason(same, unsent)).alias("against_reason"),
     )
 
 
+_HASH: Final = pl.struct(KEY).hash().alias("hash")
 _ALREADY: Final = pl.lit(RowClass.ALREADY_SUBMITTED.value)
 _HELD_BACK: Final = pl.lit(RowClass.HELD_BACK.value)
-
-
-def _latest(known: pl.DataFrame) -> pl.DataFrame:
-    """The newest line of each key: it alone says what was last wanted."""
-    return known.sort("request").unique(KEY, keep="last", maintain_order=True)
 
 
 def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:

@@ -56,40 +56,42 @@ def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
     return (tuple(cells[start : start + step]) for start in range(0, len(cells), step))
 
 
-def select_frame(connection: Connection, query: sa.Select[Any], schema: Mapping[str, Any]) -> pl.DataFrame:
+def select_frame(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: Mapping[str, Any]) -> pl.DataFrame:
     """The rows of a query as a frame of the given schema; only of types that the driver returns as they are."""
-    parts = [pl.DataFrame(schema=schema)]
-    with connection.execute(query) as result:
-        # Row objects would take as long again as everything else here.
+    return pl.concat([pl.DataFrame(schema=schema), *_fetched(connection.execute(query), schema)])
+
+
+def _fetched(result: sa.CursorResult[Any], schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+    """The rows of a result, in parts; taken from the driver, since row objects would take as long again."""
+    with result:
         while rows := result.cursor.fetchmany(_SLICE):
-            parts.append(pl.DataFrame(rows, schema=schema, orient="row"))
-    return pl.concat(parts)
+            yield pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def select_among(
     connection: Connection,
-    query: sa.Select[Any],
+    query: sa.Select[*tuple[Any, ...]],
     column: sa.ColumnElement[Any],
     values: pl.Series,
     schema: Mapping[str, Any],
-    *,
-    of: int,
 ) -> pl.DataFrame:
-    """Like `select_frame`, for lines whose `column` is among `values`.
-
-    Args:
-        connection: In a transaction.
-        query: Without a condition on `column`.
-        column: One with an index.
-        values: Distinct; best in order.
-        schema: Of the result.
-        of: About how many values there are: where most are wanted, all lines may come back.
-    """
-    if values.len() * _SPARSE > of:
-        return select_frame(connection, query, schema) if values.len() else pl.DataFrame(schema=schema)
-    slices = (values.slice(start, _PARAMETERS).to_list() for start in range(0, values.len(), _PARAMETERS))
-    parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
-    return pl.concat([pl.DataFrame(schema=schema), *parts])
+    """Like `select_frame`, for lines whose `column`, one with an index, is among `values`, distinct and in order."""
+    slices = [values.slice(start, _PARAMETERS).to_list() for start in range(0, values.len(), _PARAMETERS)]
+    if not connection.dialect.positional:
+        parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
+        return pl.concat([pl.DataFrame(schema=schema), *parts])
+    # The statement is made once; a last slice that is shorter repeats its last value, which does no harm in an IN.
+    names = [f"among_{position}" for position in range(_PARAMETERS)]
+    compiled = query.where(column.in_([sa.bindparam(name, type_=column.type) for name in names])).compile(
+        dialect=connection.dialect
+    )
+    statement, order, fixed = str(compiled), compiled.positiontup or [], dict(compiled.params)
+    parts = [pl.DataFrame(schema=schema)]
+    for part in slices:
+        padded = part + part[-1:] * (_PARAMETERS - len(part))
+        given = {**fixed, **dict(zip(names, padded, strict=True))}
+        parts += _fetched(connection.exec_driver_sql(statement, tuple(given[name] for name in order)), schema)
+    return pl.concat(parts)
 
 
 def last_id(connection: Connection, table: sa.Table) -> int:
@@ -114,7 +116,10 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
     first = texts.columns[0]
     wanted = texts.get_column(first).unique().sort()
-    present = select_among(connection, query, table.c[first], wanted, schema, of=last_id(connection, table))
+    if wanted.len() * _SPARSE > last_id(connection, table):
+        present = select_frame(connection, query, schema)
+    else:
+        present = select_among(connection, query, table.c[first], wanted, schema)
     return texts.join(present, on=texts.columns, how="inner")
 
 

@@ -28,8 +28,8 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
     Raises:
         BrokenPromiseError: The changes of a request are not a product, so that more would be sent than is wanted.
     """
-    recipients = _distinct(numbers, "request", "identity")
-    items = _distinct(numbers, "request", "item", "detail")
+    recipients = distinct(numbers, "request", "identity")
+    items = distinct(numbers, "request", "item", "detail")
     lists = recipients.group_by("request").agg(
         pl.len().cast(pl.Int64).alias("recipient_count"),
         pl.col("identity").cast(pl.String).str.join(" ").alias("recipients"),
@@ -61,11 +61,11 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
             "recipients",
         ),
     )
-    insert_frame(connection, t.recipient, _distinct(recipients, "identity", "request"))
+    insert_frame(connection, t.recipient, distinct(recipients, "identity", "request"))
     insert_frame(connection, t.request_item, items)
 
 
-def _distinct(numbers: pl.DataFrame, first: str, second: str, *others: str) -> pl.DataFrame:
+def distinct(numbers: pl.DataFrame, first: str, second: str, *others: str) -> pl.DataFrame:
     """The distinct lines of these columns, in the order of the first two.
 
     Sorting one column of packed pairs is several times faster than sorting two columns.

@@ -229,6 +229,20 @@ def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) 
     assert one_by_one.get_column("identity_id").to_list() == ["i00000", "i00000", "i10000", "i20000"]
 
 
+def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_each(ledger: Ledger) -> None:
+    people, items = [f"i{number:04}" for number in range(1_000)], [f"r{number}" for number in range(6)]
+    first = write(ledger, product(people, items[:3], remove_date="2027-01-01T00:00:00Z"), digest="one")
+    second = write(ledger, product(people[::2], items[2:4], comment="x"), digest="two")
+    asked = plan_of(product(people, items)).changes.select(KEY)
+    together = ledger.plans.known(TENANT, asked).changes
+    apart = [ledger.plans.known(TENANT, asked.filter(pl.col("item_id") == item)).changes for item in items]
+    order = [*KEY, "request"]
+    assert together.sort(order).rows() == pl.concat(apart).sort(order).rows()
+    assert together.group_by("run", "item_id").len().sort("run", "item_id").rows() == sorted(
+        [*((first.id, item, 1_000) for item in items[:3]), *((second.id, item, 500) for item in items[2:4])]
+    )
+
+
 def test_the_id_of_a_run_is_the_same_each_time_in_one_ledger(path: Path, ledger: Ledger) -> None:
     asked = ledger.plans.run_id(TENANT, "digest")
     assert write(ledger, [change("i1", "r1")]).id == asked
