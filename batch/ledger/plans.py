@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from batch.dedupe import KNOWN_SCHEMA
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, last_id, look_up, select_among, select_frame
+from batch.ledger.bulk import intern, last_id, look_up
 from batch.ledger.engine import reading, writing
+from batch.ledger.history import earlier
 from batch.ledger.products import distinct, insert_requests
 from batch.states import Event, State, advance
 
@@ -86,7 +87,7 @@ class Plans:
             people = look_up(connection, t.identity, _entries(keys, _PERSON), {"tenant": number})
             items = look_up(connection, t.item, _entries(keys, _ITEM), {"tenant": number})
             pairs = keys.select(_numbers(keys, people, _PERSON, "identity"), _numbers(keys, items, _ITEM, "item"))
-            found = _earlier(connection, distinct(pairs.drop_nulls(), "identity", "item"))
+            found = earlier(connection, distinct(pairs.drop_nulls(), "identity", "item"))
         texts = found.join(people.rename({"id": "identity", **_named(_PERSON)}), on="identity", how="inner").join(
             items.rename({"id": "item", **_named(_ITEM)}), on="item", how="inner"
         )
@@ -161,87 +162,6 @@ def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], n
     named = entries.lazy().rename(_named(columns))
     joined = changes.lazy().select(columns).join(named, on=columns, how="left", maintain_order="left")
     return joined.select(pl.col("id").alias(name)).collect().to_series()
-
-
-def _earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Every change of the given pairs of `identity` and `item`, with what its request and its detail say."""
-    changes = _changes_of(connection, pairs)
-    q, d = t.request.c, t.detail.c
-    # One text for all: an object for each would take four times as long.
-    said = q.operation + " " + q.state + " " + t.run.c.id + " " + q.state_at
-    requests = select_among(
-        connection,
-        sa.select(q.id, said).join(t.run, t.run.c.number == q.run),
-        q.id,
-        changes.get_column("request").unique().sort(),
-        {"request": pl.Int64, "said": pl.String},
-    ).select("request", pl.col("said").str.split_exact(" ", len(_SAID) - 1).struct.rename_fields(_SAID).struct.unnest())
-    details = select_among(
-        connection,
-        sa.select(d.id, d.start_date, d.remove_date),
-        d.id,
-        changes.get_column("detail").unique().sort(),
-        {"detail": pl.Int64, "start_date": pl.String, "remove_date": pl.String},
-    )
-    return changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")
-
-
-_SAID: Final = ["operation", "state", "run", "at"]
-
-
-def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    """`identity`, `item`, `request` and `detail` of every change of the given pairs, which are in order."""
-    identities = pairs.get_column("identity").unique().sort()
-    r, i = t.recipient.c, t.request_item.c
-    if pairs.height >= identities.len() * _MANY_ITEMS:
-        # Many items of each: all changes of the identities are taken, two objects for each.
-        sought = sa.select(_packed(r.identity, i.item), _packed(r.request, i.detail)).join_from(
-            t.recipient, t.request_item, i.request == r.request
-        )
-        schema = {"pair": pl.Int64, "place": pl.Int64}
-        found = select_among(connection, sought, r.identity, identities, schema)
-        wanted = pairs.select((pl.col("identity") * _SPAN + pl.col("item")).alias("pair"))
-        return found.join(wanted, on="pair", how="semi").select(
-            (pl.col("pair") // _SPAN).alias("identity"),
-            (pl.col("pair") % _SPAN).alias("item"),
-            (pl.col("place") // _SPAN).alias("request"),
-            (pl.col("place") % _SPAN).alias("detail"),
-        )
-    # Few items of each: its requests are looked through for these.
-    w = _wanted.c
-    _wanted.create(connection)
-    try:
-        insert_frame(connection, _wanted, pairs)
-        query = (
-            sa.select(w.identity, w.item, r.request, i.detail)
-            .select_from(_wanted)
-            .join(t.recipient, r.identity == w.identity)
-            .join(t.request_item, (i.request == r.request) & (i.item == w.item))
-        )
-        return select_frame(connection, query, dict.fromkeys(("identity", "item", "request", "detail"), pl.Int64))
-    finally:
-        _wanted.drop(connection)
-
-
-_MANY_ITEMS: Final = 4
-"""Wanted items of an identity from which on it is cheaper to take all its changes."""
-
-_SPAN: Final = 1 << 31
-"""Two numbers of the ledger's, each less than this, fit into one."""
-
-
-def _packed(first: sa.ColumnElement[int], second: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-    return sa.cast(first, sa.BigInteger) * sa.literal_column(str(_SPAN)) + second
-
-
-_wanted: Final = sa.Table(
-    "wanted",
-    sa.MetaData(),
-    sa.Column("identity", sa.Integer, primary_key=True),
-    sa.Column("item", sa.Integer, primary_key=True),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
 
 
 def _tenant(connection: Connection, name: str) -> int:
