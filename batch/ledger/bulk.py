@@ -18,6 +18,9 @@ _SLICE: Final = 250_000
 _PARAMETERS: Final = 900
 """Parameters of one statement: below every database's limit."""
 
+_AMONG: Final = 300
+"""Values of one IN list; making a statement with many takes longer than running a few more."""
+
 _SPARSE: Final = 4
 """Where less than one line in so many is wanted, these are looked up; else reading the whole table is cheaper."""
 
@@ -42,9 +45,10 @@ def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -
 
 
 def _insert_of(connection: Connection, table: sa.Table, names: list[str], rows: int) -> str:
-    """The statement that inserts so many rows, as its driver takes it."""
-    values = [dict.fromkeys(names)] * rows
-    return str(sa.insert(table).values(values).compile(dialect=connection.dialect))
+    """The statement that inserts so many rows, as its driver takes it: that of one row with its marks repeated."""
+    one = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
+    head, values, marks = str(one).partition(" VALUES ")
+    return head + values + ", ".join([marks] * rows)
 
 
 def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
@@ -76,19 +80,19 @@ def select_among(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Like `select_frame`, for lines whose `column`, one with an index, is among `values`, distinct and in order."""
-    slices = [values.slice(start, _PARAMETERS).to_list() for start in range(0, values.len(), _PARAMETERS)]
+    slices = [values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG)]
     if not connection.dialect.positional:
         parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
         return pl.concat([pl.DataFrame(schema=schema), *parts])
     # The statement is made once; a last slice that is shorter repeats its last value, which does no harm in an IN.
-    names = [f"among_{position}" for position in range(_PARAMETERS)]
+    names = [f"among_{position}" for position in range(min(_AMONG, values.len()))]
     compiled = query.where(column.in_([sa.bindparam(name, type_=column.type) for name in names])).compile(
         dialect=connection.dialect
     )
     statement, order, fixed = str(compiled), compiled.positiontup or [], dict(compiled.params)
     parts = [pl.DataFrame(schema=schema)]
     for part in slices:
-        padded = part + part[-1:] * (_PARAMETERS - len(part))
+        padded = part + part[-1:] * (len(names) - len(part))
         given = {**fixed, **dict(zip(names, padded, strict=True))}
         parts += _fetched(connection.exec_driver_sql(statement, tuple(given[name] for name in order)), schema)
     return pl.concat(parts)
@@ -106,7 +110,7 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     Args:
         connection: In a transaction.
         table: A dictionary: `id` and text columns, indexed by the columns of `fixed`, then those of `texts`.
-        texts: Distinct entries, columns named as the table's text columns.
+        texts: Distinct entries in order, columns named as the table's text columns.
         fixed: Columns whose value is the same for all entries.
 
     Returns:
@@ -115,7 +119,9 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     schema = {**dict.fromkeys(texts.columns, pl.String), "id": pl.Int64}
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
     first = texts.columns[0]
-    wanted = texts.get_column(first).unique().sort()
+    wanted = texts.get_column(first)
+    if texts.width > 1:
+        wanted = wanted.unique().sort()
     if wanted.len() * _SPARSE > last_id(connection, table):
         present = select_frame(connection, query, schema)
     else:

@@ -193,11 +193,11 @@ def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
     now = datetime.now(UTC)
     table = read_inputs([path])
     validated = check_rows(table, dialect=DIALECTS["beta"], now=now)
-    before = peak()
-    began = time.perf_counter()
     with Ledger.open(ledger, sandbox=False, now=now) as opened:
+        before = peak()
+        began = time.perf_counter()
         classified = classify_input(table, validated, plans=opened.plans, tenant=TENANT, run="new")
-    took = time.perf_counter() - began
+        took = time.perf_counter() - began
     fresh = int(classified.changes.get_column("fresh").sum())
     return {"s": took, "fresh": fresh, "rows": classified.changes.height, "grew": peak() - before}
 
