@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, select_among, select_frame
+from batch.ledger.bulk import insert_frame, last_id, select_among, select_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -50,24 +51,42 @@ _SAID: Final = ["operation", "state", "run", "at"]
 
 def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     """`identity`, `item`, `request` and `detail` of every change of the given pairs, which are in order."""
-    identities = pairs.get_column("identity").unique().sort()
+    spans = [last_id(connection, table) + 1 for table in (t.item, t.request, t.detail)]
+    people = pairs.get_column("identity").n_unique()
+    packed_fit = (last_id(connection, t.identity) + 1) * math.prod(spans) <= _GREATEST
+    if packed_fit and pairs.height >= people * _MANY_ITEMS:
+        return _changes_of_identities(connection, pairs, spans)
+    return _changes_of_pairs(connection, pairs)
+
+
+_MANY_ITEMS: Final = 4
+"""Wanted items of an identity from which on it is cheaper to take all its changes."""
+
+_GREATEST: Final = (1 << 63) - 1
+
+_CHANGE: Final = ("identity", "item", "request", "detail")
+
+
+def _changes_of_identities(connection: Connection, pairs: pl.DataFrame, spans: list[int]) -> pl.DataFrame:
+    """Takes all changes of the identities, each packed into one number: objects are what takes time."""
     r, i = t.recipient.c, t.request_item.c
-    if pairs.height >= identities.len() * _MANY_ITEMS:
-        # Many items of each: all changes of the identities are taken, two objects for each.
-        sought = sa.select(_packed(r.identity, i.item), _packed(r.request, i.detail)).join_from(
-            t.recipient, t.request_item, i.request == r.request
-        )
-        schema = {"pair": pl.Int64, "place": pl.Int64}
-        found = select_among(connection, sought, r.identity, identities, schema)
-        wanted = pairs.select((pl.col("identity") * _SPAN + pl.col("item")).alias("pair"))
-        return found.join(wanted, on="pair", how="semi").select(
-            (pl.col("pair") // _SPAN).alias("identity"),
-            (pl.col("pair") % _SPAN).alias("item"),
-            (pl.col("place") // _SPAN).alias("request"),
-            (pl.col("place") % _SPAN).alias("detail"),
-        )
-    # Few items of each: its requests are looked through for these.
-    w = _wanted.c
+    packed: sa.ColumnElement[int] = sa.cast(r.identity, sa.BigInteger)
+    for span, column in zip(spans, (i.item, r.request, i.detail), strict=True):
+        packed = packed * sa.literal_column(str(span)) + column
+    query = sa.select(packed).join_from(t.recipient, t.request_item, i.request == r.request)
+    identities = pairs.get_column("identity").unique().sort()
+    rest = select_among(connection, query, r.identity, identities, {"packed": pl.Int64}).get_column("packed")
+    numbers = []
+    for span in reversed(spans):
+        numbers.append(rest % span)
+        rest = rest // span
+    changes = pl.DataFrame([rest, *reversed(numbers)], schema=list(_CHANGE))
+    return changes.join(pairs, on=["identity", "item"], how="semi")
+
+
+def _changes_of_pairs(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Looks for each item in the requests of its identity."""
+    w, r, i = _wanted.c, t.recipient.c, t.request_item.c
     _wanted.create(connection)
     try:
         insert_frame(connection, _wanted, pairs)
@@ -77,20 +96,9 @@ def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
             .join(t.recipient, r.identity == w.identity)
             .join(t.request_item, (i.request == r.request) & (i.item == w.item))
         )
-        return select_frame(connection, query, dict.fromkeys(("identity", "item", "request", "detail"), pl.Int64))
+        return select_frame(connection, query, dict.fromkeys(_CHANGE, pl.Int64))
     finally:
         _wanted.drop(connection)
-
-
-_MANY_ITEMS: Final = 4
-"""Wanted items of an identity from which on it is cheaper to take all its changes."""
-
-_SPAN: Final = 1 << 31
-"""Two numbers of the ledger's, each less than this, fit into one."""
-
-
-def _packed(first: sa.ColumnElement[int], second: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-    return sa.cast(first, sa.BigInteger) * sa.literal_column(str(_SPAN)) + second
 
 
 _wanted: Final = sa.Table(

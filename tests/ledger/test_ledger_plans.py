@@ -229,7 +229,11 @@ def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) 
     assert one_by_one.get_column("identity_id").to_list() == ["i00000", "i00000", "i10000", "i20000"]
 
 
-def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_each(ledger: Ledger) -> None:
+@pytest.mark.parametrize("greatest", [1, 1 << 62], ids=["small numbers", "numbers too great to be packed"])
+def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_each(
+    greatest: int, path: Path, ledger: Ledger
+) -> None:
+    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '')")  # noqa: S608 - a number
     people, items = [f"i{number:04}" for number in range(1_000)], [f"r{number}" for number in range(6)]
     first = write(ledger, product(people, items[:3], remove_date="2027-01-01T00:00:00Z"), digest="one")
     second = write(ledger, product(people[::2], items[2:4], comment="x"), digest="two")
