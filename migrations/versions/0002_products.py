@@ -1,4 +1,4 @@
-"""Requests are kept as the products that they are, which takes a third of the space of their written-out changes."""
+"""Requests are kept as the products that they are, which takes half the space of their written-out changes."""
 
 import itertools
 
