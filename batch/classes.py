@@ -41,8 +41,9 @@ def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapp
     Raises:
         BrokenPromiseError: A row has no class or two, so that the classes don't add up.
     """
-    strongest = changes.group_by("row").agg(strongest_class()).get_column("class").value_counts()
-    found = {str(name): int(count) for name, count in strongest.rows()}
+    of_one_item_each = changes.get_column("row").n_unique() == changes.height
+    strongest = changes if of_one_item_each else changes.group_by("row").agg(strongest_class())
+    found = {str(name): int(count) for name, count in strongest.get_column("class").value_counts().rows()}
     counts = {row_class: found.get(row_class.value, 0) for row_class in RowClass}
     counts[RowClass.REJECTED] += rejected.height
     classified = pl.concat([changes.select("row").unique(), rejected.select("row")])

@@ -48,18 +48,36 @@ def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.Data
         (the number of this run's request that already has it, or null) and `fresh` (whether a request must still be
         made).
     """
-    within = _within_input(changes.with_row_index("change"))
-    candidates = within.filter(pl.col("class").is_null()).drop("class", "reason")
-    settled = within.filter(pl.col("class").is_not_null()).with_columns(
-        pl.lit(None, dtype=pl.Int64).alias("own_request"), pl.lit(value=False).alias("fresh")
+    # Different hashes are certainly different keys, and comparing them is several times faster.
+    keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
+    within = _within_input(keys)
+    against = _against_ledger(keys, known, run)
+    # The verdicts are put together apart and set beside the changes, whose many columns are never copied.
+    verdicts = _beside(_beside(keys.select("change"), within), against)
+    is_first = pl.col("within_class").is_null()
+    return changes.hstack(
+        verdicts.select(
+            pl.coalesce("within_class", "against_class", pl.lit(RowClass.SUBMITTED.value)).alias("class"),
+            pl.coalesce("within_reason", "against_reason", pl.lit("")).alias("reason"),
+            pl.when(is_first).then(pl.col("own_request")).alias("own_request"),
+            (is_first & pl.col("own_request").is_null() & pl.col("against_class").is_null()).alias("fresh"),
+        )
     )
-    against = _against_ledger(candidates, known, run)
-    return pl.concat([settled, against], how="diagonal").sort("change").drop("change")
 
 
-def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
-    """Adds `class` and `reason`; null for the one change of each key that stands for it."""
-    repeated = changes.filter(changes.select(KEY).is_duplicated())
+def _beside(verdicts: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
+    """Adds the columns of `some`, which has lines for a few of the changes, or for all."""
+    if some.is_empty():
+        return verdicts.with_columns(
+            pl.lit(None, dtype=dtype).alias(name) for name, dtype in some.schema.items() if name != "change"
+        )
+    return verdicts.join(some, on="change", how="left", maintain_order="left")
+
+
+def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
+    """`within_class` and `within_reason` of each `change` that is not the one of its key to stand for it."""
+    suspects = keys.filter(pl.col("hash").is_duplicated())
+    repeated = suspects.filter(suspects.select(KEY).is_duplicated())
     groups = (
         repeated.group_by(KEY)
         .agg(
@@ -70,7 +88,7 @@ def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
             pl.col("line").sort_by("change").unique(maintain_order=True).cast(pl.String).alias("lines"),
             pl.col("file").n_unique().alias("files"),
         )
-        .join(changes.select(pl.col("change").alias("first"), _place().alias("first_place")), on="first", how="left")
+        .join(repeated.select(pl.col("change").alias("first"), _place().alias("first_place")), on="first", how="left")
     )
     in_one_file = pl.concat_str(pl.lit("lines "), _listed("lines"))
     where = pl.when(pl.col("files") == 1).then(in_one_file).otherwise(_listed("places"))
@@ -79,18 +97,20 @@ def _within_input(changes: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("both granted and revoked"))
         .otherwise(pl.lit("wanted with different dates"))
     )
-    return changes.join(groups, on=KEY, how="left", maintain_order="left").select(
-        *changes.columns,
-        pl.when(pl.col("contradictory"))
-        .then(pl.lit(RowClass.CONFLICT_IN_INPUT.value))
-        .when(pl.col("first") != pl.col("change"))
-        .then(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
-        .alias("class"),
-        pl.when(pl.col("contradictory"))
-        .then(pl.concat_str(contradiction, pl.lit(" in "), where))
-        .when(pl.col("first") != pl.col("change"))
-        .then(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
-        .alias("reason"),
+    return (
+        repeated.join(groups, on=KEY, how="left")
+        .filter(pl.col("contradictory") | (pl.col("first") != pl.col("change")))
+        .select(
+            "change",
+            pl.when(pl.col("contradictory"))
+            .then(pl.lit(RowClass.CONFLICT_IN_INPUT.value))
+            .otherwise(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
+            .alias("within_class"),
+            pl.when(pl.col("contradictory"))
+            .then(pl.concat_str(contradiction, pl.lit(" in "), where))
+            .otherwise(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
+            .alias("within_reason"),
+        )
     )
 
 
@@ -104,39 +124,33 @@ def _place() -> pl.Expr:
     return pl.concat_str(pl.lit("line "), pl.col("line"), pl.lit(" of "), pl.col("file"))
 
 
-def _against_ledger(changes: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.DataFrame:
-    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID]))
-    own = _latest(standing.filter(pl.col("run") == run)).select(*KEY, pl.col("request").alias("own_request"))
-    other = _latest(standing.filter(pl.col("run") != run)).select(
-        *KEY,
-        *(pl.col(name).alias(f"known_{name}") for name in (*INTENTION, "state", "run", "at")),
+def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.DataFrame:
+    """`own_request`, `against_class` and `against_reason` of each `change` whose key the ledger knows.
+
+    What the run has planned itself has its `own_request` and no class.
+    """
+    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID])).select(
+        _HASH, *(pl.col(name).alias(f"known_{name}") for name in KNOWN_SCHEMA)
     )
-    joined = changes.join(own, on=KEY, how="left", maintain_order="left").join(
-        other, on=KEY, how="left", maintain_order="left"
-    )
-    is_own = pl.col("own_request").is_not_null()
-    is_known = pl.col("known_run").is_not_null()
+    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
+    is_own = pl.col("known_run") == run
+    latest = keys.join(standing, on="hash", how="inner").filter(is_same_key)
+    if latest.get_column("change").is_duplicated().any():
+        # What the run has planned itself goes before all others; then the newest line says what was last wanted.
+        latest = latest.sort(is_own, "known_request").unique("change", keep="last", maintain_order=True)
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
     unsent = pl.col("known_state") == State.PLANNED.value
-    row_class = (
-        pl.when(is_own | ~is_known)
-        .then(pl.lit(RowClass.SUBMITTED.value))
-        .when(same & ~unsent)
-        .then(pl.lit(RowClass.ALREADY_SUBMITTED.value))
-        .otherwise(pl.lit(RowClass.HELD_BACK.value))
-    )
-    return joined.select(
-        *changes.columns,
-        row_class.alias("class"),
-        pl.when(is_own | ~is_known).then(pl.lit("")).otherwise(_ledger_reason(same, unsent)).alias("reason"),
-        "own_request",
-        (~is_own & ~is_known).alias("fresh"),
+    return latest.select(
+        "change",
+        pl.when(is_own).then("known_request").alias("own_request"),
+        pl.when(~is_own).then(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK)).alias("against_class"),
+        pl.when(~is_own).then(_ledger_reason(same, unsent)).alias("against_reason"),
     )
 
 
-def _latest(known: pl.DataFrame) -> pl.DataFrame:
-    """The newest line of each key: it alone says what was last wanted."""
-    return known.sort("request").unique(KEY, keep="last", maintain_order=True)
+_HASH: Final = pl.struct(KEY).hash().alias("hash")
+_ALREADY: Final = pl.lit(RowClass.ALREADY_SUBMITTED.value)
+_HELD_BACK: Final = pl.lit(RowClass.HELD_BACK.value)
 
 
 def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:

@@ -76,8 +76,11 @@ def classify_input(table: Table, validated: Validated, *, plans: Plans | None, t
         tenant: The tenant's name in the ledger.
         run: Id of the run that this input has, or would get.
     """
-    places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
-    changes = validated.changes.join(places, on="row", how="left", maintain_order="left")
+    row = validated.changes.get_column("row")
+    changes = validated.changes.with_columns(
+        table.rows.get_column("_file").gather(row).alias("file"),
+        table.rows.get_column("_line").gather(row).alias("line"),
+    )
     known, upto = pl.DataFrame(schema=KNOWN_SCHEMA), 0
     if plans is not None:
         asked = plans.known(tenant, changes.select(KEY))

@@ -8,36 +8,100 @@ import polars as pl
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
 _SLICE: Final = 250_000
-"""Rows handed to the driver at once: bounds the memory that Python objects take."""
+"""Rows handed to the driver, or taken from it, at once: bounds the memory that Python objects take."""
 
-_FEW: Final = 20_000
-"""Up to so many texts are looked up one by one; beyond, reading the whole dictionary is cheaper."""
+_PARAMETERS: Final = 900
+"""Parameters of one statement: below every database's limit."""
 
-_LOOKUP: Final = 500
-"""Texts in one IN list: below every database's limit on parameters."""
+_AMONG: Final = 300
+"""Values of one IN list; making a statement with many takes longer than running a few more."""
+
+_SPARSE: Final = 4
+"""Where less than one line in so many is wanted, these are looked up; else reading the whole table is cheaper."""
 
 
 def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -> None:
     """Inserts the rows of `frame`, whose columns are named as the table's, in order.
 
-    Rows go to the driver's own executemany as tuples: several times faster than as dictionaries.
+    One statement takes many rows, and the driver's own executemany many of these: several times faster than a
+    statement for each row.
     """
-    statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=frame.columns)
-    for part in frame.iter_slices(_SLICE):
-        if statement.positional:
-            connection.exec_driver_sql(str(statement), part.select(statement.positiontup).rows())
-        else:
-            connection.execute(sa.insert(table), part.to_dicts())
+    if connection.dialect.positional:
+        names = [column.name for column in table.columns if column.name in frame.columns]
+        at_once = _PARAMETERS // len(names)
+        whole = frame.height - frame.height % at_once
+        for part, rows in ((frame.head(whole), at_once), (frame.slice(whole), 1)):
+            statement = _insert_of(connection, table, names, rows) if part.height else ""
+            for piece in part.select(names).iter_slices(_SLICE // at_once * at_once):
+                connection.exec_driver_sql(statement, list(_flat(piece, rows)))
+    else:
+        for piece in frame.iter_slices(_SLICE):
+            connection.execute(sa.insert(table), piece.to_dicts())
 
 
-def select_frame(connection: Connection, query: sa.Select[Any], schema: pl.Schema) -> pl.DataFrame:
-    """The rows of a query as a frame of the given schema."""
-    return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+def _insert_of(connection: Connection, table: sa.Table, names: list[str], rows: int) -> str:
+    """The statement that inserts so many rows, as its driver takes it: that of one row with its marks repeated."""
+    one = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
+    head, values, marks = str(one).partition(" VALUES ")
+    return head + values + ", ".join([marks] * rows)
+
+
+def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
+    """The cells of so many rows at a time, one after the other."""
+    cells: list[Any] = [None] * (frame.height * frame.width)
+    for position, column in enumerate(frame.iter_columns()):
+        cells[position :: frame.width] = column.to_list()
+    step = rows * frame.width
+    return (tuple(cells[start : start + step]) for start in range(0, len(cells), step))
+
+
+def select_frame(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows of a query as a frame of the given schema; only of types that the driver returns as they are."""
+    return pl.concat([pl.DataFrame(schema=schema), *_fetched(connection.execute(query), schema)])
+
+
+def _fetched(result: sa.CursorResult[Any], schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+    """The rows of a result, in parts; taken from the driver, since row objects would take as long again."""
+    with result:
+        while rows := result.cursor.fetchmany(_SLICE):
+            yield pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def select_among(
+    connection: Connection,
+    query: sa.Select[*tuple[Any, ...]],
+    column: sa.ColumnElement[Any],
+    values: pl.Series,
+    schema: Mapping[str, Any],
+) -> pl.DataFrame:
+    """Like `select_frame`, for lines whose `column`, one with an index, is among `values`, distinct and in order."""
+    slices = [values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG)]
+    if not connection.dialect.positional:
+        parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
+        return pl.concat([pl.DataFrame(schema=schema), *parts])
+    # The statement is made once; a last slice that is shorter repeats its last value, which does no harm in an IN.
+    names = [f"among_{position}" for position in range(min(_AMONG, values.len()))]
+    compiled = query.where(column.in_([sa.bindparam(name, type_=column.type) for name in names])).compile(
+        dialect=connection.dialect
+    )
+    statement, order, fixed = str(compiled), compiled.positiontup or [], dict(compiled.params)
+    parts = [pl.DataFrame(schema=schema)]
+    for part in slices:
+        padded = part + part[-1:] * (len(names) - len(part))
+        given = {**fixed, **dict(zip(names, padded, strict=True))}
+        parts += _fetched(connection.exec_driver_sql(statement, tuple(given[name] for name in order)), schema)
+    return pl.concat(parts)
+
+
+def last_id(connection: Connection, table: sa.Table) -> int:
+    """The greatest `id` of a table; 0 where it is empty."""
+    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+    return number
 
 
 def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
@@ -46,22 +110,22 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     Args:
         connection: In a transaction.
         table: A dictionary: `id` and text columns, indexed by the columns of `fixed`, then those of `texts`.
-        texts: Distinct entries, columns named as the table's text columns.
+        texts: Distinct entries in order, columns named as the table's text columns.
         fixed: Columns whose value is the same for all entries.
 
     Returns:
         The entries that are there, with their `id`, in no particular order.
     """
-    schema = pl.Schema({**dict.fromkeys(texts.columns, pl.String()), "id": pl.Int64()})
+    schema = {**dict.fromkeys(texts.columns, pl.String), "id": pl.Int64}
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
     first = texts.columns[0]
-    wanted = texts.get_column(first).unique().to_list()
-    if len(wanted) > _FEW:
+    wanted = texts.get_column(first)
+    if texts.width > 1:
+        wanted = wanted.unique().sort()
+    if wanted.len() * _SPARSE > last_id(connection, table):
         present = select_frame(connection, query, schema)
     else:
-        slices = [wanted[start : start + _LOOKUP] for start in range(0, len(wanted), _LOOKUP)]
-        parts = [select_frame(connection, query.where(table.c[first].in_(part)), schema) for part in slices]
-        present = pl.concat([pl.DataFrame(schema=schema), *parts])
+        present = select_among(connection, query, table.c[first], wanted, schema)
     return texts.join(present, on=texts.columns, how="inner")
 
 
@@ -69,7 +133,7 @@ def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: 
     """Like `look_up`, but adds the entries that are missing, numbered in the order given; returns all."""
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
-    last: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+    last = last_id(connection, table)
     ids = pl.int_range(last + 1, last + 1 + missing.height, dtype=pl.Int64, eager=True)
     added = missing.with_columns(ids.alias("id"))
     insert_frame(connection, table, added.with_columns(pl.lit(value).alias(name) for name, value in fixed.items()))

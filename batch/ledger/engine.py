@@ -163,7 +163,7 @@ def _explained(engine: Engine) -> Iterator[None]:
     """Turns the driver's errors into ours, saying what to do."""
     try:
         yield
-    except (DBAPIError, PoolTimeoutError) as error:
+    except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         where = engine.url.database or engine.url.render_as_string()
         raise LedgerLostError(
             f"The ledger {where} can't be used: {getattr(error, 'orig', error)}.",

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA
+from batch.dedupe import KNOWN_SCHEMA
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
+from batch.ledger.bulk import intern, last_id, look_up
 from batch.ledger.engine import reading, writing
+from batch.ledger.history import earlier
+from batch.ledger.products import distinct, insert_requests
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
@@ -25,17 +27,9 @@ if TYPE_CHECKING:
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
+_PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
-
-_wanted: Final = sa.Table(
-    "wanted",
-    sa.MetaData(),
-    sa.Column("identity", sa.Integer, primary_key=True),
-    sa.Column("item", sa.Integer, primary_key=True),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
 
 
 class LedgerMovedError(Exception):
@@ -90,13 +84,14 @@ class Plans:
             number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
             if number is None:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
-            people = look_up(connection, t.identity, _entries(keys, ["identity_id"]), {"tenant": number})
+            people = look_up(connection, t.identity, _entries(keys, _PERSON), {"tenant": number})
             items = look_up(connection, t.item, _entries(keys, _ITEM), {"tenant": number})
-            pairs = _as_numbers(keys.unique(list(KEY)), people, items)
-            found = _earlier(connection, pairs.select("identity", "item"))
-        return Known(
-            changes=found.join(pairs, on=["identity", "item"], how="inner").select(list(KNOWN_SCHEMA)), upto=upto
+            pairs = keys.select(_numbers(keys, people, _PERSON, "identity"), _numbers(keys, items, _ITEM, "item"))
+            found = earlier(connection, distinct(pairs.drop_nulls(), "identity", "item"))
+        texts = found.join(people.rename({"id": "identity", **_named(_PERSON)}), on="identity", how="inner").join(
+            items.rename({"id": "item", **_named(_ITEM)}), on="item", how="inner"
         )
+        return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
 
     def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime) -> str:
         """Writes a plan together with its run, in one transaction; returns the run's id.
@@ -117,19 +112,22 @@ class Plans:
         with writing(self._engine) as connection:
             if _newest(connection) != upto:
                 raise LedgerMovedError
-            last = _last_number(connection)
+            last = last_id(connection, t.request)
             tenant = _tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
-            people = intern(connection, t.identity, _entries(plan.changes, ["identity_id"]), {"tenant": tenant})
-            items = intern(connection, t.item, _entries(plan.changes, _ITEM), {"tenant": tenant})
-            details = intern(connection, t.detail, _entries(plan.changes, _DETAIL), {})
-            numbers = (
-                _as_numbers(plan.changes, people, items)
-                .join(details.rename({"id": "detail"}), on=_DETAIL, how="inner")
-                .with_columns(pl.col("request") + last + 1)
+            changes = plan.changes
+            people = intern(connection, t.identity, _entries(changes, _PERSON), {"tenant": tenant})
+            items = intern(connection, t.item, _entries(changes, _ITEM), {"tenant": tenant})
+            details = intern(connection, t.detail, _entries(changes, _DETAIL), {})
+            numbers = changes.select(
+                "operation",
+                pl.col("request") + last + 1,
+                _numbers(changes, people, _PERSON, "identity"),
+                _numbers(changes, items, _ITEM, "item"),
+                _numbers(changes, details, _DETAIL, "detail"),
             )
-            _insert_requests(connection, run_id, numbers, at)
+            insert_requests(connection, run_id, numbers, at)
             events.append(
                 connection,
                 run_id,
@@ -147,69 +145,23 @@ def _newest(connection: Connection) -> int:
     return number
 
 
-def _last_number(connection: Connection) -> int:
-    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0))).scalar_one()
-    return number
-
-
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """The distinct dictionary entries among changes, sorted, so that numbering does not depend on the input's order."""
+    names = {column: name for name, column in _named(columns).items()}
+    return changes.select(columns).unique().sort(columns).rename(names)
+
+
+def _named(columns: list[str]) -> dict[str, str]:
+    """The columns of a dictionary with the names that they have among changes."""
     names = {"identity_id": "external_id", "item_id": "external_id", "item_type": "type"}
-    return changes.select(columns).unique().sort(columns).rename({k: v for k, v in names.items() if k in columns})
+    return {names.get(column, column): column for column in columns}
 
 
-def _as_numbers(changes: pl.DataFrame, people: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Changes with the numbers of their `identity` and `item`; those that have none fall out."""
-    return changes.join(
-        people.select(pl.col("external_id").alias("identity_id"), pl.col("id").alias("identity")),
-        on="identity_id",
-        how="inner",
-    ).join(
-        items.select(
-            pl.col("external_id").alias("item_id"), pl.col("type").alias("item_type"), pl.col("id").alias("item")
-        ),
-        on=_ITEM,
-        how="inner",
-    )
-
-
-def _earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    schema = pl.Schema(
-        {
-            "identity": pl.Int64(),
-            "item": pl.Int64(),
-            **dict.fromkeys(INTENTION, pl.String()),
-            "state": pl.String(),
-            "run": pl.String(),
-            "request": pl.Int64(),
-            "at": pl.String(),
-        }
-    )
-    if pairs.is_empty():
-        return pl.DataFrame(schema=schema)
-    _wanted.create(connection)
-    try:
-        insert_frame(connection, _wanted, pairs.sort("identity", "item"))
-        query = (
-            sa.select(
-                t.change.c.identity,
-                t.change.c.item,
-                t.request.c.operation,
-                t.detail.c.start_date,
-                t.detail.c.remove_date,
-                t.request.c.state,
-                t.request.c.run,
-                t.request.c.id,
-                t.request.c.state_at,
-            )
-            .select_from(_wanted)
-            .join(t.change, (t.change.c.identity == _wanted.c.identity) & (t.change.c.item == _wanted.c.item))
-            .join(t.request, t.request.c.id == t.change.c.request)
-            .join(t.detail, t.detail.c.id == t.change.c.detail)
-        )
-        return select_frame(connection, query, schema)
-    finally:
-        _wanted.drop(connection)
+def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], name: str) -> pl.Series:
+    """For each change the number of its dictionary entry; null where there is none."""
+    named = entries.lazy().rename(_named(columns))
+    joined = changes.lazy().select(columns).join(named, on=columns, how="left", maintain_order="left")
+    return joined.select(pl.col("id").alias(name)).collect().to_series()
 
 
 def _tenant(connection: Connection, name: str) -> int:
@@ -227,6 +179,9 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
         connection.execute(
             sa.insert(t.run),
             {
+                "number": connection.execute(
+                    sa.select(sa.func.coalesce(sa.func.max(t.run.c.number), 0) + 1)
+                ).scalar_one(),
                 "id": run_id,
                 "tenant": tenant,
                 "input_digest": new.input_digest,
@@ -239,35 +194,8 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
 
 
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
-    refused = (t.request.c.run == run_id) & (t.request.c.state == State.REFUSED.value)
+    refused = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.state == State.REFUSED.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id))]
     events.append_for_each(connection, run_id, Event.TAKEN_OVER, now, requests=numbers)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
     connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))
-
-
-def _insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:
-    requests = (
-        numbers.group_by("request")
-        .agg(
-            pl.col("operation").first(),
-            pl.col("identity").n_unique().cast(pl.Int64).alias("recipient_count"),
-            pl.col("item").n_unique().cast(pl.Int64).alias("item_count"),
-        )
-        .sort("request")
-        .select(
-            pl.col("request").alias("id"),
-            pl.lit(run_id).alias("run"),
-            "operation",
-            pl.lit(State.PLANNED.value).alias("state"),
-            pl.lit(at).alias("state_at"),
-            "recipient_count",
-            "item_count",
-            pl.lit(0).alias("attempts"),
-        )
-    )
-    insert_frame(connection, t.request, requests)
-    recipients = numbers.select("request", "identity").unique().sort("request", "identity")
-    insert_frame(connection, t.recipient, recipients)
-    changes = numbers.select("identity", "item", "request", "detail").sort("identity", "item", "request")
-    insert_frame(connection, t.change, changes)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batch.outcome import Decision
 
 
+_REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
 _ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.ABANDONED.value)
 
 
@@ -55,14 +56,13 @@ class Requests:
         with writing(self._engine) as connection:
             require_held(connection, run, process)
             row = connection.execute(
-                sa.select(t.request)
-                .where(t.request.c.run == run.id, t.request.c.state == State.PLANNED.value)
-                .order_by(t.request.c.id)
-                .limit(1)
+                _REQUEST.where(_in_state(run, State.PLANNED)).order_by(t.request.c.id).limit(1)
             ).first()
             if row is None:
                 return None
             request = _load(connection, row, attempts=row.attempts + 1)
+            if (len(request.recipients), len(request.items)) != (row.recipient_count, row.item_count):
+                raise BrokenPromiseError(f"Request {request.id} is not whole any more: `ledger verify` says more.")
             _move(connection, request, State.PLANNED, Event.CLAIMED, now, attempts=1)
             events.append(
                 connection,
@@ -113,16 +113,13 @@ class Requests:
     def doubts(self, run: Run) -> tuple[Doubt, ...]:
         """The run's UNCONFIRMED requests, in order, with when they were sent."""
         with reading(self._engine) as connection:
-            of_run = (t.request.c.run == run.id) & (t.request.c.state == State.UNCONFIRMED.value)
-            rows = connection.execute(sa.select(t.request).where(of_run).order_by(t.request.c.id)).all()
+            rows = connection.execute(_REQUEST.where(_in_state(run, State.UNCONFIRMED)).order_by(t.request.c.id)).all()
             return tuple(_doubt(connection, row) for row in rows)
 
     def doubt(self, request: Request) -> Doubt:
         """The doubt about one request that has just become UNCONFIRMED."""
         with reading(self._engine) as connection:
-            return _doubt(
-                connection, connection.execute(sa.select(t.request).where(t.request.c.id == request.number)).one()
-            )
+            return _doubt(connection, connection.execute(_REQUEST.where(t.request.c.id == request.number)).one())
 
     def settle(
         self,
@@ -157,11 +154,7 @@ class Requests:
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(t.request)
-                .where(t.request.c.run == run.id, t.request.c.state == state.value)
-                .order_by(t.request.c.id)
-            ).all()
+            rows = connection.execute(_REQUEST.where(_in_state(run, state)).order_by(t.request.c.id)).all()
             return tuple(_load(connection, row, attempts=row.attempts) for row in rows)
 
     def last_reasons(self, run: Run) -> dict[int, str]:
@@ -176,11 +169,13 @@ class Requests:
 
 
 def load_request(connection: Connection, number: int) -> Request | None:
-    """A request by its number, as it is now; None where there is none or it has lost its parts."""
-    row = connection.execute(sa.select(t.request).where(t.request.c.id == number)).first()
-    if row is None or not _recipient_ids(connection, number):
-        return None
-    return _load(connection, row, attempts=row.attempts)
+    """A request by its number, as it is now; None where there is none."""
+    row = connection.execute(_REQUEST.where(t.request.c.id == number)).first()
+    return None if row is None else _load(connection, row, attempts=row.attempts)
+
+
+def _in_state(run: Run, state: State) -> sa.ColumnElement[bool]:
+    return (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
 
 
 def _move(
@@ -203,34 +198,33 @@ def _move(
         )
 
 
-def _recipient_ids(connection: Connection, number: int) -> list[tuple[int, str]]:
-    query = (
-        sa.select(t.identity.c.id, t.identity.c.external_id)
-        .join(t.recipient, t.recipient.c.identity == t.identity.c.id)
-        .where(t.recipient.c.request == number)
-        .order_by(t.identity.c.id)
-    )
-    return [(row.id, row.external_id) for row in connection.execute(query)]
-
-
-def _item_rows(connection: Connection, number: int, any_recipient: int) -> Sequence[Any]:
-    """The items of a request, in order: since it is a full product, any recipient's changes name them all."""
+def _recipient_rows(connection: Connection, row: Any) -> Sequence[Any]:
+    """Number and id of a request's recipients, in order of their numbers."""
+    numbers = [int(number) for number in row.recipients.split()]
     return connection.execute(
-        sa.select(t.change.c.item, t.change.c.detail, t.item.c.type, t.item.c.external_id, t.detail)
-        .join(t.item, t.item.c.id == t.change.c.item)
-        .join(t.detail, t.detail.c.id == t.change.c.detail)
-        .where(t.change.c.identity == any_recipient, t.change.c.request == number)
-        .order_by(t.change.c.item)
+        sa.select(t.identity.c.id, t.identity.c.external_id)
+        .where(t.identity.c.id.in_(numbers))
+        .order_by(t.identity.c.id)
+    ).all()
+
+
+def _item_rows(connection: Connection, number: int) -> Sequence[Any]:
+    """The items of a request, in order."""
+    return connection.execute(
+        sa.select(t.request_item.c.item, t.request_item.c.detail, t.item.c.type, t.item.c.external_id, t.detail)
+        .join(t.item, t.item.c.id == t.request_item.c.item)
+        .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+        .where(t.request_item.c.request == number)
+        .order_by(t.request_item.c.item)
     ).all()
 
 
 def _load(connection: Connection, row: Any, *, attempts: int) -> Request:
-    recipients = _recipient_ids(connection, row.id)
     return Request(
         number=row.id,
-        run=row.run,
+        run=row.run_id,
         operation=Operation(row.operation),
-        recipients=tuple(external_id for _, external_id in recipients),
+        recipients=tuple(recipient.external_id for recipient in _recipient_rows(connection, row)),
         items=tuple(
             RequestItem(
                 type=ItemType(item.type),
@@ -240,7 +234,7 @@ def _load(connection: Connection, row: Any, *, attempts: int) -> Request:
                 remove_date=item.remove_date,
                 metadata=json.loads(item.metadata) if item.metadata else {},
             )
-            for item in _item_rows(connection, row.id, recipients[0][0])
+            for item in _item_rows(connection, row.id)
         ),
         attempts=attempts,
         parent=row.parent,
@@ -270,13 +264,14 @@ def _divide(
     found: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Makes a new request of each part; the one that is in `state` hands its changes over to them."""
-    recipients = [number for number, _ in _recipient_ids(connection, request.number)]
-    items = [(row.item, row.detail) for row in _item_rows(connection, request.number, recipients[0])]
+    row = connection.execute(_REQUEST.where(t.request.c.id == request.number)).one()
+    recipients = [recipient.id for recipient in _recipient_rows(connection, row)]
+    items = [(item.item, item.detail) for item in _item_rows(connection, request.number)]
     covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
     if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
         raise BrokenPromiseError(f"The parts of request {request.number} are not the whole of it.")
     _move(connection, request, state, Event.TAKEN_OVER, now)
-    children = [_add_part(connection, request, part, recipients, items, now) for part in parts]
+    children = [_add_part(connection, row, part, recipients, items, now) for part in parts]
     events.append(
         connection, request.run, Event.TAKEN_OVER, now, request=request.number, detail={"by": children, **found}
     )
@@ -284,7 +279,7 @@ def _divide(
 
 def _add_part(
     connection: Connection,
-    request: Request,
+    whole: Any,
     part: Part,
     recipients: Sequence[int],
     items: Sequence[tuple[int, int]],
@@ -292,28 +287,25 @@ def _add_part(
 ) -> int:
     """Adds the request that a part becomes; returns its number."""
     number: int = connection.execute(sa.select(sa.func.max(t.request.c.id) + 1)).scalar_one()
+    people = [recipients[position] for position in part.recipients]
     connection.execute(
         sa.insert(t.request),
         {
             "id": number,
-            "run": request.run,
-            "operation": request.operation.value,
+            "run": whole.run,
+            "operation": whole.operation,
             "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
             "state_at": t.instant(now),
             "recipient_count": len(part.recipients),
             "item_count": len(part.items),
             "attempts": 0,
-            "parent": request.number,
+            "parent": whole.id,
+            "recipients": " ".join(map(str, people)),
         },
     )
-    people = [recipients[position] for position in part.recipients]
-    connection.execute(sa.insert(t.recipient), [{"request": number, "identity": identity} for identity in people])
+    connection.execute(sa.insert(t.recipient), [{"identity": identity, "request": number} for identity in people])
     connection.execute(
-        sa.insert(t.change),
-        [
-            {"identity": identity, "item": items[i][0], "request": number, "detail": items[i][1]}
-            for identity in people
-            for i in part.items
-        ],
+        sa.insert(t.request_item),
+        [{"request": number, "item": items[i][0], "detail": items[i][1]} for i in part.items],
     )
     return number

@@ -61,7 +61,7 @@ class Runs:
     def tally(self, run: Run) -> Tally:
         """How far the run has come."""
         changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
-        of_run = t.request.c.run == run.id
+        of_run = t.request.c.run == t.number_of_run(run.id)
         with reading(self._engine) as connection:
             states = connection.execute(
                 sa.select(t.request.c.state, sa.func.count(), changes).where(of_run).group_by(t.request.c.state)
@@ -199,7 +199,7 @@ def _mark_all(
     detail: Mapping[str, str] | None = None,
 ) -> int:
     """Applies one event to all requests of a run that are in one state; returns how many."""
-    of_run = (t.request.c.run == run.id) & (t.request.c.state == state.value)
+    of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(of_run).order_by(t.request.c.id))]
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))

@@ -1,8 +1,11 @@
 """The ledger's tables.
 
 Ids of the tenant stand once in `identity` and `item`; what a request says of an item besides its id stands once in
-`detail`. So `change`, the one table that grows with every row ever submitted, holds whole numbers only, and a request
-needs no list of its items: it is a full product, so the changes of any one recipient name them all.
+`detail`. A request is a full product, so its changes are not written out: `recipient` has its identities and
+`request_item` its items, in whole numbers. The view `changes` multiplies them and tells all about a change in one line.
+
+`recipient` is in the order in which it is asked, by identity; so that a request can be sent without asking all of it,
+`request.recipients` repeats its lines of one request.
 
 Instants are ISO 8601 text in UTC, readable in any database browser. `event` is only ever added to: it has every attempt
 and what came back, and each line is sealed with the hash of the one before.
@@ -18,7 +21,7 @@ import sqlalchemy as sa
 from batch.dialects import ItemType, Operation
 from batch.states import State
 
-LEDGER_VERSION: Final = "0001"
+LEDGER_VERSION: Final = "0002"
 """The newest migration; a ledger that says otherwise is upgraded or refused."""
 
 
@@ -69,7 +72,8 @@ tenant = sa.Table(
 run = sa.Table(
     "run",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
     sa.Column("input_digest", sa.Text, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False),
@@ -128,7 +132,7 @@ request = sa.Table(
     "request",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("run", sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("run", sa.ForeignKey("run.number"), nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("state_at", sa.Text, nullable=False),
@@ -136,6 +140,7 @@ request = sa.Table(
     sa.Column("item_count", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("parent", sa.ForeignKey("request.id")),
+    sa.Column("recipients", sa.Text, nullable=False),
     _one_of("operation", Operation),
     _one_of("state", State),
     sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
@@ -149,17 +154,16 @@ request = sa.Table(
 recipient = sa.Table(
     "recipient",
     metadata,
-    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
     sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
     sqlite_with_rowid=False,
 )
 
-change = sa.Table(
-    "change",
+request_item = sa.Table(
+    "request_item",
     metadata,
-    sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
-    sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
     sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
     sa.Column("detail", sa.ForeignKey("detail.id"), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -179,3 +183,22 @@ event = sa.Table(
     sqlite_with_rowid=False,
     comment="The books: what happened to a run and its requests, each line sealed with the hash of the one before.",
 )
+
+VIEW: Final = "changes"
+CREATE_VIEW: Final = """CREATE VIEW changes AS
+SELECT run.id AS run, request.id AS request, request.operation, identity.external_id AS identity_id,
+    item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
+    detail.metadata, request.state, request.state_at
+FROM request
+JOIN run ON run.number = request.run
+JOIN recipient ON recipient.request = request.id
+JOIN identity ON identity.id = recipient.identity
+JOIN request_item ON request_item.request = request.id
+JOIN item ON item.id = request_item.item
+JOIN detail ON detail.id = request_item.detail"""
+"""For people: every change in words. It is made anew with every upgrade, and no code asks it."""
+
+
+def number_of_run(run_id: str) -> sa.ScalarSelect[int]:
+    """The number that requests know a run by."""
+    return sa.select(run.c.number).where(run.c.id == run_id).scalar_subquery()

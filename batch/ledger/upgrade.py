@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-_VERSIONS: Final = ("0001",)
+_VERSIONS: Final = ("0001", "0002")
 """Every version a ledger of ours can have, oldest first."""
 
 
@@ -106,7 +106,10 @@ def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
     try:
         with writing(engine, made=False) as connection:
             config.attributes["connection"] = connection
+            # Tables can't be rebuilt under a view.
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {t.VIEW}")
             command.upgrade(config, "head")
+            connection.exec_driver_sql(t.CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()

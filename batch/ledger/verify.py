@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_FINDINGS: Final = 100
 """Findings of one kind that are listed; so many mean that all of it is to be doubted."""
+
+
+_IDENTITIES_AT_ONCE: Final = 100_000
 
 
 def verify(engine: Engine) -> tuple[str, ...]:
@@ -60,27 +64,32 @@ def _database(connection: Connection) -> Iterator[str]:
 
 
 def _products(connection: Connection) -> Iterator[str]:
-    """Requests whose recipients or changes are not as many as they say."""
-    r, c = t.recipient, t.change
-    people = sa.select(r.c.request, sa.func.count().label("n")).group_by(r.c.request).subquery()
-    changes = (
-        sa.select(c.c.request, sa.func.count().label("n"))
-        .join(r, (r.c.request == c.c.request) & (r.c.identity == c.c.identity))
-        .group_by(c.c.request)
-        .subquery()
-    )
-    expected = t.request.c.recipient_count * t.request.c.item_count
+    """Requests whose recipients or items are not as many as they say, or whose recipients differ from their list."""
+    people = _count_of(t.recipient)
+    items = _count_of(t.request_item)
     wrong = (
         sa.select(t.request.c.id)
         .outerjoin(people, people.c.request == t.request.c.id)
-        .outerjoin(changes, changes.c.request == t.request.c.id)
+        .outerjoin(items, items.c.request == t.request.c.id)
         .where(
             (sa.func.coalesce(people.c.n, 0) != t.request.c.recipient_count)
-            | (sa.func.coalesce(changes.c.n, 0) != expected)
+            | (sa.func.coalesce(items.c.n, 0) != t.request.c.item_count)
         )
     )
     for row in connection.execute(wrong):
         yield f"request {row.id}: its changes are not the product of its recipients and items"
+    recipients = connection.execute(
+        sa.select(t.recipient.c.request, t.recipient.c.identity).order_by(t.recipient.c.request, t.recipient.c.identity)
+    )
+    said = dict(connection.execute(sa.select(t.request.c.id, t.request.c.recipients)).all())
+    for number, group in itertools.groupby(recipients, key=lambda row: row.request):
+        if said.get(number) != " ".join(str(row.identity) for row in group):
+            yield f"request {number}: it lists other recipients than it has"
+
+
+def _count_of(part: sa.Table) -> sa.Subquery:
+    """How many lines of a part each request has."""
+    return sa.select(part.c.request, sa.func.count().label("n")).group_by(part.c.request).subquery()
 
 
 def _chains(connection: Connection) -> Iterator[str]:
@@ -107,7 +116,11 @@ def _origins(connection: Connection) -> Iterator[str]:
         if line.event == PLANNED:
             born.update(dict.fromkeys(range(detail["first"], detail["first"] + detail["requests"]), line.run))
         born.update(dict.fromkeys(detail.get("by", ()), line.run))
-    for row in connection.execute(sa.select(t.request.c.id, t.request.c.run).order_by(t.request.c.id)):
+    for row in connection.execute(
+        sa.select(t.request.c.id, t.run.c.id.label("run"))
+        .join(t.run, t.run.c.number == t.request.c.run)
+        .order_by(t.request.c.id)
+    ):
         if born.pop(row.id, None) != row.run:
             yield f"request {row.id}: the books of run {row.run} do not know where it comes from"
     for number, run in born.items():
@@ -155,21 +168,27 @@ def _bodies(connection: Connection) -> Iterator[str]:
 
 
 def _repeats(connection: Connection) -> Iterator[str]:
-    """Changes that were submitted again although the same was wanted last."""
-    live = t.request.c.state.not_in([state.value for state in VOID])
-    c = t.change.c
-    several = (
-        sa.select(c.identity, c.item)
-        .join(t.request, t.request.c.id == c.request)
+    """Changes that were submitted again although the same was wanted last; looked for in parts, as they are many."""
+    last: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.identity.c.id), 0))).scalar_one()
+    for first in range(1, last + 1, _IDENTITIES_AT_ONCE):
+        yield from _repeats_of(connection, t.recipient.c.identity.between(first, first + _IDENTITIES_AT_ONCE - 1))
+
+
+def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> Iterator[str]:
+    live = identities & t.request.c.state.not_in([state.value for state in VOID])
+    r, i = t.recipient.c, t.request_item.c
+    joined = (
+        sa.select(r.identity, i.item)
+        .select_from(t.recipient)
+        .join(t.request, t.request.c.id == r.request)
+        .join(t.request_item, i.request == r.request)
         .where(live)
-        .group_by(c.identity, c.item)
-        .having(sa.func.count() > 1)
-        .subquery()
     )
+    several = joined.group_by(r.identity, i.item).having(sa.func.count() > 1).subquery()
     history = (
         sa.select(
-            t.identity.c.id.label("identity_number"),
-            t.item.c.id.label("item_number"),
+            r.identity.label("identity_number"),
+            i.item.label("item_number"),
             t.identity.c.external_id.label("identity"),
             t.item.c.external_id.label("item"),
             t.request.c.id,
@@ -178,13 +197,14 @@ def _repeats(connection: Connection) -> Iterator[str]:
             t.detail.c.remove_date,
         )
         .select_from(several)
-        .join(t.change, (c.identity == several.c.identity) & (c.item == several.c.item))
-        .join(t.request, t.request.c.id == c.request)
-        .join(t.detail, t.detail.c.id == c.detail)
-        .join(t.identity, t.identity.c.id == c.identity)
-        .join(t.item, t.item.c.id == c.item)
+        .join(t.recipient, r.identity == several.c.identity)
+        .join(t.request, t.request.c.id == r.request)
+        .join(t.request_item, (i.request == r.request) & (i.item == several.c.item))
+        .join(t.detail, t.detail.c.id == i.detail)
+        .join(t.identity, t.identity.c.id == r.identity)
+        .join(t.item, t.item.c.id == i.item)
         .where(live)
-        .order_by(c.identity, c.item, t.request.c.id)
+        .order_by(r.identity, i.item, t.request.c.id)
     )
     before: tuple[object, ...] = ()
     for row in connection.execute(history):

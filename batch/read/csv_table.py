@@ -11,7 +11,7 @@ from batch.errors import BrokenPromiseError, InputFileError
 from batch.read.columns import read_header
 from batch.read.csv_header import find_head
 from batch.read.encoding import to_utf8
-from batch.read.lines import PhysicalLines
+from batch.read.lines import PhysicalLines, blocks
 from batch.read.part import REJECTED_SCHEMA, Part
 from batch.read.records import blank_pattern, records_at, row_pattern
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # A regular expression for wider rows takes seconds to compile; such files are short.
 _WIDEST_PATTERN = 500
+
+# So much is judged at a time, since the lines take as much memory again as the text.
+_BLOCK_BYTES = 64 << 20
 
 
 class _Taken(NamedTuple):
@@ -77,17 +80,25 @@ def _named(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl.DataFr
 
 
 def _take_apart(text: bytes, head: Head, name: str) -> _Taken:
-    width = len(head.headers)
-    lines = pl.read_lines(text)["line"].slice(head.lines)
-    blank = lines.str.contains(blank_pattern(head.delimiter))
-    if width <= _WIDEST_PATTERN:
-        plain = lines.str.contains(row_pattern(head.delimiter, width))
-    else:
-        plain = pl.repeat(False, lines.len(), dtype=pl.Boolean, eager=True)
+    plain, blank = _judge(text, head)
     if plain.all() and not blank.any():
-        numbers = pl.int_range(1, lines.len() + 1, dtype=pl.Int64, eager=True) + head.lines
+        numbers = pl.int_range(1, plain.len() + 1, dtype=pl.Int64, eager=True) + head.lines
         return _Taken(_parse(text, numbers, head, skip_lines=head.lines), pl.DataFrame(schema=REJECTED_SCHEMA), ())
     return _take_apart_abnormal(PhysicalLines(text), plain, blank, head=head, name=name)
+
+
+def _judge(text: bytes, head: Head) -> tuple[pl.Series, pl.Series]:
+    """Of each line after the header, whether it is a good record on its own, and whether it is blank."""
+    width = len(head.headers)
+    plain, blank = [], []
+    for block in blocks(text, _BLOCK_BYTES):
+        lines = pl.read_lines(block)["line"]
+        blank.append(lines.str.contains(blank_pattern(head.delimiter)))
+        if width <= _WIDEST_PATTERN:
+            plain.append(lines.str.contains(row_pattern(head.delimiter, width)))
+        else:
+            plain.append(pl.repeat(False, lines.len(), dtype=pl.Boolean, eager=True))
+    return pl.concat(plain).slice(head.lines), pl.concat(blank).slice(head.lines)
 
 
 def _take_apart_abnormal(lines: PhysicalLines, plain: pl.Series, blank: pl.Series, *, head: Head, name: str) -> _Taken:

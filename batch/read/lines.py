@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class PhysicalLines:
     r"""The lines of a UTF-8 text; a last line without a line feed counts, an empty remainder does not.
@@ -31,3 +36,13 @@ class PhysicalLines:
         """The lines from `first` up to and without `end`, with their line feeds, also after the last line."""
         block = self._text[self._starts[first] : self._starts[end]]
         return block if not block or block.endswith(b"\n") else block + b"\n"
+
+
+def blocks(text: bytes, size: int) -> Iterator[bytes]:
+    """The text in pieces of whole lines, each of about `size` bytes; a short text as it is."""
+    start = 0
+    while start < len(text):
+        newline = text.find(b"\n", start + size)
+        end = len(text) if newline < 0 else newline + 1
+        yield text if (start, end) == (0, len(text)) else text[start:end]
+        start = end

@@ -10,7 +10,7 @@ from unicodedata import category
 
 import polars as pl
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Operation
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
 from batch.read.columns import METADATA_PREFIX
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
         `metadata_reserved` (whether it uses a key of ours), and for both dates `…_text` (as written), `…` (an instant
         in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
     """
-    present = set(rows.columns)
 
-    def column(name: str) -> pl.Expr:
-        return blank_to_null(pl.col(name)) if name in present else pl.lit(None, dtype=pl.String)
+    def column(name: str, words: Iterable[str] = ()) -> pl.Expr:
+        return _canonical(rows, name, words)
 
     keys = [name for name in rows.columns if name.startswith(METADATA_PREFIX)]
+    dates = [name for name in DATE_COLUMNS if name in rows.columns and rows[name].null_count() < rows.height]
     return (
         rows.lazy()
         .select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-            column("operation").str.to_uppercase().fill_null(Operation.GRANT.value).alias("operation"),
+            column("operation", Operation).fill_null(Operation.GRANT.value).alias("operation"),
             column("identity_id").alias("identity_id"),
-            column("item_type").str.to_uppercase().alias("item_type"),
+            column("item_type", ItemType).alias("item_type"),
             column("item_id").alias("item_id"),
             column("comment").alias("comment"),
             metadata_json(keys).alias("metadata"),
@@ -63,8 +63,26 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
             *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
         )
-        .with_columns(expression for name in DATE_COLUMNS for expression in _dates(name))
+        .with_columns(
+            expression for name in DATE_COLUMNS for expression in (_dates(name) if name in dates else _no_dates(name))
+        )
     )
+
+
+def _canonical(rows: pl.DataFrame, name: str, words: Iterable[str]) -> pl.Expr:
+    """A column without surrounding space, in capitals where it holds one of `words`; null where it is blank or absent.
+
+    What is canonical already stays the very same column: a copy of all cells takes time and memory.
+    """
+    if name not in rows.columns:
+        return pl.lit(None, dtype=pl.String)
+    cells = rows.get_column(name)
+    if words:
+        known = cells.is_in(list(words)).all()
+        return pl.col(name) if known else blank_to_null(pl.col(name)).str.to_uppercase()
+    lengths = cells.str.len_bytes()
+    trimmed = ((lengths > 0) & (lengths == cells.str.strip_chars().str.len_bytes())).all()
+    return pl.col(name) if trimmed else blank_to_null(pl.col(name))
 
 
 def _any(conditions: Iterable[pl.Expr]) -> pl.Expr:
@@ -129,6 +147,14 @@ def _dates(name: str) -> tuple[pl.Expr, pl.Expr]:
     return (
         pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),
         (part("clock").is_not_null() & part("zone").is_null()).fill_null(value=False).alias(f"{name}_zoneless"),
+    )
+
+
+def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:
+    """What `_dates` makes of a column without any."""
+    return (
+        pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias(name),
+        pl.lit(value=False).alias(f"{name}_zoneless"),
     )
 
 

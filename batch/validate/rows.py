@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.phrase import phrase
-from batch.validate.prepare import ITEM_SEPARATOR, prepare, rfc3339
+from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, prepare, rfc3339
 from batch.validate.rules import MESSAGES, schema
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _changes(good: pl.DataFrame) -> pl.DataFrame:
         "item_type",
         "item_id",
         pl.col("comment").fill_null(""),
-        rfc3339(pl.col("start_date")).alias("start_date"),
-        rfc3339(pl.col("remove_date")).alias("remove_date"),
+        *(_date(good, name).alias(name) for name in DATE_COLUMNS),
         pl.col("metadata").fill_null(""),
     )
     if not table.get_column("item_id").str.contains(ITEM_SEPARATOR, literal=True).any():
@@ -77,6 +76,11 @@ def _changes(good: pl.DataFrame) -> pl.DataFrame:
         .explode("item_id")
         .with_columns(pl.col("item_id").str.strip_chars())
     )
+
+
+def _date(good: pl.DataFrame, name: str) -> pl.Expr:
+    is_empty = good.get_column(name).null_count() == good.height
+    return pl.lit("") if is_empty else rfc3339(pl.col(name))
 
 
 def _rejected(details: pl.DataFrame) -> pl.DataFrame:

@@ -128,7 +128,7 @@ def test_a_path_and_every_form_of_sqlite_url_open_the_same_private_file(form: st
     with open_ledger(form.format(path=path)) as ledger:
         write(ledger, [change("i1", "r1")])
     assert mode_of(path) == 0o600
-    assert rows(path, "SELECT count(*) FROM change") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM changes") == [(1,)]
 
 
 def test_a_relative_sqlite_url_opens_a_file_in_the_working_directory(

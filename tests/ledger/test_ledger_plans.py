@@ -11,7 +11,7 @@ import pytest
 
 from batch.dedupe import KEY, KNOWN_SCHEMA
 from batch.dialects import DIALECTS
-from batch.errors import LedgerLostError
+from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.plans import LedgerMovedError
 from batch.plan import plan
 from tests.ledger.ledger_helpers import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.store import Ledger
+    from tests.ledger.ledger_helpers import Change
 
 OTHER_TENANT = "https://other.example"
 
@@ -139,14 +140,42 @@ def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledge
     bad = plan_of([change("i1", "r1")], [change("i2", "x", item_type="BADGE")])
     with pytest.raises(LedgerLostError, match="type_known"):
         ledger.plans.write(new_run(), bad, upto=0, now=NOW)
-    for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "change"):
+    for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(path, name) == []
     assert write(ledger, [change("i1", "r1")]).input_digest == "digest"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [change("i1", "r1"), change("i2", "r2")],
+        [change("i1", "r1"), change("i1", "r1")],
+        [change("i1", "r1"), change("i2", "r1", comment="x")],
+        [change("i1", "r1"), change("i1", "r1"), change("i2", "r1"), change("i2", "r2")],
+    ],
+    ids=["corners", "a repeat", "two details of one item", "as many as a product has"],
+)
+def test_a_request_that_is_no_product_is_not_written(lines: list[Change], path: Path, ledger: Ledger) -> None:
+    with pytest.raises(BrokenPromiseError, match="not the product"):
+        ledger.plans.write(new_run(), plan_of([change("i0", "r0")], lines), upto=0, now=NOW)
+    assert table_of(path, "run") == table_of(path, "request") == []
+
+
+def test_a_person_with_a_database_browser_sees_every_change_in_words(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1"], comment="Please.", remove_date="2027-01-01T00:00:00Z"))
+    record(ledger, claim(ledger, run), ACCEPTED)
+    assert rows(
+        path,
+        "SELECT run, operation, identity_id, item_type, item_id, comment, remove_date, state FROM changes ORDER BY 3",
+    ) == [
+        (run.id, "GRANT", identity, "ROLE", "r1", "Please.", "2027-01-01T00:00:00Z", "ACCEPTED")
+        for identity in ("i1", "i2")
+    ]
+
+
 def test_a_plan_appears_to_others_whole(path: Path, ledger: Ledger) -> None:
     # The last table to be written refuses its rows, as a full disk would: the ones before it must not show.
-    alter(path, "CREATE TRIGGER full BEFORE INSERT ON change BEGIN SELECT RAISE(ABORT, 'full'); END")
+    alter(path, "CREATE TRIGGER full BEFORE INSERT ON request_item BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(LedgerLostError, match="full"):
         ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto=0, now=NOW)
     assert table_of(path, "request") == table_of(path, "run") == []
@@ -200,6 +229,24 @@ def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) 
     assert one_by_one.get_column("identity_id").to_list() == ["i00000", "i00000", "i10000", "i20000"]
 
 
+@pytest.mark.parametrize("greatest", [1, 1 << 62], ids=["small numbers", "numbers too great to be packed"])
+def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_each(
+    greatest: int, path: Path, ledger: Ledger
+) -> None:
+    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '')")  # noqa: S608 - a number
+    people, items = [f"i{number:04}" for number in range(1_000)], [f"r{number}" for number in range(6)]
+    first = write(ledger, product(people, items[:3], remove_date="2027-01-01T00:00:00Z"), digest="one")
+    second = write(ledger, product(people[::2], items[2:4], comment="x"), digest="two")
+    asked = plan_of(product(people, items)).changes.select(KEY)
+    together = ledger.plans.known(TENANT, asked).changes
+    apart = [ledger.plans.known(TENANT, asked.filter(pl.col("item_id") == item)).changes for item in items]
+    order = [*KEY, "request"]
+    assert together.sort(order).rows() == pl.concat(apart).sort(order).rows()
+    assert together.group_by("run", "item_id").len().sort("run", "item_id").rows() == sorted(
+        [*((first.id, item, 1_000) for item in items[:3]), *((second.id, item, 500) for item in items[2:4])]
+    )
+
+
 def test_the_id_of_a_run_is_the_same_each_time_in_one_ledger(path: Path, ledger: Ledger) -> None:
     asked = ledger.plans.run_id(TENANT, "digest")
     assert write(ledger, [change("i1", "r1")]).id == asked
@@ -227,5 +274,5 @@ def test_two_ledgers_given_the_same_plan_hold_the_same_rows(tmp_path: Path) -> N
         made = plan(plan_of(order).changes.drop("request"), DIALECTS["beta"].limits)
         with open_ledger(path) as ledger:
             ledger.plans.write(new_run(), made, upto=0, now=NOW)
-    for name in ("identity", "item", "detail", "request", "recipient", "change"):
+    for name in ("identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(paths[1], name) == table_of(paths[2], name) != []

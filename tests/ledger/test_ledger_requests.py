@@ -30,6 +30,7 @@ from tests.ledger.ledger_helpers import (
     REFUSED,
     THROTTLED,
     a_process,
+    alter,
     answers,
     attempts,
     change,
@@ -71,6 +72,17 @@ def test_the_requests_of_another_run_are_not_claimed(ledger: Ledger) -> None:
     run = write(ledger, *singles(1, prefix="j"))
     assert claim(ledger, run).recipients == ("j000",)
     assert claim_if_any(ledger, run) is None
+
+
+@pytest.mark.parametrize(
+    "loss", ["UPDATE request SET recipients = '1'", "DELETE FROM request_item WHERE item = 1"], ids=["people", "items"]
+)
+def test_a_request_that_has_lost_a_part_of_itself_is_not_sent(loss: str, path: Path, ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
+    alter(path, loss)
+    with pytest.raises(BrokenPromiseError, match="not whole"):
+        claim(ledger, run)
+    assert states(path) == ["PLANNED"]
 
 
 def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Path, ledger: Ledger) -> None:

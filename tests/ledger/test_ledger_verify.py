@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from batch.model import Run
 
 SENT_AGAIN = """
-    INSERT INTO request (id, run, operation, state, state_at, recipient_count, item_count, attempts)
-        SELECT 99, run, operation, 'PLANNED', state_at, 1, 1, 0 FROM request WHERE id = 2;
-    INSERT INTO recipient SELECT 99, min(identity) FROM recipient WHERE request = 2;
-    INSERT INTO change SELECT identity, item, 99, detail FROM change WHERE request = 2 LIMIT 1
+    INSERT INTO request (id, run, operation, state, state_at, recipient_count, item_count, attempts, recipients)
+        SELECT 99, run, operation, 'PLANNED', state_at, 1, 1, 0, '1' FROM request WHERE id = 2;
+    INSERT INTO recipient SELECT min(identity), 99 FROM recipient WHERE request = 2;
+    INSERT INTO request_item SELECT 99, item, detail FROM request_item WHERE request = 2 LIMIT 1
 """
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -90,11 +90,14 @@ def test_a_ledger_that_only_the_program_has_written_is_sound(path: Path) -> None
         ("DELETE FROM event WHERE number = (SELECT max(number) FROM event)", "but its books say"),
         ("UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE state = 'PLANNED'", "but its books say PLANNED"),
         ("UPDATE request SET attempts = attempts + 1 WHERE state = 'ACCEPTED'", "attempts, its books"),
-        ("DELETE FROM change WHERE request = 2 AND item = (SELECT min(item) FROM change WHERE request = 2)", "product"),
+        ("DELETE FROM request_item WHERE request = 2 AND item = 2", "product"),
         ("DELETE FROM recipient WHERE request = 2", "product"),
+        ("UPDATE recipient SET identity = 1 WHERE request = 2 AND identity = 3", "other recipients"),
+        ("UPDATE request SET recipients = recipients || ' 4' WHERE id = 2", "other recipients"),
+        ("UPDATE request SET recipients = '' WHERE id = 2", "other recipients"),
         ("UPDATE detail SET comment = comment || '!'", "sent something else"),
         ("UPDATE identity SET external_id = external_id || 'x'", "sent something else"),
-        ("UPDATE change SET detail = 999 WHERE request = 2", "points at nothing"),
+        ("UPDATE request_item SET detail = 999 WHERE request = 2", "points at nothing"),
         (SENT_AGAIN, "again"),
     ],
 )

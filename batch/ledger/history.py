@@ -1,0 +1,111 @@
+"""What became of pairs of an identity and an item, among millions of changes that are kept as products."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+from batch.ledger.bulk import insert_frame, last_id, select_among, select_frame
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Every change of the given pairs, with what its request and its detail say.
+
+    Args:
+        connection: In a transaction.
+        pairs: Distinct numbers of `identity` and `item`, in order.
+
+    Returns:
+        `identity`, `item`, `request`, `detail`, and dedupe's KNOWN_SCHEMA without its key.
+    """
+    changes = _changes_of(connection, pairs)
+    q, d = t.request.c, t.detail.c
+    # One text for all: an object for each would take four times as long.
+    said = q.operation + " " + q.state + " " + t.run.c.id + " " + q.state_at
+    requests = select_among(
+        connection,
+        sa.select(q.id, said).join(t.run, t.run.c.number == q.run),
+        q.id,
+        changes.get_column("request").unique().sort(),
+        {"request": pl.Int64, "said": pl.String},
+    ).select("request", pl.col("said").str.split_exact(" ", len(_SAID) - 1).struct.rename_fields(_SAID).struct.unnest())
+    details = select_among(
+        connection,
+        sa.select(d.id, d.start_date, d.remove_date),
+        d.id,
+        changes.get_column("detail").unique().sort(),
+        {"detail": pl.Int64, "start_date": pl.String, "remove_date": pl.String},
+    )
+    return changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")
+
+
+_SAID: Final = ["operation", "state", "run", "at"]
+
+
+def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    """`identity`, `item`, `request` and `detail` of every change of the given pairs, which are in order."""
+    spans = [last_id(connection, table) + 1 for table in (t.item, t.request, t.detail)]
+    people = pairs.get_column("identity").n_unique()
+    packed_fit = (last_id(connection, t.identity) + 1) * math.prod(spans) <= _GREATEST
+    if packed_fit and pairs.height >= people * _MANY_ITEMS:
+        return _changes_of_identities(connection, pairs, spans)
+    return _changes_of_pairs(connection, pairs)
+
+
+_MANY_ITEMS: Final = 4
+"""Wanted items of an identity from which on it is cheaper to take all its changes."""
+
+_GREATEST: Final = (1 << 63) - 1
+
+_CHANGE: Final = ("identity", "item", "request", "detail")
+
+
+def _changes_of_identities(connection: Connection, pairs: pl.DataFrame, spans: list[int]) -> pl.DataFrame:
+    """Takes all changes of the identities, each packed into one number: objects are what takes time."""
+    r, i = t.recipient.c, t.request_item.c
+    packed: sa.ColumnElement[int] = sa.cast(r.identity, sa.BigInteger)
+    for span, column in zip(spans, (i.item, r.request, i.detail), strict=True):
+        packed = packed * sa.literal_column(str(span)) + column
+    query = sa.select(packed).join_from(t.recipient, t.request_item, i.request == r.request)
+    identities = pairs.get_column("identity").unique().sort()
+    rest = select_among(connection, query, r.identity, identities, {"packed": pl.Int64}).get_column("packed")
+    numbers = []
+    for span in reversed(spans):
+        numbers.append(rest % span)
+        rest = rest // span
+    changes = pl.DataFrame([rest, *reversed(numbers)], schema=list(_CHANGE))
+    return changes.join(pairs, on=["identity", "item"], how="semi")
+
+
+def _changes_of_pairs(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Looks for each item in the requests of its identity."""
+    w, r, i = _wanted.c, t.recipient.c, t.request_item.c
+    _wanted.create(connection)
+    try:
+        insert_frame(connection, _wanted, pairs)
+        query = (
+            sa.select(w.identity, w.item, r.request, i.detail)
+            .select_from(_wanted)
+            .join(t.recipient, r.identity == w.identity)
+            .join(t.request_item, (i.request == r.request) & (i.item == w.item))
+        )
+        return select_frame(connection, query, dict.fromkeys(_CHANGE, pl.Int64))
+    finally:
+        _wanted.drop(connection)
+
+
+_wanted: Final = sa.Table(
+    "wanted",
+    sa.MetaData(),
+    sa.Column("identity", sa.Integer, primary_key=True),
+    sa.Column("item", sa.Integer, primary_key=True),
+    prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,236 @@
+"""The steps of the scale benchmark; each runs in a process of its own, so that its time and its memory are its own.
+
+`python -m tests.benchmarks.scale_steps STEP JSON` runs one and prints what it measured as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from tests.benchmarks.memory import peak_megabytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.random import Generator
+
+TENANT: Final = "https://scale.example"
+ITEMS: Final = 5_000
+"""Items that a tenant has."""
+
+ITEMS_EACH: Final = 10
+"""Items that an identity wants."""
+
+_TYPES: Final = ("ROLE", "ACCESS_PROFILE", "ENTITLEMENT")
+_WRITTEN_AT_ONCE: Final = 2_500_000
+
+
+def _ids(kind: str, count: int) -> pl.Series:
+    """So many ids as the tenant makes them, the same for the same kind: 32 hex digits."""
+    content = np.random.default_rng([len(kind), *kind.encode()]).bytes(16 * count)
+    return pl.Series([content[start : start + 16].hex() for start in range(0, 16 * count, 16)])
+
+
+def _items_of(random: Generator, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """For each of so many identities or teams the numbers of ITEMS_EACH different items."""
+    steps = random.integers(1, ITEMS // ITEMS_EACH, (count, ITEMS_EACH))
+    return (random.integers(0, ITEMS, count)[:, None] + np.cumsum(steps, axis=1)) % ITEMS
+
+
+def _frame(who: np.ndarray[Any, Any], what: np.ndarray[Any, Any], people: int) -> pl.DataFrame:
+    """Changes by the numbers of identity and item."""
+    return pl.DataFrame(
+        {
+            "identity_id": _ids("person", people).gather(who),
+            "item_type": pl.Series(_TYPES).gather(what % len(_TYPES)),
+            "item_id": _ids("item", ITEMS).gather(what),
+        }
+    )
+
+
+def make_input(path: str, *, rows: int, seed: int, commented: bool) -> dict[str, float]:
+    """Writes a CSV file of random grants in random order, ITEMS_EACH for each identity.
+
+    Args:
+        path: Where to.
+        rows: How many.
+        seed: Of the random numbers.
+        commented: Whether it has the columns `operation` and `comment` too.
+    """
+    random = np.random.default_rng(seed)
+    people = rows // ITEMS_EACH
+    order = random.permutation(people * ITEMS_EACH)
+    who = np.repeat(np.arange(people), ITEMS_EACH)[order]
+    frame = _frame(who, _items_of(random, people).reshape(-1)[order], people)
+    if commented:
+        frame = frame.with_columns(
+            pl.lit("GRANT").alias("operation"), pl.concat_str(pl.lit("Load "), pl.Series(who % 50)).alias("comment")
+        )
+    frame.write_csv(path)
+    return {"bytes": Path(path).stat().st_size}
+
+
+def make_delta(path: str, *, rows: int, changes: int, team: int, seed: int, scattered: bool) -> dict[str, float]:
+    """Writes a CSV file of grants to identities of a seeded ledger, of which it knows half.
+
+    Args:
+        path: Where to.
+        rows: How many.
+        changes: With what the ledger was seeded, see `seed_ledger`.
+        team: Likewise.
+        seed: Of the random numbers.
+        scattered: Whether the rows are for as many identities as there are; else each has ITEMS_EACH of them.
+    """
+    random = np.random.default_rng(seed)
+    people = changes // ITEMS_EACH
+    known = _items_of(np.random.default_rng(0), people // team)
+    if scattered:
+        who = random.integers(0, people, rows)
+        position = random.integers(0, ITEMS_EACH, rows)
+    else:
+        who = np.repeat(random.choice(people, rows // ITEMS_EACH, replace=False), ITEMS_EACH)
+        position = np.tile(np.arange(ITEMS_EACH), rows // ITEMS_EACH)
+    fresh = position % 2
+    what = (known[np.minimum(who // team, len(known) - 1), position] + fresh * random.integers(1, ITEMS, rows)) % ITEMS
+    order = random.permutation(rows)
+    frame = _frame(who[order], what[order], people).unique(maintain_order=True)
+    frame.write_csv(path)
+    return {"rows": frame.height}
+
+
+def seed_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str, float]:
+    """Fills a ledger by the product's own writing, with a made-up packing: teams that want exactly the same.
+
+    Args:
+        ledger: Its path.
+        changes: How many, ITEMS_EACH for each identity.
+        team: Identities of a request.
+        items: Items of a request.
+    """
+    from batch.ledger.plans import NewRun  # noqa: PLC0415 - each step imports what it is to measure
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
+    from batch.plan import Plan  # noqa: PLC0415 - likewise
+
+    people = changes // ITEMS_EACH
+    wanted = _items_of(np.random.default_rng(0), people // team)
+    now = datetime.now(UTC)
+    requests_each = -(-ITEMS_EACH // items)
+    upto = 0
+    took = 0.0
+    with Ledger.open(ledger, sandbox=False, now=now) as opened:
+        at_once = max(_WRITTEN_AT_ONCE // ITEMS_EACH // team, 1)
+        for first in range(0, len(wanted), at_once):
+            teams = np.arange(first, min(first + at_once, len(wanted)))
+            who = np.repeat(teams[:, None] * team + np.arange(team), ITEMS_EACH)
+            what = np.repeat(wanted[teams], team, axis=0).reshape(-1)
+            place = np.tile(np.arange(ITEMS_EACH), len(teams) * team) // items
+            request = np.repeat((teams - first) * requests_each, ITEMS_EACH * team) + place
+            absent = [pl.lit("").alias(name) for name in ("comment", "start_date", "remove_date", "metadata")]
+            frame = _frame(who, what, people).with_columns(
+                pl.lit("GRANT").alias("operation"), *absent, pl.Series("request", request)
+            )
+            plan = Plan(changes=frame, requests=len(teams) * requests_each, lower_bound=0)
+            new = NewRun(tenant=TENANT, input_digest=f"seed {first}", inputs=("seed",), dialect="beta", started_at=now)
+            began = time.perf_counter()
+            opened.plans.write(new, plan, upto=upto, now=now)
+            took += time.perf_counter() - began
+            upto += plan.requests
+    written = people // team * team * ITEMS_EACH
+    with closing(sqlite3.connect(ledger)) as connection:
+        tables = dict(connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
+    parts = {f"bytes of {name}": size / written for name, size in tables.items() if size > written / 100}
+    return {"bytes": Path(ledger).stat().st_size / written, "s": took, **parts}
+
+
+def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
+    """What `submit` does before it sends, without the planner's time: `s` is what the planner took."""
+    from rich.console import Console  # noqa: PLC0415 - part of what is measured
+
+    import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
+    from batch.commands import job  # noqa: PLC0415 - likewise
+    from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
+    from batch.read import load_inputs  # noqa: PLC0415 - likewise
+    from batch.settings import Settings  # noqa: PLC0415 - likewise
+
+    packing = 0.0
+    plan_fresh = vars(job)["plan_fresh"]
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal packing
+        began = time.perf_counter()
+        plan = plan_fresh(*arguments)
+        packing = time.perf_counter() - began
+        return plan
+
+    vars(job)["plan_fresh"] = timed
+    settings = Settings(base_url=TENANT, yes=True)
+    screen = Screen(console=Console(stderr=True), quiet=True)
+    one = job.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
+    with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
+        run = one.planned(opened)
+        tally = opened.runs.tally(run) if run else None
+    requests = sum(tally.requests.values()) if tally else 0
+    return {"packing": packing, "requests": requests, "bytes": Path(ledger).stat().st_size}
+
+
+def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
+    """Asks a ledger what it knows of an input, and classifies it; measured apart from reading and validating."""
+    from batch.dialects import DIALECTS  # noqa: PLC0415 - each step imports what it is to measure
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
+    from batch.prepare import check_rows, classify_input  # noqa: PLC0415 - likewise
+    from batch.read import read_inputs  # noqa: PLC0415 - likewise
+
+    now = datetime.now(UTC)
+    table = read_inputs([path])
+    validated = check_rows(table, dialect=DIALECTS["beta"], now=now)
+    with Ledger.open(ledger, sandbox=False, now=now) as opened:
+        before = peak_megabytes()
+        began = time.perf_counter()
+        classified = classify_input(table, validated, plans=opened.plans, tenant=TENANT, run="new")
+        took = time.perf_counter() - began
+    fresh = int(classified.changes.get_column("fresh").sum())
+    return {"s": took, "fresh": fresh, "rows": classified.changes.height, "grew": peak_megabytes() - before}
+
+
+def floor(path: str, *, database: str, ordered: bool) -> dict[str, float]:
+    """The least that could be done: scan the file, and insert each change as two texts into a table keyed on them.
+
+    Args:
+        path: The input.
+        database: A new SQLite file.
+        ordered: Whether the changes come in the order of a table that has no other; else as they come, into an
+            ordinary table.
+    """
+    began = time.perf_counter()
+    frame = pl.scan_csv(path).select("identity_id", "item_id").collect()
+    scanned = time.perf_counter() - began
+    if ordered:
+        frame = frame.sort("identity_id", "item_id")
+    rows = zip(*(column.to_list() for column in frame.get_columns()), strict=True)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        kind = " WITHOUT ROWID" if ordered else ""
+        connection.execute(f"CREATE TABLE change (identity TEXT, item TEXT, PRIMARY KEY (identity, item)){kind}")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO change VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+    return {"s": time.perf_counter() - began, "scan": scanned}
+
+
+STEPS: Final[dict[str, Callable[..., dict[str, float]]]] = {
+    step.__name__: step for step in (make_input, make_delta, seed_ledger, plan_into_ledger, deduplicate, floor)
+}
+
+if __name__ == "__main__":
+    measured = STEPS[sys.argv[1]](**json.loads(sys.argv[2]))
+    sys.stdout.write(json.dumps({**measured, "peak": peak_megabytes()}))

@@ -1,0 +1,142 @@
+"""A ledger that version 0001 has written, in which something of everything has happened, is upgraded without loss.
+
+`ledger_0001.sql` is its dump, and `ledger_0001.json` what the program of that time said of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from batch.dedupe import KEY
+from batch.errors import LedgerRefusedError
+from batch.ledger.tables import LEDGER_VERSION
+from batch.states import State
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, a_process, alter, change, claim, open_ledger, record, rows, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.ledger.store import Ledger
+    from batch.model import Request
+
+HERE = Path(__file__).parent
+SAID = json.loads((HERE / "ledger_0001.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The old ledger, as a file."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((HERE / "ledger_0001.sql").read_text("utf-8"))
+    return path
+
+
+@pytest.fixture
+def upgraded(old: Path) -> Iterator[Ledger]:
+    with open_ledger(old) as ledger:
+        yield ledger
+
+
+def told(request: Request) -> dict[str, Any]:
+    """A request as the old program told it."""
+    return {
+        "number": request.number,
+        "operation": request.operation.value,
+        "recipients": list(request.recipients),
+        "items": [
+            [item.type.value, item.id, item.comment, item.start_date, item.remove_date, dict(item.metadata)]
+            for item in request.items
+        ],
+        "attempts": request.attempts,
+        "parent": request.parent,
+    }
+
+
+def test_the_old_ledger_holds_requests_in_every_state(old: Path) -> None:
+    assert {state for (state,) in rows(old, "SELECT state FROM request")} == {state.value for state in State}
+
+
+def test_it_is_upgraded_after_a_backup_and_sound_afterwards(upgraded: Ledger, old: Path) -> None:
+    (notice,) = upgraded.notices
+    assert notice.startswith(f"The ledger was upgraded from version 0001 to {LEDGER_VERSION}; backup: ")
+    assert upgraded.verify() == ()
+    (backup,) = old.parent.glob("*.backup")
+    assert rows(backup, "SELECT count(*) FROM change") == rows(old, "SELECT count(*) FROM changes")
+
+
+def test_the_upgrade_leaves_nothing_of_itself_behind(upgraded: Ledger, old: Path) -> None:
+    assert upgraded.notices
+    assert rows(old, "SELECT name FROM sqlite_master WHERE name LIKE 'old%' OR name LIKE '%tmp%'") == []
+
+
+def test_every_tally_is_as_before(upgraded: Ledger) -> None:
+    assert {run.id: asdict(upgraded.runs.tally(run)) for run in upgraded.runs.all()} == SAID["tallies"]
+
+
+def test_every_request_is_as_before_in_its_state(upgraded: Ledger) -> None:
+    found = {
+        run.id: {
+            state.value: [told(request) for request in upgraded.requests.in_state(run, state)]
+            for state in State
+            if upgraded.requests.in_state(run, state)
+        }
+        for run in upgraded.runs.all()
+    }
+    assert found == SAID["requests"]
+
+
+def test_every_doubt_is_as_before(upgraded: Ledger) -> None:
+    doubts = [doubt for run in upgraded.runs.all() for doubt in upgraded.requests.doubts(run)]
+    told_doubts = [[d.request.number, d.first_attempt.isoformat(), d.ended.isoformat()] for d in doubts]
+    assert told_doubts == SAID["doubts"] != []
+
+
+@pytest.mark.parametrize("tenant", SAID["known"])
+def test_what_is_known_is_as_before(tenant: str, upgraded: Ledger) -> None:
+    requests = [request for run in SAID["requests"].values() for state in run.values() for request in state]
+    people = sorted({identity for request in requests for identity in request["recipients"]})
+    items = sorted({(item[0], item[1]) for request in requests for item in request["items"]})
+    keys = [(identity, *item) for identity in people for item in items]
+    known = upgraded.plans.known(tenant, pl.DataFrame(keys, schema=list(KEY), orient="row"))
+    assert sorted(list(row) for row in known.changes.rows()) == SAID["known"][tenant] != []
+    assert known.upto == SAID["upto"]
+
+
+def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledger) -> None:
+    for run in upgraded.runs.all():
+        planned = SAID["requests"][run.id].get("PLANNED", [])
+        for before in planned:
+            request = claim(upgraded, run)
+            assert told(request) == {**before, "attempts": before["attempts"] + 1}
+            record(upgraded, request, ACCEPTED)
+    assert upgraded.verify() == ()
+
+
+def test_what_another_process_was_sending_becomes_unconfirmed_once_that_is_dead(upgraded: Ledger) -> None:
+    (run,) = (run for run in upgraded.runs.all() if "SENDING" in SAID["requests"][run.id])
+    assert upgraded.runs.hold(run, a_process(2), NOW.replace(hour=23)) == 1
+    assert upgraded.verify() == ()
+
+
+def test_new_runs_are_added_to_it(upgraded: Ledger) -> None:
+    run = write(upgraded, [change("someone new", "r1")], digest="new")
+    assert claim(upgraded, run).recipients == ("someone new",)
+    assert upgraded.verify() == ()
+
+
+def test_a_damaged_ledger_is_not_smoothed_over_by_the_upgrade(old: Path) -> None:
+    alter(old, "DELETE FROM change WHERE request = 2 AND item = (SELECT min(item) FROM change WHERE request = 2)")
+    before = rows(old, "SELECT * FROM change")
+    with pytest.raises(LedgerRefusedError, match="request 2 are not the product") as caught:
+        open_ledger(old)
+    assert "backup" in caught.value.next_step
+    assert rows(old, "SELECT * FROM change") == before
