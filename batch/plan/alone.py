@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from batch.plan.pairs import alike, make_pairs
+from batch.plan.pairs import alike_wishes
 
 if TYPE_CHECKING:
     from batch.dialects import Limits
@@ -29,15 +29,9 @@ def who_stands_alone(pairs: Pairs, limits: Limits) -> Flags:
     heavy = np.zeros(pairs.wishes, bool)
     heavy[pairs.what[(wanted > limits.items)[pairs.who]]] = True
     edge = (rare & ~heavy)[pairs.what]
-    edge &= (_first_alike(pairs, edge) == np.arange(pairs.wishes))[pairs.what]
+    # Wishes of exactly the same people fit into one request.
+    edge &= (alike_wishes(pairs, edge) == np.arange(pairs.wishes))[pairs.what]
     return _people_of_least_cover(pairs.who[edge], pairs.what[edge], pairs)
-
-
-def _first_alike(pairs: Pairs, edge: Flags) -> Numbers:
-    """For each wish the first that exactly the same people want: both fit into one request."""
-    order = pairs.by_what
-    turned = make_pairs(pairs.what[order], pairs.who[order], people=pairs.wishes, wishes=pairs.people)
-    return alike(turned, edge[order])
 
 
 def _people_of_least_cover(who: Numbers, what: Numbers, pairs: Pairs) -> Flags:

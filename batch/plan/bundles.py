@@ -38,12 +38,13 @@ class Terms:
     crowd: int | None = None
 
 
-def bundle(pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> Numbers:
+def bundle(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, terms: Terms) -> Numbers:
     """Places free pairs into bundles of at least two wishes.
 
     Args:
         pairs: All pairs.
         free: Which of them may be placed.
+        company: For each wish how many of its people share another one at most.
         limits: What one request may hold.
         terms: Which bundles are wanted.
 
@@ -51,7 +52,7 @@ def bundle(pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> Numbers:
         For each pair the number of its request, from 0; -1 where it has none.
     """
     bundler = _Bundler(pairs, free, limits, terms)
-    wanted = np.flatnonzero(bundler.rarity >= terms.people)
+    wanted = np.flatnonzero(np.minimum(bundler.rarity, company) >= terms.people)
     for wish in wanted[np.argsort(bundler.rarity[wanted], kind="stable")].tolist():
         bundler.bundle_around(wish)
     return bundler.request

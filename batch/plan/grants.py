@@ -17,6 +17,7 @@ import numpy as np
 from batch.model import Effort
 from batch.plan.alone import who_stands_alone
 from batch.plan.bundles import Terms, bundle
+from batch.plan.company import most_company
 from batch.plan.joined import join_alike
 from batch.plan.pairs import distinct
 from batch.plan.stars import choose_crews, crews_of
@@ -100,24 +101,25 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
         The number of each pair's request, from 0 without gaps.
     """
     work = _WORK[effort]
-    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, limits)]
+    company = most_company(pairs)
+    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, company, limits)]
     best = _fewest(finished)
     for multiples in work.dear:
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
-        drafts = [_without_dear(pairs, best, limits, multiple) for multiple in multiples]
+        drafts = [_without_dear(pairs, best, company, limits, multiple) for multiple in multiples]
         best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
     best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
     return join_alike(pairs, best.request, limits)
 
 
-def _first_drafts(pairs: Pairs, limits: Limits) -> Iterator[_Draft]:
+def _first_drafts(pairs: Pairs, company: Numbers, limits: Limits) -> Iterator[_Draft]:
     """Everybody with who wants exactly the same; bundles; and bundles after teams, where there can be any."""
     yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
     alone = who_stands_alone(pairs, limits)
-    yield _bundle(pairs, alone, limits, None)
+    yield _bundle(pairs, alone, company, limits, None)
     if 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who):
-        yield from (_bundle(pairs, alone, limits, turn) for turn in Turn)
+        yield from (_bundle(pairs, alone, company, limits, turn) for turn in Turn)
 
 
 def _team_work(pairs: Pairs, limits: Limits) -> int:
@@ -126,10 +128,10 @@ def _team_work(pairs: Pairs, limits: Limits) -> int:
     return int(np.diff(pairs.of_who)[pairs.who[rare]].sum())
 
 
-def _without_dear(pairs: Pairs, finished: _Finished, limits: Limits, multiple: float) -> _Draft:
+def _without_dear(pairs: Pairs, finished: _Finished, company: Numbers, limits: Limits, multiple: float) -> _Draft:
     """Bundles again, with those people apart who cost more than that multiple of a request of their own."""
     own = _cost_of_person(pairs, finished.request) > multiple * _own_cost(pairs, limits)
-    return _bundle(pairs, finished.draft.own | own, limits, finished.draft.teams)
+    return _bundle(pairs, finished.draft.own | own, company, limits, finished.draft.teams)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
@@ -137,14 +139,14 @@ def _fewest(finished: Iterable[_Finished]) -> _Finished:
     return min(finished, key=lambda one: int(one.request.max()))
 
 
-def _bundle(pairs: Pairs, own: Flags, limits: Limits, teams: Turn | None) -> _Draft:
+def _bundle(pairs: Pairs, own: Flags, company: Numbers, limits: Limits, teams: Turn | None) -> _Draft:
     """Teams where wanted, bundles that fill requests, then bundles of fewer people that still save some."""
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
-    request = team_up(pairs, free, limits, teams) if teams else np.full(len(pairs.who), -1)
+    request = team_up(pairs, free, company, limits, teams) if teams else np.full(len(pairs.who), -1)
     small = Terms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
     for terms in (Terms(people=full, pairs=2 * full), small):
-        more = bundle(pairs, free & (request < 0), limits, terms)
+        more = bundle(pairs, free & (request < 0), company, limits, terms)
         request = np.where(more >= 0, more + request.max() + 1, request)
     return _Draft(request=request, own=own, teams=teams)
 

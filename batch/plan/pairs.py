@@ -97,6 +97,13 @@ def alike(pairs: Pairs, among: Flags) -> Numbers:
     return first
 
 
+def alike_wishes(pairs: Pairs, among: Flags) -> Numbers:
+    """For each wish the first one that exactly the same people have among the given pairs; itself if no other is."""
+    order = pairs.by_what
+    turned = make_pairs(pairs.what[order], pairs.who[order], people=pairs.wishes, wishes=pairs.people)
+    return alike(turned, among[order])
+
+
 _SALTS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from batch.plan.pairs import alike_wishes
+
 if TYPE_CHECKING:
     from batch.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
@@ -26,12 +28,13 @@ class Turn(StrEnum):
     """Those of the wishes that the fewest people share."""
 
 
-def team_up(pairs: Pairs, free: Flags, limits: Limits, turn: Turn) -> Numbers:
+def team_up(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, turn: Turn) -> Numbers:
     """Places free pairs into requests of all people that are left of a rare wish.
 
     Args:
         pairs: All pairs.
         free: Which of them may be placed.
+        company: For each wish how many of its people share another one at most.
         limits: What one request may hold.
         turn: Which teams come first.
 
@@ -39,17 +42,15 @@ def team_up(pairs: Pairs, free: Flags, limits: Limits, turn: Turn) -> Numbers:
         For each pair the number of its request, from 0; -1 where it has none.
     """
     count = pairs.count_by_wish(free)
-    rare = (count > 1) & (count < limits.recipients)
-    # Whoever wants nothing else has nothing to take along.
-    lone = np.zeros(pairs.wishes, bool)
-    lone[pairs.what[free & (pairs.count_by_person(free) == 1)[pairs.who]]] = True
-    rare &= ~lone
+    rare = (count > 1) & (count < limits.recipients) & (company > 1)
     teams = _Teams(pairs, free, rare, limits.items)
 
     def turn_of(wish: int) -> tuple[int, int, int]:
         return int(count[wish]) if turn is Turn.RAREST else 0, -teams.size(wish), wish
 
-    queue = [turn_of(wish) for wish in np.flatnonzero(rare).tolist()]
+    # Of wishes that exactly the same people share one stands for all.
+    first = alike_wishes(pairs, free & rare[pairs.what]) == np.arange(pairs.wishes)
+    queue = [turn_of(wish) for wish in np.flatnonzero(rare & first).tolist()]
     heapify(queue)
     while queue:
         expected = heappop(queue)
@@ -60,7 +61,8 @@ def team_up(pairs: Pairs, free: Flags, limits: Limits, turn: Turn) -> Numbers:
         if now > expected:
             heappush(queue, now)
         else:
-            teams.place(expected[-1])
+            for wish in teams.place(expected[-1]):
+                heappush(queue, turn_of(wish))
     return teams.requests()
 
 
@@ -90,8 +92,8 @@ class _Teams:
         wishes = min(len(common), self._most)
         return len(people) * wishes if len(people) > 1 and wishes > 1 else 0
 
-    def place(self, wish: int) -> None:
-        """Gives the team of a wish its request."""
+    def place(self, wish: int) -> list[int]:
+        """Gives the team of a wish its request; returns a wish that did not fit in, if there is any."""
         people, common = self._team(wish)
         wishes = [wish, *sorted(common - {wish})][: self._most]
         for person in people:
@@ -99,6 +101,7 @@ class _Teams:
             self._who += [person] * len(wishes)
             self._what += wishes
         self._lengths.append(len(people) * len(wishes))
+        return sorted(self._holders.keys() & common - set(wishes))[:1]
 
     def requests(self) -> Numbers:
         """The number of each pair's request; -1 where it has none."""

@@ -16,6 +16,7 @@ from batch.model import Effort
 from batch.plan.alone import who_stands_alone
 from batch.plan.bound import grant_bound
 from batch.plan.bundles import Terms, bundle
+from batch.plan.company import most_company
 from batch.plan.grants import pack_grants
 from batch.plan.joined import join_alike
 from batch.plan.numbering import number_people, number_wishes
@@ -69,10 +70,29 @@ def test_people_are_alike_who_want_the_same_among_what_counts(pairs: Pairs, amon
 
 
 @settings(deadline=None)
+@given(pairs=WANTED)
+def test_the_most_company_of_a_wish_is_the_most_people_who_share_another(pairs: Pairs) -> None:
+    wanted = {wish: set(pairs.who[pairs.what == wish].tolist()) for wish in range(pairs.wishes)}
+    assert most_company(pairs).tolist() == [
+        max(len(wanted[wish] & wanted[other]) for other in wanted if other != wish) for wish in wanted
+    ]
+
+
+def test_a_wish_of_very_many_has_as_much_company_as_it_has_people() -> None:
+    pairs = pairs_of([(who, 0) for who in range(1_200)] + [(0, 1)], people=1_200, wishes=2)
+    assert most_company(pairs).tolist() == [1_200, 1]
+
+
+def test_what_does_not_fit_beside_a_team_gets_a_request_of_its_own() -> None:
+    pairs = pairs_of(product(range(2), range(7)))
+    assert products(pairs, team_up(pairs, every(pairs), most_company(pairs), SMALL, Turn.LARGEST)) == [(2, 4), (2, 3)]
+
+
+@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS, least=st.integers(2, 4))
 def test_bundles_are_products_on_the_terms_that_are_asked_for(pairs: Pairs, limits: Limits, least: int) -> None:
     terms = Terms(people=least, pairs=2 * least + 1)
-    for people, wishes in products(pairs, bundle(pairs, every(pairs), limits, terms)):
+    for people, wishes in products(pairs, bundle(pairs, every(pairs), most_company(pairs), limits, terms)):
         assert min(least, limits.recipients) <= people <= limits.recipients
         assert 2 <= wishes <= limits.items
         assert people * wishes >= terms.pairs
@@ -81,13 +101,18 @@ def test_bundles_are_products_on_the_terms_that_are_asked_for(pairs: Pairs, limi
 def test_a_rare_wish_chooses_its_company_first() -> None:
     # Everybody wants 0; ten people want 1 beside it, and ten others 2: two bundles, and nothing of 0 is left over.
     pairs = pairs_of([(who, 0) for who in range(20)] + [(who, 1 + who // 10) for who in range(20)], people=20)
-    assert products(pairs, bundle(pairs, every(pairs), FULL, Terms(people=10, pairs=20))) == [(10, 2), (10, 2)]
+    assert products(pairs, bundle(pairs, every(pairs), most_company(pairs), FULL, Terms(people=10, pairs=20))) == [
+        (10, 2),
+        (10, 2),
+    ]
 
 
 def test_what_may_not_be_placed_is_left_alone() -> None:
     pairs = pairs_of(product(range(9), range(3)))
     free = pairs.who != 4
-    for placed in (bundle(pairs, free, SMALL, Terms(people=3, pairs=6)), team_up(pairs, free, FULL, Turn.LARGEST)):
+    company = most_company(pairs)
+    bundled = bundle(pairs, free, company, SMALL, Terms(people=3, pairs=6))
+    for placed in (bundled, team_up(pairs, free, company, FULL, Turn.LARGEST)):
         assert (placed[~free] == -1).all()
         assert (placed[free] >= 0).any()
 
@@ -95,7 +120,7 @@ def test_what_may_not_be_placed_is_left_alone() -> None:
 @settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS, turn=st.sampled_from(Turn))
 def test_teams_are_products_of_several_people_and_wishes(pairs: Pairs, limits: Limits, turn: Turn) -> None:
-    for people, wishes in products(pairs, team_up(pairs, every(pairs), limits, turn)):
+    for people, wishes in products(pairs, team_up(pairs, every(pairs), most_company(pairs), limits, turn)):
         assert 2 <= people < limits.recipients
         assert 2 <= wishes <= limits.items
 
@@ -104,8 +129,8 @@ def test_a_small_department_takes_along_what_everybody_gets() -> None:
     everybody = product(range(9), range(2))
     department = product(range(4), (2, 3))
     pairs = pairs_of([*everybody, *department])
-    assert products(pairs, team_up(pairs, every(pairs), FULL, Turn.RAREST)) == [(4, 4), (5, 2)]
-    assert products(pairs, team_up(pairs, every(pairs), FULL, Turn.LARGEST)) == [(9, 2), (4, 2)]
+    assert products(pairs, team_up(pairs, every(pairs), most_company(pairs), FULL, Turn.RAREST)) == [(4, 4), (5, 2)]
+    assert products(pairs, team_up(pairs, every(pairs), most_company(pairs), FULL, Turn.LARGEST)) == [(9, 2), (4, 2)]
 
 
 def fewest_stars(pairs: Pairs) -> int:
