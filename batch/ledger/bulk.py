@@ -86,8 +86,8 @@ def select_among(
         return pl.concat([pl.DataFrame(schema=schema), *parts])
     # The statement is made once; a last slice that is shorter repeats its last value, which does no harm in an IN.
     names = [f"among_{position}" for position in range(min(_AMONG, values.len()))]
-    compiled = query.where(column.in_([sa.bindparam(name, type_=column.type) for name in names])).compile(
-        dialect=connection.dialect
+    compiled = query.where(column.in_([sa.bindparam(name, 0, type_=column.type) for name in names])).compile(
+        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
     )
     statement, order, fixed = str(compiled), compiled.positiontup or [], dict(compiled.params)
     parts = [pl.DataFrame(schema=schema)]
