@@ -32,27 +32,25 @@ def check_plan(planned: pl.DataFrame, wanted: pl.DataFrame, limits: Limits) -> N
         BrokenPromiseError: The plan must not be sent.
     """
     _refuse(planned.height != wanted.height, "it has another number of changes than wanted")
-    _refuse(_repeats(planned), "it asks for a change twice")
+    marks = planned.select(
+        "request",
+        pl.struct(_KEY).hash().alias("key"),
+        pl.col("identity_id").hash().alias("identity"),
+        pl.struct(_PAIR[1:]).hash().alias("item"),
+        (pl.col("operation") == Operation.REVOKE.value).alias("revoke"),
+        (pl.col("item_type") == ItemType.ENTITLEMENT.value).alias("entitlement"),
+        (pl.col("comment") == "").alias("uncommented"),
+    )
+    _refuse(_repeats(planned, marks.get_column("key")), "it asks for a change twice")
     _refuse(not _same(planned.select(_PAIR), wanted.select(_PAIR)), "it asks for a change nobody wants")
-    requests = (
-        planned.select(
-            "request",
-            pl.col("identity_id").hash().alias("identity"),
-            pl.struct(_PAIR[1:]).hash().alias("item"),
-            (pl.col("operation") == Operation.REVOKE.value).alias("revoke"),
-            (pl.col("item_type") == ItemType.ENTITLEMENT.value).alias("entitlement"),
-            (pl.col("comment") == "").alias("uncommented"),
-        )
-        .group_by("request")
-        .agg(
-            pl.len().alias("changes"),
-            pl.col("identity").n_unique().alias("recipients"),
-            pl.col("item").n_unique().alias("items"),
-            (pl.col("revoke").any() != pl.col("revoke").all()).alias("mixed"),
-            pl.col("revoke").any(),
-            pl.col("entitlement").any(),
-            pl.col("uncommented").any(),
-        )
+    requests = marks.group_by("request").agg(
+        pl.len().alias("changes"),
+        pl.col("identity").n_unique().alias("recipients"),
+        pl.col("item").n_unique().alias("items"),
+        (pl.col("revoke").any() != pl.col("revoke").all()).alias("mixed"),
+        pl.col("revoke").any(),
+        pl.col("entitlement").any(),
+        pl.col("uncommented").any(),
     )
 
     def any_request(condition: pl.Expr) -> bool:
@@ -72,9 +70,8 @@ def check_plan(planned: pl.DataFrame, wanted: pl.DataFrame, limits: Limits) -> N
     _refuse(any_request(revoke & pl.col("uncommented")), "a revoke lacks its comment")
 
 
-def _repeats(planned: pl.DataFrame) -> bool:
+def _repeats(planned: pl.DataFrame, hashes: pl.Series) -> bool:
     """Whether a key stands in two lines; looked at closely only where hashes of the keys suggest it."""
-    hashes = planned.select(pl.struct(_KEY).hash()).to_series()
     return hashes.n_unique() < planned.height and bool(planned.select(_KEY).is_duplicated().any())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from dataclasses import asdict
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.figure import Figure
 from tests.benchmarks.machine import this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.benchmarks.figure import Figure
     from tests.benchmarks.machine import Machine
 
 BENCHMARKS: Final = tuple(name for name in ("packing", "scale", "ways") if find_spec(f"tests.benchmarks.{name}"))
@@ -34,7 +35,10 @@ def main() -> None:
     options = _options()
     screen = Console(width=None if sys.stdout.isatty() else WIDTH)
     figures: list[Figure] = []
-    for name in options.only or BENCHMARKS:
+    for name in BENCHMARKS:
+        if options.only and name not in options.only:
+            figures += _measured_before(options.json, name)
+            continue
         screen.print(f"Measuring {name} …")
         figures += import_module(f"tests.benchmarks.{name}").run(options.scale)
     machine, date = this_machine(), datetime.now(UTC).date().isoformat()
@@ -51,10 +55,27 @@ def main() -> None:
     sys.exit(0 if all(one.is_kept for one in figures) else 1)
 
 
+def _measured_before(file: Path | None, name: str) -> list[Figure]:
+    """What the file to be written has of a benchmark that is not run now."""
+    if file is None or not file.exists():
+        return []
+    fields = [field.name for field in dataclasses.fields(Figure)]
+    return [
+        Figure(**{field: one[field] for field in fields})
+        for one in json.loads(file.read_text(encoding="utf-8"))["figures"]
+        if one["benchmark"] == name
+    ]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of all inputs; promises are made for 1")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given several times")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=BENCHMARKS,
+        help="may be given several times; the others' figures stay in the JSON file",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the chart; needs the bench extra")
     return parser.parse_args()

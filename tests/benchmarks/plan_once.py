@@ -31,7 +31,8 @@ def main(file: str, seed: str) -> None:
     check_began = perf_counter()
     check_plan(made.changes, changes, limits)
     checked = perf_counter()
-    content = made.changes.select(*CHANGE_COLUMNS, "request").write_csv()
+    ordered = made.changes.select("request", *CHANGE_COLUMNS)
+    content = ordered.sort(ordered.columns).write_csv()
     figures = {
         "requests": made.requests,
         "lower_bound": made.lower_bound,

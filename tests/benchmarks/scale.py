@@ -71,13 +71,13 @@ def _floor(source: Path, folder: Path, *, ordered: bool) -> float:
 def _planning(folder: Path, scale: float) -> list[Figure]:
     small, large = folder / "small.csv", folder / "large.csv"
     rows = round(_MILLION * scale)
-    _step("make_input", path=str(small), rows=rows, seed=1, commented=False)
-    _step("make_input", path=str(large), rows=10 * rows, seed=2, commented=True)
+    _step("make_input", path=str(small), rows=rows, seed=1)
+    _step("make_input", path=str(large), rows=10 * rows, seed=2)
     one = _planned(small, folder, _RUNS)
     floor, ordered = (_floor(small, folder, ordered=ordered) for ordered in (False, True))
     ten = _planned(large, folder, 1)
     name = f"{rows:,} rows into an empty ledger"
-    many = f"{10 * rows:,} rows with comments into an empty ledger"
+    many = f"{10 * rows:,} rows into an empty ledger"
     return [
         Figure(benchmark=_NAME, name=f"{name}, without packing", value=one["s"], unit="s"),
         Figure(benchmark=_NAME, name=f"{name}, packing", value=one["packing"], unit="s"),

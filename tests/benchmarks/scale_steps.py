@@ -58,25 +58,22 @@ def _frame(who: np.ndarray[Any, Any], what: np.ndarray[Any, Any], people: int) -
     )
 
 
-def make_input(path: str, *, rows: int, seed: int, commented: bool) -> dict[str, float]:
+def make_input(path: str, *, rows: int, seed: int) -> dict[str, float]:
     """Writes a CSV file of random grants in random order, ITEMS_EACH for each identity.
 
     Args:
         path: Where to.
         rows: How many.
         seed: Of the random numbers.
-        commented: Whether it has the columns `operation` and `comment` too.
     """
     random = np.random.default_rng(seed)
     people = rows // ITEMS_EACH
     order = random.permutation(people * ITEMS_EACH)
     who = np.repeat(np.arange(people), ITEMS_EACH)[order]
     frame = _frame(who, _items_of(random, people).reshape(-1)[order], people)
-    if commented:
-        frame = frame.with_columns(
-            pl.lit("GRANT").alias("operation"), pl.concat_str(pl.lit("Load "), pl.Series(who % 50)).alias("comment")
-        )
-    frame.write_csv(path)
+    frame.with_columns(
+        pl.lit("GRANT").alias("operation"), pl.concat_str(pl.lit("Load "), pl.Series(who % 50)).alias("comment")
+    ).write_csv(path)
     return {"bytes": Path(path).stat().st_size}
 
 

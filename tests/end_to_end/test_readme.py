@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -80,3 +81,15 @@ def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch:
     make_samples.main()
     for name in ("onboarding.csv", "leavers.csv"):
         assert (tmp_path / name).read_bytes() == (ROOT / "sample_csvs" / name).read_bytes()
+
+
+def test_the_figures_in_the_readme_are_those_that_were_measured() -> None:
+    measured = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    values = {one["name"]: one["value"] for one in measured["figures"]}
+    head, *rows = re.findall(r"^\| (.+?) \|$", README.split("<!-- figures -->")[1].split("\n\n")[0], re.MULTILINE)
+    ways = head.split(" | ")[1:]
+    cells = [row.split(" | ") for row in rows]
+    assert len(cells) == len(("onboarding", "migration", "sparse"))
+    for workload, *numbers in cells:
+        name = workload.split(":")[0]
+        assert numbers == [f"{values[f'{name}: {way}']:,.0f}" for way in ways]
