@@ -44,7 +44,10 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
     is_product = pl.col("changes") == pl.col("recipient_count") * pl.col("item_count")
     several = numbers.height - _packed(numbers, "identity", "item").n_unique()
     if several or not requests.select(is_product.all()).item():
-        raise BrokenPromiseError("A planned request is not the product of its recipients and items.")
+        raise BrokenPromiseError(
+            "A planned request is not the product of its recipients and items.",
+            next_step="Nothing was written or sent. Please report this as a bug, with the input if you can.",
+        )
     run: int = connection.execute(sa.select(t.number_of_run(run_id))).scalar_one()
     insert_frame(
         connection,

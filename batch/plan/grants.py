@@ -109,7 +109,8 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
             break
         drafts = [_without_dear(pairs, best, company, limits, multiple) for multiple in multiples]
         best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
-    best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
+    if work.last_sweeps > work.sweeps:
+        best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
     return join_alike(pairs, best.request, limits)
 
 

@@ -16,7 +16,8 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 class Pairs:
     """Wanted pairs of a person and a wish, each once, sorted by person and then by wish.
 
-    A pair is known by its position; persons and wishes are numbered from 0.
+    A person is an identity, a wish an item together with all else that a request says of it. A pair is known by its
+    position; persons and wishes are numbered from 0.
 
     Attributes:
         who: Each pair's person.
