@@ -8,6 +8,7 @@ stricter reading stands here. No other module holds a limit, a path or a field n
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -85,6 +86,10 @@ class Dialect:
         entitlement_remove_date: Whether an entitlement may carry `removeDate`.
         limits: What one request may hold.
         rate: The documented rate limit, per client id and API version.
+        submit_scopes: Scopes of which any one lets a token submit; the first is the one to ask for.
+        status_scopes: The same for the status list.
+        support_ends: The day from which this version has no support, where its end is announced.
+        stops: When it stops, in words; empty where no end is announced.
     """
 
     name: str
@@ -94,14 +99,52 @@ class Dialect:
     entitlement_remove_date: bool = False
     limits: Limits = field(default_factory=Limits)
     rate: Rate = field(default_factory=Rate)
+    submit_scopes: tuple[str, ...] = ("idn:access-request:manage", "idn:access-request-self:manage")
+    status_scopes: tuple[str, ...] = ("idn:access-request-status:read",)
+    support_ends: date | None = None
+    stops: str = ""
 
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, not a password
 """Path of the token endpoint, the same for every API version."""
 
+ALL_SCOPES: Final = "sp:scopes:all"
+"""The scope that has all others in it."""
+
+ADMIN_LEVEL: Final = "ORG_ADMIN"
+"""The user level (a token's authority) that may submit for everybody, revoke from everybody, and list it all.
+
+Source: `x-sailpoint-userLevels` and the descriptions of `createAccessRequest` and `listAccessRequestStatus`. Other
+users may request for themselves, for others where the tenant is configured so, and list their own requests only.
+"""
+
+CLIENT_AUTHORITY: Final = "API"
+"""The authority of a token without a user, as an API client gets with client credentials: it may not submit."""
+
+WHERE_TOKENS_ARE_MADE: Final = (
+    "in the tenant under your user name: Preferences, then Personal Access Tokens, then New Token"
+)
+"""Source: the vendor's page "Managing Personal Access Tokens"."""
+
+_SUPPORT_ENDS: Final = date(2028, 4, 1)
+_STOPS: Final = "the first quarter of 2029"
+"""Of beta, v3 and all v202X, by the vendor's page on API versioning."""
+
 DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
     {
-        "beta": Dialect(name="beta", submit_path="/beta/access-requests", status_path="/beta/access-request-status"),
+        "beta": Dialect(
+            name="beta",
+            submit_path="/beta/access-requests",
+            status_path="/beta/access-request-status",
+            # The later two stand in beta's documents since 2024.
+            submit_scopes=(
+                "idn:access-request:create",
+                "idn:access-request:manage",
+                "idn:access-request-self:manage",
+            ),
+            support_ends=_SUPPORT_ENDS,
+            stops=_STOPS,
+        ),
         **{
             version: Dialect(
                 name=version,
@@ -109,6 +152,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 status_path=f"/{version}/access-request-status",
                 start_date=True,
                 entitlement_remove_date=True,
+                support_ends=_SUPPORT_ENDS,
+                stops=_STOPS,
             )
             for version in ("v3", "v2024", "v2025", "v2026")
         },

@@ -4,6 +4,7 @@ AccessBatchError
 ├── UsageError                 exit 2: nothing was sent; the user changes the command or the configuration
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
+│   ├── UnfitTokenError        … a token with which nobody can submit: it has no user behind it
 │   └── LedgerRefusedError     … a ledger that is not ours, too new, or not writable
 ├── StoppedError               exit 4: stopped early, everything recorded, resumable by the same command
 │   ├── TenantLostError        … the tenant can't be reached or answers nonsense
@@ -48,6 +49,10 @@ class InputFileError(UsageError):
 
 class SettingsError(UsageError):
     """A missing or contradictory option, environment variable or config file entry."""
+
+
+class UnfitTokenError(UsageError):
+    """The tenant gives out a token, but of a kind that may not submit: known before anything was sent."""
 
 
 class LedgerRefusedError(UsageError):

@@ -23,12 +23,19 @@ APPLICATION: Final = "access-batch"
 
 
 class Credentials(BaseModel):
-    """A client id and its secret; the secret never shows in a repr."""
+    """A client id and its secret; the secret never shows in a repr.
+
+    Attributes:
+        client_id: Of the personal access token.
+        client_secret: Likewise.
+        source: Where they come from, in words for people; empty where nobody said.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     client_id: str
     client_secret: SecretStr
+    source: str = ""
 
 
 def _rate(value: Any) -> Any:

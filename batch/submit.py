@@ -7,6 +7,7 @@ Workers take the next request each for itself; one that comes back PLANNED is th
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batch.errors import (
@@ -50,6 +51,9 @@ HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was 
 """Stands for the answer to an attempt that was not made."""
 
 
+_REFUSES_ITS_OWN: Final = "It gives out new tokens and refuses them: have its administrators look into that."
+
+
 class Sender(Protocol):
     """What can make attempts: a tenant over HTTP, or a fake."""
 
@@ -58,6 +62,9 @@ class Sender(Protocol):
 
     async def submit(self, request: Request, token: str) -> Answer:
         """Makes one attempt."""
+
+    def explain_forbidden(self) -> str:
+        """Which right is missing where an attempt was answered 403, as a sentence."""
 
 
 class Turnstile(Protocol):
@@ -203,7 +210,7 @@ class Submitter:
         self._watcher.answered(request, decision)
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
-        await self._follow(request, decision, token)
+        await self._follow(request, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
         return True
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
@@ -219,7 +226,7 @@ class Submitter:
             self._refused_tokens.clear()
         return decision
 
-    async def _follow(self, request: Request, decision: Decision, token: str) -> None:
+    async def _follow(self, request: Request, decision: Decision, token: str, *, forbidden: bool) -> None:
         """Does what the decision says besides the request's own state."""
         match decision.then:
             case Then.PAUSE:
@@ -234,8 +241,8 @@ class Submitter:
             case Then.STOP_CREDENTIALS:
                 raise CredentialsRefusedError(
                     f"The tenant does not let this client submit: {decision.reason}.",
-                    next_step="A personal access token of an ORG_ADMIN user with the scope "
-                    "idn:access-request:create (or sp:scopes:all) is needed. Then run the same command again.",
+                    next_step=f"{self._tenant.explain_forbidden() if forbidden else _REFUSES_ITS_OWN} "
+                    "Then run the same command again.",
                 )
             case Then.STOP_TENANT:
                 raise TenantLostError(

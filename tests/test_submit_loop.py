@@ -80,6 +80,9 @@ class FakeTenant:
             self._tokens += 1
         return self._token()
 
+    def explain_forbidden(self) -> str:
+        return "What is missing: everything."
+
     async def submit(self, request: Request, token: str) -> Answer:
         self.posts.append((request.number, token))
         answer = await self._answer(request, token)

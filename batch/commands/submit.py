@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
+from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
 from batch.commands.place import connection, results_folder, tenant_name
 from batch.commands.screen import require_an_answer
@@ -117,7 +118,12 @@ class _Sending:
                 concurrency=settings.concurrency,
                 pace=pace,
                 clock=_now,
+                waiting=watcher.paused,
             ) as tenant:
+                try:
+                    await check_fitness(tenant, settings.dialect, self._screen.say)
+                except StoppedError as error:
+                    return error, False
                 settler = Settler(
                     ledger=self._ledger,
                     listing=tenant.statuses,

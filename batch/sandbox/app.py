@@ -27,7 +27,7 @@ from batch.sandbox.faults import Fault, Silence
 from batch.sandbox.status import is_about_requester, list_statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,7 +78,8 @@ class SandboxApp:
                 Route(dialect.submit_path, self._submit_endpoint(dialect), methods=["POST"]),
                 Route(dialect.status_path, self._status_endpoint(dialect), methods=["GET"]),
             ]
-        self._app = _Dated(Starlette(routes=routes, exception_handlers={Exception: _report_bug}), clock)
+        app = Starlette(routes=routes, exception_handlers={Exception: _report_bug})
+        self._app = _Dated(app, clock, settings.extra_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, as ASGI has it."""
@@ -88,7 +89,7 @@ class SandboxApp:
         async def submit(request: Request) -> Response:
             raw = await request.body()
             self._tenant.books.posts += 1
-            refusal = await self._admit(request, dialect)
+            refusal = await self._admit(request, dialect) or self._forbid(dialect)
             if refusal is None:
                 return await self._struck(request, lambda: self._process(raw, dialect))
             if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -117,6 +118,13 @@ class SandboxApp:
         return self._tokens.refusal(request.headers.get("Authorization"), now) or self._rate_limit.refusal(
             (self._client_id, dialect.name), now
         )
+
+    def _forbid(self, dialect: Dialect) -> Answer | None:
+        """The 403 of a token that may not submit; None where it may."""
+        if self._tokens.may_submit(dialect):
+            return None
+        text = "The server understood the request but refuses to authorize it."
+        return problem(HTTPStatus.FORBIDDEN, text, tracking_id=self._tenant.new_id())
 
     async def _struck(self, request: Request, process: Callable[[], Answer]) -> Response:
         """Process an attempt, unless a fault keeps it from that, and answer it, unless a fault garbles the answer."""
@@ -159,17 +167,18 @@ class SandboxApp:
 
 
 class _Dated:
-    """Puts `Date` on every answer, from the sandbox's clock; uvicorn's own would be the computer's time."""
+    """Puts `Date` on every answer, from the sandbox's clock (uvicorn's own would be the computer's time), and more."""
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], datetime]) -> None:
+    def __init__(self, app: ASGIApp, clock: Callable[[], datetime], more: Mapping[str, str]) -> None:
         self._app = app
         self._clock = clock
+        self._more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start":
                 date = format_datetime(self._clock().astimezone(UTC), usegmt=True)
-                MutableHeaders(scope=message)["Date"] = date
+                MutableHeaders(scope=message).update({"Date": date, **self._more})
             await send(message)
 
         await self._app(scope, receive, send_dated)

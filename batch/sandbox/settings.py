@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.dialects import Rate
+from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, Rate
 from batch.sandbox.faults import Fault, FaultPlan
 from batch.sandbox.tenant import SimulatedTenant
 from batch.sandbox.throttle import RateLimit
-from batch.sandbox.tokens import TokenOffice
+from batch.sandbox.tokens import TokenKind, TokenOffice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,11 @@ class SandboxSettings:
         fault_probability: Chance, 0 to 1, that an attempt is struck by a fault.
         fault_kinds: What chance chooses from.
         lists_others: Whether the token's user may read others' statuses, as an ORG_ADMIN may.
+        token_kind: What kind of token the client gets.
+        authorities: Levels of the token's user.
+        scopes: What tokens are limited to; without one that fits, submitting is answered 403.
+        tokens: How many tokens are given out before the client's secret is withdrawn; None for no end.
+        extra_headers: Headers that every API answer has besides its own, such as `Deprecation`.
         retry_after: Seconds in the `Retry-After` of a fault (the rate limit computes its own).
     """
 
@@ -51,6 +56,11 @@ class SandboxSettings:
     fault_probability: float = 0.0
     fault_kinds: Sequence[Fault] = tuple(Fault)
     lists_others: bool = True
+    token_kind: TokenKind = TokenKind.USER
+    authorities: tuple[str, ...] = (ADMIN_LEVEL,)
+    scopes: tuple[str, ...] = (ALL_SCOPES,)
+    tokens: int | None = None
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
     retry_after: int = 1
 
     def new_tenant(self) -> SimulatedTenant:
@@ -75,4 +85,12 @@ class SandboxSettings:
 
     def new_token_office(self) -> TokenOffice:
         """A token office that has issued nothing."""
-        return TokenOffice(client_id=self.client_id, client_secret=self.client_secret, expires_in=self.expires_in)
+        return TokenOffice(
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            expires_in=self.expires_in,
+            kind=self.token_kind,
+            authorities=self.authorities,
+            scopes=self.scopes,
+            tokens=self.tokens,
+        )

@@ -6,16 +6,33 @@ import json
 import math
 from base64 import urlsafe_b64encode
 from datetime import timedelta
+from enum import StrEnum
 from http import HTTPStatus
 from secrets import compare_digest
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from batch.dialects import ALL_SCOPES, CLIENT_AUTHORITY
 from batch.sandbox.answers import Answer
 from batch.sandbox.tenant import REQUESTER_ID, REQUESTER_NAME
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from batch.dialects import Dialect
+
+
+class TokenKind(StrEnum):
+    """Kinds of token that a tenant gives out."""
+
+    USER = "user"
+    """A personal access token's: a JWT with a user behind it."""
+
+    API_CLIENT = "api_client"
+    """An API client's: a JWT with the authority `API` and no user."""
+
+    OPAQUE = "opaque"
+    """A user's, in a form that nobody but the tenant can look into."""
 
 
 class TokenOffice:
@@ -25,12 +42,30 @@ class TokenOffice:
         client_id: The one client that exists.
         client_secret: Its secret.
         expires_in: Seconds for which a token is good.
+        kind: What kind of token it hands out.
+        authorities: The user's levels.
+        scopes: What its tokens are limited to.
+        tokens: How many tokens it hands out before the secret is withdrawn; None for no end.
     """
 
-    def __init__(self, *, client_id: str, client_secret: str, expires_in: int) -> None:
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        expires_in: int,
+        kind: TokenKind = TokenKind.USER,
+        authorities: tuple[str, ...] = ("ORG_ADMIN",),
+        scopes: tuple[str, ...] = (ALL_SCOPES,),
+        tokens: int | None = None,
+    ) -> None:
         self._client_id = client_id
         self._client_secret = client_secret
         self._expires_in = expires_in
+        self._kind = kind
+        self._authorities = authorities
+        self._scopes = scopes
+        self._tokens = tokens
         self._expiry: dict[str, datetime] = {}
 
     def issue(self, form: bytes, now: datetime) -> Answer:
@@ -41,23 +76,24 @@ class TokenOffice:
             now: The tenant's time.
 
         Returns:
-            200 with a token; 400 for another grant than `client_credentials`; 401 for the wrong client or secret.
+            200 with a token; 400 for another grant than `client_credentials`; 401 for the wrong client or secret, and
+            for one that was withdrawn.
         """
         fields = dict(parse_qsl(form.decode("ascii", errors="replace"), keep_blank_values=True))
         if fields.get("grant_type") != "client_credentials":
             return _oauth_error(HTTPStatus.BAD_REQUEST, "unsupported_grant_type", "Only client_credentials is known.")
-        known = compare_digest(fields.get("client_id", "").encode(), self._client_id.encode())
+        withdrawn = self._tokens is not None and len(self._expiry) >= self._tokens
+        known = not withdrawn and compare_digest(fields.get("client_id", "").encode(), self._client_id.encode())
         if not compare_digest(fields.get("client_secret", "").encode(), self._client_secret.encode()) or not known:
             return _oauth_error(HTTPStatus.UNAUTHORIZED, "invalid_client", "There is no such client id and secret.")
-        token = self._new_token(now)
-        body = {
-            "access_token": token,
+        body: dict[str, object] = {
+            "access_token": self._new_token(now),
             "token_type": "bearer",
             "expires_in": self._expires_in,
-            "scope": "sp:scopes:all",
-            "identity_id": REQUESTER_ID,
-            "user_id": REQUESTER_ID,
+            "scope": " ".join(self._scopes),
         }
+        if self._kind is not TokenKind.API_CLIENT:
+            body |= {"identity_id": REQUESTER_ID, "user_id": REQUESTER_ID}
         return Answer(status=HTTPStatus.OK, body=body)
 
     def refusal(self, authorization: str | None, now: datetime) -> Answer | None:
@@ -71,21 +107,30 @@ class TokenOffice:
             return unauthorized("JWT is expired")
         return None
 
+    def may_submit(self, dialect: Dialect) -> bool:
+        """Whether its tokens have a user, and a scope that lets them submit."""
+        enough = {ALL_SCOPES, *dialect.submit_scopes}
+        return self._kind is not TokenKind.API_CLIENT and not enough.isdisjoint(self._scopes)
+
     def _new_token(self, now: datetime) -> str:
         expiry = now + timedelta(seconds=self._expires_in)
-        header = {"alg": "none", "typ": "JWT"}
-        claims = {
-            "identity_id": REQUESTER_ID,
-            "user_name": REQUESTER_NAME,
-            "authorities": ["ORG_ADMIN"],
-            "client_id": self._client_id,
-            "scope": ["sp:scopes:all"],
-            "exp": math.floor(expiry.timestamp()),
-            "jti": f"sandbox-{len(self._expiry)}",
-        }
-        token = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims)) + ".sandbox"
+        number = f"sandbox-{len(self._expiry)}"
+        token = number if self._kind is TokenKind.OPAQUE else self._jwt(expiry, number)
         self._expiry[token] = expiry
         return token
+
+    def _jwt(self, expiry: datetime, number: str) -> str:
+        has_user = self._kind is TokenKind.USER
+        claims = {
+            **({"identity_id": REQUESTER_ID, "user_name": REQUESTER_NAME} if has_user else {}),
+            "authorities": list(self._authorities) if has_user else [CLIENT_AUTHORITY],
+            "client_id": self._client_id,
+            "scope": list(self._scopes),
+            "exp": math.floor(expiry.timestamp()),
+            "jti": number,
+        }
+        header = {"alg": "none", "typ": "JWT"}
+        return ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims)) + ".sandbox"
 
 
 def unauthorized(cause: str) -> Answer:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from batch.body import body_of, encode
+from batch.claims import token_needed, what_is_missing
 from batch.tenant.status import StatusList
-from batch.tenant.token import Token
+from batch.tenant.token import GIVE_UP_AFTER, Token, unheard
 from batch.tenant.wire import fetch, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from batch.claims import Claims
     from batch.dialects import Dialect
     from batch.model import Answer, Request
     from batch.settings import Credentials
@@ -30,6 +32,8 @@ class Tenant:
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
         clock: Our clock.
+        give_up_after: Seconds for which a token is asked for before the tenant counts as lost.
+        waiting: Is told of the waits for a token; see Token.
 
     Attributes:
         statuses: Its status list.
@@ -45,15 +49,25 @@ class Tenant:
         concurrency: int,
         pace: Pace,
         clock: Callable[[], datetime],
+        give_up_after: float = GIVE_UP_AFTER,
+        waiting: Callable[[float, str], None] = unheard,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
-        self._token = Token(self._http, credentials)
+        self._token = Token(self._http, credentials, give_up_after=give_up_after, waiting=waiting)
         self._dialect = dialect
         self.statuses = StatusList(self._http, self._token, dialect, pace, clock)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
         return await self._token.get(other_than=other_than)
+
+    async def claims(self) -> Claims:
+        """Who the tenant takes us for; see Token.claims."""
+        return await self._token.claims()
+
+    def explain_forbidden(self) -> str:
+        """Which right is missing where the tenant has answered 403 to a submit, and what is needed, as sentences."""
+        return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
     async def submit(self, request: Request, token: str) -> Answer:
         """Makes one attempt; a failure is an answer too, never an exception."""

@@ -1,27 +1,46 @@
-"""The access token: fetched when needed, renewed before it expires, by one caller at a time."""
+"""The access token: fetched when needed, renewed before it expires, by one caller at a time, and every wait is told.
+
+Retrying is our own and not a library's (such as stamina): an answer is a value here and no exception, the tenant's
+`Retry-After` sets the wait, and every wait is told before it begins; what would be left to a library is one line.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
+import random
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.claims import Claims, read_claims
 from batch.dialects import TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import BACKOFF
 from batch.tenant.wire import fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
+    from batch.model import Answer
     from batch.settings import Credentials
 
 RENEW_BEFORE: Final = 60.0
 """Seconds before its expiry from which a token is no longer used (or half its life, if that is shorter)."""
 
 UNSAID_LIFETIME: Final = 60.0
-"""Seconds that a token is taken to live where the tenant does not say."""
+"""Seconds that a token is taken to live where the tenant does not say, or says nothing that can be."""
+
+GIVE_UP_AFTER: Final = 600.0
+"""Seconds for which a tenant that stays away is tried."""
+
+FIRST_WAIT: Final = 1.0
+"""Seconds to wait after the first failure, at most; each further failure doubles it."""
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds to wait between two tries, at most, unless the tenant asks for more."""
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HELP: Final = (
@@ -30,19 +49,56 @@ _HELP: Final = (
 )
 
 
+def unheard(_seconds: float, _reason: str) -> None:
+    """Stands for a listener where nobody wants to be told of a wait."""
+
+
+def wait_after(failures: int, luck: float) -> float:
+    """Seconds to wait, in tenths: twice as long after each failure, and up to half of it left to luck.
+
+    Args:
+        failures: How many there were in a row, at least 1.
+        luck: From 0 to 1, so that clients which lost the tenant together don't come back together.
+    """
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 32))
+    return round(longest * (1 - luck / 2), 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Issued:
+    """A token as the tenant gave it out."""
+
+    value: str = field(repr=False, default="")
+    claims: Claims = field(default_factory=Claims)
+    good_until: float = -math.inf
+
+
 class Token:
     """The access token of one client.
 
     Args:
         http: A client whose base URL is the tenant.
         credentials: Client id and secret.
+        give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
+        waiting: Is told, before each wait between two tries, its seconds and the reason.
+        luck: Numbers from 0 to 1.
     """
 
-    def __init__(self, http: httpx.AsyncClient, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        credentials: Credentials,
+        *,
+        give_up_after: float = GIVE_UP_AFTER,
+        waiting: Callable[[float, str], None] = unheard,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
         self._http = http
         self._credentials = credentials
-        self._value = ""
-        self._good_until = 0.0
+        self._give_up_after = give_up_after
+        self._waiting = waiting
+        self._luck = luck
+        self._issued = _Issued()
         self._renewing = asyncio.Lock()
 
     async def get(self, *, other_than: str = "") -> str:
@@ -55,48 +111,103 @@ class Token:
             CredentialsRefusedError: The tenant refuses the client.
             TenantLostError: No token endpoint can be reached there.
         """
-        async with self._renewing:
-            now = asyncio.get_running_loop().time()
-            if self._value in {"", other_than} or now >= self._good_until:
-                self._value, lifetime = await self._fetch()
-                self._good_until = now + max(lifetime - RENEW_BEFORE, lifetime / 2)
-            return self._value
+        return (await self._good(other_than)).value
 
-    async def _fetch(self) -> tuple[str, float]:
+    async def claims(self) -> Claims:
+        """What a token that is good now says of us; raises as `get` does."""
+        return (await self._good("")).claims
+
+    @property
+    def last_claims(self) -> Claims:
+        """What the last token said of us, good or not any more; nothing is asked for it."""
+        return self._issued.claims
+
+    async def _good(self, other_than: str) -> _Issued:
+        async with self._renewing:
+            if self._issued.value in {"", other_than} or _now() >= self._issued.good_until:
+                self._issued = await self._fetch()
+            return self._issued
+
+    async def _fetch(self) -> _Issued:
         form = {
             "grant_type": "client_credentials",
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret.get_secret_value(),
         }
-        for delay in (*BACKOFF, None):
+        began, failures = _now(), 0
+        while True:
+            asked = _now()
             answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, data=form)
             if answer.status == 200:  # noqa: PLR2004 - HTTP
-                return _read(content)
+                return _read(content, asked)
             if answer.status in {400, 401, 403}:
                 raise CredentialsRefusedError(
                     f"The tenant refuses the client: it answered {answer.status} ({answer.text}).", next_step=_HELP
                 )
-            passing = answer.status is None or answer.status == 429 or answer.status >= 500  # noqa: PLR2004 - HTTP
-            if delay is None or not passing:
-                break
-            await asyncio.sleep(delay if answer.retry_after is None else answer.retry_after)
-        said = answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
-        raise TenantLostError(
-            f"No token can be had from {self._http.base_url}: {said}.",
+            failures += 1
+            delay = max(answer.retry_after or 0.0, wait_after(failures, self._luck()))
+            if not _passes(answer) or _now() - began + delay > self._give_up_after:
+                raise self._lost(answer)
+            self._waiting(delay, f"no token can be had: {_said(answer)}")
+            await asyncio.sleep(delay)
+
+    def _lost(self, answer: Answer) -> TenantLostError:
+        asked = f" and asks for {answer.retry_after:.0f} s of patience" if answer.retry_after else ""
+        return TenantLostError(
+            f"No token can be had from {self._http.base_url}: {_said(answer)}{asked}.",
             next_step="Check the base URL and the network, then run the same command again.",
         )
 
 
-def _read(content: bytes) -> tuple[str, float]:
-    """Token and lifetime in seconds."""
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _passes(answer: Answer) -> bool:
+    """Whether another try may end better."""
+    return answer.status is None or answer.status in {408, 425, 429} or answer.status >= 500  # noqa: PLR2004 - HTTP
+
+
+def _said(answer: Answer) -> str:
+    return answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
+
+
+def _read(content: bytes, asked: float) -> _Issued:
+    """What the endpoint gave out when it was asked at a moment of the loop's clock."""
+    document = _document(content)
     try:
-        document: Any = json.loads(content)
         token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         token, lifetime = "", 0.0
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
         raise TenantLostError(
             "The tenant's token endpoint answered without a usable token.",
             next_step="Check the base URL: is it the API's?",
         )
-    return token, lifetime
+    if not (math.isfinite(lifetime) and lifetime > 0):
+        lifetime = UNSAID_LIFETIME
+    return _Issued(
+        value=token,
+        claims=read_claims(token, document),
+        good_until=asked + max(lifetime - RENEW_BEFORE, lifetime / 2),
+    )
+
+
+def _document(content: bytes) -> dict[str, Any]:
+    """The endpoint's answer; empty where it is no JSON object.
+
+    Raises:
+        TenantLostError: It is a web page: something else than the tenant has answered.
+    """
+    if content.lstrip()[:1] == b"<":
+        raise TenantLostError(
+            "What answered in the place of the tenant's token endpoint is a web page: a proxy or a login page stands "
+            "between, or the base URL is not the API's.",
+            next_step="Open the base URL in a browser on this network and sign in where it asks for it, or set "
+            "HTTPS_PROXY to the right proxy; then run the same command again.",
+        )
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

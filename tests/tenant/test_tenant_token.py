@@ -9,11 +9,15 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import BACKOFF
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
-from batch.tenant.token import RENEW_BEFORE, Token
+from batch.tenant.token import GIVE_UP_AFTER, LONGEST_WAIT, RENEW_BEFORE, UNSAID_LIFETIME, Token, wait_after
+from batch.tenant.wire import http_client
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -49,15 +53,36 @@ def _unread(reply: httpx.Response) -> httpx.Response:
     return httpx.Response(reply.status_code, headers=reply.headers, stream=httpx.ByteStream(reply.content))
 
 
-def with_token(endpoint: TokenEndpoint, program: Callable[[Token], Awaitable[object]]) -> None:
-    """Runs a program that is given a Token."""
+def with_token(
+    endpoint: TokenEndpoint,
+    program: Callable[[Token], Awaitable[object]],
+    *,
+    give_up_after: float = GIVE_UP_AFTER,
+    luck: float = 0.0,
+) -> list[tuple[float, str]]:
+    """Runs a program that is given a Token; returns the waits that were told."""
+    told: list[tuple[float, str]] = []
 
     async def run() -> None:
         transport = httpx.MockTransport(endpoint)
         async with httpx.AsyncClient(transport=transport, base_url="https://tenant.example") as http:
-            await program(Token(http, Credentials.model_validate({"client_id": "client", "client_secret": SECRET})))
+            credentials = Credentials.model_validate({"client_id": "client", "client_secret": SECRET})
+            token = Token(
+                http,
+                credentials,
+                give_up_after=give_up_after,
+                waiting=lambda seconds, reason: told.append((seconds, reason)),
+                luck=lambda: luck,
+            )
+            await program(token)
 
     run_in_virtual_time(run())
+    return told
+
+
+def waits(endpoint: TokenEndpoint) -> list[float]:
+    """Seconds between two calls of the endpoint."""
+    return [later - earlier for (earlier, _), (later, _) in itertools.pairwise(endpoint.asked)]
 
 
 def failure_of(endpoint: TokenEndpoint, error: type[CredentialsRefusedError | TenantLostError]) -> str:
@@ -137,40 +162,158 @@ def test_refused_credentials_are_told_at_once_and_without_the_secret(status: int
 
 
 PASSING = [
-    httpx.ConnectError("refused"),
-    httpx.ReadTimeout("slow"),
-    httpx.Response(429),
-    httpx.Response(500),
-    httpx.Response(503),
+    (httpx.ConnectError("refused"), "refused"),
+    (httpx.ReadTimeout("slow"), "slow"),
+    (httpx.Response(408), "408"),
+    (httpx.Response(429), "429"),
+    (httpx.Response(500), "500"),
+    (httpx.Response(503), "503"),
 ]
 
 
-@pytest.mark.parametrize("failure", PASSING, ids=repr)
-def test_a_passing_failure_is_tried_again(failure: httpx.Response | Exception) -> None:
+@pytest.mark.parametrize(("failure", "reason"), PASSING, ids=repr)
+def test_a_passing_failure_is_told_and_tried_again(failure: httpx.Response | Exception, reason: str) -> None:
     endpoint = TokenEndpoint(failure)
 
     async def program(token: Token) -> None:
         assert await token.get() == "token-2"
 
-    with_token(endpoint, program)
-    first, second = (at for at, _ in endpoint.asked)
-    assert second - first == pytest.approx(BACKOFF[0])
+    ((seconds, why),) = with_token(endpoint, program)
+    assert waits(endpoint) == pytest.approx([wait_after(1, 0.0)])
+    assert seconds == wait_after(1, 0.0)
+    assert reason in why
 
 
-def test_the_wait_that_the_tenant_asks_for_is_kept() -> None:
-    endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "17"}))
+def test_the_wait_that_the_tenant_asks_for_is_kept_in_full() -> None:
+    endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "300"}))
+    told = with_token(endpoint, lambda token: token.get())
+    assert waits(endpoint) == pytest.approx([300])
+    assert [seconds for seconds, _ in told] == [300]
+
+
+def test_a_tenant_that_asks_for_no_wait_is_not_asked_again_at_once() -> None:
+    endpoint = TokenEndpoint(*[httpx.Response(429, headers={"Retry-After": "0"})] * 3)
     with_token(endpoint, lambda token: token.get())
-    first, second = (at for at, _ in endpoint.asked)
-    assert second - first == pytest.approx(17)
+    assert waits(endpoint) == pytest.approx([wait_after(failures, 0.0) for failures in (1, 2, 3)])
 
 
-def test_a_tenant_that_stays_away_is_given_up_in_the_end() -> None:
-    endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100)
+def test_a_tenant_that_asks_for_more_patience_than_there_is_is_given_up_and_not_asked_early() -> None:
+    endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "1200"}))
     said = failure_of(endpoint, TenantLostError)
-    assert "https://tenant.example" in said
-    assert "refused" in said
-    times = [at for at, _ in endpoint.asked]
-    assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx(BACKOFF)
+    assert "1200 s" in said
+    assert len(endpoint.asked) == 1
+
+
+@given(failures=st.integers(1, 10_000), luck=st.floats(0, 1))
+def test_waits_grow_to_a_bound_and_luck_takes_at_most_half(failures: int, luck: float) -> None:
+    unlucky = wait_after(failures, 0.0)
+    assert unlucky / 2 - 0.1 <= wait_after(failures, luck) <= unlucky <= LONGEST_WAIT
+    assert wait_after(failures, luck) > 0
+    assert unlucky <= wait_after(failures + 1, 0.0)
+
+
+@pytest.mark.parametrize("luck", [0.0, 1.0])
+def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(luck: float) -> None:
+    endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100)
+    told: list[object] = []
+
+    async def program(token: Token) -> None:
+        began = now()
+        with pytest.raises(TenantLostError, match=r"https://tenant\.example.*refused") as caught:
+            await token.get()
+        assert caught.value.exit_code == 4
+        assert 200 - LONGEST_WAIT <= now() - began <= 200
+
+    told += with_token(endpoint, program, give_up_after=200, luck=luck)
+    assert len(told) == len(endpoint.asked) - 1
+
+
+def test_without_patience_a_tenant_is_tried_once() -> None:
+    endpoint = TokenEndpoint(httpx.ConnectError("refused"))
+
+    async def program(token: Token) -> None:
+        with pytest.raises(TenantLostError):
+            await token.get()
+
+    assert with_token(endpoint, program, give_up_after=0) == []
+    assert len(endpoint.asked) == 1
+
+
+def test_the_time_that_was_waited_for_a_token_is_not_taken_off_its_life() -> None:
+    endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "500"}), lifetime=300)
+
+    async def program(token: Token) -> None:
+        assert await token.get() == "token-2"
+        assert await token.get() == "token-2"
+
+    with_token(endpoint, program)
+
+
+@pytest.mark.parametrize("lifetime", ["NaN", "Infinity", "-Infinity", "0", "-5"])
+def test_a_token_that_lives_impossibly_long_or_short_is_taken_to_live_for_a_moment(lifetime: str) -> None:
+    content = f'{{"access_token": "odd", "expires_in": {lifetime}}}'.encode()
+
+    async def program(token: Token) -> None:
+        assert await token.get() == "odd"
+        assert await token.get() == "odd"
+        await asyncio.sleep(UNSAID_LIFETIME)
+        assert await token.get() == "token-2"
+
+    with_token(TokenEndpoint(httpx.Response(200, content=content)), program)
+
+
+def test_callers_who_wait_for_a_token_while_the_tenant_is_away_all_get_the_same_one() -> None:
+    endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 3, latency=1.0)
+
+    async def program(token: Token) -> None:
+        assert set(await asyncio.gather(*(token.get() for _ in range(20)))) == {"token-4"}
+
+    assert len(with_token(endpoint, program)) == 3
+    assert len(endpoint.asked) == 4
+
+
+def test_a_caller_who_is_cancelled_while_it_renews_leaves_the_others_a_token() -> None:
+    endpoint = TokenEndpoint(latency=10.0)
+
+    async def program(token: Token) -> None:
+        first, *others = [asyncio.create_task(token.get()) for _ in range(5)]
+        await asyncio.sleep(1)
+        first.cancel()
+        assert set(await asyncio.gather(*others)) == {"token-2"}
+
+    with_token(endpoint, program)
+    assert len(endpoint.asked) == 2
+
+
+async def test_what_the_token_says_of_us_can_be_asked_for() -> None:
+    with running_sandbox() as sandbox:
+        async with http_client(sandbox.base_url, timeout=10, concurrency=1) as http:
+            credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+            token = Token(http, Credentials.model_validate(credentials))
+            claims = await token.claims()
+            assert (claims.user_name, claims.authorities) == ("sandbox.admin", ("ORG_ADMIN",))
+            assert token.last_claims == claims
+
+
+async def test_a_refused_refresh_stops_the_run() -> None:
+    with running_sandbox(SandboxSettings(tokens=1)) as sandbox:
+        async with http_client(sandbox.base_url, timeout=10, concurrency=1) as http:
+            credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+            token = Token(http, Credentials.model_validate(credentials))
+            refused = await token.get()
+            with pytest.raises(CredentialsRefusedError, match="401") as caught:
+                await token.get(other_than=refused)
+    assert caught.value.exit_code == 4
+    assert sandbox.client_secret not in caught.value.message + caught.value.next_step
+
+
+def test_a_web_page_in_the_place_of_the_token_endpoint_is_called_one() -> None:
+    page = httpx.Response(200, content=b"\n <!DOCTYPE html><html>Please sign in</html>")
+    endpoint = TokenEndpoint(page)
+    said = failure_of(endpoint, TenantLostError)
+    assert "a web page" in said
+    assert "HTTPS_PROXY" in said
+    assert len(endpoint.asked) == 1
 
 
 @pytest.mark.parametrize("status", [204, 301, 404, 405])
@@ -184,7 +327,7 @@ def test_an_address_that_is_not_the_api_is_told_at_once(status: int) -> None:
     "content",
     [
         b"",
-        b"<html>Welcome</html>",
+        b"Welcome",
         b"[]",
         b"{}",
         b"null",
