@@ -62,6 +62,10 @@ SettleAfter = Annotated[
         "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
     ),
 ]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
 ]
@@ -83,6 +87,7 @@ def submit(
     concurrency: Concurrency = None,
     timeout: Timeout = None,
     settle_after: SettleAfter = None,
+    give_up_after: GiveUpAfter = None,
     quiet: Quiet = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
@@ -104,6 +109,7 @@ def submit(
         concurrency=concurrency,
         timeout=timeout,
         settle_after=settle_after,
+        give_up_after=give_up_after,
     )
     screen = _screen(quiet=quiet)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         concurrency: Most attempts at a time.
         timeout: Seconds for one attempt.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
+        give_up_after: Seconds without any success after which sending stops.
     """
 
     model_config = SettingsConfigDict(
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=10, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     settle_after: float = Field(default=60.0, ge=0, le=86400)
+    give_up_after: float = Field(default=600.0, ge=0, le=86400)
 
     @property
     def dialect(self) -> Dialect:

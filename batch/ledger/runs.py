@@ -12,6 +12,7 @@ from batch.errors import RunHeldError, UsageError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
+from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
 from batch.states import Event, State, advance
@@ -204,7 +205,8 @@ def _mark_all(
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
     )
-    events.append_for_each(connection, run.id, event, now, requests=numbers, detail=detail)
+    entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
+    events.append(connection, run.id, entries)
     return len(numbers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
+
+    from batch.dialects import Rate
+    from batch.ledger.calls import Lane
+    from batch.ledger.process import Process
 
 
 class Ledger:
@@ -44,6 +49,10 @@ class Ledger:
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
+
+    def calls(self, lane: Lane, *, rate: Rate, process: Process) -> Calls:
+        """Where `process` asks for permits to call."""
+        return Calls(self._engine, lane, rate=rate, process=process)
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from batch.dialects import PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.model import StatusRow
-from batch.outcome import BACKOFF, DEFAULT_PAUSE
+from batch.outcome import Situation, Then, decide
 from batch.tenant.wire import Exchange, fetch
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
     from batch.dialects import Dialect
-    from batch.model import Answer
-    from batch.tenant.pace import Pace
+    from batch.tenant.pace import Pace, Permit
     from batch.tenant.token import Token
 
 MOST_PAGE_BYTES: Final = 16 << 20
@@ -83,16 +83,28 @@ class StatusList:
         dialect: The API version.
         pace: Status calls count against the rate limit too.
         clock: Our clock.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without a usable answer after which the list can't be had.
     """
 
     def __init__(
-        self, http: httpx.AsyncClient, token: Token, dialect: Dialect, pace: Pace, clock: Callable[[], datetime]
+        self,
+        http: httpx.AsyncClient,
+        token: Token,
+        dialect: Dialect,
+        pace: Pace,
+        *,
+        clock: Callable[[], datetime],
+        luck: Callable[[], float],
+        give_up_after: float,
     ) -> None:
         self._http = http
         self._token = token
         self._dialect = dialect
         self._pace = pace
         self._clock = clock
+        self._luck = luck
+        self._give_up_after = give_up_after
         self._offset: timedelta | None = None
 
     async def clock_offset(self) -> timedelta:
@@ -134,36 +146,55 @@ class StatusList:
         return Page(rows=rows, read=len(raw), total=total, more=more)
 
     async def _get(self, parameters: dict[str, str]) -> Exchange:
-        """An exchange that ended with 200, 400 or 403; other answers are waited out, for a while."""
-        refused, said = "", ""
-        for delay in (*BACKOFF, 0.0):
-            await self._pace.wait()
+        """An exchange that ended with 200, 400 or 403; other answers are waited out, for as long as is allowed."""
+        loop = asyncio.get_running_loop()
+        began, silenced = loop.time(), self._pace.silenced
+        refused, failures = "", 0
+        while True:
             token = await self._token.get(other_than=refused)
-            headers = {"Authorization": f"Bearer {token}"}
+            exchange, permit = await self._exchange(parameters, token)
+            if exchange.answer.status in {200, 400, 403}:
+                return exchange
+            situation = Situation(
+                new_token=bool(refused),
+                failures_in_a_row=failures,
+                without_success=loop.time() - began - (self._pace.silenced - silenced),
+                give_up_after=self._give_up_after,
+                luck=self._luck(),
+            )
+            decision = decide(exchange.answer, situation)
+            match decision.then:
+                case Then.RENEW_TOKEN:
+                    refused = token
+                    continue
+                case Then.SLOW_DOWN | Then.WAIT:
+                    violated = decision.then is Then.SLOW_DOWN
+                    await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
+                case Then.BACK_OFF:
+                    self._pace.hold(decision.pause)
+                case _:
+                    raise TenantLostError(
+                        f"The tenant's status list can't be had: {decision.reason}.",
+                        next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+                    )
+            self._pace.tell(decision.pause, f"{decision.reason}, asked for the status list")
+            refused, failures = "", failures + 1
+
+    async def _exchange(self, parameters: dict[str, str], token: str) -> tuple[Exchange, Permit]:
+        (permit,) = await self._pace.wait()
+        try:
             exchange = await fetch(
                 self._http,
                 "GET",
                 self._dialect.status_path,
                 most_bytes=MOST_PAGE_BYTES,
+                gone=permit.gone,
                 params=parameters,
-                headers=headers,
+                headers={"Authorization": f"Bearer {token}"},
             )
-            if exchange.answer.status in {200, 400, 403}:
-                return exchange
-            refused = token if exchange.answer.status == 401 else ""  # noqa: PLR2004 - HTTP
-            said = exchange.answer.text
-            self._pace.pause(_wait(exchange.answer, delay))
-        raise TenantLostError(
-            f"The tenant's status list can't be had: {said or 'no usable answer'}.",
-            next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
-        )
-
-
-def _wait(answer: Answer, delay: float) -> float:
-    """Seconds to wait after an answer that was no use."""
-    if answer.retry_after is not None:
-        return answer.retry_after
-    return {401: 0.0, 429: DEFAULT_PAUSE}.get(answer.status or 0, delay)
+        finally:
+            permit.gone()
+        return exchange, permit
 
 
 def _rows(content: bytes) -> list[Any]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import BACKOFF
 from batch.tenant.wire import fetch
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ RENEW_BEFORE: Final = 60.0
 
 UNSAID_LIFETIME: Final = 60.0
 """Seconds that a token is taken to live where the tenant does not say."""
+
+BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HELP: Final = (

@@ -15,7 +15,7 @@ from batch import __version__
 from batch.tenant.answers import MOST_BYTES, from_failure, from_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from batch.model import Answer
 
@@ -60,7 +60,13 @@ class Exchange(NamedTuple):
 
 
 async def fetch(
-    http: httpx.AsyncClient, method: str, path: str, *, most_bytes: int = MOST_BYTES, **arguments: Any
+    http: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    most_bytes: int = MOST_BYTES,
+    gone: Callable[[], None] | None = None,
+    **arguments: Any,
 ) -> Exchange:
     """Makes one exchange; a failure is an answer too, never an exception.
 
@@ -69,8 +75,11 @@ async def fetch(
         method: HTTP method.
         path: Below the client's base URL.
         most_bytes: Bytes read of the body; the rest is left.
+        gone: Is called once the last byte of the request has left.
         **arguments: For httpx.
     """
+    if gone is not None:
+        arguments["extensions"] = {"trace": _when_gone(gone)}
     content = bytearray()
     seen: httpx.Response | None = None
     limit = http.timeout.read
@@ -90,3 +99,13 @@ async def fetch(
         # The status has arrived and says what became of the request; what was lost is commentary.
     answer = from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC))
     return Exchange(answer, bytes(content), seen.headers)
+
+
+def _when_gone(gone: Callable[[], None]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """What httpx tells of an exchange as it goes; source: its documentation of the `trace` extension."""
+
+    async def trace(event: str, _: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_body.complete"):
+            gone()
+
+    return trace

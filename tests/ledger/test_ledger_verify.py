@@ -48,9 +48,10 @@ def answered(ledger: Ledger, run: Run, status: int) -> None:
     """Sends the next request, and gets an answer."""
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="said the tenant")
-    decision = decide(answer, new_token=False, failures_in_a_row=0)
     parts = halve(request) if status == 400 else ()
-    ledger.requests.record(request, answer, decision, NOW, parts=parts)
+    ledger.requests.record(
+        Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts)
+    )
 
 
 @pytest.fixture
