@@ -160,7 +160,7 @@ def backoff(failures_in_a_row: int, luck: float) -> float:
 def _pause(then: Then, answer: Answer, situation: Situation) -> float:
     match then:
         case Then.BACK_OFF:
-            return backoff(situation.failures_in_a_row, situation.luck)
+            return max(backoff(situation.failures_in_a_row, situation.luck), answer.retry_after or 0.0)
         case Then.SLOW_DOWN | Then.WAIT:
             return DEFAULT_PAUSE if answer.retry_after is None else max(answer.retry_after, LEAST_PAUSE)
         case _:

@@ -277,7 +277,7 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
 ) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes"} else "1/1")
-        if name in {"concurrency", "timeout", "settle_after"}:
+        if name in {"concurrency", "timeout", "settle_after", "give_up_after"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")

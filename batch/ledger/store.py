@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Self
 
 from batch.ledger.calls import Calls
@@ -13,6 +14,7 @@ from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
@@ -50,9 +52,9 @@ class Ledger:
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
 
-    def calls(self, lane: Lane, *, rate: Rate, process: Process) -> Calls:
-        """Where `process` asks for permits to call."""
-        return Calls(self._engine, lane, rate=rate, process=process)
+    def calls(self, lane: Lane, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time) -> Calls:
+        """Where `process` asks for permits to call; see Calls."""
+        return Calls(self._engine, lane, rate=rate, process=process, clock=clock)
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import BACKOFF
 from batch.settings import Credentials
-from batch.tenant.token import RENEW_BEFORE, Token
+from batch.tenant.token import BACKOFF, RENEW_BEFORE, Token
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
