@@ -84,6 +84,7 @@ OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "other": Meaning(event=Event.UNDECIDED, then=_GO_ON),
         "never connected": Meaning(event=Event.NOT_PROCESSED, then=Then.PAUSE),
         "never connected, again and again": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_TENANT),
+        "untrusted": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_TENANT),
         "broken": Meaning(event=Event.UNDECIDED, then=_GO_ON),
     }
 )
@@ -94,8 +95,8 @@ def case_of(answer: Answer, *, new_token: bool, failures_in_a_row: int) -> str:
     """Which row of OUTCOMES an answer falls under."""
     if answer.failure is Failure.NEVER_CONNECTED:
         return "never connected" if failures_in_a_row < len(BACKOFF) else "never connected, again and again"
-    if answer.failure is Failure.BROKEN or answer.status is None:
-        return "broken"
+    if answer.failure is not None or answer.status is None:
+        return "untrusted" if answer.failure is Failure.UNTRUSTED else "broken"
     status = answer.status
     if status == 401:  # noqa: PLR2004 - HTTP
         return "401 with a new token" if new_token else "401"

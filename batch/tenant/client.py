@@ -12,6 +12,7 @@ from batch.tenant.wire import fetch, http_client
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from batch.dialects import Dialect
     from batch.model import Answer, Request
@@ -30,6 +31,7 @@ class Tenant:
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
         clock: Our clock.
+        ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
         statuses: Its status list.
@@ -45,8 +47,9 @@ class Tenant:
         concurrency: int,
         pace: Pace,
         clock: Callable[[], datetime],
+        ca_file: Path | None = None,
     ) -> None:
-        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
+        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
         self._token = Token(self._http, credentials)
         self._dialect = dialect
         self.statuses = StatusList(self._http, self._token, dialect, pace, clock)

@@ -19,7 +19,7 @@ from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
-from batch.tenant.wire import CONNECT_TIMEOUT, fetch, http_client
+from batch.tenant.wire import fetch, http_client
 from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
@@ -197,7 +197,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
 
     found, body, seconds = run_in_virtual_time(program())
     assert (found.status, found.failure) == (200, None)
-    assert seconds == pytest.approx(5 + CONNECT_TIMEOUT, abs=1)
+    assert seconds == pytest.approx(5 + 5, abs=1)
     assert set(body) == set(b".")
 
 
