@@ -33,7 +33,8 @@ def proxy_for(base_url: str, trust: ssl.SSLContext | None) -> httpx.Proxy | None
     url = httpx.URL(base_url)
     proxies = getproxies()
     given = proxies.get("https") or proxies.get("all")
-    if not given or is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii")):
+    place = url.netloc.decode("ascii")
+    if not given or is_loopback(url.host) or proxy_bypass(place if url.port else f"{place}:443"):
         return None
     try:
         address = httpx.URL(given if "://" in given else f"http://{given}")

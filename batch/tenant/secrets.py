@@ -71,7 +71,8 @@ def forms(secret: str) -> Iterator[str]:
     """Every form in which a server may give a secret back: as it is, in its parts, quoted, or within base64."""
     for part in {secret, *secret.split(".")}:
         if len(part) >= LEAST:
-            yield from (part, quote(part, safe=""), quote_plus(part), html.escape(part), json.dumps(part)[1:-1])
+            yield from (part, quote(part), quote(part, safe=""), quote_plus(part), html.escape(part))
+            yield json.dumps(part)[1:-1]
     data = secret.encode("utf-8", "replace")
     for before, skip in enumerate(_BASE64_SKIPS):
         whole = (before + len(data)) // 3 * 4
@@ -85,7 +86,9 @@ def _without_beginning(text: str, known: Iterable[str]) -> str:
     lowered = text.lower()
     for form in known:
         beginning = form.lower()
-        at = lowered.rfind(beginning[:LEAST])
-        if at >= 0 and beginning.startswith(lowered[at:]):
-            return text[:at] + HIDDEN
+        at = lowered.find(beginning[:LEAST])
+        while at >= 0:
+            if beginning.startswith(lowered[at:]):
+                return text[:at] + HIDDEN
+            at = lowered.find(beginning[:LEAST], at + 1)
     return text
