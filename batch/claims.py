@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, CLIENT_AUTHORITY, WHERE_TOKENS_ARE_MADE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from batch.dialects import Dialect
 
@@ -65,16 +65,17 @@ class Claims:
         )
 
 
-def read_claims(token: str, answer: Mapping[str, Any]) -> Claims:
+def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> Claims:
     """Reads a token's claims; whatever is wrong with them, what can be read is returned.
 
     Args:
         token: The access token.
         answer: What the token endpoint answered; of this, `identity_id`, `user_id` and `scope` count.
+        hide: Hides, in a text, the secrets that the tenant knows: its claims are shown.
     """
     payload = _payload(token)
     said = payload or {}
-    return Claims(
+    claims = Claims(
         readable=payload is not None,
         user_id=next(
             filter(None, (_text(one.get(k)) for k in ("identity_id", "user_id") for one in (said, answer))), ""
@@ -84,6 +85,14 @@ def read_claims(token: str, answer: Mapping[str, Any]) -> Claims:
         scopes=_scopes(answer.get("scope")) or _scopes(said.get("scope")),
         client_id=_text(said.get("client_id")),
         expires_at=_moment(said.get("exp")),
+    )
+    return replace(
+        claims,
+        user_id=hide(claims.user_id),
+        user_name=hide(claims.user_name),
+        authorities=tuple(map(hide, claims.authorities)),
+        scopes=None if claims.scopes is None else tuple(map(hide, claims.scopes)),
+        client_id=hide(claims.client_id),
     )
 
 

@@ -7,15 +7,17 @@ import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from random import random
 from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
 from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
-from batch.commands.place import connection, results_folder, tenant_name
+from batch.commands.place import check_connection, connection, results_folder, tenant_name
 from batch.commands.screen import require_an_answer
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
+from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
@@ -66,8 +68,8 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     began = time.monotonic()
     require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
     tenant = tenant_name(settings)
+    check_connection(settings)
     if not settings.sandbox:
-        settings.credentials()
         screen.say(*describe_rate(settings.pace, settings.dialect))
     job = Job(load_inputs(inputs, stdin=stdin), settings, screen, tenant=tenant, inputs=inputs)
     folder = results_folder(settings, job.names)
@@ -108,20 +110,29 @@ class _Sending:
 
     async def _send(self, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        pace = Pace(settings.pace)
         with connection(settings) as place, ProgressWatcher(self._screen.console, requests) as watcher:
-            async with Tenant(
-                base_url=place.base_url,
-                dialect=settings.dialect,
-                credentials=place.credentials,
-                timeout=settings.timeout,
-                concurrency=settings.concurrency,
-                pace=pace,
-                clock=_now,
-                waiting=watcher.paused,
-            ) as tenant:
+            lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
+            calls = self._ledger.calls(lane, rate=settings.pace, process=process)
+            pace = Pace(settings.pace, calls, listener=watcher)
+            async with (
+                Tenant(
+                    base_url=place.base_url,
+                    dialect=settings.dialect,
+                    credentials=place.credentials,
+                    timeout=settings.timeout,
+                    concurrency=settings.concurrency,
+                    pace=pace,
+                    clock=_now,
+                    luck=random,
+                    give_up_after=settings.give_up_after,
+                    waiting=watcher.waiting,
+                    noticed=watcher.noticed,
+                    ca_file=place.ca_file,
+                ) as tenant,
+                contextlib.aclosing(pace),
+            ):
                 try:
-                    await check_fitness(tenant, settings.dialect, self._screen.say)
+                    await check_fitness(tenant, settings.dialect, watcher.noticed)
                 except StoppedError as error:
                     return error, False
                 settler = Settler(
@@ -141,6 +152,8 @@ class _Sending:
                     watcher=watcher,
                     process=process,
                     clock=_now,
+                    luck=random,
+                    give_up_after=settings.give_up_after,
                 )
                 with on_interrupt(first=submitter.stop, second=submitter.abandon) as interruption:
                     try:

@@ -1,4 +1,4 @@
-"""One tenant: submitting requests to it, and asking what became of them."""
+"""One tenant: submitting requests to it, asking what became of them, and what it says of us and of itself."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Self
 
 from batch.body import body_of, encode
 from batch.claims import token_needed, what_is_missing
+from batch.deprecation import deprecation_notice
 from batch.tenant.status import StatusList
-from batch.tenant.token import GIVE_UP_AFTER, Token, unheard
-from batch.tenant.wire import fetch, http_client
+from batch.tenant.token import Token
+from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from batch.claims import Claims
     from batch.dialects import Dialect
@@ -32,8 +34,11 @@ class Tenant:
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
         clock: Our clock.
-        give_up_after: Seconds for which a token is asked for before the tenant counts as lost.
-        waiting: Is told of the waits for a token; see Token.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without any success after which the tenant is lost.
+        waiting: Is told of each wait for a token, its seconds and the reason, before it begins.
+        noticed: Is told, once, what the tenant says of the end of this API version.
+        ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
         statuses: Its status list.
@@ -49,13 +54,27 @@ class Tenant:
         concurrency: int,
         pace: Pace,
         clock: Callable[[], datetime],
-        give_up_after: float = GIVE_UP_AFTER,
-        waiting: Callable[[float, str], None] = unheard,
+        luck: Callable[[], float],
+        give_up_after: float,
+        waiting: Callable[[float, str], object],
+        noticed: Callable[[str], object],
+        ca_file: Path | None = None,
     ) -> None:
-        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
-        self._token = Token(self._http, credentials, give_up_after=give_up_after, waiting=waiting)
+        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
+        self._token = Token(self._http, credentials, luck=luck, give_up_after=give_up_after, waiting=waiting)
         self._dialect = dialect
-        self.statuses = StatusList(self._http, self._token, dialect, pace, clock)
+        self._noticed = noticed
+        self._told = False
+        self.statuses = StatusList(
+            self._http,
+            self._token,
+            dialect,
+            pace,
+            clock=clock,
+            luck=luck,
+            give_up_after=give_up_after,
+            heard=self._hear,
+        )
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
@@ -69,13 +88,25 @@ class Tenant:
         """Which right is missing where the tenant has answered 403 to a submit, and what is needed, as sentences."""
         return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
-    async def submit(self, request: Request, token: str) -> Answer:
-        """Makes one attempt; a failure is an answer too, never an exception."""
+    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
+        """Makes one attempt, and calls `gone` once its last byte has left; a failure is an answer too."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         exchange = await fetch(
-            self._http, "POST", self._dialect.submit_path, content=encode(body_of(request)), headers=headers
+            self._http,
+            "POST",
+            self._dialect.submit_path,
+            gone=gone,
+            content=encode(body_of(request)),
+            headers=headers,
         )
+        self._hear(exchange.headers)
         return exchange.answer
+
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        """Tells, the first time, what an answer's headers say of the end of this API version."""
+        if not self._told and (notice := deprecation_notice(headers)):
+            self._told = True
+            self._noticed(hiding(self._http)(notice))
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import random
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.claims import Claims, read_claims
 from batch.dialects import TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.tenant.wire import fetch
+from batch.model import Failure
+from batch.outcome import backoff
+from batch.tenant.wire import fetch, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,35 +34,11 @@ RENEW_BEFORE: Final = 60.0
 UNSAID_LIFETIME: Final = 60.0
 """Seconds that a token is taken to live where the tenant does not say, or says nothing that can be."""
 
-GIVE_UP_AFTER: Final = 600.0
-"""Seconds for which a tenant that stays away is tried."""
-
-FIRST_WAIT: Final = 1.0
-"""Seconds to wait after the first failure, at most; each further failure doubles it."""
-
-LONGEST_WAIT: Final = 60.0
-"""Seconds to wait between two tries, at most, unless the tenant asks for more."""
-
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HELP: Final = (
     "Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: a personal access token of an ORG_ADMIN user is needed. "
     "Then run the same command again."
 )
-
-
-def unheard(_seconds: float, _reason: str) -> None:
-    """Stands for a listener where nobody wants to be told of a wait."""
-
-
-def wait_after(failures: int, luck: float) -> float:
-    """Seconds to wait, in tenths: twice as long after each failure, and up to half of it left to luck.
-
-    Args:
-        failures: How many there were in a row, at least 1.
-        luck: From 0 to 1, so that clients which lost the tenant together don't come back together.
-    """
-    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 32))
-    return round(longest * (1 - luck / 2), 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +56,9 @@ class Token:
     Args:
         http: A client whose base URL is the tenant.
         credentials: Client id and secret.
+        luck: A random number from 0 to 1, new each time.
         give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
         waiting: Is told, before each wait between two tries, its seconds and the reason.
-        luck: Numbers from 0 to 1.
     """
 
     def __init__(
@@ -89,9 +66,9 @@ class Token:
         http: httpx.AsyncClient,
         credentials: Credentials,
         *,
-        give_up_after: float = GIVE_UP_AFTER,
-        waiting: Callable[[float, str], None] = unheard,
-        luck: Callable[[], float] = random.random,
+        luck: Callable[[], float],
+        give_up_after: float,
+        waiting: Callable[[float, str], object],
     ) -> None:
         self._http = http
         self._credentials = credentials
@@ -139,15 +116,15 @@ class Token:
             asked = _now()
             answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, data=form)
             if answer.status == 200:  # noqa: PLR2004 - HTTP
-                return _read(content, asked)
+                return _read(content, asked, hiding(self._http))
             if answer.status in {400, 401, 403}:
                 raise CredentialsRefusedError(
                     f"The tenant refuses the client: it answered {answer.status} ({answer.text}).", next_step=_HELP
                 )
-            failures += 1
-            delay = max(answer.retry_after or 0.0, wait_after(failures, self._luck()))
+            delay = max(answer.retry_after or 0.0, round(backoff(failures, self._luck()), 1))
             if not _passes(answer) or _now() - began + delay > self._give_up_after:
                 raise self._lost(answer)
+            failures += 1
             self._waiting(delay, f"no token can be had: {_said(answer)}")
             await asyncio.sleep(delay)
 
@@ -165,14 +142,16 @@ def _now() -> float:
 
 def _passes(answer: Answer) -> bool:
     """Whether another try may end better."""
-    return answer.status is None or answer.status in {408, 425, 429} or answer.status >= 500  # noqa: PLR2004 - HTTP
+    if answer.status is None:
+        return answer.failure is not Failure.UNTRUSTED
+    return answer.status in {408, 425, 429} or answer.status >= 500  # noqa: PLR2004 - HTTP
 
 
 def _said(answer: Answer) -> str:
     return answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
 
 
-def _read(content: bytes, asked: float) -> _Issued:
+def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
     """What the endpoint gave out when it was asked at a moment of the loop's clock."""
     document = _document(content)
     try:
@@ -188,7 +167,7 @@ def _read(content: bytes, asked: float) -> _Issued:
         lifetime = UNSAID_LIFETIME
     return _Issued(
         value=token,
-        claims=read_claims(token, document),
+        claims=read_claims(token, document, hide=hide),
         good_until=asked + max(lifetime - RENEW_BEFORE, lifetime / 2),
     )
 
