@@ -1,0 +1,66 @@
+"""The sandbox gives out tokens of every kind that a tenant does, and lets only some of them submit."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from batch.claims import Claims, read_claims
+from batch.dialects import DIALECTS, TOKEN_PATH
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tokens import TokenKind
+
+BODY = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
+
+
+def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int]:
+    """What a token of such a sandbox says, and how a submit with it is answered."""
+    with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": sandbox.client_id,
+            "client_secret": sandbox.client_secret,
+        }
+        answer = http.post(TOKEN_PATH, data=form).json()
+        token = answer["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        status = http.post(DIALECTS[api].submit_path, json=BODY, headers=headers).status_code
+        assert (status == 202) == bool(sandbox.tenant.books.change_counts())
+        return read_claims(token, answer), status
+
+
+def test_a_users_token_submits() -> None:
+    claims, status = submitted_with(SandboxSettings())
+    assert status == 202
+    assert claims.readable
+    assert claims.user
+    assert claims.scopes == ("sp:scopes:all",)
+
+
+def test_an_api_clients_token_has_no_user_and_is_answered_403() -> None:
+    claims, status = submitted_with(SandboxSettings(token_kind=TokenKind.API_CLIENT))
+    assert status == 403
+    assert (claims.readable, claims.user, claims.authorities) == (True, "", ("API",))
+
+
+def test_an_opaque_token_submits_and_tells_nothing_itself() -> None:
+    claims, status = submitted_with(SandboxSettings(token_kind=TokenKind.OPAQUE))
+    assert status == 202
+    assert not claims.readable
+
+
+@pytest.mark.parametrize(
+    ("scope", "api", "status"),
+    [
+        ("idn:access-request:create", "beta", 202),
+        ("idn:access-request:create", "v2024", 403),
+        ("idn:access-request:manage", "v2024", 202),
+        ("idn:access-request-self:manage", "v1", 202),
+        ("idn:access-request-status:read", "beta", 403),
+    ],
+)
+def test_a_token_submits_by_its_scope(scope: str, api: str, status: int) -> None:
+    claims, found = submitted_with(SandboxSettings(scopes=(scope,)), api)
+    assert claims.scopes == (scope,)
+    assert found == status
