@@ -8,9 +8,9 @@ asked first.
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, CLIENT_AUTHORITY, WHERE_TOKENS_ARE_MADE
@@ -46,7 +46,7 @@ class Claims:
         authorities: User levels, or `API` for a client without a user.
         scopes: What the token is limited to; None where nothing says so in words.
         client_id: The client it was given to; empty where it is not named.
-        expires_at: The `exp` claim; None where there is none.
+        expires_in: Seconds that the token lives, as the endpoint says; None where it does not.
     """
 
     readable: bool = False
@@ -55,7 +55,7 @@ class Claims:
     authorities: tuple[str, ...] = ()
     scopes: tuple[str, ...] | None = None
     client_id: str = ""
-    expires_at: datetime | None = None
+    expires_in: float | None = None
 
     @property
     def user(self) -> str:
@@ -84,7 +84,7 @@ def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], 
         authorities=_names(said.get("authorities")),
         scopes=_scopes(answer.get("scope")) or _scopes(said.get("scope")),
         client_id=_text(said.get("client_id")),
-        expires_at=_moment(said.get("exp")),
+        expires_in=_seconds(answer.get("expires_in")),
     )
     return replace(
         claims,
@@ -125,13 +125,13 @@ def _scopes(value: object) -> tuple[str, ...] | None:
     return tuple(name for name in _names(value) if ":" in name) or None
 
 
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
+def _seconds(value: object) -> float | None:
+    """A length of time; None where it is none."""
     try:
-        return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def why_unfit(claims: Claims) -> str:

@@ -245,6 +245,39 @@ def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox 
 
 
 @app.command()
+def doctor(
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    as_json: Json = False,
+    rate: Rate = None,
+    timeout: Timeout = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Check credentials, token, rights, clock, limits, API version and ledger, changing nothing at the tenant."""
+    from itertools import tee
+
+    from batch.commands.doctor import doctor as examine
+    from batch.report.checkup import describe_findings, exit_code, findings_as_json
+
+    settings = _settings(
+        profile,
+        ledger=ledger,
+        base_url=base_url,
+        api=api,
+        sandbox=sandbox or None,
+        rate=rate,
+        timeout=timeout,
+        ca_file=ca_file,
+    )
+    shown, kept = tee(examine(settings))
+    _print(findings_as_json(shown) if as_json else describe_findings(shown))
+    raise typer.Exit(exit_code(kept))
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 for any.")] = 8080,
     rate: Rate = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
+from batch.ledger.health import health
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import Runs
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from batch.checkup import Health
     from batch.dialects import Rate
     from batch.ledger.calls import Lane
     from batch.ledger.process import Process
@@ -59,6 +61,10 @@ class Ledger:
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""
         return verify(self._engine)
+
+    def health(self) -> Health:
+        """What the ledger looks like from inside; see health.health."""
+        return health(self._engine)
 
     def close(self) -> None:
         """Ends all connections."""

@@ -12,7 +12,7 @@ from batch.dialects import PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.model import StatusRow
 from batch.outcome import Situation, Then, decide
-from batch.tenant.wire import Exchange, fetch
+from batch.tenant.wire import Exchange, fetch, hiding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -117,10 +117,20 @@ class StatusList:
         self._heard = heard
         self._offset: timedelta | None = None
 
+    async def probe(self) -> tuple[Answer, Mapping[str, str]]:
+        """What the tenant answers, with which headers, when it is asked for one row of our own.
+
+        Raises:
+            TenantLostError: The list can't be had.
+        """
+        answer, _, headers = await self._get({"requested-by": MYSELF, "limit": "1"})
+        hide = hiding(self._http)
+        return answer, {name: hide(value) for name, value in headers.items()}
+
     async def clock_offset(self) -> timedelta:
         """How far the tenant's clock is ahead of ours, by its `Date` header; asked once."""
         if self._offset is None:
-            server_time = (await self._get({"requested-by": MYSELF, "limit": "1"}))[0].server_time
+            server_time = (await self.probe())[0].server_time
             self._offset = server_time - self._clock() if server_time else timedelta()
         return self._offset
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ def judged(payload: object, **answer: object) -> str:
 
 
 def test_the_claims_of_a_users_token_are_read() -> None:
-    claims = read_claims(jwt({**USER, "scope": ["idn:a:b"], "exp": 1_800_000_000}), {})
+    claims = read_claims(jwt({**USER, "scope": ["idn:a:b"]}), {"expires_in": 749})
     assert claims == Claims(
         readable=True,
         user_id="2c91",
@@ -45,7 +44,7 @@ def test_the_claims_of_a_users_token_are_read() -> None:
         authorities=("ORG_ADMIN",),
         scopes=("idn:a:b",),
         client_id="c1",
-        expires_at=datetime(2027, 1, 15, 8, tzinfo=UTC),
+        expires_in=749.0,
     )
     assert claims.user == "ada (2c91)"
 
@@ -77,16 +76,22 @@ def test_who_the_user_is_may_stand_beside_the_token() -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        {**USER, "user_name": 7.5, "identity_id": True, "authorities": {"a": 1}, "exp": "soon", "scope": [[]]},
-        {**USER, "user_name": "a\nb", "identity_id": "x" * 300, "authorities": [None, "\x07"], "exp": 1e300},
-        {**USER, "exp": True, "authorities": None, "identity_id": [], "user_name": {}},
+        {**USER, "user_name": 7.5, "identity_id": True, "authorities": {"a": 1}, "scope": [[]]},
+        {**USER, "user_name": "a\nb", "identity_id": "x" * 300, "authorities": [None, "\x07"]},
+        {**USER, "authorities": None, "identity_id": [], "user_name": {}},
     ],
 )
 def test_odd_claims_are_left_out_and_the_rest_is_read(payload: dict[str, object]) -> None:
     claims = read_claims(jwt(payload), {})
     assert claims.readable
     assert claims.client_id == "c1"
-    assert (claims.user, claims.authorities, claims.expires_at) == ("", (), None)
+    assert (claims.user, claims.authorities) == ("", ())
+
+
+@pytest.mark.parametrize("said", [None, "soon", [7], {}, "nan", -1, 10**400])
+def test_a_life_that_can_not_be_is_none(said: object) -> None:
+    assert read_claims(jwt(USER), {"expires_in": said}).expires_in is None
+    assert read_claims(jwt(USER), {"expires_in": "749"}).expires_in == 749
 
 
 @pytest.mark.parametrize(

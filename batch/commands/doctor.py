@@ -1,0 +1,179 @@
+"""`doctor`: looks at everything that submitting needs, and changes nothing at the tenant.
+
+The ledger is opened as `submit` opens it (made where there is none, upgraded where it is old): the one call that is
+made counts against the tenant's limit, so that it is counted there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from random import random
+from typing import TYPE_CHECKING, Final
+
+from batch import checkup
+from batch.commands.place import check_connection, connection, tenant_name
+from batch.errors import (
+    AccessBatchError,
+    CredentialsRefusedError,
+    LedgerLostError,
+    StoppedError,
+    TenantLostError,
+)
+from batch.ledger.calls import Lane
+from batch.ledger.process import Process
+from batch.ledger.store import Ledger
+from batch.tenant.client import Tenant
+from batch.tenant.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from batch.checkup import Finding
+    from batch.commands.place import Connection
+    from batch.settings import Settings
+    from batch.tenant.pace import Counter
+    from batch.window import Permits
+
+MOST_PATIENCE: Final = 15.0
+"""Seconds that are waited for leave to make the call: a window and a half of the documented limit."""
+
+
+def doctor(settings: Settings) -> Iterator[Finding]:
+    """One finding after the other, as they are made; no failure of what is checked is raised."""
+    with contextlib.ExitStack() as stack:
+        ledger = None
+        try:
+            opened = stack.enter_context(Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()))
+            health = opened.health()
+        except AccessBatchError as error:
+            yield _failure("ledger", error)
+        else:
+            yield from checkup.about_ledger(settings.ledger_location, health, opened.notices)
+            # Nothing more is written into a damaged one.
+            ledger = None if health.faults else opened
+        try:
+            yield checkup.about_tenant(tenant_name(settings))
+        except AccessBatchError as error:
+            yield _failure("tenant", error)
+            return
+        try:
+            check_connection(settings)
+            place = stack.enter_context(connection(settings))
+        except AccessBatchError as error:
+            yield _failure("credentials", error)
+            return
+        yield checkup.about_credentials(place.credentials.client_id, place.credentials.source)
+        yield from asyncio.run(_ask(place, settings, ledger))
+
+
+async def _ask(place: Connection, settings: Settings, ledger: Ledger | None) -> list[Finding]:
+    """Asks for a token, and for one row of our own."""
+    listener = _Listener()
+    counter: Counter = _Uncounted()
+    if ledger is not None:
+        lane = Lane(tenant=tenant_name(settings), client=place.credentials.client_id, dialect=settings.api)
+        counter = ledger.calls(lane, rate=settings.pace, process=Process.current())
+    pace = Pace(settings.pace, counter, listener=listener)
+    async with (
+        Tenant(
+            base_url=place.base_url,
+            dialect=settings.dialect,
+            credentials=place.credentials,
+            timeout=settings.timeout,
+            concurrency=1,
+            pace=pace,
+            clock=_now,
+            luck=random,
+            # Whoever asks is there to try again.
+            give_up_after=0.0,
+            waiting=listener.waiting,
+            noticed=listener.noticed,
+            ca_file=place.ca_file,
+        ) as tenant,
+        contextlib.aclosing(pace),
+    ):
+        return [finding async for finding in _findings(tenant, settings, listener)]
+
+
+async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[Finding]:
+    dialect = settings.dialect
+    try:
+        claims = await tenant.claims()
+    except AccessBatchError as error:
+        yield _failure("token", error)
+        return
+    for finding in checkup.about_token(claims, dialect):
+        yield finding
+    try:
+        answer, headers = await tenant.statuses.probe()
+    except TenantLostError as error:
+        yield checkup.failed("status list", error.message, "Check the base URL, --api and the network.")
+    except (CredentialsRefusedError, LedgerLostError) as error:
+        yield _failure("status list", error)
+    except StoppedError as error:
+        yield checkup.warned("status list", error.message, error.next_step)
+    else:
+        yield checkup.about_status_list(answer, dialect)
+        yield checkup.about_clock(answer.server_time - _now() if answer.server_time else None)
+        yield checkup.about_limit(settings.pace, dialect, headers, listener.allowed)
+    yield checkup.about_version(dialect, listener.notice, _now().date())
+
+
+class _Listener:
+    """Hears how the call goes, and ends the waiting where it would be long.
+
+    Attributes:
+        allowed: Calls of a window that are used at present; None for all.
+        notice: What the tenant says of the end of the API version.
+    """
+
+    def __init__(self) -> None:
+        self.allowed: int | None = None
+        self.notice = ""
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Raises where nobody would sit and wait for so long.
+
+        Raises:
+            StoppedError: Likewise.
+        """
+        if seconds > MOST_PATIENCE:
+            raise StoppedError(
+                f"No answer yet: {reason}, for another {seconds:.0f} s.",
+                next_step="Run doctor again after that; a submit waits by itself.",
+            )
+
+    def paced(self, allowed: int) -> None:
+        """A window holds so many calls at present."""
+        self.allowed = allowed
+
+    def noticed(self, text: str) -> None:
+        """The tenant says that the API version ends."""
+        self.notice = text
+
+
+class _Uncounted:
+    """Counts no calls, and so permits none: where the ledger can't be used."""
+
+    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:  # noqa: ARG002 - a Counter's
+        """Permits nothing.
+
+        Raises:
+            StoppedError: Always.
+        """
+        raise StoppedError(
+            "Not asked: such a call is counted in the ledger, which can't be used.", next_step="Mend the ledger first."
+        )
+
+    def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
+        """Nothing was permitted, so that nothing was turned away."""
+
+
+def _failure(check: str, error: AccessBatchError) -> Finding:
+    return checkup.failed(check, error.message, error.next_step)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,75 @@
+"""What a ledger looks like from inside: a quick look, where `verify` proves it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from batch.checkup import Health
+from batch.errors import LedgerLostError
+from batch.ledger import tables as t
+from batch.ledger.engine import ledger_file, reading
+from batch.states import IN_DOUBT, UNSENT
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+_MOST_FAULTS: Final = 20
+_OPEN: Final = [state.value for state in (*UNSENT, *IN_DOUBT)]
+
+
+def health(engine: Engine) -> Health:
+    """Looks at a ledger; reads only.
+
+    Raises:
+        LedgerLostError: It can't be read, for another reason than damage.
+    """
+    try:
+        with reading(engine) as connection:
+            return _health(connection)
+    except LedgerLostError as error:
+        cause = getattr(error.__cause__, "orig", error.__cause__)
+        # The subclasses tell of locks and of disks that fail, and nothing of what stands in the ledger.
+        if type(cause) is not sqlite3.DatabaseError:
+            raise
+        return Health(version=t.LEDGER_VERSION, size=_size(engine), faults=(str(cause),))
+
+
+def _health(connection: Connection) -> Health:
+    size = _size(connection.engine)
+    if faults := _faults(connection):
+        return Health(version=t.LEDGER_VERSION, size=size, faults=faults)
+    unfinished = connection.execute(
+        sa.select(t.run.c.id)
+        .where(sa.exists().where(t.request.c.run == t.run.c.number, t.request.c.state.in_(_OPEN)))
+        .order_by(t.run.c.started_at, t.run.c.id)
+    ).scalars()
+    return Health(
+        version=t.LEDGER_VERSION,
+        size=size,
+        runs=_count(connection, t.run),
+        unfinished=tuple(unfinished),
+        in_doubt=_count(connection, t.request, t.request.c.state.in_([state.value for state in IN_DOUBT])),
+    )
+
+
+def _count(connection: Connection, table: sa.Table, *only: sa.ColumnElement[bool]) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*only)).scalar_one())
+
+
+def _faults(connection: Connection) -> tuple[str, ...]:
+    if connection.dialect.name != "sqlite":
+        return ()
+    found = connection.exec_driver_sql(f"PRAGMA quick_check({_MOST_FAULTS})").scalars()
+    return tuple(str(fault) for fault in found if fault != "ok")
+
+
+def _size(engine: Engine) -> int | None:
+    """Bytes of the file, and of the one that SQLite keeps beside it for what was written last."""
+    file = ledger_file(engine.url)
+    if file is None:
+        return None
+    beside = file.with_name(f"{file.name}-wal")
+    return sum(one.stat().st_size for one in (file, beside) if one.exists())

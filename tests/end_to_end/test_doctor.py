@@ -1,0 +1,195 @@
+"""`doctor` tells what is wrong before it matters, with what to do, and the tenant is none the wiser."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tokens import TokenKind
+from tests.end_to_end.program import environment, grant, write_rows
+from tests.ledger.ledger_helpers import alter, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.end_to_end.program import Ended, Program
+
+CHECKS = (
+    "ledger",
+    "runs",
+    "tenant",
+    "credentials",
+    "token",
+    "user",
+    "authorities",
+    "scope",
+    "status list",
+    "clock",
+    "rate limit",
+    "API version",
+)
+
+
+def verdicts(ended: Ended) -> dict[str, str]:
+    """Each check with how it ended."""
+    return {one["check"]: one["verdict"] for one in ended.json["checks"]}
+
+
+def finding(ended: Ended, check: str) -> dict[str, Any]:
+    return next(one for one in ended.json["checks"] if one["check"] == check)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger is by default."""
+    return tmp_path / "data" / "access-batch" / "ledger.db"
+
+
+def test_where_all_is_well_everything_is_ok_and_nothing_happens_at_the_tenant(program: Program, path: Path) -> None:
+    with running_sandbox() as sandbox:
+        env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
+        ended = program("doctor", "--json", env=env)
+        assert sandbox.tenant.books.posts == 0
+        people = program("doctor", env=env)
+    assert ended.code == people.code == 0
+    assert verdicts(ended) == dict.fromkeys(CHECKS, "ok")
+    assert (ended.json["ok"], ended.json["warn"], ended.json["fail"]) == (12, 0, 0)
+    assert people.out.endswith("Ready to submit, 0 warnings.\n")
+    assert len(people.out.splitlines()) == 13
+    assert sandbox.client_secret not in ended.out + ended.err + people.out + people.err
+    assert rows(path, "SELECT calls FROM pace") == [(2,)]
+
+
+def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
+    ended = program("doctor", "--sandbox", "--json")
+    assert ended.code == 0
+    assert set(verdicts(ended).values()) == {"ok"}
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "check", "verdict", "said"),
+    [
+        (SandboxSettings(token_kind=TokenKind.API_CLIENT), "user", "fail", "authority API"),
+        (SandboxSettings(token_kind=TokenKind.OPAQUE), "token", "warn", "can't be looked into"),
+        (SandboxSettings(scopes=("idn:x:read",)), "scope", "fail", "only idn:x:read"),
+        (SandboxSettings(scopes=("idn:access-request:create",)), "scope", "warn", "status:read"),
+        (SandboxSettings(authorities=("HELPDESK",)), "authorities", "warn", "HELPDESK, and not ORG_ADMIN"),
+        (SandboxSettings(tokens=0), "token", "fail", "401"),
+        (SandboxSettings(extra_headers={"Sunset": "soon"}), "API version", "warn", "Sunset: soon"),
+        (SandboxSettings(extra_headers={"X-RateLimit-Limit": "100"}), "rate limit", "ok", "X-RateLimit-Limit: 100"),
+    ],
+    ids=["api client", "opaque", "no scope", "half a scope", "no admin", "refused", "ends", "limits"],
+)
+def test_what_a_tenant_has_against_us_is_told(
+    program: Program, settings: SandboxSettings, check: str, verdict: str, said: str
+) -> None:
+    with running_sandbox(settings) as sandbox:
+        env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
+        ended = program("doctor", "--json", env=env)
+        assert sandbox.tenant.books.posts == 0
+    found = finding(ended, check)
+    assert found["verdict"] == verdict
+    assert said.lower() in found["said"].lower()
+    assert bool(found["to_do"]) == (verdict != "ok")
+    assert ended.code == (3 if verdict == "fail" else 0)
+    assert sandbox.client_secret not in ended.out + ended.err
+
+
+def test_a_clock_that_is_off_is_told(program: Program) -> None:
+    with running_sandbox(clock=lambda: datetime.now(UTC) + timedelta(hours=1)) as sandbox:
+        ended = program("doctor", "--json", env=environment(sandbox))
+    assert "s behind the tenant's" in finding(ended, "clock")["said"]
+
+
+def test_a_tenant_that_asks_for_long_silence_is_not_waited_for_nor_asked_again(program: Program) -> None:
+    with running_sandbox(SandboxSettings(rate=Rate(requests=1, seconds=3600))) as sandbox:
+        env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
+        assert program("doctor", env=env).code == 0
+        throttled, silent = program("doctor", "--json", env=env), program("doctor", "--json", env=env)
+    assert "429" in finding(throttled, "status list")["said"]
+    for ended in (throttled, silent):
+        assert ended.code == 0
+        assert finding(ended, "status list")["verdict"] == "warn"
+        assert "No answer yet" in finding(ended, "status list")["said"]
+    assert "asked for silence" in finding(silent, "status list")["said"]
+
+
+def test_a_tenant_that_is_not_there_is_told_at_once(program: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    env = {"SAIL_BASE_URL": f"http://127.0.0.1:{port}", "SAIL_CLIENT_ID": "c", "SAIL_CLIENT_SECRET": "hunter2-hunter2"}
+    ended = program("doctor", "--json", env=env)
+    assert ended.code == 3
+    assert finding(ended, "token")["verdict"] == "fail"
+    assert "network" in finding(ended, "token")["to_do"]
+
+
+@pytest.mark.parametrize(
+    ("env", "flags", "check"),
+    [
+        ({}, [], "tenant"),
+        ({"SAIL_BASE_URL": "http://acme.example"}, [], "tenant"),
+        ({"SAIL_BASE_URL": "https://acme.example"}, [], "credentials"),
+        (
+            {"SAIL_BASE_URL": "https://acme.example", "SAIL_CLIENT_ID": "c", "SAIL_CLIENT_SECRET": "hunter2-hunter2"},
+            ["--ca-file", "missing.pem"],
+            "credentials",
+        ),
+    ],
+)
+def test_what_is_missing_to_reach_a_tenant_is_told(
+    program: Program, env: dict[str, str], flags: list[str], check: str
+) -> None:
+    ended = program("doctor", "--json", *flags, env=env)
+    assert ended.code == 3
+    assert list(verdicts(ended))[-1] == check
+    assert finding(ended, check)["verdict"] == "fail"
+    assert finding(ended, check)["to_do"]
+
+
+def test_a_newer_ledger_is_told_and_the_tenant_is_asked_for_a_token_only(program: Program, path: Path) -> None:
+    with running_sandbox() as sandbox:
+        program("doctor", env=environment(sandbox))
+        alter(path, "UPDATE alembic_version SET version_num = '9999'")
+        ended = program("doctor", "--json", env=environment(sandbox))
+    assert ended.code == 3
+    assert "Update access-batch" in finding(ended, "ledger")["to_do"]
+    assert verdicts(ended)["scope"] == "ok"
+    assert "Not asked" in finding(ended, "status list")["said"]
+
+
+def test_a_damaged_ledger_is_told_and_not_written_to(program: Program, path: Path) -> None:
+    with running_sandbox() as sandbox:
+        program("doctor", env=environment(sandbox))
+        content = bytearray(path.read_bytes())
+        content[20 * 4096 : 20 * 4096 + 2000] = b"\xff" * 2000
+        path.write_bytes(content)
+        ended = program("doctor", "--json", env=environment(sandbox))
+    assert ended.code == 3
+    assert "damaged" in finding(ended, "ledger")["said"]
+    assert "Not asked" in finding(ended, "status list")["said"]
+    assert path.read_bytes() == content
+
+
+def test_what_is_no_ledger_at_all_is_told(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_bytes(b"not a database " * 1000)
+    ended = program("doctor", "--sandbox", "--json", "--ledger", tmp_path / "no.db")
+    assert ended.code == 3
+    assert finding(ended, "ledger")["verdict"] == "fail"
+
+
+def test_a_run_that_was_stopped_is_told(program: Program, tmp_path: Path) -> None:
+    inputs = write_rows(tmp_path / "a.csv", [grant(1, 1), grant(2, 2)])
+    with running_sandbox(SandboxSettings(scopes=("idn:x:read",))) as sandbox:
+        assert program("submit", inputs, "--yes", env=environment(sandbox)).code == 4
+        ended = program("doctor", "--json", env=environment(sandbox))
+    (run,) = program("runs", "--json").json["runs"]
+    assert run["run"] in finding(ended, "runs")["said"]
+    assert "same submit command" in finding(ended, "runs")["to_do"]
