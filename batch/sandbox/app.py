@@ -89,7 +89,7 @@ class SandboxApp:
         async def submit(request: Request) -> Response:
             raw = await request.body()
             self._tenant.books.posts += 1
-            refusal = await self._admit(request, dialect) or self._forbid(dialect)
+            refusal = await self._admit(request, dialect) or self._forbid(allowed=self._tokens.may_submit(dialect))
             if refusal is None:
                 return await self._struck(request, lambda: self._process(raw, dialect))
             if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -100,7 +100,7 @@ class SandboxApp:
 
     def _status_endpoint(self, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         async def status(request: Request) -> Response:
-            refusal = await self._admit(request, dialect)
+            refusal = await self._admit(request, dialect) or self._forbid(allowed=self._tokens.may_list(dialect))
             if refusal is not None:
                 return _response(refusal)
             if not (self._lists_others or is_about_requester(request.query_params)):
@@ -119,9 +119,9 @@ class SandboxApp:
             (self._client_id, dialect.name), now
         )
 
-    def _forbid(self, dialect: Dialect) -> Answer | None:
-        """The 403 of a token that may not submit; None where it may."""
-        if self._tokens.may_submit(dialect):
+    def _forbid(self, *, allowed: bool) -> Answer | None:
+        """The 403 of a token that may not do this; None where it may."""
+        if allowed:
             return None
         text = "The server understood the request but refuses to authorize it."
         return problem(HTTPStatus.FORBIDDEN, text, tracking_id=self._tenant.new_id())

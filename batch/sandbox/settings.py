@@ -36,7 +36,7 @@ class SandboxSettings:
         lists_others: Whether the token's user may read others' statuses, as an ORG_ADMIN may.
         token_kind: What kind of token the client gets.
         authorities: Levels of the token's user.
-        scopes: What tokens are limited to; without one that fits, submitting is answered 403.
+        scopes: What tokens are limited to; what they don't let do is answered 403.
         tokens: How many tokens are given out before the client's secret is withdrawn; None for no end.
         extra_headers: Headers that every API answer has besides its own, such as `Deprecation`.
         retry_after: Seconds in the `Retry-After` of a fault (the rate limit computes its own).

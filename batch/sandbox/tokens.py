@@ -109,8 +109,14 @@ class TokenOffice:
 
     def may_submit(self, dialect: Dialect) -> bool:
         """Whether its tokens have a user, and a scope that lets them submit."""
-        enough = {ALL_SCOPES, *dialect.submit_scopes}
-        return self._kind is not TokenKind.API_CLIENT and not enough.isdisjoint(self._scopes)
+        return self._kind is not TokenKind.API_CLIENT and self._has_any(dialect.submit_scopes)
+
+    def may_list(self, dialect: Dialect) -> bool:
+        """Whether its tokens have a scope that lets them read the status list."""
+        return self._has_any(dialect.status_scopes)
+
+    def _has_any(self, scopes: tuple[str, ...]) -> bool:
+        return not {ALL_SCOPES, *scopes}.isdisjoint(self._scopes)
 
     def _new_token(self, now: datetime) -> str:
         expiry = now + timedelta(seconds=self._expires_in)

@@ -79,7 +79,7 @@ def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
         (SandboxSettings(token_kind=TokenKind.API_CLIENT), "user", "fail", "authority API"),
         (SandboxSettings(token_kind=TokenKind.OPAQUE), "token", "warn", "can't be looked into"),
         (SandboxSettings(scopes=("idn:x:read",)), "scope", "fail", "only idn:x:read"),
-        (SandboxSettings(scopes=("idn:access-request:create",)), "scope", "warn", "status:read"),
+        (SandboxSettings(scopes=("idn:access-request:create",)), "status list", "fail", "answered 403"),
         (SandboxSettings(authorities=("HELPDESK",)), "authorities", "warn", "HELPDESK, and not ORG_ADMIN"),
         (SandboxSettings(tokens=0), "token", "fail", "401"),
         (SandboxSettings(extra_headers={"Sunset": "soon"}), "API version", "warn", "Sunset: soon"),

@@ -16,6 +16,12 @@ BODY = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]
 
 def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int]:
     """What a token of such a sandbox says, and how a submit with it is answered."""
+    claims, submitted, _ = answers(settings, api)
+    return claims, submitted
+
+
+def answers(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int, int]:
+    """What a token of such a sandbox says, and how a submit and the status list are answered with it."""
     with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
         form = {
             "grant_type": "client_credentials",
@@ -27,7 +33,8 @@ def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[Claims
         headers = {"Authorization": f"Bearer {token}"}
         status = http.post(DIALECTS[api].submit_path, json=BODY, headers=headers).status_code
         assert (status == 202) == bool(sandbox.tenant.books.change_counts())
-        return read_claims(token, answer), status
+        listed = http.get(DIALECTS[api].status_path, headers=headers).status_code
+        return read_claims(token, answer), status, listed
 
 
 def test_a_users_token_submits() -> None:
@@ -64,3 +71,12 @@ def test_a_token_submits_by_its_scope(scope: str, api: str, status: int) -> None
     claims, found = submitted_with(SandboxSettings(scopes=(scope,)), api)
     assert claims.scopes == (scope,)
     assert found == status
+
+
+@pytest.mark.parametrize(
+    ("scope", "status"),
+    [("idn:access-request:create", 403), ("idn:access-request-status:read", 200), ("sp:scopes:all", 200)],
+)
+def test_a_token_reads_the_status_list_by_its_scope(scope: str, status: int) -> None:
+    _, _, listed = answers(SandboxSettings(scopes=(scope,)))
+    assert listed == status
