@@ -205,7 +205,7 @@ class Submitter:
     async def _feed(self, concurrency: int) -> None:
         """Claims what is to be sent, and sets attempts going."""
         while not self._stopping:
-            settled_before = self._settler.settled
+            settled_before, busy = self._settler.settled, bool(self._in_flight)
             room = concurrency - len(self._in_flight)
             if self._in_flight and (room <= 0 or self._failures):
                 await self._landing()
@@ -216,6 +216,9 @@ class Submitter:
                 await self._send_some(1 if self._failures else room)
             elif self._in_flight:
                 await self._landing()
+            elif busy:
+                # What ended while the ledger was asked may have left something to send.
+                continue
             elif self._settler.open:
                 # What is being settled may have to be sent again.
                 await self._settler.news()

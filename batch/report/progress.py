@@ -56,7 +56,7 @@ class ProgressWatcher:
     def noticed(self, text: str) -> None:
         """Worth telling."""
 
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:  # noqa: ARG002
         """An attempt was answered."""
         self._counts[decision.event] += 1
         if decision.event is Event.REFUSED:
