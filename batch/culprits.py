@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _TOKEN: Final = re.compile(r"\w(?:[\w-]*\w)?")
 """An id as it stands in a sentence: without the brackets, quotes and full stops around it."""
 
+ENOUGH_WITNESSES: Final = 2
+"""One refused change may be a pair that does not fit, of a good identity and a good item: somebody whom a restricted
+item is not for. Each witness more costs two requests, and makes it rarer that good changes are refused with the bad.
+"""
+
 
 class Suspect(NamedTuple):
     """What can be the cause of a refusal: an identity, or an access item with its dates.
@@ -69,7 +74,7 @@ class Evidence:
         self._cleared: set[Suspect] = set()
         self._refusals: Counter[Suspect] = Counter()
         self._refused_beside: dict[Suspect, set[Suspect]] = {}
-        self._blamed: set[Suspect] = set()
+        self._blamed_beside: dict[Suspect, set[Suspect]] = {}
 
     def accepted(self, request: Request) -> None:
         """The tenant took the request: all its ids are cleared, and a conviction of one of them was wrong."""
@@ -89,18 +94,29 @@ class Evidence:
         self._refused_beside.setdefault(identity, set()).add(item)
         self._refused_beside.setdefault(item, set()).add(identity)
         blamed = named((identity, item), said)
-        if len(blamed) == 1:
-            self._blamed |= blamed
+        if blamed == {identity}:
+            self._blamed_beside.setdefault(identity, set()).add(item)
+        elif blamed == {item}:
+            self._blamed_beside.setdefault(item, set()).add(identity)
 
     def suspicion(self, suspect: Suspect) -> int:
         """How much speaks against an id: 0 where it is cleared, else more with each refused request that it was in."""
         return 0 if suspect in self._cleared else 1 + self._refusals[suspect]
 
-    def convicts(self, suspect: Suspect) -> bool:
-        """Whether a single change of it was refused whose other id is cleared, or with a message that blames it alone.
+    def witnesses(self, suspect: Suspect) -> int:
+        """How many of its single changes were refused beside an id that is cleared, or with a message that blames it.
 
         It does not matter which came first: the refusal, or the acceptance that clears the other id.
         """
         if suspect in self._cleared:
-            return False
-        return suspect in self._blamed or not self._cleared.isdisjoint(self._refused_beside.get(suspect, ()))
+            return 0
+        beside = self._refused_beside.get(suspect, set())
+        return len((beside & self._cleared) | self._blamed_beside.get(suspect, set()))
+
+    def accuses(self, suspect: Suspect) -> bool:
+        """Whether a single change speaks against it: it is looked at apart from the others."""
+        return self.witnesses(suspect) > 0
+
+    def convicts(self, suspect: Suspect) -> bool:
+        """Whether enough do, and independently, that what has it in common and is refused is not taken apart."""
+        return self.witnesses(suspect) >= ENOUGH_WITNESSES

@@ -30,12 +30,14 @@ class _Side:
     Attributes:
         all: The positions of everything on it.
         named: Of what the tenant's message names.
-        convicted: Of what the evidence convicts.
+        accused: Of what single changes speak against.
+        convicted: Of what enough of them do.
         suspicion: Of each; 0 for what is cleared.
     """
 
     all: Positions
     named: Positions
+    accused: Positions
     convicted: Positions
     suspicion: tuple[int, ...]
 
@@ -77,7 +79,7 @@ def divide(request: Request, said: str, evidence: Evidence) -> tuple[Part, ...]:
         return parts
     if any(len(side.all) == len(side.convicted) == 1 for side in (people, things)):
         return ()
-    return _by_conviction(people, things) or _by_probe(people, things) or _by_halves(people, things, request.number)
+    return _by_accusation(people, things) or _by_probe(people, things) or _by_halves(people, things, request.number)
 
 
 def _side(suspects: Sequence[Suspect], said: str, evidence: Evidence) -> _Side:
@@ -85,6 +87,7 @@ def _side(suspects: Sequence[Suspect], said: str, evidence: Evidence) -> _Side:
     return _Side(
         all=tuple(range(len(suspects))),
         named=tuple(position for position, suspect in enumerate(suspects) if suspect in in_message),
+        accused=tuple(position for position, suspect in enumerate(suspects) if evidence.accuses(suspect)),
         convicted=tuple(position for position, suspect in enumerate(suspects) if evidence.convicts(suspect)),
         suspicion=tuple(evidence.suspicion(suspect) for suspect in suspects),
     )
@@ -99,9 +102,9 @@ def _by_name(people: _Side, things: _Side) -> tuple[Part, ...]:
     return _parts([*rest, (who or people.all, things.without(what)), (who or people.all, what)])
 
 
-def _by_conviction(people: _Side, things: _Side) -> tuple[Part, ...]:
-    """Each convicted id by itself, so that one that is good after all is not kept down by another."""
-    who, what = ((side.convicted if len(side.all) > 1 else ()) for side in (people, things))
+def _by_accusation(people: _Side, things: _Side) -> tuple[Part, ...]:
+    """Each accused id by itself, so that one that is good after all is not kept down by another."""
+    who, what = ((side.accused if len(side.all) > 1 else ()) for side in (people, things))
     if not who and not what:
         return ()
     good_people = people.without(who)
@@ -117,7 +120,7 @@ def _by_conviction(people: _Side, things: _Side) -> tuple[Part, ...]:
 def _by_probe(people: _Side, things: _Side) -> tuple[Part, ...]:
     """One change with the best partner, where all changes have the id in common that is most suspect.
 
-    If that id is bad and the partner good, the change convicts it, and the others are not taken apart.
+    If that id is bad and the partner good, two such changes convict it, and the others are not taken apart.
     """
     if len(people.all) == 1 and people.worst >= max(1, things.worst):
         return _parts([(people.all, things.best), (people.all, things.without(things.best))])

@@ -11,6 +11,7 @@ from batch.dialects import Operation
 from tests.core.fussy_tenant import a_request
 
 NOT_NAMED = "Bad request."
+BLAMES_P = "The identity P was not found."
 PAIR = a_request(["p"], ["i"])
 (PERSON,), (ITEM,) = identities(PAIR), items(PAIR)
 
@@ -33,43 +34,57 @@ def test_suspicion_grows_with_each_refusal() -> None:
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
-def test_a_refusal_beside_a_good_id_convicts_whichever_came_first(refused_first: bool) -> None:  # noqa: FBT001
+def test_a_refusal_beside_a_good_id_accuses_whichever_came_first(refused_first: bool) -> None:  # noqa: FBT001
     evidence = Evidence()
     if refused_first:
         evidence.refused(PAIR, NOT_NAMED)
-        assert not evidence.convicts(PERSON)
+        assert not evidence.accuses(PERSON)
     evidence.accepted(a_request(["g"], ["i"]))
     if not refused_first:
         evidence.refused(PAIR, NOT_NAMED)
-    assert evidence.convicts(PERSON)
-    assert not evidence.convicts(ITEM)
+    assert evidence.accuses(PERSON)
+    assert not evidence.accuses(ITEM)
 
 
-def test_a_message_that_blames_one_id_of_a_single_change_convicts_it() -> None:
+def test_a_message_that_blames_one_id_of_a_single_change_accuses_it() -> None:
     evidence = Evidence()
-    evidence.refused(PAIR, "The identity P was not found.")
+    evidence.refused(PAIR, BLAMES_P)
+    assert evidence.accuses(PERSON)
+    assert not evidence.accuses(ITEM)
+
+
+@pytest.mark.parametrize("said", [NOT_NAMED, BLAMES_P])
+def test_one_witness_is_not_enough_to_convict_and_a_second_one_is(said: str) -> None:
+    evidence = Evidence()
+    evidence.accepted(a_request(["g"], ["i", "j"]))
+    evidence.refused(PAIR, said)
+    evidence.refused(PAIR, said)
+    assert not evidence.convicts(PERSON)
+    evidence.refused(a_request(["p"], ["j"]), NOT_NAMED)
     assert evidence.convicts(PERSON)
-    assert not evidence.convicts(ITEM)
 
 
-def test_a_message_that_names_both_convicts_neither() -> None:
+def test_a_message_that_names_both_accuses_neither() -> None:
     evidence = Evidence()
     evidence.refused(PAIR, "p may not have i.")
-    assert not evidence.convicts(PERSON)
-    assert not evidence.convicts(ITEM)
+    assert not evidence.accuses(PERSON)
+    assert not evidence.accuses(ITEM)
 
 
-def test_the_refusal_of_several_changes_convicts_nobody() -> None:
+def test_the_refusal_of_several_changes_accuses_nobody() -> None:
     evidence = Evidence()
     evidence.accepted(a_request(["g"], ["i", "j"]))
     evidence.refused(a_request(["p"], ["i", "j"]), "The identity p was not found.")
-    assert not evidence.convicts(PERSON)
+    assert not evidence.accuses(PERSON)
 
 
 def test_an_acceptance_makes_a_conviction_void() -> None:
     evidence = Evidence()
-    evidence.refused(PAIR, "The identity p was not found.")
+    evidence.refused(PAIR, BLAMES_P)
+    evidence.refused(a_request(["p"], ["k"]), BLAMES_P)
+    assert evidence.convicts(PERSON)
     evidence.accepted(a_request(["p"], ["j"]))
+    assert not evidence.accuses(PERSON)
     assert not evidence.convicts(PERSON)
 
 

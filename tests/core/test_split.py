@@ -133,7 +133,7 @@ def test_parts_of_words_and_a_side_that_is_named_as_a_whole_tell_nothing(said: s
     assert products(list("pqr"), list("i"), said, Evidence()) == products(list("pqr"), list("i"), NOT_NAMED, Evidence())
 
 
-def test_each_convicted_id_is_split_off_by_itself() -> None:
+def test_each_accused_id_is_split_off_by_itself() -> None:
     evidence = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("q", "h"), ("g", "i")])
     assert products(list("pqgr"), list("hij"), NOT_NAMED, evidence) == [
         ("gr", "hj"),
@@ -145,13 +145,28 @@ def test_each_convicted_id_is_split_off_by_itself() -> None:
 
 
 def test_changes_that_share_a_convicted_id_stay_together() -> None:
-    evidence = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("g", "i")])
+    evidence = after(taken=(list("fg"), list("hn")), refused=[("p", "h"), ("p", "n"), ("f", "i"), ("g", "i")])
     assert products(["p"], list("jklm"), NOT_NAMED, evidence) == []
     assert products(list("qrs"), ["i"], NOT_NAMED, evidence) == []
 
 
+def test_changes_that_share_an_id_that_is_only_accused_are_taken_apart() -> None:
+    evidence = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("g", "i")])
+    assert products(["p"], list("jklm"), NOT_NAMED, evidence) == [("p", "j"), ("p", "klm")]
+    assert products(list("qrs"), ["i"], NOT_NAMED, evidence) == [("q", "i"), ("rs", "i")]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_good_change_is_not_refused_with_two_bad_pairs_beside_it(seed: int) -> None:
+    random = Random(seed)  # noqa: S311 - no secret
+    not_for = frozenset((person, "restricted") for person in random.sample(PEOPLE, 2))
+    planned = [a_request(PEOPLE, ["base"], 1), a_request(PEOPLE, ["restricted"], 2)]
+    assert set(send(planned, FussyTenant(pairs=not_for), random, at_once=5).refused) == not_for
+
+
 def test_a_conviction_is_void_once_the_id_is_accepted() -> None:
-    evidence = after(taken=(["g"], ["h"]), refused=[("p", "h")])
+    evidence = after(taken=(["g"], list("hn")), refused=[("p", "h"), ("p", "n")])
+    assert products(["p"], list("ij"), NOT_NAMED, evidence) == []
     evidence.accepted(a_request(["p"], ["k"]))
     assert len(products(["p"], list("ij"), NOT_NAMED, evidence)) == 2
 
@@ -166,10 +181,10 @@ def test_one_item_of_unknown_worth_is_probed_with_a_good_identity() -> None:
     assert products(list("pqr"), ["i"], NOT_NAMED, evidence) == [("r", "i"), ("pq", "i")]
 
 
-def test_an_unknown_identity_costs_two_requests_and_not_one_for_each_of_its_items() -> None:
+def test_an_unknown_identity_costs_four_requests_and_not_one_for_each_of_its_items() -> None:
     tenant = FussyTenant(people=frozenset({"ghost"}))
     planned = [a_request(["known"], ITEMS, 1), a_request(["ghost"], ITEMS, 2)]
-    assert send(planned, tenant, Random(0), at_once=1).posts == 2 + 2  # noqa: S311 - no secret
+    assert send(planned, tenant, Random(0), at_once=1).posts == 2 + 4  # noqa: S311 - no secret
 
 
 def test_the_one_id_that_nothing_clears_is_split_off_directly() -> None:
