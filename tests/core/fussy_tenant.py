@@ -74,9 +74,19 @@ class Sent:
     refused: Counter[Pair] = field(default_factory=Counter)
 
 
-def send(planned: Sequence[Request], tenant: FussyTenant, random: Random, *, at_once: int) -> Sent:
-    """Sends requests, and after them their parts; so many are under way at once, and answered in any order."""
-    evidence, sent = Evidence(), Sent()
+def send(
+    planned: Sequence[Request],
+    tenant: FussyTenant,
+    random: Random,
+    *,
+    at_once: int,
+    process_ends_after: int = 1_000_000,
+) -> Sent:
+    """Sends requests, and after them their parts; so many are under way at once, and answered in any order.
+
+    After so many answers the next process goes on, which knows nothing of them.
+    """
+    evidence, sent, answers = Evidence(), Sent(), 0
     waiting, under_way = list(planned), list[Request]()
     while waiting or under_way:
         room = at_once - len(under_way)
@@ -84,6 +94,9 @@ def send(planned: Sequence[Request], tenant: FussyTenant, random: Random, *, at_
         sent.posts += len(waiting[:room])
         del waiting[:room]
         request = under_way.pop(random.randrange(len(under_way)))
+        answers += 1
+        if answers % process_ends_after == 0:
+            evidence = Evidence()
         said = tenant.refusal(request)
         if said is None:
             evidence.accepted(request)

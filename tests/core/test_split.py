@@ -75,6 +75,7 @@ def test_the_parts_are_smaller_and_ask_for_exactly_what_the_whole_asked_for(
     names=st.booleans(),
     random=st.randoms(use_true_random=False),
     at_once=st.integers(1, 20),
+    process_ends_after=st.sampled_from([1, 2, 5, 20, 1_000_000]),
 )
 def test_dividing_ends_with_every_good_change_accepted_once_and_only_the_bad_refused(
     sizes: list[tuple[int, int]],
@@ -83,6 +84,7 @@ def test_dividing_ends_with_every_good_change_accepted_once_and_only_the_bad_ref
     names: bool,  # noqa: FBT001 - hypothesis gives it by name
     random: Random,
     at_once: int,
+    process_ends_after: int,
 ) -> None:
     planned = [
         a_request(random.sample(PEOPLE, people), random.sample(ITEMS, items), number)
@@ -90,7 +92,7 @@ def test_dividing_ends_with_every_good_change_accepted_once_and_only_the_bad_ref
     ]
     wanted = sum((pairs(request) for request in planned), Counter[Pair]())
     tenant = FussyTenant(people=bad_people, items=bad_items, names=names)
-    sent = send(planned, tenant, random, at_once=at_once)
+    sent = send(planned, tenant, random, at_once=at_once, process_ends_after=process_ends_after)
     assert sent.accepted == Counter({pair: times for pair, times in wanted.items() if not tenant.minds(pair)})
     assert sent.accepted + sent.refused == wanted
 

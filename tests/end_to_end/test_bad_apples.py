@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from batch.dialects import Rate
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from batch.submit import ALL_REFUSED_AFTER
 from tests.end_to_end.program import accepted, environment, grant, identity, item, once, pair_of, read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -66,3 +69,24 @@ def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_acce
             assert TRACKING_ID.search(row["_reason"])
     assert ended.json["http"]["posts"] == tenant.tenant.books.posts
     assert tenant.tenant.books.posts - planned <= 10 * 2 * log2(2000)
+
+
+def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_be_resumed(
+    program: Program, tmp_path: Path
+) -> None:
+    healthy = SandboxSettings(rate=Rate(requests=5000, seconds=1))
+    choices = replace(healthy, identities=frozenset(), names_culprit=False)
+    path = write_rows(tmp_path / "wanted.csv", wanted())
+    with running_sandbox(choices) as tenant:
+        stopped = program("submit", path, "--yes", "--json", "--concurrency", "1", env=environment(tenant))
+        assert tenant.tenant.books.posts == ALL_REFUSED_AFTER == 20
+    with running_sandbox(healthy, port=urlsplit(tenant.base_url).port or 0) as healed:
+        resumed = program("submit", path, "--yes", "--json", env=environment(healed))
+        assert accepted(healed) == once(map(pair_of, wanted()))
+    assert resumed.code == 0
+    assert resumed.json["run"] == stopped.json["run"]
+    assert stopped.code == 4
+    assert "20 of 20 requests were refused" in stopped.err
+    assert "Then run the same command again" in stopped.err
+    assert stopped.json["changes"]["refused"] == 0
+    assert stopped.json["changes"]["unsent"] == 2000
