@@ -124,8 +124,9 @@ class Calls:
             if silence > 0 or not wanted:
                 return Permits(at=now, wait=max(0.0, silence), silence=max(0.0, silence), allowed=most)
             free = most - _count(connection, pace.id, now, rate)
-            if free <= 0:
-                wait = _wait(connection, pace.id, 1 - free, now, rate, self._process)
+            few = min(wanted, most) - free
+            if few > 0:
+                wait = _wait(connection, pace.id, few, now, rate, self._process)
                 return Permits(at=now, wait=wait, allowed=most)
             given = min(wanted, free)
             numbers = tuple(range(pace.calls + 1, pace.calls + 1 + given))

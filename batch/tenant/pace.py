@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from batch.dialects import Rate
     from batch.window import Permits
 
-AT_ONCE: Final = 0.02
+AT_ONCE: Final = 0.5
 """Seconds' worth of permits that are asked for together: one at the documented limit, more where that is lifted."""
 
 SLACK: Final = 2.0
