@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.settings import Credentials
-from batch.tenant.address import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,20 +29,52 @@ class Connection:
     credentials: Credentials
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Everything needed to work for a tenant, found once, so that the keyring asks its user once.
+
+    Attributes:
+        tenant: Its name in the ledger.
+        reached_by: How to reach it; None for the sandbox, which is started only when there is something to send.
+        notices: What the user should know of where the credentials were found.
+    """
+
+    tenant: str
+    reached_by: Connection | None = None
+    notices: tuple[str, ...] = ()
+
+
 def tenant_name(settings: Settings) -> str:
-    """The tenant's name in the ledger.
+    """The tenant's name in the ledger, without looking at any secret; empty where no tenant is given.
 
     Raises:
-        SettingsError: No tenant is given, or its address is not safe.
+        SettingsError: Its address is not safe, or a source can't be read.
     """
-    return SANDBOX if settings.sandbox else origin(settings.tenant_url())
+    if settings.sandbox:
+        return SANDBOX
+    tenant = find_tenant(settings)
+    return tenant.origin if tenant else ""
+
+
+def find_access(settings: Settings) -> Access:
+    """The tenant and the credentials for it; the sandbox needs none, and none are looked for.
+
+    Raises:
+        SettingsError: No tenant is given, or no credentials for it.
+    """
+    if settings.sandbox:
+        return Access(tenant=SANDBOX)
+    tenant = require_tenant(settings)
+    found = find_credentials(settings, tenant)
+    reached_by = Connection(base_url=tenant.origin, credentials=found.credentials)
+    return Access(tenant=tenant.origin, reached_by=reached_by, notices=found.notices)
 
 
 @contextmanager
-def connection(settings: Settings) -> Iterator[Connection]:
+def connection(settings: Settings, access: Access) -> Iterator[Connection]:
     """How to reach the tenant; the sandbox runs while the block does."""
-    if not settings.sandbox:
-        yield Connection(base_url=origin(settings.tenant_url()), credentials=settings.credentials())
+    if access.reached_by is not None:
+        yield access.reached_by
         return
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
@@ -50,7 +82,11 @@ def connection(settings: Settings) -> Iterator[Connection]:
     with running_sandbox(SandboxSettings(rate=settings.pace)) as sandbox:
         yield Connection(
             base_url=sandbox.base_url,
-            credentials=Credentials(client_id=sandbox.client_id, client_secret=SecretStr(sandbox.client_secret)),
+            credentials=Credentials(
+                client_id=sandbox.client_id,
+                client_secret=SecretStr(sandbox.client_secret),
+                source="the embedded sandbox",
+            ),
         )
 
 
