@@ -70,11 +70,23 @@ Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", h
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="PATH",
+        help="PEM certificates to trust instead of the system's, for a company's own certificate authority.",
+    ),
+]
 SettleAfter = Annotated[
     float | None,
     typer.Option(
         "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
     ),
+]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
@@ -99,7 +111,9 @@ def submit(
     effort: EffortOption = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    ca_file: CaFile = None,
     settle_after: SettleAfter = None,
+    give_up_after: GiveUpAfter = None,
     quiet: Quiet = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
@@ -123,7 +137,9 @@ def submit(
         effort=effort,
         concurrency=concurrency,
         timeout=timeout,
+        ca_file=ca_file,
         settle_after=settle_after,
+        give_up_after=give_up_after,
     )
     screen = _screen(quiet=quiet)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
@@ -243,6 +259,7 @@ def login(
     base_url: BaseUrl = None,
     client_id: ClientId = None,
     profile: Profile = "",
+    ca_file: CaFile = None,
     no_check: Annotated[
         bool,
         typer.Option(
@@ -255,7 +272,7 @@ def login(
     from batch.settings import load
 
     # A profile that nobody knows yet is made by the login.
-    settings = load({"base_url": base_url, "client_id": client_id}, profile=profile)
+    settings = load({"base_url": base_url, "client_id": client_id, "ca_file": ca_file}, profile=profile)
     _print(log_in(settings, _screen(quiet=False), check=not no_check))
 
 

@@ -7,6 +7,7 @@ the vendor's published OpenAPI documents for the statuses, and its page on rate 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -26,15 +27,20 @@ DEFAULT_PAUSE: Final = 10.0
 LEAST_PAUSE: Final = 0.5
 """Seconds to wait even where the tenant says that none are needed: it has just turned a call away."""
 
-BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds to wait after the first, second … failure in a row to connect."""
+FIRST_BACKOFF: Final = 0.5
+"""Seconds to back off after a first failure, at most; each further one in a row doubles it."""
+
+MOST_BACKOFF: Final = 60.0
+"""Seconds beyond which it is not doubled any more."""
 
 
 class Then(StrEnum):
     """What the sender does next."""
 
     GO_ON = "go on"
-    PAUSE = "pause everything"
+    SLOW_DOWN = "wait as long as it says, then go on more slowly"
+    WAIT = "wait as long as it says"
+    BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
     STOP_TENANT = "stop: this is not the API, or it can't be reached"
@@ -46,6 +52,29 @@ class Meaning:
 
     event: Event
     then: Then
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """What else a decision rests on, besides the answer.
+
+    Attributes:
+        new_token: Whether the attempt used a token got because the one before was refused.
+        failures_in_a_row: How many attempts in a row have failed before this one.
+        without_success: Seconds since the tenant last did its work, not counting silence that it asked for.
+        give_up_after: Seconds of that after which sending stops.
+        luck: A random number from 0 to 1, so that not everybody comes back at once.
+    """
+
+    new_token: bool = False
+    failures_in_a_row: int = 0
+    without_success: float = 0.0
+    give_up_after: float = math.inf
+    luck: float = 1.0
+
+
+USUAL: Final = Situation()
+"""Nothing has failed so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,37 +94,40 @@ class Decision:
     reason: str = ""
 
 
-_GO_ON = Then.GO_ON
+_ACCEPTED, _REFUSED, _BACK = Event.ACCEPTED, Event.REFUSED, Event.NOT_PROCESSED
+_OPEN = Event.UNDECIDED
 OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
-        "2xx": Meaning(event=Event.ACCEPTED, then=_GO_ON),
-        "400": Meaning(event=Event.REFUSED, then=_GO_ON),
-        "409": Meaning(event=Event.REFUSED, then=_GO_ON),
-        "413": Meaning(event=Event.REFUSED, then=_GO_ON),
-        "422": Meaning(event=Event.REFUSED, then=_GO_ON),
-        "401": Meaning(event=Event.NOT_PROCESSED, then=Then.RENEW_TOKEN),
-        "401 with a new token": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_CREDENTIALS),
-        "403": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_CREDENTIALS),
-        "408": Meaning(event=Event.UNDECIDED, then=_GO_ON),
-        "429": Meaning(event=Event.NOT_PROCESSED, then=Then.PAUSE),
-        "3xx": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_TENANT),
-        "other 4xx": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_TENANT),
-        "503 with Retry-After": Meaning(event=Event.NOT_PROCESSED, then=Then.PAUSE),
-        "other": Meaning(event=Event.UNDECIDED, then=_GO_ON),
-        "never connected": Meaning(event=Event.NOT_PROCESSED, then=Then.PAUSE),
-        "never connected, again and again": Meaning(event=Event.NOT_PROCESSED, then=Then.STOP_TENANT),
-        "broken": Meaning(event=Event.UNDECIDED, then=_GO_ON),
+        "202": Meaning(event=_ACCEPTED, then=Then.GO_ON),
+        "400": Meaning(event=_REFUSED, then=Then.GO_ON),
+        "409": Meaning(event=_REFUSED, then=Then.GO_ON),
+        "413": Meaning(event=_REFUSED, then=Then.GO_ON),
+        "422": Meaning(event=_REFUSED, then=Then.GO_ON),
+        "401": Meaning(event=_BACK, then=Then.RENEW_TOKEN),
+        "401 with a new token": Meaning(event=_BACK, then=Then.STOP_CREDENTIALS),
+        "403": Meaning(event=_BACK, then=Then.STOP_CREDENTIALS),
+        "429": Meaning(event=_BACK, then=Then.SLOW_DOWN),
+        "3xx": Meaning(event=_BACK, then=Then.STOP_TENANT),
+        "other 4xx": Meaning(event=_BACK, then=Then.STOP_TENANT),
+        "503 with Retry-After": Meaning(event=_BACK, then=Then.WAIT),
+        "other 2xx": Meaning(event=_OPEN, then=Then.BACK_OFF),
+        "408": Meaning(event=_OPEN, then=Then.BACK_OFF),
+        "other": Meaning(event=_OPEN, then=Then.BACK_OFF),
+        "never connected": Meaning(event=_BACK, then=Then.BACK_OFF),
+        "untrusted": Meaning(event=_BACK, then=Then.STOP_TENANT),
+        "broken": Meaning(event=_OPEN, then=Then.BACK_OFF),
     }
 )
-"""Every case there is; `case_of` names the case of an answer."""
+"""Every case there is; `case_of` names the case of an answer. Where sending backs off or waits out a 503, and nothing
+has succeeded for `Situation.give_up_after` seconds, it stops."""
 
 
-def case_of(answer: Answer, *, new_token: bool, failures_in_a_row: int) -> str:
+def case_of(answer: Answer, *, new_token: bool) -> str:
     """Which row of OUTCOMES an answer falls under."""
     if answer.failure is Failure.NEVER_CONNECTED:
-        return "never connected" if failures_in_a_row < len(BACKOFF) else "never connected, again and again"
-    if answer.failure is Failure.BROKEN or answer.status is None:
-        return "broken"
+        return "never connected"
+    if answer.failure is not None or answer.status is None:
+        return "untrusted" if answer.failure is Failure.UNTRUSTED else "broken"
     status = answer.status
     if status == 401:  # noqa: PLR2004 - HTTP
         return "401 with a new token" if new_token else "401"
@@ -103,34 +135,41 @@ def case_of(answer: Answer, *, new_token: bool, failures_in_a_row: int) -> str:
         return "503 with Retry-After"
     if str(status) in OUTCOMES:
         return str(status)
-    return {2: "2xx", 3: "3xx", 4: "other 4xx"}.get(status // 100, "other")
+    return {2: "other 2xx", 3: "3xx", 4: "other 4xx"}.get(status // 100, "other")
 
 
-def decide(answer: Answer, *, new_token: bool, failures_in_a_row: int) -> Decision:
-    """What to do about an answer.
+def decide(answer: Answer, situation: Situation = USUAL) -> Decision:
+    """What to do about an answer."""
+    meaning = OUTCOMES[case_of(answer, new_token=situation.new_token)]
+    then = meaning.then
+    if then in {Then.BACK_OFF, Then.WAIT} and situation.without_success >= situation.give_up_after:
+        then = Then.STOP_TENANT
+    return Decision(event=meaning.event, then=then, pause=_pause(then, answer, situation), reason=_reason(answer))
+
+
+def backoff(failures_in_a_row: int, luck: float) -> float:
+    """Seconds to back off: up to twice as long after each failure in a row, and at least half of that.
 
     Args:
-        answer: What came back.
-        new_token: Whether the attempt used a token got because the one before was refused.
-        failures_in_a_row: How many attempts in a row have failed to connect before this one.
+        failures_in_a_row: How many there were before this one.
+        luck: A random number from 0 to 1.
     """
-    case = case_of(answer, new_token=new_token, failures_in_a_row=failures_in_a_row)
-    meaning = OUTCOMES[case]
-    return Decision(
-        event=meaning.event, then=meaning.then, pause=_pause(meaning, answer, failures_in_a_row), reason=_reason(answer)
-    )
+    longest = min(MOST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures_in_a_row, 30))
+    return longest * (1 + luck) / 2
 
 
-def _pause(meaning: Meaning, answer: Answer, failures_in_a_row: int) -> float:
-    if meaning.then is not Then.PAUSE:
-        return 0.0
-    if answer.failure is Failure.NEVER_CONNECTED:
-        return BACKOFF[failures_in_a_row]
-    return DEFAULT_PAUSE if answer.retry_after is None else max(answer.retry_after, LEAST_PAUSE)
+def _pause(then: Then, answer: Answer, situation: Situation) -> float:
+    match then:
+        case Then.BACK_OFF:
+            return max(backoff(situation.failures_in_a_row, situation.luck), answer.retry_after or 0.0)
+        case Then.SLOW_DOWN | Then.WAIT:
+            return DEFAULT_PAUSE if answer.retry_after is None else max(answer.retry_after, LEAST_PAUSE)
+        case _:
+            return 0.0
 
 
 def _reason(answer: Answer) -> str:
-    if answer.status is not None and answer.status // 100 == 2:  # noqa: PLR2004 - HTTP
+    if answer.status == 202:  # noqa: PLR2004 - HTTP
         return ""
     said = answer.text or answer.detail_code
     if answer.status is None:

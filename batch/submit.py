@@ -1,12 +1,13 @@
-"""The sending loop: wait for the pace, claim (durably), POST, record.
+"""The sending loop: wait for a permit, claim (durably), POST, record.
 
-Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back.
-Workers take the next request each for itself; one that comes back PLANNED is the next again.
+Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back. One
+that comes back PLANNED is among the next again. While the tenant fails, one attempt at a time probes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batch.errors import (
@@ -16,13 +17,15 @@ from batch.errors import (
     TooManyRefusalsError,
 )
 from batch.ledger.process import SILENT_FOR
+from batch.ledger.requests import Answered
 from batch.model import Answer, Failure
-from batch.outcome import Then, decide
+from batch.outcome import Situation, Then, decide
+from batch.record import Recorder
 from batch.split import halve
 from batch.states import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from batch.ledger.process import Process
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from batch.model import Request, Run
     from batch.outcome import Decision
     from batch.settle import Settler
+    from batch.watch import Watcher
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
@@ -39,9 +43,6 @@ ALL_REFUSED_AFTER: Final = 20
 
 HALF_REFUSED_AFTER: Final = 100
 """From so many requests on, half of them refused is too many."""
-
-UNDECIDED_IN_A_ROW: Final = 20
-"""So many attempts in a row without an answer that decides are an outage, and not bad luck."""
 
 STALE_AFTER: Final = SILENT_FOR / 2
 """A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
@@ -56,28 +57,43 @@ class Sender(Protocol):
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now."""
 
-    async def submit(self, request: Request, token: str) -> Answer:
-        """Makes one attempt."""
+    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
+        """Makes one attempt, and calls `gone` once its last byte has left."""
+
+
+class Permit(Protocol):
+    """Leave to make one call."""
+
+    given_at: float
+    """When, in seconds since the epoch."""
+
+    def gone(self) -> None:
+        """The call has left, or has failed."""
+
+    def unused(self) -> None:
+        """The call is not made."""
 
 
 class Turnstile(Protocol):
-    """What lets attempts go one by one."""
+    """What lets attempts go.
 
-    async def wait(self) -> None:
-        """Returns when the next attempt may go."""
+    Attributes:
+        silenced: Seconds spent in silence that the tenant asked for.
+    """
 
-    def pause(self, seconds: float) -> None:
-        """Lets nothing go for so long."""
+    silenced: float
 
+    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
+        """Returns when the next attempts may go, at most so many of those that are to come."""
 
-class Watcher(Protocol):
-    """Who is told what happens, to show it."""
+    async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
+        """Lets nothing go for so long, in any process."""
 
-    def answered(self, request: Request, decision: Decision) -> None:
-        """An attempt of a request was answered."""
+    def hold(self, seconds: float) -> None:
+        """Lets nothing go for so long, in this process."""
 
-    def paused(self, seconds: float, reason: str) -> None:
-        """Sending pauses."""
+    def tell(self, seconds: float, reason: str) -> None:
+        """Tells why nothing goes for so long."""
 
 
 class Submitter:
@@ -92,6 +108,8 @@ class Submitter:
         watcher: Is told.
         process: Holds the run.
         clock: Tells the time, for the ledger.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without any success after which sending stops.
     """
 
     def __init__(
@@ -105,6 +123,8 @@ class Submitter:
         watcher: Watcher,
         process: Process,
         clock: Callable[[], datetime],
+        luck: Callable[[], float],
+        give_up_after: float,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -114,15 +134,22 @@ class Submitter:
         self._watcher = watcher
         self._process = process
         self._clock = clock
-        self._error: AccessBatchError | None = None
+        self._luck = luck
+        self._give_up_after = give_up_after
+        self._recorder = Recorder(ledger)
+        self._error: BaseException | None = None
         self._stopping = False
+        self._abandoned = False
         self._refused_tokens: set[str] = set()
         self._failures = 0
+        self._success_at = 0.0
+        self._silenced_before = 0.0
         self._answered = 0
         self._refused = 0
-        self._undecided = 0
-        self._workers: list[asyncio.Task[None]] = []
-        self._in_flight: set[asyncio.Task[None] | None] = set()
+        self._to_send = 0
+        self._feeder: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._landed = asyncio.Event()
 
     async def submit(self, concurrency: int) -> None:
         """Sends everything that is PLANNED, at most `concurrency` requests at a time, and settles what is UNCONFIRMED.
@@ -131,100 +158,174 @@ class Submitter:
             StoppedError: Sending was stopped by the tenant or the ledger; everything that happened is recorded.
             BrokenPromiseError: A bug.
         """
-        self._workers = [asyncio.create_task(self._work()) for _ in range(concurrency)]
-        companions = [asyncio.create_task(self._beat()), asyncio.create_task(self._settler.run())]
-        ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        self._succeeded()
+        companions = [asyncio.create_task(work) for work in (self._beat(), self._settler.run(), self._recorder.run())]
+        self._feeder = asyncio.create_task(self._guarded(self._feed(concurrency)))
+        await asyncio.gather(self._feeder, return_exceptions=True)
+        while self._in_flight:
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
         for companion in companions:
             companion.cancel()
-        ends += await asyncio.gather(*companions, return_exceptions=True)
-        for end in ends:
+        for end in await asyncio.gather(*companions, return_exceptions=True):
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
-                raise end
+                self._fail(end)
         if (error := self._error or self._settler.error) is not None:
             raise error
 
     def stop(self) -> None:
         """Lets what is in flight finish, and sends nothing more."""
         self._stopping = True
-        for worker in self._workers:
-            if worker not in self._in_flight and worker is not _current_task():
-                worker.cancel()
+        if self._feeder is not None and self._feeder is not _current_task():
+            self._feeder.cancel()
 
     def abandon(self) -> None:
         """Ends at once; what is in flight stays SENDING in the ledger, and is unconfirmed from the next start on."""
-        self._stopping = True
-        for worker in self._workers:
-            worker.cancel()
+        self._abandoned = True
+        self.stop()
+        for attempt in self._in_flight:
+            attempt.cancel()
 
-    async def _work(self) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Does some work; the first error stops everything."""
         try:
-            while not self._stopping:
-                settled_before = self._settler.settled
-                if await self._send_next() or self._settler.settled > settled_before:
-                    continue
-                if not self._settler.open:
-                    return
-                # What is being settled may have to be sent again.
-                await self._settler.news()
-        except AccessBatchError as error:
-            self._fail(error)
-        except BaseException:
-            self.stop()
+            await work
+        except asyncio.CancelledError:
             raise
+        except BaseException as error:  # noqa: BLE001 - it is raised again by `submit`, even a Rust panic
+            self._fail(error)
 
-    def _fail(self, error: AccessBatchError) -> None:
-        """Remembers the first error, and sends nothing more."""
-        self._error = self._error or error
+    def _fail(self, error: BaseException) -> None:
+        # A bug counts more than whatever the tenant did before it.
+        if self._error is None or not isinstance(error, AccessBatchError):
+            self._error = error
         self.stop()
 
-    async def _send_next(self) -> bool:
-        """Sends one request; False when there is none left or sending stops."""
-        await self._tenant.token()
-        await self._pace.wait()
-        # Asked again: the pace may have held us back for longer than the token lives.
-        token = await self._tenant.token()
-        if self._stopping:
-            return False
-        worker = asyncio.current_task()
-        self._in_flight.add(worker)
+    async def _feed(self, concurrency: int) -> None:
+        """Claims what is to be sent, and sets attempts going."""
+        while not self._stopping:
+            settled_before, busy = self._settler.settled, bool(self._in_flight)
+            room = concurrency - len(self._in_flight)
+            if self._in_flight and (room <= 0 or self._failures):
+                await self._landing()
+                continue
+            if self._to_send <= 0:
+                self._to_send = await asyncio.to_thread(self._ledger.requests.left, self._run)
+            if self._to_send:
+                await self._send_some(1 if self._failures else room)
+            elif self._in_flight:
+                await self._landing()
+            elif busy:
+                # What ended while the ledger was asked may have left something to send.
+                continue
+            elif self._settler.open:
+                # What is being settled may have to be sent again.
+                await self._settler.news()
+            elif self._settler.settled == settled_before:
+                return
+
+    async def _landing(self) -> None:
+        """Returns when an attempt has ended, or something was settled."""
+        self._landed.clear()
+        news = asyncio.ensure_future(self._settler.news())
+        landed = asyncio.ensure_future(self._landed.wait())
         try:
-            claimed_at = self._clock()
-            request = await asyncio.to_thread(self._ledger.requests.claim, self._run, claimed_at, self._process)
-            if request is None:
-                return False
-            failures_before = self._failures
-            held_up = self._clock() - claimed_at > STALE_AFTER
-            answer = HELD_UP if held_up else await self._tenant.submit(request, token)
-            decision = self._decide(answer, token, failures_before)
-            parts = halve(request) if decision.event is Event.REFUSED else ()
-            await asyncio.to_thread(self._ledger.requests.record, request, answer, decision, self._clock(), parts=parts)
+            await asyncio.wait((news, landed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._in_flight.discard(worker)
-        self._watcher.answered(request, decision)
+            news.cancel()
+            landed.cancel()
+
+    async def _send_some(self, most: int) -> None:
+        await self._tenant.token()
+        permits = await self._pace.wait(most=most, to_come=self._to_send)
+        requests: tuple[Request, ...] = ()
+        try:
+            # Asked again: the pace may have held us back for longer than the token lives.
+            token = await self._tenant.token()
+            claimed_at = self._clock()
+            requests = await self._claim(claimed_at, len(permits))
+        finally:
+            for permit in permits[len(requests) :]:
+                permit.unused()
+        self._to_send = self._to_send - len(requests) if requests else 0
+        if self._abandoned:
+            return
+        for request, permit in zip(requests, permits, strict=False):
+            attempt = asyncio.create_task(self._guarded(self._attempt(request, permit, token, claimed_at)))
+            self._in_flight.add(attempt)
+            attempt.add_done_callback(self._land)
+
+    async def _claim(self, now: datetime, most: int) -> tuple[Request, ...]:
+        """Claims requests; once that has begun it is carried through, since what is claimed must be sent."""
+        if self._stopping:
+            return ()
+        claiming = asyncio.ensure_future(
+            asyncio.to_thread(self._ledger.requests.claim, self._run, now, self._process, most=most)
+        )
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                return await asyncio.shield(claiming)
+
+    def _land(self, attempt: asyncio.Task[None]) -> None:
+        self._in_flight.discard(attempt)
+        self._landed.set()
+
+    async def _attempt(self, request: Request, permit: Permit, token: str, claimed_at: datetime) -> None:
+        failures_before = self._failures
+        began = asyncio.get_running_loop().time()
+        self._watcher.sending(request)
+        try:
+            held_up = self._clock() - claimed_at > STALE_AFTER
+            answer = HELD_UP if held_up else await self._tenant.submit(request, token, gone=permit.gone)
+        finally:
+            permit.gone()
+        seconds = asyncio.get_running_loop().time() - began
+        decision = self._decide(answer, token, failures_before)
+        parts = halve(request) if decision.event is Event.REFUSED else ()
+        if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
+            # First of all: it must hold for the others too, and for whoever comes after us.
+            violated = decision.then is Then.SLOW_DOWN
+            await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
+        elif decision.then is Then.BACK_OFF:
+            self._pace.hold(decision.pause)
+        await self._recorder.record(
+            Answered(request=request, answer=answer, decision=decision, at=self._clock(), parts=parts)
+        )
+        self._to_send += len(parts) + (decision.event is Event.NOT_PROCESSED)
+        self._watcher.answered(request, answer, decision, seconds, len(parts))
+        self._pace.tell(decision.pause, decision.reason)
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
         await self._follow(request, decision, token)
-        return True
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
-        decision = decide(answer, new_token=bool(self._refused_tokens - {token}), failures_in_a_row=failures_before)
-        if answer.failure is Failure.NEVER_CONNECTED:
+        now = asyncio.get_running_loop().time()
+        silenced = self._pace.silenced - self._silenced_before
+        situation = Situation(
+            new_token=bool(self._refused_tokens - {token}),
+            failures_in_a_row=failures_before,
+            without_success=now - self._success_at - silenced,
+            give_up_after=self._give_up_after,
+            luck=self._luck(),
+        )
+        decision = decide(answer, situation)
+        if decision.then in {Then.BACK_OFF, Then.WAIT}:
             # Attempts that failed side by side are one failure: those that began before the last one add nothing.
             self._failures = max(self._failures, failures_before + 1)
-        elif answer.status is not None:
-            self._failures = 0
+        elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
+            self._succeeded()
+            self._refused_tokens.clear()
         if decision.then is Then.RENEW_TOKEN:
             self._refused_tokens.add(token)
-        elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
-            self._refused_tokens.clear()
         return decision
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._success_at = asyncio.get_running_loop().time()
+        self._silenced_before = self._pace.silenced
 
     async def _follow(self, request: Request, decision: Decision, token: str) -> None:
         """Does what the decision says besides the request's own state."""
         match decision.then:
-            case Then.PAUSE:
-                self._pace.pause(decision.pause)
-                self._watcher.paused(decision.pause, decision.reason)
             case Then.RENEW_TOKEN:
                 if not self._stopping and await self._tenant.token(other_than=token) == token:
                     raise CredentialsRefusedError(
@@ -243,16 +344,7 @@ class Submitter:
                     next_step="Check the base URL, --api and the network; then run the same command again.",
                 )
             case Then.GO_ON:
-                self._watch_undecided(decision)
                 self._watch_refusals(request, decision)
-
-    def _watch_undecided(self, decision: Decision) -> None:
-        self._undecided = self._undecided + 1 if decision.event is Event.UNDECIDED else 0
-        if self._undecided >= UNDECIDED_IN_A_ROW:
-            raise TenantLostError(
-                f"{self._undecided} requests in a row may or may not have arrived; the last: {decision.reason}.",
-                next_step="The tenant is in trouble. Run the same command again later: it looks for them first.",
-            )
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
         if request.parent is not None:
@@ -277,9 +369,6 @@ class Submitter:
             except AccessBatchError as error:
                 self._fail(error)
                 return
-            except BaseException:
-                self.stop()
-                raise
 
 
 def _current_task() -> asyncio.Task[object] | None:

@@ -49,6 +49,7 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("api", "ACCESS_BATCH_API", "v3", "v2025", "v1"),
     ("concurrency", "ACCESS_BATCH_CONCURRENCY", 1, 2, 3),
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
+    ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),
     ("yes", "ACCESS_BATCH_YES", False, True, False),
@@ -271,7 +272,7 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
 ) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes"} else "1/1")
-        if name in {"concurrency", "timeout", "settle_after"}:
+        if name in {"concurrency", "timeout", "settle_after", "give_up_after"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")

@@ -22,9 +22,10 @@ from batch.errors import (
     TooManyRefusalsError,
 )
 from batch.interrupt import on_interrupt
+from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.model import Answer, Failure, Request, Run
-from batch.outcome import BACKOFF, DEFAULT_PAUSE
+from batch.outcome import DEFAULT_PAUSE, backoff
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
@@ -80,8 +81,9 @@ class FakeTenant:
             self._tokens += 1
         return self._token()
 
-    async def submit(self, request: Request, token: str) -> Answer:
+    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
         self.posts.append((request.number, token))
+        gone()
         answer = await self._answer(request, token)
         if answer.status == 202:
             self.accepted.update((identity, item.id) for identity in request.recipients for item in request.items)
@@ -91,33 +93,77 @@ class FakeTenant:
         return f"token-{self._tokens}"
 
 
+class FakePermit:
+    """Remembers what became of it."""
+
+    def __init__(self, number: int) -> None:
+        self.given_at = float(number)
+        self.ends: list[str] = []
+
+    def gone(self) -> None:
+        self.ends.append("gone")
+
+    def unused(self) -> None:
+        self.ends.append("unused")
+
+
 class OpenTurnstile:
     """Lets everything go at once, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.passed = 0
-        self.pauses: list[float] = []
+        self.silenced = 0.0
+        self.permits: list[FakePermit] = []
+        self.to_come: list[int] = []
+        self.pauses: list[tuple[float, float, bool]] = []
+        self.holds: list[float] = []
+        self.told: list[tuple[float, str]] = []
 
-    async def wait(self) -> None:
+    async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
         await asyncio.sleep(0)
-        self.passed += 1
+        self.to_come.append(to_come)
+        new = [FakePermit(len(self.permits) + number) for number in range(most)]
+        self.permits += new
+        return new
 
-    def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
+    async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
+        self.pauses.append((seconds, permitted_at, violated))
+
+    def hold(self, seconds: float) -> None:
+        self.holds.append(seconds)
+
+    def tell(self, seconds: float, reason: str) -> None:
+        self.told.append((seconds, reason))
 
 
 class Witness:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
+        self.begun: list[int] = []
         self.decisions: list[tuple[int, str]] = []
-        self.pauses: list[tuple[float, str]] = []
+        self.parts: list[int] = []
+        self.waits: list[tuple[float, str]] = []
 
-    def answered(self, request: Request, decision: Decision) -> None:
+    def sending(self, request: Request) -> None:
+        self.begun.append(request.number)
+
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
+        assert answer.status is not None or decision.reason
+        assert seconds >= 0
         self.decisions.append((request.number, decision.event.value))
+        self.parts.append(parts)
 
-    def paused(self, seconds: float, reason: str) -> None:
-        self.pauses.append((seconds, reason))
+    def waiting(self, seconds: float, reason: str) -> None:
+        self.waits.append((seconds, reason))
+
+    def paced(self, allowed: int) -> None:
+        raise AssertionError(allowed)
+
+    def settled(self, request: Request, verdict: str) -> None:
+        raise AssertionError((request, verdict))
+
+    def noticed(self, text: str) -> None:
+        raise AssertionError(text)
 
 
 class ClosedListing:
@@ -140,7 +186,12 @@ class Stage:
         self.said: list[str] = []
 
     def submitter(
-        self, tenant: FakeTenant | Tenant, *, pace: Turnstile | None = None, clock: FakeClock | None = None
+        self,
+        tenant: FakeTenant | Tenant,
+        *,
+        pace: Turnstile | None = None,
+        clock: FakeClock | None = None,
+        give_up_after: float = 600.0,
     ) -> Submitter:
         self.ledger.runs.hold(self.run, Process.current(), NOW)
         return Submitter(
@@ -154,6 +205,8 @@ class Stage:
             watcher=self.witness,
             process=Process.current(),
             clock=clock or FakeClock(),
+            luck=lambda: 1.0,
+            give_up_after=give_up_after,
         )
 
     def states(self) -> dict[str, int]:
@@ -227,7 +280,19 @@ async def test_a_request_is_sending_in_the_ledger_before_its_attempt_is_made(fiv
 async def test_every_attempt_goes_through_the_turnstile(five: Stage) -> None:
     tenant = in_turn(THROTTLED, UNAUTHORIZED)
     await five.submitter(tenant).submit(1)
-    assert five.pace.passed >= len(tenant.posts) == 7
+    assert len(tenant.posts) == 7
+    assert [permit.ends[:1] for permit in five.pace.permits].count(["gone"]) == 7
+    assert all(permit.ends for permit in five.pace.permits)
+
+
+async def test_the_turnstile_is_told_how_much_is_to_come(five: Stage) -> None:
+    await five.submitter(in_turn(ACCEPTED, THROTTLED)).submit(1)
+    assert five.pace.to_come == [5, 4, 4, 3, 2, 1]
+
+
+async def test_permits_for_which_nothing_is_left_are_given_back(five: Stage) -> None:
+    await five.submitter(always(ACCEPTED)).submit(20)
+    assert sorted(permit.ends[0] for permit in five.pace.permits) == ["gone"] * 5 + ["unused"] * 15
 
 
 @pytest.mark.parametrize(
@@ -248,21 +313,32 @@ async def test_a_refused_change_does_not_stop_the_others(status: int, five: Stag
 
 
 @pytest.mark.parametrize(
-    ("answer", "pause"),
+    ("answer", "pause", "violated"),
     [
-        (Answer(status=429, retry_after=7.0), 7.0),
-        (Answer(status=429), DEFAULT_PAUSE),
-        (Answer(status=503, retry_after=3.0), 3.0),
-        (NEVER_CONNECTED, BACKOFF[0]),
+        (Answer(status=429, retry_after=7.0), 7.0, True),
+        (Answer(status=429), DEFAULT_PAUSE, True),
+        (Answer(status=503, retry_after=3.0), 3.0, False),
     ],
 )
-async def test_what_was_not_processed_is_sent_again_after_a_pause(answer: Answer, pause: float, five: Stage) -> None:
-    tenant = in_turn(answer)
+async def test_what_was_turned_away_is_sent_again_after_the_silence_that_the_tenant_asks_for(
+    answer: Answer,
+    pause: float,
+    violated: bool,  # noqa: FBT001 - a table
+    five: Stage,
+) -> None:
+    tenant = in_turn(ACCEPTED, answer)
     await five.submitter(tenant).submit(1)
     assert tenant.accepted == FIVE
-    assert five.pace.pauses == [pause]
-    assert [seconds for seconds, reason in five.witness.pauses if reason] == [pause]
-    assert [number for number, _ in tenant.posts] == [1, 1, 2, 3, 4, 5]
+    assert five.pace.pauses == [(pause, five.pace.permits[1].given_at, violated)]
+    assert [seconds for seconds, reason in five.pace.told if reason and seconds] == [pause]
+    assert [number for number, _ in tenant.posts] == [1, 2, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("answer", [NEVER_CONNECTED, FAILED, BROKEN, Answer(status=503), Answer(status=200)])
+async def test_after_a_failure_the_sender_backs_off(answer: Answer, five: Stage) -> None:
+    await five.submitter(in_turn(answer, answer, answer)).submit(1)
+    assert five.pace.holds == [backoff(failures, 1.0) for failures in range(3)]
+    assert five.pace.pauses == []
 
 
 async def test_a_401_gets_a_new_token_and_is_sent_again(five: Stage) -> None:
@@ -304,9 +380,9 @@ async def test_a_token_that_expires_while_the_pace_holds_attempts_back_is_renewe
     class SlowTurnstile(OpenTurnstile):
         """Every wait outlasts the token that was good before it."""
 
-        async def wait(self) -> None:
-            await super().wait()
+        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
             await tenant.token(other_than=await tenant.token())
+            return await super().wait(most=most, to_come=to_come)
 
     async def reply(_request: Request, token: str) -> Answer:
         return ACCEPTED if token == await tenant.token() else UNAUTHORIZED
@@ -338,38 +414,45 @@ async def test_an_answer_that_concerns_every_request_stops_and_leaves_them_plann
     assert five.states() == {"PLANNED": 5}
 
 
-async def test_a_tenant_that_can_never_be_connected_to_is_given_up_in_the_end(five: Stage) -> None:
+async def test_a_tenant_without_any_success_for_too_long_is_given_up(five: Stage) -> None:
     tenant = always(NEVER_CONNECTED)
-    with pytest.raises(TenantLostError, match="refused"):
-        await five.submitter(tenant).submit(1)
-    assert tuple(five.pace.pauses) == BACKOFF
-    assert len(tenant.posts) == len(BACKOFF) + 1
+    with pytest.raises(TenantLostError, match="refused") as caught:
+        await five.submitter(tenant, give_up_after=0).submit(1)
+    assert caught.value.exit_code == 4
+    assert len(tenant.posts) == 1
     assert five.states() == {"PLANNED": 5}
 
 
 async def test_an_answer_in_between_ends_a_row_of_failures(five: Stage) -> None:
-    row = [NEVER_CONNECTED] * len(BACKOFF)
-    tenant = in_turn(*row, ACCEPTED, *row)
+    tenant = in_turn(NEVER_CONNECTED, NEVER_CONNECTED, ACCEPTED, NEVER_CONNECTED)
     await five.submitter(tenant).submit(1)
     assert tenant.accepted == FIVE
-    assert tuple(five.pace.pauses) == BACKOFF * 2
+    assert five.pace.holds == [backoff(0, 1.0), backoff(1, 1.0), backoff(0, 1.0)]
 
 
-async def test_failures_side_by_side_count_once(ledger: Ledger, path: Path) -> None:
-    at_once = len(BACKOFF) + 5
+async def test_failures_side_by_side_count_once_and_then_one_attempt_probes(ledger: Ledger, path: Path) -> None:
+    at_once = 12
     stage = Stage(ledger, path, write(ledger, *singles(at_once)))
 
-    async def reply(request: Request, _token: str) -> Answer:
-        if request.attempts > 1:
-            return ACCEPTED
-        await together.wait()
-        return NEVER_CONNECTED
-
+    flying, alone = 0, list[int]()
     together = asyncio.Barrier(at_once)
+
+    async def reply(request: Request, _token: str) -> Answer:
+        nonlocal flying
+        flying += 1
+        if request.attempts == 1 and len(tenant.posts) <= at_once:
+            await together.wait()
+            flying -= 1
+            return NEVER_CONNECTED
+        alone.append(flying)
+        flying -= 1
+        return NEVER_CONNECTED if len(alone) < 4 else ACCEPTED
+
     tenant = FakeTenant(reply)
     await stage.submitter(tenant).submit(at_once)
     assert stage.states() == {"ACCEPTED": at_once}
-    assert stage.pace.pauses == [BACKOFF[0]] * at_once
+    assert stage.pace.holds == [backoff(0, 1.0)] * at_once + [backoff(n, 1.0) for n in (1, 2, 3)]
+    assert alone[:4] == [1, 1, 1, 1]
 
 
 async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(ledger: Ledger, path: Path) -> None:
@@ -445,9 +528,10 @@ async def test_stopping_lets_what_is_in_flight_finish_and_claims_nothing_more(fi
 
 async def test_stopping_does_not_wait_for_the_pace(five: Stage) -> None:
     class ShutTurnstile(OpenTurnstile):
-        async def wait(self) -> None:
+        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
             asyncio.get_running_loop().call_soon(submitter.stop)
             await asyncio.Event().wait()
+            return await super().wait(most=most, to_come=to_come)
 
     tenant = always(ACCEPTED)
     submitter = five.submitter(tenant, pace=ShutTurnstile())
@@ -554,17 +638,6 @@ async def test_a_claim_that_was_held_up_for_long_is_not_sent_but_claimed_again(f
     assert [(request, number) for request, number, _ in attempts(five.path)][:3] == [(1, 1), (1, 2), (2, 1)]
 
 
-async def test_a_long_row_of_undecided_attempts_is_an_outage_and_stops_sending(ledger: Ledger, path: Path) -> None:
-    async def reply(_request: Request, _token: str) -> Answer:
-        return Answer(status=500)
-
-    stage = Stage(ledger, path, write(ledger, *singles(60)))
-    tenant = FakeTenant(reply)
-    with pytest.raises(TenantLostError, match="in a row"):
-        await stage.submitter(tenant).submit(1)
-    assert len(tenant.posts) == 20
-
-
 async def test_a_token_endpoint_that_gives_out_the_refused_token_again_ends_the_run(five: Stage) -> None:
     class Cached(FakeTenant):
         async def token(self, *, other_than: str = "") -> str:
@@ -591,14 +664,20 @@ async def test_a_sandbox_with_faults_accepts_what_the_ledger_says_and_the_ledger
         credentials = Credentials.model_validate(
             {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
         )
+        calls = ledger.calls(
+            Lane(tenant="t", client="c", dialect="beta"), rate=DIALECTS["beta"].rate, process=Process.current()
+        )
+        pace = Pace(DIALECTS["beta"].rate, calls, listener=stage.witness)
         async with Tenant(
             base_url=sandbox.base_url,
             dialect=DIALECTS["beta"],
             credentials=credentials,
             timeout=5,
             concurrency=1,
-            pace=Pace(DIALECTS["beta"].rate),
+            pace=pace,
             clock=FakeClock(),
+            luck=lambda: 0.0,
+            give_up_after=60,
         ) as tenant:
             await stage.submitter(tenant).submit(1)
             token = await tenant.token()

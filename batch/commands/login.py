@@ -21,6 +21,7 @@ from batch.tenant.wire import http_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pydantic import SecretStr
 
@@ -60,7 +61,7 @@ def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKey
     client_id = wanted_client(settings, tenant) or _ask(screen, "Client id", "--client-id")
     credentials = Credentials(client_id=client_id, client_secret=_ask_secret())
     if check:
-        asyncio.run(_try_out(tenant.origin, credentials, settings.timeout))
+        asyncio.run(_try_out(tenant.origin, credentials, settings.timeout, settings.ca_file))
     store_login(keyring, tenant.origin, profile, Login(client_id, credentials.client_secret))
     stored = entry(tenant.origin, profile)
     done = [f"Stored client {client_id} for {tenant.origin} in {stored} ({keyring_name})."]
@@ -124,11 +125,16 @@ def _ask_secret() -> SecretStr:
         raise SettingsError("No answer.", next_step=_NOT_STORED) from None
 
 
-async def _try_out(base_url: str, credentials: Credentials, timeout: float) -> None:  # noqa: ASYNC109 - of one exchange
+async def _try_out(
+    base_url: str,
+    credentials: Credentials,
+    timeout: float,  # noqa: ASYNC109 - of one exchange
+    ca_file: Path | None,
+) -> None:
     try:
         async with (
             asyncio.timeout(CHECK_WITHIN),
-            http_client(base_url, timeout=timeout, concurrency=1) as http,
+            http_client(base_url, timeout=timeout, concurrency=1, ca_file=ca_file) as http,
         ):
             await Token(http, credentials).get()
     except CredentialsRefusedError as error:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.settings import Credentials
+from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ class Connection:
 
     base_url: str
     credentials: Credentials
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +62,15 @@ def find_access(settings: Settings) -> Access:
     """The tenant and the credentials for it; the sandbox needs none, and none are looked for.
 
     Raises:
-        SettingsError: No tenant is given, or no credentials for it.
+        SettingsError: No tenant is given, or no credentials for it, or the file of certificates or the proxy can't be
+            used.
     """
     if settings.sandbox:
         return Access(tenant=SANDBOX)
     tenant = require_tenant(settings)
+    check_wires(tenant.origin, settings.ca_file)
     found = find_credentials(settings, tenant)
-    reached_by = Connection(base_url=tenant.origin, credentials=found.credentials)
+    reached_by = Connection(base_url=tenant.origin, credentials=found.credentials, ca_file=settings.ca_file)
     return Access(tenant=tenant.origin, reached_by=reached_by, notices=found.notices)
 
 

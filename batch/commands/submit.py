@@ -7,6 +7,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from random import random
 from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
@@ -15,6 +16,7 @@ from batch.commands.place import connection, find_access, results_folder
 from batch.commands.screen import require_an_answer
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
+from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
@@ -110,17 +112,25 @@ class _Sending:
 
     async def _send(self, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        pace = Pace(settings.pace)
         with connection(settings, self._access) as place, ProgressWatcher(self._screen.console, requests) as watcher:
-            async with Tenant(
-                base_url=place.base_url,
-                dialect=settings.dialect,
-                credentials=place.credentials,
-                timeout=settings.timeout,
-                concurrency=settings.concurrency,
-                pace=pace,
-                clock=_now,
-            ) as tenant:
+            lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
+            calls = self._ledger.calls(lane, rate=settings.pace, process=process)
+            pace = Pace(settings.pace, calls, listener=watcher)
+            async with (
+                Tenant(
+                    base_url=place.base_url,
+                    dialect=settings.dialect,
+                    credentials=place.credentials,
+                    timeout=settings.timeout,
+                    concurrency=settings.concurrency,
+                    pace=pace,
+                    clock=_now,
+                    luck=random,
+                    give_up_after=settings.give_up_after,
+                    ca_file=place.ca_file,
+                ) as tenant,
+                contextlib.aclosing(pace),
+            ):
                 settler = Settler(
                     ledger=self._ledger,
                     listing=tenant.statuses,
@@ -138,6 +148,8 @@ class _Sending:
                     watcher=watcher,
                     process=process,
                     clock=_now,
+                    luck=random,
+                    give_up_after=settings.give_up_after,
                 )
                 with on_interrupt(first=submitter.stop, second=submitter.abandon) as interruption:
                     try:

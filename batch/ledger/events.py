@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -23,90 +24,64 @@ PLANNED: Final = "planned"
 
 _SEALED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
+_LAST: Final = (
+    sa.select(t.event.c.number, t.event.c.hash)
+    .where(t.event.c.run == sa.bindparam("run"))
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+_ADD: Final = sa.insert(t.event)
 
-def append(
-    connection: Connection,
-    run: str,
-    event: Event | str,
-    now: datetime,
-    *,
-    request: int | None = None,
-    attempt: int | None = None,
-    status: int | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Adds an event to a run's books.
 
-    Args:
-        connection: In the transaction that does what the event says.
-        run: The run's id.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What is to be added to a run's books.
+
+    Attributes:
         event: What happened.
-        now: When.
+        at: When.
         request: Number of the request that it happened to; None for the run as a whole.
         attempt: Number of the attempt, where there is one.
         status: HTTP status, where one came back.
         detail: Anything else worth keeping, without secrets; empty values are left out.
     """
-    number, before = _last(connection, run)
-    kept = _kept(detail)
-    line = _line(run, number + 1, now, request, event, attempt, status, kept)
-    connection.execute(sa.insert(t.event), {**line, "hash": seal(before, line)})
+
+    event: Event | str
+    at: datetime
+    request: int | None = None
+    attempt: int | None = None
+    status: int | None = None
+    detail: Mapping[str, Any] | None = None
 
 
-def append_for_each(
-    connection: Connection,
-    run: str,
-    event: Event,
-    now: datetime,
-    *,
-    requests: Sequence[int],
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Adds the same event for each of many requests; otherwise like `append`."""
+def append(connection: Connection, run: str, entries: Sequence[Entry]) -> None:
+    """Adds events to a run's books, in the transaction that does what they say."""
     number, before = _last(connection, run)
     lines = []
-    for position, request in enumerate(requests, start=1):
-        line = _line(run, number + position, now, request, event, None, None, _kept(detail))
+    for position, entry in enumerate(entries, start=1):
+        line = _line(run, number + position, entry)
         before = seal(before, line)
         lines.append({**line, "hash": before})
     if lines:
-        connection.execute(sa.insert(t.event), lines)
+        connection.execute(_ADD, lines)
 
 
 def _last(connection: Connection, run: str) -> tuple[int, str]:
     """Number and hash of the last line of a run's books."""
-    last = connection.execute(
-        sa.select(t.event.c.number, t.event.c.hash)
-        .where(t.event.c.run == run)
-        .order_by(t.event.c.number.desc())
-        .limit(1)
-    ).first()
+    last = connection.execute(_LAST, {"run": run}).first()
     return (last.number, last.hash) if last is not None else (0, "")
 
 
-def _kept(detail: Mapping[str, Any] | None) -> str:
-    return json.dumps({name: value for name, value in (detail or {}).items() if value not in (None, "")})
-
-
-def _line(
-    run: str,
-    number: int,
-    now: datetime,
-    request: int | None,
-    event: Event | str,
-    attempt: int | None,
-    status: int | None,
-    detail: str,
-) -> dict[str, Any]:
+def _line(run: str, number: int, entry: Entry) -> dict[str, Any]:
     return {
         "run": run,
         "number": number,
-        "at": t.instant(now),
-        "request": request,
-        "event": str(event),
-        "attempt": attempt,
-        "status": status,
-        "detail": detail,
+        "at": t.instant(entry.at),
+        "request": entry.request,
+        "event": str(entry.event),
+        "attempt": entry.attempt,
+        "status": entry.status,
+        "detail": json.dumps({name: value for name, value in (entry.detail or {}).items() if value not in (None, "")}),
     }
 
 

@@ -15,8 +15,10 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import intern, last_id, look_up
 from batch.ledger.engine import reading, writing
+from batch.ledger.events import Entry
 from batch.ledger.history import earlier
 from batch.ledger.products import distinct, insert_requests
+from batch.ledger.tenants import number_of_tenant
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class Plans:
             if _newest(connection) != upto:
                 raise LedgerMovedError
             last = last_id(connection, t.request)
-            tenant = _tenant(connection, new.tenant)
+            tenant = number_of_tenant(connection, new.tenant)
             _begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
             changes = plan.changes
@@ -128,13 +130,8 @@ class Plans:
                 _numbers(changes, details, _DETAIL, "detail"),
             )
             insert_requests(connection, run_id, numbers, at)
-            events.append(
-                connection,
-                run_id,
-                events.PLANNED,
-                now,
-                detail={"first": last + 1, "requests": plan.requests, "changes": plan.changes.height},
-            )
+            written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
+            events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
         return run_id
 
 
@@ -164,13 +161,6 @@ def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], n
     return joined.select(pl.col("id").alias(name)).collect().to_series()
 
 
-def _tenant(connection: Connection, name: str) -> int:
-    number: int | None = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == name)).scalar()
-    if number is None:
-        number = connection.execute(sa.insert(t.tenant).returning(t.tenant.c.id), {"name": name}).scalar_one()
-    return number
-
-
 def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
     known_bound = t.run.c.lower_bound
     greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
@@ -196,6 +186,7 @@ def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lo
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
     refused = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.state == State.REFUSED.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id))]
-    events.append_for_each(connection, run_id, Event.TAKEN_OVER, now, requests=numbers)
+    entries = [Entry(event=Event.TAKEN_OVER, at=now, request=number) for number in numbers]
+    events.append(connection, run_id, entries)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
     connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -12,6 +12,7 @@ from batch.errors import RunHeldError, UsageError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
+from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
 from batch.states import Event, State, advance
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
+
+_HOLDING: Final = ("run", "host", "machine", "pid", "process_started")
+_HELD_BY: Final = sa.and_(*(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _HOLDING))
+_HELD: Final = sa.select(t.holder.c.pid).where(_HELD_BY)
 
 
 class Runs:
@@ -139,7 +144,7 @@ class Runs:
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(t.holder).where(_held_by(run, process)))
+            connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run, process))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
@@ -153,28 +158,22 @@ class Runs:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
 
+def _holding(run: Run, process: Process) -> dict[str, Any]:
+    values = (run.id, process.host, process.machine, process.pid, process.started)
+    return {f"of_{name}": value for name, value in zip(_HOLDING, values, strict=True)}
+
+
 def require_held(connection: Connection, run: Run, process: Process) -> None:
     """Makes sure that `process`, and no other of its number, holds the run.
 
     Raises:
         RunHeldError: It does not.
     """
-    if connection.execute(sa.select(t.holder.c.pid).where(_held_by(run, process))).first() is None:
+    if connection.execute(_HELD, _holding(run, process)).first() is None:
         raise RunHeldError(
             f"Another process has taken over run {run.id}: this one was silent for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
-
-
-def _held_by(run: Run, process: Process) -> sa.ColumnElement[bool]:
-    h = t.holder.c
-    return sa.and_(
-        h.run == run.id,
-        h.host == process.host,
-        h.machine == process.machine,
-        h.pid == process.pid,
-        h.process_started == process.started,
-    )
 
 
 def _refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
@@ -204,7 +203,8 @@ def _mark_all(
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
     )
-    events.append_for_each(connection, run.id, event, now, requests=numbers, detail=detail)
+    entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
+    events.append(connection, run.id, entries)
     return len(numbers)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Self
 
+from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
@@ -12,9 +14,14 @@ from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
+
+    from batch.dialects import Rate
+    from batch.ledger.calls import Lane
+    from batch.ledger.process import Process
 
 
 class Ledger:
@@ -44,6 +51,10 @@ class Ledger:
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
+
+    def calls(self, lane: Lane, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time) -> Calls:
+        """Where `process` asks for permits to call; see Calls."""
+        return Calls(self._engine, lane, rate=rate, process=process, clock=clock)
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

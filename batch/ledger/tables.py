@@ -7,7 +7,11 @@ Ids of the tenant stand once in `identity` and `item`; what a request says of an
 `recipient` is in the order in which it is asked, by identity; so that a request can be sent without asking all of it,
 `request.recipients` repeats its lines of one request.
 
-Instants are ISO 8601 text in UTC, readable in any database browser. `event` is only ever added to: it has every attempt
+`pace` and `call` are what keeps to the tenant's rate limit over all processes that share the ledger; they are no memory
+of what was submitted, and are worth nothing once a window has passed.
+
+Instants are ISO 8601 text in UTC, readable in any database browser, apart from those two tables, where they
+are seconds since the epoch, to be counted with. `event` is only ever added to: it has every attempt
 and what came back, and each line is sealed with the hash of the one before.
 """
 
@@ -21,7 +25,7 @@ import sqlalchemy as sa
 from batch.dialects import ItemType, Operation
 from batch.states import State
 
-LEDGER_VERSION: Final = "0002"
+LEDGER_VERSION: Final = "0003"
 """The newest migration; a ledger that says otherwise is upgraded or refused."""
 
 
@@ -182,6 +186,38 @@ event = sa.Table(
     sa.Column("hash", sa.Text, nullable=False),
     sqlite_with_rowid=False,
     comment="The books: what happened to a run and its requests, each line sealed with the hash of the one before.",
+)
+
+pace = sa.Table(
+    "pace",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("dialect", sa.Text, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("longest", sa.Float, nullable=False),
+    sa.Column("silent_since", sa.Float, nullable=False),
+    sa.Column("silent_until", sa.Float, nullable=False),
+    sa.Column("cut_to", sa.Float, nullable=False),
+    sa.Column("cut_at", sa.Float, nullable=False),
+    sa.UniqueConstraint("tenant", "client", "dialect"),
+    sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
+    comment="What the tenant counts together: one client in one API version. How many calls, and how far to hold back.",
+)
+
+call = sa.Table(
+    "call",
+    metadata,
+    sa.Column("pace", sa.ForeignKey("pace.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("left_at", sa.Float),
+    sa.Column("machine", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("process_started", sa.Float, nullable=False),
+    sa.Column("permitted_at", sa.Float, nullable=False),
+    sqlite_with_rowid=False,
+    comment="The calls of the last window: permitted, and gone as a whole at `left_at`.",
 )
 
 VIEW: Final = "changes"

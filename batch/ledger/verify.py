@@ -13,7 +13,7 @@ from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
 from batch.ledger.events import PLANNED, seal
-from batch.ledger.requests import load_request
+from batch.ledger.loading import load_request
 from batch.states import VOID, Event, State, advance
 
 if TYPE_CHECKING:

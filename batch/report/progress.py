@@ -12,7 +12,7 @@ from batch.states import Event
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batch.model import Request
+    from batch.model import Answer, Request
     from batch.outcome import Decision
 
 LINE_EVERY: Final = 10.0
@@ -44,7 +44,19 @@ class ProgressWatcher:
         )
         self._task = self._bar.add_task("sending", total=requests, detail="")
 
-    def answered(self, request: Request, decision: Decision) -> None:
+    def sending(self, request: Request) -> None:
+        """An attempt begins."""
+
+    def paced(self, allowed: int) -> None:
+        """The pace has changed."""
+
+    def settled(self, request: Request, verdict: str) -> None:
+        """Something was settled."""
+
+    def noticed(self, text: str) -> None:
+        """Worth telling."""
+
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:  # noqa: ARG002
         """An attempt was answered."""
         self._counts[decision.event] += 1
         if decision.event is Event.REFUSED:
@@ -64,7 +76,7 @@ class ProgressWatcher:
                 f"{done} of {self._total} requests: {detail}", markup=False, highlight=False, soft_wrap=True
             )
 
-    def paused(self, seconds: float, reason: str) -> None:
+    def waiting(self, seconds: float, reason: str) -> None:
         """Sending pauses."""
         self._console.print(f"Waiting {seconds:g} s: {reason}", markup=False, highlight=False, soft_wrap=True)
 

@@ -12,6 +12,7 @@ from batch.tenant.wire import fetch, http_client
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from batch.dialects import Dialect
     from batch.model import Answer, Request
@@ -30,6 +31,9 @@ class Tenant:
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
         clock: Our clock.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without any success after which the tenant is lost.
+        ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
         statuses: Its status list.
@@ -45,21 +49,31 @@ class Tenant:
         concurrency: int,
         pace: Pace,
         clock: Callable[[], datetime],
+        luck: Callable[[], float],
+        give_up_after: float,
+        ca_file: Path | None = None,
     ) -> None:
-        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
+        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
         self._token = Token(self._http, credentials)
         self._dialect = dialect
-        self.statuses = StatusList(self._http, self._token, dialect, pace, clock)
+        self.statuses = StatusList(
+            self._http, self._token, dialect, pace, clock=clock, luck=luck, give_up_after=give_up_after
+        )
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
         return await self._token.get(other_than=other_than)
 
-    async def submit(self, request: Request, token: str) -> Answer:
-        """Makes one attempt; a failure is an answer too, never an exception."""
+    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
+        """Makes one attempt, and calls `gone` once its last byte has left; a failure is an answer too."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         exchange = await fetch(
-            self._http, "POST", self._dialect.submit_path, content=encode(body_of(request)), headers=headers
+            self._http,
+            "POST",
+            self._dialect.submit_path,
+            gone=gone,
+            content=encode(body_of(request)),
+            headers=headers,
         )
         return exchange.answer
 

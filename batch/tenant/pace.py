@@ -1,50 +1,220 @@
-"""The pace: never more calls in any window than the tenant permits, evenly spread, and silence when it asks for it."""
+"""The pace: one call after the other, evenly, and never more in any window than the tenant permits.
+
+Two things make it. A leaky bucket (aiolimiter) spreads calls, where more are to come than the window holds. Permits
+make it exact: they are counted in one place for all processes and restarts, and a call counts until a window after its
+last byte has left. What fits into the window as a whole is not spread.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
 if TYPE_CHECKING:
-    from batch.dialects import Rate
+    from collections.abc import Callable, Mapping, Sequence
 
-MARGIN: Final = 0.005
-"""Share of the window added to it: a call may reach the tenant later than the one it makes room for."""
+    from batch.dialects import Rate
+    from batch.window import Permits
+
+AT_ONCE: Final = 0.5
+"""Seconds' worth of permits that are asked for together: one at the documented limit, more where that is lifted."""
+
+SLACK: Final = 2.0
+"""How many askings may be late before the bucket forgets the time that was lost."""
+
+TELL_AFTER: Final = 0.25
+"""Seconds after which it is told that calls have left, where no further permit is asked for."""
+
+LONG: Final = 2.0
+"""Seconds of waiting from which on the reason is worth telling."""
+
+
+class Counter(Protocol):
+    """Who counts the calls of all processes: the ledger, or a fake."""
+
+    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+        """Gives permits; see the ledger's Calls.permit."""
+
+    def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
+        """Lets no call go for so long; see the ledger's Calls.silence."""
+
+
+class Listener(Protocol):
+    """Who is told about waiting and about the limit in force."""
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Nothing goes for so many seconds from now."""
+
+    def paced(self, allowed: int) -> None:
+        """So many calls a window may hold at present, where that has changed."""
+
+
+class Permit:
+    """Leave to make one call; it counts until a window after the call has left.
+
+    Attributes:
+        given_at: When, in seconds since the epoch.
+    """
+
+    def __init__(self, pace: Pace, number: int, given_at: float) -> None:
+        self._pace = pace
+        self._number = number
+        self._open = True
+        self.given_at = given_at
+
+    def gone(self) -> None:
+        """The call's last byte has left, or it has failed; the first time counts."""
+        self._end(used=True)
+
+    def unused(self) -> None:
+        """The call is not made."""
+        self._end(used=False)
+
+    def _end(self, *, used: bool) -> None:
+        if self._open:
+            self._open = False
+            self._pace.ended(self._number, used=used)
 
 
 class Pace:
-    """Lets one call after the other go, at an even pace.
-
-    A token bucket alone would let nearly two windows' worth of calls go in the first window (its burst and its refill).
-    So the bucket holds one call only, and call n waits until call n - `requests` is a whole window old.
+    """Lets calls go.
 
     Args:
         rate: The limit to keep.
+        counter: Counts.
+        listener: Is told.
+        clock: The time in seconds since the epoch: other processes must know it too.
+
+    Attributes:
+        silenced: Seconds spent in silence that the tenant asked for.
     """
 
-    def __init__(self, rate: Rate) -> None:
-        self._bucket = AsyncLimiter(1, rate.seconds / rate.requests)
-        self._window = rate.seconds * (1 + MARGIN)
-        self._recent: deque[float] = deque(maxlen=rate.requests)
+    def __init__(
+        self, rate: Rate, counter: Counter, *, listener: Listener, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._rate = rate
+        self._counter = counter
+        self._listener = listener
+        self._clock = clock
+        self._allowed = rate.requests
+        self._bucket = _bucket(rate, rate.requests)
+        self._free = 0
+        self._left: dict[int, float | None] = {}
+        self._held_until = 0.0
         self._silent_until = 0.0
+        self._told_until = 0.0
         self._turn = asyncio.Lock()
+        self._asking: asyncio.Future[Permits] | None = None
+        self._askings = 0
+        self._telling: asyncio.Task[None] | None = None
+        self.silenced = 0.0
 
-    async def wait(self) -> None:
-        """Returns when the next call may go; callers are let go in the order in which they came."""
-        loop = asyncio.get_running_loop()
+    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
+        """Returns one permit or more once they may be used; callers are served in the order in which they came.
+
+        Args:
+            most: Most permits that are of use.
+            to_come: Calls to come, these included: if the window holds them all, they are not spread.
+        """
         async with self._turn:
-            await self._bucket.acquire()
-            while (delay := self._earliest() - loop.time()) > 0:  # noqa: ASYNC110 - a pause may be prolonged meanwhile
-                await asyncio.sleep(delay)
-            self._recent.append(loop.time())
+            fits = to_come <= self._free and self._allowed == self._rate.requests
+            wanted = min(most, self._free if fits else _at_once(self._rate, self._allowed))
+            if not fits:
+                await self._bucket.acquire(wanted)
+            while True:
+                await self._keep_silent()
+                permits = await self._ask(wanted)
+                if permits.numbers:
+                    return [Permit(self, number, permits.at) for number in permits.numbers]
+                if permits.silence:
+                    self._silent_until = asyncio.get_running_loop().time() + permits.silence
+                    self.tell(permits.silence, "the tenant has asked for silence")
+                else:
+                    self.tell(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
+                    await asyncio.sleep(permits.wait)
 
-    def pause(self, seconds: float) -> None:
-        """Lets nothing go for so many seconds from now."""
+    async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
+        """Lets nothing go for so many seconds from now, in any process and after any restart.
+
+        Args:
+            seconds: How long the tenant wants silence.
+            permitted_at: When the call that it turned away was permitted.
+            violated: Whether that was for the rate limit, which slows down what comes after.
+        """
         self._silent_until = max(self._silent_until, asyncio.get_running_loop().time() + seconds)
+        await asyncio.to_thread(self._counter.silence, seconds=seconds, permitted_at=permitted_at, violated=violated)
 
-    def _earliest(self) -> float:
-        full = len(self._recent) == self._recent.maxlen
-        return max(self._silent_until, self._recent[0] + self._window if full else 0.0)
+    def hold(self, seconds: float) -> None:
+        """Lets nothing go for so many seconds from now, in this process."""
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
+
+    def tell(self, seconds: float, reason: str) -> None:
+        """Tells why nothing goes for so long, unless that is short or known."""
+        until = asyncio.get_running_loop().time() + seconds
+        if seconds > LONG and until > self._told_until + 1:
+            self._told_until = until
+            self._listener.waiting(seconds, reason)
+
+    def ended(self, number: int, *, used: bool) -> None:
+        """A permit was used, or is given back: told with the next asking, or soon."""
+        self._left[number] = self._clock() if used else None
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(self._tell_later())
+
+    async def aclose(self) -> None:
+        """Tells what has left; for when all calls have ended."""
+        if self._telling is not None:
+            self._telling.cancel()
+        at_work: list[asyncio.Future[Any]] = [work for work in (self._telling, self._asking) if work is not None]
+        await asyncio.gather(*at_work, return_exceptions=True)
+        if self._left:
+            await self._ask(0)
+
+    async def _ask(self, wanted: int) -> Permits:
+        left, self._left = self._left, {}
+        self._askings += 1
+        asking = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, left=left))
+        self._asking = asking
+        try:
+            permits = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(self._give_back)
+            raise
+        if wanted:
+            self._free = permits.free
+        if permits.allowed != self._allowed:
+            self._allowed = permits.allowed
+            self._bucket = _bucket(self._rate, permits.allowed)
+            self._listener.paced(permits.allowed)
+        return permits
+
+    def _give_back(self, asked: asyncio.Future[Permits]) -> None:
+        """Who asked has gone: the permits are not used."""
+        if not asked.cancelled() and asked.exception() is None:
+            self._left |= dict.fromkeys(asked.result().numbers)
+
+    async def _keep_silent(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (until := max(self._held_until, self._silent_until)) > (now := loop.time()):
+            await asyncio.sleep(until - now)
+            self.silenced += max(0.0, min(self._silent_until, loop.time()) - now)
+
+    async def _tell_later(self) -> None:
+        while self._left:
+            askings = self._askings
+            await asyncio.sleep(TELL_AFTER)
+            if self._left and askings == self._askings:
+                await self._ask(0)
+
+
+def _bucket(rate: Rate, allowed: int) -> AsyncLimiter:
+    """A bucket that lets calls go evenly; what a late asking has lost is made up for by the next."""
+    capacity = SLACK * _at_once(rate, allowed)
+    return AsyncLimiter(capacity, capacity * rate.seconds / allowed)
+
+
+def _at_once(rate: Rate, allowed: int) -> int:
+    return max(1, int(AT_ONCE * allowed / rate.seconds))

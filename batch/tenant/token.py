@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import BACKOFF
+from batch.model import Failure
 from batch.tenant.wire import fetch
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ RENEW_BEFORE: Final = 60.0
 
 UNSAID_LIFETIME: Final = 60.0
 """Seconds that a token is taken to live where the tenant does not say."""
+
+BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HELP: Final = (
@@ -77,7 +79,7 @@ class Token:
                     f"The tenant refuses the client: it answered {answer.status} ({answer.text}).", next_step=_HELP
                 )
             passing = answer.status is None or answer.status == 429 or answer.status >= 500  # noqa: PLR2004 - HTTP
-            if delay is None or not passing:
+            if delay is None or not passing or answer.failure is Failure.UNTRUSTED:
                 break
             await asyncio.sleep(delay if answer.retry_after is None else answer.retry_after)
         said = answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
@@ -92,7 +94,7 @@ def _read(content: bytes) -> tuple[str, float]:
     try:
         document: Any = json.loads(content)
         token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         token, lifetime = "", 0.0
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
         raise TenantLostError(

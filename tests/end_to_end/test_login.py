@@ -38,8 +38,9 @@ def path(tmp_path: Path) -> Path:
 
 def log_in(program: Program, monkeypatch: pytest.MonkeyPatch, secret: str, *arguments: str) -> Ended:
     """Logs in with the secret on standard input."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO(secret))
-    return program("login", *arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO(secret))
+        return program("login", *arguments)
 
 
 def log_in_to(tenant: RunningSandbox, program: Program, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ended:

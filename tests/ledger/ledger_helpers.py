@@ -13,6 +13,7 @@ import polars as pl
 from batch.errors import RunHeldError
 from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
+from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer, Run
 from batch.outcome import decide
@@ -95,10 +96,11 @@ def write(
 def claim_if_any(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request | None:
     """The next request if there is one, claimed by a process that takes hold of the run where it has to."""
     try:
-        return ledger.requests.claim(run, now, process)
+        claimed = ledger.requests.claim(run, now, process)
     except RunHeldError:
         ledger.runs.hold(run, process, now)
-        return ledger.requests.claim(run, now, process)
+        claimed = ledger.requests.claim(run, now, process)
+    return claimed[0] if claimed else None
 
 
 def claim(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request:
@@ -112,8 +114,7 @@ def record(
     ledger: Ledger, request: Request, answer: Answer, *, now: datetime = NOW, parts: tuple[Part, ...] = ()
 ) -> None:
     """Records an answer with what the product makes of it."""
-    decision = decide(answer, new_token=False, failures_in_a_row=0)
-    ledger.requests.record(request, answer, decision, now, parts=parts)
+    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=now, parts=parts))
 
 
 def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) -> Process:

@@ -12,6 +12,7 @@ import pytest
 
 from batch.dialects import Limits
 from batch.ledger.plans import NewRun
+from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer
 from batch.outcome import decide
@@ -48,9 +49,8 @@ def answered(ledger: Ledger, run: Run, status: int) -> None:
     """Sends the next request, and gets an answer."""
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="said the tenant")
-    decision = decide(answer, new_token=False, failures_in_a_row=0)
     parts = halve(request) if status == 400 else ()
-    ledger.requests.record(request, answer, decision, NOW, parts=parts)
+    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
 
 
 @pytest.fixture

@@ -1,82 +1,298 @@
-"""The pace, in virtual time: never above the limit in any window, hardly below it, silent when asked."""
+"""The pace, in virtual time and with a real ledger: never above the limit where the tenant counts, and hardly below."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections import defaultdict
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.dialects import Rate
-from batch.tenant.pace import MARGIN, Pace
+from batch.ledger.calls import Lane
+from batch.tenant.pace import Pace
+from batch.window import HOLD, MARGIN
+from tests.ledger.ledger_helpers import ME, a_process, open_ledger
+from tests.tenant.open_calls import Ear
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.tenant.pace import Permit
+
 DOCUMENTED = Rate(requests=100, seconds=10.0)
+LANE = Lane(tenant="https://tenant.example", client="client", dialect="beta")
 
 
-def starts_of(rate: Rate, count: int) -> list[float]:
-    """When so many callers, all there from the beginning, are let go."""
+class World:
+    """A ledger, and a tenant that counts calls when they arrive."""
 
-    async def program() -> list[float]:
-        pace = Pace(rate)
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.arrivals: list[float] = []
+        self.permitted: list[float] = []
+        self.ear = Ear()
+        self.random = Random(7)  # noqa: S311 - repeatable
 
-        async def call() -> float:
-            await pace.wait()
-            return now()
+    def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, lane: Lane = LANE) -> Pace:
+        calls = self.ledger.calls(lane, rate=rate, process=process, clock=now)
+        return Pace(rate, calls, listener=self.ear, clock=now)
 
-        return await asyncio.gather(*(call() for _ in range(count)))
+    async def call(self, permit: Permit) -> None:
+        """A call that takes a moment to leave, and another to arrive; its answer is of no interest."""
+        self.permitted.append(now())
+        await asyncio.sleep(self.random.uniform(0, 0.03))
+        permit.gone()
+        await asyncio.sleep(self.random.uniform(0, 0.05))
+        self.arrivals.append(now())
 
-    return run_in_virtual_time(program())
+    async def send(self, pace: Pace, count: int, *, most: int = 10) -> None:
+        """Makes so many calls."""
+        calls, left = [], count
+        while left:
+            permits = await pace.wait(most=min(most, left), to_come=left)
+            left -= len(permits)
+            calls += [asyncio.create_task(self.call(permit)) for permit in permits]
+        await asyncio.gather(*calls)
 
 
-def assert_never_too_many(starts: list[float], rate: Rate) -> None:
-    ordered = sorted(starts)
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        yield World(ledger)
+
+
+def assert_never_too_many(moments: list[float], rate: Rate = DOCUMENTED) -> None:
+    ordered = sorted(moments)
     for first, after in zip(ordered, ordered[rate.requests :], strict=False):
-        assert after - first > rate.seconds
+        assert after - first >= rate.seconds
 
 
-@pytest.mark.parametrize(
-    "rate", [DOCUMENTED, Rate(requests=1000, seconds=10.0), Rate(requests=50, seconds=5.0), Rate(requests=10)]
-)
-def test_no_window_holds_more_than_the_limit_and_nearly_all_of_it_is_used(rate: Rate) -> None:
-    count = 5 * rate.requests
-    starts = starts_of(rate, count)
-    assert_never_too_many(starts, rate)
-    used = (count - 1) / (starts[-1] - starts[0]) * rate.seconds / rate.requests
-    assert 0.97 <= used <= 1
+def test_no_window_of_the_tenant_holds_more_than_the_limit_and_nearly_all_of_it_is_used(world: World) -> None:
+    run_in_virtual_time(world.send(world.pace(), 700))
+    assert_never_too_many(world.arrivals)
+    began, ended = world.permitted[0], world.permitted[-1]
+    assert 699 / (ended - began) * 10 / 100 >= 0.985
 
 
-def test_the_first_call_goes_at_once_and_the_others_evenly() -> None:
-    starts = starts_of(DOCUMENTED, 100)
-    assert starts[0] == pytest.approx(1000, abs=0.01)
-    gaps = [after - before for before, after in itertools.pairwise(starts)]
-    assert min(gaps) > 0.09
-    assert max(gaps) < 0.11
+def test_what_is_more_than_a_window_holds_is_spread_from_the_beginning(world: World) -> None:
+    run_in_virtual_time(world.send(world.pace(), 150))
+    assert world.permitted[50] - world.permitted[0] > 4.5
 
 
-def test_silence_saves_up_no_burst() -> None:
-    async def program() -> list[float]:
-        pace = Pace(DOCUMENTED)
-        await pace.wait()
-        await asyncio.sleep(1000)
-        starts = []
-        for _ in range(50):
-            await pace.wait()
-            starts.append(now())
-        return starts
-
-    starts = run_in_virtual_time(program())
-    assert starts[-1] - starts[0] > 49 * 0.09
+@pytest.mark.parametrize("count", [1, 60, 100])
+def test_what_the_window_holds_as_a_whole_goes_at_once(count: int, world: World) -> None:
+    run_in_virtual_time(world.send(world.pace(), count))
+    assert world.permitted[-1] - world.permitted[0] < 0.5
+    assert len(world.arrivals) == count
 
 
-def test_callers_go_in_the_order_in_which_they_came() -> None:
+def test_a_restart_finds_the_window_as_it_was_left(world: World) -> None:
+    async def program() -> None:
+        for run in range(10):
+            dead = a_process(run + 2, host=ME.machine)
+            await world.send(world.pace(process=dead), 60)
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    assert len(world.arrivals) == 600
+    assert max(seconds for seconds, _ in world.ear.waits) > 2
+    assert {reason for _, reason in world.ear.waits} == {"the limit of the last 10 s is used up"}
+
+
+def test_three_processes_on_one_ledger_keep_one_limit_together(world: World) -> None:
+    async def program() -> None:
+        paces = [world.pace(process=a_process(n, host=f"host {n}")) for n in (1, 2, 3)]
+        await asyncio.gather(*(world.send(pace, 250) for pace in paces))
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    assert (world.arrivals[-1] - world.arrivals[0]) <= 7.5 * 10.2
+
+
+def test_other_clients_and_other_api_versions_have_limits_of_their_own(world: World) -> None:
+    lanes = [
+        LANE,
+        Lane(tenant=LANE.tenant, client="another", dialect="beta"),
+        Lane(tenant=LANE.tenant, client="client", dialect="v3"),
+        Lane(tenant="https://other.example", client="client", dialect="beta"),
+    ]
+
+    async def program() -> None:
+        await asyncio.gather(*(world.send(world.pace(lane=lane), 100) for lane in lanes))
+
+    run_in_virtual_time(program())
+    assert world.arrivals[-1] - world.arrivals[0] < 1
+
+
+def test_a_process_that_takes_a_smaller_share_counts_the_calls_of_the_others(world: World) -> None:
+    async def program() -> float:
+        await world.send(world.pace(), 50)
+        began = now()
+        await world.send(world.pace(Rate(requests=50, seconds=10), process=a_process(2)), 1)
+        return now() - began
+
+    assert run_in_virtual_time(program()) == pytest.approx(10, abs=0.5)
+
+
+def test_the_calls_of_a_process_that_was_killed_before_it_could_say_so_count_from_when_that_is_seen(
+    world: World,
+) -> None:
+    async def program() -> float:
+        killed = world.pace(process=a_process(999_999_999, host=ME.machine))
+        while len(world.permitted) < 100:
+            world.permitted += [now() for _ in await killed.wait(most=10, to_come=100 - len(world.permitted))]
+        await asyncio.sleep(100)
+        began = now()
+        await world.send(world.pace(), 1)
+        return now() - began
+
+    assert run_in_virtual_time(program()) == pytest.approx(10 + MARGIN, abs=0.2)
+
+
+def test_calls_that_have_not_left_yet_keep_their_place_for_as_long_as_their_process_lives(world: World) -> None:
+    async def program() -> float:
+        held: list[Permit] = []
+        pace = world.pace()
+        while len(held) < 100:
+            held += await pace.wait(most=10, to_come=100 - len(held))
+        asyncio.get_running_loop().call_later(60, held[0].gone)
+        began = now()
+        await world.send(world.pace(), 1)
+        return now() - began
+
+    assert run_in_virtual_time(program()) == pytest.approx(70, abs=0.5)
+
+
+def test_a_permit_that_is_not_used_leaves_its_place_to_others(world: World) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        for _ in range(100):
+            for permit in await pace.wait(to_come=1):
+                permit.unused()
+                permit.gone()
+        began = now()
+        await world.send(pace, 100)
+        return now() - began
+
+    assert run_in_virtual_time(program()) < 0.5
+
+
+def test_silence_that_the_tenant_asks_for_holds_everybody_and_survives_a_restart(world: World) -> None:
+    async def program() -> tuple[float, float]:
+        pace = world.pace()
+        await world.send(pace, 1)
+        began = now()
+        await pace.pause(300)
+        await asyncio.sleep(100)
+        later = world.pace(process=a_process(2))
+        await world.send(later, 1)
+        return now() - began, later.silenced
+
+    waited, silenced = run_in_virtual_time(program())
+    assert waited == pytest.approx(300, abs=0.2)
+    assert silenced == pytest.approx(200, abs=0.2)
+    ((seconds, reason),) = world.ear.waits
+    assert seconds == pytest.approx(200, abs=0.2)
+    assert reason == "the tenant has asked for silence"
+
+
+@pytest.mark.parametrize(("second", "silent_for"), [(60, 65), (1, 30)], ids=["longer", "shorter"])
+def test_a_pause_is_prolonged_by_a_later_end_and_never_shortened(
+    second: float, silent_for: float, world: World
+) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        began = now()
+        await pace.pause(30)
+        waiting = asyncio.create_task(world.send(pace, 1))
+        await asyncio.sleep(5)
+        await pace.pause(second)
+        await waiting
+        return now() - began
+
+    assert run_in_virtual_time(program()) == pytest.approx(silent_for, abs=0.1)
+
+
+def test_backing_off_holds_this_process_only_and_is_no_silence_of_the_tenant(world: World) -> None:
+    async def program() -> tuple[float, float, float]:
+        pace = world.pace()
+        began = now()
+        pace.hold(20)
+        await world.send(world.pace(process=a_process(2)), 1)
+        other = now() - began
+        await world.send(pace, 1)
+        return other, now() - began, pace.silenced
+
+    other, own, silenced = run_in_virtual_time(program())
+    assert other < 0.2
+    assert own == pytest.approx(20, abs=0.2)
+    assert silenced == 0
+
+
+def test_after_a_violation_the_pace_is_halved_held_and_climbs_back(world: World) -> None:
+    async def program() -> None:
+        pace = world.pace()
+        await world.send(pace, 1)
+        await pace.pause(10, permitted_at=now(), violated=True)
+        await world.send(pace, 2000)
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    began = world.permitted[1]
+    per_window = defaultdict[int, int](int)
+    for moment in world.permitted[1:]:
+        per_window[int((moment - began) // 10)] += 1
+    assert {per_window[n] for n in range(1, int(HOLD // 10) - 1)} <= {49, 50}
+    assert per_window[14] > 50
+    assert per_window[23] >= 95
+    assert world.ear.allowed[0] == 50
+    assert world.ear.allowed == sorted(world.ear.allowed)
+    assert world.ear.allowed[-1] == 100
+
+
+def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> None:
+    async def program() -> None:
+        pace = world.pace()
+        permits = [*await pace.wait(), *await pace.wait()]
+        for permit in permits:
+            permit.gone()
+            await pace.pause(1, permitted_at=permit.given_at, violated=True)
+        await world.send(pace, 1)
+
+    run_in_virtual_time(program())
+    assert world.ear.allowed == [50]
+
+
+def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(world: World) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        await world.send(pace, 100)
+        await pace.pause(30)
+        await pace.aclose()
+        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=a_process(2), clock=lambda: now() - 5000)
+        later = Pace(DOCUMENTED, calls, listener=world.ear, clock=lambda: now() - 5000)
+        began = now()
+        await world.send(later, 1)
+        return now() - began
+
+    assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
+
+
+def test_callers_go_in_the_order_in_which_they_came(world: World) -> None:
     async def program() -> list[int]:
-        pace, order = Pace(DOCUMENTED), []
+        pace, order = world.pace(), list[int]()
 
         async def call(number: int) -> None:
-            await pace.wait()
+            (permit,) = await pace.wait(to_come=150)
+            permit.gone()
             order.append(number)
 
         await asyncio.gather(*(call(number) for number in range(150)))
@@ -85,98 +301,41 @@ def test_callers_go_in_the_order_in_which_they_came() -> None:
     assert run_in_virtual_time(program()) == list(range(150))
 
 
-def test_nothing_goes_during_a_pause_and_the_next_goes_right_after_it() -> None:
-    async def program() -> tuple[float, float]:
-        pace = Pace(DOCUMENTED)
-        await pace.wait()
-        before = now()
-        pace.pause(30)
-        await pace.wait()
-        first = now() - before
-        await pace.wait()
-        return first, now() - before
-
-    first, second = run_in_virtual_time(program())
-    assert first == pytest.approx(30, abs=0.01)
-    assert second >= first
-
-
-@pytest.mark.parametrize(("second_pause", "silent_for"), [(60, 65), (1, 30)], ids=["longer", "shorter"])
-def test_a_pause_is_prolonged_by_a_later_end_and_never_shortened(second_pause: float, silent_for: float) -> None:
+def test_a_caller_that_gives_up_holds_nobody_back(world: World) -> None:
     async def program() -> float:
-        pace = Pace(DOCUMENTED)
-        before = now()
-        pace.pause(30)
-        waiting = asyncio.create_task(pace.wait())
-        await asyncio.sleep(5)
-        pace.pause(second_pause)
-        await waiting
-        return now() - before
-
-    assert run_in_virtual_time(program()) == pytest.approx(silent_for, abs=0.01)
-
-
-def test_after_a_pause_the_waiting_callers_do_not_all_go_at_once() -> None:
-    async def program() -> list[float]:
-        pace, starts = Pace(DOCUMENTED), []
-
-        async def call() -> None:
-            await pace.wait()
-            starts.append(now())
-
-        pace.pause(60)
-        await asyncio.gather(*(call() for _ in range(20)))
-        return starts
-
-    starts = run_in_virtual_time(program())
-    assert starts[-1] - starts[0] > 1.7
-
-
-def test_a_caller_that_gives_up_holds_nobody_back() -> None:
-    async def program() -> float:
-        pace = Pace(DOCUMENTED)
-        before = now()
-        pace.pause(30)
+        pace = world.pace()
+        began = now()
+        await pace.pause(30)
         impatient, patient = asyncio.create_task(pace.wait()), asyncio.create_task(pace.wait())
         await asyncio.sleep(1)
         impatient.cancel()
         await patient
-        return now() - before
+        return now() - began
 
     assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rate=st.builds(Rate, requests=st.integers(1, 20), seconds=st.floats(0.1, 20)),
-    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=60),
-    pauses=st.dictionaries(st.integers(0, 59), st.floats(0, 30), max_size=3),
+    rate=st.builds(Rate, requests=st.integers(1, 12), seconds=st.floats(0.1, 20)),
+    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=40),
+    processes=st.integers(1, 3),
+    seed=st.integers(0, 1000),
 )
-def test_however_calls_come_and_pauses_fall_no_window_holds_too_many(
-    rate: Rate, gaps: list[float], pauses: dict[int, float]
+def test_however_calls_come_no_window_of_the_tenant_holds_too_many(
+    rate: Rate, gaps: list[float], processes: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    async def program() -> tuple[list[float], list[tuple[float, float]]]:
-        pace, starts, silences, calls = Pace(rate), [], [], []
-
-        async def call() -> None:
-            await pace.wait()
-            starts.append(now())
-
+    async def program(world: World) -> None:
+        paces = [world.pace(rate, process=a_process(n + 1, host=f"host {n}")) for n in range(processes)]
+        calls = []
         for number, gap in enumerate(gaps):
             await asyncio.sleep(gap)
-            if number in pauses:
-                pace.pause(pauses[number])
-                silences.append((now(), now() + pauses[number]))
-            calls.append(asyncio.create_task(call()))
+            calls.append(asyncio.create_task(world.send(paces[number % processes], 1 + number % 3)))
         await asyncio.gather(*calls)
-        return starts, silences
 
-    starts, silences = run_in_virtual_time(program())
-    assert len(starts) == len(gaps)
-    assert_never_too_many(starts, rate)
-    for begin, end in silences:
-        assert not [start for start in starts if begin < start < end - 1e-6]
-
-
-def test_the_margin_is_small_beside_the_documented_window() -> None:
-    assert 0 < MARGIN <= 0.01 * DOCUMENTED.seconds
+    with open_ledger(tmp_path_factory.mktemp("pace") / "ledger.db") as ledger:
+        world = World(ledger)
+        world.random.seed(seed)
+        run_in_virtual_time(program(world))
+    assert_never_too_many(world.arrivals, rate)
+    assert len(world.arrivals) == sum(1 + number % 3 for number in range(len(gaps)))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS, Rate
+from batch.dialects import DIALECTS
 from batch.errors import TenantLostError
 from batch.settings import Credentials
-from batch.tenant.pace import Pace
 from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_pages
 from batch.tenant.token import Token
+from tests.tenant.open_calls import open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -49,8 +49,15 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
     async def program() -> list[str]:
         async with httpx.AsyncClient(transport=httpx.MockTransport(endpoint), base_url="https://tenant") as http:
             token = Token(http, Credentials.model_validate({"client_id": "c", "client_secret": "s"}))
-            pace = Pace(Rate(requests=1000, seconds=1))
-            statuses = StatusList(http, token, DIALECTS["beta"], pace, lambda: NOW)
+            statuses = StatusList(
+                http,
+                token,
+                DIALECTS["beta"],
+                open_pace(),
+                clock=lambda: NOW,
+                luck=lambda: 1.0,
+                give_up_after=60.0,
+            )
             assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
             return [one.item async for one in all_pages(statuses, Query(since=NOW, requested_for=requested_for))]
 

@@ -1,0 +1,127 @@
+"""Transitions of requests in the ledger: every one is compare-and-set, and stands in the books."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.errors import BrokenPromiseError
+from batch.ledger import events
+from batch.ledger import tables as t
+from batch.ledger.events import Entry
+from batch.ledger.loading import REQUEST, item_rows, recipients_of
+from batch.states import Event, State, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from batch.model import Part, Request
+
+_MOVE: Final = (
+    sa.update(t.request)
+    .where(
+        t.request.c.id == sa.bindparam("number"),
+        t.request.c.state == sa.bindparam("state_before"),
+        t.request.c.attempts == sa.bindparam("attempts_before"),
+    )
+    .values(state=sa.bindparam("state_after"), state_at=sa.bindparam("at"), attempts=sa.bindparam("attempts_after"))
+)
+
+
+def move(
+    connection: Connection, requests: Sequence[Request], state: State, event: Event, now: datetime, *, attempts: int = 0
+) -> None:
+    """Moves requests from `state` by `event`, if they are all there and in the attempt that we think.
+
+    Args:
+        connection: In the transaction that does what the event says.
+        requests: With their count of attempts as it is to be.
+        state: Where they must be.
+        event: What happened.
+        now: When.
+        attempts: How much that adds to their attempts.
+
+    Raises:
+        BrokenPromiseError: One is not there.
+    """
+    same = {"state_before": state.value, "state_after": advance(state, event).value, "at": t.instant(now)}
+    moved = connection.execute(
+        _MOVE,
+        [
+            {"number": one.number, "attempts_before": one.attempts - attempts, "attempts_after": one.attempts, **same}
+            for one in requests
+        ],
+    ).rowcount
+    if moved != len(requests):
+        names = ", ".join(f"{request.id} (attempt {request.attempts})" for request in requests)
+        raise BrokenPromiseError(
+            f"Of the requests {names} not all were {state} any more: another process changed them.",
+            next_step="Run the same command again: it begins with what the ledger says.",
+        )
+
+
+def divide(
+    connection: Connection,
+    request: Request,
+    parts: Sequence[Part],
+    state: State,
+    now: datetime,
+    found: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Makes a new request of each part; the one that is in `state` hands its changes over to them.
+
+    Raises:
+        BrokenPromiseError: The parts are not the whole.
+    """
+    row = connection.execute(REQUEST.where(t.request.c.id == request.number)).one()
+    recipients = recipients_of(row)
+    items = [(item.item, item.detail) for item in item_rows(connection, request.number)]
+    covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
+    if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
+        raise BrokenPromiseError(
+            f"The parts of request {request.number} are not the whole of it.",
+            next_step="Nothing of it is sent. Please report this.",
+        )
+    move(connection, [request], state, Event.TAKEN_OVER, now)
+    children = [_add_part(connection, row, part, recipients, items, now) for part in parts]
+    entry = Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail={"by": children, **found})
+    events.append(connection, request.run, [entry])
+
+
+def _add_part(
+    connection: Connection,
+    whole: Any,
+    part: Part,
+    recipients: Sequence[int],
+    items: Sequence[tuple[int, int]],
+    now: datetime,
+) -> int:
+    """Adds the request that a part becomes; returns its number."""
+    number: int = connection.execute(sa.select(sa.func.max(t.request.c.id) + 1)).scalar_one()
+    people = [recipients[position] for position in part.recipients]
+    connection.execute(
+        sa.insert(t.request),
+        {
+            "id": number,
+            "run": whole.run,
+            "operation": whole.operation,
+            "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
+            "state_at": t.instant(now),
+            "recipient_count": len(part.recipients),
+            "item_count": len(part.items),
+            "attempts": 0,
+            "parent": whole.id,
+            "recipients": " ".join(map(str, people)),
+        },
+    )
+    connection.execute(sa.insert(t.recipient), [{"identity": identity, "request": number} for identity in people])
+    connection.execute(
+        sa.insert(t.request_item),
+        [{"request": number, "item": items[i][0], "detail": items[i][1]} for i in part.items],
+    )
+    return number

@@ -1,0 +1,63 @@
+"""Group commit: answers that come in while one transaction is being written go into the next one together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from batch.ledger.requests import Answered
+    from batch.ledger.store import Ledger
+
+GATHER: Final = 0.01
+"""Seconds that an answer waits for others: a transaction costs more than what is written in it."""
+
+
+class Recorder:
+    """Records answers for many attempts at a time.
+
+    Args:
+        ledger: Where they go.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._pending: list[tuple[Answered, asyncio.Future[None]]] = []
+        self._work = asyncio.Event()
+
+    async def record(self, answered: Answered) -> None:
+        """Returns once the answer is durable.
+
+        Raises:
+            LedgerLostError: It can't be recorded.
+            BrokenPromiseError: It, or one that was recorded with it, does not fit what the ledger says.
+        """
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((answered, recorded))
+        self._work.set()
+        await recorded
+
+    async def run(self) -> None:
+        """Records until cancelled."""
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(GATHER)
+            self._work.clear()
+            pending, self._pending = self._pending, []
+            error = await self._write([answered for answered, _ in pending])
+            for _, recorded in pending:
+                if recorded.done():
+                    continue  # whoever waited for it was abandoned
+                if error is None:
+                    recorded.set_result(None)
+                else:
+                    recorded.set_exception(error)
+
+    async def _write(self, answered: list[Answered]) -> BaseException | None:
+        try:
+            await asyncio.to_thread(self._ledger.requests.record, *answered)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer was handed in
+            return error
+        return None

@@ -1,0 +1,53 @@
+"""A pace without a ledger: whoever asks for permits gets them, unless there is to be silence."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from batch.dialects import Rate
+from batch.tenant.pace import Pace
+from batch.window import Permits
+from tests.tenant.virtual_time import now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNLIMITED = Rate(requests=100_000, seconds=1)
+
+
+class Ear:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.waits: list[tuple[float, str]] = []
+        self.allowed: list[int] = []
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        self.waits.append((seconds, reason))
+
+    def paced(self, allowed: int) -> None:
+        self.allowed.append(allowed)
+
+
+class OpenCalls:
+    """Counts nothing."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.silences: list[tuple[float, bool]] = []
+
+    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+        assert wanted >= 0
+        assert all(number > 0 for number in left)
+        most = UNLIMITED.requests
+        return Permits(at=now(), numbers=tuple(itertools.islice(self._numbers, wanted)), free=most, allowed=most)
+
+    def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
+        assert permitted_at
+        self.silences.append((seconds, violated))
+
+
+def open_pace(ear: Ear | None = None) -> Pace:
+    """A pace that only keeps silence."""
+    return Pace(UNLIMITED, OpenCalls(), listener=ear or Ear(), clock=now)
