@@ -132,14 +132,22 @@ def _about_runs(health: Health) -> Finding:
     )
 
 
-def about_tenant(name: str) -> Finding:
-    """Which tenant is asked."""
-    return _ok("tenant", name)
+def about_tenant(name: str, source: str) -> Finding:
+    """Which tenant is asked, and which source names it."""
+    return _ok("tenant", f"{name}, from {source}." if source else f"{name}.")
 
 
-def about_credentials(client_id: str, source: str) -> Finding:
-    """Which client we are, and which source says so."""
-    return _ok("credentials", f"Client {client_id}{', from ' + source if source else ''}.")
+def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Finding:
+    """Which client we are, which source has won, and what is to be known of the sources."""
+    said = f"client {client_id} from {source}"
+    if doubts := [notice for notice in notices if said not in notice]:
+        return warned(
+            "credentials",
+            f"{_sentence(said)} {' '.join(doubts)}",
+            "Keep the secret where only you can read it: `access-batch login` stores it in the system keyring, or name "
+            "a file of yours with --client-secret-file.",
+        )
+    return _ok("credentials", _sentence(said))
 
 
 def about_token(claims: Claims, dialect: Dialect) -> tuple[Finding, ...]:
@@ -277,6 +285,10 @@ def about_version(dialect: Dialect, notice: str, today: date) -> Finding:
             "Plan the move to a later version, and rehearse it: `--api v1 --sandbox`.",
         )
     return _ok("API version", f"{dialect.name}{planned}.")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _count(number: int, noun: str) -> str:

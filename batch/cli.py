@@ -30,6 +30,20 @@ Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parqu
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
+ClientId = Annotated[
+    str | None, typer.Option("--client-id", metavar="ID", help="Of the access token. [env: SAIL_CLIENT_ID]")
+]
+ClientSecretFile = Annotated[
+    Path | None, typer.Option("--client-secret-file", metavar="PATH", help="File that holds the client secret.")
+]
+ClientSecretEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--client-secret-env",
+        metavar="NAME",
+        help="Environment variable that holds the client secret. [default: SAIL_CLIENT_SECRET]",
+    ),
+]
 Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
 Profile = Annotated[
     str,
@@ -38,7 +52,7 @@ Profile = Annotated[
         metavar="NAME",
         envvar="ACCESS_BATCH_PROFILE",
         show_envvar=False,
-        help="Table of the config file to use.",
+        help="Profile of the config file, or environment of the vendor's CLI, to use.",
     ),
 ]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
@@ -84,6 +98,9 @@ def submit(
     inputs: Inputs,
     ledger: LedgerOption = None,
     base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    client_secret_file: ClientSecretFile = None,
+    client_secret_env: ClientSecretEnv = None,
     api: Api = None,
     profile: Profile = "",
     sandbox: Sandbox = False,
@@ -109,6 +126,9 @@ def submit(
         profile,
         ledger=ledger,
         base_url=base_url,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        client_secret_env=client_secret_env,
         api=api,
         sandbox=sandbox or None,
         yes=yes or None,
@@ -234,6 +254,37 @@ def settle(
     _print([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
 
 
+@app.command()
+def login(
+    base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    profile: Profile = "",
+    ca_file: CaFile = None,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check", envvar="ACCESS_BATCH_NO_CHECK", show_envvar=False, help="Store without asking the tenant."
+        ),
+    ] = False,
+) -> None:
+    """Store a tenant's client id and secret in the system keyring. Asks for the secret, or reads it from stdin."""
+    from batch.commands.login import login as log_in
+    from batch.settings import load
+
+    # A profile that nobody knows yet is made by the login.
+    settings = load({"base_url": base_url, "client_id": client_id, "ca_file": ca_file}, profile=profile)
+    _print(log_in(settings, _screen(quiet=False), check=not no_check))
+
+
+@app.command()
+def logout(base_url: BaseUrl = None, profile: Profile = "") -> None:
+    """Forget what login has stored."""
+    from batch.commands.login import logout as log_out
+    from batch.settings import load
+
+    _print(log_out(load({"base_url": base_url}, profile=profile)))
+
+
 @ledger_app.command()
 def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
     """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
@@ -248,6 +299,9 @@ def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox 
 def doctor(
     ledger: LedgerOption = None,
     base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    client_secret_file: ClientSecretFile = None,
+    client_secret_env: ClientSecretEnv = None,
     api: Api = None,
     profile: Profile = "",
     sandbox: Sandbox = False,
@@ -266,6 +320,9 @@ def doctor(
         profile,
         ledger=ledger,
         base_url=base_url,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        client_secret_env=client_secret_env,
         api=api,
         sandbox=sandbox or None,
         rate=rate,
@@ -309,9 +366,12 @@ def _options(
 
 
 def _settings(profile: str, **flags: object) -> "Settings":
+    from batch.credentials.find import check_profile
     from batch.settings import load
 
-    return load(flags, profile=profile)
+    settings = load(flags, profile=profile)
+    check_profile(settings)
+    return settings
 
 
 def _screen(*, quiet: bool) -> "Screen":

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import platformdirs
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from batch.dialects import Rate, dialect_named
@@ -15,8 +27,6 @@ from batch.errors import SettingsError
 from batch.model import Effort
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from batch.dialects import Dialect
 
 APPLICATION: Final = "access-batch"
@@ -28,7 +38,7 @@ class Credentials(BaseModel):
     Attributes:
         client_id: Of the personal access token.
         client_secret: Likewise.
-        source: Where they come from, in words for people; empty where nobody said.
+        source: Where they were found, in words; see batch.credentials.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -36,6 +46,27 @@ class Credentials(BaseModel):
     client_id: str
     client_secret: SecretStr
     source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whence:
+    """Where settings were given. A merged value no longer says what it belongs to; a secret must know its tenant.
+
+    Attributes:
+        profile: The profile named; empty for none.
+        config_file: Our config file, whether it is there or not.
+        flags: The fields given on the command line.
+        environment: The fields given in the environment, each with its variable.
+        table: What `[profile.NAME]` holds; None where there is no such table.
+        top: What the config file holds outside of profiles.
+    """
+
+    profile: str = ""
+    config_file: Path = Path("config.toml")
+    flags: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    table: Mapping[str, Any] | None = None
+    top: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _rate(value: Any) -> Any:
@@ -62,9 +93,11 @@ class Settings(BaseSettings):
 
     Attributes:
         ledger: Path or SQLAlchemy URL; empty for the default file.
-        base_url: The tenant; empty where none is given.
-        client_id: Of the personal access token.
-        client_secret: Likewise.
+        base_url: The tenant, as far as flags, environment and config file say; batch.credentials knows the rest.
+        client_id: Of the personal access token; likewise.
+        client_secret: From the environment only; likewise.
+        client_secret_file: A file that holds the secret.
+        client_secret_env: The environment variable that holds the secret.
         api: Name of the dialect.
         sandbox: Whether the embedded tenant stands in for a real one.
         yes: Whether to go on without asking.
@@ -85,12 +118,16 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
         populate_by_name=True,
         arbitrary_types_allowed=True,
+        # As the vendor's tools do: a variable that is set to nothing is not set.
+        env_ignore_empty=True,
     )
 
     ledger: str = ""
     base_url: str = Field(default="", validation_alias=_both("BASE_URL"))
     client_id: str = Field(default="", validation_alias=_both("CLIENT_ID"))
     client_secret: SecretStr = Field(default=SecretStr(""), validation_alias=_both("CLIENT_SECRET"))
+    client_secret_file: Path | None = None
+    client_secret_env: str = ""
     api: str = "beta"
     sandbox: bool = False
     yes: bool = False
@@ -102,6 +139,8 @@ class Settings(BaseSettings):
     ca_file: Path | None = None
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
+
+    _whence: Whence = PrivateAttr(default_factory=Whence)
 
     @property
     def dialect(self) -> Dialect:
@@ -121,32 +160,15 @@ class Settings(BaseSettings):
         name = "sandbox-ledger.db" if self.sandbox else "ledger.db"
         return str(platformdirs.user_data_path(APPLICATION) / name)
 
-    def credentials(self) -> Credentials:
-        """Client id and secret.
+    @property
+    def whence(self) -> Whence:
+        """Where it was all given."""
+        return self._whence
 
-        Raises:
-            SettingsError: One is missing.
-        """
-        if not self.client_id or not self.client_secret.get_secret_value():
-            missing = "SAIL_CLIENT_ID" if not self.client_id else "SAIL_CLIENT_SECRET"
-            raise SettingsError(f"{missing} is not set.", next_step=_TENANT_HELP)
-        return Credentials(client_id=self.client_id, client_secret=self.client_secret)
-
-    def tenant_url(self) -> str:
-        """The tenant's base URL as given.
-
-        Raises:
-            SettingsError: None is given.
-        """
-        if not self.base_url:
-            raise SettingsError("No tenant is given: SAIL_BASE_URL is not set.", next_step=_TENANT_HELP)
-        return self.base_url
-
-
-_TENANT_HELP: Final = (
-    "Set SAIL_BASE_URL, SAIL_CLIENT_ID and SAIL_CLIENT_SECRET in the environment "
-    "(a personal access token of an ORG_ADMIN user), or try it with --sandbox."
-)
+    def given_in(self, whence: Whence) -> Self:
+        """Remembers where it was all given; for `load`."""
+        self._whence = whence
+        return self
 
 
 def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None) -> Settings:
@@ -154,14 +176,17 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
 
     Args:
         flags: What was given on the command line; None stands for not given.
-        profile: Table `[profile.NAME]` of the config file, laid over its top level.
+        profile: Table `[profile.NAME]` of the config file, laid over its top level. Where there is none, the profile
+            may be one of the vendor's CLI: `batch.credentials.find.check_profile` knows.
         config_file: Where the config file is; its usual place if None.
 
     Raises:
         SettingsError: A value is wrong, or the file is.
     """
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    from_file = _read_config(config_file or platformdirs.user_config_path(APPLICATION) / "config.toml", profile)
+    path = config_file or platformdirs.user_config_path(APPLICATION) / "config.toml"
+    top, table = _read_config(path, profile)
+    from_file = {**top, **(table or {})}
     try:
         stronger = Settings(**given).model_fields_set
         settings = Settings(**given, **{name: value for name, value in from_file.items() if name not in stronger})
@@ -172,10 +197,33 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
             f"--{option}: {first['msg'].removeprefix('Value error, ')}.", next_step="See `access-batch submit --help`."
         ) from None
     dialect_named(settings.api)
-    return settings
+    return settings.given_in(
+        Whence(
+            profile=profile,
+            config_file=path,
+            flags=frozenset(given),
+            environment=_variables(),
+            table=table,
+            top=top,
+        )
+    )
 
 
-def _read_config(path: Path, profile: str) -> dict[str, Any]:
+def _variables() -> dict[str, str]:
+    """Each field that the environment gives, with the variable that gives it."""
+    present = {name.upper() for name, value in os.environ.items() if value}
+    found = {}
+    for name in Settings.model_fields:
+        # The vendor's variable first, so that our own one has the last word. Others than these three are not read.
+        for variable in (f"SAIL_{name.upper()}", f"ACCESS_BATCH_{name.upper()}"):
+            ours = variable.startswith("ACCESS_BATCH_")
+            if variable in present and (ours or name in {"base_url", "client_id", "client_secret"}):
+                found[name] = variable
+    return found
+
+
+def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The file's top level, and the profile's table if there is one."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -185,16 +233,19 @@ def _read_config(path: Path, profile: str) -> dict[str, Any]:
             f"The config file {path} can't be read: {error}.", next_step="Mend or remove it."
         ) from error
     profiles = document.pop("profile", {})
-    if profile and not (isinstance(profiles, dict) and isinstance(profiles.get(profile), dict)):
+    if not isinstance(profiles, dict) or (profile in profiles and not isinstance(profiles[profile], dict)):
         raise SettingsError(
-            f"There is no profile {profile!r} in {path}.", next_step=f"Add a table [profile.{profile}]."
+            f"The profile {profile!r} in {path} is no table.", next_step=f"Add a table [profile.{profile or 'NAME'}]."
         )
-    merged: dict[str, Any] = {**document, **(profiles[profile] if profile else {})}
-    if "client_secret" in merged:
-        raise SettingsError(
-            f"The config file {path} holds a client_secret.",
-            next_step="Move it to the environment: SAIL_CLIENT_SECRET.",
-        )
-    if unknown := sorted(set(merged) - set(Settings.model_fields)):
-        raise SettingsError(f"The config file {path} has unknown entries: {', '.join(unknown)}.", next_step="Mend it.")
-    return merged
+    table = profiles.get(profile) if profile else None
+    for part in (document, table or {}):
+        if "client_secret" in part:
+            raise SettingsError(
+                f"The config file {path} holds a client_secret.",
+                next_step="Let `access-batch login` store it, or name its place: client_secret_file.",
+            )
+        if unknown := sorted(set(part) - set(Settings.model_fields)):
+            raise SettingsError(
+                f"The config file {path} has unknown entries: {', '.join(unknown)}.", next_step="Mend it."
+            )
+    return document, table

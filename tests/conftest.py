@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import keyring
 import pytest
+from keyring.core import load_env
 
 from tests.end_to_end.program import Program
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's reaches a test, and nothing of a test the user's."""
     for name in list(os.environ):
         if name.startswith(("SAIL_", "ACCESS_BATCH_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
@@ -22,6 +24,16 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "120")
+    # Where credentials would be found: the home folder, the keyring (of this process and of those it starts), and
+    # config.json in the current folder.
+    home, here = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("here")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    none = load_env()
+    assert none is not None
+    keyring.set_keyring(none)
+    monkeypatch.chdir(here)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from random import random
 from typing import TYPE_CHECKING, Final
 
 from batch import checkup
-from batch.commands.place import check_connection, connection, tenant_name
+from batch.commands.place import SANDBOX, connection, find_access
+from batch.credentials.find import require_tenant
 from batch.errors import (
     AccessBatchError,
     CredentialsRefusedError,
@@ -54,26 +55,34 @@ def doctor(settings: Settings) -> Iterator[Finding]:
             # Nothing more is written into a damaged one.
             ledger = None if health.faults else opened
         try:
-            yield checkup.about_tenant(tenant_name(settings))
+            yield _tenant(settings)
         except AccessBatchError as error:
             yield _failure("tenant", error)
             return
         try:
-            check_connection(settings)
-            place = stack.enter_context(connection(settings))
+            access = find_access(settings)
+            place = stack.enter_context(connection(settings, access))
         except AccessBatchError as error:
             yield _failure("credentials", error)
             return
-        yield checkup.about_credentials(place.credentials.client_id, place.credentials.source)
-        yield from asyncio.run(_ask(place, settings, ledger))
+        credentials = place.credentials
+        yield checkup.about_credentials(credentials.client_id, credentials.source, access.notices)
+        yield from asyncio.run(_ask(place, access.tenant, settings, ledger))
 
 
-async def _ask(place: Connection, settings: Settings, ledger: Ledger | None) -> list[Finding]:
+def _tenant(settings: Settings) -> Finding:
+    if settings.sandbox:
+        return checkup.about_tenant(SANDBOX, "--sandbox")
+    tenant = require_tenant(settings)
+    return checkup.about_tenant(tenant.origin, tenant.source)
+
+
+async def _ask(place: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None) -> list[Finding]:
     """Asks for a token, and for one row of our own."""
     listener = _Listener()
     counter: Counter = _Uncounted()
     if ledger is not None:
-        lane = Lane(tenant=tenant_name(settings), client=place.credentials.client_id, dialect=settings.api)
+        lane = Lane(tenant=tenant_name, client=place.credentials.client_id, dialect=settings.api)
         counter = ledger.calls(lane, rate=settings.pace, process=Process.current())
     pace = Pace(settings.pace, counter, listener=listener)
     async with (

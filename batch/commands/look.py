@@ -49,8 +49,7 @@ def look(
     loaded = load_inputs(inputs, stdin=stdin)
     table = read_loaded(loaded)
     screen.say(*table.notices)
-    named = not only_rows and (settings.sandbox or settings.base_url)
-    tenant = tenant_name(settings) if named else ""
+    tenant = "" if only_rows else tenant_name(settings)
     files: dict[str, str | None] = {}
     with _ledger_if_any(settings, tenant, asked=not only_rows) as ledger:
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None

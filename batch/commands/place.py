@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.settings import Credentials
-from batch.tenant.address import origin
 from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
@@ -31,34 +31,54 @@ class Connection:
     ca_file: Path | None = None
 
 
-def tenant_name(settings: Settings) -> str:
-    """The tenant's name in the ledger.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Everything needed to work for a tenant, found once, so that the keyring asks its user once.
 
-    Raises:
-        SettingsError: No tenant is given, or its address is not safe.
+    Attributes:
+        tenant: Its name in the ledger.
+        reached_by: How to reach it; None for the sandbox, which is started only when there is something to send.
+        notices: What the user should know of where the credentials were found.
     """
-    return SANDBOX if settings.sandbox else origin(settings.tenant_url())
+
+    tenant: str
+    reached_by: Connection | None = None
+    notices: tuple[str, ...] = ()
 
 
-def check_connection(settings: Settings) -> None:
-    """Finds out whatever would keep us from reaching the tenant, short of trying it.
+def tenant_name(settings: Settings) -> str:
+    """The tenant's name in the ledger, without looking at any secret; empty where no tenant is given.
 
     Raises:
-        SettingsError: The credentials, the file of certificates or the proxy can't be used.
+        SettingsError: Its address is not safe, or a source can't be read.
     """
     if settings.sandbox:
-        return
-    settings.credentials()
-    check_wires(origin(settings.tenant_url()), settings.ca_file)
+        return SANDBOX
+    tenant = find_tenant(settings)
+    return tenant.origin if tenant else ""
+
+
+def find_access(settings: Settings) -> Access:
+    """The tenant and the credentials for it; the sandbox needs none, and none are looked for.
+
+    Raises:
+        SettingsError: No tenant is given, or no credentials for it, or the file of certificates or the proxy can't be
+            used.
+    """
+    if settings.sandbox:
+        return Access(tenant=SANDBOX)
+    tenant = require_tenant(settings)
+    check_wires(tenant.origin, settings.ca_file)
+    found = find_credentials(settings, tenant)
+    reached_by = Connection(base_url=tenant.origin, credentials=found.credentials, ca_file=settings.ca_file)
+    return Access(tenant=tenant.origin, reached_by=reached_by, notices=found.notices)
 
 
 @contextmanager
-def connection(settings: Settings) -> Iterator[Connection]:
+def connection(settings: Settings, access: Access) -> Iterator[Connection]:
     """How to reach the tenant; the sandbox runs while the block does."""
-    if not settings.sandbox:
-        yield Connection(
-            base_url=origin(settings.tenant_url()), credentials=settings.credentials(), ca_file=settings.ca_file
-        )
+    if access.reached_by is not None:
+        yield access.reached_by
         return
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
@@ -66,7 +86,11 @@ def connection(settings: Settings) -> Iterator[Connection]:
     with running_sandbox(SandboxSettings(rate=settings.pace)) as sandbox:
         yield Connection(
             base_url=sandbox.base_url,
-            credentials=Credentials(client_id=sandbox.client_id, client_secret=SecretStr(sandbox.client_secret)),
+            credentials=Credentials(
+                client_id=sandbox.client_id,
+                client_secret=SecretStr(sandbox.client_secret),
+                source="the embedded sandbox",
+            ),
         )
 
 

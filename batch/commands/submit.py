@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from batch.classes import count_set_aside
 from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
-from batch.commands.place import check_connection, connection, results_folder, tenant_name
+from batch.commands.place import connection, find_access, results_folder
 from batch.commands.screen import require_an_answer
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from batch.commands.place import Access
     from batch.commands.screen import Screen
     from batch.model import Run
     from batch.settings import Settings
@@ -67,8 +68,9 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     """
     began = time.monotonic()
     require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
-    tenant = tenant_name(settings)
-    check_connection(settings)
+    access = find_access(settings)
+    tenant = access.tenant
+    screen.say(*access.notices)
     if not settings.sandbox:
         screen.say(*describe_rate(settings.pace, settings.dialect))
     job = Job(load_inputs(inputs, stdin=stdin), settings, screen, tenant=tenant, inputs=inputs)
@@ -78,7 +80,7 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
         screen.say(*ledger.notices)
         run = job.planned(ledger)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = _Sending(ledger, run, settings, screen).send() if run else (None, False)
+        stopped, interrupted = _Sending(ledger, run, settings, screen, access).send() if run else (None, False)
         with undisturbed():
             summary = _report(job, ledger, run, folder, tenant=tenant, posts_before=posts_before, began=began)
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -87,11 +89,12 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
 class _Sending:
     """Sends what a run has planned."""
 
-    def __init__(self, ledger: Ledger, run: Run, settings: Settings, screen: Screen) -> None:
+    def __init__(self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, access: Access) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
+        self._access = access
 
     def send(self) -> tuple[StoppedError | None, bool]:
         """Sends; returns why it stopped early, and whether the user interrupted it."""
@@ -110,7 +113,7 @@ class _Sending:
 
     async def _send(self, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        with connection(settings) as place, ProgressWatcher(self._screen.console, requests) as watcher:
+        with connection(settings, self._access) as place, ProgressWatcher(self._screen.console, requests) as watcher:
             lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
             calls = self._ledger.calls(lane, rate=settings.pace, process=process)
             pace = Pace(settings.pace, calls, listener=watcher)

@@ -16,6 +16,7 @@ FOUND_WRONG: Final = 3
 """The exit code where a check failed, as that of `ledger verify`."""
 
 _WIDTH: Final = 13
+_MARGIN: Final = " " * (6 + _WIDTH)
 
 
 def describe_findings(findings: Iterable[Finding]) -> Iterator[str]:
@@ -23,9 +24,10 @@ def describe_findings(findings: Iterable[Finding]) -> Iterator[str]:
     seen = []
     for finding in findings:
         seen.append(finding.verdict)
-        yield f"{finding.verdict:<4}  {finding.check:<{_WIDTH}}{finding.said}"
+        said = finding.said.replace("\n", f"\n{_MARGIN}")
+        yield f"{finding.verdict:<4}  {finding.check:<{_WIDTH}}{said}"
         if finding.to_do:
-            yield f"{'':<{6 + _WIDTH}}→ {finding.to_do}"
+            yield f"{_MARGIN}→ {finding.to_do}"
     failures = seen.count(Verdict.FAIL)
     warned = count(seen.count(Verdict.WARN), "warning")
     yield f"{count(failures, 'check')} failed, {warned}." if failures else f"Ready to submit, {warned}."

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.claims import Claims, read_claims
-from batch.dialects import TOKEN_PATH
+from batch.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.model import Failure
 from batch.outcome import backoff
@@ -35,10 +35,6 @@ UNSAID_LIFETIME: Final = 60.0
 """Seconds that a token is taken to live where the tenant does not say, or says nothing that can be."""
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
-_HELP: Final = (
-    "Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: a personal access token of an ORG_ADMIN user is needed. "
-    "Then run the same command again."
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,15 +114,21 @@ class Token:
             if answer.status == 200:  # noqa: PLR2004 - HTTP
                 return _read(content, asked, hiding(self._http))
             if answer.status in {400, 401, 403}:
-                raise CredentialsRefusedError(
-                    f"The tenant refuses the client: it answered {answer.status} ({answer.text}).", next_step=_HELP
-                )
+                raise self._refused(answer)
             delay = max(answer.retry_after or 0.0, round(backoff(failures, self._luck()), 1))
             if not _passes(answer) or _now() - began + delay > self._give_up_after:
                 raise self._lost(answer)
             failures += 1
             self._waiting(delay, f"no token can be had: {_said(answer)}")
             await asyncio.sleep(delay)
+
+    def _refused(self, answer: Answer) -> CredentialsRefusedError:
+        source = f", which come from {self._credentials.source}" if self._credentials.source else ""
+        return CredentialsRefusedError(
+            f"The tenant refuses the client: it answered {answer.status} ({answer.text}).",
+            next_step=f"Check the client's id and secret{source}: a personal access token of an {ADMIN_LEVEL} user is "
+            "needed. Then run the same command again.",
+        )
 
     def _lost(self, answer: Answer) -> TenantLostError:
         asked = f" and asks for {answer.retry_after:.0f} s of patience" if answer.retry_after else ""

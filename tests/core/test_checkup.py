@@ -40,8 +40,8 @@ ADMIN = Claims(
 LISTED_OK = Answer(status=200)
 GOOD = [
     *about_ledger("/l.db", SOUND, ()),
-    about_tenant("https://acme.example"),
-    about_credentials("c1", "the environment"),
+    about_tenant("https://acme.example", "the environment"),
+    about_credentials("c1", "a file", ["Using the credentials of client c1 from a file."]),
     *about_token(ADMIN, BETA),
     about_status_list(LISTED_OK, BETA),
     about_clock(timedelta(seconds=2)),
@@ -60,9 +60,16 @@ def test_where_all_is_well_every_check_is_ok_and_nothing_is_to_be_done() -> None
     assert exit_code(GOOD) == 0
 
 
-def test_the_source_of_the_credentials_is_named() -> None:
-    assert about_credentials("c1", "the keyring").said == "Client c1, from the keyring."
-    assert about_credentials("c1", "").said == "Client c1."
+def test_the_source_that_has_won_is_named() -> None:
+    assert about_tenant("https://acme.example", "a login").said == "https://acme.example, from a login."
+    assert about_credentials("c1", "the keyring", ()).said == "Client c1 from the keyring."
+
+
+def test_what_is_doubtful_about_a_source_is_a_warning() -> None:
+    finding = about_credentials("c1", "a file", ["Using the credentials of client c1 from a file.", "All may read it."])
+    assert finding.verdict is Verdict.WARN
+    assert finding.said == "Client c1 from a file. All may read it."
+    assert "access-batch login" in finding.to_do
 
 
 @pytest.mark.parametrize(
@@ -183,7 +190,7 @@ def test_what_was_done_to_open_the_ledger_is_told() -> None:
 def test_people_see_a_line_a_check_and_what_to_do_below_it() -> None:
     lines = list(describe_findings([GOOD[2], about_clock(None)]))
     assert lines == [
-        "ok    tenant       https://acme.example",
+        "ok    tenant       https://acme.example, from the environment.",
         "warn  clock        The tenant does not tell the time.",
         "                   → Make sure that this machine's clock is right.",
         "Ready to submit, 1 warning.",

@@ -67,7 +67,9 @@ def with_token(
     async def run() -> None:
         transport = httpx.MockTransport(endpoint)
         async with httpx.AsyncClient(transport=transport, base_url="https://tenant.example") as http:
-            credentials = Credentials.model_validate({"client_id": "client", "client_secret": SECRET})
+            credentials = Credentials.model_validate(
+                {"client_id": "client", "client_secret": SECRET, "source": "the cupboard"}
+            )
             token = Token(
                 http,
                 credentials,
@@ -168,7 +170,7 @@ def test_refused_credentials_are_told_at_once_and_without_the_secret(status: int
     endpoint = TokenEndpoint(httpx.Response(status, json={"error": "invalid_client"}))
     said = failure_of(endpoint, CredentialsRefusedError)
     assert f"{status} (invalid_client)" in said
-    assert "SAIL_CLIENT_SECRET" in said
+    assert "id and secret, which come from the cupboard" in said
     assert SECRET not in said
     assert len(endpoint.asked) == 1
 

@@ -1,0 +1,163 @@
+"""`login` and `logout`: a client's credentials into the system keyring, checked with the tenant, and out again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from getpass import GetPassWarning, getpass
+from random import random
+from typing import TYPE_CHECKING, Final
+
+from batch.claims import token_needed, why_unfit
+from batch.credentials.candidate import FoundTenant, TenantOffer
+from batch.credentials.choose import choose_tenant
+from batch.credentials.find import find_credentials, find_tenant, wanted_client
+from batch.credentials.given import one_line
+from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login
+from batch.credentials.system_keyring import SystemKeyring
+from batch.errors import CredentialsRefusedError, SettingsError, TenantLostError, UnfitTokenError
+from batch.settings import Credentials
+from batch.tenant.token import Token
+from batch.tenant.wire import http_client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import SecretStr
+
+    from batch.commands.screen import Screen
+    from batch.settings import Settings
+
+CHECK_WITHIN: Final = 30.0
+"""Seconds for which the tenant is tried: somebody sits and waits."""
+
+_NOT_STORED: Final = "Nothing was stored."
+
+
+def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKeyring | None = None) -> Sequence[str]:
+    """Stores a client's credentials for one tenant, and says where.
+
+    Tenant and client are asked for where flags, environment and config file don't say; the secret is always asked for,
+    or read from standard input where that is no terminal.
+
+    Args:
+        settings: For a profile, the login is the profile's.
+        screen: For questions.
+        check: Whether to try the credentials first, by getting a token.
+        keyring: The system's if None.
+
+    Returns:
+        What was done, in sentences.
+
+    Raises:
+        SettingsError: There is no keyring to store them in, or nobody to ask.
+        CredentialsRefusedError: The tenant refuses them; nothing was stored.
+        UnfitTokenError: Nobody can submit with them; nothing was stored.
+        TenantLostError: The tenant can't be reached; nothing was stored.
+    """
+    keyring = keyring or SystemKeyring()
+    keyring_name = keyring.name()
+    profile = settings.whence.profile
+    tenant = _tenant_to_log_in_to(settings, screen)
+    client_id = wanted_client(settings, tenant) or _ask(screen, "Client id", "--client-id")
+    credentials = Credentials(client_id=client_id, client_secret=_ask_secret())
+    if check:
+        asyncio.run(_try_out(tenant.origin, credentials, settings, screen))
+    store_login(keyring, tenant.origin, profile, Login(client_id, credentials.client_secret))
+    stored = entry(tenant.origin, profile)
+    done = [f"Stored client {client_id} for {tenant.origin} in {stored} ({keyring_name})."]
+    return [*done, *_what_outranks(settings, tenant, keyring, stored)]
+
+
+def logout(settings: Settings, *, keyring: SystemKeyring | None = None) -> Sequence[str]:
+    """Forgets what `login` has stored for the tenant (and profile), and says whether there was anything.
+
+    Raises:
+        SettingsError: The keyring can't be asked.
+    """
+    tenant = find_tenant(settings)
+    if tenant is None:
+        return ["There is no login to forget."]
+    place = entry(tenant.origin, settings.whence.profile)
+    if forget_login(keyring or SystemKeyring(), tenant.origin, settings.whence.profile):
+        return [f"Forgot the login for {tenant.origin}: {place}."]
+    return [f"There was no login for {tenant.origin} to forget: nothing in {place}."]
+
+
+def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:
+    """The tenant that was named, or the answer to a question: what merely lies about is only proposed."""
+    found = find_tenant(settings)
+    if found is not None and not found.ambient:
+        return found
+    answer = _ask(screen, "Base URL of the tenant", "--base-url", proposal=found.origin if found else "")
+    asked = choose_tenant([TenantOffer(base_url=answer, source="your answer")])
+    if asked is None:
+        raise AssertionError("an answer is never empty")
+    return asked
+
+
+def _ask(screen: Screen, question: str, option: str, *, proposal: str = "") -> str:
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            f"There is no terminal to ask on: {question.lower()}?", next_step=f"Give it with {option}. {_NOT_STORED}"
+        )
+    proposed = f" [{proposal}]" if proposal else ""
+    screen.console.print(f"{question}{proposed}: ", markup=False, highlight=False, soft_wrap=True, end="")
+    answer = sys.stdin.readline().strip() or proposal
+    if not answer:
+        raise SettingsError("No answer.", next_step=f"Or give it with {option}. {_NOT_STORED}")
+    return answer
+
+
+def _ask_secret() -> SecretStr:
+    """The secret, typed unseen, or as the one line of standard input."""
+    if not sys.stdin.isatty():
+        return one_line(sys.stdin.read(MOST_CHARACTERS + 1), "Standard input")
+    try:
+        with warnings.catch_warnings():
+            # Python would go on and show what is typed.
+            warnings.simplefilter("error", GetPassWarning)
+            return one_line(getpass("Client secret (not shown): ", stream=sys.stderr), "Your answer")
+    except GetPassWarning:
+        raise SettingsError(
+            "This terminal can't hide what is typed.", next_step="Let the secret come from standard input."
+        ) from None
+    except EOFError:
+        raise SettingsError("No answer.", next_step=_NOT_STORED) from None
+
+
+async def _try_out(base_url: str, credentials: Credentials, settings: Settings, screen: Screen) -> None:
+    try:
+        async with (
+            asyncio.timeout(CHECK_WITHIN),
+            http_client(base_url, timeout=settings.timeout, concurrency=1, ca_file=settings.ca_file) as http,
+        ):
+            token = Token(
+                http,
+                credentials,
+                luck=random,
+                give_up_after=CHECK_WITHIN,
+                waiting=lambda seconds, reason: screen.say(f"Waiting {seconds:g} s: {reason}."),
+            )
+            claims = await token.claims()
+    except CredentialsRefusedError as error:
+        raise CredentialsRefusedError(
+            error.message, next_step=f"{_NOT_STORED} Check client id and secret, and that they are for this tenant."
+        ) from None
+    except (TenantLostError, TimeoutError) as error:
+        said = error.message if isinstance(error, TenantLostError) else f"{base_url} does not answer."
+        raise TenantLostError(
+            said, next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unseen with --no-check."
+        ) from None
+    if unfit := why_unfit(claims):
+        raise UnfitTokenError(unfit, next_step=f"{_NOT_STORED} {token_needed(settings.dialect)}")
+
+
+def _what_outranks(settings: Settings, tenant: FoundTenant, keyring: SystemKeyring, stored: str) -> Sequence[str]:
+    """A warning where another source is stronger than the login that was just made."""
+    try:
+        source = find_credentials(settings, tenant, keyring).credentials.source
+    except SettingsError as error:
+        return [f"But it can't be used yet: {error.message}"]
+    return [f"But {source} is stronger, and is used instead while it is there."] if source != stored else []

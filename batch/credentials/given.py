@@ -1,0 +1,179 @@
+"""What the user gives: flags, environment and our config file, each kept apart, so that a secret keeps its tenant."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import SecretStr
+
+from batch.credentials.small_file import read_small, warn_of_readers
+from batch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from batch.settings import Settings
+
+_WAYS: Final = ("client_secret", "client_secret_file", "client_secret_env")
+"""The fields that give the secret, or say where it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How to come by a secret that is not read yet: its value, its file, or its variable.
+
+    Attributes:
+        source: In words.
+    """
+
+    source: str
+    value: SecretStr | None = None
+    file: Path | None = None
+    variable: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """What one place gives.
+
+    Attributes:
+        source: The place, in words.
+        base_url: The tenant; empty where it names none.
+        base_url_source: Where exactly, in words.
+        client_id: The client; likewise empty.
+        way: How to come by its secret; None where it has none.
+    """
+
+    source: str
+    base_url: str = ""
+    base_url_source: str = ""
+    client_id: str = ""
+    way: Way | None = None
+
+
+def on_the_spot(settings: Settings) -> Layer:
+    """What flags and environment give, flags first; they may be combined as the user did it.
+
+    Raises:
+        SettingsError: The secret is said to be in two places at once.
+    """
+    whence = settings.whence
+    given = whence.flags | set(whence.environment)
+    return Layer(
+        source="flags and environment",
+        base_url=settings.base_url if "base_url" in given else "",
+        base_url_source=_place_of(settings, "base_url"),
+        client_id=settings.client_id if "client_id" in given else "",
+        way=_way_on_the_spot(settings),
+    )
+
+
+def in_the_file(settings: Settings) -> tuple[Layer, ...]:
+    """What the config file gives: the profile that is named, if one is, and then its top level.
+
+    A profile is laid over the top level, so what it does not say itself is said there; but the top level's secret
+    belongs to the top level's tenant, whatever the profile says.
+
+    Raises:
+        SettingsError: An entry is of the wrong type, or the secret is said to be in two places at once.
+    """
+    whence = settings.whence
+    file = f"the config file {whence.config_file}"
+    top = _layer(whence.top, file)
+    if not whence.profile:
+        return (top,)
+    profile = _layer(whence.table or {}, f"[profile.{whence.profile}] of {file}")
+    return profile, top
+
+
+def reveal(way: Way) -> tuple[SecretStr, tuple[str, ...]]:
+    """Reads the secret, and says what the user should know of its place.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if way.value is not None:
+        return way.value, ()
+    if way.file is None:
+        # A name that is set nowhere is not repeated: it may be the secret itself, given by mistake.
+        secret = os.environ.get(way.variable, "").strip() if "=" not in way.variable else ""
+        if not secret:
+            raise SettingsError(
+                f"The environment variable that {way.source} names is not set.",
+                next_step="Give the variable's name, not the secret.",
+            )
+        return SecretStr(secret), ()
+    path = way.file.expanduser()
+    read = read_small(path, next_step="It should hold the client secret on one line.")
+    if read is None:
+        raise SettingsError(f"There is no file {path}, which {way.source} names.", next_step="Correct the path.")
+    text, shared = read
+    return one_line(text, str(path)), (warn_of_readers(path),) if shared else ()
+
+
+def one_line(text: str, name: str) -> SecretStr:
+    """The secret on the only line of a text.
+
+    Raises:
+        SettingsError: There is none, or more than one line.
+    """
+    secret = text.strip()
+    if not secret or len(secret.splitlines()) > 1:
+        raise SettingsError(
+            f"{name} does not hold one line with the client secret.", next_step="Nothing else may stand there."
+        )
+    return SecretStr(secret)
+
+
+def _way_on_the_spot(settings: Settings) -> Way | None:
+    whence = settings.whence
+    ours = {name for name, variable in whence.environment.items() if variable.startswith("ACCESS_BATCH_")}
+    for stronger in (whence.flags, ours, set(whence.environment)):
+        fields = [field for field in _WAYS if field in stronger and getattr(settings, field) not in {None, ""}]
+        if fields:
+            _only_one(fields, lambda field: _place_of(settings, field))
+            return _way(fields[0], getattr(settings, fields[0]), _place_of(settings, fields[0]))
+    return None
+
+
+def _place_of(settings: Settings, field: str) -> str:
+    whence = settings.whence
+    if field in whence.flags:
+        return f"--{field.replace('_', '-')}"
+    return f"the environment ({whence.environment.get(field, f'SAIL_{field.upper()}')})"
+
+
+def _layer(entries: Mapping[str, Any], source: str) -> Layer:
+    for name in ("base_url", "client_id", "client_secret_file", "client_secret_env"):
+        if not isinstance(entries.get(name, ""), str):
+            raise SettingsError(f"{name} is no text in {source}.", next_step="Put it in quotes.")
+    fields = [field for field in _WAYS if entries.get(field)]
+    _only_one(fields, lambda field: f"{field} in {source}")
+    return Layer(
+        source=source,
+        base_url=entries.get("base_url", ""),
+        base_url_source=source,
+        client_id=entries.get("client_id", ""),
+        way=_way(fields[0], entries[fields[0]], f"{fields[0]} in {source}") if fields else None,
+    )
+
+
+def _way(field: str, value: Any, source: str) -> Way:
+    if field == "client_secret":
+        return Way(source=source, value=value)
+    if field == "client_secret_env":
+        return Way(source=source, variable=value)
+    if str(value) == "-":
+        raise SettingsError(
+            f"{source} can't be standard input, where the input file may be.", next_step="Name a file or a pipe."
+        )
+    return Way(source=source, file=Path(value))
+
+
+def _only_one(fields: list[str], describe: Callable[[str], str]) -> None:
+    if len(fields) > 1:
+        both = " and ".join(describe(field) for field in fields)
+        raise SettingsError(f"The client secret is given twice: by {both}.", next_step="Leave one of them out.")
