@@ -6,12 +6,17 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import keyring
 import pytest
+from pydantic import SecretStr
 
+from batch.credentials.logins import Login, store_login
+from batch.credentials.system_keyring import SystemKeyring
 from batch.dialects import Rate
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind
+from tests.credentials.memory_keyring import MemoryKeyring
 from tests.end_to_end.program import environment, grant, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 
@@ -46,6 +51,13 @@ def finding(ended: Ended, check: str) -> dict[str, Any]:
 
 
 @pytest.fixture
+def memory() -> MemoryKeyring:
+    backend = MemoryKeyring()
+    keyring.set_keyring(backend)
+    return backend
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where the ledger is by default."""
     return tmp_path / "data" / "access-batch" / "ledger.db"
@@ -64,6 +76,31 @@ def test_where_all_is_well_everything_is_ok_and_nothing_happens_at_the_tenant(pr
     assert len(people.out.splitlines()) == 13
     assert sandbox.client_secret not in ended.out + ended.err + people.out + people.err
     assert rows(path, "SELECT calls FROM pace") == [(2,)]
+
+
+def test_the_source_that_won_is_named_and_its_secret_is_not(
+    program: Program, tmp_path: Path, memory: MemoryKeyring
+) -> None:
+    with running_sandbox() as sandbox:
+        env = {name: value for name, value in environment(sandbox).items() if name != "SAIL_CLIENT_SECRET"}
+        (tmp_path / "secret").write_text(sandbox.client_secret)
+        (tmp_path / "secret").chmod(0o600)
+        from_file = program("doctor", "--json", "--client-secret-file", tmp_path / "secret", env=env)
+        (tmp_path / "secret").chmod(0o644)
+        shared = program("doctor", "--json", "--client-secret-file", tmp_path / "secret", env=env)
+        store_login(SystemKeyring(), sandbox.base_url, "", Login("sandbox", SecretStr(sandbox.client_secret)))
+        from_keyring = program("doctor", "--json", env=env)
+        nowhere = program("doctor", "--json", env={**env, "SAIL_CLIENT_ID": "another"})
+    assert "from --client-secret-file" in finding(from_file, "credentials")["said"]
+    assert finding(from_file, "credentials")["verdict"] == "ok"
+    assert finding(shared, "credentials")["verdict"] == "warn"
+    assert "the keyring" in finding(from_keyring, "credentials")["said"]
+    assert from_file.code == shared.code == from_keyring.code == 0
+    assert nowhere.code == 3
+    assert "Looked at:" in finding(nowhere, "credentials")["said"]
+    assert memory.entries
+    for ended in (from_file, shared, from_keyring, nowhere):
+        assert sandbox.client_secret not in ended.out + ended.err
 
 
 def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:

@@ -13,6 +13,9 @@ import keyring
 import pytest
 
 from batch.credentials.logins import logins_file
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tokens import TokenKind
 from tests.credentials.memory_keyring import MemoryKeyring, PlaintextKeyring
 from tests.end_to_end.program import FAST, grant, write_rows
 
@@ -93,6 +96,17 @@ def test_what_the_tenant_refuses_is_not_stored(
     assert "hunter2" not in ended.out + ended.err
     assert memory.entries == {}
     assert not logins_file().exists()
+
+
+def test_a_client_whose_token_may_not_submit_is_not_stored(
+    program: Program, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_sandbox(SandboxSettings(token_kind=TokenKind.API_CLIENT)) as tenant:
+        ended = log_in_to(tenant, program, monkeypatch)
+    assert ended.code == 2
+    assert "no user behind it" in ended.err
+    assert "Nothing was stored. A personal access token" in ended.err
+    assert memory.entries == {}
 
 
 def test_a_login_may_be_stored_without_asking_the_tenant(
