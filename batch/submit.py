@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+from batch.culprits import Evidence
 from batch.errors import (
     AccessBatchError,
     CredentialsRefusedError,
@@ -21,7 +22,8 @@ from batch.ledger.requests import Answered
 from batch.model import Answer, Failure
 from batch.outcome import Situation, Then, decide
 from batch.record import Recorder
-from batch.split import halve
+from batch.refusals import Refusals
+from batch.split import divide
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -30,19 +32,13 @@ if TYPE_CHECKING:
 
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.model import Request, Run
+    from batch.model import Part, Request, Run
     from batch.outcome import Decision
     from batch.settle import Settler
     from batch.watch import Watcher
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
-
-ALL_REFUSED_AFTER: Final = 20
-"""If the first so many requests are all refused, the configuration is wrong and not the rows."""
-
-HALF_REFUSED_AFTER: Final = 100
-"""From so many requests on, half of them refused is too many."""
 
 STALE_AFTER: Final = SILENT_FOR / 2
 """A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
@@ -137,6 +133,7 @@ class Submitter:
         self._luck = luck
         self._give_up_after = give_up_after
         self._recorder = Recorder(ledger)
+        self._evidence = Evidence()
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
@@ -144,8 +141,7 @@ class Submitter:
         self._failures = 0
         self._success_at = 0.0
         self._silenced_before = 0.0
-        self._answered = 0
-        self._refused = 0
+        self._refusals = Refusals()
         self._to_send = 0
         self._feeder: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -280,7 +276,7 @@ class Submitter:
             permit.gone()
         seconds = asyncio.get_running_loop().time() - began
         decision = self._decide(answer, token, failures_before)
-        parts = halve(request) if decision.event is Event.REFUSED else ()
+        parts = self._divide(request, answer, decision)
         if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
             # First of all: it must hold for the others too, and for whoever comes after us.
             violated = decision.then is Then.SLOW_DOWN
@@ -296,6 +292,15 @@ class Submitter:
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
         await self._follow(request, decision, token)
+
+    def _divide(self, request: Request, answer: Answer, decision: Decision) -> tuple[Part, ...]:
+        """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
+        if decision.event is Event.ACCEPTED:
+            self._evidence.accepted(request)
+        if decision.event is not Event.REFUSED:
+            return ()
+        self._evidence.refused(request, answer.text)
+        return divide(request, answer.text, self._evidence)
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
         now = asyncio.get_running_loop().time()
@@ -347,15 +352,10 @@ class Submitter:
                 self._watch_refusals(request, decision)
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
-        if request.parent is not None:
-            return
-        self._answered += 1
-        self._refused += decision.event is Event.REFUSED
-        all_refused = self._answered >= ALL_REFUSED_AFTER and self._refused == self._answered
-        half_refused = self._answered >= HALF_REFUSED_AFTER and self._refused * 2 >= self._answered
-        if all_refused or half_refused:
+        self._refusals = self._refusals.after(request, refused=decision.event is Event.REFUSED)
+        if verdict := self._refusals.verdict:
             raise TooManyRefusalsError(
-                f"{self._refused} of {self._answered} requests were refused; the last: {decision.reason}.",
+                f"{verdict[0].upper()}{verdict[1:]}; the last: {decision.reason}.",
                 next_step="So many refusals point to the configuration: check --api, the tenant and what the user may "
                 "request. Then run the same command again, or give up the rest with `access-batch discard "
                 f"{self._run.id}`.",
