@@ -61,6 +61,7 @@ class Health:
     """What a ledger looks like from inside.
 
     Attributes:
+        where: Its file, or its URL without a password.
         version: Of its tables.
         size: Bytes on the disk; None for a database that is no file.
         faults: What its database finds wrong with itself; where there is anything, the rest is not known.
@@ -69,6 +70,7 @@ class Health:
         in_doubt: Requests that may or may not have reached the tenant.
     """
 
+    where: str
     version: str
     size: int | None
     faults: tuple[str, ...] = ()
@@ -91,11 +93,10 @@ def failed(check: str, said: str, to_do: str) -> Finding:
     return Finding(check=check, verdict=Verdict.FAIL, said=said, to_do=to_do)
 
 
-def about_ledger(where: str, health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
+def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
     """The ledger and the runs in it.
 
     Args:
-        where: Its file or URL.
         health: What it looks like.
         notices: What was done to open it.
     """
@@ -104,13 +105,13 @@ def about_ledger(where: str, health: Health, notices: Sequence[str]) -> tuple[Fi
         return (
             failed(
                 "ledger",
-                f"{where} is damaged: {listed}.",
+                f"{health.where} is damaged: {listed}.",
                 "Submit nothing with it. Copy it away, restore a backup, and prove that one sound with "
                 "`access-batch ledger verify`.",
             ),
         )
     size = "" if health.size is None else f", {_bytes(health.size)}"
-    opened = ". ".join(notices) if notices else where
+    opened = ". ".join(notices) if notices else health.where
     return (
         _ok("ledger", f"{opened} (version {health.version}{size}, {_count(health.runs, 'run')})"),
         _about_runs(health),
@@ -282,7 +283,9 @@ def about_version(dialect: Dialect, notice: str, today: date) -> Finding:
         return warned(
             "API version",
             f"{dialect.name}{planned}.{' ' + notice if notice else ''}",
-            "Plan the move to a later version, and rehearse it: `--api v1 --sandbox`.",
+            "Plan the move to another version, and rehearse it: `--api v1 --sandbox`."
+            if ends
+            else "Update access-batch: a later one may know what comes after this version.",
         )
     return _ok("API version", f"{dialect.name}{planned}.")
 

@@ -23,6 +23,7 @@ from batch.ledger.requests import Answered
 from batch.model import Answer, Failure
 from batch.outcome import Situation, Then, decide
 from batch.record import Recorder
+from batch.refusals import Refusals
 from batch.split import divide
 from batch.states import Event
 
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
-
-ALL_REFUSED_AFTER: Final = 20
-"""If the first so many requests are all refused, the configuration is wrong and not the rows."""
-
-HALF_REFUSED_AFTER: Final = 100
-"""From so many requests on, half of them refused is too many."""
 
 STALE_AFTER: Final = SILENT_FOR / 2
 """A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
@@ -153,8 +148,7 @@ class Submitter:
         self._failures = 0
         self._success_at = 0.0
         self._silenced_before = 0.0
-        self._answered = 0
-        self._refused = 0
+        self._refusals = Refusals()
         self._to_send = 0
         self._feeder: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -365,15 +359,10 @@ class Submitter:
                 self._watch_refusals(request, decision)
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
-        if request.parent is not None:
-            return
-        self._answered += 1
-        self._refused += decision.event is Event.REFUSED
-        all_refused = self._answered >= ALL_REFUSED_AFTER and self._refused == self._answered
-        half_refused = self._answered >= HALF_REFUSED_AFTER and self._refused * 2 >= self._answered
-        if all_refused or half_refused:
+        self._refusals = self._refusals.after(request, refused=decision.event is Event.REFUSED)
+        if verdict := self._refusals.verdict:
             raise TooManyRefusalsError(
-                f"{self._refused} of {self._answered} requests were refused; the last: {decision.reason}.",
+                f"{verdict[0].upper()}{verdict[1:]}; the last: {decision.reason}.",
                 next_step="So many refusals point to the configuration: check --api, the tenant and what the user may "
                 "request. Then run the same command again, or give up the rest with `access-batch discard "
                 f"{self._run.id}`.",

@@ -26,12 +26,13 @@ from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.model import Answer, Failure, Request, Run
 from batch.outcome import DEFAULT_PAUSE, backoff
+from batch.refusals import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.settle import Settler
 from batch.states import State
-from batch.submit import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER, Submitter
+from batch.submit import Submitter
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 from batch.tenant.status import ListingForbiddenError
@@ -524,6 +525,25 @@ async def test_the_parts_of_refused_requests_do_not_count_towards_too_many_refus
     await stage.submitter(tenant).submit(1)
     assert len(tenant.posts) > ALL_REFUSED_AFTER
     assert stage.states()["REFUSED"] == 10 * len(requests)
+
+
+async def test_few_requests_of_which_no_part_is_accepted_stop_once_enough_people_and_items_were_tried(
+    ledger: Ledger, path: Path
+) -> None:
+    requests = [product([f"{n}-{m}" for m in range(5)], [f"r{n}-{m}" for m in range(5)]) for n in range(8)]
+    stage = Stage(ledger, path, write(ledger, *requests))
+    tenant = always(REFUSED)
+    with pytest.raises(TooManyRefusalsError, match=r"Nothing was accepted, and .* 2\d identities"):
+        await stage.submitter(tenant).submit(1)
+    assert len(tenant.posts) < 250
+    assert ledger.requests.in_state(stage.run, State.PLANNED)
+
+
+async def test_one_bad_identity_alone_stops_nothing(ledger: Ledger, path: Path) -> None:
+    requests = [product(["bad"], [f"r{n}-{m}" for m in range(25)]) for n in range(3)]
+    stage = Stage(ledger, path, write(ledger, *requests))
+    await stage.submitter(always(REFUSED)).submit(1)
+    assert ledger.runs.tally(stage.run).changes["REFUSED"] == 75
 
 
 async def test_stopping_lets_what_is_in_flight_finish_and_claims_nothing_more(five: Stage) -> None:

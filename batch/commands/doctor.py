@@ -51,7 +51,7 @@ def doctor(settings: Settings) -> Iterator[Finding]:
         except AccessBatchError as error:
             yield _failure("ledger", error)
         else:
-            yield from checkup.about_ledger(settings.ledger_location, health, opened.notices)
+            yield from checkup.about_ledger(health, opened.notices)
             # Nothing more is written into a damaged one.
             ledger = None if health.faults else opened
         try:

@@ -15,7 +15,7 @@ from batch.credentials.choose import choose_tenant
 from batch.credentials.find import find_credentials, find_tenant, wanted_client
 from batch.credentials.given import one_line
 from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login
-from batch.credentials.system_keyring import SystemKeyring
+from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
 from batch.errors import CredentialsRefusedError, SettingsError, TenantLostError, UnfitTokenError
 from batch.settings import Credentials
 from batch.tenant.token import Token
@@ -80,7 +80,13 @@ def logout(settings: Settings, *, keyring: SystemKeyring | None = None) -> Seque
     if tenant is None:
         return ["There is no login to forget."]
     place = entry(tenant.origin, settings.whence.profile)
-    if forget_login(keyring or SystemKeyring(), tenant.origin, settings.whence.profile):
+    try:
+        forgotten = forget_login(keyring or SystemKeyring(), tenant.origin, settings.whence.profile)
+    except KeyringUnusableError as error:
+        raise SettingsError(
+            error.message, next_step=f"Nothing was forgotten. Unlock it and try again, or remove there: {place}."
+        ) from None
+    if forgotten:
         return [f"Forgot the login for {tenant.origin}: {place}."]
     return [f"There was no login for {tenant.origin} to forget: nothing in {place}."]
 
@@ -148,7 +154,7 @@ async def _try_out(base_url: str, credentials: Credentials, settings: Settings, 
     except (TenantLostError, TimeoutError) as error:
         said = error.message if isinstance(error, TenantLostError) else f"{base_url} does not answer."
         raise TenantLostError(
-            said, next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unseen with --no-check."
+            said, next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unchecked with --no-check."
         ) from None
     if unfit := why_unfit(claims):
         raise UnfitTokenError(unfit, next_step=f"{_NOT_STORED} {token_needed(settings.dialect)}")

@@ -27,7 +27,7 @@ import yaml
 from pydantic import SecretStr
 
 from batch.credentials.logins import Login
-from batch.credentials.small_file import read_small
+from batch.credentials.small_file import read_small, warn_of_readers
 from batch.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,12 +49,14 @@ class CliEnvironment:
         source: Where it stands, in words.
         base_url: Its API's address; empty where none is set.
         in_file: What an old CLI has left in the file; None for nothing.
+        notices: What the user should know of the file where that is used.
     """
 
     name: str
     source: str
     base_url: str
     in_file: Login | None = None
+    notices: tuple[str, ...] = ()
 
 
 def cli_environment(name: str = "") -> CliEnvironment | None:
@@ -70,7 +72,8 @@ def cli_environment(name: str = "") -> CliEnvironment | None:
     read = read_small(path, next_step="Mend it with the vendor's CLI, or name the tenant with SAIL_BASE_URL.")
     if read is None:
         return None
-    document = _parse(read[0], path)
+    text, shared = read
+    document = _parse(text, path)
     name = (
         name or os.environ.get("SAIL_ACTIVEENVIRONMENT") or _text(document, "activeenvironment") or "default"
     ).lower()
@@ -86,6 +89,7 @@ def cli_environment(name: str = "") -> CliEnvironment | None:
         source=f"environment {name!r} of the vendor's CLI ({path})",
         base_url=_text(found, "baseurl"),
         in_file=Login(client_id, SecretStr(secret)) if client_id and secret else None,
+        notices=(warn_of_readers(path),) if shared else (),
     )
 
 

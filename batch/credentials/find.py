@@ -206,7 +206,10 @@ def _from_the_cli(profile: str, tenant: FoundTenant, wanted: str, keyring: Syste
         login = cli_login(keyring, environment.name)
     except KeyringUnusableError as error:
         login, trouble = None, error.message
-    return _stored(login or environment.in_file, environment.source, wanted, lacks=trouble or "has no access token")
+    lacks = trouble or "has no access token"
+    if login is None:
+        return _stored(environment.in_file, environment.source, wanted, lacks=lacks, notices=environment.notices)
+    return _stored(login, environment.source, wanted)
 
 
 def _from_a_login(profile: str, tenant: FoundTenant, wanted: str, keyring: SystemKeyring) -> Candidate:

@@ -34,19 +34,25 @@ def health(engine: Engine) -> Health:
         # The subclasses tell of locks and of disks that fail, and nothing of what stands in the ledger.
         if type(cause) is not sqlite3.DatabaseError:
             raise
-        return Health(version=t.LEDGER_VERSION, size=_size(engine), faults=(str(cause),))
+        return Health(where=place(engine.url), version=t.LEDGER_VERSION, size=_size(engine), faults=(str(cause),))
+
+
+def place(url: sa.URL) -> str:
+    """Where a ledger is, for people: its file, or its URL without the password."""
+    return str(ledger_file(url) or url.render_as_string(hide_password=True))
 
 
 def _health(connection: Connection) -> Health:
-    size = _size(connection.engine)
+    where, size = place(connection.engine.url), _size(connection.engine)
     if faults := _faults(connection):
-        return Health(version=t.LEDGER_VERSION, size=size, faults=faults)
+        return Health(where=where, version=t.LEDGER_VERSION, size=size, faults=faults)
     unfinished = connection.execute(
         sa.select(t.run.c.id)
         .where(sa.exists().where(t.request.c.run == t.run.c.number, t.request.c.state.in_(_OPEN)))
         .order_by(t.run.c.started_at, t.run.c.id)
     ).scalars()
     return Health(
+        where=where,
         version=t.LEDGER_VERSION,
         size=size,
         runs=_count(connection, t.run),

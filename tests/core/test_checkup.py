@@ -28,7 +28,7 @@ from batch.model import Answer
 from batch.report.checkup import describe_findings, exit_code, findings_as_json
 
 BETA, V1 = DIALECTS["beta"], DIALECTS["v1"]
-SOUND = Health(version="0003", size=123_456, runs=2)
+SOUND = Health(where="/l.db", version="0003", size=123_456, runs=2)
 ADMIN = Claims(
     readable=True,
     user_id="2c91",
@@ -39,7 +39,7 @@ ADMIN = Claims(
 )
 LISTED_OK = Answer(status=200)
 GOOD = [
-    *about_ledger("/l.db", SOUND, ()),
+    *about_ledger(SOUND, ()),
     about_tenant("https://acme.example", "the environment"),
     about_credentials("c1", "a file", ["Using the credentials of client c1 from a file."]),
     *about_token(ADMIN, BETA),
@@ -155,22 +155,23 @@ def test_a_version_whose_end_has_come_or_is_announced_is_a_warning(
     finding = about_version(dialect, notice, today)
     assert finding.verdict == verdict
     assert notice in finding.said
+    assert ("--api v1" in finding.to_do) == (verdict == "warn" and dialect is BETA)
 
 
 def test_a_damaged_ledger_is_one_failure() -> None:
-    (finding,) = about_ledger("/l.db", replace(SOUND, faults=("*** in main ***\nPage 21",)), ())
+    (finding,) = about_ledger(replace(SOUND, faults=("*** in main ***\nPage 21",)), ())
     assert finding.verdict is Verdict.FAIL
     assert "*** in main *** Page 21" in finding.said
 
 
 def test_runs_that_are_unfinished_are_named_the_newest_of_many() -> None:
     runs = tuple(f"run-{number}" for number in range(8))
-    ledger, found = about_ledger("/l.db", replace(SOUND, runs=9, unfinished=runs, in_doubt=3), ())
+    ledger, found = about_ledger(replace(SOUND, runs=9, unfinished=runs, in_doubt=3), ())
     assert ledger.verdict is Verdict.OK
     assert found.verdict is Verdict.WARN
     assert "8 runs unfinished: run-3, run-4, run-5, run-6, run-7, and 3 older. 3 requests may or may not" in found.said
     assert "finds out what became" in found.to_do
-    (_, single) = about_ledger("/l.db", replace(SOUND, unfinished=("run-1",)), ())
+    (_, single) = about_ledger(replace(SOUND, unfinished=("run-1",)), ())
     assert "1 run unfinished: run-1." in single.said
     assert "may not" not in single.said
 
@@ -180,11 +181,11 @@ def test_runs_that_are_unfinished_are_named_the_newest_of_many() -> None:
     [(None, "version 0003, 2 runs"), (999, "999 bytes"), (123_456, "123 kB"), (5_000_000, "5 MB"), (12e9, "12.0 GB")],
 )
 def test_a_ledgers_size_is_readable(size: int | None, said: str) -> None:
-    assert said in about_ledger("/l.db", replace(SOUND, size=size), ())[0].said
+    assert said in about_ledger(replace(SOUND, size=size), ())[0].said
 
 
 def test_what_was_done_to_open_the_ledger_is_told() -> None:
-    assert about_ledger("/l.db", SOUND, ("A new ledger was created: /l.db",))[0].said.startswith("A new ledger")
+    assert about_ledger(SOUND, ("A new ledger was created: /l.db",))[0].said.startswith("A new ledger")
 
 
 def test_people_see_a_line_a_check_and_what_to_do_below_it() -> None:

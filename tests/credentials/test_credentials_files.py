@@ -214,6 +214,17 @@ def test_a_secret_that_others_may_read_is_told(mode: int, warned: bool) -> None:
 
 
 @ONLY_POSIX
+@pytest.mark.usefixtures("memory")
+def test_of_the_clis_file_only_a_secret_that_stands_in_it_is_told() -> None:
+    write_cli({"default": A}, old=f"        pat:\n            clientid: old\n            clientsecret: {SECRET}").chmod(
+        0o644
+    )
+    assert "chmod" in " ".join(find().notices)
+    store_in_cli("default", "new", "new-secret")
+    assert "chmod" not in " ".join(find().notices)
+
+
+@ONLY_POSIX
 def test_a_secret_may_come_through_a_pipe() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as pipe:

@@ -117,6 +117,24 @@ def test_a_login_may_be_stored_without_asking_the_tenant(
     assert list(memory.entries) == [("access-batch", NOWHERE)]
 
 
+def test_a_login_is_checked_with_the_certificates_that_are_named(
+    program: Program, memory: MemoryKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = str(tmp_path / "missing.pem")
+    flags = ("--base-url", "https://acme.example", "--client-id", "me", "--ca-file", missing)
+    ended = log_in(program, monkeypatch, "hunter2\n", *flags)
+    assert ended.code == 2
+    assert f"--ca-file: {missing} can't be read" in ended.err
+    assert memory.entries == {}
+
+
+def test_logout_without_a_keyring_says_that_nothing_was_forgotten(program: Program) -> None:
+    ended = program("logout", "--base-url", NOWHERE)
+    assert ended.code == 2
+    assert "Nothing was forgotten" in ended.err
+    assert f"entry access-batch / {NOWHERE}" in ended.err
+
+
 def test_logout_forgets_and_says_whether_there_was_anything(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

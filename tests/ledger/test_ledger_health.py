@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from batch.ledger.engine import ledger_url
+from batch.ledger.health import place
 from batch.ledger.tables import LEDGER_VERSION
 from tests.ledger.ledger_helpers import ACCEPTED, FAILED, claim, open_ledger, record, singles, write
 
@@ -19,6 +23,11 @@ def test_a_new_ledger_is_healthy_and_empty(tmp_path: Path) -> None:
     assert (health.runs, health.unfinished, health.in_doubt) == (0, (), 0)
     assert health.size is not None
     assert health.size > 4096
+
+
+def test_a_ledger_is_named_without_its_password(tmp_path: Path) -> None:
+    assert place(sa.make_url("postgresql://ada:hunter2@db.example/ledger")) == "postgresql://ada:***@db.example/ledger"
+    assert place(ledger_url(str(tmp_path / "ledger.db"))) == str(tmp_path / "ledger.db")
 
 
 def test_runs_with_something_to_send_or_to_settle_are_unfinished(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ BODIES = {
     "UTF-16 without an end": b"\x00{\x00",
     "NUL": b"\x00" * 1000,
     "page": b"<html><body>Please log in.</body></html>",
-    "gzip": gzip.compress(b"{}"),
+    "gzip": gzip.compress(b"{}", mtime=0),
 }
 
 
