@@ -80,7 +80,7 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
     loop = asyncio.new_event_loop()
 
     def reply(head: bytes, body: bytes) -> bytes:
-        sent = f"{tenant.secret} {tenant.tokens[-1:]} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
+        sent = f"{tenant.secret} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
         packed = base64.b64encode(sent.encode()).decode()
         path = head.split()[1]
         if path.startswith(b"/oauth/token"):
