@@ -59,8 +59,14 @@ class EchoingTenant:
         return {one.encode() for one in written}
 
     def new_token(self) -> str:
-        """A JWT that is nobody else's."""
-        parts = ({"alg": "none", "kid": secrets.token_hex(8)}, {"sub": secrets.token_hex(8)}, secrets.token_hex(16))
+        """A JWT that is nobody else's, whose claims repeat the secret."""
+        claims = {
+            "sub": secrets.token_hex(8),
+            "user_name": f"who knows {self.secret}",
+            "authorities": ["HELPDESK", self.secret],
+            "scope": [f"idn:{self.secret}"],
+        }
+        parts = ({"alg": "none", "kid": secrets.token_hex(8)}, claims, secrets.token_hex(16))
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
         self.tokens.append(".".join(encoded))
         return self.tokens[-1]
@@ -132,5 +138,6 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
 def _answer(status: str, body: str, echoed: str = "") -> bytes:
     """An answer that repeats what was sent in its reason and its headers too."""
     line = " ".join(echoed.split())
-    head = f"HTTP/1.1 {status} {line}\r\nX-You-Sent: {line}\r\nContent-Length: {len(body.encode())}\r\n\r\n"
-    return f"{head}{body}".encode()
+    names = ("X-You-Sent", "Deprecation", "X-RateLimit-Limit") if line else ()
+    headers = "".join(f"{name}: {line}\r\n" for name in names)
+    return f"HTTP/1.1 {status} {line}\r\n{headers}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode()

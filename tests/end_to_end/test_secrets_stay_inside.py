@@ -79,6 +79,16 @@ def test_of_a_run_whose_credentials_are_refused(status: str, tmp_path: Path) -> 
         assert tenant.posts == 0
 
 
+@pytest.mark.parametrize("how", TALKING[:2], ids=" ".join)
+@pytest.mark.parametrize("to_login", ["200 OK", "401 Unauthorized"])
+def test_of_a_doctor_who_looks_at_everything(how: tuple[str, ...], to_login: str, tmp_path: Path) -> None:
+    with echoing_tenant(to_login=to_login) as tenant:
+        process = start("doctor", *how, env=environment(tenant))
+        said = ended(process, tmp_path, tenant)
+        assert process.returncode == 3, said
+    assert "[hidden]" in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("twice", [False, True])
 def test_of_a_run_that_is_stopped(number: signal.Signals, twice: bool, tmp_path: Path) -> None:  # noqa: FBT001
