@@ -104,9 +104,11 @@ class Tenant:
 
     def _hear(self, headers: Mapping[str, str]) -> None:
         """Tells, the first time, what an answer's headers say of the end of this API version."""
-        if not self._told and (notice := deprecation_notice(headers)):
+        if not self._told and deprecation_notice(headers):
             self._told = True
-            self._noticed(hiding(self._http)(notice))
+            hide = hiding(self._http)
+            # A notice is cut short, and a secret that was cut in two would not be found in it.
+            self._noticed(deprecation_notice({name: hide(value) for name, value in headers.items()}))
 
     async def __aenter__(self) -> Self:
         return self

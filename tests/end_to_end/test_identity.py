@@ -106,3 +106,13 @@ def test_the_end_of_an_api_version_is_told_once_a_run(program: Program, tmp_path
         assert sandbox.tenant.books.posts > 1
     assert ended.code == 0
     assert ended.err.count("deprecated (Deprecation: 2028-01-01; Link: <https://x.example/why>") == 1
+
+
+def test_a_notice_that_is_cut_short_holds_no_half_of_a_secret(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", WANTED)
+    secret = "hunter2-hunter2"
+    settings = SandboxSettings(rate=RATE, client_secret=secret, extra_headers={"Deprecation": f"{'x' * 190} {secret}"})
+    with running_sandbox(settings) as sandbox:
+        ended = program("submit", path, "--yes", env=environment(sandbox))
+    assert "x" * 190 in ended.err
+    assert secret[:6] not in ended.err
