@@ -27,7 +27,7 @@ from batch.report.progress import ProgressWatcher
 from batch.report.screen import describe_rate
 from batch.report.summary import Summary
 from batch.settle import Settler
-from batch.states import IN_DOUBT, UNSENT, State
+from batch.states import IN_DOUBT, UNSENT
 from batch.submit import Submitter
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from batch.commands.screen import Screen
-    from batch.model import Run
+    from batch.model import Run, Tally
     from batch.settings import Settings
 
 
@@ -102,18 +102,20 @@ class _Sending:
             tally = self._ledger.runs.tally(run)
             if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return None, False
-            return asyncio.run(self._send(process, tally.requests.get(State.PLANNED, 0)))
+            return asyncio.run(self._send(process, tally))
         finally:
             with contextlib.suppress(LedgerLostError):
                 self._ledger.runs.release(run, process)
 
-    async def _send(self, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
+    async def _send(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        with connection(settings) as place, ProgressWatcher(self._screen.console, requests) as watcher:
+        watcher = ProgressWatcher(self._screen.console, tally, settings.pace, quiet=self._screen.quiet)
+        with connection(settings) as place:
             lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
             calls = self._ledger.calls(lane, rate=settings.pace, process=process)
             pace = Pace(settings.pace, calls, listener=watcher)
             async with (
+                watcher,
                 Tenant(
                     base_url=place.base_url,
                     dialect=settings.dialect,
@@ -132,7 +134,7 @@ class _Sending:
                     listing=tenant.statuses,
                     settle_after=settings.settle_after,
                     clock=_now,
-                    say=self._screen.say,
+                    watcher=watcher,
                 )
                 settler.add(self._ledger.requests.doubts(run))
                 submitter = Submitter(
