@@ -66,6 +66,9 @@ GiveUpAfter = Annotated[
     float | None,
     typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
 ]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
 ]
@@ -88,6 +91,7 @@ def submit(
     timeout: Timeout = None,
     settle_after: SettleAfter = None,
     give_up_after: GiveUpAfter = None,
+    log_file: LogFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
@@ -110,6 +114,7 @@ def submit(
         timeout=timeout,
         settle_after=settle_after,
         give_up_after=give_up_after,
+        log_file=log_file,
     )
     screen = _screen(quiet=quiet)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
         timeout: Seconds for one attempt.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
+        log_file: Where what happens is written as JSON lines; None for nowhere.
     """
 
     model_config = SettingsConfigDict(
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     timeout: float = Field(default=60.0, gt=0, le=3600)
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
+    log_file: Path | None = None
 
     @property
     def dialect(self) -> Dialect:

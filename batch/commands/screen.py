@@ -28,7 +28,11 @@ class Screen:
         """Shows lines as they are."""
         if not self.quiet:
             for line in lines:
-                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                self.complain(line)
+
+    def complain(self, line: str) -> None:
+        """Shows an error, which a quiet screen shows too."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def ask(self, question: str, *, yes: bool) -> None:
         """Asks whether to go on.
