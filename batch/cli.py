@@ -56,6 +56,14 @@ Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", h
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="PATH",
+        help="PEM certificates to trust instead of the system's, for a company's own certificate authority.",
+    ),
+]
 SettleAfter = Annotated[
     float | None,
     typer.Option(
@@ -89,6 +97,7 @@ def submit(
     effort: EffortOption = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    ca_file: CaFile = None,
     settle_after: SettleAfter = None,
     give_up_after: GiveUpAfter = None,
     log_file: LogFile = None,
@@ -112,6 +121,7 @@ def submit(
         effort=effort,
         concurrency=concurrency,
         timeout=timeout,
+        ca_file=ca_file,
         settle_after=settle_after,
         give_up_after=give_up_after,
         log_file=log_file,

@@ -96,6 +96,8 @@ class Failure(StrEnum):
 
     NEVER_CONNECTED = "never_connected"
     """No connection was made, so nothing left."""
+    UNTRUSTED = "untrusted"
+    """Who answered could not prove to be the tenant, so nothing left; trying again would change nothing."""
     BROKEN = "broken"
     """The connection broke, or the time ran out, after bytes may have left."""
 
@@ -112,6 +114,7 @@ class Answer:
         tracking_id: The API's `trackingId`: the vendor's support asks for it.
         text: The tenant's message, or the transport's, shortened.
         server_time: The answer's `Date` header.
+        readable: Whether the body was empty or a JSON object, as the API's are: a gateway's page is neither.
     """
 
     status: int | None = None
@@ -121,6 +124,7 @@ class Answer:
     tracking_id: str = ""
     text: str = ""
     server_time: datetime | None = None
+    readable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

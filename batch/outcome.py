@@ -114,6 +114,7 @@ OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "408": Meaning(event=_OPEN, then=Then.BACK_OFF),
         "other": Meaning(event=_OPEN, then=Then.BACK_OFF),
         "never connected": Meaning(event=_BACK, then=Then.BACK_OFF),
+        "untrusted": Meaning(event=_BACK, then=Then.STOP_TENANT),
         "broken": Meaning(event=_OPEN, then=Then.BACK_OFF),
     }
 )
@@ -125,8 +126,8 @@ def case_of(answer: Answer, *, new_token: bool) -> str:
     """Which row of OUTCOMES an answer falls under."""
     if answer.failure is Failure.NEVER_CONNECTED:
         return "never connected"
-    if answer.failure is Failure.BROKEN or answer.status is None:
-        return "broken"
+    if answer.failure is not None or answer.status is None:
+        return "untrusted" if answer.failure is Failure.UNTRUSTED else "broken"
     status = answer.status
     if status == 401:  # noqa: PLR2004 - HTTP
         return "401 with a new token" if new_token else "401"

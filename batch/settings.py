@@ -66,6 +66,7 @@ class Settings(BaseSettings):
         effort: How hard to look for fewer requests.
         concurrency: Most attempts at a time.
         timeout: Seconds for one attempt.
+        ca_file: PEM certificates to trust instead of the system's; None for the system's.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
         log_file: Where what happens is written as JSON lines; None for nowhere.
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     effort: Effort = Effort.NORMAL
     concurrency: int = Field(default=10, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
+    ca_file: Path | None = None
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
     log_file: Path | None = None

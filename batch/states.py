@@ -92,4 +92,7 @@ def advance(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise BrokenPromiseError(f"A request that is {state} can't be {event}.") from None
+        raise BrokenPromiseError(
+            f"A request that is {state} can't be {event}.",
+            next_step="The ledger is as it was before. Please report this as a bug.",
+        ) from None

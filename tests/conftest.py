@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's reaches a test, and nothing of a test the user's."""
     for name in list(os.environ):
-        if name.startswith(("SAIL_", "ACCESS_BATCH_")):
+        if name.startswith(("SAIL_", "ACCESS_BATCH_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -189,14 +190,15 @@ def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledg
     tenant = StrictTenant(lambda moment: 100 if moment < 1030 else 50, penalties=(60.0,))
     run_in_virtual_time(send(ledger, run, tenant, notes))
     assert tenant.accepted == all_once(900)
-    assert all(after - before > 120 for before, after in zip(tenant.violations, tenant.violations[1:], strict=False))
+    assert all(after - before > 120 for before, after in itertools.pairwise(tenant.violations))
     assert [moment for moment in tenant.impatient if moment > tenant.violations[0] + 1] == []
     assert notes.allowed[0] == 50
 
 
 def test_three_violations_with_ever_longer_silence_are_each_waited_out_in_full(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(400)), Notes()
-    closing = iter([1005.0, 1080.0, 1400.0])
+    closing = iter([1080.0, 1400.0])
+    turn: float | None = 1005.0
 
     def limit(moment: float) -> int:
         nonlocal turn
@@ -205,7 +207,6 @@ def test_three_violations_with_ever_longer_silence_are_each_waited_out_in_full(l
             return 0
         return 100
 
-    turn: float | None = next(closing)
     tenant = StrictTenant(limit, penalties=(60.0, 300.0, 1200.0))
     run_in_virtual_time(send(ledger, run, tenant, notes))
     assert tenant.accepted == all_once(400)
@@ -224,7 +225,7 @@ def test_five_minutes_of_refused_connections_are_backed_off_from_and_survived(le
     assert tenant.accepted == all_once(300)
     attempts = [moment for moment in tenant.arrivals if 1012 <= moment < 1310]
     assert len(attempts) < 20
-    assert max(after - before for before, after in zip(attempts, attempts[1:], strict=False)) < 62
+    assert max(after - before for before, after in itertools.pairwise(attempts)) < 62
     assert "undecided" not in notes.events
 
 

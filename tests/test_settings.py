@@ -47,6 +47,7 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("api", "ACCESS_BATCH_API", "v3", "v2025", "v1"),
     ("concurrency", "ACCESS_BATCH_CONCURRENCY", 1, 2, 3),
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
+    ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),

@@ -433,6 +433,9 @@ async def test_failures_side_by_side_count_once_and_then_one_attempt_probes(ledg
     at_once = 12
     stage = Stage(ledger, path, write(ledger, *singles(at_once)))
 
+    flying, alone = 0, list[int]()
+    together = asyncio.Barrier(at_once)
+
     async def reply(request: Request, _token: str) -> Answer:
         nonlocal flying
         flying += 1
@@ -444,8 +447,6 @@ async def test_failures_side_by_side_count_once_and_then_one_attempt_probes(ledg
         flying -= 1
         return NEVER_CONNECTED if len(alone) < 4 else ACCEPTED
 
-    flying, alone = 0, list[int]()
-    together = asyncio.Barrier(at_once)
     tenant = FakeTenant(reply)
     await stage.submitter(tenant).submit(at_once)
     assert stage.states() == {"ACCEPTED": at_once}

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from batch.settings import Credentials
 from batch.tenant.address import origin
+from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ class Connection:
 
     base_url: str
     credentials: Credentials
+    ca_file: Path | None = None
 
 
 def tenant_name(settings: Settings) -> str:
@@ -38,11 +40,25 @@ def tenant_name(settings: Settings) -> str:
     return SANDBOX if settings.sandbox else origin(settings.tenant_url())
 
 
+def check_connection(settings: Settings) -> None:
+    """Finds out whatever would keep us from reaching the tenant, short of trying it.
+
+    Raises:
+        SettingsError: The credentials, the file of certificates or the proxy can't be used.
+    """
+    if settings.sandbox:
+        return
+    settings.credentials()
+    check_wires(origin(settings.tenant_url()), settings.ca_file)
+
+
 @contextmanager
 def connection(settings: Settings) -> Iterator[Connection]:
     """How to reach the tenant; the sandbox runs while the block does."""
     if not settings.sandbox:
-        yield Connection(base_url=origin(settings.tenant_url()), credentials=settings.credentials())
+        yield Connection(
+            base_url=origin(settings.tenant_url()), credentials=settings.credentials(), ca_file=settings.ca_file
+        )
         return
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
 from batch.commands.job import Job
-from batch.commands.place import connection, results_folder, tenant_name
+from batch.commands.place import check_connection, connection, results_folder, tenant_name
 from batch.commands.screen import require_an_answer
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
@@ -69,8 +69,8 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     began = time.monotonic()
     require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
     tenant = tenant_name(settings)
+    check_connection(settings)
     if not settings.sandbox:
-        settings.credentials()
         screen.say(*describe_rate(settings.pace, settings.dialect))
     job = Job(load_inputs(inputs, stdin=stdin), settings, screen, tenant=tenant, inputs=inputs)
     folder = results_folder(settings, job.names)
@@ -145,6 +145,7 @@ class _Sending:
                     clock=_now,
                     luck=random,
                     give_up_after=settings.give_up_after,
+                    ca_file=place.ca_file,
                 ) as tenant,
                 contextlib.aclosing(pace),
             ):

@@ -13,7 +13,7 @@ from batch.errors import SettingsError
 _EXAMPLE: Final = "Give it as https://TENANT.api.identitynow.com."
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _LAST_PORT: Final = 65535
-_HOST: Final = re.compile(r"[0-9a-z_.-]+|[0-9a-f:.]+")
+_HOST: Final = re.compile(r"(?:[0-9a-z_-]+\.)*[0-9a-z_-]+|[0-9a-f:.]+")
 
 
 def origin(base_url: str) -> str:
@@ -25,15 +25,16 @@ def origin(base_url: str) -> str:
     shown = repr(base_url) if "@" not in base_url else "given"
     try:
         url = httpx.URL(base_url.strip())
-        host, port = url.raw_host.decode("ascii").lower(), url.port
-        is_here = is_loopback(url.host)
+        host, port = _canonical(url.raw_host.decode("ascii").lower()), url.port
+        # Reading the host decodes it, and fails where it is no name in Unicode.
+        named = bool(url.host and _HOST.fullmatch(host))
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"The base URL {shown} is no URL: {error}.", next_step=_EXAMPLE) from error
-    if url.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or not 0 < (port or 1) <= _LAST_PORT:
+    if url.scheme not in _DEFAULT_PORTS or not named or not 0 < (port or 1) <= _LAST_PORT:
         raise SettingsError(f"The base URL {shown} is no web address.", next_step=_EXAMPLE)
     if url.userinfo:
         raise SettingsError("The base URL holds a user or password.", next_step=_EXAMPLE)
-    if url.scheme == "http" and not is_here:
+    if url.scheme == "http" and not is_loopback(host):
         raise SettingsError(
             f"The base URL {shown} is plain http: the secret would travel in the clear.", next_step="Use https."
         )
@@ -43,6 +44,12 @@ def origin(base_url: str) -> str:
         )
     named_port = f":{port}" if port not in {None, _DEFAULT_PORTS[url.scheme]} else ""
     return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{named_port}"
+
+
+def _canonical(host: str) -> str:
+    """One spelling of a host: two would be two tenants in the ledger, and everything be submitted to both."""
+    host = host.removesuffix(".")
+    return str(ip_address(host)) if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from batch.tenant.wire import fetch, http_client
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from batch.dialects import Dialect
     from batch.model import Answer, Request
@@ -32,6 +33,7 @@ class Tenant:
         clock: Our clock.
         luck: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which the tenant is lost.
+        ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
         statuses: Its status list.
@@ -49,8 +51,9 @@ class Tenant:
         clock: Callable[[], datetime],
         luck: Callable[[], float],
         give_up_after: float,
+        ca_file: Path | None = None,
     ) -> None:
-        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency)
+        self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
         self._token = Token(self._http, credentials)
         self._dialect = dialect
         self.statuses = StatusList(

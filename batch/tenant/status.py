@@ -15,16 +15,23 @@ from batch.outcome import Situation, Then, decide
 from batch.tenant.wire import Exchange, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     import httpx
 
     from batch.dialects import Dialect
+    from batch.model import Answer
     from batch.tenant.pace import Pace, Permit
     from batch.tenant.token import Token
 
 MOST_PAGE_BYTES: Final = 16 << 20
 """Bytes read of one page: 250 rows with everything that the vendor puts into one."""
+
+MOST_ROWS: Final = 1_000_000
+"""Rows of one list that are read: a list that goes on after them never ends."""
+
+_LONGEST_ID: Final = 256
+_LONGEST_COUNT: Final = 12
 
 MYSELF: Final = "me"
 """How the list names the user behind the token."""
@@ -110,7 +117,7 @@ class StatusList:
     async def clock_offset(self) -> timedelta:
         """How far the tenant's clock is ahead of ours, by its `Date` header; asked once."""
         if self._offset is None:
-            server_time = (await self._get({"requested-by": MYSELF, "limit": "1"})).answer.server_time
+            server_time = (await self._get({"requested-by": MYSELF, "limit": "1"}))[0].server_time
             self._offset = server_time - self._clock() if server_time else timedelta()
         return self._offset
 
@@ -130,31 +137,32 @@ class StatusList:
             "offset": str(offset),
             "count": "true",
         }
-        answer, content, headers = await self._get(parameters)
+        answer, raw, headers = await self._get(parameters)
         if answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
             # An offset at the end of the list may be an error rather than an empty page.
             return Page(rows=(), read=0, total=None, more=False)
         if answer.status in {400, 403}:
             raise ListingForbiddenError(answer.text or f"the tenant answered {answer.status}")
-        raw = _rows(content)
         rows = tuple(row for one in raw if (row := _row(one)) is not None)
         if query.requested_for and len(rows) < len(raw):
             raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
         said = headers.get("x-total-count", "")
-        total = int(said) if said.isdecimal() else None
+        total = int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
         more = bool(raw) and (len(raw) == PAGE_LIMIT if total is None else offset + len(raw) < total)
         return Page(rows=rows, read=len(raw), total=total, more=more)
 
-    async def _get(self, parameters: dict[str, str]) -> Exchange:
-        """An exchange that ended with 200, 400 or 403; other answers are waited out, for as long as is allowed."""
+    async def _get(self, parameters: dict[str, str]) -> tuple[Answer, list[Any], Mapping[str, str]]:
+        """What ended with a list, 400 or 403: answer, rows and headers; others are waited out as long as is allowed."""
         loop = asyncio.get_running_loop()
         began, silenced = loop.time(), self._pace.silenced
         refused, failures = "", 0
         while True:
             token = await self._token.get(other_than=refused)
             exchange, permit = await self._exchange(parameters, token)
-            if exchange.answer.status in {200, 400, 403}:
-                return exchange
+            answer = exchange.answer
+            rows = _rows(exchange.content) if answer.status == 200 else []  # noqa: PLR2004 - HTTP
+            if answer.status in {200, 400, 403} and rows is not None:
+                return answer, rows, exchange.headers
             situation = Situation(
                 new_token=bool(refused),
                 failures_in_a_row=failures,
@@ -162,7 +170,8 @@ class StatusList:
                 give_up_after=self._give_up_after,
                 luck=self._luck(),
             )
-            decision = decide(exchange.answer, situation)
+            decision = decide(answer, situation)
+            said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
             match decision.then:
                 case Then.RENEW_TOKEN:
                     refused = token
@@ -174,10 +183,10 @@ class StatusList:
                     self._pace.hold(decision.pause)
                 case _:
                     raise TenantLostError(
-                        f"The tenant's status list can't be had: {decision.reason}.",
+                        f"The tenant's status list can't be had: {said}.",
                         next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
                     )
-            self._pace.tell(decision.pause, f"{decision.reason}, asked for the status list")
+            self._pace.tell(decision.pause, f"{said}, when asked for the status list")
             refused, failures = "", failures + 1
 
     async def _exchange(self, parameters: dict[str, str], token: str) -> tuple[Exchange, Permit]:
@@ -197,39 +206,46 @@ class StatusList:
         return exchange, permit
 
 
-def _rows(content: bytes) -> list[Any]:
+def _rows(content: bytes) -> list[Any] | None:
+    """The rows of a page; None where it is none, or not whole."""
+    if len(content) > MOST_PAGE_BYTES:
+        return None
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, list):
-        raise TenantLostError(
-            "The tenant's status list is not a list.", next_step="Check --api; then run the same command again."
-        )
-    return document
+        return None
+    return document if isinstance(document, list) else None
 
 
 def _row(raw: Any) -> StatusRow | None:
     """A row as far as it can be understood; None where it does not say whom it is for."""
     if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
         return None
+    if not (identity := _text(raw["requestedFor"].get("id"))):
+        return None
     metadata = raw.get("clientMetadata")
     return StatusRow(
-        identity=str(raw["requestedFor"].get("id", "")),
-        item=str(raw.get("id", "")),
-        request_type=str(raw.get("requestType") or ""),
+        identity=identity,
+        item=_text(raw.get("id")),
+        request_type=_text(raw.get("requestType")),
         created=_moment(raw.get("created")),
-        metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
-        access_request=str(raw.get("accessRequestId") or ""),
+        metadata={k: _text(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
+        access_request=_text(raw.get("accessRequestId")),
     )
+
+
+def _text(value: object) -> str:
+    """An id as text that the ledger can keep; empty where it is none."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
 
 
 def _moment(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
@@ -241,15 +257,20 @@ async def all_pages(listing: Listing, query: Query, first: Page | None = None) -
         first: Its first page, where that was read already.
 
     Raises:
-        TenantLostError: The list ended before it was complete.
+        TenantLostError: The list ended before it was complete, or does not end.
     """
     page = first or await listing.page(query, 0)
     total, read = page.total, page.read
     for row in page.rows:
         yield row
     while page.more:
-        page = await listing.page(query, read)
+        rows, page = page.rows, await listing.page(query, read)
         read += page.read
+        if read > MOST_ROWS or (rows and rows == page.rows):
+            raise TenantLostError(
+                f"The tenant's status list does not end: after {read} rows it still goes on.",
+                next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+            )
         for row in page.rows:
             yield row
     if total is not None and read < total:

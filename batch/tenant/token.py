@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import TOKEN_PATH
 from batch.errors import CredentialsRefusedError, TenantLostError
+from batch.model import Failure
 from batch.tenant.wire import fetch
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Token:
                     f"The tenant refuses the client: it answered {answer.status} ({answer.text}).", next_step=_HELP
                 )
             passing = answer.status is None or answer.status == 429 or answer.status >= 500  # noqa: PLR2004 - HTTP
-            if delay is None or not passing:
+            if delay is None or not passing or answer.failure is Failure.UNTRUSTED:
                 break
             await asyncio.sleep(delay if answer.retry_after is None else answer.retry_after)
         said = answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
@@ -93,7 +94,7 @@ def _read(content: bytes) -> tuple[str, float]:
     try:
         document: Any = json.loads(content)
         token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         token, lifetime = "", 0.0
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
         raise TenantLostError(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
 
 import httpx
-import truststore
 
 from batch import __version__
-from batch.tenant.answers import MOST_BYTES, from_failure, from_response
+from batch.tenant.answers import LOCATION, MOST_BYTES, from_failure, from_response
+from batch.tenant.proxy import proxy_for
+from batch.tenant.secrets import Secrets
+from batch.tenant.trust import trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from batch.model import Answer
 
@@ -28,27 +33,50 @@ CONNECT_TIMEOUT: Final = 10.0
 KEEP_ALIVE: Final = 4.0
 """Seconds an idle connection is kept: less than servers keep it, so that none closes under a request."""
 
+_SENT: Final[WeakKeyDictionary[httpx.AsyncClient, Secrets]] = WeakKeyDictionary()
+"""The secrets that went out through each client: no answer may bring them back."""
 
-def http_client(base_url: str, *, timeout: float, concurrency: int) -> httpx.AsyncClient:
+
+def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Path | None = None) -> httpx.AsyncClient:
     """A client for one tenant.
 
     Args:
         base_url: The tenant's origin.
         timeout: Seconds for one exchange.
         concurrency: Most exchanges at a time.
+        ca_file: See `trusted`.
+
+    Raises:
+        SettingsError: The file of certificates, or the proxy that the environment names, can't be used.
     """
-    secure = base_url.startswith("https")
-    trusted = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if secure else False
-    return httpx.AsyncClient(
+    trust = trusted(ca_file) if base_url.startswith("https") else None
+    proxy = proxy_for(base_url, trust)
+    http = httpx.AsyncClient(
         base_url=base_url,
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+        # Cookies would be a secret more to keep, and grow without end.
+        cookies=CookieJar(DefaultCookiePolicy(netscape=False, rfc2965=False)),
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT), pool=None),
         limits=httpx.Limits(max_connections=concurrency + 1, keepalive_expiry=KEEP_ALIVE),
         follow_redirects=False,
-        verify=trusted,
-        # A proxy of the environment must not see what goes to this very machine, in the clear.
-        trust_env=secure,
+        verify=trust or False,
+        proxy=proxy,
+        # Nothing else is read from the environment: what there is of proxies was read above.
+        trust_env=False,
+        event_hooks={"response": [_set_location_aside]},
     )
+    if proxy is not None and proxy.auth is not None:
+        _secrets_of(http).learn(proxy.auth[1])
+    return http
+
+
+def check_wires(base_url: str, ca_file: Path | None) -> None:
+    """Finds out whether a client can be made, before anything is begun.
+
+    Raises:
+        SettingsError: The file of certificates, or the proxy that the environment names, can't be used.
+    """
+    proxy_for(base_url, trusted(ca_file))
 
 
 class Exchange(NamedTuple):
@@ -78,34 +106,65 @@ async def fetch(
         gone: Is called once the last byte of the request has left.
         **arguments: For httpx.
     """
-    if gone is not None:
-        arguments["extensions"] = {"trace": _when_gone(gone)}
     content = bytearray()
     seen: httpx.Response | None = None
+    progress = _Progress(gone)
+    secrets = _secrets_of(http)
     limit = http.timeout.read
     try:
-        async with (
-            asyncio.timeout(limit and limit + CONNECT_TIMEOUT),
-            http.stream(method, path, **arguments) as response,
-        ):
-            seen = response
-            async for chunk in response.aiter_raw():
-                content += chunk
-                if len(content) > most_bytes:
-                    break
-    except (httpx.RequestError, TimeoutError, UnicodeError) as error:
+        request = http.build_request(method, path, extensions={"trace": progress}, **arguments)
+        _learn(secrets, request)
+        async with asyncio.timeout(limit and limit + (http.timeout.connect or 0.0)):
+            seen = await http.send(request, stream=True)
+            try:
+                async for chunk in seen.aiter_raw():
+                    content += chunk
+                    if len(content) > most_bytes:
+                        break
+            finally:
+                await seen.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         if seen is None:
-            return Exchange(from_failure(error))
+            return Exchange(from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets))
         # The status has arrived and says what became of the request; what was lost is commentary.
-    answer = from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC))
+    answer = from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC), secrets=secrets)
     return Exchange(answer, bytes(content), seen.headers)
 
 
-def _when_gone(gone: Callable[[], None]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
-    """What httpx tells of an exchange as it goes; source: its documentation of the `trace` extension."""
+class _Progress:
+    """How far an exchange has come, as httpx tells its `trace` extension.
 
-    async def trace(event: str, _: Mapping[str, Any]) -> None:
-        if event.endswith("send_request_body.complete"):
-            gone()
+    Args:
+        gone: Is called once the last byte of the request has left.
 
-    return trace
+    Attributes:
+        sent: Whether bytes of the request may have left for the tenant; what a proxy is asked first is none of it.
+    """
+
+    def __init__(self, gone: Callable[[], None] | None) -> None:
+        self._gone = gone
+        self.sent = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.sent = True
+        if self._gone is not None and self.sent and event.endswith("send_request_body.complete"):
+            self._gone()
+
+
+def _secrets_of(http: httpx.AsyncClient) -> Secrets:
+    return _SENT.setdefault(http, Secrets())
+
+
+def _learn(secrets: Secrets, request: httpx.Request) -> None:
+    """Remembers the secrets in a request before it is sent."""
+    secrets.learn(request.headers.get("authorization", "").partition(" ")[2])
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        for value in parse_qs(request.content.decode("ascii")).get("client_secret", ()):
+            secrets.learn(value)
+
+
+async def _set_location_aside(response: httpx.Response) -> None:
+    """Hides a redirect from httpx, which otherwise prepares the request to follow, and fails where it can't."""
+    if "location" in response.headers:
+        response.headers[LOCATION] = response.headers.pop("location")

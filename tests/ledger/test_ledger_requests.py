@@ -184,7 +184,7 @@ def test_an_answer_for_an_attempt_that_the_ledger_does_not_know_is_a_broken_prom
 def test_an_answer_for_a_request_that_was_not_claimed_is_a_broken_promise(ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
     request = claim(ledger, run)
-    with pytest.raises(BrokenPromiseError, match="-2 .* not all were SENDING"):
+    with pytest.raises(BrokenPromiseError, match=r"-2 .* not all were SENDING"):
         record(ledger, replace(request, number=2), ACCEPTED)
 
 

@@ -1,6 +1,6 @@
-"""A ledger that version 0001 has written, in which something of everything has happened, is upgraded without loss.
+"""Ledgers that earlier versions have written, in which something of everything has happened, are upgraded without loss.
 
-`ledger_0001.sql` is its dump, and `ledger_0001.json` what the program of that time said of it.
+`ledger_0001.sql` and `ledger_0002.sql` are their dumps, and `ledger_0001.json` what the first program said of both.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SAID = json.loads((HERE / "ledger_0001.json").read_text("utf-8"))
+COUNT = {"0001": "SELECT count(*) FROM change", "0002": "SELECT count(*) FROM changes"}
+
+
+@pytest.fixture(params=["0001", "0002"])
+def version(request: pytest.FixtureRequest) -> str:
+    """Who has written the old ledger."""
+    return str(request.param)
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
+def old(version: str, tmp_path: Path) -> Path:
     """The old ledger, as a file."""
     path = tmp_path / "ledger.db"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript((HERE / "ledger_0001.sql").read_text("utf-8"))
+        connection.executescript((HERE / f"ledger_{version}.sql").read_text("utf-8"))
     return path
 
 
@@ -65,12 +72,12 @@ def test_the_old_ledger_holds_requests_in_every_state(old: Path) -> None:
     assert {state for (state,) in rows(old, "SELECT state FROM request")} == {state.value for state in State}
 
 
-def test_it_is_upgraded_after_a_backup_and_sound_afterwards(upgraded: Ledger, old: Path) -> None:
+def test_it_is_upgraded_after_a_backup_and_sound_afterwards(upgraded: Ledger, old: Path, version: str) -> None:
     (notice,) = upgraded.notices
-    assert notice.startswith(f"The ledger was upgraded from version 0001 to {LEDGER_VERSION}; backup: ")
+    assert notice.startswith(f"The ledger was upgraded from version {version} to {LEDGER_VERSION}; backup: ")
     assert upgraded.verify() == ()
     (backup,) = old.parent.glob("*.backup")
-    assert rows(backup, "SELECT count(*) FROM change") == rows(old, "SELECT count(*) FROM changes")
+    assert rows(backup, COUNT[version]) == rows(old, "SELECT count(*) FROM changes")
 
 
 def test_the_upgrade_leaves_nothing_of_itself_behind(upgraded: Ledger, old: Path) -> None:
@@ -133,6 +140,7 @@ def test_new_runs_are_added_to_it(upgraded: Ledger) -> None:
     assert upgraded.verify() == ()
 
 
+@pytest.mark.parametrize("version", ["0001"], indirect=True)
 def test_a_damaged_ledger_is_not_smoothed_over_by_the_upgrade(old: Path) -> None:
     alter(old, "DELETE FROM change WHERE request = 2 AND item = (SELECT min(item) FROM change WHERE request = 2)")
     before = rows(old, "SELECT * FROM change")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
 Reply: TypeAlias = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -26,8 +27,8 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(reply: Reply) -> AsyncIterator[RawServer]:
-    """Answers every request with `reply`, then closes the connection."""
+async def raw_server(reply: Reply, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+    """Answers every request with `reply`, then closes the connection; over TLS where there is a context for it."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handler = asyncio.current_task()
@@ -42,17 +43,17 @@ async def raw_server(reply: Reply) -> AsyncIterator[RawServer]:
             else:
                 writer.write(reply)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the other side has gone, or the test has ended
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     handlers: set[asyncio.Task[None]] = set()
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()
-    seen = RawServer(url=f"http://{host}:{port}")
+    seen = RawServer(url=f"{'https' if tls else 'http'}://{host}:{port}")
     try:
         yield seen
     finally:

@@ -119,10 +119,10 @@ def test_a_token_is_renewed_before_it_expires_and_not_long_before(lifetime: floa
 def test_the_time_that_the_fetch_takes_counts_towards_the_tokens_life() -> None:
     async def program(token: Token) -> None:
         await token.get()
-        await asyncio.sleep(749 - RENEW_BEFORE - 10)  # and 12 for the fetch
+        await asyncio.sleep(749 - RENEW_BEFORE - 8)  # and 9 for the fetch
         assert await token.get() == "token-2"
 
-    with_token(TokenEndpoint(latency=12), program)
+    with_token(TokenEndpoint(latency=9), program)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

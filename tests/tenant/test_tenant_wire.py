@@ -18,7 +18,7 @@ from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
 from batch.tenant.client import Tenant
-from batch.tenant.wire import CONNECT_TIMEOUT, fetch, http_client
+from batch.tenant.wire import fetch, http_client
 from tests.tenant.open_calls import open_pace
 from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -199,7 +199,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
 
     found, body, seconds = run_in_virtual_time(program())
     assert (found.status, found.failure) == (200, None)
-    assert seconds == pytest.approx(5 + CONNECT_TIMEOUT, abs=1)
+    assert seconds == pytest.approx(5 + 5, abs=1)
     assert set(body) == set(b".")
 
 
@@ -239,14 +239,18 @@ async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> No
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_it_is_told_when_the_last_byte_of_a_call_has_left_and_not_when_the_answer_comes(method: str) -> None:
     left: list[str] = []
+    gone = asyncio.Event()
 
     async def reply(writer: asyncio.StreamWriter) -> None:
-        while not left:
-            await asyncio.sleep(0.001)
+        await gone.wait()
         left.append("answered")
         writer.write(answer("202 Accepted"))
 
+    def leave() -> None:
+        left.append("gone")
+        gone.set()
+
     async with raw_server(reply) as server, http_client(server.url, timeout=5, concurrency=1) as http:
-        found = await fetch(http, method, "/path", gone=lambda: left.append("gone"))
+        found = await fetch(http, method, "/path", gone=leave)
     assert found.answer.status == 202
     assert left == ["gone", "answered"]

@@ -1,0 +1,94 @@
+"""Secrets that went out to a tenant, and the hiding of them in whatever text comes back."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HIDDEN: Final = "[hidden]"
+"""What stands in the place of a secret."""
+
+LEAST: Final = 8
+"""Characters from which something is a secret: shorter ones would be found in ordinary words."""
+
+REMEMBERED: Final = 8
+"""How many secrets are remembered: a client's secret, and its tokens of the last hours."""
+
+_BASE64_SKIPS: Final = (0, 2, 3)
+"""Characters at the beginning that depend on what stood before, by the secret's position in a group of three bytes."""
+
+_SHAPES: Final = re.compile(
+    rf"bearer\s+(?:{re.escape(HIDDEN)}|[\w.~+/=-]{{20,}})"
+    r"|\beyJ[\w-]{8,}(?:\.[\w-]*)*"
+    r"|(?<=access_token)[\"'\s:=]+[^\"'\s&<>,}]+",
+    re.IGNORECASE,
+)
+"""What looks like a token, whosever it is: a bearer header, a JWT, a token endpoint's answer."""
+
+
+class Secrets:
+    """What must not come back: secrets are learned as they are sent, and hidden in every form in which they may return.
+
+    Only the latest REMEMBERED are known; one that is learned again counts as new.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._pattern: re.Pattern[str] | None = None
+
+    def learn(self, secret: str) -> None:
+        """Remembers a secret that is about to be sent."""
+        if len(secret) < LEAST:
+            return
+        if secret not in self._known:
+            self._known[secret] = frozenset(forms(secret))
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+            longest_first = sorted(self._forms(), key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        self._known.move_to_end(secret)
+
+    def hide(self, text: str) -> str:
+        """The text without any secret: neither one that is known, nor what looks like a token."""
+        if self._pattern is not None:
+            text = self._pattern.sub(HIDDEN, text)
+            text = _without_beginning(text, self._forms())
+        return _SHAPES.sub(HIDDEN, text)
+
+    def _forms(self) -> Iterator[str]:
+        return (form for known in self._known.values() for form in known)
+
+
+def forms(secret: str) -> Iterator[str]:
+    """Every form in which a server may give a secret back: as it is, in its parts, quoted, or within base64."""
+    for part in {secret, *secret.split(".")}:
+        if len(part) >= LEAST:
+            yield from (part, quote(part), quote(part, safe=""), quote_plus(part), html.escape(part))
+            yield json.dumps(part)[1:-1]
+    data = secret.encode("utf-8", "replace")
+    for before, skip in enumerate(_BASE64_SKIPS):
+        whole = (before + len(data)) // 3 * 4
+        encoded = base64.b64encode(bytes(before) + data).decode()[skip:whole]
+        if len(encoded) >= LEAST:
+            yield from (encoded, encoded.replace("+", "-").replace("/", "_"))
+
+
+def _without_beginning(text: str, known: Iterable[str]) -> str:
+    """The text without the beginning of a secret at its end, where an answer was cut off."""
+    lowered = text.lower()
+    for form in known:
+        beginning = form.lower()
+        at = lowered.find(beginning[:LEAST])
+        while at >= 0:
+            if beginning.startswith(lowered[at:]):
+                return text[:at] + HIDDEN
+            at = lowered.find(beginning[:LEAST], at + 1)
+    return text

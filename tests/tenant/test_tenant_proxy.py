@@ -1,0 +1,139 @@
+"""Proxies of the environment: used where they are named, never for this machine, and honest about what left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trustme
+
+from batch.errors import SettingsError
+from batch.model import Answer, Failure
+from batch.tenant.proxy import proxy_for
+from batch.tenant.wire import fetch, http_client
+from tests.tenant.connect_proxy import connect_proxy
+from tests.tenant.raw_server import answer, raw_server, unused_url
+from tests.tenant.tls import certified, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TENANT = "https://acme.example"
+PASSWORD = "correct-horse-battery"
+
+
+async def ask(ca_file: Path | None = None) -> Answer:
+    """What comes of a request to the tenant, which only a proxy can reach."""
+    async with http_client(TENANT, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
+        found = await fetch(http, "POST", "/path", headers={"Authorization": "Bearer token-of-the-tenant"})
+    return found.answer
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+async def test_a_proxy_carries_what_it_can_not_read(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    async with raw_server(answer("202 Accepted"), tls=certified(authority, "acme.example")) as server:
+        async with connect_proxy(int(server.url.rpartition(":")[2])) as proxy:
+            monkeypatch.setenv(variable, f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}")
+            found = await ask(written(authority, tmp_path))
+        assert found.status == 202
+        assert len(server.received) == 1
+        (asked,) = proxy.asked
+        assert asked.startswith(b"CONNECT acme.example:443 ")
+        assert b"Proxy-Authorization: Basic " in asked
+        assert b"token-of-the-tenant" not in asked
+        assert b"Proxy-Authorization" not in server.received[0]
+
+
+async def test_a_proxy_that_puts_itself_in_the_tenants_place_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(answer("202 Accepted"), tls=certified(trustme.CA(), "acme.example")) as server:
+        async with connect_proxy(int(server.url.rpartition(":")[2])) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            found = await ask()
+        assert found.failure is Failure.UNTRUSTED
+        assert "--ca-file" in found.text
+        assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer("407 Proxy Authentication Required"),
+        answer(f"403 You said {PASSWORD}"),
+        answer("502 Bad Gateway"),
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nnot TLS at all",
+    ],
+    ids=["407", "403 with the password", "502", "another protocol", "no tunnel"],
+)
+async def test_where_a_proxy_refuses_nothing_has_reached_the_tenant(
+    refusal: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect_proxy(refusal=refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}")
+        found = await ask()
+    assert found.failure in {Failure.NEVER_CONNECTED, Failure.UNTRUSTED}
+    assert found.text
+    assert PASSWORD not in found.text
+
+
+async def test_a_refusal_of_the_proxy_is_told_as_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connect_proxy(refusal=answer("407 Proxy Authentication Required")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        found = await ask()
+    assert found.failure is Failure.NEVER_CONNECTED
+    assert "the proxy of the environment" in found.text
+    assert "407 Proxy Authentication Required" in found.text
+
+
+async def test_a_proxy_that_is_not_there_was_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", unused_url())
+    assert (await ask()).failure is Failure.NEVER_CONNECTED
+
+
+@pytest.mark.parametrize(
+    "excepted", ["acme.example", ".example", "example", "*", "other, acme.example", "acme.example:443"]
+)
+def test_no_proxy_names_hosts_that_are_reached_directly(excepted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert proxy_for(TENANT, None) is not None
+    monkeypatch.setenv("NO_PROXY", excepted)
+    assert proxy_for(TENANT, None) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_this_machine_is_never_reached_through_a_proxy(scheme: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://proxy.example:3128")
+    assert proxy_for(f"{scheme}://{host}:8080", None) is None
+
+
+def test_a_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    found = proxy_for(TENANT, None)
+    assert found is not None
+    assert found.url == httpx.URL("http://proxy.example:3128")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        (f"socks5://user:{PASSWORD}@proxy.example:1080", "SOCKS"),
+        (f"socks5h://user:{PASSWORD}@proxy.example", "SOCKS"),
+        (f"ftp://user:{PASSWORD}@proxy.example", "no http"),
+        (f"http://user:{PASSWORD}@", "no http"),
+        (f"http://user:{PASSWORD}@proxy.example:port", "no URL"),
+    ],
+)
+def test_a_proxy_that_can_not_be_used_is_refused_before_anything_is_sent(
+    proxy: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(SettingsError, match=said) as caught:
+        http_client(TENANT, timeout=5.0, concurrency=1)
+    assert PASSWORD not in f"{caught.value.message} {caught.value.next_step}"
+    assert "NO_PROXY" in caught.value.next_step

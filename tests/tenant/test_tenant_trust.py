@@ -1,0 +1,156 @@
+"""Whom a connection trusts, and what the user is told where the other side can't prove who it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from batch.errors import SettingsError, TenantLostError
+from batch.model import Answer, Failure
+from batch.outcome import Then, decide
+from batch.settings import Credentials
+from batch.states import Event
+from batch.tenant.token import Token
+from batch.tenant.trust import trusted
+from batch.tenant.wire import fetch, http_client
+from tests.tenant.raw_server import answer, raw_server
+from tests.tenant.tls import certified, written
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+HERE = "127.0.0.1"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA(organization_name="A company")
+
+
+async def exchange(tls: ssl.SSLContext | None, ca_file: Path | None, *, scheme: str = "") -> tuple[Answer, int]:
+    """The answer of a server, and how many requests reached it."""
+    async with raw_server(answer("202 Accepted", body=b"{}"), tls=tls) as server:
+        url = f"{scheme}://{server.url.partition('://')[2]}" if scheme else server.url
+        async with http_client(url, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
+            found = await fetch(http, "POST", "/path", content=b"body")
+        return found.answer, len(server.received)
+
+
+async def test_a_companys_own_authority_is_trusted_where_its_file_is_named(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    found, reached = await exchange(certified(authority, HERE), written(authority, tmp_path))
+    assert (found.status, reached) == (202, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS and Windows keep their certificates elsewhere")
+async def test_the_systems_store_is_the_one_that_openssls_variables_name(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(written(authority, tmp_path)))
+    found, reached = await exchange(certified(authority, HERE), None)
+    assert (found.status, reached) == (202, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as above")
+async def test_the_file_is_trusted_instead_of_the_systems_store(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(written(authority, tmp_path)))
+    other = tmp_path / "other"
+    other.mkdir()
+    found, _ = await exchange(certified(authority, HERE), written(trustme.CA(), other))
+    assert found.failure is Failure.UNTRUSTED
+
+
+async def test_an_intermediate_authority_may_be_the_one_that_is_trusted(authority: trustme.CA, tmp_path: Path) -> None:
+    intermediate = authority.create_child_ca()
+    found, _ = await exchange(certified(intermediate, HERE), written(intermediate, tmp_path))
+    assert found.status == 202
+
+
+async def test_an_authority_that_nobody_trusts_is_told_with_the_host_and_what_to_do(authority: trustme.CA) -> None:
+    found, reached = await exchange(certified(authority, HERE), None)
+    assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
+    assert found.text.startswith(f"{HERE} can't be trusted: ")
+    assert "--ca-file" in found.text
+
+
+async def test_a_certificate_of_another_host_is_told_as_such(authority: trustme.CA, tmp_path: Path) -> None:
+    found, reached = await exchange(certified(authority, "other.example"), written(authority, tmp_path))
+    assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
+    assert "not valid for '127.0.0.1'" in found.text
+    assert "--ca-file" not in found.text
+
+
+async def test_an_expired_certificate_is_told_as_such(authority: trustme.CA, tmp_path: Path) -> None:
+    expired = certified(authority, HERE, not_after=LONG_AGO)
+    found, reached = await exchange(expired, written(authority, tmp_path))
+    assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
+    assert "expired" in found.text
+    assert "--ca-file" not in found.text
+
+
+async def test_https_to_what_speaks_plain_http_is_told_as_such() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer("400 Bad Request"))
+        writer.close()
+
+    async with await asyncio.start_server(handle, HERE, 0) as server:
+        url = f"https://{HERE}:{server.sockets[0].getsockname()[1]}"
+        async with http_client(url, timeout=5.0, concurrency=1) as http:
+            found = await fetch(http, "POST", "/path", content=b"body")
+    assert found.answer.failure is Failure.UNTRUSTED
+    assert "does not speak https" in found.answer.text
+
+
+async def test_plain_http_to_what_speaks_https_gets_no_answer_and_no_secret_is_read(authority: trustme.CA) -> None:
+    found, reached = await exchange(certified(authority, HERE), None, scheme="http")
+    assert (found.failure, reached) == (Failure.BROKEN, 0)
+
+
+async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_trusted(
+    authority: trustme.CA,
+) -> None:
+    credentials = Credentials.model_validate({"client_id": "client", "client_secret": "hunter2-hunter2"})
+    # A second try would wait for longer than this test may take.
+    async with raw_server(answer("200 OK"), tls=certified(authority, HERE)) as server:
+        async with http_client(server.url, timeout=5.0, concurrency=1) as http:
+            with pytest.raises(TenantLostError, match="--ca-file"):
+                await Token(http, credentials).get()
+        assert server.received == []
+
+
+def test_a_tenant_that_is_not_trusted_stops_the_run_and_nothing_was_processed() -> None:
+    decision = decide(
+        Answer(failure=Failure.UNTRUSTED, text="why"),
+    )
+    assert (decision.event, decision.then, decision.reason) == (Event.NOT_PROCESSED, Then.STOP_TENANT, "why")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n", bytes(range(256))],
+    ids=["empty", "text", "rubbish", "bytes"],
+)
+def test_a_file_without_certificates_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "authority.pem"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"--ca-file: .*authority\.pem holds no certificates") as caught:
+        trusted(path)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["missing.pem", ".", "nul\x00byte"])
+def test_a_file_that_can_not_be_read_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--ca-file: ") as caught:
+        trusted(tmp_path / name)
+    assert caught.value.next_step
