@@ -19,10 +19,12 @@ class Screen:
     Attributes:
         console: On stderr.
         quiet: Whether only errors are shown.
+        verbose: Whether every answer is shown.
     """
 
     console: Console
     quiet: bool = False
+    verbose: bool = False
 
     def say(self, *lines: str) -> None:
         """Shows lines as they are."""

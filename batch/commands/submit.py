@@ -24,6 +24,7 @@ from batch.prepare import with_outcomes
 from batch.read import load_inputs
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
+from batch.report.messages import STOPPING
 from batch.report.progress import ProgressWatcher
 from batch.report.screen import describe_rate
 from batch.report.summary import Summary
@@ -127,7 +128,8 @@ class _Sending:
 
     async def _send(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        progress = ProgressWatcher(self._screen.console, tally, settings.pace, quiet=self._screen.quiet)
+        screen = self._screen
+        progress = ProgressWatcher(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
         watcher = Watchers(progress, self._log)
         with connection(settings) as place:
             lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
@@ -169,7 +171,12 @@ class _Sending:
                     luck=random,
                     give_up_after=settings.give_up_after,
                 )
-                with on_interrupt(first=submitter.stop, second=submitter.abandon) as interruption:
+
+                def stop() -> None:
+                    watcher.noticed(STOPPING)
+                    submitter.stop()
+
+                with on_interrupt(first=stop, second=submitter.abandon) as interruption:
                     try:
                         await submitter.submit(settings.concurrency)
                     except StoppedError as error:

@@ -1,8 +1,18 @@
 """The log file: what happens while a run is sent, as JSON lines for programs that watch it or look back at it.
 
-A line is one event, with `at` (UTC), `event` and `run`, and where they apply `request` (its id), `attempt`, `state` (the
-request's in the ledger, or how the run ended), `status`, `detail_code`, `tracking_id`, `reason`, `duration_s`,
-`requests`, `changes`, `retry_after` and `allowed` (calls a window of the rate limit may hold).
+A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out.
+
+    run_begins  a process begins to send: `requests`, `changes` that the whole run asks for
+    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`
+    answer      the attempt has ended: the same, and `status`, `detail_code`, `tracking_id`, `retry_after`, `reason`,
+                `parts` (requests that take over from a refused one), `duration_s`
+    waiting     nothing goes for `duration_s` from now: `reason`
+    paced       a window of the rate limit may hold other than before: `allowed` calls
+    settled     it is known what became of an unconfirmed request: `request`, `attempt`, `changes`, `state`, `reason`
+    notice      something is worth telling once: `reason`
+    run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`
+
+`state` is otherwise the request's in the ledger; `reason` is text for people; `retry_after` is in seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from io import FileIO
+    from pathlib import Path
 
     from batch.model import Answer, Request, Run, Tally
     from batch.outcome import Decision
@@ -53,15 +63,21 @@ class LogFile:
         """Opens a log file to append to it; a new one can be read by its owner only.
 
         Raises:
-            SettingsError: It can't be opened.
+            SettingsError: It can't be opened, or is no log: an input and a ledger are safe from a slip of the pen.
         """
         if path is None:
             return cls(None, clock=clock, complain=complain)
         try:
-            file = open(path, "ab", buffering=0, opener=_private)  # noqa: PTH123, SIM115 - Path.open takes no opener
+            first, last = _ends(path)
+            if first not in {b"", b"{"}:
+                raise FileExistsError(17, "it holds something else")
+            file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - Path.open takes no opener
+            if last not in {b"", b"\n"}:
+                # A disk that was full has cut the last line short.
+                file.write(b"\n")
         except OSError as error:
             raise SettingsError(
-                f"The log file {path} can't be opened: {error.strerror or error}.",
+                f"The log file {path} can't be appended to: {error.strerror or error}.",
                 next_step="Nothing was sent. Name another with --log-file.",
             ) from error
         return cls(file, clock=clock, complain=complain)
@@ -99,6 +115,7 @@ class LogFile:
             reason=decision.reason,
             duration_s=seconds,
             retry_after=answer.retry_after,
+            parts=parts or None,
         )
 
     def waiting(self, seconds: float, reason: str) -> None:
@@ -130,7 +147,8 @@ class LogFile:
                 line = line[self._file.write(line) :]
         except OSError as error:
             self._complain(
-                f"The log file {self._file.name!s} can't be written: {error.strerror or error}. Sending goes on without it."
+                f"The log file {self._file.name!s} can't be written: {error.strerror or error}. "
+                "Sending goes on without it."
             )
             self._close()
 
@@ -152,3 +170,14 @@ def _named(request: Request) -> Mapping[str, object]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last byte of a file that is there; nothing of what is no file, such as a pipe."""
+    if not path.is_file():
+        return b"", b""
+    with path.open("rb") as file:
+        first = file.read(1)
+        if first:
+            file.seek(-1, os.SEEK_END)
+        return first, file.read(1)

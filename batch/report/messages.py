@@ -13,7 +13,8 @@ from batch.states import Event
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.model import Request
+    from batch.dialects import Rate
+    from batch.model import Answer, Request
     from batch.outcome import Decision
 
 REFUSALS_SHOWN: Final = 20
@@ -21,6 +22,9 @@ REFUSALS_SHOWN: Final = 20
 
 ENOUGH_REFUSALS: Final = "Further refusals are not shown here: results.csv lists them, and -v shows them."
 """Stands for the refusals beyond REFUSALS_SHOWN."""
+
+STOPPING: Final = "Stopping: what has left is waited for. Press Ctrl-C again to stop at once; that is safe, too."
+"""The user has interrupted for the first time."""
 
 _FOUND_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -34,7 +38,7 @@ _ANSWERED: Final[Mapping[Event, str]] = MappingProxyType(
     {
         Event.ACCEPTED: "was accepted",
         Event.REFUSED: "was refused",
-        Event.NOT_PROCESSED: "was not processed and is sent again",
+        Event.NOT_PROCESSED: "was not processed",
         Event.UNDECIDED: "is unconfirmed",
     }
 )
@@ -45,12 +49,13 @@ def refused(request: Request, decision: Decision) -> str:
     return f"Request {request.id} was refused: {decision.reason}"
 
 
-def answered(request: Request, decision: Decision, seconds: float, parts: int) -> str:
+def answered(request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> str:
     """An attempt has ended, however it did."""
     attempt = f"{count(request.changes, 'change')}, attempt {request.attempts}"
-    ended = f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]}"
-    again = f"; sent again in {parts} parts" if parts else ""
-    return f"{ended} after {seconds:.2f} s{': ' + decision.reason if decision.reason else ''}{again}"
+    tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
+    said = decision.reason or f"the tenant answered {answer.status}{tracking}"
+    again = f"; it is sent again in {parts} parts" if parts else ""
+    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {seconds:.2f} s: {said}{again}"
 
 
 def settled(request: Request, verdict: str) -> str:
@@ -61,3 +66,8 @@ def settled(request: Request, verdict: str) -> str:
 def waiting(seconds: float, reason: str) -> str:
     """Nothing goes for a while."""
     return f"Waiting {countdown(seconds)}: {reason}"
+
+
+def paced(allowed: int, limit: Rate) -> str:
+    """The pace has changed."""
+    return f"The pace is now {allowed} of the {limit.requests} requests per {limit.seconds:g} s that the limit permits."

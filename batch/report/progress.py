@@ -42,6 +42,7 @@ class ProgressWatcher:
         tally: How far the run has come before.
         limit: The rate limit to keep.
         quiet: Whether nothing is shown.
+        verbose: Whether every answer is shown.
         clock: Seconds, of a clock that is never set.
     """
 
@@ -52,10 +53,13 @@ class ProgressWatcher:
         limit: Rate,
         *,
         quiet: bool = False,
+        verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._quiet = quiet
+        self._verbose = verbose
+        self._limit = limit
         self._clock = clock
         self._headway = headway.begin(tally, limit, clock())
         self._refusals = 0
@@ -69,10 +73,12 @@ class ProgressWatcher:
         """An attempt begins."""
         self._headway = headway.after_sending(self._headway, request, self._clock())
 
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:  # noqa: ARG002 - a Watcher's
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
         """An attempt has ended."""
         self._headway = headway.after_answer(self._headway, request, decision, parts)
-        if decision.event is Event.REFUSED:
+        if self._verbose:
+            self._say(messages.answered(request, answer, decision, seconds, parts))
+        elif decision.event is Event.REFUSED:
             self._refusals += 1
             if self._refusals <= messages.REFUSALS_SHOWN:
                 self._say(messages.refused(request, decision))
@@ -82,12 +88,14 @@ class ProgressWatcher:
     def waiting(self, seconds: float, reason: str) -> None:
         """Nothing goes for a while; a live display counts down."""
         self._headway = headway.after_wait(self._headway, seconds, reason, self._clock())
-        if self._live is None:
+        if self._live is None or self._verbose:
             self._say(messages.waiting(seconds, reason))
 
     def paced(self, allowed: int) -> None:
         """The pace has changed."""
         self._headway = headway.after_pacing(self._headway, allowed)
+        if self._verbose:
+            self._say(messages.paced(allowed, self._limit))
 
     def settled(self, request: Request, verdict: str) -> None:
         """Settling has found something out."""
