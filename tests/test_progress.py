@@ -11,7 +11,7 @@ from rich.console import Console
 
 from batch.dialects import Rate
 from batch.evidence import Verdict
-from batch.model import EMPTY_TALLY, Answer, Tally
+from batch.model import EMPTY_TALLY, Answer, Failure, Tally
 from batch.outcome import decide
 from batch.report.progress import ProgressWatcher, draw
 from batch.report.watchers import Watchers
@@ -49,13 +49,14 @@ def shown(
     seconds: float = 0.0,
     tally: Tally = TALLY,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> list[str]:
     """The lines on a console after something happened and so many seconds have passed."""
 
     async def watch() -> None:
         import asyncio  # noqa: PLC0415 - for this helper alone
 
-        async with ProgressWatcher(console, tally, LIMIT, quiet=quiet, clock=now) as watcher:
+        async with ProgressWatcher(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=now) as watcher:
             happens(Watchers(watcher))
             await asyncio.sleep(seconds)
 
@@ -165,3 +166,41 @@ def test_a_long_reason_is_cut_rather_than_wrapped() -> None:
     lines = [line for line in shown(terminal(), draw_on) if "waiting" in line]
     assert lines
     assert all("…" in line for line in lines)
+
+
+def answer_each(*answers: Answer) -> Callable[[Watcher], None]:
+    def answer_all(watcher: Watcher) -> None:
+        for number, answer in enumerate(answers):
+            watcher.sending(request(number, people=3))
+            watcher.answered(request(number, people=3), answer, decide(answer), 0.305, 2 * (answer is REFUSAL))
+
+    return answer_all
+
+
+def test_when_verbose_every_answer_is_shown_with_its_status_tracking_id_and_duration() -> None:
+    accepted = Answer(status=202, tracking_id="t-0")
+    broken = Answer(failure=Failure.BROKEN, text="the connection broke")
+    refused = "the tenant answered 400: no such role (tracking id t-1)"
+    lines = shown(without_terminal(), answer_each(accepted, REFUSAL, SILENCE, broken), verbose=True)
+    assert lines == [
+        "Request R-0 (3 changes, attempt 1) was accepted after 0.30 s: the tenant answered 202 (tracking id t-0)",
+        f"Request R-1 (3 changes, attempt 1) was refused after 0.30 s: {refused}; it is sent again in 2 parts",
+        f"Request R-2 (3 changes, attempt 1) was not processed after 0.30 s: {decide(SILENCE).reason}",
+        "Request R-3 (3 changes, attempt 1) is unconfirmed after 0.30 s: the connection broke",
+    ]
+
+
+def test_when_verbose_all_refusals_are_shown() -> None:
+    lines = shown(without_terminal(), answer_each(*[REFUSAL] * 100), verbose=True)
+    assert len(lines) == 100
+    assert all("was refused" in line for line in lines)
+
+
+def test_when_verbose_a_terminal_too_keeps_the_waits_and_the_changes_of_the_pace() -> None:
+    def slow_down(watcher: Watcher) -> None:
+        watcher.waiting(600, "silence")
+        watcher.paced(50)
+
+    text = "\n".join(shown(terminal(), slow_down, verbose=True))
+    assert "Waiting 10 min 0 s: silence" in text
+    assert "The pace is now 50 of the 100 requests per 10 s that the limit permits." in text

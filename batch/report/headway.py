@@ -155,11 +155,17 @@ def after_pacing(headway: Headway, allowed: int) -> Headway:
 
 
 def pace(headway: Headway, now: float) -> float:
-    """Attempts a second over the last window of the rate limit: where the limit is kept, never above it."""
+    """Attempts a second over the last window of the rate limit: where the limit is kept, never above it.
+
+    In the first window it is over the time so far; what is sent at once there, since it fits, counts as evenly spread.
+    """
+    limit = headway.limit
     oldest = _step(headway, now) - STEPS
     attempts = sum(attempts for number, attempts in headway.recent if number >= oldest)
-    length = headway.limit.seconds / STEPS
-    return attempts / max(headway.limit.seconds, now - headway.begun - max(0, oldest) * length)
+    watched = now - headway.begun - max(0, oldest) * limit.seconds / STEPS
+    if watched >= limit.seconds:
+        return attempts / watched
+    return min(attempts / max(watched, limit.seconds / STEPS), limit.requests / limit.seconds)
 
 
 def time_left(headway: Headway, now: float) -> float | None:

@@ -30,10 +30,14 @@ def describe_sending(headway: Headway, now: float) -> str:
 
 
 def describe_pace(headway: Headway, now: float) -> str:
-    """The pace now against what is allowed, and against the limit where that is more: `4.9/s of 5/s (limit 10/s)`."""
+    """The pace now against what is allowed, and against the limit where that is more: `1.9/s of 2/s (limit 4/s)`.
+
+    While nothing goes it is only said how fast it may go afterwards.
+    """
     limit, seconds = headway.limit.requests, headway.limit.seconds
     more = f" (limit {per_second(limit / seconds)})" if headway.allowed < limit else ""
-    return f"{per_second(pace(headway, now))} of {per_second(headway.allowed / seconds)}{more}"
+    allowed = f"{per_second(headway.allowed / seconds)}{more}"
+    return f"then up to {allowed}" if headway.silent_until > now else f"{per_second(pace(headway, now))} of {allowed}"
 
 
 def describe_results(headway: Headway) -> str:

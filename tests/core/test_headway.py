@@ -166,6 +166,11 @@ def test_a_burst_that_the_window_permits_does_not_look_like_more_than_the_limit(
     assert headway.pace(at, BEGAN + 9.9) <= 10
 
 
+def test_at_first_the_pace_is_measured_over_the_time_so_far() -> None:
+    at, now = sent_evenly(begun(1000, 1000), 12, per_second=4)
+    assert headway.pace(at, now + 0.25) == pytest.approx(4)
+
+
 def test_the_time_left_follows_from_what_is_left_and_the_pace_allowed() -> None:
     at = begun(1000, 1000)
     assert headway.time_left(at, BEGAN) == 100
@@ -200,19 +205,29 @@ def test_the_wait_that_ends_later_holds_with_its_reason() -> None:
 
 
 def test_a_lowered_pace_is_shown_beside_the_limit() -> None:
-    at, now = sent_evenly(begun(1000, 1000), 49, per_second=10)
-    assert describe_pace(at, now) == "4.9/s of 10/s"
-    assert describe_pace(headway.after_pacing(at, 50), now) == "4.9/s of 5/s (limit 10/s)"
+    at, now = sent_evenly(begun(1000, 1000), 20, per_second=4)
+    assert describe_pace(at, now + 0.25) == "4/s of 10/s"
+    assert describe_pace(headway.after_pacing(at, 50), now + 0.25) == "4/s of 5/s (limit 10/s)"
+
+
+def test_while_nothing_goes_it_is_said_how_fast_it_may_go_afterwards() -> None:
+    at = headway.after_wait(headway.after_pacing(begun(1000, 1000), 50), 60, "silence", BEGAN)
+    assert describe_sending(at, BEGAN) == "then up to 5/s (limit 10/s), 4 min 20 s left"
+
+
+def test_a_limit_that_is_not_kept_is_not_made_to_look_kept() -> None:
+    at, now = sent_evenly(begun(1000, 1000), 300, per_second=20)
+    assert headway.pace(at, now) == pytest.approx(20, rel=0.05)
 
 
 def test_one_line_says_everything() -> None:
     at, now = sent_evenly(begun(1010, 12000), 10, per_second=10)
     assert describe(at, now) == (
         "10 of 1,010 requests; 10 of 12,000 changes: 10 accepted, 0 refused, 0 unconfirmed; "
-        "1/s of 10/s, 1 min 40 s left"
+        "10/s of 10/s, 1 min 40 s left"
     )
     waiting = headway.after_wait(at, 60, "the tenant answered 429", now)
-    assert "; waiting 1 min 0 s: the tenant answered 429; " in describe(waiting, now)
+    assert "; waiting 1 min 0 s: the tenant answered 429; then up to 10/s, 2 min 40 s left" in describe(waiting, now)
 
 
 def test_when_everything_is_sent_it_says_what_is_still_waited_for() -> None:

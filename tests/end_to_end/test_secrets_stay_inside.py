@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-TALKING: list[tuple[str, ...]] = [(), ("--json",), ("--quiet",)]
+TALKING: list[tuple[str, ...]] = [(), ("--json",), ("--quiet",), ("--verbose",), ("--log-file", "run.log")]
 """Ways in which the program says more or less; every option that makes it say something else belongs here."""
 
 FAILING_LIBRARY = '''
