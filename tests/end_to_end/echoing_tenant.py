@@ -80,7 +80,9 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
     loop = asyncio.new_event_loop()
 
     def reply(head: bytes, body: bytes) -> bytes:
-        sent = f"{tenant.secret} {tenant.tokens[-1:]} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
+        # A token that another connection is just being given was not sent to us: only what was sent comes back.
+        tokens = [token for token in tenant.tokens if token in head.decode()]
+        sent = f"{tenant.secret} {tokens} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
         packed = base64.b64encode(sent.encode()).decode()
         path = head.split()[1]
         if path.startswith(b"/oauth/token"):
