@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from batch.ledger.requests import Answered
     from batch.ledger.store import Ledger
+
+GATHER: Final = 0.01
+"""Seconds that an answer waits for others: a transaction costs more than what is written in it."""
 
 
 class Recorder:
@@ -38,6 +41,7 @@ class Recorder:
         """Records until cancelled."""
         while True:
             await self._work.wait()
+            await asyncio.sleep(GATHER)
             self._work.clear()
             pending, self._pending = self._pending, []
             error = await self._write([answered for answered, _ in pending])

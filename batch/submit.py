@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+from batch.culprits import Evidence
 from batch.errors import (
     AccessBatchError,
     CredentialsRefusedError,
@@ -21,7 +22,7 @@ from batch.ledger.requests import Answered
 from batch.model import Answer, Failure
 from batch.outcome import Situation, Then, decide
 from batch.record import Recorder
-from batch.split import halve
+from batch.split import divide
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.model import Request, Run
+    from batch.model import Part, Request, Run
     from batch.outcome import Decision
     from batch.settle import Settler
     from batch.watch import Watcher
@@ -137,6 +138,7 @@ class Submitter:
         self._luck = luck
         self._give_up_after = give_up_after
         self._recorder = Recorder(ledger)
+        self._evidence = Evidence()
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
@@ -203,7 +205,7 @@ class Submitter:
     async def _feed(self, concurrency: int) -> None:
         """Claims what is to be sent, and sets attempts going."""
         while not self._stopping:
-            settled_before = self._settler.settled
+            settled_before, busy = self._settler.settled, bool(self._in_flight)
             room = concurrency - len(self._in_flight)
             if self._in_flight and (room <= 0 or self._failures):
                 await self._landing()
@@ -214,6 +216,9 @@ class Submitter:
                 await self._send_some(1 if self._failures else room)
             elif self._in_flight:
                 await self._landing()
+            elif busy:
+                # What ended while the ledger was asked may have left something to send.
+                continue
             elif self._settler.open:
                 # What is being settled may have to be sent again.
                 await self._settler.news()
@@ -277,7 +282,7 @@ class Submitter:
             permit.gone()
         seconds = asyncio.get_running_loop().time() - began
         decision = self._decide(answer, token, failures_before)
-        parts = halve(request) if decision.event is Event.REFUSED else ()
+        parts = self._divide(request, answer, decision)
         if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
             # First of all: it must hold for the others too, and for whoever comes after us.
             violated = decision.then is Then.SLOW_DOWN
@@ -293,6 +298,15 @@ class Submitter:
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
         await self._follow(request, decision, token)
+
+    def _divide(self, request: Request, answer: Answer, decision: Decision) -> tuple[Part, ...]:
+        """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
+        if decision.event is Event.ACCEPTED:
+            self._evidence.accepted(request)
+        if decision.event is not Event.REFUSED:
+            return ()
+        self._evidence.refused(request, answer.text)
+        return divide(request, answer.text, self._evidence)
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
         now = asyncio.get_running_loop().time()

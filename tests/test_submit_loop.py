@@ -482,6 +482,19 @@ async def test_when_the_first_requests_are_all_refused_sending_stops(ledger: Led
     assert stage.states() == {"REFUSED": ALL_REFUSED_AFTER, "PLANNED": 5}
 
 
+async def test_what_was_not_sent_for_too_many_refusals_is_sent_once_the_tenant_is_set_right(
+    ledger: Ledger, path: Path
+) -> None:
+    requests = [product([f"{n}-1", f"{n}-2"], ["r1"]) for n in range(ALL_REFUSED_AFTER + 5)]
+    stage = Stage(ledger, path, write(ledger, *requests))
+    with pytest.raises(TooManyRefusalsError):
+        await stage.submitter(always(REFUSED)).submit(1)
+    tenant = always(ACCEPTED)
+    await stage.submitter(tenant).submit(1)
+    assert tenant.accepted == {(line["identity_id"], line["item_id"]): 1 for wanted in requests for line in wanted}
+    assert ledger.requests.in_state(stage.run, State.REFUSED) == ()
+
+
 @pytest.mark.parametrize(("refused", "stops"), [(HALF_REFUSED_AFTER // 2, True), (HALF_REFUSED_AFTER // 2 - 1, False)])
 async def test_when_half_of_many_are_refused_sending_stops(
     refused: int,

@@ -35,6 +35,36 @@ LATE: Final = 1.0
 ASK_AGAIN: Final = 0.05
 """Seconds until it is worth asking again where calls of another process have yet to leave."""
 
+TIDY_EVERY: Final = 1.0
+"""Seconds between two clearings of what counts in no window any more."""
+
+_PACE: Final = (
+    sa.select(t.pace)
+    .join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
+    .where(
+        t.tenant.c.name == sa.bindparam("tenant"),
+        t.pace.c.client == sa.bindparam("client"),
+        t.pace.c.dialect == sa.bindparam("dialect"),
+    )
+)
+_THIS: Final = (t.call.c.pace == sa.bindparam("of")) & (t.call.c.number == sa.bindparam("this"))
+_HAS_LEFT: Final = sa.update(t.call).where(_THIS).values(left_at=sa.bindparam("at"))
+_UNUSED: Final = sa.delete(t.call).where(_THIS)
+_COUNTING: Final = (t.call.c.pace == sa.bindparam("of")) & (
+    t.call.c.left_at.is_(None) | (t.call.c.left_at > sa.bindparam("since"))
+)
+_COUNT: Final = sa.select(sa.func.count()).where(_COUNTING)
+_FIRST_TO_LEAVE: Final = (
+    sa.select(t.call)
+    .where(_COUNTING)
+    .order_by(t.call.c.left_at.is_(None), t.call.c.left_at)
+    .limit(sa.bindparam("too_many"))
+)
+_GIVE: Final = sa.insert(t.call)
+_GIVEN: Final = (
+    sa.update(t.pace).where(t.pace.c.id == sa.bindparam("of")).values(calls=t.pace.c.calls + sa.bindparam("more"))
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
@@ -71,6 +101,7 @@ class Calls:
         self._rate = rate
         self._process = process
         self._clock = clock
+        self._tidied_at = 0.0
 
     def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
         """Gives permits, as many as are wanted and the window holds.
@@ -84,14 +115,18 @@ class Calls:
             now = self._clock()
             pace = _pace(connection, self._lane, rate, now)
             _tell(connection, pace.id, left)
-            _forget(connection, pace, now)
+            # Also where the clock was set back, since then.
+            if not 0 <= now - self._tidied_at < TIDY_EVERY:
+                _forget(connection, pace, now)
+                self._tidied_at = now
             most = allowed(rate, _share(pace).at(now, rate))
             silence = pace.silent_until - now
             if silence > 0 or not wanted:
                 return Permits(at=now, wait=max(0.0, silence), silence=max(0.0, silence), allowed=most)
             free = most - _count(connection, pace.id, now, rate)
-            if free <= 0:
-                wait = _wait(connection, pace.id, 1 - free, now, rate, self._process)
+            few = min(wanted, most) - free
+            if few > 0:
+                wait = _wait(connection, pace.id, few, now, rate, self._process)
                 return Permits(at=now, wait=wait, allowed=most)
             given = min(wanted, free)
             numbers = tuple(range(pace.calls + 1, pace.calls + 1 + given))
@@ -124,17 +159,10 @@ def _share(pace: Any) -> Share:
     return Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
 
 
-def _of(lane: Lane) -> sa.Select[Any]:
-    return (
-        sa.select(t.pace)
-        .join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
-        .where(t.tenant.c.name == lane.tenant, t.pace.c.client == lane.client, t.pace.c.dialect == lane.dialect)
-    )
-
-
 def _pace(connection: Connection, lane: Lane, rate: Rate, now: float) -> Any:
     """The lane's line, made where there is none and set right where the clock was set back."""
-    row = connection.execute(_of(lane)).first()
+    of = {"tenant": lane.tenant, "client": lane.client, "dialect": lane.dialect}
+    row = connection.execute(_PACE, of).first()
     if row is None:
         connection.execute(
             sa.insert(t.pace),
@@ -150,7 +178,7 @@ def _pace(connection: Connection, lane: Lane, rate: Rate, now: float) -> Any:
                 "cut_at": 0.0,
             },
         )
-        return connection.execute(_of(lane)).one()
+        return connection.execute(_PACE, of).one()
     changed: dict[str, float] = {}
     if row.longest < rate.seconds:
         changed["longest"] = rate.seconds
@@ -159,18 +187,17 @@ def _pace(connection: Connection, lane: Lane, rate: Rate, now: float) -> Any:
     if not changed:
         return row
     connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
-    return connection.execute(_of(lane)).one()
+    return connection.execute(_PACE, of).one()
 
 
 def _tell(connection: Connection, pace: int, left: Mapping[int, float | None]) -> None:
     """Writes down when calls have left, and takes back the permits that were not used."""
-    gone = [{"p": pace, "n": number, "at": at} for number, at in left.items() if at is not None]
-    unused = [{"p": pace, "n": number} for number, at in left.items() if at is None]
-    this = (t.call.c.pace == sa.bindparam("p")) & (t.call.c.number == sa.bindparam("n"))
+    gone = [{"of": pace, "this": number, "at": at} for number, at in left.items() if at is not None]
+    unused = [{"of": pace, "this": number} for number, at in left.items() if at is None]
     if gone:
-        connection.execute(sa.update(t.call).where(this).values(left_at=sa.bindparam("at")), gone)
+        connection.execute(_HAS_LEFT, gone)
     if unused:
-        connection.execute(sa.delete(t.call).where(this), unused)
+        connection.execute(_UNUSED, unused)
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
@@ -180,21 +207,14 @@ def _forget(connection: Connection, pace: Any, now: float) -> None:
     connection.execute(sa.update(t.call).where(of_pace, t.call.c.left_at > now + STEPPED).values(left_at=now))
 
 
-def _counting(pace: int, now: float, rate: Rate) -> sa.ColumnElement[bool]:
-    return (t.call.c.pace == pace) & (t.call.c.left_at.is_(None) | (t.call.c.left_at > counts_since(now, rate)))
-
-
 def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).where(_counting(pace, now, rate))).scalar_one())
+    return int(connection.execute(_COUNT, {"of": pace, "since": counts_since(now, rate)}).scalar_one())
 
 
 def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:
     """Seconds until so many of the calls that count have stopped counting."""
     lines = connection.execute(
-        sa.select(t.call)
-        .where(_counting(pace, now, rate))
-        .order_by(t.call.c.left_at.is_(None), t.call.c.left_at)
-        .limit(too_many)
+        _FIRST_TO_LEAVE, {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
     ).all()
     last = lines[-1]
     _bury(connection, pace, now, process)
@@ -229,7 +249,7 @@ def _bury(connection: Connection, pace: int, now: float, process: Process) -> No
 
 def _add(connection: Connection, pace: int, numbers: Sequence[int], now: float, process: Process) -> None:
     connection.execute(
-        sa.insert(t.call),
+        _GIVE,
         [
             {
                 "pace": pace,
@@ -243,4 +263,4 @@ def _add(connection: Connection, pace: int, numbers: Sequence[int], now: float, 
             for number in numbers
         ],
     )
-    connection.execute(sa.update(t.pace).where(t.pace.c.id == pace).values(calls=t.pace.c.calls + len(numbers)))
+    connection.execute(_GIVEN, {"of": pace, "more": len(numbers)})

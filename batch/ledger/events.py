@@ -24,6 +24,14 @@ PLANNED: Final = "planned"
 
 _SEALED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
+_LAST: Final = (
+    sa.select(t.event.c.number, t.event.c.hash)
+    .where(t.event.c.run == sa.bindparam("run"))
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+_ADD: Final = sa.insert(t.event)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
@@ -55,17 +63,12 @@ def append(connection: Connection, run: str, entries: Sequence[Entry]) -> None:
         before = seal(before, line)
         lines.append({**line, "hash": before})
     if lines:
-        connection.execute(sa.insert(t.event), lines)
+        connection.execute(_ADD, lines)
 
 
 def _last(connection: Connection, run: str) -> tuple[int, str]:
     """Number and hash of the last line of a run's books."""
-    last = connection.execute(
-        sa.select(t.event.c.number, t.event.c.hash)
-        .where(t.event.c.run == run)
-        .order_by(t.event.c.number.desc())
-        .limit(1)
-    ).first()
+    last = connection.execute(_LAST, {"run": run}).first()
     return (last.number, last.hash) if last is not None else (0, "")
 
 

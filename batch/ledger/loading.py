@@ -26,6 +26,17 @@ _ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.AB
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""
 
+_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(
+    t.identity.c.id.in_(sa.bindparam("numbers", expanding=True))
+)
+_ITEMS: Final = (
+    sa.select(t.request_item, t.item.c.type, t.item.c.external_id, t.detail)
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+    .where(t.request_item.c.request.in_(sa.bindparam("requests", expanding=True)))
+    .order_by(t.request_item.c.request, t.request_item.c.item)
+)
+
 
 def load_request(connection: Connection, number: int) -> Request | None:
     """A request by its number, as it is now; None where there is none."""
@@ -89,24 +100,15 @@ def _identities(connection: Connection, numbers: set[int]) -> dict[int, str]:
     ordered = sorted(numbers)
     found: dict[int, str] = {}
     for start in range(0, len(ordered), _AT_ONCE):
-        some = sa.select(t.identity.c.id, t.identity.c.external_id).where(
-            t.identity.c.id.in_(ordered[start : start + _AT_ONCE])
-        )
-        found.update((row.id, row.external_id) for row in connection.execute(some))
+        some = connection.execute(_IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]})
+        found.update((row.id, row.external_id) for row in some)
     return found
 
 
 def _items(connection: Connection, requests: Sequence[int]) -> defaultdict[int, list[Any]]:
     found: defaultdict[int, list[Any]] = defaultdict(list)
     for start in range(0, len(requests), _AT_ONCE):
-        some = (
-            sa.select(t.request_item, t.item.c.type, t.item.c.external_id, t.detail)
-            .join(t.item, t.item.c.id == t.request_item.c.item)
-            .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-            .where(t.request_item.c.request.in_(requests[start : start + _AT_ONCE]))
-            .order_by(t.request_item.c.request, t.request_item.c.item)
-        )
-        for row in connection.execute(some):
+        for row in connection.execute(_ITEMS, {"requests": requests[start : start + _AT_ONCE]}):
             found[row.request].append(row)
     return found
 

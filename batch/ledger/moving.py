@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
     from batch.model import Part, Request
 
+_MOVE: Final = (
+    sa.update(t.request)
+    .where(
+        t.request.c.id == sa.bindparam("number"),
+        t.request.c.state == sa.bindparam("state_before"),
+        t.request.c.attempts == sa.bindparam("attempts_before"),
+    )
+    .values(state=sa.bindparam("state_after"), state_at=sa.bindparam("at"), attempts=sa.bindparam("attempts_after"))
+)
+
 
 def move(
     connection: Connection, requests: Sequence[Request], state: State, event: Event, now: datetime, *, attempts: int = 0
@@ -39,18 +49,12 @@ def move(
     Raises:
         BrokenPromiseError: One is not there.
     """
-    after = advance(state, event)
+    same = {"state_before": state.value, "state_after": advance(state, event).value, "at": t.instant(now)}
     moved = connection.execute(
-        sa.update(t.request)
-        .where(
-            t.request.c.id == sa.bindparam("number"),
-            t.request.c.state == state.value,
-            t.request.c.attempts == sa.bindparam("before"),
-        )
-        .values(state=after.value, state_at=t.instant(now), attempts=sa.bindparam("after")),
+        _MOVE,
         [
-            {"number": request.number, "before": request.attempts - attempts, "after": request.attempts}
-            for request in requests
+            {"number": one.number, "attempts_before": one.attempts - attempts, "attempts_after": one.attempts, **same}
+            for one in requests
         ],
     ).rowcount
     if moved != len(requests):

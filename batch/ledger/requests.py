@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
@@ -48,6 +48,15 @@ class Answered:
     parts: tuple[Part, ...] = ()
 
 
+_OF_RUN_IN_STATE: Final = sa.and_(
+    t.request.c.run == sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery(),
+    t.request.c.state == sa.bindparam("in_state"),
+)
+_COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_IN_STATE)
+_IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.id)
+_FIRST_IN_STATE: Final = _IN_STATE.limit(sa.bindparam("most"))
+
+
 class Requests:
     """The requests of a ledger."""
 
@@ -72,7 +81,7 @@ class Requests:
         with writing(self._engine) as connection:
             require_held(connection, run, process)
             rows = connection.execute(
-                REQUEST.where(_in_state(run, State.PLANNED)).order_by(t.request.c.id).limit(most)
+                _FIRST_IN_STATE, {"run_id": run.id, "in_state": State.PLANNED.value, "most": most}
             ).all()
             if not rows:
                 return ()
@@ -115,13 +124,13 @@ class Requests:
     def left(self, run: Run) -> int:
         """How many requests of the run are to be sent."""
         with reading(self._engine) as connection:
-            counted = sa.select(sa.func.count()).select_from(t.request).where(_in_state(run, State.PLANNED))
-            return int(connection.execute(counted).scalar_one())
+            counted = connection.execute(_COUNT, {"run_id": run.id, "in_state": State.PLANNED.value})
+            return int(counted.scalar_one())
 
     def doubts(self, run: Run) -> tuple[Doubt, ...]:
         """The run's UNCONFIRMED requests, in order, with when they were sent."""
         with reading(self._engine) as connection:
-            rows = connection.execute(REQUEST.where(_in_state(run, State.UNCONFIRMED)).order_by(t.request.c.id)).all()
+            rows = connection.execute(_IN_STATE, {"run_id": run.id, "in_state": State.UNCONFIRMED.value}).all()
             return tuple(load_doubt(connection, row) for row in rows)
 
     def doubt(self, request: Request) -> Doubt:
@@ -163,7 +172,7 @@ class Requests:
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
         with reading(self._engine) as connection:
-            rows = connection.execute(REQUEST.where(_in_state(run, state)).order_by(t.request.c.id)).all()
+            rows = connection.execute(_IN_STATE, {"run_id": run.id, "in_state": state.value}).all()
             return load_requests(connection, rows)
 
     def last_reasons(self, run: Run) -> dict[int, str]:
@@ -175,10 +184,6 @@ class Requests:
                 .order_by(t.event.c.number)
             )
             return {row.request: json.loads(row.detail)["reason"] for row in rows}
-
-
-def _in_state(run: Run, state: State) -> sa.ColumnElement[bool]:
-    return (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
 
 
 def _entry(one: Answered) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
+
+_HOLDING: Final = ("run", "host", "machine", "pid", "process_started")
+_HELD_BY: Final = sa.and_(*(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _HOLDING))
+_HELD: Final = sa.select(t.holder.c.pid).where(_HELD_BY)
 
 
 class Runs:
@@ -140,7 +144,7 @@ class Runs:
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(t.holder).where(_held_by(run, process)))
+            connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run, process))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
@@ -154,28 +158,22 @@ class Runs:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
 
+def _holding(run: Run, process: Process) -> dict[str, Any]:
+    values = (run.id, process.host, process.machine, process.pid, process.started)
+    return {f"of_{name}": value for name, value in zip(_HOLDING, values, strict=True)}
+
+
 def require_held(connection: Connection, run: Run, process: Process) -> None:
     """Makes sure that `process`, and no other of its number, holds the run.
 
     Raises:
         RunHeldError: It does not.
     """
-    if connection.execute(sa.select(t.holder.c.pid).where(_held_by(run, process))).first() is None:
+    if connection.execute(_HELD, _holding(run, process)).first() is None:
         raise RunHeldError(
             f"Another process has taken over run {run.id}: this one was silent for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
-
-
-def _held_by(run: Run, process: Process) -> sa.ColumnElement[bool]:
-    h = t.holder.c
-    return sa.and_(
-        h.run == run.id,
-        h.host == process.host,
-        h.machine == process.machine,
-        h.pid == process.pid,
-        h.process_started == process.started,
-    )
 
 
 def _refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:

@@ -29,7 +29,8 @@ class SandboxSettings:
         tracking_response: Whether a 202 has a body (`newRequests`), or `{}`.
         identities: Identity ids that exist; None means that every id does.
         items: Access item ids that exist; None means that every id does.
-        names_culprit: Whether the refusal of an unknown id says which one it was.
+        unrequestable: Access item ids that exist, and can't be requested.
+        names_culprit: Whether the refusal of an id says which one it was.
         seed: Makes latency and chance faults repeatable.
         fault_probability: Chance, 0 to 1, that an attempt is struck by a fault.
         fault_kinds: What chance chooses from.
@@ -46,6 +47,7 @@ class SandboxSettings:
     tracking_response: bool = False
     identities: frozenset[str] | None = None
     items: frozenset[str] | None = None
+    unrequestable: frozenset[str] = frozenset()
     names_culprit: bool = True
     seed: int = 0
     fault_probability: float = 0.0
@@ -59,6 +61,7 @@ class SandboxSettings:
             visibility_delay=self.visibility_delay,
             identities=self.identities,
             items=self.items,
+            unrequestable=self.unrequestable,
             names_culprit=self.names_culprit,
             tracking_response=self.tracking_response,
         )

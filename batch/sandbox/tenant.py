@@ -88,7 +88,8 @@ class SimulatedTenant:
         visibility_delay: Seconds from the acceptance of a request until its status rows show.
         identities: Identity ids that exist; None means that every id does.
         items: Access item ids that exist; None means that every id does.
-        names_culprit: Whether the refusal of an unknown id says which one it was; live tenants don't always.
+        unrequestable: Access item ids that exist, and can't be requested.
+        names_culprit: Whether the refusal of an id says which one it was; live tenants don't always.
         tracking_response: Whether a 202 has the body of December 2024 and later (`newRequests`), or `{}`.
     """
 
@@ -98,6 +99,7 @@ class SimulatedTenant:
         visibility_delay: float = 0.0,
         identities: Collection[str] | None = None,
         items: Collection[str] | None = None,
+        unrequestable: Collection[str] = (),
         names_culprit: bool = True,
         tracking_response: bool = False,
     ) -> None:
@@ -105,6 +107,7 @@ class SimulatedTenant:
         self._visibility_delay = timedelta(seconds=visibility_delay)
         self._identities = None if identities is None else frozenset(identities)
         self._items = None if items is None else frozenset(items)
+        self._unrequestable = frozenset(unrequestable)
         self._names_culprit = names_culprit
         self._tracking_response = tracking_response
         self._rows: list[StatusRow] = []
@@ -125,9 +128,9 @@ class SimulatedTenant:
         if broken is not None:
             return self.refuse(broken)
         assert isinstance(body, dict)  # noqa: S101 - the first rule, told to the type checker
-        unknown = self._unknown_id(body)
-        if unknown is not None:
-            return self.refuse(unknown)
+        objection = self._objection(body)
+        if objection is not None:
+            return self.refuse(objection)
         return self._accept(body, now, dialect)
 
     def refuse(self, text: str) -> Answer:
@@ -161,17 +164,21 @@ class SimulatedTenant:
         self._ids_given += 1
         return f"5a4d{self._ids_given:028x}"
 
-    def _unknown_id(self, body: dict[str, Any]) -> str | None:
-        asked = (
+    def _objection(self, body: dict[str, Any]) -> str | None:
+        """What is wrong with the first id that is."""
+        items = [item["id"] for item in body["requestedItems"]]
+        for noun, ids, known in (
             ("identity", body["requestedFor"], self._identities),
-            ("access item", [item["id"] for item in body["requestedItems"]], self._items),
-        )
-        for noun, ids, known in asked:
+            ("access item", items, self._items),
+        ):
             missing = [] if known is None else [asked_id for asked_id in ids if asked_id not in known]
             if missing:
-                which = f" {missing[0]}" if self._names_culprit else ""
-                return f"The {noun}{which} was not found."
-        return None
+                return f"The {noun}{self._name(missing[0])} was not found."
+        barred = [asked_id for asked_id in items if asked_id in self._unrequestable]
+        return f"The access item{self._name(barred[0])} can't be requested." if barred else None
+
+    def _name(self, culprit: str) -> str:
+        return f" {culprit}" if self._names_culprit else ""
 
     def _accept(self, body: dict[str, Any], now: datetime, dialect: Dialect) -> Answer:
         operation = OPERATIONS[body.get("requestType")]

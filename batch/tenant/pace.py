@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from batch.dialects import Rate
     from batch.window import Permits
 
-AT_ONCE: Final = 0.02
+AT_ONCE: Final = 0.5
 """Seconds' worth of permits that are asked for together: one at the documented limit, more where that is lifted."""
 
 SLACK: Final = 2.0
@@ -108,6 +108,7 @@ class Pace:
         self._told_until = 0.0
         self._turn = asyncio.Lock()
         self._asking: asyncio.Future[Permits] | None = None
+        self._askings = 0
         self._telling: asyncio.Task[None] | None = None
         self.silenced = 0.0
 
@@ -174,6 +175,7 @@ class Pace:
 
     async def _ask(self, wanted: int) -> Permits:
         left, self._left = self._left, {}
+        self._askings += 1
         asking = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, left=left))
         self._asking = asking
         try:
@@ -201,9 +203,11 @@ class Pace:
             self.silenced += max(0.0, min(self._silent_until, loop.time()) - now)
 
     async def _tell_later(self) -> None:
-        await asyncio.sleep(TELL_AFTER)
-        if self._left:
-            await self._ask(0)
+        while self._left:
+            askings = self._askings
+            await asyncio.sleep(TELL_AFTER)
+            if self._left and askings == self._askings:
+                await self._ask(0)
 
 
 def _bucket(rate: Rate, allowed: int) -> AsyncLimiter:

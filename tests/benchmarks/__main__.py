@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.machine import Machine
 
-BENCHMARKS: Final = tuple(name for name in ("packing", "scale", "ways") if find_spec(f"tests.benchmarks.{name}"))
+BENCHMARKS: Final = tuple(
+    name for name in ("packing", "scale", "ways", "pace") if find_spec(f"tests.benchmarks.{name}")
+)
 
 WIDTH: Final = 150
 """Of the table, where there is no terminal to say."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from batch.culprits import Evidence
 from batch.dialects import Limits
 from batch.ledger.plans import NewRun
 from batch.ledger.requests import Answered
@@ -17,13 +18,13 @@ from batch.ledger.store import Ledger
 from batch.model import Answer
 from batch.outcome import decide
 from batch.plan import plan
-from batch.split import halve
+from batch.split import divide
 from tests.ledger.ledger_helpers import claim
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch.model import Run
+from batch.model import Run
 
 SENT_AGAIN = """
     INSERT INTO request (id, run, operation, state, state_at, recipient_count, item_count, attempts, recipients)
@@ -49,7 +50,7 @@ def answered(ledger: Ledger, run: Run, status: int) -> None:
     """Sends the next request, and gets an answer."""
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="said the tenant")
-    parts = halve(request) if status == 400 else ()
+    parts = divide(request, "", Evidence()) if status == 400 else ()
     ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
 
 

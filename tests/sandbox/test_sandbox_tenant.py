@@ -85,6 +85,16 @@ def test_an_unknown_id_need_not_be_named() -> None:
     assert text_of(answer.body) == "The identity was not found."
 
 
+def test_an_item_that_cant_be_requested_refuses_the_whole_request_with_a_message_of_its_own() -> None:
+    tenant = SimulatedTenant(items={"r1", "r2"}, unrequestable={"r2"})
+    answer = tenant.submit(body(items=("r1", "r2")), NOW)
+    assert answer.status == 400
+    assert text_of(answer.body) == "The access item r2 can't be requested."
+    assert tenant.submit(body(items=("r1",)), NOW).status == 202
+    silent = SimulatedTenant(unrequestable={"r2"}, names_culprit=False)
+    assert text_of(silent.submit(body(items=("r2",)), NOW).body) == "The access item can't be requested."
+
+
 def test_a_tracking_response_lists_each_identitys_items() -> None:
     tenant = SimulatedTenant(tracking_response=True)
     answer = tenant.submit(body("i1", "i2", items=("r1", "r2")), NOW)

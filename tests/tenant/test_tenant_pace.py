@@ -252,7 +252,7 @@ def test_after_a_violation_the_pace_is_halved_held_and_climbs_back(world: World)
         per_window[int((moment - began) // 10)] += 1
     assert {per_window[n] for n in range(1, int(HOLD // 10) - 1)} <= {49, 50}
     assert per_window[14] > 50
-    assert per_window[23] > 95
+    assert per_window[23] >= 95
     assert world.ear.allowed[0] == 50
     assert world.ear.allowed == sorted(world.ear.allowed)
     assert world.ear.allowed[-1] == 100

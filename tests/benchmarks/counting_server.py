@@ -1,0 +1,122 @@
+"""A server that counts arrivals as strictly as a tenant, in a process of its own: `python -m … LEAST MOST JITTER`.
+
+It answers every POST with what a tenant would, after a latency between LEAST and MOST seconds, and counts it up to
+JITTER seconds after it has arrived, as a tenant behind a load balancer does. A GET is answered with the moments of all
+arrivals, and with how many of them had to be turned away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from bisect import bisect_right
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import numpy as np
+
+from tests.benchmarks.sandbox_process import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REQUESTS: Final = 100
+SECONDS: Final = 10.0
+"""The documented limit (FACTS.md, rate limits)."""
+
+_LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_TOKEN: Final = {"access_token": "counted", "token_type": "bearer", "expires_in": 3600}
+
+
+class CountingServer:
+    """Answers on loopback and remembers when what arrived."""
+
+    def __init__(self, least: float, most: float, jitter: float, *, seed: int = 7) -> None:
+        self._latency = (least, most)
+        self._jitter = jitter
+        self._luck = np.random.default_rng(seed)
+        self._arrivals: list[float] = []
+        self._turned_away = 0
+
+    async def serve(self) -> None:
+        """Answers until cancelled; says its port first."""
+        server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
+        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+        sys.stdout.flush()
+        await server.serve_forever()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = _LENGTH.search(head)
+                if length:
+                    await reader.readexactly(int(length[1]))
+                status, body = await self._answer(head)
+                content = json.dumps(body).encode()
+                extra = b"Retry-After: 60\r\n" if status == 429 else b""
+                writer.write(
+                    b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
+                    % (status, extra, len(content), content)
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, head: bytes) -> tuple[int, Any]:
+        if head.startswith(b"GET /arrivals"):
+            return 200, {"arrivals": self._arrivals, "turned_away": self._turned_away}
+        if b"/oauth/token" in head.split(b"\r\n", 1)[0]:
+            return 200, _TOKEN
+        if self._jitter:
+            await asyncio.sleep(self._luck.uniform(0, self._jitter))
+        now = asyncio.get_running_loop().time()
+        self._arrivals.append(now)
+        # The limit is lifted where the answers come at once: then the speed is what is measured.
+        violated = self._latency[1] > 0 and most_in_a_window(self._arrivals[-REQUESTS - 1 :]) > REQUESTS
+        if self._latency[1]:
+            await asyncio.sleep(self._luck.uniform(*self._latency))
+        if violated:
+            self._turned_away += 1
+            return 429, {}
+        return (200, []) if head.startswith(b"GET") else (202, {})
+
+
+def most_in_a_window(arrivals: list[float]) -> int:
+    """Most arrivals within any window of the limit.
+
+    Args:
+        arrivals: Moments in seconds, ascending.
+    """
+    return max(
+        (bisect_right(arrivals, moment) - bisect_right(arrivals, moment - SECONDS) for moment in arrivals), default=0
+    )
+
+
+@contextmanager
+def counting_server(least: float, most: float, jitter: float) -> Iterator[httpx.Client]:
+    """A server, as a client to ask it for its arrivals, until the block is left.
+
+    Args:
+        least: Least latency in seconds.
+        most: Most latency in seconds; 0 lifts the limit.
+        jitter: Most seconds from arriving to counting.
+    """
+    command = [sys.executable, "-m", __name__, str(least), str(most), str(jitter)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
+        try:
+            assert process.stdout is not None
+            with httpx.Client(base_url=f"http://127.0.0.1:{int(process.stdout.readline())}", timeout=60) as client:
+                yield client
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    asyncio.run(CountingServer(*map(float, sys.argv[1:])).serve())
