@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.culprits import Evidence
 from batch.dialects import ItemType, Operation, Rate
 from batch.evidence import Verdict
 from batch.model import EMPTY_TALLY, Request, RequestItem
@@ -15,7 +16,7 @@ from batch.outcome import Decision, Then
 from batch.report import headway
 from batch.report.headway import Amount, Headway
 from batch.report.headway_words import countdown, describe, describe_pace, describe_sending, describe_wait, per_second
-from batch.split import halve
+from batch.split import divide
 from batch.states import Event
 
 LIMIT = Rate(requests=100, seconds=10)
@@ -76,7 +77,7 @@ class World:
     def send(self, event: Event) -> None:
         each = self.unsent.pop(0)
         self.at = headway.after_sending(self.at, each, BEGAN)
-        parts = halve(each) if event is Event.REFUSED else ()
+        parts = divide(each, "", Evidence()) if event is Event.REFUSED else ()
         self.at = headway.after_answer(self.at, each, decision(event), len(parts))
         for part in parts:
             self._add(len(part.recipients), len(part.items), each.number)
