@@ -88,8 +88,17 @@ GiveUpAfter = Annotated[
     float | None,
     typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
 ]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", envvar="ACCESS_BATCH_VERBOSE", show_envvar=False, help="Show every answer of the tenant."
+    ),
 ]
 
 
@@ -114,7 +123,9 @@ def submit(
     ca_file: CaFile = None,
     settle_after: SettleAfter = None,
     give_up_after: GiveUpAfter = None,
+    log_file: LogFile = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
     import shlex
@@ -140,8 +151,9 @@ def submit(
         ca_file=ca_file,
         settle_after=settle_after,
         give_up_after=give_up_after,
+        log_file=log_file,
     )
-    screen = _screen(quiet=quiet)
+    screen = _screen(quiet=quiet, verbose=verbose)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
     again = shlex.join(["access-batch", *sys.argv[1:]])
     _print(result.summary.as_json() if as_json else describe_outcome(result.summary, again))
@@ -335,12 +347,17 @@ def _settings(profile: str, **flags: object) -> "Settings":
     return settings
 
 
-def _screen(*, quiet: bool) -> "Screen":
+def _screen(*, quiet: bool, verbose: bool = False) -> "Screen":
     from rich.console import Console
 
     from batch.commands.screen import Screen
+    from batch.errors import UsageError
 
-    return Screen(console=Console(stderr=True), quiet=quiet)
+    if quiet and verbose:
+        raise UsageError(
+            "--quiet and --verbose exclude each other.", next_step="Nothing was sent. Leave one of them out."
+        )
+    return Screen(console=Console(stderr=True), quiet=quiet, verbose=verbose)
 
 
 def _print(answer: Any) -> None:
