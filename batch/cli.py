@@ -2,12 +2,36 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from batch import __version__
+from batch.options import (
+    Api,
+    BaseUrl,
+    CaFile,
+    ClientId,
+    ClientSecretEnv,
+    ClientSecretFile,
+    Concurrency,
+    EffortOption,
+    GiveUpAfter,
+    Inputs,
+    Json,
+    LedgerOption,
+    LogFile,
+    Out,
+    Profile,
+    Quiet,
+    Rate,
+    RunName,
+    Sandbox,
+    SettleAfter,
+    Timeout,
+    Verbose,
+    Yes,
+)
 
 if TYPE_CHECKING:
     from batch.commands.screen import Screen
@@ -25,72 +49,6 @@ app = typer.Typer(
 
 ledger_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(ledger_app, name="ledger")
-
-Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
-LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
-ClientId = Annotated[
-    str | None, typer.Option("--client-id", metavar="ID", help="Of the access token. [env: SAIL_CLIENT_ID]")
-]
-ClientSecretFile = Annotated[
-    Path | None, typer.Option("--client-secret-file", metavar="PATH", help="File that holds the client secret.")
-]
-ClientSecretEnv = Annotated[
-    str | None,
-    typer.Option(
-        "--client-secret-env",
-        metavar="NAME",
-        help="Environment variable that holds the client secret. [default: SAIL_CLIENT_SECRET]",
-    ),
-]
-Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
-Profile = Annotated[
-    str,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        envvar="ACCESS_BATCH_PROFILE",
-        show_envvar=False,
-        help="Profile of the config file, or environment of the vendor's CLI, to use.",
-    ),
-]
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")]
-Json = Annotated[
-    bool, typer.Option("--json", envvar="ACCESS_BATCH_JSON", show_envvar=False, help="Print one JSON object on stdout.")
-]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
-Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
-EffortOption = Annotated[
-    str | None,
-    typer.Option("--effort", metavar="LEVEL", help="fast, normal or thorough: how hard to look for fewer requests."),
-]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca-file",
-        metavar="PATH",
-        help="PEM certificates to trust instead of the system's, for a company's own certificate authority.",
-    ),
-]
-SettleAfter = Annotated[
-    float | None,
-    typer.Option(
-        "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
-    ),
-]
-GiveUpAfter = Annotated[
-    float | None,
-    typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
-]
 
 
 @app.command()
@@ -114,7 +72,9 @@ def submit(
     ca_file: CaFile = None,
     settle_after: SettleAfter = None,
     give_up_after: GiveUpAfter = None,
+    log_file: LogFile = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
     import shlex
@@ -140,8 +100,9 @@ def submit(
         ca_file=ca_file,
         settle_after=settle_after,
         give_up_after=give_up_after,
+        log_file=log_file,
     )
-    screen = _screen(quiet=quiet)
+    screen = _screen(quiet=quiet, verbose=verbose)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
     again = shlex.join(["access-batch", *sys.argv[1:]])
     _print(result.summary.as_json() if as_json else describe_outcome(result.summary, again))
@@ -374,12 +335,17 @@ def _settings(profile: str, **flags: object) -> "Settings":
     return settings
 
 
-def _screen(*, quiet: bool) -> "Screen":
+def _screen(*, quiet: bool, verbose: bool = False) -> "Screen":
     from rich.console import Console
 
     from batch.commands.screen import Screen
+    from batch.errors import UsageError
 
-    return Screen(console=Console(stderr=True), quiet=quiet)
+    if quiet and verbose:
+        raise UsageError(
+            "--quiet and --verbose exclude each other.", next_step="Nothing was sent. Leave one of them out."
+        )
+    return Screen(console=Console(stderr=True), quiet=quiet, verbose=verbose)
 
 
 def _print(answer: Any) -> None:

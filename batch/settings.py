@@ -109,6 +109,7 @@ class Settings(BaseSettings):
         ca_file: PEM certificates to trust instead of the system's; None for the system's.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
+        log_file: Where what happens is written as JSON lines; None for nowhere.
     """
 
     model_config = SettingsConfigDict(
@@ -139,6 +140,7 @@ class Settings(BaseSettings):
     ca_file: Path | None = None
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
+    log_file: Path | None = None
 
     _whence: Whence = PrivateAttr(default_factory=Whence)
 

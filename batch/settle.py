@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Doubt, StatusRow
     from batch.tenant.status import Listing
+    from batch.watch import Watcher
 
 FIRST_LOOK: Final = 1.0
 """Seconds after an attempt until the list is first read; each further look waits twice as long."""
@@ -35,7 +36,7 @@ class Settler:
         listing: The tenant's status list.
         settle_after: Seconds that something that arrived may take to show in the list.
         clock: Our clock.
-        say: Is told what was found out.
+        watcher: Is told what was found out.
 
     Attributes:
         forbidden: Why something is left to a human; empty where nothing is.
@@ -50,13 +51,13 @@ class Settler:
         listing: Listing,
         settle_after: float,
         clock: Callable[[], datetime],
-        say: Callable[[str], None],
+        watcher: Watcher,
     ) -> None:
         self._ledger = ledger
         self._listing = listing
         self._settle_after = timedelta(seconds=settle_after)
         self._clock = clock
-        self._say = say
+        self._watcher = watcher
         self._doubts: dict[int, Doubt] = {}
         self._next_look: dict[int, datetime] = {}
         self._left: set[int] = set()
@@ -179,7 +180,7 @@ class Settler:
         )
         self._settling = False
         self.settled += 1
-        self._say(f"Settled: request {request.id} was {verdict}{_THEN[verdict]}.")
+        self._watcher.settled(request, verdict)
         self._announce()
 
     def _leave(self, doubt: Doubt, why: str) -> None:
@@ -196,10 +197,3 @@ class Settler:
     def _announce(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
-
-
-_THEN: Final = {
-    Verdict.FOUND: " in the tenant",
-    Verdict.NOT_FOUND: " in the tenant, and is sent again",
-    Verdict.PARTLY: " in the tenant; the rest is sent again",
-}

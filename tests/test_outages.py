@@ -156,7 +156,7 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         Lane(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=now
     )
     pace = Pace(RATE, calls, listener=notes, clock=now)
-    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, say=notes.noticed)
+    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, watcher=notes)
     luck = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,

@@ -51,6 +51,7 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
     ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
+    ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),
     ("yes", "ACCESS_BATCH_YES", False, True, False),
 ]

@@ -187,7 +187,6 @@ class Stage:
         self.ledger, self.path, self.run = ledger, path, run
         self.pace = OpenTurnstile()
         self.witness = Witness()
-        self.said: list[str] = []
 
     def submitter(
         self,
@@ -203,7 +202,7 @@ class Stage:
             ledger=self.ledger,
             tenant=tenant,
             settler=Settler(
-                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), say=self.said.append
+                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), watcher=self.witness
             ),
             pace=pace or self.pace,
             watcher=self.witness,

@@ -19,16 +19,22 @@ class Screen:
     Attributes:
         console: On stderr.
         quiet: Whether only errors are shown.
+        verbose: Whether every answer is shown.
     """
 
     console: Console
     quiet: bool = False
+    verbose: bool = False
 
     def say(self, *lines: str) -> None:
         """Shows lines as they are."""
         if not self.quiet:
             for line in lines:
-                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                self.complain(line)
+
+    def complain(self, line: str) -> None:
+        """Shows an error, which a quiet screen shows too."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def ask(self, question: str, *, yes: bool) -> None:
         """Asks whether to go on.

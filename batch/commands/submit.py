@@ -24,11 +24,14 @@ from batch.model import EMPTY_TALLY
 from batch.prepare import with_outcomes
 from batch.read import load_inputs
 from batch.report.files import make_folder, write_rejected, write_results
+from batch.report.log_file import LogFile
+from batch.report.messages import STOPPING
 from batch.report.progress import ProgressWatcher
 from batch.report.screen import describe_rate
 from batch.report.summary import Summary
+from batch.report.watchers import Watchers
 from batch.settle import Settler
-from batch.states import IN_DOUBT, UNSENT, State
+from batch.states import IN_DOUBT, UNSENT
 from batch.submit import Submitter
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
     from batch.commands.place import Access
     from batch.commands.screen import Screen
-    from batch.model import Run
+    from batch.model import Run, Tally
     from batch.settings import Settings
 
 
@@ -76,11 +79,14 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     job = Job(load_inputs(inputs, stdin=stdin), settings, screen, tenant=tenant, inputs=inputs)
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
-    with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
+    with (
+        LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
+        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+    ):
         screen.say(*ledger.notices)
         run = job.planned(ledger)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = _Sending(ledger, run, settings, screen, access).send() if run else (None, False)
+        stopped, interrupted = _Sending(ledger, run, settings, screen, access, log).send() if run else (None, False)
         with undisturbed():
             summary = _report(job, ledger, run, folder, tenant=tenant, posts_before=posts_before, began=began)
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -89,12 +95,15 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
 class _Sending:
     """Sends what a run has planned."""
 
-    def __init__(self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, access: Access) -> None:
+    def __init__(
+        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, access: Access, log: LogFile
+    ) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
         self._access = access
+        self._log = log
 
     def send(self) -> tuple[StoppedError | None, bool]:
         """Sends; returns why it stopped early, and whether the user interrupted it."""
@@ -106,18 +115,34 @@ class _Sending:
             tally = self._ledger.runs.tally(run)
             if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return None, False
-            return asyncio.run(self._send(process, tally.requests.get(State.PLANNED, 0)))
+            return self._logged(process, tally)
         finally:
             with contextlib.suppress(LedgerLostError):
                 self._ledger.runs.release(run, process)
 
-    async def _send(self, process: Process, requests: int) -> tuple[StoppedError | None, bool]:
+    def _logged(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
+        """Sends, and has the log say when that begins and how it ends, whatever ends it."""
+        state, reason = "failed", ""
+        self._log.run_begins(self._run, tally)
+        try:
+            stopped, interrupted = asyncio.run(self._send(process, tally))
+            state = "stopped" if stopped else "interrupted" if interrupted else "complete"
+            reason = stopped.message if stopped else ""
+        finally:
+            self._log.run_ends(state, reason)
+        return stopped, interrupted
+
+    async def _send(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
-        with connection(settings, self._access) as place, ProgressWatcher(self._screen.console, requests) as watcher:
+        screen = self._screen
+        progress = ProgressWatcher(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
+        watcher = Watchers(progress, self._log)
+        with connection(settings, self._access) as place:
             lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
             calls = self._ledger.calls(lane, rate=settings.pace, process=process)
             pace = Pace(settings.pace, calls, listener=watcher)
             async with (
+                progress,
                 Tenant(
                     base_url=place.base_url,
                     dialect=settings.dialect,
@@ -143,7 +168,7 @@ class _Sending:
                     listing=tenant.statuses,
                     settle_after=settings.settle_after,
                     clock=_now,
-                    say=self._screen.say,
+                    watcher=watcher,
                 )
                 settler.add(self._ledger.requests.doubts(run))
                 submitter = Submitter(
@@ -158,7 +183,12 @@ class _Sending:
                     luck=random,
                     give_up_after=settings.give_up_after,
                 )
-                with on_interrupt(first=submitter.stop, second=submitter.abandon) as interruption:
+
+                def stop() -> None:
+                    watcher.noticed(STOPPING)
+                    submitter.stop()
+
+                with on_interrupt(first=stop, second=submitter.abandon) as interruption:
                     try:
                         await submitter.submit(settings.concurrency)
                     except StoppedError as error:

@@ -1,93 +1,150 @@
-"""What is shown while requests are sent: a bar on a terminal, a line every ten seconds elsewhere. All on stderr."""
+"""What is shown while requests are sent: a live display on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from batch.report import headway, messages
+from batch.report.headway_words import describe, describe_results, describe_sending, describe_wait
 from batch.states import Event
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable
 
-    from batch.model import Answer, Request
+    from rich.console import Console, RenderableType
+
+    from batch.dialects import Rate
+    from batch.model import Answer, Request, Tally
     from batch.outcome import Decision
+    from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
 """Seconds between two lines where there is no terminal."""
 
+BAR_WIDTH: Final = 30
+"""Columns: beside it there is room for two numbers of millions at a width of 80."""
+
 
 class ProgressWatcher:
-    """Shows how sending goes; a context manager.
+    """Shows how sending goes, while it is entered (`async with`).
 
     Args:
         console: On stderr.
-        requests: How many requests are to be sent.
+        tally: How far the run has come before.
+        limit: The rate limit to keep.
+        quiet: Whether nothing is shown.
+        verbose: Whether every answer is shown.
+        clock: Seconds, of a clock that is never set.
     """
 
-    def __init__(self, console: Console, requests: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        tally: Tally,
+        limit: Rate,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
-        self._total = requests
-        self._counts = dict.fromkeys(Event, 0)
-        self._last_line = time.monotonic()
-        self._bar = Progress(
-            TextColumn("sending"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("sending", total=requests, detail="")
+        self._quiet = quiet
+        self._verbose = verbose
+        self._limit = limit
+        self._clock = clock
+        self._headway = headway.begin(tally, limit, clock())
+        self._refusals = 0
+        self._ticker: asyncio.Task[None] | None = None
+        self._live: Live | None = None
+        if console.is_terminal and not console.is_dumb_terminal and not quiet:
+            # Standard output is the answer's: what is printed there must not be drawn on the display instead.
+            self._live = Live(console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False)
 
     def sending(self, request: Request) -> None:
         """An attempt begins."""
+        self._headway = headway.after_sending(self._headway, request, self._clock())
+
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
+        """An attempt has ended."""
+        self._headway = headway.after_answer(self._headway, request, decision, parts)
+        if self._verbose:
+            self._say(messages.answered(request, answer, decision, seconds, parts))
+        elif decision.event is Event.REFUSED:
+            self._refusals += 1
+            if self._refusals <= messages.REFUSALS_SHOWN:
+                self._say(messages.refused(request, decision))
+            elif self._refusals == messages.REFUSALS_SHOWN + 1:
+                self._say(messages.ENOUGH_REFUSALS)
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Nothing goes for a while; a live display counts down."""
+        self._headway = headway.after_wait(self._headway, seconds, reason, self._clock())
+        if self._live is None or self._verbose:
+            self._say(messages.waiting(seconds, reason))
 
     def paced(self, allowed: int) -> None:
         """The pace has changed."""
+        self._headway = headway.after_pacing(self._headway, allowed)
+        if self._verbose:
+            self._say(messages.paced(allowed, self._limit))
 
     def settled(self, request: Request, verdict: str) -> None:
-        """Something was settled."""
+        """Settling has found something out."""
+        self._headway = headway.after_settling(self._headway, request, verdict)
+        self._say(messages.settled(request, verdict))
 
     def noticed(self, text: str) -> None:
         """Something is worth telling once."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._say(text)
 
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:  # noqa: ARG002
-        """An attempt was answered."""
-        self._counts[decision.event] += 1
-        if decision.event is Event.REFUSED:
-            self._console.print(
-                f"Request {request.id} was refused: {decision.reason}", markup=False, highlight=False, soft_wrap=True
-            )
-            if request.changes > 1:
-                self._total += 2
-        done = sum(self._counts[event] for event in (Event.ACCEPTED, Event.REFUSED, Event.UNDECIDED))
-        # What is sent again after settling comes on top.
-        self._total = max(self._total, done)
-        detail = self._detail()
-        self._bar.update(self._task, completed=done, total=self._total, detail=detail)
-        if not self._console.is_terminal and time.monotonic() - self._last_line >= LINE_EVERY:
-            self._last_line = time.monotonic()
-            self._console.print(
-                f"{done} of {self._total} requests: {detail}", markup=False, highlight=False, soft_wrap=True
-            )
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Sending pauses."""
-        self._console.print(f"Waiting {seconds:g} s: {reason}", markup=False, highlight=False, soft_wrap=True)
-
-    def _detail(self) -> str:
-        shown = {"accepted": Event.ACCEPTED, "refused": Event.REFUSED, "unconfirmed": Event.UNDECIDED}
-        return ", ".join(f"{self._counts[event]} {name}" for name, event in shown.items() if self._counts[event])
-
-    def __enter__(self) -> Self:
-        self._bar.start()
+    async def __aenter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        elif not self._quiet:
+            self._ticker = asyncio.create_task(self._tick())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    async def __aexit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(LINE_EVERY)
+            self._say(describe(self._headway, self._clock()))
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _drawn(self) -> RenderableType:
+        return draw(self._headway, self._clock())
+
+
+def draw(now_at: Headway, now: float) -> RenderableType:
+    """The live display: two bars, what became of the changes, why nothing goes, how fast it goes."""
+    bars = Table.grid(padding=(0, 1))
+    bars.add_row(*_bar("requests", now_at.done, now_at.planned, lambda amount: amount.requests))
+    bars.add_row(*_bar("changes", now_at.done, now_at.planned, lambda amount: amount.changes))
+    lines = (describe_results(now_at), describe_wait(now_at, now), describe_sending(now_at, now))
+    return Group(bars, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines if line))
+
+
+def _bar(
+    name: str, done: Amount, planned: Amount, count: Callable[[Amount], int]
+) -> tuple[RenderableType, RenderableType, RenderableType]:
+    bar = ProgressBar(total=max(1, count(planned)), completed=count(done), width=BAR_WIDTH)
+    return Text(name), bar, Text(f"{count(done):,} of {count(planned):,}", no_wrap=True)

@@ -56,6 +56,7 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_continues(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
+    assert "Press Ctrl-C again to stop at once" in err
     assert "0 unconfirmed" in out
     assert f"submit {path} --yes" in out
     assert 0 < len(accepted(slow_tenant)) < len(ROWS)

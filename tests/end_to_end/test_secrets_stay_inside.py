@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-TALKING: list[tuple[str, ...]] = [(), ("--json",), ("--quiet",)]
+TALKING: list[tuple[str, ...]] = [(), ("--json",), ("--quiet",), ("--verbose",), ("--log-file", "{folder}/run.log")]
 """Ways in which the program says more or less; every option that makes it say something else belongs here."""
 
 FAILING_LIBRARY = '''
@@ -45,7 +45,8 @@ def environment(tenant: EchoingTenant) -> dict[str, str]:
 def begun(folder: Path, tenant: EchoingTenant, *more: str, **env: str) -> subprocess.Popen[str]:
     """A run of many requests."""
     path = write_rows(folder / "a.csv", [grant(person, person) for person in range(60)])
-    return start("submit", path, "--yes", *more, env={**environment(tenant), **env})
+    words = [word.replace("{folder}", str(folder)) for word in more]
+    return start("submit", path, "--yes", *words, env={**environment(tenant), **env})
 
 
 def ended(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:

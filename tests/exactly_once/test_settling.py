@@ -12,6 +12,7 @@ from batch.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, ItemType, Op
 from batch.errors import StoppedError, TenantLostError
 from batch.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival
 from batch.model import Doubt, Request, RequestItem, StatusRow
+from batch.report.watchers import Watchers
 from batch.settle import Settler
 from batch.tenant.status import ListingForbiddenError, Page, Query
 
@@ -181,7 +182,7 @@ async def settle(
 
     ledger = FakeLedger()
     settler = Settler(
-        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=clock, say=lambda _: None
+        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=clock, watcher=Watchers()
     )
     settler.add(doubts)
     task = asyncio.create_task(settler.run())

@@ -1,0 +1,81 @@
+"""The options that commands share, as Typer reads them: name, what they are called in help, and what help says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
+LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
+ClientId = Annotated[
+    str | None, typer.Option("--client-id", metavar="ID", help="Of the access token. [env: SAIL_CLIENT_ID]")
+]
+ClientSecretFile = Annotated[
+    Path | None, typer.Option("--client-secret-file", metavar="PATH", help="File that holds the client secret.")
+]
+ClientSecretEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--client-secret-env",
+        metavar="NAME",
+        help="Environment variable that holds the client secret. [default: SAIL_CLIENT_SECRET]",
+    ),
+]
+Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        envvar="ACCESS_BATCH_PROFILE",
+        show_envvar=False,
+        help="Profile of the config file, or environment of the vendor's CLI, to use.",
+    ),
+]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")]
+Json = Annotated[
+    bool, typer.Option("--json", envvar="ACCESS_BATCH_JSON", show_envvar=False, help="Print one JSON object on stdout.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
+Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
+EffortOption = Annotated[
+    str | None,
+    typer.Option("--effort", metavar="LEVEL", help="fast, normal or thorough: how hard to look for fewer requests."),
+]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="PATH",
+        help="PEM certificates to trust instead of the system's, for a company's own certificate authority.",
+    ),
+]
+SettleAfter = Annotated[
+    float | None,
+    typer.Option(
+        "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
+    ),
+]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
+]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", envvar="ACCESS_BATCH_VERBOSE", show_envvar=False, help="Show every answer of the tenant."
+    ),
+]

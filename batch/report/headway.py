@@ -1,0 +1,187 @@
+"""How far a run has come at one moment: a frozen value, and what each event makes of it.
+
+Times are seconds of one clock, whichever; all functions are told the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from batch.evidence import Verdict
+from batch.report.summary import progress
+from batch.states import Event
+
+if TYPE_CHECKING:
+    from batch.dialects import Rate
+    from batch.model import Request, Tally
+    from batch.outcome import Decision
+
+STEPS: Final = 20
+"""The last window is watched in so many steps: single attempts would be thousands at a high rate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """So many requests, and the changes in them."""
+
+    requests: int = 0
+    changes: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(requests=self.requests + other.requests, changes=self.changes + other.changes)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(requests=self.requests - other.requests, changes=self.changes - other.changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headway:
+    """How far a run has come, over all its processes.
+
+    Attributes:
+        planned: Everything that the run asks for, done or not.
+        accepted: What the tenant has taken.
+        refused: What it has refused for good: what is divided is planned again, in parts.
+        unconfirmed: What may or may not have arrived.
+        in_flight: Requests that wait for their answer.
+        limit: The rate limit to keep.
+        allowed: Calls that a window may have now.
+        begun: When this process began to send.
+        recent: Attempts begun in the last window: (number of the step since `begun`, attempts), oldest first.
+        silent_until: When the wait ends that holds now, or has ended.
+        reason: Why it holds.
+        divided: Numbers of requests that settling has divided, since a part of them had arrived.
+    """
+
+    planned: Amount
+    accepted: Amount
+    refused: Amount
+    unconfirmed: Amount
+    limit: Rate
+    allowed: int
+    begun: float
+    silent_until: float
+    in_flight: int = 0
+    recent: tuple[tuple[int, int], ...] = ()
+    reason: str = ""
+    divided: frozenset[int] = frozenset()
+
+    @property
+    def done(self) -> Amount:
+        """What has an end: accepted or refused."""
+        return self.accepted + self.refused
+
+    @property
+    def unsent(self) -> int:
+        """Requests that are neither done nor on their way."""
+        return max(0, (self.planned - self.done - self.unconfirmed).requests - self.in_flight)
+
+
+def begin(tally: Tally, limit: Rate, now: float) -> Headway:
+    """The headway of a run that is begun, or continued where earlier processes left it."""
+    requests, changes = progress(tally.requests), progress(tally.changes)
+    amounts = {name: Amount(requests=requests[name], changes=changes[name]) for name in requests}
+    return Headway(
+        planned=amounts["planned"],
+        accepted=amounts["accepted"],
+        refused=amounts["refused"],
+        unconfirmed=amounts["unconfirmed"],
+        limit=limit,
+        allowed=limit.requests,
+        begun=now,
+        silent_until=now,
+    )
+
+
+def after_sending(headway: Headway, request: Request, now: float) -> Headway:
+    """After an attempt has begun."""
+    step = _step(headway, now)
+    kept = tuple((number, attempts) for number, attempts in headway.recent if number >= step - STEPS)
+    attempts = 1
+    if kept and kept[-1][0] == step:
+        attempts += kept[-1][1]
+        kept = kept[:-1]
+    if request.parent in headway.divided and request.attempts == 1:
+        # Only now it is known to be missing: `after_settling` counted it as accepted.
+        headway = replace(
+            headway,
+            planned=headway.planned + Amount(requests=1),
+            accepted=headway.accepted - Amount(changes=request.changes),
+        )
+    return replace(headway, recent=(*kept, (step, attempts)), in_flight=headway.in_flight + 1)
+
+
+def after_answer(headway: Headway, request: Request, decision: Decision, parts: int) -> Headway:
+    """After an attempt has ended."""
+    amount = _amount(request)
+    headway = replace(headway, in_flight=max(0, headway.in_flight - 1))
+    match decision.event:
+        case Event.ACCEPTED:
+            return replace(headway, accepted=headway.accepted + amount)
+        case Event.REFUSED if parts:
+            return replace(headway, planned=headway.planned + Amount(requests=parts - 1))
+        case Event.REFUSED:
+            return replace(headway, refused=headway.refused + amount)
+        case Event.UNDECIDED:
+            return replace(headway, unconfirmed=headway.unconfirmed + amount)
+        case _:
+            return headway
+
+
+def after_settling(headway: Headway, request: Request, verdict: str) -> Headway:
+    """After settling has found out about an unconfirmed request.
+
+    How much has arrived of one that is partly found is not told. It counts as accepted, until what is missing is sent.
+    """
+    amount = _amount(request)
+    headway = replace(headway, unconfirmed=headway.unconfirmed - amount)
+    if verdict == Verdict.NOT_FOUND:
+        return headway
+    divided = {request.number} if verdict == Verdict.PARTLY else set()
+    return replace(headway, accepted=headway.accepted + amount, divided=headway.divided | divided)
+
+
+def after_wait(headway: Headway, seconds: float, reason: str, now: float) -> Headway:
+    """After a wait was told; one that ends later than it still holds."""
+    if now + seconds <= headway.silent_until:
+        return headway
+    return replace(headway, silent_until=now + seconds, reason=reason)
+
+
+def after_pacing(headway: Headway, allowed: int) -> Headway:
+    """After a window of the rate limit may hold so many calls."""
+    return replace(headway, allowed=allowed)
+
+
+def pace(headway: Headway, now: float) -> float:
+    """Attempts a second over the last window of the rate limit: where the limit is kept, never above it.
+
+    In the first window it is over the time so far; what is sent at once there, since it fits, counts as evenly spread.
+    """
+    limit = headway.limit
+    oldest = _step(headway, now) - STEPS
+    attempts = sum(attempts for number, attempts in headway.recent if number >= oldest)
+    watched = now - headway.begun - max(0, oldest) * limit.seconds / STEPS
+    if watched >= limit.seconds:
+        return attempts / watched
+    return min(attempts / max(watched, limit.seconds / STEPS), limit.requests / limit.seconds)
+
+
+def time_left(headway: Headway, now: float) -> float | None:
+    """Seconds until everything has been sent, at the pace that is allowed; None where nothing goes though it might.
+
+    A tenant that takes its time to answer lets less go than it allows: where a whole window shows it, that counts.
+    """
+    possible = headway.allowed / headway.limit.seconds
+    if now - max(headway.begun, headway.silent_until) >= headway.limit.seconds:
+        possible = min(possible, pace(headway, now))
+    return max(0.0, headway.silent_until - now) + headway.unsent / possible if possible else None
+
+
+def _step(headway: Headway, now: float) -> int:
+    return int((now - headway.begun) * STEPS // headway.limit.seconds)
+
+
+def _amount(request: Request) -> Amount:
+    return Amount(requests=1, changes=request.changes)

@@ -1,0 +1,183 @@
+"""The log file: what happens while a run is sent, as JSON lines for programs that watch it or look back at it.
+
+A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out.
+
+    run_begins  a process begins to send: `requests`, `changes` that the whole run asks for
+    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`
+    answer      the attempt has ended: the same, and `status`, `detail_code`, `tracking_id`, `retry_after`, `reason`,
+                `parts` (requests that take over from a refused one), `duration_s`
+    waiting     nothing goes for `duration_s` from now: `reason`
+    paced       a window of the rate limit may hold other than before: `allowed` calls
+    settled     it is known what became of an unconfirmed request: `request`, `attempt`, `changes`, `state`, `reason`
+    notice      something is worth telling once: `reason`
+    run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`
+
+`state` is otherwise the request's in the ledger; `reason` is text for people; `retry_after` is in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Self
+
+from batch.errors import SettingsError
+from batch.evidence import Verdict
+from batch.report.summary import progress
+from batch.states import Event, State, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from io import FileIO
+    from pathlib import Path
+
+    from batch.model import Answer, Request, Run, Tally
+    from batch.outcome import Decision
+
+_SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
+    {Verdict.FOUND: Event.FOUND, Verdict.NOT_FOUND: Event.NOT_FOUND, Verdict.PARTLY: Event.TAKEN_OVER}
+)
+
+
+class LogFile:
+    """A Watcher that writes lines, until it can't any more; a context manager.
+
+    Args:
+        file: Unbuffered, so that every line is there at once; None where no log is wanted.
+        clock: Our clock.
+        complain: Is told, once, that lines can't be written any more.
+    """
+
+    def __init__(self, file: FileIO | None, *, clock: Callable[[], datetime], complain: Callable[[str], None]) -> None:
+        self._file = file
+        self._clock = clock
+        self._complain = complain
+        self._run = ""
+        self._began: datetime | None = None
+
+    @classmethod
+    def open(cls, path: Path | None, *, clock: Callable[[], datetime], complain: Callable[[str], None]) -> Self:
+        """Opens a log file to append to it; a new one can be read by its owner only.
+
+        Raises:
+            SettingsError: It can't be opened, or is no log: an input and a ledger are safe from a slip of the pen.
+        """
+        if path is None:
+            return cls(None, clock=clock, complain=complain)
+        try:
+            first, last = _ends(path)
+            if first not in {b"", b"{"}:
+                raise FileExistsError(17, "it holds something else")
+            file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - Path.open takes no opener
+            if last not in {b"", b"\n"}:
+                # A disk that was full has cut the last line short.
+                file.write(b"\n")
+        except OSError as error:
+            raise SettingsError(
+                f"The log file {path} can't be appended to: {error.strerror or error}.",
+                next_step="Nothing was sent. Name another with --log-file.",
+            ) from error
+        return cls(file, clock=clock, complain=complain)
+
+    def run_begins(self, run: Run, tally: Tally) -> None:
+        """Sending begins; the counts are those of the whole run."""
+        self._run, self._began = run.id, self._clock()
+        planned = {"requests": progress(tally.requests)["planned"], "changes": progress(tally.changes)["planned"]}
+        self._write("run_begins", **planned)
+
+    def run_ends(self, state: str, reason: str = "") -> None:
+        """Sending has ended.
+
+        Args:
+            state: How, in a word.
+            reason: Why, where it was stopped.
+        """
+        took = self._clock() - self._began if self._began else timedelta()
+        self._write("run_ends", state=state, reason=reason, duration_s=took.total_seconds())
+
+    def sending(self, request: Request) -> None:
+        """An attempt begins."""
+        self._write("attempt", **_named(request), state=State.SENDING)
+
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
+        """An attempt has ended."""
+        state = advance(State.SENDING, decision.event)
+        self._write(
+            "answer",
+            **_named(request),
+            state=advance(state, Event.TAKEN_OVER) if parts else state,
+            status=answer.status,
+            detail_code=answer.detail_code,
+            tracking_id=answer.tracking_id,
+            reason=decision.reason,
+            duration_s=seconds,
+            retry_after=answer.retry_after,
+            parts=parts or None,
+        )
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Nothing goes for a while."""
+        self._write("waiting", reason=reason, duration_s=seconds)
+
+    def paced(self, allowed: int) -> None:
+        """The pace has changed."""
+        self._write("paced", allowed=allowed)
+
+    def settled(self, request: Request, verdict: str) -> None:
+        """Settling has found something out."""
+        self._write("settled", **_named(request), state=advance(State.UNCONFIRMED, _SETTLED[verdict]), reason=verdict)
+
+    def noticed(self, text: str) -> None:
+        """Something is worth telling once."""
+        self._write("notice", reason=text)
+
+    def _write(self, event: str, **facts: object) -> None:
+        if self._file is None:
+            return
+        at = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        known = {name: value for name, value in facts.items() if value is not None and value != ""}
+        if isinstance(seconds := known.get("duration_s"), float):
+            known["duration_s"] = round(seconds, 3)
+        line = json.dumps({"at": at, "event": event, "run": self._run, **known}, ensure_ascii=False).encode() + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            self._complain(
+                f"The log file {self._file.name!s} can't be written: {error.strerror or error}. "
+                "Sending goes on without it."
+            )
+            self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+def _named(request: Request) -> Mapping[str, object]:
+    return {"request": request.id, "attempt": request.attempts, "changes": request.changes}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last byte of a file that is there; nothing of what is no file, such as a pipe."""
+    if not path.is_file():
+        return b"", b""
+    with path.open("rb") as file:
+        first = file.read(1)
+        if first:
+            file.seek(-1, os.SEEK_END)
+        return first, file.read(1)

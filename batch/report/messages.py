@@ -1,0 +1,73 @@
+"""A sentence for each thing that happens while a run is sent."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from batch.evidence import Verdict
+from batch.report.headway_words import countdown
+from batch.report.screen import count
+from batch.states import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch.dialects import Rate
+    from batch.model import Answer, Request
+    from batch.outcome import Decision
+
+REFUSALS_SHOWN: Final = 20
+"""Refusals that are shown one by one; the result files have all."""
+
+ENOUGH_REFUSALS: Final = "Further refusals are not shown here: results.csv lists them, and -v shows them."
+"""Stands for the refusals beyond REFUSALS_SHOWN."""
+
+STOPPING: Final = "Stopping: what has left is waited for. Press Ctrl-C again to stop at once; that is safe, too."
+"""The user has interrupted for the first time."""
+
+_FOUND_OUT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Verdict.FOUND: "found in the tenant",
+        Verdict.NOT_FOUND: "not found in the tenant, and is sent again",
+        Verdict.PARTLY: "partly found in the tenant; the rest is sent again",
+    }
+)
+
+_ANSWERED: Final[Mapping[Event, str]] = MappingProxyType(
+    {
+        Event.ACCEPTED: "was accepted",
+        Event.REFUSED: "was refused",
+        Event.NOT_PROCESSED: "was not processed",
+        Event.UNDECIDED: "is unconfirmed",
+    }
+)
+
+
+def refused(request: Request, decision: Decision) -> str:
+    """The tenant has refused a request."""
+    return f"Request {request.id} was refused: {decision.reason}"
+
+
+def answered(request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> str:
+    """An attempt has ended, however it did."""
+    attempt = f"{count(request.changes, 'change')}, attempt {request.attempts}"
+    tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
+    said = decision.reason or f"the tenant answered {answer.status}{tracking}"
+    again = f"; it is sent again in {parts} parts" if parts else ""
+    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {seconds:.2f} s: {said}{again}"
+
+
+def settled(request: Request, verdict: str) -> str:
+    """Settling has found out about an unconfirmed request."""
+    return f"Settled: request {request.id} was {_FOUND_OUT[verdict]}."
+
+
+def waiting(seconds: float, reason: str) -> str:
+    """Nothing goes for a while."""
+    return f"Waiting {countdown(seconds)}: {reason}"
+
+
+def paced(allowed: int, limit: Rate) -> str:
+    """The pace has changed."""
+    return f"The pace is now {allowed} of the {limit.requests} requests per {limit.seconds:g} s that the limit permits."
