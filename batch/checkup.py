@@ -182,12 +182,17 @@ def _about_user(claims: Claims) -> Finding:
 def _about_authorities(claims: Claims) -> Finding:
     if ADMIN_LEVEL in claims.authorities:
         return _ok("authorities", f"{', '.join(claims.authorities[:SHOWN])}.")
-    has = f"{', '.join(claims.authorities[:SHOWN])}, and not {ADMIN_LEVEL}" if claims.authorities else "not told"
+    others = (
+        "others may request only some access for others, revoke nothing of theirs, and see only their own requests."
+    )
+    if not claims.authorities:
+        return warned(
+            "authorities", "The token does not tell its user's level.", f"Make sure that it is {ADMIN_LEVEL}: {others}"
+        )
     return warned(
         "authorities",
-        f"The user's level is {has}.",
-        f"Have a user of the level {ADMIN_LEVEL} make the token: others may request only some access for others, "
-        "revoke nothing of theirs, and see only their own requests.",
+        f"The user's level is {', '.join(claims.authorities[:SHOWN])}, and not {ADMIN_LEVEL}.",
+        f"Have a user of the level {ADMIN_LEVEL} make the token: {others}",
     )
 
 

@@ -154,8 +154,8 @@ def why_unfit(claims: Claims) -> str:
 def token_needed(dialect: Dialect) -> str:
     """Which kind of token is needed, and where it is made, as sentences."""
     return (
-        f"A personal access token of an {ADMIN_LEVEL} user is needed, with the scope {dialect.submit_scopes[0]} or "
-        f"{ALL_SCOPES}. It is made {WHERE_TOKENS_ARE_MADE}."
+        f"A personal access token of an {ADMIN_LEVEL} user is needed, with the scopes {dialect.submit_scopes[0]} "
+        f"and {dialect.status_scopes[0]}, or {ALL_SCOPES}. It is made {WHERE_TOKENS_ARE_MADE}."
     )
 
 
