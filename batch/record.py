@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from batch.ledger.requests import Answered
     from batch.ledger.store import Ledger
 
-GATHER: Final = 0.01
-"""Seconds that an answer waits for others: a transaction costs more than what is written in it."""
+GATHER: Final = 0.1
+"""Longest that an answer waits for others, in seconds: a transaction costs more than what is written in it."""
+
+ENOUGH: Final = 8
+"""Answers that wait for no others."""
 
 
 class Recorder:
@@ -24,6 +28,7 @@ class Recorder:
         self._ledger = ledger
         self._pending: list[tuple[Answered, asyncio.Future[None]]] = []
         self._work = asyncio.Event()
+        self._enough = asyncio.Event()
 
     async def record(self, answered: Answered) -> None:
         """Returns once the answer is durable.
@@ -35,14 +40,18 @@ class Recorder:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((answered, recorded))
         self._work.set()
+        if len(self._pending) >= ENOUGH:
+            self._enough.set()
         await recorded
 
     async def run(self) -> None:
         """Records until cancelled."""
         while True:
             await self._work.wait()
-            await asyncio.sleep(GATHER)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), GATHER)
             self._work.clear()
+            self._enough.clear()
             pending, self._pending = self._pending, []
             error = await self._write([answered for answered, _ in pending])
             for _, recorded in pending:

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     out: Path | None = None
     rate: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = None
     effort: Effort = Effort.NORMAL
-    concurrency: int = Field(default=10, ge=1, le=100)
+    concurrency: int = Field(default=20, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     ca_file: Path | None = None
     settle_after: float = Field(default=60.0, ge=0, le=86400)
