@@ -14,7 +14,7 @@ GATHER: Final = 0.1
 """Longest that an answer waits for others, in seconds: a transaction costs more than what is written in it."""
 
 ENOUGH: Final = 8
-"""Answers that wait for no others."""
+"""So many answers wait for no others."""
 
 
 class Recorder:
@@ -30,8 +30,12 @@ class Recorder:
         self._work = asyncio.Event()
         self._enough = asyncio.Event()
 
-    async def record(self, answered: Answered) -> None:
+    async def record(self, answered: Answered, *, in_flight: int) -> None:
         """Returns once the answer is durable.
+
+        Args:
+            answered: The answer.
+            in_flight: Attempts that are on their way, this one included: nobody waits for more than these.
 
         Raises:
             LedgerLostError: It can't be recorded.
@@ -40,7 +44,7 @@ class Recorder:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((answered, recorded))
         self._work.set()
-        if len(self._pending) >= ENOUGH:
+        if len(self._pending) >= min(ENOUGH, in_flight):
             self._enough.set()
         await recorded
 

@@ -291,7 +291,8 @@ class Submitter:
         elif decision.then is Then.BACK_OFF:
             self._pace.hold(decision.pause)
         await self._recorder.record(
-            Answered(request=request, answer=answer, decision=decision, at=self._clock(), parts=parts)
+            Answered(request=request, answer=answer, decision=decision, at=self._clock(), parts=parts),
+            in_flight=len(self._in_flight),
         )
         self._to_send += len(parts) + (decision.event is Event.NOT_PROCESSED)
         self._watcher.answered(request, answer, decision, seconds, len(parts))

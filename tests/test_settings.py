@@ -31,7 +31,7 @@ def told(config_file: Path, flags: dict[str, object] | None = None, profile: str
 
 def test_without_anything_the_defaults_hold(config_file: Path) -> None:
     settings = load({}, config_file=config_file)
-    assert (settings.api, settings.concurrency, settings.sandbox, settings.yes) == ("beta", 10, False, False)
+    assert (settings.api, settings.concurrency, settings.sandbox, settings.yes) == ("beta", 20, False, False)
     assert settings.dialect is DIALECTS["beta"]
     assert settings.pace == DIALECTS["beta"].rate
     assert settings.out is None
