@@ -22,8 +22,6 @@ from tests.benchmarks.machine import this_machine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.benchmarks.machine import Machine
-
 BENCHMARKS: Final = tuple(
     name for name in ("packing", "scale", "ways", "pace") if find_spec(f"tests.benchmarks.{name}")
 )
@@ -37,23 +35,24 @@ def main() -> None:
     options = _options()
     screen = Console(width=None if sys.stdout.isatty() else WIDTH)
     figures: list[Figure] = []
+    now = f"{this_machine()}, {datetime.now(UTC).date().isoformat()}"
     for name in BENCHMARKS:
         if options.only and name not in options.only:
             figures += _measured_before(options.json, name)
             continue
         screen.print(f"Measuring {name} …")
-        figures += import_module(f"tests.benchmarks.{name}").run(options.scale)
-    machine, date = this_machine(), datetime.now(UTC).date().isoformat()
+        measured = import_module(f"tests.benchmarks.{name}").run(options.scale)
+        figures += [dataclasses.replace(one, measured=now) for one in measured]
     screen.print(_table(figures))
-    screen.print(f"{machine}, {date}")
+    screen.print(now)
     if options.json:
-        document = _document(figures, machine, date, options.scale)
+        document = {"scale": options.scale, "figures": [{**asdict(one), "kept": one.is_kept} for one in figures]}
         options.json.write_text(f"{json.dumps(document, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
     if options.svg:
         # Drawing needs the `bench` extra; measuring does not.
         from tests.benchmarks.chart import draw  # noqa: PLC0415
 
-        draw(figures, f"{machine}, {date}", options.svg)
+        draw(figures, options.svg)
     sys.exit(0 if all(one.is_kept for one in figures) else 1)
 
 
@@ -97,15 +96,6 @@ def _table(figures: Sequence[Figure]) -> Table:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 1_000 else f"{value:,.2f}"
-
-
-def _document(figures: Sequence[Figure], machine: Machine, date: str, scale: float) -> dict[str, object]:
-    return {
-        "date": date,
-        "scale": scale,
-        "machine": asdict(machine),
-        "figures": [{**asdict(one), "kept": one.is_kept} for one in figures],
-    }
 
 
 if __name__ == "__main__":

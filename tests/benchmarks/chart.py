@@ -29,12 +29,11 @@ Bars = dict[str, float]
 """Value by way, in the order of drawing."""
 
 
-def draw(figures: Sequence[Figure], caption: str, file: Path) -> None:
+def draw(figures: Sequence[Figure], file: Path) -> None:
     """Writes the chart: requests by way of packing, and wall time by way of submitting, where they were measured.
 
     Args:
         figures: Of all benchmarks.
-        caption: Machine and date.
         file: Where the SVG goes.
     """
     packed, timed = _requests(figures), _wall_times(figures)
@@ -58,7 +57,10 @@ def draw(figures: Sequence[Figure], caption: str, file: Path) -> None:
                 else:
                     _bars(axes, panel, end=1.25 * max(panel.values()), form="{:,.1f} s")
             panels[0].invert_yaxis()
-        drawing.supxlabel(caption, fontsize=8)
+        drawing.supxlabel(
+            "\n".join(sorted({one.measured for one in figures if one.benchmark in {packing.NAME, ways.NAME}})),
+            fontsize=8,
+        )
         drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None})
 
 

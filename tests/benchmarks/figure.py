@@ -16,6 +16,7 @@ class Figure:
         unit: Of the value: `requests`, `s`, `MB`, `times` (a ratio in one run) …
         most: What the value must not exceed; None where nothing is promised.
         note: What it is compared with, or how it came about.
+        measured: On which machine, and when.
     """
 
     benchmark: str
@@ -24,6 +25,7 @@ class Figure:
     unit: str
     most: float | None = None
     note: str = ""
+    measured: str = ""
 
     @property
     def is_kept(self) -> bool:

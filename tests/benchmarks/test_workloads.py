@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch.dialects import DIALECTS
 from batch.prepare import check_rows
 from batch.read import read_inputs
 from batch.validate.rows import CHANGE_COLUMNS
+from tests.benchmarks.counting_server import SECONDS, most_in_a_window
 from tests.benchmarks.dress import Comments, Dress, changes_of, write_file
 from tests.benchmarks.packing import cases
 from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
@@ -70,3 +73,10 @@ def test_the_simple_packings_count_what_a_simple_program_would_send() -> None:
         ONE_IDENTITY: 11 * 2 + 1 + 3,
         IDENTICAL_SETS: 2 * 2 + 1 + 3,
     }
+
+
+@given(st.lists(st.integers(0, 40 * 64), min_size=1))
+def test_the_most_in_a_window_is_what_counting_every_window_finds(ticks: list[int]) -> None:
+    arrivals = sorted(tick / 64 for tick in ticks)
+    windows = (sum(start <= moment < start + SECONDS for moment in arrivals) for start in arrivals)
+    assert most_in_a_window(arrivals) == max(windows)

@@ -83,12 +83,40 @@ def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch:
         assert (tmp_path / name).read_bytes() == (ROOT / "sample_csvs" / name).read_bytes()
 
 
+def measured() -> dict[str, float]:
+    """The value of every figure, by its name."""
+    document = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    return {one["name"]: one["value"] for one in document["figures"]}
+
+
+def table_after(mark: str) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table that follows a mark in the README."""
+    lines = re.findall(r"^\| (.+?) \|$", README.split(mark)[1].split("\n\n")[0], re.MULTILINE)
+    head, *rows = [line.split(" | ") for line in lines]
+    return head, rows
+
+
+def test_the_figures_of_the_pace_are_those_that_were_measured() -> None:
+    values = measured()
+    _, rows = table_after("<!-- pace -->")
+    assert rows == [
+        [
+            name,
+            f"{values[f'{name}: most in any 10 s']:.0f}",
+            f"{values[f'{name}: turned away']:.0f}",
+            *(
+                f"{values[figure]:.1f} %" if figure in values else ""
+                for figure in (f"{name}: unused", f"{name}: processor")
+            ),
+        ]
+        for name in ("steady", "3 processes at a time", "10 processes in a row")
+    ]
+
+
 def test_the_figures_in_the_readme_are_those_that_were_measured() -> None:
-    measured = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    values = {one["name"]: one["value"] for one in measured["figures"]}
-    head, *rows = re.findall(r"^\| (.+?) \|$", README.split("<!-- figures -->")[1].split("\n\n")[0], re.MULTILINE)
-    ways = head.split(" | ")[1:]
-    cells = [row.split(" | ") for row in rows]
+    values = measured()
+    head, cells = table_after("<!-- figures -->")
+    ways = head[1:]
     assert len(cells) == len(("onboarding", "migration", "sparse"))
     for workload, *numbers in cells:
         name = workload.split(":")[0]
