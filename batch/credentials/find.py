@@ -65,7 +65,7 @@ def require_tenant(settings: Settings) -> FoundTenant:
             SDK_SOURCE,
         ]
         raise SettingsError(
-            f"No tenant is given: SAIL_BASE_URL is not set. None is named by {', '.join(places)}.",
+            f"No tenant is given: none is named by {', '.join(places)}.",
             next_step="`access-batch login` asks for it; or set SAIL_BASE_URL, or try it with --sandbox.",
         )
     return tenant

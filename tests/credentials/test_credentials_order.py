@@ -197,7 +197,7 @@ def test_without_a_keyring_a_login_is_not_what_is_recommended() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({}, "No tenant is given: SAIL_BASE_URL is not set"),
+        ({}, "No tenant is given: none is named by --base-url and SAIL_BASE_URL"),
         ({"base_url": A}, "SAIL_CLIENT_ID and SAIL_CLIENT_SECRET are not set"),
         ({"base_url": A, "client_id": "x"}, "SAIL_CLIENT_SECRET is not set"),
         ({"base_url": A, "client_secret": SECRET}, "no client id: SAIL_CLIENT_ID is not set"),
