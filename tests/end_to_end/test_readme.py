@@ -113,6 +113,10 @@ def test_the_figures_of_the_pace_are_those_that_were_measured() -> None:
     ]
 
 
+def test_the_overhead_in_the_readme_is_the_one_that_was_measured() -> None:
+    assert f"sending takes {measured()['limit lifted: time']:.1f} ms a request" in README
+
+
 def test_the_figures_in_the_readme_are_those_that_were_measured() -> None:
     values = measured()
     head, cells = table_after("<!-- figures -->")

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 FAST = Rate(requests=5000, seconds=1)
 KILLS = 50
+SHARES = 4
+"""Into which the points are parted, so that several workers share them."""
 
 
+@pytest.mark.parametrize("first", range(1, SHARES + 1))
 @pytest.mark.parametrize(
     "faults",
     [
@@ -30,11 +33,11 @@ KILLS = 50
     ],
 )
 def test_killed_at_every_point_around_commits_and_exchanges(
-    tmp_path: Path, program: Program, faults: list[Fault]
+    tmp_path: Path, program: Program, faults: list[Fault], first: int
 ) -> None:
     wanted = []
     with running_sandbox(SandboxSettings(rate=FAST, visibility_delay=0.0)) as tenant:
-        for point in itertools.count(1):
+        for point in itertools.count(first, SHARES):
             rows = [grant(1000 * point + person, person) for person in range(2)]
             wanted += rows
             path = write_rows(tmp_path / f"{point}.csv", rows)
