@@ -186,6 +186,10 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
         SettingsError: A value is wrong, or the file is.
     """
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    if empty := [name for name, value in given.items() if value == ""]:
+        raise SettingsError(
+            f"--{empty[0].replace('_', '-')} is empty.", next_step="Nothing was sent. Give it a value, or leave it out."
+        )
     path = config_file or platformdirs.user_config_path(APPLICATION) / "config.toml"
     top, table = _read_config(path, profile)
     from_file = {**top, **(table or {})}
@@ -227,10 +231,10 @@ def _variables() -> dict[str, str]:
 def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The file's top level, and the profile's table if there is one."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         document = {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(
             f"The config file {path} can't be read: {error}.", next_step="Mend or remove it."
         ) from error

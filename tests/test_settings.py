@@ -279,3 +279,22 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 50_000, "timeout = " + "1" * 6_000])
+def test_a_config_file_that_breaks_its_reader_is_told(text: str, tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    config_file.write_text(text)
+    with pytest.raises(SettingsError, match="can't be read"):
+        load({}, config_file=config_file)
+
+
+def test_a_config_file_may_begin_with_a_mark_of_the_byte_order(tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    config_file.write_text("timeout = 7", encoding="utf-8-sig")
+    assert load({}, config_file=config_file).timeout == 7
+
+
+def test_a_flag_that_is_empty_is_no_flag_that_is_left_out() -> None:
+    with pytest.raises(SettingsError, match="--base-url is empty"):
+        load({"base_url": ""})

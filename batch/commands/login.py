@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from batch.claims import token_needed, why_unfit
 from batch.credentials.candidate import FoundTenant, TenantOffer
 from batch.credentials.choose import choose_tenant
-from batch.credentials.find import find_credentials, find_tenant, wanted_client
+from batch.credentials.find import find_credentials, find_tenant, require_sendable, wanted_client
 from batch.credentials.given import one_line
 from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
@@ -56,12 +56,15 @@ def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKey
         UnfitTokenError: Nobody can submit with them; nothing was stored.
         TenantLostError: The tenant can't be reached; nothing was stored.
     """
+    if sys.stdin is None:
+        raise SettingsError("Standard input is closed, so that nothing can be asked.", next_step=_NOT_STORED)
     keyring = keyring or SystemKeyring()
     keyring_name = keyring.name()
     profile = settings.whence.profile
     tenant = _tenant_to_log_in_to(settings, screen)
     client_id = wanted_client(settings, tenant) or _ask(screen, "Client id", "--client-id")
     credentials = Credentials(client_id=client_id, client_secret=_ask_secret())
+    require_sendable(client_id, credentials.client_secret, "your answers")
     if check:
         asyncio.run(_try_out(tenant.origin, credentials, settings, screen))
     store_login(keyring, tenant.origin, profile, Login(client_id, credentials.client_secret))

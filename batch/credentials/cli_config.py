@@ -69,7 +69,9 @@ def cli_environment(name: str = "") -> CliEnvironment | None:
         path = Path.home() / ".sailpoint" / "config.yaml"
     except RuntimeError:
         return None
-    read = read_small(path, next_step="Mend it with the vendor's CLI, or name the tenant with SAIL_BASE_URL.")
+    read = read_small(
+        path, next_step="Mend it with the vendor's CLI, or set SAIL_BASE_URL, SAIL_CLIENT_ID and SAIL_CLIENT_SECRET."
+    )
     if read is None:
         return None
     text, shared = read
@@ -139,7 +141,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     if document is not None and not isinstance(document, dict):
         raise SettingsError(
             f"{path} is not what the vendor's CLI writes.",
-            next_step="Mend it with the vendor's CLI, or name the tenant with SAIL_BASE_URL.",
+            next_step="Mend it with the vendor's CLI, or set SAIL_BASE_URL, SAIL_CLIENT_ID and SAIL_CLIENT_SECRET.",
         )
     return _lower(document)
 

@@ -18,6 +18,8 @@ from batch.settings import Credentials
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pydantic import SecretStr
+
     from batch.credentials.candidate import FoundTenant
     from batch.credentials.given import Layer, Way
     from batch.credentials.logins import Login
@@ -93,9 +95,24 @@ def find_credentials(settings: Settings, tenant: FoundTenant, keyring: SystemKey
             f"There are no credentials for {tenant.origin}. Looked at:{looked}",
             next_step=f"{WITHOUT_KEYRING if keyring.trouble else login} Or try it with --sandbox.",
         )
+    require_sendable(chosen.client_id, chosen.client_secret, chosen.source)
     credentials = Credentials(client_id=chosen.client_id, client_secret=chosen.client_secret, source=chosen.source)
     trouble = (keyring.trouble,) if keyring.trouble else ()
     return FoundCredentials(credentials=credentials, notices=(*trouble, *chosen.notices))
+
+
+def require_sendable(client_id: str, client_secret: SecretStr, source: str) -> None:
+    """Refuses what no client id or secret looks like, before it is sent or shown.
+
+    Raises:
+        SettingsError: One of them holds other characters than those that can be typed in ASCII.
+    """
+    for value in (client_id, client_secret.get_secret_value()):
+        if not (value.isascii() and value.isprintable()):
+            raise SettingsError(
+                f"The client id or the secret from {source} holds characters that none has.",
+                next_step="Nothing was sent. Correct it there.",
+            )
 
 
 def wanted_client(settings: Settings, tenant: FoundTenant) -> str:
@@ -136,9 +153,9 @@ def _tenant_offers(settings: Settings) -> Iterator[TenantOffer]:
     own, *below = in_the_file(settings)
     for layer in (on_the_spot(settings), own):
         yield TenantOffer(base_url=layer.base_url, source=layer.base_url_source)
-    yield TenantOffer(base_url=remembered_tenant(profile), source="an earlier login", ambient=not profile)
     if environment := cli_environment(profile):
         yield TenantOffer(base_url=environment.base_url, source=environment.source, ambient=not profile)
+    yield TenantOffer(base_url=remembered_tenant(profile), source="an earlier login", ambient=not profile)
     for layer in below:
         yield TenantOffer(base_url=layer.base_url, source=layer.base_url_source)
     if not profile and (config := sdk_config()):
@@ -166,6 +183,11 @@ def _from_the_spot(spot: Layer, tenant: FoundTenant, wanted: str) -> Candidate:
             f"A client secret is given ({spot.way.source}), but for no tenant: {tenant.origin} is only what "
             f"{tenant.source} happens to name.",
             next_step="Name the tenant that it is for: SAIL_BASE_URL or --base-url.",
+        )
+    if spot.home and not belongs(spot.home, tenant):
+        raise SettingsError(
+            f"A client secret is given ({spot.way.source}) beside another tenant than {tenant.origin}.",
+            next_step="Change the base URL in the environment too, if the secret is for this tenant; else unset both.",
         )
     return _revealed(spot.way, spot.client_id or wanted)
 

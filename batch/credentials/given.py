@@ -45,6 +45,7 @@ class Layer:
         base_url_source: Where exactly, in words.
         client_id: The client; likewise empty.
         way: How to come by its secret; None where it has none.
+        home: The tenant that stands beside the secret in the environment, and is its own; empty where none does.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Layer:
     base_url_source: str = ""
     client_id: str = ""
     way: Way | None = None
+    home: str = ""
 
 
 def on_the_spot(settings: Settings) -> Layer:
@@ -62,12 +64,14 @@ def on_the_spot(settings: Settings) -> Layer:
     """
     whence = settings.whence
     given = whence.flags | set(whence.environment)
+    field = _field_on_the_spot(settings)
     return Layer(
         source="flags and environment",
         base_url=settings.base_url if "base_url" in given else "",
         base_url_source=_place_of(settings, "base_url"),
-        client_id=settings.client_id if "client_id" in given else "",
-        way=_way_on_the_spot(settings),
+        client_id=settings.client_id.strip() if "client_id" in given else "",
+        way=_way(field, getattr(settings, field), _place_of(settings, field)) if field else None,
+        home="" if field in whence.flags else _beside(whence.environment.get(field, "")),
     )
 
 
@@ -106,7 +110,12 @@ def reveal(way: Way) -> tuple[SecretStr, tuple[str, ...]]:
                 next_step="Give the variable's name, not the secret.",
             )
         return SecretStr(secret), ()
-    path = way.file.expanduser()
+    try:
+        path = way.file.expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"Nobody has the home that {way.source} begins with.", next_step="Correct the path."
+        ) from None
     read = read_small(path, next_step="It should hold the client secret on one line.")
     if read is None:
         raise SettingsError(f"There is no file {path}, which {way.source} names.", next_step="Correct the path.")
@@ -120,7 +129,7 @@ def one_line(text: str, name: str) -> SecretStr:
     Raises:
         SettingsError: There is none, or more than one line.
     """
-    secret = text.strip()
+    secret = text.removeprefix("\ufeff").strip()
     if not secret or len(secret.splitlines()) > 1:
         raise SettingsError(
             f"{name} does not hold one line with the client secret.", next_step="Nothing else may stand there."
@@ -128,15 +137,22 @@ def one_line(text: str, name: str) -> SecretStr:
     return SecretStr(secret)
 
 
-def _way_on_the_spot(settings: Settings) -> Way | None:
+def _field_on_the_spot(settings: Settings) -> str:
+    """The strongest setting that says where the secret is; empty where none does."""
     whence = settings.whence
     ours = {name for name, variable in whence.environment.items() if variable.startswith("ACCESS_BATCH_")}
     for stronger in (whence.flags, ours, set(whence.environment)):
         fields = [field for field in _WAYS if field in stronger and getattr(settings, field) not in {None, ""}]
         if fields:
             _only_one(fields, lambda field: _place_of(settings, field))
-            return _way(fields[0], getattr(settings, fields[0]), _place_of(settings, fields[0]))
-    return None
+            return fields[0]
+    return ""
+
+
+def _beside(variable: str) -> str:
+    """The tenant that the environment names in the same way as it does something of a client."""
+    named = f"{variable.partition('CLIENT_')[0]}BASE_URL"
+    return next((value.strip() for name, value in os.environ.items() if variable and name.upper() == named), "")
 
 
 def _place_of(settings: Settings, field: str) -> str:
@@ -156,14 +172,14 @@ def _layer(entries: Mapping[str, Any], source: str) -> Layer:
         source=source,
         base_url=entries.get("base_url", ""),
         base_url_source=source,
-        client_id=entries.get("client_id", ""),
+        client_id=entries.get("client_id", "").strip(),
         way=_way(fields[0], entries[fields[0]], f"{fields[0]} in {source}") if fields else None,
     )
 
 
 def _way(field: str, value: Any, source: str) -> Way:
     if field == "client_secret":
-        return Way(source=source, value=value)
+        return Way(source=source, value=SecretStr(value.get_secret_value().strip()))
     if field == "client_secret_env":
         return Way(source=source, variable=value)
     if str(value) == "-":

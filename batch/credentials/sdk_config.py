@@ -41,7 +41,7 @@ def sdk_config() -> SdkConfig | None:
     Raises:
         SettingsError: It can't be read.
     """
-    next_step = "Mend it, or name the tenant with SAIL_BASE_URL, so that it is not read."
+    next_step = "Mend it, or set SAIL_BASE_URL, SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: then it is not read."
     read = read_small(SDK_FILE, next_step=next_step)
     if read is None:
         return None

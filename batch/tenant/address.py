@@ -29,7 +29,9 @@ def origin(base_url: str) -> str:
         # Reading the host decodes it, and fails where it is no name in Unicode.
         named = bool(url.host and _HOST.fullmatch(host))
     except (httpx.InvalidURL, ValueError) as error:
-        raise SettingsError(f"The base URL {shown} is no URL: {error}.", next_step=_EXAMPLE) from error
+        raise SettingsError(
+            f"The base URL {shown} is no URL{'' if '@' in base_url else f': {error}'}.", next_step=_EXAMPLE
+        ) from error
     if url.scheme not in _DEFAULT_PORTS or not named or not 0 < (port or 1) <= _LAST_PORT:
         raise SettingsError(f"The base URL {shown} is no web address.", next_step=_EXAMPLE)
     if url.userinfo:

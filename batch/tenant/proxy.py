@@ -38,10 +38,12 @@ def proxy_for(base_url: str, trust: ssl.SSLContext | None) -> httpx.Proxy | None
         return None
     try:
         address = httpx.URL(given if "://" in given else f"http://{given}")
-    except httpx.InvalidURL as error:
+        # Reading the host decodes it, and fails where it is no name in Unicode.
+        host = address.host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise SettingsError("The proxy of the environment is no URL.", next_step=_NEXT_STEP) from error
     if address.scheme.startswith("socks"):
         raise SettingsError("The proxy of the environment is a SOCKS proxy: unsupported.", next_step=_NEXT_STEP)
-    if address.scheme not in {"http", "https"} or not address.host:
+    if address.scheme not in {"http", "https"} or not host:
         raise SettingsError("The proxy of the environment is no http or https address.", next_step=_NEXT_STEP)
     return httpx.Proxy(address, ssl_context=trust if address.scheme == "https" else None)

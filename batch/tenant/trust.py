@@ -30,11 +30,11 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
     # As curl does: whoever names an intermediate CA trusts it.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cafile=ca_file)
+        context.load_verify_locations(cafile=ca_file.expanduser())
         held = context.cert_store_stats()["x509"]
     except ssl.SSLError:
         held = 0
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         said = error.strerror if isinstance(error, OSError) else "no file name"
         raise SettingsError(f"--ca-file: {ca_file} can't be read: {said}.", next_step=_NEXT_STEP) from error
     if not held:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from batch.credentials.cli_config import cli_environment, cli_login, read_go_text
+from batch.credentials.find import require_sendable
+from batch.credentials.given import one_line
 from batch.credentials.logins import logins_file
 from batch.credentials.sdk_config import sdk_config
 from batch.credentials.small_file import MOST_BYTES
@@ -251,3 +254,28 @@ def test_no_repr_shows_a_secret() -> None:
     for value in (find(), environment_called(), sdk_config()):
         assert value is not None
         assert SECRET not in repr(value) + str(value)
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("x\x1b[2J", "s"), ("sand\ud800box", "s"), ("x", "s\udcff")])
+def test_what_no_id_or_secret_looks_like_is_neither_sent_nor_shown(client_id: str, secret: str) -> None:
+    with pytest.raises(SettingsError, match="characters that none has") as caught:
+        require_sendable(client_id, SecretStr(secret), "the environment")
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+
+
+def test_a_line_end_of_another_system_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAIL_CLIENT_ID", "sail\r")
+    monkeypatch.setenv("SAIL_CLIENT_SECRET", f"{SECRET}\r")
+    assert found(base_url="https://a.api.identitynow.com") == ("sail", SECRET)
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_secret() -> None:
+    assert one_line(f"\ufeff{SECRET}\r\n", "Standard input").get_secret_value() == SECRET
+
+
+def test_a_home_of_nobody_is_told() -> None:
+    with pytest.raises(SettingsError, match="Nobody has the home"):
+        found(
+            base_url="https://a.api.identitynow.com", client_id="x", client_secret_file=Path("~nobody-of-that-name/x")
+        )

@@ -87,9 +87,27 @@ def test_a_secret_in_the_config_file_needs_its_tenant_beside_it(tmp_path: Path) 
 
 
 def test_what_flags_and_environment_give_is_combined_as_the_user_did_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("BASE_URL", B), ("CLIENT_ID", "sail"), ("CLIENT_SECRET", SECRET)):
-        monkeypatch.setenv(f"SAIL_{name}", value)
+    monkeypatch.setenv("SAIL_CLIENT_ID", "sail")
+    monkeypatch.setenv("SAIL_CLIENT_SECRET", SECRET)
     assert found(base_url=A, client_id="flag") == ("flag", SECRET)
+
+
+@pytest.mark.parametrize("variables", ["SAIL", "ACCESS_BATCH"])
+def test_a_secret_that_stands_beside_another_tenant_in_the_environment_goes_nowhere_else(
+    variables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("BASE_URL", B), ("CLIENT_ID", "sail"), ("CLIENT_SECRET", SECRET)):
+        monkeypatch.setenv(f"{variables}_{name}", value)
+    with pytest.raises(SettingsError, match="beside another tenant") as caught:
+        found(base_url=A)
+    assert SECRET not in str(caught.value)
+    assert found(base_url=B) == ("sail", SECRET)
+
+
+def test_a_secret_that_a_flag_names_goes_where_the_flag_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAIL_BASE_URL", B)
+    monkeypatch.setenv("MINE", SECRET)
+    assert found(base_url=A, client_id="flag", client_secret_env="MINE") == ("flag", SECRET)
 
 
 @pytest.mark.usefixtures("memory")

@@ -127,6 +127,7 @@ def test_a_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) 
         (f"ftp://user:{PASSWORD}@proxy.example", "no http"),
         (f"http://user:{PASSWORD}@", "no http"),
         (f"http://user:{PASSWORD}@proxy.example:port", "no URL"),
+        ("http://xn--a:8080", "no URL"),
     ],
 )
 def test_a_proxy_that_can_not_be_used_is_refused_before_anything_is_sent(
