@@ -7,7 +7,6 @@ that comes back PLANNED is among the next again. While the tenant fails, one att
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -85,6 +84,10 @@ class Turnstile(Protocol):
     """
 
     silenced: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing may go at present, permitted or not."""
 
     async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
         """Returns when the next attempts may go, at most so many of those that are to come."""
@@ -206,6 +209,7 @@ class Submitter:
     async def _feed(self, concurrency: int) -> None:
         """Claims what is to be sent, and sets attempts going."""
         while not self._stopping:
+            self._landed.clear()
             settled_before, busy = self._settler.settled, bool(self._in_flight)
             room = concurrency - len(self._in_flight)
             if self._in_flight and (room <= 0 or self._failures):
@@ -215,20 +219,19 @@ class Submitter:
                 self._to_send = await asyncio.to_thread(self._ledger.requests.left, self._run)
             if self._to_send:
                 await self._send_some(1 if self._failures else room)
+            elif self._settler.settled != settled_before or (busy and not self._in_flight):
+                # What was settled, or ended, while the ledger was asked may have left something to send.
+                continue
             elif self._in_flight:
                 await self._landing()
-            elif busy:
-                # What ended while the ledger was asked may have left something to send.
-                continue
             elif self._settler.open:
                 # What is being settled may have to be sent again.
                 await self._settler.news()
-            elif self._settler.settled == settled_before:
+            else:
                 return
 
     async def _landing(self) -> None:
-        """Returns when an attempt has ended, or something was settled."""
-        self._landed.clear()
+        """Returns when an attempt has ended since the feeder last looked, or something was settled."""
         news = asyncio.ensure_future(self._settler.news())
         landed = asyncio.ensure_future(self._landed.wait())
         try:
@@ -244,10 +247,12 @@ class Submitter:
         try:
             # Asked again: the pace may have held us back for longer than the token lives.
             token = await self._tenant.token()
+            if self._pace.quiet:
+                return
             claimed_at = self._clock()
             requests = await self._claim(claimed_at, len(permits))
         finally:
-            for permit in permits[len(requests) :]:
+            for permit in permits if self._abandoned else permits[len(requests) :]:
                 permit.unused()
         self._to_send = self._to_send - len(requests) if requests else 0
         if self._abandoned:
@@ -265,8 +270,11 @@ class Submitter:
             asyncio.to_thread(self._ledger.requests.claim, self._run, now, self._process, most=most)
         )
         while True:
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 return await asyncio.shield(claiming)
+            except asyncio.CancelledError:
+                if claiming.cancelled():
+                    raise
 
     def _land(self, attempt: asyncio.Task[None]) -> None:
         self._in_flight.discard(attempt)
@@ -311,6 +319,9 @@ class Submitter:
         return divide(request, answer.text, self._evidence)
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
+        if not self._failures:
+            # Where nothing was tried, nothing could succeed: the time counts from the first failure.
+            self._succeeded()
         now = asyncio.get_running_loop().time()
         silenced = self._pace.silenced - self._silenced_before
         situation = Situation(

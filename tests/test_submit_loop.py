@@ -53,6 +53,7 @@ from tests.ledger.ledger_helpers import (
     singles,
     write,
 )
+from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -115,6 +116,7 @@ class OpenTurnstile:
     """Lets everything go at once, and remembers what it was asked."""
 
     def __init__(self) -> None:
+        self.quiet = False
         self.silenced = 0.0
         self.permits: list[FakePermit] = []
         self.to_come: list[int] = []
@@ -524,6 +526,19 @@ async def test_the_parts_of_refused_requests_do_not_count_towards_too_many_refus
     await stage.submitter(tenant).submit(1)
     assert len(tenant.posts) > ALL_REFUSED_AFTER
     assert stage.states()["REFUSED"] == 10 * len(requests)
+
+
+def test_a_failure_after_a_long_time_without_any_attempt_is_the_first_and_not_the_last(five: Stage) -> None:
+    class Slow(OpenTurnstile):
+        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+            await asyncio.sleep(1000)
+            return await super().wait(most=most, to_come=to_come)
+
+    async def program() -> None:
+        await five.submitter(in_turn(ACCEPTED, NEVER_CONNECTED), pace=Slow(), give_up_after=600).submit(1)
+
+    run_in_virtual_time(program())
+    assert five.states() == {"ACCEPTED": 5}
 
 
 async def test_few_requests_of_which_no_part_is_accepted_stop_once_enough_people_and_items_were_tried(

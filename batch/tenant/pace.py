@@ -8,10 +8,13 @@ last byte has left. What fits into the window as a whole is not spread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
+
+from batch.errors import LedgerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,13 +131,24 @@ class Pace:
                 await self._keep_silent()
                 permits = await self._ask(wanted)
                 if permits.numbers:
-                    return [Permit(self, number, permits.at) for number in permits.numbers]
+                    given = [Permit(self, number, permits.at) for number in permits.numbers]
+                    if not self.quiet:
+                        return given
+                    # Silence was asked for while the ledger was.
+                    for permit in given:
+                        permit.unused()
+                    continue
                 if permits.silence:
                     self._silent_until = asyncio.get_running_loop().time() + permits.silence
                     self.tell(permits.silence, "the tenant has asked for silence")
                 else:
                     self.tell(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
                     await asyncio.sleep(permits.wait)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing may go at present, permitted or not."""
+        return max(self._held_until, self._silent_until) > asyncio.get_running_loop().time()
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
         """Lets nothing go for so many seconds from now, in any process and after any restart.
@@ -171,7 +185,9 @@ class Pace:
         at_work: list[asyncio.Future[Any]] = [work for work in (self._telling, self._asking) if work is not None]
         await asyncio.gather(*at_work, return_exceptions=True)
         if self._left:
-            await self._ask(0)
+            # Who could not be told takes it that the calls have left when it notices that we have gone.
+            with contextlib.suppress(LedgerLostError):
+                await self._ask(0)
 
     async def _ask(self, wanted: int) -> Permits:
         left, self._left = self._left, {}
@@ -182,6 +198,10 @@ class Pace:
             permits = await asyncio.shield(asking)
         except asyncio.CancelledError:
             asking.add_done_callback(self._give_back)
+            raise
+        except BaseException:
+            # It was not told, and must be, should the ledger be there again.
+            self._left = left | self._left
             raise
         if wanted:
             self._free = permits.free
@@ -207,7 +227,9 @@ class Pace:
             askings = self._askings
             await asyncio.sleep(TELL_AFTER)
             if self._left and askings == self._askings:
-                await self._ask(0)
+                # What is lost is noticed where the next permit is asked for.
+                with contextlib.suppress(LedgerLostError):
+                    await self._ask(0)
 
 
 def _bucket(rate: Rate, allowed: int) -> AsyncLimiter:

@@ -12,20 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.dialects import Rate
+from batch.errors import LedgerLostError
 from batch.ledger.calls import Lane
 from batch.tenant.pace import Pace
 from batch.window import HOLD, MARGIN
 from tests.ledger.ledger_helpers import ME, a_process, open_ledger
-from tests.tenant.open_calls import Ear
+from tests.tenant.open_calls import UNLIMITED, Ear, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.tenant.pace import Permit
+    from batch.window import Permits
 
 DOCUMENTED = Rate(requests=100, seconds=10.0)
 LANE = Lane(tenant="https://tenant.example", client="client", dialect="beta")
@@ -339,3 +341,46 @@ def test_however_calls_come_no_window_of_the_tenant_holds_too_many(
         run_in_virtual_time(program(world))
     assert_never_too_many(world.arrivals, rate)
     assert len(world.arrivals) == sum(1 + number % 3 for number in range(len(gaps)))
+
+
+class TroubledCalls(OpenCalls):
+    """Does something, once, while it is asked."""
+
+    def __init__(self, trouble: Callable[[], None]) -> None:
+        super().__init__()
+        self.trouble: Callable[[], None] | None = trouble
+        self.told: set[int] = set()
+
+    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            trouble()
+        self.told |= set(left)
+        return super().permit(wanted=wanted, left=left)
+
+
+def test_silence_that_begins_while_a_permit_is_asked_for_is_kept() -> None:
+    async def program() -> float:
+        pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), listener=Ear(), clock=now)
+        began = now()
+        await pace.wait()
+        return now() - began
+
+    assert run_in_virtual_time(program()) >= 30
+
+
+def test_what_the_ledger_could_not_be_told_it_is_told_later() -> None:
+    async def program() -> set[int]:
+        def lose() -> None:
+            raise LedgerLostError("The ledger is locked.", next_step="")
+
+        calls = TroubledCalls(lambda: None)
+        pace = Pace(UNLIMITED, calls, listener=Ear(), clock=now)
+        (permit,) = await pace.wait()
+        calls.trouble = lose
+        permit.gone()
+        await asyncio.sleep(1)
+        await pace.aclose()
+        return calls.told
+
+    assert run_in_virtual_time(program()) == {1}
