@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.claims import lacks_scope, token_needed, why_unfit
 from batch.dialects import ADMIN_LEVEL, ALL_SCOPES
+from batch.wording import count, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
         notices: What was done to open it.
     """
     if health.faults:
-        listed = "; ".join(map(_readable, health.faults[:SHOWN]))
+        listed = "; ".join(on_one_line(fault, most=_MOST_TEXT) for fault in health.faults[:SHOWN])
         return (
             failed(
                 "ledger",
@@ -113,7 +114,7 @@ def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
     size = "" if health.size is None else f", {_bytes(health.size)}"
     opened = ". ".join(notices) if notices else health.where
     return (
-        _ok("ledger", f"{opened} (version {health.version}{size}, {_count(health.runs, 'run')})"),
+        _ok("ledger", f"{opened} (version {health.version}{size}, {count(health.runs, 'run')})"),
         _about_runs(health),
     )
 
@@ -123,11 +124,11 @@ def _about_runs(health: Health) -> Finding:
         return _ok("runs", "None is unfinished, and no request is in doubt.")
     more = len(health.unfinished) - SHOWN
     listed = ", ".join((*health.unfinished[-SHOWN:], *([f"and {more} older"] if more > 0 else ())))
-    doubt = f" {_count(health.in_doubt, 'request')} may or may not have reached the tenant." if health.in_doubt else ""
+    doubt = f" {count(health.in_doubt, 'request')} may or may not have reached the tenant." if health.in_doubt else ""
     settled = ", which first finds out what became of what is in doubt" if health.in_doubt else ""
     return warned(
         "runs",
-        f"{_count(len(health.unfinished), 'run')} unfinished: {listed}.{doubt}",
+        f"{count(len(health.unfinished), 'run')} unfinished: {listed}.{doubt}",
         f"Where no process is at work on it, the same submit command continues a run{settled}; `access-batch runs` "
         "lists them.",
     )
@@ -255,7 +256,11 @@ def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowe
         headers: Of an answer, names in any case.
         allowed: Requests of a window that are used at present; None for all.
     """
-    told = [f"{name}: {_readable(value)}" for name, value in headers.items() if name.lower().startswith(_LIMIT_HEADERS)]
+    told = [
+        f"{name}: {on_one_line(value, most=_MOST_TEXT)}"
+        for name, value in headers.items()
+        if name.lower().startswith(_LIMIT_HEADERS)
+    ]
     says = f"The tenant says {'; '.join(told[:SHOWN])}." if told else "The tenant sends no limit headers."
     kept = f"{rate.requests} requests per {rate.seconds:g} s are kept"
     documented = dialect.rate
@@ -299,10 +304,6 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _bytes(number: int) -> str:
     size = float(number)
     for unit in ("bytes", "kB", "MB"):
@@ -310,7 +311,3 @@ def _bytes(number: int) -> str:
             return f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
-
-
-def _readable(value: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in value).split())[:_MOST_TEXT]

@@ -184,7 +184,7 @@ def runs(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = 
 def discard(run: RunName, ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
     """Forget what a run has not sent."""
     from batch.commands.look import discard as give_up
-    from batch.report.screen import count
+    from batch.wording import count
 
     found, requests = give_up(_settings(profile, ledger=ledger, sandbox=sandbox or None), run)
     _print([f"Run {found.id}: {count(requests, 'request')} discarded; what was sent stays remembered."])
@@ -202,7 +202,7 @@ def settle(
     """Settle a run's unconfirmed requests by hand, where the tenant does not let access-batch look."""
     from batch.commands.look import settle_by_hand
     from batch.errors import UsageError
-    from batch.report.screen import count
+    from batch.wording import count
 
     if arrived == not_arrived:
         raise UsageError(

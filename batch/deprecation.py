@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from batch.wording import on_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +35,7 @@ def deprecation_notice(headers: Mapping[str, str]) -> str:
 
 def _readable(value: str) -> str:
     """One line of printable text; empty for a header that denies. Seconds since 1970 (RFC 9745) become a date."""
-    text = " ".join("".join(one if one.isprintable() else " " for one in value).split())[:_MOST_TEXT]
+    text = on_one_line(value, most=_MOST_TEXT)
     if text.lower() == "false":
         return ""
     seconds = _SECONDS.fullmatch(text)

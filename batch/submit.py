@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from batch.culprits import Evidence
 from batch.errors import (
@@ -27,13 +27,14 @@ from batch.split import divide
 from batch.states import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
 
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.model import Part, Request, Run
     from batch.outcome import Decision
+    from batch.sending import Permit, Sender, Turnstile
     from batch.settle import Settler
     from batch.watch import Watcher
 
@@ -48,58 +49,6 @@ HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was 
 
 
 _REFUSES_ITS_OWN: Final = "It gives out new tokens and refuses them: have its administrators look into that."
-
-
-class Sender(Protocol):
-    """What can make attempts: a tenant over HTTP, or a fake."""
-
-    async def token(self, *, other_than: str = "") -> str:
-        """A token that is good now."""
-
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
-        """Makes one attempt, and calls `gone` once its last byte has left."""
-
-    def explain_forbidden(self) -> str:
-        """Which right is missing where an attempt was answered 403, as a sentence."""
-
-
-class Permit(Protocol):
-    """Leave to make one call."""
-
-    given_at: float
-    """When, in seconds since the epoch."""
-
-    def gone(self) -> None:
-        """The call has left, or has failed."""
-
-    def unused(self) -> None:
-        """The call is not made."""
-
-
-class Turnstile(Protocol):
-    """What lets attempts go.
-
-    Attributes:
-        silenced: Seconds spent in silence that the tenant asked for.
-    """
-
-    silenced: float
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing may go at present, permitted or not."""
-
-    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
-        """Returns when the next attempts may go, at most so many of those that are to come."""
-
-    async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
-        """Lets nothing go for so long, in any process."""
-
-    def hold(self, seconds: float) -> None:
-        """Lets nothing go for so long, in this process."""
-
-    def tell(self, seconds: float, reason: str) -> None:
-        """Tells why nothing goes for so long."""
 
 
 class Submitter:

@@ -9,6 +9,7 @@ import keyring
 import pytest
 from keyring.core import load_env
 
+from tests.credentials.memory_keyring import MemoryKeyring
 from tests.end_to_end.program import Program
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mo
     assert none is not None
     keyring.set_keyring(none)
     monkeypatch.chdir(here)
+
+
+@pytest.fixture
+def memory() -> MemoryKeyring:
+    """A keyring in memory, as the system's."""
+    backend = MemoryKeyring()
+    keyring.set_keyring(backend)
+    return backend
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.store import Ledger
     from batch.outcome import Decision
-    from batch.submit import Turnstile
+    from batch.sending import Turnstile
     from batch.tenant.status import Page, Query
 
 UNAUTHORIZED = Answer(status=401, text="JWT is expired")

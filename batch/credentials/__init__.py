@@ -10,9 +10,10 @@ The strongest source that has something for the tenant wins:
 
 The rule that everything here keeps: **a stored secret goes to the tenant it was stored for, and nowhere else.** The
 secret of the config file belongs to the `base_url` there, the CLI's to its environment's `baseurl`, a login to the
-tenant it was made for, the SDK's to its `BaseURL`. What the user gives on the spot (flags, environment) may be combined
-as the user does it, and completed by the config file or by a profile that is named; it is never sent to a tenant that
-only lies about: the CLI's active environment, a login's, or that of a `config.json` in the current folder.
+tenant it was made for, the SDK's to its `BaseURL`, and one in the environment to the base URL that stands beside it
+there, if one does. Apart from that, what the user gives on the spot (flags, environment) may be combined as the user
+does it, and completed by the config file or by a profile that is named; it is never sent to a tenant that only lies
+about: the CLI's active environment, a login's, or that of a `config.json` in the current folder.
 
 The tenant alone (`find_tenant`) is found without any secret: neither the keyring is asked nor a secret's file read.
 """

@@ -62,8 +62,8 @@ def require_tenant(settings: Settings) -> FoundTenant:
         places = [
             "--base-url and SAIL_BASE_URL",
             f"the config file {settings.whence.config_file}",
-            "earlier logins (`access-batch login`)",
             _CLI,
+            "earlier logins (`access-batch login`)",
             SDK_SOURCE,
         ]
         raise SettingsError(
@@ -187,7 +187,8 @@ def _from_the_spot(spot: Layer, tenant: FoundTenant, wanted: str) -> Candidate:
     if spot.home and not belongs(spot.home, tenant):
         raise SettingsError(
             f"A client secret is given ({spot.way.source}) beside another tenant than {tenant.origin}.",
-            next_step="Change the base URL in the environment too, if the secret is for this tenant; else unset both.",
+            next_step="Nothing was sent. Change the base URL in the environment too, if the secret is for this tenant; "
+            "else unset both.",
         )
     return _revealed(spot.way, spot.client_id or wanted)
 

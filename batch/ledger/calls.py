@@ -104,7 +104,7 @@ class Calls:
         self._tidied_at = 0.0
 
     def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
-        """Gives permits, as many as are wanted and the window holds.
+        """Gives the permits that are wanted, all of them or else none, and then says when to ask again.
 
         Args:
             wanted: How many; 0 only to tell what has left.

@@ -52,6 +52,11 @@ def ledger_file(url: sa.URL) -> Path | None:
     return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
 
 
+def place(url: sa.URL) -> str:
+    """Where a ledger is, for people: its file, or its URL without the password."""
+    return str(ledger_file(url) or url.render_as_string(hide_password=True))
+
+
 def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) -> Engine:
     """An engine whose transactions really are transactions.
 
@@ -164,9 +169,8 @@ def _explained(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
-        where = engine.url.database or engine.url.render_as_string()
         raise LedgerLostError(
-            f"The ledger {where} can't be used: {getattr(error, 'orig', error)}.",
+            f"The ledger {place(engine.url)} can't be used: {getattr(error, 'orig', error)}.",
             next_step="Nothing is sent that can't be recorded first. Free disk space or repair access to the ledger, "
             "then run the same command again.",
         ) from error

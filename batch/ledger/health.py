@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from batch.checkup import Health
 from batch.errors import LedgerLostError
 from batch.ledger import tables as t
-from batch.ledger.engine import ledger_file, reading
+from batch.ledger.engine import ledger_file, place, reading
 from batch.states import IN_DOUBT, UNSENT
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ def health(engine: Engine) -> Health:
         if type(cause) is not sqlite3.DatabaseError:
             raise
         return Health(where=place(engine.url), version=t.LEDGER_VERSION, size=_size(engine), faults=(str(cause),))
-
-
-def place(url: sa.URL) -> str:
-    """Where a ledger is, for people: its file, or its URL without the password."""
-    return str(ledger_file(url) or url.render_as_string(hide_password=True))
 
 
 def _health(connection: Connection) -> Health:

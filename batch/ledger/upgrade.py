@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
-from batch.ledger.engine import connect, ledger_file, reading, writing
+from batch.ledger.engine import connect, ledger_file, place, reading, writing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,19 +64,15 @@ def _bring_up_to_date(looking: Engine, url: sa.URL, *, sandbox: bool, now: datet
         return ()
     if version is None:
         _migrate(url, sandbox=sandbox, now=now)
-        return (f"A new ledger was created: {_where(url)}",)
+        return (f"A new ledger was created: {place(url)}",)
     if version in _VERSIONS:
         backup = _back_up(url, version, now)
         _migrate(url, sandbox=sandbox, now=now)
         return (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
     raise LedgerRefusedError(
-        f"The ledger {_where(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
+        f"The ledger {place(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
         next_step="Update access-batch, or choose another ledger with --ledger.",
     )
-
-
-def _where(url: sa.URL) -> str:
-    return url.database or url.render_as_string()
 
 
 def _version(engine: Engine) -> str | None:
@@ -87,7 +83,7 @@ def _version(engine: Engine) -> str | None:
             return None
         if "alembic_version" not in names or (t.about.name not in names and len(names) > 1):
             raise LedgerRefusedError(
-                f"The database {_where(engine.url)} is not a ledger of access-batch.",
+                f"The database {place(engine.url)} is not a ledger of access-batch.",
                 next_step="Choose another file with --ledger.",
             )
         version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
@@ -132,11 +128,11 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
     with reading(engine) as connection:
         of_sandbox = connection.execute(sa.select(t.about.c.sandbox)).scalar()
     if of_sandbox is None:
-        raise LedgerRefusedError(f"The ledger {_where(url)} has lost its own id.", next_step=_UNUSABLE)
+        raise LedgerRefusedError(f"The ledger {place(url)} has lost its own id.", next_step=_UNUSABLE)
     if of_sandbox != sandbox:
         kind = "the sandbox's" if of_sandbox else "a real tenant's"
         raise LedgerRefusedError(
-            f"The ledger {_where(url)} is {kind}.",
+            f"The ledger {place(url)} is {kind}.",
             next_step="Sandbox and real tenants never share a ledger: choose another file with --ledger.",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.checkup import Verdict
-from batch.report.screen import count
+from batch.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch.report.headway import pace, time_left
-from batch.report.screen import count
+from batch.wording import count
 
 if TYPE_CHECKING:
     from batch.report.headway import Headway

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from batch.evidence import Verdict
 from batch.report.headway_words import countdown
-from batch.report.screen import count
 from batch.states import Event
+from batch.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ import polars as pl
 from batch.classes import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
+from batch.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,11 +151,6 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
         )
     if summary.rows[RowClass.REJECTED]:
         yield "Correct the rows in rejected.csv and submit that file."
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 row`, `2,000 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ import httpx
 
 from batch.model import Answer, Failure
 from batch.tenant.secrets import Secrets
+from batch.wording import on_one_line
 
 MOST_BYTES: Final = 1 << 20
 """Bytes read of one answer: submit answers of the largest request are a few kilobytes."""
@@ -141,8 +142,7 @@ def _short(value: object, hide: Secrets) -> str:
         return ""
     # Only the beginning is kept, and the more text that is looked through, the longer a hostile answer holds us up.
     beginning = hide.hide(value[:MOST_LOOKED_AT])
-    printable = "".join(character if character.isprintable() else " " for character in beginning)
-    return " ".join(hide.hide(" ".join(printable.split())).split())[:MOST_TEXT]
+    return " ".join(hide.hide(on_one_line(beginning, most=MOST_LOOKED_AT)).split())[:MOST_TEXT]
 
 
 def _retry_after(value: str, now: datetime) -> float | None:

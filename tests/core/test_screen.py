@@ -15,7 +15,6 @@ from batch.prepare import Classified, check_rows, classify_input
 from batch.read import Loaded, read_loaded
 from batch.read.inputs import Content
 from batch.report.screen import (
-    count,
     describe_input,
     describe_outcome,
     describe_sandbox,
@@ -25,6 +24,7 @@ from batch.report.screen import (
 )
 from batch.report.summary import Summary
 from batch.states import State
+from batch.wording import count
 from tests.core.changes import RUN, hex_id
 
 RATE = Rate()

@@ -6,7 +6,6 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import keyring
 import pytest
 from pydantic import SecretStr
 
@@ -16,13 +15,13 @@ from batch.dialects import Rate
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind
-from tests.credentials.memory_keyring import MemoryKeyring
 from tests.end_to_end.program import environment, grant, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.credentials.memory_keyring import MemoryKeyring
     from tests.end_to_end.program import Ended, Program
 
 CHECKS = (
@@ -48,13 +47,6 @@ def verdicts(ended: Ended) -> dict[str, str]:
 
 def finding(ended: Ended, check: str) -> dict[str, Any]:
     return next(one for one in ended.json["checks"] if one["check"] == check)
-
-
-@pytest.fixture
-def memory() -> MemoryKeyring:
-    backend = MemoryKeyring()
-    keyring.set_keyring(backend)
-    return backend
 
 
 @pytest.fixture

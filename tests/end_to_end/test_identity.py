@@ -32,6 +32,13 @@ class SteppingClock:
         return self._now
 
 
+def assert_a_fit_token_submits_everything(program: Program, path: Path, base_url: str) -> None:
+    """The same command at the same tenant, which gives out the token of an administrator now."""
+    with running_sandbox(SandboxSettings(rate=RATE), port=urlsplit(base_url).port or 0) as sandbox:
+        assert program("submit", path, "--yes", env=environment(sandbox)).code == 0
+        assert accepted(sandbox) == once(map(pair_of, WANTED))
+
+
 def test_an_api_clients_token_ends_the_command_before_anything_is_sent(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, token_kind=TokenKind.API_CLIENT)) as sandbox:
@@ -41,10 +48,7 @@ def test_an_api_clients_token_ends_the_command_before_anything_is_sent(program: 
     assert "no user behind it but the authority API" in ended.err
     assert "A personal access token of an ORG_ADMIN user is needed" in ended.err
     assert "Preferences, then Personal Access Tokens" in ended.err
-    port = urlsplit(sandbox.base_url).port or 0
-    with running_sandbox(SandboxSettings(rate=RATE), port=port) as sandbox:
-        assert program("submit", path, "--yes", env=environment(sandbox)).code == 0
-        assert accepted(sandbox) == once(map(pair_of, WANTED))
+    assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
 
 def test_a_token_that_can_not_be_looked_into_is_told_and_used(program: Program, tmp_path: Path) -> None:
@@ -68,10 +72,7 @@ def test_a_token_without_the_scope_stops_the_run_and_says_which_one_is_missing(
     assert "has the scope idn:access-request-status:read, and not idn:access-request:create" in ended.err
     assert "A personal access token of an ORG_ADMIN user is needed" in ended.err
     assert "run the same command again" in ended.err
-    port = urlsplit(sandbox.base_url).port or 0
-    with running_sandbox(SandboxSettings(rate=RATE), port=port) as sandbox:
-        assert program("submit", path, "--yes", env=environment(sandbox)).code == 0
-        assert accepted(sandbox) == once(map(pair_of, WANTED))
+    assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
 
 def test_tokens_that_run_out_on_the_way_are_replaced(program: Program, tmp_path: Path) -> None:

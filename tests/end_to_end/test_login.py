@@ -28,13 +28,6 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-def memory() -> MemoryKeyring:
-    backend = MemoryKeyring()
-    keyring.set_keyring(backend)
-    return backend
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "a.csv", [grant(1, 1), grant(2, 1)])
 

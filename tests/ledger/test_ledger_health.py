@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from batch.ledger.engine import ledger_url
-from batch.ledger.health import place
+from batch.ledger.engine import ledger_url, place
 from batch.ledger.tables import LEDGER_VERSION
 from tests.ledger.ledger_helpers import ACCEPTED, FAILED, claim, open_ledger, record, singles, write
 
