@@ -221,8 +221,8 @@ def _about_scope(claims: Claims, dialect: Dialect) -> Finding:
 def about_status_list(answer: Answer, dialect: Dialect) -> Finding:
     """Whether we may ask what became of requests; asking for one row of our own changes nothing."""
     if answer.status == 200:  # noqa: PLR2004 - HTTP
-        return _ok("status list", f"{dialect.status_path} answers.")
-    said = f"{dialect.status_path} answered {answer.status}{': ' + answer.text.rstrip('.') if answer.text else ''}."
+        return _ok("status list", f"{dialect.paths.status} answers.")
+    said = f"{dialect.paths.status} answered {answer.status}{': ' + answer.text.rstrip('.') if answer.text else ''}."
     if answer.status == 403:  # noqa: PLR2004 - HTTP
         return failed(
             "status list",

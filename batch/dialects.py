@@ -7,7 +7,7 @@ stricter reading stands here. No other module holds a limit, a path or a field n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,6 +48,67 @@ ITEM_ID_KEY: Final = "accessBatchItem"
 PAGE_LIMIT: Final = 250
 """Most rows of one page of a collection, and how many it has when nobody asks for less."""
 
+FILTER_LIMIT: Final = 4_000
+"""Characters of one `filters` parameter: longer ones come near the length at which addresses are refused (414)."""
+
+FILTER_VALUES: Final = 50
+"""Values that one filter asks for, as a chain of OR or as a list of IN."""
+
+CANCEL_LIMIT: Final = 50
+"""Access requests that one call of the bulk cancellation may name."""
+
+
+class Standing(StrEnum):
+    """What a change has come to at the tenant, as far as anything depends on it."""
+
+    OPEN = "open"
+    """It may still end in any way: it waits for an approver or a connector."""
+    PROVISIONED = "provisioned"
+    """Done."""
+    REJECTED = "rejected"
+    """An approver said no."""
+    CANCELLED = "cancelled"
+    """Somebody withdrew it."""
+    DUPLICATE = "duplicate"
+    """The tenant cancelled it because the same was held or requested already."""
+    FAILED = "failed"
+    """It was approved, and could not be carried out, or not in full."""
+
+
+EXISTING: Final = "EXISTING_REQUEST"
+"""Our own word beside the vendor's states: the answer to a submit listed it under `existingRequests`."""
+
+STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType(
+    {
+        EXISTING: Standing.OPEN,
+        "EXECUTING": Standing.OPEN,
+        "PROVISIONING_VERIFICATION_PENDING": Standing.OPEN,
+        "REQUEST_COMPLETED": Standing.PROVISIONED,
+        "REJECTED": Standing.REJECTED,
+        "CANCELLED": Standing.CANCELLED,
+        "TERMINATED": Standing.FAILED,
+        "PROVISIONING_FAILED": Standing.FAILED,
+        "NOT_ALL_ITEMS_PROVISIONED": Standing.FAILED,
+        "ERROR": Standing.FAILED,
+    }
+)
+"""The `state` of the status list (`RequestedItemStatusRequestState`). A value that does not stand here is taken as
+open, since new ones may appear at any time."""
+
+IN_PROGRESS: Final = "EXECUTING"
+"""What `request-state` asks the status list for: the one value it takes."""
+
+
+def standing(state: str, said: str = "") -> Standing:
+    """What a state of the status list amounts to.
+
+    Args:
+        state: The vendor's name of it.
+        said: The comment beside it: a cancellation that speaks of a duplicate was the tenant's own.
+    """
+    found = STANDINGS.get(state, Standing.OPEN)
+    return Standing.DUPLICATE if found is Standing.CANCELLED and "duplicate" in said.lower() else found
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -75,32 +136,70 @@ class Rate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Paths:
+    """Where the endpoints of one API version are.
+
+    Attributes:
+        submit: Path of `POST …/access-requests`.
+        status: Path of `GET …/access-request-status`.
+        cancel: Path of `POST …/access-requests/cancel`, for one at a time.
+        bulk_cancel: Path of `POST …/access-requests/bulk-cancel`; empty where this version has none.
+        administration: Path of `GET …/access-request-administration`, everybody's; empty where there is none.
+        search: Path of `POST …/search`. Beta has none of its own, and asks v3's.
+        people: Path of `GET …/identities`; of `GET …/public-identities` where this version has no other.
+        roles: Path of `GET …/roles`.
+        access_profiles: Path of `GET …/access-profiles`.
+        entitlements: Path of `GET …/entitlements`. v3 has none of its own, and asks beta's.
+    """
+
+    submit: str
+    status: str
+    cancel: str
+    bulk_cancel: str
+    administration: str
+    search: str
+    people: str
+    roles: str
+    access_profiles: str
+    entitlements: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """One API version.
 
     Attributes:
         name: What `--api` calls it.
-        submit_path: Path of `POST …/access-requests`.
-        status_path: Path of `GET …/access-request-status`.
+        paths: Where its endpoints are.
+        nested: Whether a grant may give each identity its own items (`requestedForWithRequestedItems`) instead of
+            `requestedFor` and `requestedItems`: by its schema, only v1.
         start_date: Whether a grant may carry `startDate`.
         entitlement_remove_date: Whether an entitlement may carry `removeDate`.
         limits: What one request may hold.
         rate: The documented rate limit, per client id and API version.
         submit_scopes: Scopes of which any one lets a token submit; the first is the one to ask for.
         status_scopes: The same for the status list.
+        administration_scopes: The same for the administration list.
+        cancel_scopes: The same for cancelling one at a time.
+        bulk_cancel_scopes: The same for cancelling in bulk.
+        search_scopes: The same for searching.
         support_ends: The day from which this version has no support, where its end is announced.
         stops: When it stops, in words; empty where no end is announced.
     """
 
     name: str
-    submit_path: str
-    status_path: str
+    paths: Paths
+    nested: bool = False
     start_date: bool = False
     entitlement_remove_date: bool = False
     limits: Limits = field(default_factory=Limits)
     rate: Rate = field(default_factory=Rate)
     submit_scopes: tuple[str, ...] = ("idn:access-request:manage", "idn:access-request-self:manage")
     status_scopes: tuple[str, ...] = ("idn:access-request-status:read",)
+    administration_scopes: tuple[str, ...] = ("idn:access-request-administration:read",)
+    cancel_scopes: tuple[str, ...] = ("idn:access-request:manage",)
+    bulk_cancel_scopes: tuple[str, ...] = ("idn:access-request-administration:manage",)
+    search_scopes: tuple[str, ...] = ("sp:search:read",)
     support_ends: date | None = None
     stops: str = ""
 
@@ -126,16 +225,45 @@ WHERE_TOKENS_ARE_MADE: Final = (
 )
 """Source: the vendor's page "Managing Personal Access Tokens"."""
 
+
+def _paths(version: str) -> Paths:
+    """The paths of a version whose paths begin with its name, where it has all of them."""
+    return Paths(
+        submit=f"/{version}/access-requests",
+        status=f"/{version}/access-request-status",
+        cancel=f"/{version}/access-requests/cancel",
+        bulk_cancel=f"/{version}/access-requests/bulk-cancel",
+        administration=f"/{version}/access-request-administration",
+        search=f"/{version}/search",
+        people=f"/{version}/identities",
+        roles=f"/{version}/roles",
+        access_profiles=f"/{version}/access-profiles",
+        entitlements=f"/{version}/entitlements",
+    )
+
+
 _SUPPORT_ENDS: Final = date(2028, 4, 1)
 _STOPS: Final = "the first quarter of 2029"
 """Of beta, v3 and all v202X, by the vendor's page on API versioning."""
+
+
+def _later(version: str, paths: Paths) -> Dialect:
+    """One of the versions after beta whose paths begin with their name."""
+    return Dialect(
+        name=version,
+        paths=paths,
+        start_date=True,
+        entitlement_remove_date=True,
+        support_ends=_SUPPORT_ENDS,
+        stops=_STOPS,
+    )
+
 
 DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
     {
         "beta": Dialect(
             name="beta",
-            submit_path="/beta/access-requests",
-            status_path="/beta/access-request-status",
+            paths=replace(_paths("beta"), search="/v3/search", bulk_cancel=""),
             # The later two stand in beta's documents since 2024.
             submit_scopes=(
                 "idn:access-request:create",
@@ -145,22 +273,32 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             support_ends=_SUPPORT_ENDS,
             stops=_STOPS,
         ),
-        **{
-            version: Dialect(
-                name=version,
-                submit_path=f"/{version}/access-requests",
-                status_path=f"/{version}/access-request-status",
-                start_date=True,
-                entitlement_remove_date=True,
-                support_ends=_SUPPORT_ENDS,
-                stops=_STOPS,
-            )
-            for version in ("v3", "v2024", "v2025", "v2026")
-        },
+        "v3": _later(
+            "v3",
+            replace(
+                _paths("v3"),
+                bulk_cancel="",
+                administration="",
+                people="/v3/public-identities",
+                entitlements="/beta/entitlements",
+            ),
+        ),
+        **{version: _later(version, _paths(version)) for version in ("v2024", "v2025", "v2026")},
         "v1": Dialect(
             name="v1",
-            submit_path="/access-requests/v1",
-            status_path="/access-request-status/v1",
+            paths=Paths(
+                submit="/access-requests/v1",
+                status="/access-request-status/v1",
+                cancel="/access-requests/v1/cancel",
+                bulk_cancel="/access-requests/v1/bulk-cancel",
+                administration="/access-request-administration/v1",
+                search="/search/v1",
+                people="/identities/v1",
+                roles="/roles/v1",
+                access_profiles="/access-profiles/v1",
+                entitlements="/entitlements/v1",
+            ),
+            nested=True,
             start_date=True,
             entitlement_remove_date=True,
         ),

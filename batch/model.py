@@ -159,15 +159,26 @@ class Doubt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusRow:
-    """One identity and one item of the tenant's status list.
+    """One identity and one item of the tenant's status list; what the list does not say is empty.
 
     Attributes:
         identity: Id of the identity that it is for.
         item: The list's `id`: the item's, or in later API versions the request's.
-        request_type: `GRANT_ACCESS` or `REVOKE_ACCESS`; empty where the list does not say.
+        request_type: `GRANT_ACCESS` or `REVOKE_ACCESS`.
         created: By the tenant's clock; None where it does not say.
         metadata: Item-level clientMetadata; None where the list does not return any.
-        access_request: The tenant's own id of the access request; empty where the list does not say.
+        access_request: The tenant's own id of the access request.
+        item_type: `ROLE`, `ACCESS_PROFILE` or `ENTITLEMENT`.
+        item_name: The item's display name.
+        state: The vendor's name of the state.
+        requester: Name of who requested it.
+        who: Who decided, or on whom it waits: approvers' names, joined.
+        said: The approver's comment, the reason of a cancellation, or error messages.
+        since: Since when it is so, by the tenant's clock; None where it does not say.
+        start_date: `startDate`, in RFC 3339.
+        remove_date: `removeDate`, in RFC 3339.
+        cancelable: Whether it can still be withdrawn.
+        activity: The tenant's id of this one row (`accountActivityItemId`), by which it is withdrawn.
     """
 
     identity: str
@@ -175,6 +186,44 @@ class StatusRow:
     request_type: str
     created: datetime | None
     metadata: Mapping[str, str] | None
+    access_request: str = ""
+    item_type: str = ""
+    item_name: str = ""
+    state: str = ""
+    requester: str = ""
+    who: str = ""
+    said: str = ""
+    since: datetime | None = None
+    start_date: str = ""
+    remove_date: str = ""
+    cancelable: bool = False
+    activity: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What the tenant last said of one change.
+
+    Attributes:
+        request: Number of the request that it is part of.
+        identity: Id of the identity.
+        item_type: Kind of access item.
+        item: Id of the item.
+        state: The vendor's name of the state, or dialects.EXISTING.
+        who: Who decided, or on whom it waits.
+        said: Comment or error messages.
+        since: Since when it is so, in ISO 8601; empty where the tenant does not say.
+        access_request: The tenant's own id of the access request.
+    """
+
+    request: int
+    identity: str
+    item_type: str
+    item: str
+    state: str
+    who: str = ""
+    said: str = ""
+    since: str = ""
     access_request: str = ""
 
 

@@ -5,7 +5,10 @@ Ids of the tenant stand once in `identity` and `item`; what a request says of an
 `request_item` its items, in whole numbers. The view `changes` multiplies them and tells all about a change in one line.
 
 `recipient` is in the order in which it is asked, by identity; so that a request can be sent without asking all of it,
-`request.recipients` repeats its lines of one request.
+`request.recipients` repeats its lines of one request. Requests that travel together in one body stand in `envelope`.
+
+`track` has what the tenant last said of a change, where it was followed; what many of these have in common stands once
+in `finding`. `cached` is what the tenant said of people and items, and may be thrown away at any time.
 
 `pace` and `call` are what keeps to the tenant's rate limit over all processes that share the ledger; they are no memory
 of what was submitted, and are worth nothing once a window has passed.
@@ -25,7 +28,7 @@ import sqlalchemy as sa
 from batch.dialects import ItemType, Operation
 from batch.states import State
 
-LEDGER_VERSION: Final = "0003"
+LEDGER_VERSION: Final = "0004"
 """The newest migration; a ledger that says otherwise is upgraded or refused."""
 
 
@@ -172,6 +175,14 @@ request_item = sa.Table(
     sqlite_with_rowid=False,
 )
 
+envelope = sa.Table(
+    "envelope",
+    metadata,
+    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, index=True),
+    comment="Requests that travel in one body, in the nested form, by the number of their first; others are not here.",
+)
+
 event = sa.Table(
     "event",
     metadata,
@@ -220,18 +231,57 @@ call = sa.Table(
     comment="The calls of the last window: permitted, and gone as a whole at `left_at`.",
 )
 
+finding = sa.Table(
+    "finding",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.UniqueConstraint("state", "who", "said"),
+    comment="What the tenant says of a change: its state in the vendor's own words, who is behind it, what was said.",
+)
+
+track = sa.Table(
+    "track",
+    metadata,
+    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
+    sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
+    sa.Column("finding", sa.ForeignKey("finding.id"), nullable=False),
+    sa.Column("since", sa.Text, nullable=False),
+    sa.Column("access_request", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="What the tenant last said of each change that was followed.",
+)
+
+cached = sa.Table(
+    "cached",
+    metadata,
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="What the tenant said of people and items, as JSON, and when: no memory, and worth nothing once it is old.",
+)
+
 VIEW: Final = "changes"
 CREATE_VIEW: Final = """CREATE VIEW changes AS
 SELECT run.id AS run, request.id AS request, request.operation, identity.external_id AS identity_id,
     item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
-    detail.metadata, request.state, request.state_at
+    detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
+    finding.who AS tenant_who, finding.said AS tenant_said
 FROM request
 JOIN run ON run.number = request.run
 JOIN recipient ON recipient.request = request.id
 JOIN identity ON identity.id = recipient.identity
 JOIN request_item ON request_item.request = request.id
 JOIN item ON item.id = request_item.item
-JOIN detail ON detail.id = request_item.detail"""
+JOIN detail ON detail.id = request_item.detail
+LEFT JOIN track ON track.request = request.id AND track.identity = identity.id AND track.item = item.id
+LEFT JOIN finding ON finding.id = track.finding"""
 """For people: every change in words. It is made anew with every upgrade, and no code asks it."""
 
 

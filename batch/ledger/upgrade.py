@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-_VERSIONS: Final = ("0001", "0002", "0003")
+_VERSIONS: Final = ("0001", "0002", "0003", "0004")
 """Every version a ledger of ours can have, oldest first."""
 
 

@@ -75,8 +75,8 @@ class SandboxApp:
         ]
         for dialect in DIALECTS.values():
             routes += [
-                Route(dialect.submit_path, self._submit_endpoint(dialect), methods=["POST"]),
-                Route(dialect.status_path, self._status_endpoint(dialect), methods=["GET"]),
+                Route(dialect.paths.submit, self._submit_endpoint(dialect), methods=["POST"]),
+                Route(dialect.paths.status, self._status_endpoint(dialect), methods=["GET"]),
             ]
         app = Starlette(routes=routes, exception_handlers={Exception: _report_bug})
         self._app = _Dated(app, clock, settings.extra_headers)

@@ -94,7 +94,7 @@ class Tenant:
         exchange = await fetch(
             self._http,
             "POST",
-            self._dialect.submit_path,
+            self._dialect.paths.submit,
             gone=gone,
             content=encode(body_of(request)),
             headers=headers,

@@ -208,7 +208,7 @@ class StatusList:
             exchange = await fetch(
                 self._http,
                 "GET",
-                self._dialect.status_path,
+                self._dialect.paths.status,
                 most_bytes=MOST_PAGE_BYTES,
                 gone=permit.gone,
                 params=parameters,

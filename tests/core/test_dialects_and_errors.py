@@ -23,7 +23,7 @@ from batch.dialects import DIALECTS, Limits, Rate, dialect_named
 )
 def test_each_api_version_has_its_paths_and_fields(name: str, submit: str, status: str, later: bool) -> None:  # noqa: FBT001 - a table
     dialect = dialect_named(name)
-    assert (dialect.name, dialect.submit_path, dialect.status_path) == (name, submit, status)
+    assert (dialect.name, dialect.paths.submit, dialect.paths.status) == (name, submit, status)
     assert (dialect.start_date, dialect.entitlement_remove_date) == (later, later)
     assert dialect.limits == Limits(recipients=10, items=25, revoke_items=25, revoke_entitlements=1)
     assert dialect.rate == Rate(requests=100, seconds=10.0)

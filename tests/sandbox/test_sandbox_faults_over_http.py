@@ -52,9 +52,9 @@ def test_a_dropped_connection_is_closed_without_an_answer(
 ) -> None:
     sandbox.faults.add(fault)
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-        client.post(BETA.submit_path, json=BODY)
+        client.post(BETA.paths.submit, json=BODY)
     assert len(sandbox.tenant.books.accepted) == accepted
-    assert client.post(BETA.submit_path, json=BODY).status_code == 202
+    assert client.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
 @pytest.mark.parametrize(("fault", "accepted"), [(Fault.HANG_BEFORE, 0), (Fault.HANG_AFTER, 1)])
@@ -63,9 +63,9 @@ def test_a_hanging_connection_ends_with_the_clients_patience(
 ) -> None:
     sandbox.faults.add(fault)
     with pytest.raises(httpx.ReadTimeout):
-        client.post(BETA.submit_path, json=BODY, timeout=httpx.Timeout(5, read=PATIENCE))
+        client.post(BETA.paths.submit, json=BODY, timeout=httpx.Timeout(5, read=PATIENCE))
     assert len(sandbox.tenant.books.accepted) == accepted
-    assert client.post(BETA.submit_path, json=BODY).status_code == 202
+    assert client.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
 def test_a_hang_ends_when_the_server_stops() -> None:
@@ -73,7 +73,7 @@ def test_a_hang_ends_when_the_server_stops() -> None:
         sandbox = stack.enter_context(running_sandbox())
         client = stack.enter_context(client_of(sandbox))
         sandbox.faults.add(Fault.HANG_AFTER)
-        attempt = pool.submit(client.post, BETA.submit_path, json=BODY, timeout=60)
+        attempt = pool.submit(client.post, BETA.paths.submit, json=BODY, timeout=60)
         while not sandbox.tenant.books.accepted:
             time.sleep(0.001)
         started = time.monotonic()
@@ -90,7 +90,7 @@ def test_a_hang_that_would_begin_while_the_server_stops_ends_at_once() -> None:
         sandbox = stack.enter_context(running_sandbox(settings))
         client = stack.enter_context(client_of(sandbox))
         sandbox.faults.add(Fault.HANG_BEFORE)
-        attempt = pool.submit(client.post, BETA.submit_path, json=BODY, timeout=60)
+        attempt = pool.submit(client.post, BETA.paths.submit, json=BODY, timeout=60)
         while not sandbox.tenant.books.posts:
             time.sleep(0.001)
         stack.pop_all().__exit__(None, None, None)
@@ -116,18 +116,18 @@ def test_a_fault_with_an_answer_strikes_one_attempt_and_no_more(
     sandbox: RunningSandbox, client: httpx.Client, *, fault: Fault, status: int, accepted: int, retry_after: str | None
 ) -> None:
     sandbox.faults.add(fault)
-    answer = client.post(BETA.submit_path, json=BODY)
+    answer = client.post(BETA.paths.submit, json=BODY)
     assert (answer.status_code, answer.headers.get("Retry-After")) == (status, retry_after)
     assert len(sandbox.tenant.books.accepted) == accepted
     assert sandbox.tenant.books.throttled == (status == 429)
-    following = client.post(BETA.submit_path, json=BODY)
+    following = client.post(BETA.paths.submit, json=BODY)
     assert (following.status_code, following.json()) == (202, {})
 
 
 def test_html_answers_are_no_json(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.ERROR_504_AFTER, Fault.UNAVAILABLE_503_BARE, Fault.UNREADABLE_202)
     for _ in range(3):
-        answer = client.post(BETA.submit_path, json=BODY)
+        answer = client.post(BETA.paths.submit, json=BODY)
         assert answer.headers["Content-Type"].startswith("text/html")
         with pytest.raises(ValueError, match="Expecting value"):
             answer.json()
@@ -135,19 +135,19 @@ def test_html_answers_are_no_json(sandbox: RunningSandbox, client: httpx.Client)
 
 def test_an_unreadable_202_does_not_cover_up_a_refusal(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.UNREADABLE_202)
-    assert client.post(BETA.submit_path, json={}).status_code == 400
+    assert client.post(BETA.paths.submit, json={}).status_code == 400
 
 
 def test_faults_strike_submits_only(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.ERROR_500_BEFORE)
-    assert client.get(BETA.status_path).status_code == 200
+    assert client.get(BETA.paths.status).status_code == 200
     assert sandbox.faults.pending == 1
 
 
 def test_faults_can_be_ordered_from_another_process(sandbox: RunningSandbox, client: httpx.Client) -> None:
     answer = httpx.post(f"{sandbox.base_url}/sandbox/faults", json=[None, "error_500_before"], trust_env=False)
     assert (answer.status_code, answer.json()) == (200, {"pending": 2})
-    assert [client.post(BETA.submit_path, json=BODY).status_code for _ in range(3)] == [202, 500, 202]
+    assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [202, 500, 202]
 
 
 @pytest.mark.parametrize("wrong", [["earthquake"], "drop_after", 7, [["drop_after"]], {"drop_after": 1}])
@@ -161,14 +161,14 @@ def test_unknown_faults_are_refused_and_none_is_queued(sandbox: RunningSandbox, 
 def test_chance_faults_strike_from_the_settings() -> None:
     settings = SandboxSettings(fault_probability=1.0, fault_kinds=[Fault.UNAVAILABLE_503_BARE])
     with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
-        assert [client.post(BETA.submit_path, json=BODY).status_code for _ in range(3)] == [503, 503, 503]
+        assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [503, 503, 503]
         assert sandbox.tenant.books.accepted == []
 
 
 def test_an_attempt_that_is_turned_away_leaves_the_fault_for_the_next() -> None:
     settings = SandboxSettings(rate=Rate(requests=1, seconds=60))
     with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
-        client.post(BETA.submit_path, json=BODY)
+        client.post(BETA.paths.submit, json=BODY)
         sandbox.faults.add(Fault.ERROR_500_BEFORE)
-        assert client.post(BETA.submit_path, json=BODY).status_code == 429
+        assert client.post(BETA.paths.submit, json=BODY).status_code == 429
         assert sandbox.faults.pending == 1

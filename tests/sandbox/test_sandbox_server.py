@@ -57,9 +57,9 @@ def client_of(sandbox: RunningSandbox) -> httpx.Client:
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 def test_every_dialect_takes_a_request_and_shows_it_in_its_status_list(dialect: Dialect) -> None:
     with running_sandbox(SandboxSettings(visibility_delay=0)) as sandbox, client_of(sandbox) as client:
-        answer = client.post(dialect.submit_path, json=BODY)
+        answer = client.post(dialect.paths.submit, json=BODY)
         assert (answer.status_code, answer.json()) == (202, {})
-        rows = client.get(dialect.status_path, params={"requested-for": "i1", "count": "true"})
+        rows = client.get(dialect.paths.status, params={"requested-for": "i1", "count": "true"})
         assert (rows.status_code, rows.headers["X-Total-Count"], len(rows.json())) == (200, "1", 1)
         assert sandbox.tenant.books.accepted[0].dialect == dialect.name
 
@@ -67,10 +67,10 @@ def test_every_dialect_takes_a_request_and_shows_it_in_its_status_list(dialect: 
 def test_the_status_list_waits_out_the_visibility_delay() -> None:
     clock = FakeClock()
     with running_sandbox(SandboxSettings(visibility_delay=60), clock=clock) as sandbox, client_of(sandbox) as client:
-        client.post(BETA.submit_path, json=BODY)
-        assert client.get(BETA.status_path).json() == []
+        client.post(BETA.paths.submit, json=BODY)
+        assert client.get(BETA.paths.status).json() == []
         clock.advance(60)
-        assert len(client.get(BETA.status_path).json()) == 1
+        assert len(client.get(BETA.paths.status).json()) == 1
 
 
 def test_a_token_tells_whose_it_is_and_how_long_it_lasts() -> None:
@@ -111,7 +111,7 @@ def test_a_call_without_a_token_of_this_tenant_is_answered_401(authorization: st
         running_sandbox() as sandbox,
         httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False) as client,
     ):
-        for answer in (client.get(BETA.status_path), client.post(BETA.submit_path, json=BODY)):
+        for answer in (client.get(BETA.paths.status), client.post(BETA.paths.submit, json=BODY)):
             assert answer.status_code == 401
             assert answer.json()["error"].startswith("JWT validation failed")
         assert (sandbox.tenant.books.posts, sandbox.tenant.books.accepted) == (1, [])
@@ -121,12 +121,12 @@ def test_a_token_expires_by_the_tenants_clock() -> None:
     clock = FakeClock()
     with running_sandbox(SandboxSettings(expires_in=300), clock=clock) as sandbox, client_of(sandbox) as client:
         clock.advance(299)
-        assert client.post(BETA.submit_path, json=BODY).status_code == 202
+        assert client.post(BETA.paths.submit, json=BODY).status_code == 202
         clock.advance(1)
-        answer = client.post(BETA.submit_path, json=BODY)
+        answer = client.post(BETA.paths.submit, json=BODY)
         assert (answer.status_code, answer.json()) == (401, {"error": "JWT validation failed: JWT is expired"})
         with client_of(sandbox) as renewed:
-            assert renewed.post(BETA.submit_path, json=BODY).status_code == 202
+            assert renewed.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
 def test_the_rate_limit_counts_submits_and_lists_of_one_dialect_together_but_no_tokens() -> None:
@@ -134,41 +134,41 @@ def test_the_rate_limit_counts_submits_and_lists_of_one_dialect_together_but_no_
     settings = SandboxSettings(rate=Rate(requests=2, seconds=10))
     with running_sandbox(settings, clock=clock) as sandbox, client_of(sandbox) as client:
         client_of(sandbox).close()  # a second token
-        assert client.post(BETA.submit_path, json=BODY).status_code == 202
-        assert client.get(BETA.status_path).status_code == 200
-        throttled = client.post(BETA.submit_path, json=BODY)
+        assert client.post(BETA.paths.submit, json=BODY).status_code == 202
+        assert client.get(BETA.paths.status).status_code == 200
+        throttled = client.post(BETA.paths.submit, json=BODY)
         assert (throttled.status_code, throttled.json()) == (429, {"message": " Rate Limit Exceeded "})
         assert throttled.headers["Retry-After"] == "10"
-        assert client.get(BETA.status_path).status_code == 429
-        assert client.post(DIALECTS["v3"].submit_path, json=BODY).status_code == 202
+        assert client.get(BETA.paths.status).status_code == 429
+        assert client.post(DIALECTS["v3"].paths.submit, json=BODY).status_code == 202
         clock.advance(10)
-        assert client.post(BETA.submit_path, json=BODY).status_code == 202
+        assert client.post(BETA.paths.submit, json=BODY).status_code == 202
         assert (sandbox.tenant.books.posts, sandbox.tenant.books.throttled) == (4, 1)
 
 
 def test_answers_carry_the_date_of_the_tenants_clock() -> None:
     with running_sandbox(clock=FakeClock()) as sandbox, client_of(sandbox) as client:
-        for path in (BETA.status_path, "/no/such/path"):
+        for path in (BETA.paths.status, "/no/such/path"):
             assert client.get(path).headers.get_list("Date") == ["Sun, 01 Mar 2026 12:00:00 GMT"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_not_json_is_refused_in_the_apis_form(raw: bytes) -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
-        answer = client.post(BETA.submit_path, content=raw)
+        answer = client.post(BETA.paths.submit, content=raw)
         assert (answer.status_code, answer.json()["messages"][0]["text"]) == (400, "The body is not JSON.")
         assert sandbox.tenant.books.refused == 1
 
 
 def test_a_tracking_response_can_be_chosen() -> None:
     with running_sandbox(SandboxSettings(tracking_response=True)) as sandbox, client_of(sandbox) as client:
-        assert client.post(BETA.submit_path, json=BODY).json()["newRequests"][0]["requestedFor"] == "i1"
+        assert client.post(BETA.paths.submit, json=BODY).json()["newRequests"][0]["requestedFor"] == "i1"
 
 
 def test_the_books_can_be_read_from_another_process() -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
-        client.post(BETA.submit_path, json=BODY)
-        client.post(BETA.submit_path, json={})
+        client.post(BETA.paths.submit, json=BODY)
+        client.post(BETA.paths.submit, json={})
         books = httpx.get(f"{sandbox.base_url}/sandbox/books", trust_env=False).json()
     assert (books["posts"], books["refused"], books["throttled"]) == (2, 1, 0)
     assert books["accepted"][0]["body"] == BODY
@@ -190,13 +190,13 @@ def test_a_bug_of_the_sandbox_is_a_500_and_is_logged(caplog: pytest.LogCaptureFi
     clock = BrokenOnce()
     with running_sandbox(clock=clock) as sandbox, client_of(sandbox) as client:
         clock.broken = True
-        assert client.post(BETA.submit_path, json=BODY).status_code == 500
+        assert client.post(BETA.paths.submit, json=BODY).status_code == 500
     assert "The sandbox itself has failed." in caplog.text
 
 
 def test_latency_makes_answers_wait() -> None:
     with running_sandbox(SandboxSettings(latency=(0.02, 0.03))) as sandbox, client_of(sandbox) as client:
-        assert client.get(BETA.status_path).elapsed >= timedelta(seconds=0.02)
+        assert client.get(BETA.paths.status).elapsed >= timedelta(seconds=0.02)
 
 
 def test_leaving_the_block_stops_the_server_and_its_thread() -> None:

@@ -31,9 +31,9 @@ def answers(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int, 
         answer = http.post(TOKEN_PATH, data=form).json()
         token = answer["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        status = http.post(DIALECTS[api].submit_path, json=BODY, headers=headers).status_code
+        status = http.post(DIALECTS[api].paths.submit, json=BODY, headers=headers).status_code
         assert (status == 202) == bool(sandbox.tenant.books.change_counts())
-        listed = http.get(DIALECTS[api].status_path, headers=headers).status_code
+        listed = http.get(DIALECTS[api].paths.status, headers=headers).status_code
         return read_claims(token, answer), status, listed
 
 
