@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from batch.classes import count_set_aside
 from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
-from batch.commands.place import connection, find_access, results_folder
+from batch.commands.place import find_access, results_folder
+from batch.commands.reach import Reach
 from batch.commands.screen import require_an_answer
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
-from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
@@ -33,15 +33,12 @@ from batch.report.watchers import Watchers
 from batch.settle import Settler
 from batch.states import IN_DOUBT, UNSENT
 from batch.submit import Submitter
-from batch.tenant.client import Tenant
-from batch.tenant.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import BinaryIO
 
-    from batch.commands.place import Access
     from batch.commands.screen import Screen
     from batch.model import Run, Tally
     from batch.settings import Settings
@@ -80,13 +77,14 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
     with (
+        Reach(settings, access) as reach,
         LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
         run = job.planned(ledger)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = _Sending(ledger, run, settings, screen, access, log).send() if run else (None, False)
+        stopped, interrupted = _Sending(ledger, run, settings, screen, reach, log).send() if run else (None, False)
         with undisturbed():
             summary = _report(job, ledger, run, folder, tenant=tenant, posts_before=posts_before, began=began)
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -96,13 +94,13 @@ class _Sending:
     """Sends what a run has planned."""
 
     def __init__(
-        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, access: Access, log: LogFile
+        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, reach: Reach, log: LogFile
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
-        self._access = access
+        self._reach = reach
         self._log = log
 
     def send(self) -> tuple[StoppedError | None, bool]:
@@ -137,65 +135,45 @@ class _Sending:
         screen = self._screen
         progress = ProgressWatcher(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
         watcher = Watchers(progress, self._log)
-        with connection(settings, self._access) as place:
-            lane = Lane(tenant=run.tenant, client=place.credentials.client_id, dialect=settings.api)
-            calls = self._ledger.calls(lane, rate=settings.pace, process=process)
-            pace = Pace(settings.pace, calls, listener=watcher)
-            async with (
-                progress,
-                Tenant(
-                    base_url=place.base_url,
-                    dialect=settings.dialect,
-                    credentials=place.credentials,
-                    timeout=settings.timeout,
-                    concurrency=settings.concurrency,
-                    pace=pace,
-                    clock=_now,
-                    luck=random,
-                    give_up_after=settings.give_up_after,
-                    waiting=watcher.waiting,
-                    noticed=watcher.noticed,
-                    ca_file=place.ca_file,
-                ) as tenant,
-                contextlib.aclosing(pace),
-            ):
+        async with progress, self._reach.line(self._ledger, watcher) as line:
+            tenant, pace = line.tenant, line.pace
+            try:
+                await check_fitness(tenant, settings.dialect, watcher.noticed)
+            except StoppedError as error:
+                return error, False
+            settler = Settler(
+                ledger=self._ledger,
+                listing=tenant.statuses,
+                settle_after=settings.settle_after,
+                clock=_now,
+                watcher=watcher,
+            )
+            settler.add(self._ledger.requests.doubts(run))
+            submitter = Submitter(
+                run,
+                ledger=self._ledger,
+                tenant=tenant,
+                settler=settler,
+                pace=pace,
+                watcher=watcher,
+                process=process,
+                clock=_now,
+                luck=random,
+                give_up_after=settings.give_up_after,
+            )
+
+            def stop() -> None:
+                watcher.noticed(STOPPING)
+                submitter.stop()
+
+            with on_interrupt(first=stop, second=submitter.abandon) as interruption:
                 try:
-                    await check_fitness(tenant, settings.dialect, watcher.noticed)
+                    await submitter.submit(settings.concurrency)
                 except StoppedError as error:
                     return error, False
-                settler = Settler(
-                    ledger=self._ledger,
-                    listing=tenant.statuses,
-                    settle_after=settings.settle_after,
-                    clock=_now,
-                    watcher=watcher,
-                )
-                settler.add(self._ledger.requests.doubts(run))
-                submitter = Submitter(
-                    run,
-                    ledger=self._ledger,
-                    tenant=tenant,
-                    settler=settler,
-                    pace=pace,
-                    watcher=watcher,
-                    process=process,
-                    clock=_now,
-                    luck=random,
-                    give_up_after=settings.give_up_after,
-                )
-
-                def stop() -> None:
-                    watcher.noticed(STOPPING)
-                    submitter.stop()
-
-                with on_interrupt(first=stop, second=submitter.abandon) as interruption:
-                    try:
-                        await submitter.submit(settings.concurrency)
-                    except StoppedError as error:
-                        return error, False
-                if settler.forbidden and not interruption.asked:
-                    return _to_be_settled_by_hand(run, settler.forbidden), False
-                return None, bool(interruption.asked)
+            if settler.forbidden and not interruption.asked:
+                return _to_be_settled_by_hand(run, settler.forbidden), False
+            return None, bool(interruption.asked)
 
 
 def _report(

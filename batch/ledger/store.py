@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.health import health
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import Runs
+from batch.ledger.tracks import Tracks
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
@@ -33,6 +35,8 @@ class Ledger:
         runs: Runs and who works on them.
         plans: What is known of changes, and new requests.
         requests: Requests on their way.
+        tracks: What the tenant last said of accepted changes.
+        cache: What it said of people and items.
         notices: What was done to open it, for the user.
     """
 
@@ -41,6 +45,8 @@ class Ledger:
         self.runs = Runs(engine)
         self.plans = Plans(engine)
         self.requests = Requests(engine)
+        self.tracks = Tracks(engine)
+        self.cache = Cache(engine)
         self.notices = notices
 
     @classmethod

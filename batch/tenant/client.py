@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from batch.body import body_of, encode
 from batch.claims import token_needed, what_is_missing
 from batch.deprecation import deprecation_notice
+from batch.tenant.reading import Reader
 from batch.tenant.status import StatusList
 from batch.tenant.token import Token
 from batch.tenant.wire import fetch, hiding, http_client
@@ -41,6 +42,7 @@ class Tenant:
         ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
+        reader: Asks it anything.
         statuses: Its status list.
     """
 
@@ -65,16 +67,8 @@ class Tenant:
         self._dialect = dialect
         self._noticed = noticed
         self._told = False
-        self.statuses = StatusList(
-            self._http,
-            self._token,
-            dialect,
-            pace,
-            clock=clock,
-            luck=luck,
-            give_up_after=give_up_after,
-            heard=self._hear,
-        )
+        self.reader = Reader(self._http, self._token, pace, luck=luck, give_up_after=give_up_after, heard=self._hear)
+        self.statuses = StatusList(self.reader, dialect, clock=clock)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""

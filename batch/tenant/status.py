@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from batch.dialects import PAGE_LIMIT
+from batch.dialects import IN_PROGRESS, PAGE_LIMIT
 from batch.errors import TenantLostError
-from batch.model import StatusRow
-from batch.outcome import Situation, Then, decide
-from batch.tenant.wire import Exchange, fetch, hiding
+from batch.tenant.filters import quoted
+from batch.tenant.reading import EXPERIMENTAL, ForbiddenError
+from batch.tenant.status_row import status_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    import httpx
-
     from batch.dialects import Dialect
-    from batch.model import Answer
-    from batch.tenant.pace import Pace, Permit
-    from batch.tenant.token import Token
-
-MOST_PAGE_BYTES: Final = 16 << 20
-"""Bytes read of one page: 250 rows with everything that the vendor puts into one."""
+    from batch.model import Answer, StatusRow
+    from batch.tenant.reading import Reader, Reply
 
 MOST_ROWS: Final = 1_000_000
 """Rows of one list that are read: a list that goes on after them never ends."""
 
-_LONGEST_ID: Final = 256
 _LONGEST_COUNT: Final = 12
 
 MYSELF: Final = "me"
 """How the list names the user behind the token."""
 
 
-class ListingForbiddenError(Exception):
+class ListingForbiddenError(ForbiddenError):
     """The token's user may not list this; the message is the tenant's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """What to list.
+    """What to list: what the token's user has requested, unless one of the other three lists is meant.
 
     Attributes:
-        since: Only rows made then or later, by the tenant's clock.
-        requested_for: Only this identity's rows; empty for everything that the token's user requested.
+        since: Only rows made then or later, by the tenant's clock; None for all.
+        requested_for: This identity's rows, whoever requested them.
+        everybody: Everybody's rows.
+        administration: Everybody's rows, by the administration list.
+        executing: Only rows that are not finished.
+        access_requests: Only rows of these access requests, at most dialects.FILTER_VALUES.
     """
 
-    since: datetime
+    since: datetime | None = None
     requested_for: str = ""
+    everybody: bool = False
+    administration: bool = False
+    executing: bool = False
+    access_requests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,36 +84,15 @@ class StatusList:
     """The status list of one tenant in one dialect.
 
     Args:
-        http: A client whose base URL is the tenant.
-        token: Its token.
+        reader: Asks the tenant.
         dialect: The API version.
-        pace: Status calls count against the rate limit too.
         clock: Our clock.
-        luck: A random number from 0 to 1, new each time.
-        give_up_after: Seconds without a usable answer after which the list can't be had.
-        heard: Is told the headers of every answer.
     """
 
-    def __init__(
-        self,
-        http: httpx.AsyncClient,
-        token: Token,
-        dialect: Dialect,
-        pace: Pace,
-        *,
-        clock: Callable[[], datetime],
-        luck: Callable[[], float],
-        give_up_after: float,
-        heard: Callable[[Mapping[str, str]], object],
-    ) -> None:
-        self._http = http
-        self._token = token
+    def __init__(self, reader: Reader, dialect: Dialect, *, clock: Callable[[], datetime]) -> None:
+        self._reader = reader
         self._dialect = dialect
-        self._pace = pace
         self._clock = clock
-        self._luck = luck
-        self._give_up_after = give_up_after
-        self._heard = heard
         self._offset: timedelta | None = None
 
     async def probe(self) -> tuple[Answer, Mapping[str, str]]:
@@ -123,9 +101,8 @@ class StatusList:
         Raises:
             TenantLostError: The list can't be had.
         """
-        answer, _, headers = await self._get({"requested-by": MYSELF, "limit": "1"})
-        hide = hiding(self._http)
-        return answer, {name: hide(value) for name, value in headers.items()}
+        reply = await self._ask({"requested-by": MYSELF, "limit": "1"})
+        return reply.answer, {name: self._reader.hide(value) for name, value in reply.headers.items()}
 
     async def clock_offset(self) -> timedelta:
         """How far the tenant's clock is ahead of ours, by its `Date` header; asked once."""
@@ -134,132 +111,58 @@ class StatusList:
             self._offset = server_time - self._clock() if server_time else timedelta()
         return self._offset
 
-    async def page(self, query: Query, offset: int) -> Page:
+    async def page(self, query: Query, offset: int, *, limit: int = PAGE_LIMIT) -> Page:
         """The page that begins at row `offset` of a list, oldest first, so that new rows don't shift the pages.
 
         Raises:
             ListingForbiddenError: The token's user may not list this, or an identity's list can't be understood.
             TenantLostError: The list can't be had.
         """
-        whom = {"requested-for": query.requested_for} if query.requested_for else {"requested-by": MYSELF}
         parameters = {
-            **whom,
-            "filters": f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"',
+            **_parameters(query),
             "sorters": "created",
-            "limit": str(PAGE_LIMIT),
+            "limit": str(limit),
             "offset": str(offset),
             "count": "true",
         }
-        answer, raw, headers = await self._get(parameters)
+        reply = await self._ask(parameters, administration=query.administration)
+        answer, raw, headers = reply.answer, reply.rows, reply.headers
         if answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
             # An offset at the end of the list may be an error rather than an empty page.
             return Page(rows=(), read=0, total=None, more=False)
-        if answer.status in {400, 403}:
+        if answer.status != 200:  # noqa: PLR2004 - HTTP
             raise ListingForbiddenError(answer.text or f"the tenant answered {answer.status}")
-        rows = tuple(row for one in raw if (row := _row(one)) is not None)
+        rows = tuple(row for one in raw if (row := status_row(one, self._reader.hide)) is not None)
         if query.requested_for and len(rows) < len(raw):
             raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
         said = headers.get("x-total-count", "")
         total = int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
-        more = bool(raw) and (len(raw) == PAGE_LIMIT if total is None else offset + len(raw) < total)
+        more = bool(raw) and (len(raw) == limit if total is None else offset + len(raw) < total)
         return Page(rows=rows, read=len(raw), total=total, more=more)
 
-    async def _get(self, parameters: dict[str, str]) -> tuple[Answer, list[Any], Mapping[str, str]]:
-        """What ended with a list, 400 or 403: answer, rows and headers; others are waited out as long as is allowed."""
-        loop = asyncio.get_running_loop()
-        began, silenced = loop.time(), self._pace.silenced
-        refused, failures = "", 0
-        while True:
-            token = await self._token.get(other_than=refused)
-            exchange, permit = await self._exchange(parameters, token)
-            answer = exchange.answer
-            rows = _rows(exchange.content) if answer.status == 200 else []  # noqa: PLR2004 - HTTP
-            if answer.status in {200, 400, 403} and rows is not None:
-                return answer, rows, exchange.headers
-            situation = Situation(
-                new_token=bool(refused),
-                failures_in_a_row=failures,
-                without_success=loop.time() - began - (self._pace.silenced - silenced),
-                give_up_after=self._give_up_after,
-                luck=self._luck(),
-            )
-            decision = decide(answer, situation)
-            said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
-            match decision.then:
-                case Then.RENEW_TOKEN:
-                    refused = token
-                    continue
-                case Then.SLOW_DOWN | Then.WAIT:
-                    violated = decision.then is Then.SLOW_DOWN
-                    await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
-                case Then.BACK_OFF:
-                    self._pace.hold(decision.pause)
-                case _:
-                    raise TenantLostError(
-                        f"The tenant's status list can't be had: {said}.",
-                        next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
-                    )
-            self._pace.tell(decision.pause, f"{said}, when asked for the status list")
-            refused, failures = "", failures + 1
-
-    async def _exchange(self, parameters: dict[str, str], token: str) -> tuple[Exchange, Permit]:
-        (permit,) = await self._pace.wait()
-        try:
-            exchange = await fetch(
-                self._http,
-                "GET",
-                self._dialect.paths.status,
-                most_bytes=MOST_PAGE_BYTES,
-                gone=permit.gone,
-                params=parameters,
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        finally:
-            permit.gone()
-        self._heard(exchange.headers)
-        return exchange, permit
+    async def _ask(self, parameters: dict[str, str], *, administration: bool = False) -> Reply:
+        paths = self._dialect.paths
+        return await self._reader.ask(
+            "GET",
+            paths.administration if administration else paths.status,
+            subject="status list",
+            params=parameters,
+            headers=EXPERIMENTAL if administration else {},
+        )
 
 
-def _rows(content: bytes) -> list[Any] | None:
-    """The rows of a page; None where it is none, or not whole."""
-    if len(content) > MOST_PAGE_BYTES:
-        return None
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, list) else None
-
-
-def _row(raw: Any) -> StatusRow | None:
-    """A row as far as it can be understood; None where it does not say whom it is for."""
-    if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
-        return None
-    if not (identity := _text(raw["requestedFor"].get("id"))):
-        return None
-    metadata = raw.get("clientMetadata")
-    return StatusRow(
-        identity=identity,
-        item=_text(raw.get("id")),
-        request_type=_text(raw.get("requestType")),
-        created=_moment(raw.get("created")),
-        metadata={k: _text(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
-        access_request=_text(raw.get("accessRequestId")),
-    )
-
-
-def _text(value: object) -> str:
-    """An id as text that the ledger can keep; empty where it is none."""
-    text = str(value) if isinstance(value, str | int) else ""
-    return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
+def _parameters(query: Query) -> dict[str, str]:
+    whom = {"requested-for": query.requested_for} if query.requested_for else {"requested-by": MYSELF}
+    filters = []
+    if query.since is not None:
+        filters.append(f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"')
+    if query.access_requests:
+        filters.append(f"accessRequestId in ({', '.join(map(quoted, query.access_requests))})")
+    return {
+        **({} if query.everybody or query.administration else whom),
+        **({"request-state": IN_PROGRESS} if query.executing else {}),
+        **({"filters": " and ".join(filters)} if filters else {}),
+    }
 
 
 async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
@@ -283,12 +186,12 @@ async def all_pages(listing: Listing, query: Query, first: Page | None = None) -
         if read > MOST_ROWS or (rows and rows == page.rows):
             raise TenantLostError(
                 f"The tenant's status list does not end: after {read} rows it still goes on.",
-                next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+                next_step="What the ledger says stays as it is. Run the same command again later.",
             )
         for row in page.rows:
             yield row
     if total is not None and read < total:
         raise TenantLostError(
             f"The tenant's status list ended after {read} of {total} rows.",
-            next_step="Unconfirmed requests stay unconfirmed. Run the same command again later.",
+            next_step="What the ledger says stays as it is. Run the same command again later.",
         )

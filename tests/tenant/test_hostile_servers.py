@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from batch.errors import TenantLostError
 from batch.model import Failure
 from batch.tenant.answers import MOST_BYTES, MOST_TEXT
-from batch.tenant.status import MOST_PAGE_BYTES
+from batch.tenant.reading import MOST_REPLY_BYTES
 from batch.tenant.token import _read
 from batch.tenant.wire import Exchange, fetch, http_client
 from tests.tenant.raw_server import Reply, answer, raw_server
@@ -234,7 +234,9 @@ def test_a_token_endpoint_that_answers_nonsense_is_a_clear_error(content: bytes)
         _read(content, asked=0.0, hide=str)
 
 
-@pytest.mark.parametrize("content", [*BODIES.values(), b"[" + b" " * MOST_PAGE_BYTES + b"]"], ids=[*BODIES, "too long"])
+@pytest.mark.parametrize(
+    "content", [*BODIES.values(), b"[" + b" " * MOST_REPLY_BYTES + b"]"], ids=[*BODIES, "too long"]
+)
 def test_a_status_list_of_nonsense_is_a_clear_error(content: bytes) -> None:
     with pytest.raises(TenantLostError, match="status list can't be had"):
         listed(lambda _: (200, content, {}))

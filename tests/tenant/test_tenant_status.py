@@ -12,6 +12,7 @@ import pytest
 from batch.dialects import DIALECTS
 from batch.errors import TenantLostError
 from batch.settings import Credentials
+from batch.tenant.reading import Reader
 from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_pages
 from batch.tenant.token import Token
 from tests.tenant.open_calls import open_pace
@@ -55,16 +56,8 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
                 give_up_after=60.0,
                 waiting=lambda _seconds, _reason: None,
             )
-            statuses = StatusList(
-                http,
-                token,
-                DIALECTS["beta"],
-                open_pace(),
-                clock=lambda: NOW,
-                luck=lambda: 1.0,
-                give_up_after=60.0,
-                heard=lambda _headers: None,
-            )
+            reader = Reader(http, token, open_pace(), luck=lambda: 1.0, give_up_after=60.0, heard=lambda _headers: None)
+            statuses = StatusList(reader, DIALECTS["beta"], clock=lambda: NOW)
             assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
             return [one.item async for one in all_pages(statuses, Query(since=NOW, requested_for=requested_for))]
 

@@ -1,0 +1,105 @@
+"""What the tenant said of people and items, with its age: so that the same is not asked again too soon.
+
+It is no memory of what was submitted, and nothing is lost with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+from batch.ledger.bulk import insert_frame, select_among
+from batch.ledger.engine import reading, writing
+from batch.ledger.tenants import number_of_tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection, Engine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cached:
+    """Something that the tenant said.
+
+    Attributes:
+        value: As it was kept, from JSON.
+        at: When it was said.
+    """
+
+    value: Any
+    at: datetime
+
+
+class Cache:
+    """What a ledger keeps of a tenant's answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
+        """What was said of the keys at `since` or later.
+
+        Args:
+            tenant: Name of the tenant.
+            kind: What was asked, such as `access held`.
+            keys: Of what: an id, or a name.
+            since: What is older counts for nothing.
+        """
+        c = t.cached.c
+        wanted = pl.Series("key", sorted(set(keys)), dtype=pl.String)
+        if wanted.is_empty():
+            return {}
+        with reading(self._engine) as connection:
+            number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
+            if number is None:
+                return {}
+            query = sa.select(c.key, c.at, c.value).where(c.tenant == number, c.kind == kind, c.at >= t.instant(since))
+            found = select_among(connection, query, c.key, wanted, dict.fromkeys(("key", "at", "value"), pl.String))
+        return {key: Cached(value=json.loads(value), at=t.moment(at)) for key, at, value in found.unique("key").rows()}
+
+    def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
+        """Keeps what was said, in place of what was said before of the same keys."""
+        if not values:
+            return
+        frame = pl.DataFrame(
+            {"key": list(values), "value": [json.dumps(value, ensure_ascii=False) for value in values.values()]},
+            schema={"key": pl.String, "value": pl.String},
+        ).sort("key")
+        with writing(self._engine) as connection:
+            number = number_of_tenant(connection, tenant)
+            _forget(connection, number, kind, list(values))
+            insert_frame(
+                connection,
+                t.cached,
+                frame.select(
+                    pl.lit(number).alias("tenant"),
+                    pl.lit(kind).alias("kind"),
+                    "key",
+                    pl.lit(t.instant(at)).alias("at"),
+                    "value",
+                ),
+            )
+
+    def forget(self, tenant: str) -> None:
+        """Throws away everything that was said by a tenant."""
+        with writing(self._engine) as connection:
+            number = number_of_tenant(connection, tenant)
+            connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == number))
+
+
+_FORGET = sa.delete(t.cached).where(
+    t.cached.c.tenant == sa.bindparam("of_tenant"),
+    t.cached.c.kind == sa.bindparam("of_kind"),
+    t.cached.c.key == sa.bindparam("of_key"),
+)
+
+
+def _forget(connection: Connection, tenant: int, kind: str, keys: list[str]) -> None:
+    connection.execute(_FORGET, [{"of_tenant": tenant, "of_kind": kind, "of_key": key} for key in keys])

@@ -1,0 +1,171 @@
+"""Asking the tenant: one question, asked until it is answered, under the same pace as everything else.
+
+Whatever is asked this way may be asked again: it reads, or it wishes for something that stays the same when wished for
+twice. Requests are not submitted this way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.errors import TenantLostError
+from batch.outcome import Situation, Then, decide
+from batch.tenant.wire import Exchange, fetch, hiding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import httpx
+
+    from batch.model import Answer
+    from batch.tenant.pace import Pace, Permit
+    from batch.tenant.token import Token
+
+MOST_REPLY_BYTES: Final = 16 << 20
+"""Bytes read of one answer: 250 rows with everything that the vendor puts into one."""
+
+EXPERIMENTAL: Final = MappingProxyType({"X-SailPoint-Experimental": "true"})
+"""The header that endpoints take which the vendor may still change."""
+
+_FINAL: Final = frozenset({200, 400, 403})
+
+
+class ForbiddenError(Exception):
+    """The token's user may not ask this; the message is the tenant's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """An answer that settles a question.
+
+    Attributes:
+        answer: Status and message.
+        rows: The rows, where the answer is a list; none for any other.
+        headers: Its headers.
+    """
+
+    answer: Answer
+    rows: tuple[Any, ...]
+    headers: Mapping[str, str]
+
+
+class Reader:
+    """Asks one tenant.
+
+    Args:
+        http: A client whose base URL is the tenant.
+        token: Its token.
+        pace: Every call counts against the rate limit.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without a usable answer after which the tenant is lost.
+        heard: Is told the headers of every answer.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        token: Token,
+        pace: Pace,
+        *,
+        luck: Callable[[], float],
+        give_up_after: float,
+        heard: Callable[[Mapping[str, str]], object],
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._pace = pace
+        self._luck = luck
+        self._give_up_after = give_up_after
+        self._heard = heard
+
+    def hide(self, text: str) -> str:
+        """A text that came from the tenant, without the secrets that went out to it."""
+        return hiding(self._http)(text)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        subject: str,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        settling: frozenset[int] = frozenset(),
+    ) -> Reply:
+        """Asks until there is an answer that settles it: 200 with a list, 400 or 403.
+
+        Args:
+            method: `GET`; or `POST` for what may be asked twice.
+            path: From dialects.Paths.
+            subject: What is asked for, to be named in messages: `status list`.
+            params: Query parameters.
+            body: The JSON body of a `POST`.
+            headers: Headers besides those of every call.
+            settling: More statuses that settle it.
+
+        Raises:
+            TenantLostError: No usable answer came for so long.
+            CredentialsRefusedError: The tenant refuses the client.
+        """
+        loop = asyncio.get_running_loop()
+        began, silenced = loop.time(), self._pace.silenced
+        refused, failures = "", 0
+        arguments: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        while True:
+            token = await self._token.get(other_than=refused)
+            sent = {**headers, "Authorization": f"Bearer {token}"}
+            exchange, permit = await self._exchange(method, path, params=params or {}, headers=sent, **arguments)
+            answer = exchange.answer
+            rows = _rows(exchange.content) if answer.status == 200 else ()  # noqa: PLR2004 - HTTP
+            if answer.status in _FINAL | settling and rows is not None:
+                return Reply(answer=answer, rows=rows, headers=exchange.headers)
+            situation = Situation(
+                new_token=bool(refused),
+                failures_in_a_row=failures,
+                without_success=loop.time() - began - (self._pace.silenced - silenced),
+                give_up_after=self._give_up_after,
+                luck=self._luck(),
+            )
+            decision = decide(answer, situation)
+            said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
+            match decision.then:
+                case Then.RENEW_TOKEN:
+                    refused = token
+                    continue
+                case Then.SLOW_DOWN | Then.WAIT:
+                    violated = decision.then is Then.SLOW_DOWN
+                    await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
+                case Then.BACK_OFF:
+                    self._pace.hold(decision.pause)
+                case _:
+                    raise TenantLostError(
+                        f"The tenant's {subject} can't be had: {said}.",
+                        next_step="What the ledger says stays as it is. Run the same command again later.",
+                    )
+            self._pace.tell(decision.pause, f"{said}, when asked for the {subject}")
+            refused, failures = "", failures + 1
+
+    async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:
+        (permit,) = await self._pace.wait()
+        try:
+            exchange = await fetch(self._http, method, path, most_bytes=MOST_REPLY_BYTES, gone=permit.gone, **arguments)
+        finally:
+            permit.gone()
+        self._heard(exchange.headers)
+        return exchange, permit
+
+
+def _rows(content: bytes) -> tuple[Any, ...] | None:
+    """The rows of a list; None where it is none, or not whole."""
+    if len(content) > MOST_REPLY_BYTES:
+        return None
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(document) if isinstance(document, list) else None

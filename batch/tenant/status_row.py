@@ -1,0 +1,109 @@
+"""A row of the tenant's status list, as far as it can be understood.
+
+Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `listAccessRequestStatus`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.model import StatusRow
+from batch.wording import on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MOST_SAID: Final = 300
+"""Characters kept of a comment or of error messages."""
+
+_LONGEST_ID: Final = 256
+_MOST_PARTS: Final = 10
+_PENDING: Final = "PENDING"
+_DECIDED: Final = "REJECTED"
+
+
+def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
+    """The row that a JSON object is; None where it does not say whom it is for.
+
+    Args:
+        raw: One element of the list.
+        hide: Takes secrets out of a text.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
+        return None
+    if not (identity := _id(raw["requestedFor"].get("id"))):
+        return None
+
+    def text(value: object) -> str:
+        said = value if isinstance(value, str) else ""
+        return " ".join(hide(on_one_line(hide(said[: 4 * MOST_SAID]), most=4 * MOST_SAID)).split())[:MOST_SAID]
+
+    metadata = raw.get("clientMetadata")
+    state = _id(raw.get("state"))
+    approvals = _objects(raw.get("approvalDetails"))
+    pending = [one for one in approvals if one.get("status") == _PENDING]
+    decided = [one for one in approvals if one.get("status") == _DECIDED]
+    cancelled = raw.get("cancelledRequestDetails")
+    cancelled = cancelled if isinstance(cancelled, dict) else {}
+    telling = decided or pending
+    who = [text(_name(one)) for one in telling] or [text(_name({"currentOwner": cancelled.get("owner")}))]
+    said = [*(one.get("comment") for one in decided), cancelled.get("comment"), *_errors(raw.get("errorMessages"))]
+    since = [cancelled.get("modified"), *(one.get("modified") for one in telling), raw.get("modified")]
+    return StatusRow(
+        identity=identity,
+        item=_id(raw.get("id")),
+        request_type=_id(raw.get("requestType")),
+        created=moment(raw.get("created")),
+        metadata={k: _id(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
+        access_request=_id(raw.get("accessRequestId")),
+        item_type=_id(raw.get("type")),
+        item_name=text(raw.get("name")),
+        state=state,
+        requester=text(_name({"currentOwner": raw.get("requester")})),
+        who=_joined(who, ", "),
+        said=_joined([text(one) for one in said], "; "),
+        since=next(filter(None, map(moment, since)), None),
+        start_date=_id(raw.get("startDate")),
+        remove_date=_id(raw.get("removeDate")),
+        cancelable=raw.get("cancelable") is True,
+        activity=_id(raw.get("accountActivityItemId")),
+    )
+
+
+def moment(value: Any) -> datetime | None:
+    """An instant as the API writes it; None where it is none."""
+    try:
+        found = datetime.fromisoformat(value)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _id(value: object) -> str:
+    """An id as text that the ledger can keep; empty where it is none."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
+
+
+def _joined(texts: Iterable[str], separator: str) -> str:
+    return separator.join(dict.fromkeys(filter(None, texts)))[:MOST_SAID]
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value[:_MOST_PARTS] if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _name(approval: dict[str, Any]) -> object:
+    """The name of who has an approval now."""
+    for owner in (approval.get("currentOwner"), approval.get("originalOwner")):
+        if isinstance(owner, dict) and (name := owner.get("name") or owner.get("id")):
+            return name
+    return ""
+
+
+def _errors(value: object) -> Iterator[object]:
+    """The texts of error messages, which the documents have as a list of lists."""
+    for one in value[:_MOST_PARTS] if isinstance(value, list) else []:
+        for message in _objects(one if isinstance(one, list) else [one]):
+            yield message.get("text")

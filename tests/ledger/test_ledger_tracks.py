@@ -1,0 +1,73 @@
+"""What the tenant said: of each change, and of people and items."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.model import Finding
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, TENANT, claim, open_ledger, product, record, rows, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def finding(request: int, identity: str, state: str, **other: str) -> Finding:
+    return Finding(request=request, identity=identity, item_type="ROLE", item="r1", state=state, **other)
+
+
+def test_what_is_said_of_a_change_takes_the_place_of_what_was_said_before(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1", "i2"], ["r1"]))
+        request = claim(ledger, run)
+        record(ledger, request, ACCEPTED)
+        assert ledger.tracks.of_run(run).get_column("state").to_list() == [None, None]
+        ledger.tracks.write(run, [finding(1, "i1", "EXECUTING", who="Ann", access_request="a1")])
+        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")])
+        followed = ledger.tracks.of_run(run).sort("identity_id")
+    assert followed.select("identity_id", "state", "who", "said", "access_request").rows() == [
+        ("i1", "REJECTED", "Ann", "no", "a1"),
+        ("i2", None, None, None, None),
+    ]
+    assert rows(path, "SELECT identity_id, tenant_state, tenant_who FROM changes ORDER BY 1") == [
+        ("i1", "REJECTED", "Ann"),
+        ("i2", None, None),
+    ]
+
+
+def test_only_what_was_accepted_can_be_followed(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1"], ["r1"]), product(["i2"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        assert ledger.tracks.of_run(run).get_column("identity_id").to_list() == ["i1"]
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return open_ledger(path)
+
+
+def test_what_was_said_of_people_is_kept_until_it_is_too_old_or_said_anew(ledger: Ledger) -> None:
+    later = NOW + timedelta(hours=1)
+    ledger.cache.put(TENANT, "held", {"i1": ["r1"], "i2": []}, at=NOW)
+    ledger.cache.put(TENANT, "held", {"i2": ["r2"]}, at=later)
+    found = ledger.cache.get(TENANT, "held", ["i1", "i2", "i3"], since=NOW)
+    assert {key: (one.value, one.at) for key, one in found.items()} == {"i1": (["r1"], NOW), "i2": (["r2"], later)}
+    assert set(ledger.cache.get(TENANT, "held", ["i1", "i2"], since=later)) == {"i2"}
+    assert ledger.cache.get(TENANT, "name", ["i1"], since=NOW) == {}
+    assert ledger.cache.get("https://another.example", "held", ["i1"], since=NOW) == {}
+
+
+def test_what_was_said_can_be_thrown_away(ledger: Ledger) -> None:
+    ledger.cache.put(TENANT, "held", {"i1": []}, at=NOW)
+    ledger.cache.forget(TENANT)
+    assert ledger.cache.get(TENANT, "held", ["i1"], since=NOW) == {}
