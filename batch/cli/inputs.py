@@ -1,0 +1,132 @@
+"""The commands that take inputs: submit, plan, validate."""
+
+import sys
+
+import typer
+
+from batch.cli.app import app, screen_of, settings_of, show
+from batch.options import (
+    Api,
+    BaseUrl,
+    CaFile,
+    ClientId,
+    ClientSecretEnv,
+    ClientSecretFile,
+    Concurrency,
+    EffortOption,
+    GiveUpAfter,
+    Inputs,
+    Json,
+    LedgerOption,
+    LogFile,
+    Out,
+    Profile,
+    Quiet,
+    Rate,
+    Sandbox,
+    SettleAfter,
+    Timeout,
+    Verbose,
+    Yes,
+)
+
+
+@app.command()
+def submit(
+    inputs: Inputs,
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    client_secret_file: ClientSecretFile = None,
+    client_secret_env: ClientSecretEnv = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    out: Out = None,
+    rate: Rate = None,
+    effort: EffortOption = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    ca_file: CaFile = None,
+    settle_after: SettleAfter = None,
+    give_up_after: GiveUpAfter = None,
+    log_file: LogFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
+    import shlex
+
+    from batch.commands.submit import submit as run_submit
+    from batch.report.screen import describe_outcome
+
+    settings = settings_of(
+        profile,
+        ledger=ledger,
+        base_url=base_url,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        client_secret_env=client_secret_env,
+        api=api,
+        sandbox=sandbox or None,
+        yes=yes or None,
+        out=out,
+        rate=rate,
+        effort=effort,
+        concurrency=concurrency,
+        timeout=timeout,
+        ca_file=ca_file,
+        settle_after=settle_after,
+        give_up_after=give_up_after,
+        log_file=log_file,
+    )
+    screen = screen_of(quiet=quiet, verbose=verbose)
+    result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
+    again = shlex.join(["access-batch", *sys.argv[1:]])
+    show(result.summary.as_json() if as_json else describe_outcome(result.summary, again))
+    if result.stopped is not None:
+        raise result.stopped
+    raise typer.Exit(130 if result.interrupted else result.summary.exit_code)
+
+
+@app.command()
+def plan(
+    inputs: Inputs,
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    effort: EffortOption = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what submit would send, without writing or sending anything."""
+    from batch.commands.look import look
+    from batch.report.screen import describe_outcome
+
+    settings = settings_of(profile, ledger=ledger, base_url=base_url, api=api, sandbox=sandbox or None, effort=effort)
+    summary = look(inputs, settings, screen_of(quiet=quiet), stdin=sys.stdin.buffer)
+    show(summary.as_json() if as_json else describe_outcome(summary, ""))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def validate(
+    inputs: Inputs,
+    api: Api = None,
+    profile: Profile = "",
+    as_json: Json = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Judge the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
+    from batch.commands.look import look
+    from batch.report.screen import describe_verdict
+
+    settings = settings_of(profile, api=api, out=out)
+    summary = look(inputs, settings, screen_of(quiet=quiet), stdin=sys.stdin.buffer, only_rows=True)
+    show(summary.as_json() if as_json else describe_verdict(summary))
+    raise typer.Exit(summary.exit_code)
