@@ -1,0 +1,100 @@
+"""A row of the status list says who decided, what was said and since when; whatever it holds, it can be read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.dialects import Standing, standing
+from batch.tenant.status_row import MOST_SAID, status_row
+
+MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}
+
+
+def row(**fields: Any) -> Any:
+    return {
+        "id": "r1",
+        "type": "ROLE",
+        "requestedFor": {"type": "IDENTITY", "id": "i1", "name": "Ida"},
+        "requestType": "GRANT_ACCESS",
+        "state": "EXECUTING",
+        "created": MINUTE[0],
+        "modified": MINUTE[1],
+        **fields,
+    }
+
+
+def read(raw: Any) -> Any:
+    return status_row(raw, lambda text: text.replace("hush", "[secret]"))
+
+
+def approval(status: str, name: str, minute: int, **more: Any) -> dict[str, Any]:
+    return {"status": status, "currentOwner": {"type": "IDENTITY", "name": name}, "modified": MINUTE[minute], **more}
+
+
+def at(minute: int) -> datetime:
+    return datetime(2026, 11, 26, 12, minute, tzinfo=UTC)
+
+
+def test_what_waits_names_those_it_waits_for() -> None:
+    found = read(row(approvalDetails=[approval("APPROVED", "Ann", 2), approval("PENDING", "Bob", 3)]))
+    assert (found.who, found.said, found.since) == ("Bob", "", at(3))
+
+
+def test_what_was_rejected_names_who_rejected_it_and_why() -> None:
+    details = [approval("APPROVED", "Ann", 2), approval("REJECTED", "Bob", 3, comment="not\n needed, hush")]
+    found = read(row(state="REJECTED", approvalDetails=details))
+    assert (found.who, found.said, found.since) == ("Bob", "not needed, [secret]", at(3))
+
+
+def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
+    cancelled = {"comment": "This is a duplicate.", "owner": {"name": "Cleo"}, "modified": MINUTE[4]}
+    found = read(row(state="CANCELLED", cancelledRequestDetails=cancelled, cancelable=False))
+    assert (found.who, found.said, found.since) == ("Cleo", "This is a duplicate.", at(4))
+    assert standing(found.state, found.said) is Standing.DUPLICATE
+    assert standing(found.state, "changed our minds") is Standing.CANCELLED
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [[[{"text": "No such account."}], [{"text": "Gave up."}]], [{"text": "No such account."}, {"text": "Gave up."}]],
+)
+def test_what_failed_says_what_went_wrong(errors: Any) -> None:
+    found = read(row(state="PROVISIONING_FAILED", errorMessages=errors))
+    assert (found.said, found.since) == ("No such account.; Gave up.", at(1))
+    assert standing(found.state, found.said) is Standing.FAILED
+
+
+def test_a_group_that_has_an_approval_is_named_where_nobody_owns_it_yet() -> None:
+    details = [
+        {"status": "PENDING", "originalOwner": {"type": "GOVERNANCE_GROUP", "name": "Finance"}, "currentOwner": None}
+    ]
+    assert read(row(approvalDetails=details)).who == "Finance"
+
+
+def test_a_state_that_is_new_stays_as_it_is_and_counts_as_open() -> None:
+    found = read(row(state="WAITING_FOR_THE_MOON"))
+    assert found.state == "WAITING_FOR_THE_MOON"
+    assert standing(found.state) is Standing.OPEN
+
+
+anything: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=400),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["name", "status", "text"]), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from(sorted(row(approvalDetails=0, errorMessages=0, clientMetadata=0))), anything)
+)
+def test_whatever_a_row_holds_it_can_be_shown_on_one_line(fields: Any) -> None:
+    found = read(row(**fields))
+    if found is not None:
+        for text in (found.who, found.said, found.state, found.item, found.item_name, found.requester):
+            assert len(text) <= MOST_SAID
+            assert text == "" or text.isprintable()
