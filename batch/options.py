@@ -70,6 +70,30 @@ GiveUpAfter = Annotated[
 LogFile = Annotated[
     Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
 ]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="THEIRS=OURS", help="Read their column as ours; may be given several times."),
+]
+SaveMap = Annotated[
+    bool,
+    typer.Option(
+        "--save-map",
+        envvar="ACCESS_BATCH_SAVE_MAP",
+        show_envvar=False,
+        help="Write the maps given into the config file, so that they need not be given again.",
+    ),
+]
+DateFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--date-format",
+        metavar="FORMAT",
+        help="How dates are written: iso, us, eu, or a format such as '%m/%d/%Y'. [default: iso]",
+    ),
+]
+Comment = Annotated[
+    str | None, typer.Option("--comment", metavar="TEXT", help="For every row without a comment of its own.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
 ]

@@ -83,6 +83,11 @@ def _rate(value: Any) -> Any:
     return rate
 
 
+def _several(value: Any) -> Any:
+    """Reads a list, or text with commas between."""
+    return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 def _both(name: str) -> AliasChoices:
     """Our own variable, then the one that the vendor's tools read."""
     return AliasChoices(f"ACCESS_BATCH_{name}", f"SAIL_{name}")
@@ -110,6 +115,9 @@ class Settings(BaseSettings):
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
         log_file: Where what happens is written as JSON lines; None for nowhere.
+        map: Columns of the input to be read as ours, each `their_column=our_column`; see batch.read.interpretation.
+        date_format: How the input writes dates; empty for ISO 8601, and what is usual where it is of another kind.
+        comment: For every row without a comment of its own; empty for none.
     """
 
     model_config = SettingsConfigDict(
@@ -141,6 +149,9 @@ class Settings(BaseSettings):
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
     log_file: Path | None = None
+    map: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)] = ()
+    date_format: str = ""
+    comment: str = ""
 
     _whence: Whence = PrivateAttr(default_factory=Whence)
 

@@ -52,6 +52,8 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
+    ("date_format", "ACCESS_BATCH_DATE_FORMAT", "us", "eu", "%d %b %Y"),
+    ("comment", "ACCESS_BATCH_COMMENT", "flag", "environment", "file"),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),
     ("yes", "ACCESS_BATCH_YES", False, True, False),
 ]
@@ -74,6 +76,16 @@ def test_flags_outrank_the_environment_and_the_environment_the_file(
     assert getattr(load({}, config_file=config_file), option) == environment
     assert getattr(load({option: None}, config_file=config_file), option) == environment
     assert getattr(load({option: flag}, config_file=config_file), option) == flag
+
+
+def test_maps_are_a_list_and_in_the_environment_parted_by_commas(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file.write_text("map = ['User=identity', 'a,b=item']\n")
+    assert load({}, config_file=config_file).map == ("User=identity", "a,b=item")
+    monkeypatch.setenv("ACCESS_BATCH_MAP", "User=identity_id,Role=item")
+    assert load({}, config_file=config_file).map == ("User=identity_id", "Role=item")
+    assert load({"map": ["x=item"]}, config_file=config_file).map == ("x=item",)
 
 
 def test_our_own_variable_outranks_the_vendors(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,22 @@ from batch.options import (
     ClientId,
     ClientSecretEnv,
     ClientSecretFile,
+    Comment,
     Concurrency,
+    DateFormat,
     EffortOption,
     GiveUpAfter,
     Inputs,
     Json,
     LedgerOption,
     LogFile,
+    Maps,
     Out,
     Profile,
     Quiet,
     Rate,
     Sandbox,
+    SaveMap,
     SettleAfter,
     Timeout,
     Verbose,
@@ -34,6 +38,10 @@ from batch.options import (
 @app.command()
 def submit(
     inputs: Inputs,
+    column_maps: Maps = None,
+    save_map: SaveMap = False,
+    date_format: DateFormat = None,
+    comment: Comment = None,
     ledger: LedgerOption = None,
     base_url: BaseUrl = None,
     client_id: ClientId = None,
@@ -81,9 +89,12 @@ def submit(
         settle_after=settle_after,
         give_up_after=give_up_after,
         log_file=log_file,
+        map=column_maps or None,
+        date_format=date_format,
+        comment=comment,
     )
     screen = screen_of(quiet=quiet, verbose=verbose)
-    result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer)
+    result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer, save_map=save_map)
     again = shlex.join(["access-batch", *sys.argv[1:]])
     show(result.summary.as_json() if as_json else describe_outcome(result.summary, again))
     if result.stopped is not None:
@@ -94,6 +105,10 @@ def submit(
 @app.command()
 def plan(
     inputs: Inputs,
+    column_maps: Maps = None,
+    save_map: SaveMap = False,
+    date_format: DateFormat = None,
+    comment: Comment = None,
     ledger: LedgerOption = None,
     base_url: BaseUrl = None,
     api: Api = None,
@@ -107,8 +122,18 @@ def plan(
     from batch.commands.look import look
     from batch.report.screen import describe_outcome
 
-    settings = settings_of(profile, ledger=ledger, base_url=base_url, api=api, sandbox=sandbox or None, effort=effort)
-    summary = look(inputs, settings, screen_of(quiet=quiet), stdin=sys.stdin.buffer)
+    settings = settings_of(
+        profile,
+        ledger=ledger,
+        base_url=base_url,
+        api=api,
+        sandbox=sandbox or None,
+        effort=effort,
+        map=column_maps or None,
+        date_format=date_format,
+        comment=comment,
+    )
+    summary = look(inputs, settings, screen_of(quiet=quiet), stdin=sys.stdin.buffer, save_map=save_map)
     show(summary.as_json() if as_json else describe_outcome(summary, ""))
     raise typer.Exit(summary.exit_code)
 
@@ -116,6 +141,10 @@ def plan(
 @app.command()
 def validate(
     inputs: Inputs,
+    column_maps: Maps = None,
+    save_map: SaveMap = False,
+    date_format: DateFormat = None,
+    comment: Comment = None,
     api: Api = None,
     profile: Profile = "",
     as_json: Json = False,
@@ -126,7 +155,8 @@ def validate(
     from batch.commands.look import look
     from batch.report.screen import describe_verdict
 
-    settings = settings_of(profile, api=api, out=out)
-    summary = look(inputs, settings, screen_of(quiet=quiet), stdin=sys.stdin.buffer, only_rows=True)
+    settings = settings_of(profile, api=api, out=out, map=column_maps or None, date_format=date_format, comment=comment)
+    screen = screen_of(quiet=quiet)
+    summary = look(inputs, settings, screen, stdin=sys.stdin.buffer, only_rows=True, save_map=save_map)
     show(summary.as_json() if as_json else describe_verdict(summary))
     raise typer.Exit(summary.exit_code)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
+from batch.commands.loading import load
 from batch.commands.place import results_folder, tenant_name
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
@@ -16,7 +17,7 @@ from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
 from batch.plan import NO_PLAN
 from batch.prepare import as_if_planned, check_rows, classify_input, plan_fresh
-from batch.read import load_inputs, read_loaded
+from batch.read import read_loaded
 from batch.report.files import make_folder, write_rejected
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 
 
 def look(
-    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, only_rows: bool = False
+    inputs: Sequence[str],
+    settings: Settings,
+    screen: Screen,
+    *,
+    stdin: BinaryIO,
+    only_rows: bool = False,
+    save_map: bool = False,
 ) -> Summary:
     """What `submit` would do with the inputs, without a ledger where there is none and without a tenant at all.
 
@@ -41,12 +48,13 @@ def look(
         screen: For messages.
         stdin: What `-` reads.
         only_rows: Only judge the rows (`validate`): no ledger, no plan, but `rejected.csv`.
+        save_map: Whether to write the maps given into the config file.
 
     Raises:
         AccessBatchError: The inputs, the settings or the ledger can't be used.
     """
     began = time.monotonic()
-    loaded = load_inputs(inputs, stdin=stdin)
+    loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
     table = read_loaded(loaded)
     screen.say(*table.notices)
     tenant = "" if only_rows else tenant_name(settings)

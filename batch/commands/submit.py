@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from batch.classes import count_set_aside
 from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
+from batch.commands.loading import load
 from batch.commands.place import find_access, results_folder
 from batch.commands.reach import Reach
 from batch.commands.screen import require_an_answer
@@ -22,7 +23,6 @@ from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY
 from batch.prepare import with_outcomes
-from batch.read import load_inputs
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -59,8 +59,17 @@ class Submitted:
     interrupted: bool = False
 
 
-def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO) -> Submitted:
+def submit(
+    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, save_map: bool = False
+) -> Submitted:
     """Submits the access changes of the inputs.
+
+    Args:
+        inputs: Files, globs, or `-`.
+        settings: Everything else.
+        screen: For messages and questions.
+        stdin: What `-` reads.
+        save_map: Whether to write the maps given into the config file.
 
     Raises:
         AccessBatchError: Nothing was sent, and the error says why.
@@ -73,7 +82,10 @@ def submit(inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: 
     screen.say(*access.notices)
     if not settings.sandbox:
         screen.say(*describe_rate(settings.pace, settings.dialect))
-    job = Job(load_inputs(inputs, stdin=stdin), settings, screen, tenant=tenant, inputs=inputs)
+    loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
+    job = Job(loaded, settings, screen, tenant=tenant, inputs=inputs)
+    # Not kept here either: see Job.
+    del loaded
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
     with (

@@ -2,15 +2,20 @@
 
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, Column
 from batch.read.inputs import Loaded, load_inputs
+from batch.read.interpretation import PLAIN, ColumnMap, Interpretation, interpretation
 from batch.read.table import Table, read_inputs, read_loaded
 
 __all__ = [
     "KNOWN_COLUMNS",
     "METADATA_PREFIX",
+    "PLAIN",
     "RESERVED_COLUMNS",
     "Column",
+    "ColumnMap",
+    "Interpretation",
     "Loaded",
     "Table",
+    "interpretation",
     "load_inputs",
     "read_inputs",
     "read_loaded",

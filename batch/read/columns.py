@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from batch.errors import InputFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+    from batch.read.interpretation import ColumnMap, Interpretation
 
 KNOWN_COLUMNS = (
     "operation",
@@ -25,8 +27,11 @@ KNOWN_COLUMNS = (
 )
 METADATA_PREFIX = "metadata."
 RESERVED_COLUMNS = frozenset(
-    {"_file", "_line", "_rule", "_message", "_raw", "_item_id", "_class", "_reason", "_request", "_state", "_run"}
-)
+    {
+        "_file", "_line", "_rule", "_message", "_raw", "_item_id", "_class", "_reason", "_request", "_state", "_run",
+        "_dates", "_problem",
+    }
+)  # fmt: skip
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))
 _OF_REJECTED_FILE = frozenset({"_line", "_rule", "_message"})
 _AROUND_NAMES = re.compile(r'^[\s"\ufeff]+|[\s"\ufeff]+\Z')
@@ -54,11 +59,13 @@ class Header:
         columns: Every field of the header in the file's order, also those to drop.
         dropped: Names of the columns that our own result files add, when this file is one.
         notices: Sentences for the user.
+        maps: The user's maps that found their column here.
     """
 
     columns: tuple[Column, ...]
     dropped: frozenset[str]
     notices: tuple[str, ...]
+    maps: tuple[ColumnMap, ...]
 
     @property
     def is_own_file(self) -> bool:
@@ -78,59 +85,105 @@ def canonical_name(header: str, position: int) -> str:
         header: As written.
         position: 1-based, names a column without a name.
     """
-    name = _bare(header)
+    name = bare_name(header)
     lowered = name.lower()
     if lowered in KNOWN_COLUMNS or lowered in RESERVED_COLUMNS:
         return lowered
     if lowered.startswith(METADATA_PREFIX):
-        return METADATA_PREFIX + _bare(name[len(METADATA_PREFIX) :])
+        return METADATA_PREFIX + bare_name(name[len(METADATA_PREFIX) :])
     return name or f"column_{position}"
 
 
-def count_known(headers: Sequence[str]) -> int:
-    """How many of the names are ours: the measure of a delimiter."""
+def bare_name(header: str) -> str:
+    """A header's name without what spreadsheets and people put around it: space, quotes, byte-order marks."""
+    return _AROUND_NAMES.sub("", header)
+
+
+def count_known(headers: Sequence[str], others: Collection[str] = ()) -> int:
+    """How many of the names are ours, or among the `others` (in small letters): the measure of a delimiter."""
     names = {canonical_name(header, position) for position, header in enumerate(headers, 1)}
-    return sum(name in KNOWN_COLUMNS or name in RESERVED_COLUMNS for name in names)
+    return sum(name in KNOWN_COLUMNS or name in RESERVED_COLUMNS or name.lower() in others for name in names)
 
 
-def read_header(headers: Sequence[str], file: str) -> Header:
-    """Give every column its canonical name.
+def read_header(headers: Sequence[str], file: str, wanted: Interpretation) -> Header:
+    """Give every column its canonical name. Whether the columns suffice is for `check_columns` to say.
 
     Args:
         headers: The header's cells, as written.
         file: How messages call the file.
+        wanted: Which of the columns are to be read as ours.
 
     Raises:
-        InputFileError: A required column is missing, two columns have one name, or a name is reserved or nearly ours.
+        InputFileError: Two columns have one name, a name is reserved, or a map can't be followed.
     """
     names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
     is_own_file = _OF_REJECTED_FILE.issubset(names)
     if is_own_file:
         headers = [_APOSTROPHE_BEFORE_FORMULA.sub("", header) for header in headers]
         names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
-    columns = tuple(Column(name=name, header=header) for name, header in zip(names, headers, strict=True))
-    _check_unique(columns, file)
-    _check_metadata_keys(columns, file)
     reserved = [name for name in names if name in RESERVED_COLUMNS]
+    names, maps = _mapped(names, headers, file, wanted)
+    columns = tuple(Column(name=name, header=header) for name, header in zip(names, headers, strict=True))
+    _check_unique(columns, file, maps)
+    _check_metadata_keys(columns, file)
     if reserved and not is_own_file:
         raise InputFileError(
             f"{file} has columns named as in our own result files: {_listed(reserved)}.",
             next_step="Remove or rename them. Of the result files only `rejected.csv` can be submitted again.",
         )
-    found = [name for name in names if name not in RESERVED_COLUMNS]
+    came_back = (
+        f"{file} is a result file of access-batch: its columns {_listed(reserved)} were left out, "
+        "and apostrophes that kept cells from being formulas were removed."
+    )
+    notices = (came_back,) if is_own_file else ()
+    return Header(columns=columns, dropped=frozenset(reserved), notices=notices, maps=maps)
+
+
+def check_columns(found: Sequence[str], file: str) -> tuple[str, ...]:
+    """Whether a file has the columns that every row needs; returns what the user should know of the others.
+
+    Args:
+        found: Canonical names of the user's columns.
+        file: How messages call the file.
+
+    Raises:
+        InputFileError: A required column is missing, or a name is nearly ours.
+    """
     _check_required(found, file)
-    _check_misspelt(found, file)
-    notices = _nearly_known(found, file)
-    if is_own_file:
-        came_back = (
-            f"{file} is a result file of access-batch: its columns {_listed(reserved)} were left out, "
-            "and apostrophes that kept cells from being formulas were removed."
-        )
-        notices = (came_back, *notices)
-    return Header(columns=columns, dropped=frozenset(reserved), notices=notices)
+    check_misspelt(found, file)
+    return _nearly_known(found, file)
 
 
-def _check_unique(columns: tuple[Column, ...], file: str) -> None:
+def _mapped(
+    names: Sequence[str], headers: Sequence[str], file: str, wanted: Interpretation
+) -> tuple[list[str], tuple[ColumnMap, ...]]:
+    """The names with the user's maps followed, and the maps that found their column."""
+    mapped, followed = list(names), []
+    for one in wanted.maps:
+        places = [
+            place
+            for place, (name, header) in enumerate(zip(names, headers, strict=True))
+            if one.key == (bare_name(header) or name).lower()
+        ]
+        if not places and wanted.is_order:
+            shown = _listed([name for name in names if name not in RESERVED_COLUMNS])
+            raise InputFileError(
+                f"{file} has no column `{one.theirs}` to read as `{one.ours}`. Its columns are {shown}.",
+                next_step=f"Mend the map or leave it out: `--map {one.text}`.",
+            )
+        if len(places) > 1:
+            raise InputFileError(
+                f"{file} has {len(places)} columns `{one.theirs}`, so `--map {one.text}` is not clear.",
+                next_step="Remove or rename all of them but one.",
+            )
+        if places:
+            mapped[places[0]] = one.ours
+            followed.append(one)
+    return mapped, tuple(followed)
+
+
+def _check_unique(columns: tuple[Column, ...], file: str, maps: Sequence[ColumnMap]) -> None:
+    mapped = {one.ours: one.text for one in maps}
     seen: dict[str, tuple[int, Column]] = {}
     for position, column in enumerate(columns, 1):
         if column.name in seen:
@@ -138,7 +191,9 @@ def _check_unique(columns: tuple[Column, ...], file: str) -> None:
             raise InputFileError(
                 f"{file} has two columns for `{column.name}`: column {other_position} (`{other.header}`) and "
                 f"column {position} (`{column.header}`).",
-                next_step="Remove or rename one of them.",
+                next_step=f"Leave out `--map {mapped[column.name]}`, or remove or rename one of them."
+                if column.name in mapped
+                else "Remove or rename one of them.",
             )
         seen[column.name] = (position, column)
 
@@ -151,7 +206,7 @@ def _check_metadata_keys(columns: tuple[Column, ...], file: str) -> None:
         )
 
 
-def _check_required(found: list[str], file: str) -> None:
+def _check_required(found: Sequence[str], file: str) -> None:
     missing = [choices for choices in _REQUIRED if not set(choices) & set(found)]
     if not missing:
         return
@@ -167,7 +222,16 @@ def _check_required(found: list[str], file: str) -> None:
     )
 
 
-def _check_misspelt(found: list[str], file: str) -> None:
+def check_misspelt(found: Sequence[str], file: str) -> None:
+    """Whether no column's name is ours but for how it is written.
+
+    Args:
+        found: Canonical names of the user's columns.
+        file: How messages call the file.
+
+    Raises:
+        InputFileError: One is.
+    """
     # `removeDate` carried along as an unknown column would mean access without an end: too dangerous for a notice.
     absent = {_squashed(name): name for name in KNOWN_COLUMNS if name not in found}
     for name in found:
@@ -179,7 +243,7 @@ def _check_misspelt(found: list[str], file: str) -> None:
             )
 
 
-def _nearly_known(found: list[str], file: str) -> tuple[str, ...]:
+def _nearly_known(found: Sequence[str], file: str) -> tuple[str, ...]:
     absent = [name for name in KNOWN_COLUMNS if name not in found]
     pairs = [(name, match) for name in found if not _is_ours(name) for match in _nearest(name, absent, cutoff=0.8)]
     return tuple(
@@ -200,10 +264,6 @@ def _is_ours(name: str) -> bool:
 
 def _squashed(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
-
-
-def _bare(header: str) -> str:
-    return _AROUND_NAMES.sub("", header)
 
 
 def _listed(names: Sequence[str]) -> str:

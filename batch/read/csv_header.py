@@ -10,7 +10,7 @@ from batch.read.columns import count_known
 from batch.read.records import Scanner, line_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _DELIMITERS = (",", ";", "\t")
 _EXCEL_HINT = re.compile(r'"?sep=([,;\t])"?\s*')
@@ -30,12 +30,13 @@ class Head(NamedTuple):
     lines: int
 
 
-def find_head(data: bytes, name: str) -> Head:
+def find_head(data: bytes, name: str, others: Collection[str] = ()) -> Head:
     """Find the header, which is the first record that isn't blank, and choose the delimiter that fits it best.
 
     Args:
         data: The file's text as UTF-8.
         name: How messages call the file.
+        others: Names of columns, in small letters, that are as telling as ours.
 
     Raises:
         InputFileError: There is nothing but blank lines, or the header's quotes are malformed.
@@ -60,7 +61,7 @@ def find_head(data: bytes, name: str) -> Head:
             next_step="Write the column names without quotes, or close every quote.",
         )
     # `max` keeps the first of equals, so a single column counts as delimited by commas.
-    return max(heads, key=lambda head: (count_known(head.headers), len(head.headers)))
+    return max(heads, key=lambda head: (count_known(head.headers, others), len(head.headers)))
 
 
 def _head(data: bytes, start: int, number: int, delimiter: str) -> Head | None:

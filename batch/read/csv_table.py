@@ -11,6 +11,7 @@ from batch.errors import BrokenPromiseError, InputFileError
 from batch.read.columns import read_header
 from batch.read.csv_header import find_head
 from batch.read.encoding import to_utf8
+from batch.read.identityiq import telling_names
 from batch.read.lines import PhysicalLines, blocks
 from batch.read.part import REJECTED_SCHEMA, Part
 from batch.read.records import blank_pattern, records_at, row_pattern
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from batch.read.columns import Header
     from batch.read.csv_header import Head
+    from batch.read.interpretation import Interpretation
     from batch.read.records import Record
 
 # A regular expression for wider rows takes seconds to compile; such files are short.
@@ -37,19 +39,20 @@ class _Taken(NamedTuple):
     notices: tuple[str, ...]
 
 
-def read_csv(data: bytes, name: str) -> Part:
+def read_csv(data: bytes, name: str, wanted: Interpretation) -> Part:
     """Read one CSV file.
 
     Args:
         data: The whole file, in any of the encodings of `to_utf8`.
         name: How messages call the file.
+        wanted: Which columns are to be read as ours.
 
     Raises:
         InputFileError: The file as a whole can't be used: empty, no rows, unreadable encoding, unusable header.
     """
     text, notices = to_utf8(data, name)
-    head = find_head(text, name)
-    header = read_header(head.headers, name)
+    head = find_head(text, name, telling_names(wanted))
+    header = read_header(head.headers, name, wanted)
     taken = _take_apart(text, head, name)
     if not taken.rows.height and not taken.rejected.height:
         raise InputFileError(

@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import polars as pl
 
 from batch.errors import InputFileError
+from batch.read.columns import read_header
+from batch.read.csv_header import find_head
+from batch.read.encoding import to_utf8
+from batch.read.identityiq import telling_names
+from batch.read.interpretation import PLAIN
+from batch.read.parquet_table import parquet_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from batch.read.interpretation import ColumnMap, Interpretation
+
 STDIN = "-"
 _STDIN_NAME = "standard input"
+_PARQUET_MAGIC = b"PAR1"
+_PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 class Content(NamedTuple):
@@ -32,6 +42,11 @@ class Content(NamedTuple):
         """How messages call the input."""
         return _STDIN_NAME if self.name == STDIN else self.name
 
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it is a Parquet file, or says so."""
+        return self.data.startswith(_PARQUET_MAGIC) or self.name.lower().endswith(_PARQUET_SUFFIXES)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -39,25 +54,49 @@ class Loaded:
 
     Attributes:
         contents: The inputs in the order given, globs expanded.
-        digest: Identifies them: the SHA-256 of a single one, or that over the SHA-256s of several, in order.
+        digest: Identifies them: the SHA-256 of a single one, or that over the SHA-256s of several, in order; where the
+            interpretation changes what they mean, the SHA-256 over that and what it changes.
+        interpretation: How they are to be read.
     """
 
     contents: tuple[Content, ...]
     digest: str
+    interpretation: Interpretation = PLAIN
 
 
-def load_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
+def load_inputs(
+    inputs: Sequence[str], *, stdin: BinaryIO | None = None, interpretation: Interpretation = PLAIN
+) -> Loaded:
     """Read all inputs into memory and digest them.
 
     Args:
         inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
         stdin: What `-` reads.
+        interpretation: How they are to be read.
 
     Raises:
-        InputFileError: An input is missing, unreadable, given twice, or no file.
+        InputFileError: An input is missing, unreadable, given twice, or no file, or has not the columns to be mapped.
     """
     contents = tuple(Content(_textual(name), _load(name, stdin)) for name in _expand(inputs))
-    return Loaded(contents, _combined([hashlib.sha256(content.data).hexdigest() for content in contents]))
+    digest = _combined([hashlib.sha256(content.data).hexdigest() for content in contents])
+    maps = [_maps_found(content, interpretation) for content in contents] if interpretation.maps else []
+    if changed := interpretation.digest_part(maps):
+        digest = hashlib.sha256(f"{digest}\n{changed}".encode()).hexdigest()
+    return Loaded(contents, digest, interpretation)
+
+
+def _maps_found(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
+    """The maps that find their column in a file: known before it is parsed, which a continued run does last."""
+    try:
+        if content.is_parquet:
+            headers: Sequence[str] = parquet_headers(content.data, content.title)
+        else:
+            text = to_utf8(content.data, content.title).data
+            headers = find_head(text, content.title, telling_names(interpretation)).headers
+    except InputFileError:
+        # Parsing it will tell, together with all that is wrong with the others.
+        return ()
+    return read_header(headers, content.title, interpretation).maps
 
 
 def _textual(name: str) -> str:

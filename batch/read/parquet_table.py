@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,10 +12,13 @@ import polars as pl
 from batch.defuse import restored
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, read_header
+from batch.read.item_names import join_items
 from batch.read.part import REJECTED_SCHEMA, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from batch.read.interpretation import Interpretation
 
 LIST_ITEM_UNREADABLE = "list_item_unreadable"
 _ID_COLUMNS = frozenset({"identity_id", "identity", "item_id", "item"})
@@ -26,18 +30,20 @@ _LINE = "_line"
 _LISTS = (pl.List, pl.Array)
 
 
-def read_parquet(data: bytes, name: str) -> Part:
+def read_parquet(data: bytes, name: str, wanted: Interpretation) -> Part:
     """Read one Parquet file; `_line` is the row's number, from 1.
 
     Args:
         data: The whole file.
         name: How messages call the file.
+        wanted: Which columns are to be read as ours.
 
     Raises:
         InputFileError: The file is damaged or empty, its columns are unusable, or a type can't be text without loss.
     """
-    frame = _decode(data, name)
-    header = read_header(frame.columns, name)
+    with _explained(name):
+        frame = pl.read_parquet(io.BytesIO(data), glob=False, hive_partitioning=False)
+    header = read_header(frame.columns, name, wanted)
     frame.columns = [column.name for column in header.columns]
     frame = frame.select(column.name for column in header.kept)
     if not frame.height:
@@ -46,6 +52,8 @@ def read_parquet(data: bytes, name: str) -> Part:
     text = frame.select(_as_text(frame[column], name) for column in frame.columns)
     if header.is_own_file:
         text = text.with_columns(restored(pl.all()))
+    if "item" in lists:
+        text = text.with_columns(_named_items(frame["item"], text))
     unreadable = pl.select(pl.repeat(False, frame.height, dtype=pl.Boolean)).to_series()
     for column in lists:
         unreadable |= _has_unreadable_member(frame[column])
@@ -55,13 +63,25 @@ def read_parquet(data: bytes, name: str) -> Part:
         rejected=_rejected(frame, unreadable, lists),
         columns=header.kept,
         notices=header.notices,
+        typed=frozenset(column for column in frame.columns if isinstance(frame.schema[column], (pl.Date, pl.Datetime))),
     )
 
 
-def _decode(data: bytes, name: str) -> pl.DataFrame:
+def parquet_headers(data: bytes, name: str) -> list[str]:
+    """The names of a Parquet file's columns.
+
+    Raises:
+        InputFileError: The file is damaged.
+    """
+    with _explained(name):
+        return list(pl.read_parquet_schema(io.BytesIO(data)))
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
     # On damaged files polars raises almost anything, and a Rust panic is a BaseException.
     try:
-        return pl.read_parquet(io.BytesIO(data), glob=False, hive_partitioning=False)
+        yield
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
@@ -115,9 +135,23 @@ def _members(column: pl.Series) -> pl.Series:
     return column.cast(pl.List(pl.String))
 
 
+def _named_items(column: pl.Series, text: pl.DataFrame) -> pl.Series:
+    """Lists of names as one cell each; entitlements stand in them as `Source|attribute|value`."""
+    types = text["item_type"].fill_null("").str.strip_chars().str.to_uppercase() if "item_type" in text else None
+    cells = [
+        join_items(types[row] if types is not None else "", (name.strip() for name in names))
+        if names and all(names)
+        else None
+        for row, names in enumerate(_members(column).to_list())
+    ]
+    return pl.Series(column.name, cells, pl.String)
+
+
 def _has_unreadable_member(column: pl.Series) -> pl.Series:
     member = pl.element()
-    bad = member.is_null() | (member.str.strip_chars() == "") | member.str.contains(_SEPARATOR, literal=True)
+    bad = member.is_null() | (member.str.strip_chars() == "")
+    if column.name != "item":
+        bad |= member.str.contains(_SEPARATOR, literal=True)
     return _members(column).list.eval(bad).list.any().fill_null(False)
 
 

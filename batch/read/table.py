@@ -11,15 +11,15 @@ from batch.errors import InputFileError
 from batch.read.csv_table import read_csv
 from batch.read.inputs import Content, Loaded, load_inputs
 from batch.read.parquet_table import read_parquet
+from batch.read.understand import understood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.read.columns import Column
+    from batch.read.interpretation import Interpretation
     from batch.read.part import Part
 
-_PARQUET_MAGIC = b"PAR1"
-_PARQUET_SUFFIXES = (".parquet", ".pq")
 _FOREIGN_MAGIC = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -38,7 +38,11 @@ class Table:
 
     Attributes:
         rows: `_file` (String, the name as given), `_line` (Int64, the physical line from 1 where the row begins; for
-            Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names.
+            Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names,
+            as they are meant: what another kind of file says in its own columns stands in ours. Where needed also
+            `_dates` (the form of the row's dates, see `date_form`; null for ISO 8601) and `_problem` (why a row of
+            an IdentityIQ file can't be read, one of `identityiq.PROBLEMS`).
+        originals: The same rows as written: `_file`, `_line` and the input's `columns`.
         rejected: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text): records that can't be taken apart.
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
@@ -46,6 +50,7 @@ class Table:
     """
 
     rows: pl.DataFrame
+    originals: pl.DataFrame
     rejected: pl.DataFrame
     columns: tuple[Column, ...]
     notices: tuple[str, ...]
@@ -78,7 +83,7 @@ def read_loaded(loaded: Loaded) -> Table:
     errors: list[InputFileError] = []
     for content in loaded.contents:
         try:
-            parts.append((content.name, _read_one(content)))
+            parts.append((content.name, _read_one(content, loaded.interpretation)))
         except InputFileError as error:
             errors.append(error)
     if errors:
@@ -87,8 +92,12 @@ def read_loaded(loaded: Loaded) -> Table:
     for _, part in parts:
         for column in part.columns:
             columns.setdefault(column.name, column)
+    originals = _stacked([(name, part.rows) for name, part in parts])
+    is_plain = all(part.translated is None for _, part in parts)
+    meant = [(name, part.rows if part.translated is None else part.translated) for name, part in parts]
     return Table(
-        rows=_stacked([(name, part.rows) for name, part in parts]),
+        rows=originals if is_plain else _stacked(meant),
+        originals=originals,
         rejected=_stacked([(name, part.rejected) for name, part in parts]),
         columns=tuple(columns.values()),
         notices=tuple(notice for _, part in parts for notice in part.notices),
@@ -96,18 +105,18 @@ def read_loaded(loaded: Loaded) -> Table:
     )
 
 
-def _read_one(content: Content) -> Part:
+def _read_one(content: Content, wanted: Interpretation) -> Part:
     data, name = content.data, content.title
     if not data:
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
-    if data.startswith(_PARQUET_MAGIC) or content.name.lower().endswith(_PARQUET_SUFFIXES):
-        return read_parquet(data, name)
+    if content.is_parquet:
+        return understood(read_parquet(data, name, wanted), name, wanted)
     for magic, kind in _FOREIGN_MAGIC.items():
         if data.startswith(magic):
             raise InputFileError(f"{name} is {kind}, not a CSV file.", next_step="Save or unpack it as CSV (UTF-8).")
-    return read_csv(data, name)
+    return understood(read_csv(data, name, wanted), name, wanted)
 
 
 def _joined(errors: Sequence[InputFileError]) -> InputFileError:

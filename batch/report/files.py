@@ -118,8 +118,8 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
 
 def _with_originals(table: Table, about: pl.DataFrame) -> pl.DataFrame:
     """`about` beside the rows that its `_row` points at, their columns numbered: their names are the user's own."""
-    numbered = [table.rows.get_column(column.name).alias(str(n)) for n, column in enumerate(table.columns)]
-    originals = table.rows.select("_file", "_line").with_columns(numbered).with_row_index("_row")
+    numbered = [table.originals.get_column(column.name).alias(str(n)) for n, column in enumerate(table.columns)]
+    originals = table.originals.select("_file", "_line").with_columns(numbered).with_row_index("_row")
     return about.join(originals, on="_row", how="left", maintain_order="left")
 
 

@@ -12,9 +12,12 @@ import polars as pl
 
 from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
 from batch.read.columns import METADATA_PREFIX
+from batch.read.date_forms import ISO, MONTHS, date_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from batch.read.date_forms import DateForm
 
 RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
 """Metadata keys that access-batch itself sends."""
@@ -22,14 +25,10 @@ RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
 ITEM_SEPARATOR: Final = "|"
 """Parts the items of one cell."""
 
-_ISO: Final = (
-    r"^(?<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[Tt ](?<clock>\d{2}:\d{2})(?::(?<seconds>\d{2})(?<fraction>[.,]\d{1,9})?)?)?"
-    r"\s*(?<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?$"
-)
-"""ISO 8601 as people and programs write it: a date, or a date and a time of day with or without a zone."""
-
 _LAST_YEAR: Final = 9999
+
+_LETTERS_OF_A_MONTH: Final = 3
+_MONTH_NUMBERS: Final = {name[:_LETTERS_OF_A_MONTH]: f"{number:02}" for number, name in enumerate(MONTHS, 1)}
 
 DATE_COLUMNS: Final = ("start_date", "remove_date")
 
@@ -40,8 +39,9 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
         `|`), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
-        `metadata_reserved` (whether it uses a key of ours), and for both dates `…_text` (as written), `…` (an instant
-        in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
+        `metadata_reserved` (whether it uses a key of ours), `problem` (why the row can't be read, see `read.Table`),
+        `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as written), `…`
+        (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
     """
 
     def column(name: str, words: Iterable[str] = ()) -> pl.Expr:
@@ -49,6 +49,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
 
     keys = [name for name in rows.columns if name.startswith(METADATA_PREFIX)]
     dates = [name for name in DATE_COLUMNS if name in rows.columns and rows[name].null_count() < rows.height]
+    forms = _forms(rows)
     return (
         rows.lazy()
         .select(
@@ -61,12 +62,30 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),
             _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
+            column("_problem").alias("problem"),
+            _wanted(forms).alias("date_wanted"),
             *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
         )
         .with_columns(
-            expression for name in DATE_COLUMNS for expression in (_dates(name) if name in dates else _no_dates(name))
+            expression
+            for name in DATE_COLUMNS
+            for expression in (_dates(name, list(forms.values())) if name in dates else _no_dates(name))
         )
     )
+
+
+def _forms(rows: pl.DataFrame) -> dict[str, DateForm]:
+    """The forms in which the rows' dates are, by the names in `_dates`."""
+    if "_dates" not in rows.columns:
+        return {ISO: date_form(ISO)}
+    return {name: date_form(name) for name in rows.get_column("_dates").fill_null(ISO).unique(maintain_order=True)}
+
+
+def _wanted(forms: dict[str, DateForm]) -> pl.Expr:
+    if len(forms) == 1:
+        return pl.lit(next(iter(forms.values())).wanted)
+    said = {name: form.wanted for name, form in forms.items()}
+    return pl.col("_dates").fill_null(ISO).replace_strict(said, default=None, return_dtype=pl.String)
 
 
 def _canonical(rows: pl.DataFrame, name: str, words: Iterable[str]) -> pl.Expr:
@@ -128,26 +147,55 @@ def metadata_json(columns: Sequence[str]) -> pl.Expr:
     return pl.when(joined != "").then(pl.concat_str(pl.lit("{"), joined, pl.lit("}")))
 
 
-def _dates(name: str) -> tuple[pl.Expr, pl.Expr]:
-    parts = pl.col(f"{name}_text").str.extract_groups(_ISO).struct
-    part = parts.field
-    zone = part("zone").str.to_uppercase().replace("Z", "+0000").str.replace(":", "", literal=True).str.pad_end(5, "0")
-    text = pl.concat_str(
-        part("date"),
-        pl.lit("T"),
-        part("clock").fill_null("00:00"),
-        pl.lit(":"),
-        part("seconds").fill_null("00"),
-        part("fraction").fill_null("").str.replace(",", ".", literal=True),
-        zone.fill_null("+0000"),
-    )
-    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us", time_zone="UTC")
+def _dates(name: str, forms: Sequence[DateForm]) -> tuple[pl.Expr, pl.Expr]:
+    """The instant of a row's date, and whether it is a time of day without a zone."""
+    instant, zoneless = _read_date(name, forms[0])
+    for form in forms[1:]:
+        is_so = pl.col("date_wanted") == form.wanted
+        other_instant, other_zoneless = _read_date(name, form)
+        instant = pl.when(is_so).then(other_instant).otherwise(instant)
+        zoneless = pl.when(is_so).then(other_zoneless).otherwise(zoneless)
     # Milliseconds are what is sent, so they are what is compared; the API's dates end with the year 9999.
-    instant = parsed.dt.truncate("1ms")
+    instant = instant.dt.truncate("1ms")
     return (
         pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),
-        (part("clock").is_not_null() & part("zone").is_null()).fill_null(value=False).alias(f"{name}_zoneless"),
+        zoneless.fill_null(value=False).alias(f"{name}_zoneless"),
     )
+
+
+def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
+    field = pl.col(f"{name}_text").str.extract_groups(form.pattern).struct.field
+
+    def part(group: str) -> pl.Expr:
+        return field(group) if group in form.groups else pl.lit(None, pl.String)
+
+    if form.layout == ISO:
+        day, clock, seconds = part("date"), part("clock"), part("seconds").str.replace(",", ".", literal=True)
+    else:
+        month_name = part("month_name").str.to_lowercase().str.head(_LETTERS_OF_A_MONTH)
+        day = pl.concat_str(
+            pl.coalesce(part("year"), pl.lit("20") + part("short_year")),
+            pl.coalesce(part("month").str.zfill(2), month_name.replace_strict(_MONTH_NUMBERS, default=None)),
+            part("day").str.zfill(2),
+            separator="-",
+        )
+        hour, minute, second = part("hour"), part("minute"), part("second")
+        clock = pl.concat_str(hour.str.zfill(2), minute.str.zfill(2).fill_null("00"), separator=":")
+        # Where brackets let hours be missing before minutes, or minutes before seconds, it is no time of day.
+        has_gap = (hour.is_null() & minute.is_not_null()) | (minute.is_null() & second.is_not_null())
+        clock = pl.when(has_gap).then(pl.lit("?")).otherwise(clock)
+        seconds = part("second").str.zfill(2)
+    zone = part("zone").str.to_uppercase().str.replace("^(?:Z|UTC|GMT)", "").str.replace(":", "", literal=True)
+    text = pl.concat_str(
+        day,
+        pl.lit("T"),
+        clock.fill_null("00:00"),
+        pl.lit(":"),
+        seconds.fill_null("00"),
+        pl.when(zone != "").then(zone.str.pad_end(5, "0")).otherwise(pl.lit("+0000")),
+    )
+    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us", time_zone="UTC")
+    return parsed, clock.is_not_null() & part("zone").is_null()
 
 
 def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:

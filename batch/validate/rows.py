@@ -9,7 +9,7 @@ import polars as pl
 
 from batch.phrase import phrase
 from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, prepare, rfc3339
-from batch.validate.rules import MESSAGES, schema
+from batch.validate.rules import ALONE, MESSAGES, schema
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,6 +85,8 @@ def _date(good: pl.DataFrame, name: str) -> pl.Expr:
 
 def _rejected(details: pl.DataFrame) -> pl.DataFrame:
     broken = {rule: pl.col(rule).cast(pl.String) == "invalid" for rule in MESSAGES if rule in details.columns}
+    is_alone = pl.any_horizontal(broken[rule] for rule in ALONE)
+    broken = {rule: is_broken if rule in ALONE else is_broken & ~is_alone for rule, is_broken in broken.items()}
 
     def joined(parts: list[pl.Expr]) -> pl.Expr:
         return pl.concat_str(parts, separator="; ", ignore_nulls=True)
@@ -100,5 +102,9 @@ def _sentence(rule: str) -> pl.Expr:
     shown, sentence = MESSAGES[rule]
     if not shown:
         return pl.lit(sentence)
-    long = pl.when(pl.col(shown).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
-    return phrase(sentence, pl.concat_str(pl.col(shown).str.head(MOST_SHOWN), long))
+    return phrase(sentence, *(_shortened(column) for column in shown.split()))
+
+
+def _shortened(column: str) -> pl.Expr:
+    long = pl.when(pl.col(column).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
+    return pl.concat_str(pl.col(column).str.head(MOST_SHOWN), long)

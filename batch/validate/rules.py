@@ -40,6 +40,8 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
         metadata = dy.String(nullable=True)
         metadata_control = dy.Bool()
         metadata_reserved = dy.Bool()
+        problem = dy.String(nullable=True)
+        date_wanted = dy.String(nullable=True)
         start_date_text = dy.String(nullable=True)
         remove_date_text = dy.String(nullable=True)
         start_date = dy.Datetime(nullable=True, time_zone="UTC")
@@ -49,7 +51,23 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
 
         @dy.rule()
         def operation_known(cls) -> pl.Expr:
-            return pl.col("operation").is_in(_OPERATIONS)
+            return pl.col("operation").is_in(_OPERATIONS) | _has_problem("operation")
+
+        @dy.rule()
+        def operation_possible(cls) -> pl.Expr:
+            return ~_has_problem("operation")
+
+        @dy.rule()
+        def operation_fits_item_type(cls) -> pl.Expr:
+            return ~_has_problem("item_type")
+
+        @dy.rule()
+        def identity_not_account(cls) -> pl.Expr:
+            return ~_has_problem("account")
+
+        @dy.rule()
+        def entitlement_whole(cls) -> pl.Expr:
+            return ~_has_problem("entitlement")
 
         @dy.rule()
         def identity_id_present(cls) -> pl.Expr:
@@ -139,10 +157,25 @@ def _readable(name: str) -> pl.Expr:
     return pl.col(f"{name}_text").is_null() | pl.col(name).is_not_null()
 
 
-_DATE_FORMS: Final = "write 2027-01-31 or 2027-01-31T09:00:00Z"
+def _has_problem(name: str) -> pl.Expr:
+    return pl.col("problem").eq_missing(pl.lit(name))
+
+
+ALONE: Final = frozenset(
+    {"operation_possible", "operation_fits_item_type", "identity_not_account", "entitlement_whole"}
+)
+"""Rules of files of other kinds: where one is broken, the rules of our own columns have nothing sensible to say."""
+
 MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "operation_known": ("operation", "operation '{}' is not known: write GRANT or REVOKE"),
+        "operation_possible": (
+            "operation",
+            "IdentityIQ's operation '{}' can't be done here: access-batch grants and revokes roles and entitlements",
+        ),
+        "operation_fits_item_type": ("item_type", "the operation is for {}s, and item_type says otherwise"),
+        "identity_not_account": ("", "nativeIdentity names an account, which can't be looked up: give identityName"),
+        "entitlement_whole": ("", "an entitlement needs application, attributeName, and no empty attributeValue"),
         "identity_id_present": ("", "identity_id is missing"),
         "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: neither 32 hex digits nor a UUID"),
         "item_type_present": ("", "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
@@ -150,8 +183,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "item_id_present": ("", "item_id is missing"),
         "item_id_shape": ("item_id", "item_id '{}' is not an id: neither 32 hex digits nor a UUID"),
         "revoke_has_comment": ("", "a revoke needs a comment"),
-        "start_date_readable": ("start_date_text", f"start_date '{{}}' is not a date: {_DATE_FORMS}"),
-        "remove_date_readable": ("remove_date_text", f"remove_date '{{}}' is not a date: {_DATE_FORMS}"),
+        "start_date_readable": ("start_date_text date_wanted", "start_date '{}' is not a date: write {}"),
+        "remove_date_readable": ("remove_date_text date_wanted", "remove_date '{}' is not a date: write {}"),
         "start_date_has_zone": ("start_date_text", "start_date '{}' has a time without a zone: add Z or +01:00"),
         "remove_date_has_zone": ("remove_date_text", "remove_date '{}' has a time without a zone: add Z or +01:00"),
         "start_date_in_future": ("start_date_text", "start_date '{}' is not in the future"),
@@ -168,4 +201,4 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
     }
 )
-"""For each rule the column whose text its sentence shows (or none), and the sentence."""
+"""For each rule the columns whose text its sentence shows (one, several, or none), and the sentence."""

@@ -30,6 +30,15 @@ REVOKE: dict[str, str | None] = {"operation": "REVOKE", "comment": "leaver"}
 # rule, API version, cells that break it and nothing else, and a part of what is said
 BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is not known: write GRANT or REVOKE"),
+    (
+        "operation_possible",
+        "beta",
+        {"_problem": "operation", "operation": "CreateIdentity"},
+        "can't be done here",
+    ),
+    ("operation_fits_item_type", "beta", {"_problem": "item_type"}, "the operation is for ROLEs"),
+    ("identity_not_account", "beta", {"_problem": "account", "identity_id": None}, "give identityName"),
+    ("entitlement_whole", "beta", {"_problem": "entitlement", "item_id": None}, "no empty attributeValue"),
     ("identity_id_present", "beta", {"identity_id": None}, "identity_id is missing"),
     ("identity_id_present", "beta", {"identity_id": "  "}, "identity_id is missing"),
     ("identity_id_shape", "beta", {"identity_id": "0012"}, "identity_id '0012' is not an id"),
@@ -162,8 +171,8 @@ def test_all_the_rules_that_a_row_breaks_are_named_together_each_with_its_senten
         "metadata_printable",
     }
     sentences = [MESSAGES[name][1] for name in broken]
-    shown = iter(["joe", "soon", PAST])
-    assert message == "; ".join(text.format(next(shown)) if "{}" in text else text for text in sentences)
+    shown = iter(["joe", "soon", "2027-01-31 or 2027-01-31T09:00:00Z", PAST])
+    assert message == "; ".join(text.format(*(next(shown) for _ in range(text.count("{}")))) for text in sentences)
 
 
 def test_a_cell_with_braces_is_shown_as_it_is() -> None:

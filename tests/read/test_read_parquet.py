@@ -14,6 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.read import Loaded, interpretation, read_loaded
+from batch.read.inputs import Content
+from batch.validate.prepare import prepare
 from tests.read.read_helpers import cells, lines, read_bytes, read_frame, read_text, refusal, rejections
 
 if TYPE_CHECKING:
@@ -119,6 +122,32 @@ def test_joined_lists_come_apart_into_the_same_members(lists: Sequence[list[str 
 @pytest.mark.parametrize("name", ["comment", "metadata.x", "identity_id"])
 def test_types_that_are_no_text_are_refused_where_they_matter(name: str, values: pl.Series) -> None:
     assert f"`{name}` of in.parquet holds" in refusal(lambda: read_frame(_frame(**{name: values}))).message
+
+
+def test_lists_of_names_are_joined_so_that_each_name_stays_whole() -> None:
+    frame = pl.DataFrame(
+        {
+            "identity": ["anna"] * 4,
+            "item_type": ["ROLE", "entitlement ", "ROLE", "ROLE"],
+            "item": [["Either|Or", " Clerk "], ["AD|memberOf|x", "AD|y"], [], ["a", " "]],
+        }
+    )
+    table = read_frame(frame)
+    assert table.rows["item"].to_list() == [r"Either\|Or|Clerk", "AD|memberOf|x||AD|y", None]
+    assert rejections(table) == [(4, "list_item_unreadable")]
+    assert read_frame(frame.drop("item_type").with_columns(operation=pl.lit("AddRole"))).rows["item"][0] == (
+        r"Either\|Or|Clerk"
+    )
+
+
+def test_dates_that_are_dates_by_their_type_are_read_whatever_the_form_of_the_others() -> None:
+    buffer = io.BytesIO()
+    _frame(remove_date=[dt.date(2027, 1, 31)]).write_parquet(buffer)
+    text = b"identity_id,item_type,item_id,remove_date\n1,ROLE,2,1/31/2027\n"
+    contents = (Content("a.parquet", buffer.getvalue()), Content("b.csv", text))
+    rows = read_loaded(Loaded(contents, "digest", interpretation(date_format="us"))).rows
+    assert rows["_dates"].to_list() == ["iso", "us"]
+    assert prepare(rows).collect()["remove_date"].dt.date().to_list() == [dt.date(2027, 1, 31)] * 2
 
 
 @pytest.mark.parametrize("values", [pl.Series([[1.5]]), pl.Series([{"a": 1}]), pl.Series([[["a"]]])])

@@ -1,0 +1,125 @@
+r"""The names of access items in one cell: several items, and an entitlement's source, attribute and value. Pure.
+
+Roles and access profiles stand beside each other as `Name|Name`. An entitlement is `Source|attribute|value` or
+`Source|name`; several of them are parted by `||`. A `|` that belongs to a name is written `\|`, and only before a `|`
+does a backslash mean anything: `\\|` is a backslash at the end of a name, and `DOMAIN\group` is itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from batch.dialects import ItemType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PART_SEPARATOR: Final = "|"
+"""Parts the names of roles and access profiles, and within an entitlement its source, attribute and value."""
+
+ENTITLEMENT_SEPARATOR: Final = "||"
+"""Parts the entitlements of one cell."""
+
+_FEWEST_PARTS: Final = 2
+_MOST_PARTS: Final = 3
+_PIPES: Final = re.compile(r"(\\*)(\|+)")
+_LAST_BACKSLASHES: Final = re.compile(r"\\+\Z")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntitlementName:
+    """An entitlement as people name it.
+
+    Attributes:
+        source: The source's name.
+        attribute: The attribute's name; empty where the entitlement is named by its own name.
+        value: The attribute's value, or the entitlement's name.
+    """
+
+    source: str
+    attribute: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """As it stands in a cell."""
+        parts = (self.source, self.attribute, self.value) if self.attribute else (self.source, self.value)
+        return _joined(parts, PART_SEPARATOR, escaped=False)
+
+
+def split_items(item_type: str, cell: str) -> tuple[str, ...]:
+    """The items of one cell, without surrounding space; what stands between two separators may be empty.
+
+    Args:
+        item_type: Value of an ItemType.
+        cell: As written.
+
+    Returns:
+        Names of roles or access profiles, or entitlements still in their written form, for `entitlement_name`.
+    """
+    if item_type == ItemType.ENTITLEMENT:
+        return _split(cell, ENTITLEMENT_SEPARATOR)
+    return _split(cell, PART_SEPARATOR)
+
+
+def entitlement_name(text: str) -> EntitlementName | None:
+    """Takes one entitlement apart; None where it has neither two nor three parts, or an empty one.
+
+    Args:
+        text: One of those that `split_items` gives.
+    """
+    parts = _split(text, PART_SEPARATOR)
+    if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS or not all(parts):
+        return None
+    return EntitlementName(source=parts[0], attribute=parts[1] if len(parts) == _MOST_PARTS else "", value=parts[-1])
+
+
+def join_items(item_type: str, items: Iterable[str]) -> str:
+    """The cell that `split_items` takes apart into `items`."""
+    if item_type == ItemType.ENTITLEMENT:
+        return _joined(tuple(items), ENTITLEMENT_SEPARATOR, escaped=True)
+    return _joined(tuple(items), PART_SEPARATOR, escaped=False)
+
+
+def _split(text: str, separator: str) -> tuple[str, ...]:
+    """Splits at separators that are not escaped.
+
+    Where the separator is a single `|`, escapes become what they stand for. Where it is longer, the pieces are split
+    once more later: their escapes stay.
+    """
+    last = separator == PART_SEPARATOR
+    pieces, piece, start = [], "", 0
+    for match in _PIPES.finditer(text):
+        slashes, pipes = match.group(1), match.group(2)
+        piece += text[start : match.start()]
+        start = match.end()
+        if len(slashes) % 2:
+            # The first `|` is part of a name.
+            piece += slashes[: len(slashes) // 2] + "|" if last else slashes + "|"
+            slashes, pipes = "", pipes[1:]
+        while len(pipes) >= len(separator):
+            pieces.append(piece + slashes[: len(slashes) // 2])
+            piece, slashes, pipes = "", "", pipes[len(separator) :]
+        piece += slashes + pipes
+    pieces.append(piece + text[start:])
+    return tuple(piece.strip() for piece in pieces)
+
+
+def _joined(parts: Sequence[str], separator: str, *, escaped: bool) -> str:
+    """Joins parts so that `_split` takes them apart again.
+
+    Args:
+        parts: Without surrounding space.
+        separator: What goes between them.
+        escaped: Whether a `|` within the parts is escaped already.
+    """
+    if not escaped:
+        parts = [_PIPES.sub(_escaped, part) for part in parts]
+    ended = [_LAST_BACKSLASHES.sub(lambda match: match.group() * 2, part) for part in parts[:-1]]
+    return separator.join([*ended, *parts[-1:]])
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group(1) * 2 + r"\|" * len(match.group(2))

@@ -1,0 +1,63 @@
+"""The names of items in one cell: what is apart stays apart, and no name is lost or cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.dialects import ItemType
+from batch.read.item_names import EntitlementName, entitlement_name, join_items, split_items
+
+# Mostly what could go wrong: separators and backslashes, in runs.
+NAMES = st.text(st.sampled_from("ab|\\ "), max_size=8).map(str.strip) | st.text(max_size=8).map(str.strip)
+FILLED = NAMES.filter(bool)
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("Auditor", ("Auditor",)),
+        ("Auditor|Clerk", ("Auditor", "Clerk")),
+        (" Auditor | Clerk ", ("Auditor", "Clerk")),
+        (r"Either\|Or|Clerk", ("Either|Or", "Clerk")),
+        (r"DOMAIN\group", (r"DOMAIN\group",)),
+        (r"ends in \\|Clerk", ("ends in \\", "Clerk")),
+        ("Auditor||Clerk", ("Auditor", "", "Clerk")),
+        ("Auditor|", ("Auditor", "")),
+    ],
+)
+@pytest.mark.parametrize("item_type", [ItemType.ROLE, ItemType.ACCESS_PROFILE])
+def test_roles_and_access_profiles_stand_beside_each_other(item_type: str, cell: str, names: tuple[str, ...]) -> None:
+    assert split_items(item_type, cell) == names
+
+
+@pytest.mark.parametrize(
+    ("cell", "entitlements"),
+    [
+        ("AD|memberOf|CN=Users", [("AD", "memberOf", "CN=Users")]),
+        ("AD|Domain Users", [("AD", "", "Domain Users")]),
+        (" AD | memberOf | CN=Users || SAP|T-1 ", [("AD", "memberOf", "CN=Users"), ("SAP", "", "T-1")]),
+        (r"AD|role|read\|write||AD|x", [("AD", "role", "read|write"), ("AD", "", "x")]),
+        (r"AD|path|C:\\||AD|x", [("AD", "path", "C:\\"), ("AD", "", "x")]),
+    ],
+)
+def test_entitlements_of_one_cell_are_parted_by_two_bars(cell: str, entitlements: list[tuple[str, str, str]]) -> None:
+    found = [entitlement_name(text) for text in split_items("ENTITLEMENT", cell)]
+    assert found == [EntitlementName(source=s, attribute=a, value=v) for s, a, v in entitlements]
+
+
+@pytest.mark.parametrize("text", ["AD", "", "AD|a|b|c", "AD|", "|a", "AD| |b", "AD|a|"])
+def test_what_has_other_parts_is_no_entitlement(text: str) -> None:
+    assert entitlement_name(text) is None
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4))
+def test_joined_names_come_apart_as_they_were(names: list[str]) -> None:
+    assert split_items("ROLE", join_items("ROLE", names)) == tuple(names)
+
+
+@given(st.lists(st.builds(EntitlementName, source=FILLED, attribute=NAMES, value=FILLED), min_size=1, max_size=4))
+def test_joined_entitlements_come_apart_as_they_were(names: list[EntitlementName]) -> None:
+    cell = join_items("ENTITLEMENT", [name.text for name in names])
+    assert [entitlement_name(text) for text in split_items("ENTITLEMENT", cell)] == names

@@ -1,0 +1,198 @@
+"""Columns of theirs read as ours: what a map may say, what it does to a file, and what it does to its identity."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.errors import UsageError
+from batch.read import KNOWN_COLUMNS, Interpretation, Loaded, Table, interpretation, load_inputs, read_loaded
+from batch.read.columns import bare_name
+from batch.read.inputs import Content
+from tests.read.read_helpers import cells, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TEXT = "User Name,Kind,Role,Why\nanna,ROLE,Auditor,new\n"
+MAPS = ("user name=identity", "KIND=item_type", "Role=item")
+
+
+def read(text: str | bytes, wanted: Interpretation, name: str = "in.csv") -> Table:
+    data = text if isinstance(text, bytes) else text.encode()
+    return read_loaded(Loaded((Content(name, data),), "digest", wanted))
+
+
+def order(*maps: str) -> Interpretation:
+    """Maps as flags give them."""
+    return interpretation(maps=maps, is_order=True)
+
+
+def habit(*maps: str) -> Interpretation:
+    """Maps as the config file gives them."""
+    return interpretation(maps=maps)
+
+
+def test_their_columns_are_read_as_ours_and_keep_their_headers() -> None:
+    table = read("\ufeff user name ,KIND,Role,Why\nanna,ROLE,Auditor,new\n", order(*MAPS))
+    assert cells(table) == [("anna", "ROLE", "Auditor", "new")]
+    assert [(column.name, column.header) for column in table.columns] == [
+        ("identity", " user name "),
+        ("item_type", "KIND"),
+        ("item", "Role"),
+        ("Why", "Why"),
+    ]
+
+
+def test_a_column_can_become_metadata_and_columns_can_change_places() -> None:
+    table = read(
+        "identity,item,item_type,a=b,Ticket\nAuditor,anna,ROLE,why,T-1\n",
+        order("identity=item", "item=identity", "a=b=comment", "ticket=metadata.ticket=no"),
+    )
+    assert table.rows.drop("_file", "_line").row(0, named=True) == {
+        "item": "Auditor",
+        "identity": "anna",
+        "item_type": "ROLE",
+        "comment": "why",
+        "metadata.ticket=no": "T-1",
+    }
+
+
+def test_parquet_columns_are_mapped_alike() -> None:
+    buffer = io.BytesIO()
+    pl.DataFrame({"User Name": ["anna"], "Kind": ["ROLE"], "Role": [["a", "b"]]}).write_parquet(buffer)
+    assert cells(read(buffer.getvalue(), order(*MAPS), "in.parquet")) == [("anna", "ROLE", "a|b")]
+
+
+def test_mapped_names_tell_which_delimiter_a_header_has() -> None:
+    table = read("User, Name;Kind;Role\nanna;ROLE;x\n", order("User, Name=identity", "Kind=item_type", "Role=item"))
+    assert cells(table) == [("anna", "ROLE", "x")]
+
+
+@pytest.mark.parametrize(
+    ("maps", "said"),
+    [
+        (["Roll=item"], "no column `Roll` to read as `item`. Its columns are `User Name`, `Kind`"),
+        (["Why=item", "Role=item"], "two columns for `item`"),
+    ],
+)
+def test_a_map_that_was_ordered_and_cannot_be_followed_is_told(maps: list[str], said: str) -> None:
+    assert said in refusal(lambda: read(TEXT, order(*MAPS[:2], *maps))).message
+
+
+@pytest.mark.parametrize("kind", [order, habit])
+def test_a_map_onto_a_column_that_is_there_is_told_and_names_the_map(kind: Callable[[str], Interpretation]) -> None:
+    error = refusal(lambda: read("identity,item_type,item,Role\na,ROLE,x,y\n", kind("Role=item")))
+    assert "two columns for `item`: column 3 (`item`) and column 4 (`Role`)" in error.message
+    assert "--map Role=item" in error.next_step
+
+
+def test_two_columns_that_one_map_could_mean_are_told() -> None:
+    assert (
+        "2 columns `Role`"
+        in refusal(lambda: read("identity,item_type,Role,ROLE\na,b,c,d\n", order("Role=item"))).message
+    )
+
+
+def test_a_habit_without_its_column_changes_nothing() -> None:
+    text = "identity_id,item_type,item_id\n1,ROLE,2\n"
+    assert read(text, habit(*MAPS)).rows.equals(read(text, habit()).rows)
+
+
+@pytest.mark.parametrize(
+    ("maps", "said"),
+    [
+        (["Role"], "'Role' is no map"),
+        (["=item"], "'=item' is no map"),
+        ([""], "'' is no map"),
+        (["Role=itm"], "no column of access-batch (did you mean 'item'?)"),
+        (["Role=metadata."], "no column of access-batch"),
+        (["Role=_line"], "no column of access-batch"),
+        (["_line=item"], "writes itself"),
+        (["Role=item", " role =item_id"], "mapped twice, to `item` and to `item_id`"),
+    ],
+)
+def test_what_is_no_map_is_refused(maps: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        interpretation(maps=maps)
+    assert said in caught.value.message
+    assert caught.value.next_step
+
+
+def test_an_unknown_column_of_ours_lists_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        interpretation(maps=["Role=x"])
+    assert all(name in caught.value.next_step for name in (*KNOWN_COLUMNS, "metadata.KEY"))
+
+
+HEADERS = st.text(max_size=10).map(bare_name).filter(lambda name: bool(name) and not name.startswith("_"))
+OURS = st.sampled_from(KNOWN_COLUMNS) | st.just("metadata.key")
+
+
+@given(HEADERS, OURS)
+def test_a_map_reads_back_as_it_is_written(theirs: str, ours: str) -> None:
+    (one,) = interpretation(maps=[f"{theirs}={ours}"]).maps
+    assert (one.theirs, one.ours, one.text) == (theirs, ours, f"{theirs}={ours}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "in.csv"
+    file.write_text(TEXT)
+    return str(file)
+
+
+def test_the_same_bytes_read_otherwise_are_another_input(path: str) -> None:
+    wanted = [
+        interpretation(),
+        order(*MAPS),
+        order("User Name=identity_id", *MAPS[1:]),
+        interpretation(date_format="us"),
+        interpretation(date_format="eu"),
+        interpretation(comment="why"),
+        interpretation(comment="else"),
+        interpretation(maps=MAPS, comment="why"),
+    ]
+    assert len({load_inputs([path], interpretation=one).digest for one in wanted}) == len(wanted)
+
+
+def test_the_same_meaning_is_the_same_input_however_it_is_said(path: str) -> None:
+    def digest(wanted: Interpretation) -> str:
+        return load_inputs([path], interpretation=wanted).digest
+
+    assert digest(order(*MAPS)) == digest(habit(*reversed(MAPS))) == digest(habit("USER NAME =identity", *MAPS[1:]))
+    assert digest(interpretation(date_format="us")) == digest(interpretation(date_format="%m/%d/%Y[ %H:%M:%S[ %Z]]"))
+    assert digest(interpretation(comment=" why ")) == digest(interpretation(comment="why"))
+    assert digest(habit("Somebody=identity")) == digest(interpretation()) == load_inputs([path]).digest
+
+
+def test_a_map_that_cannot_be_followed_is_told_before_anything_is_parsed_or_sent(path: str) -> None:
+    assert "no column `Roll`" in refusal(lambda: load_inputs([path], interpretation=order("Roll=item"))).message
+
+
+@pytest.mark.parametrize("name", ["empty.csv", "bad.parquet"])
+def test_what_is_wrong_with_a_file_is_still_told_when_it_is_parsed(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PAR1" if name == "bad.parquet" else b"\n")
+    loaded = load_inputs([str(tmp_path / name)], interpretation=order(*MAPS))
+    assert name in refusal(lambda: read_loaded(loaded)).message
+
+
+def test_a_comment_is_for_rows_without_one() -> None:
+    text = "identity_id,item_type,item_id,comment\n1,ROLE,2,own\n1,ROLE,3, \n1,ROLE,4,\n"
+    table = read(text, interpretation(comment="all"))
+    assert table.rows["comment"].to_list() == ["own", "all", "all"]
+    assert table.originals["comment"].to_list() == ["own", " ", None]
+    assert (
+        read("identity_id,item_type,item_id\n1,ROLE,2\n", interpretation(comment="all")).rows["comment"].item() == "all"
+    )
+
+
+def test_a_blank_comment_is_refused() -> None:
+    with pytest.raises(UsageError, match="--comment is blank"):
+        interpretation(comment="  ")
