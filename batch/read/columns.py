@@ -29,7 +29,7 @@ METADATA_PREFIX = "metadata."
 RESERVED_COLUMNS = frozenset(
     {
         "_file", "_line", "_rule", "_message", "_raw", "_item_id", "_class", "_reason", "_request", "_state", "_run",
-        "_dates", "_problem",
+        "_dates", "_row_problem",
     }
 )  # fmt: skip
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))

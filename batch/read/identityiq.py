@@ -82,7 +82,7 @@ def translate(
         wanted: May say how dates are written, and give a comment.
 
     Returns:
-        The rows with our columns filled, and `_problem` and `_dates` for IdentityIQ's; and sentences for the user.
+        The rows with our columns filled, and `_row_problem` and `_dates` for IdentityIQ's; and sentences for the user.
 
     Raises:
         InputFileError: Two columns have one name in IdentityIQ, or one is nearly ours.
@@ -103,7 +103,7 @@ def translate(
         "operation": pl.coalesce("granted", "our_operation"),
         "item_type": pl.coalesce("kind", "our_item_type"),
         "item": pl.when(is_access).then(_item(theirs)).otherwise(pl.col("our_item")),
-        "_problem": _problem(theirs, names),
+        "_row_problem": _problem(theirs, names),
         "_dates": pl.when(is_foreign).then(pl.lit(date_format)),
     }
     meaning = said.select(expression.alias(name) for name, expression in meant.items())

@@ -40,7 +40,7 @@ class Table:
         rows: `_file` (String, the name as given), `_line` (Int64, the physical line from 1 where the row begins; for
             Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names,
             as they are meant: what another kind of file says in its own columns stands in ours. Where needed also
-            `_dates` (the form of the row's dates, see `date_form`; null for ISO 8601) and `_problem` (why a row of
+            `_dates` (the form of the row's dates, see `date_form`; null for ISO 8601) and `_row_problem` (why a row of
             an IdentityIQ file can't be read, one of `identityiq.PROBLEMS`).
         originals: The same rows as written: `_file`, `_line` and the input's `columns`.
         rejected: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text): records that can't be taken apart.

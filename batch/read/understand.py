@@ -52,7 +52,8 @@ def _with_dates(rows: pl.DataFrame, part: Part, file: str, wanted: Interpretatio
     if given:
         rows = rows.with_columns(pl.lit(given).alias("_dates"))
     wanted_columns = {*_OUR_DATES, *(DATE_COLUMNS if is_foreign else ())}
-    columns = [column.name for column in part.columns if column.name.lower() in wanted_columns]
+    filled = [column.name for column in part.columns if part.rows[column.name].null_count() < part.rows.height]
+    columns = [name for name in filled if name.lower() in wanted_columns]
     typed = [name for name in columns if name in part.typed]
     if typed and len(typed) < len(columns):
         text = next(name for name in columns if name not in part.typed)

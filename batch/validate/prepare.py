@@ -39,7 +39,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
         `|`), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
-        `metadata_reserved` (whether it uses a key of ours), `problem` (why the row can't be read, see `read.Table`),
+        `metadata_reserved` (whether it uses a key of ours), `row_problem` (why the row can't be read, see `read.Table`),
         `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as written), `…`
         (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
     """
@@ -62,7 +62,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),
             _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
-            column("_problem").alias("problem"),
+            column("_row_problem").alias("row_problem"),
             _wanted(forms).alias("date_wanted"),
             *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
         )

@@ -40,7 +40,7 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
         metadata = dy.String(nullable=True)
         metadata_control = dy.Bool()
         metadata_reserved = dy.Bool()
-        problem = dy.String(nullable=True)
+        row_problem = dy.String(nullable=True)
         date_wanted = dy.String(nullable=True)
         start_date_text = dy.String(nullable=True)
         remove_date_text = dy.String(nullable=True)
@@ -158,7 +158,7 @@ def _readable(name: str) -> pl.Expr:
 
 
 def _has_problem(name: str) -> pl.Expr:
-    return pl.col("problem").eq_missing(pl.lit(name))
+    return pl.col("row_problem").eq_missing(pl.lit(name))
 
 
 ALONE: Final = frozenset(

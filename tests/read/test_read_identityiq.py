@@ -28,7 +28,7 @@ def meant(text: str) -> list[dict[str, str | None]]:
 
 
 def problems(text: str) -> list[str | None]:
-    return read_text(text).rows["_problem"].to_list()
+    return read_text(text).rows["_row_problem"].to_list()
 
 
 def row(operation: str, identity: str, item_type: str, item: str | None) -> dict[str, str | None]:
@@ -89,6 +89,7 @@ def test_another_form_of_dates_can_be_given() -> None:
 def test_dates_that_are_dates_by_their_type_need_no_form() -> None:
     frame = {"operation": ["AddRole"], "roles": ["Clerk"], "identityName": ["anna"], "sunset": [date(2027, 1, 31)]}
     assert prepare(read_frame(pl.DataFrame(frame)).rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
+    assert read_frame(pl.DataFrame({**frame, "sunrise": [""]})).rows["_dates"].item() == "iso"
     mixed = pl.DataFrame({**frame, "sunrise": ["1/2/2027"]})
     assert "`sunset` of in.parquet holds dates and column `sunrise` text" in refusal(lambda: read_frame(mixed)).message
 
@@ -118,7 +119,7 @@ def test_revokes_without_a_comment_are_pointed_to_the_option_for_it(comment: str
 def test_an_account_beside_the_identity_is_said_to_have_no_effect() -> None:
     header = "operation,application,attributeName,attributeValue,nativeIdentity,identityName\n"
     table = read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,anna\n")
-    assert table.rows["_problem"].item() is None
+    assert table.rows["_row_problem"].item() is None
     assert "nativeIdentity is not acted on" in table.notices[1]
 
 
@@ -163,7 +164,7 @@ def test_a_row_without_its_columns_takes_those_mapped_to_ours() -> None:
         row("GRANT", "anna", "ROLE", "Clerk"),
         row("REVOKE", "anna", "ENTITLEMENT", "AD|memberOf|x"),
     ]
-    assert rows["_problem"].to_list() == [None, None]
+    assert rows["_row_problem"].to_list() == [None, None]
 
 
 def test_a_file_without_such_operations_still_needs_our_columns() -> None:
