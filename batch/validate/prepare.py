@@ -39,9 +39,9 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
         `|`), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
-        `metadata_reserved` (whether it uses a key of ours), `row_problem` (why the row can't be read, see `read.Table`),
-        `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as written), `…`
-        (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
+        `metadata_reserved` (whether it uses a key of ours), `row_problem` (why the row can't be read, see
+        `read.Table`), `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as
+        written), `…` (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
     """
 
     def column(name: str, words: Iterable[str] = ()) -> pl.Expr:
