@@ -215,6 +215,6 @@ def _notices(file: str, wanted: Interpretation, accesses: pl.DataFrame) -> list[
     revokes = accesses.filter(pl.col("granted") == Operation.REVOKE.value)
     if not wanted.comment and revokes.filter(pl.coalesce("comments", "our_comment").is_null()).height:
         notices.append(f"{file}: a revoke needs a comment here; --comment gives one to every row without its own.")
-    if accesses.get_column("nativeidentity").drop_nulls().len():
+    if accesses.select("nativeidentity", "identityname").drop_nulls().height:
         notices.append(f"{file}: nativeIdentity is not acted on; the tenant chooses the account.")
     return notices

@@ -121,6 +121,7 @@ def test_an_account_beside_the_identity_is_said_to_have_no_effect() -> None:
     table = read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,anna\n")
     assert table.rows["_row_problem"].item() is None
     assert "nativeIdentity is not acted on" in table.notices[1]
+    assert len(read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,\n").notices) == 1
 
 
 @pytest.mark.parametrize(
