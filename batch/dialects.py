@@ -48,6 +48,18 @@ ITEM_ID_KEY: Final = "accessBatchItem"
 PAGE_LIMIT: Final = 250
 """Most rows of one page of a collection, and how many it has when nobody asks for less."""
 
+ROLES_PAGE_LIMIT: Final = 50
+"""The same for the list of roles, of which the vendor's documents allow fewer."""
+
+SEARCH_VALUES: Final = 800
+"""Values that one search may ask for, by the vendor's description of it."""
+
+ADDRESS_LIMIT: Final = 8_192
+"""Characters of a path and its query beyond which a gateway answers 414."""
+
+EXPERIMENTAL_HEADER: Final = "X-SailPoint-Experimental"
+"""Header with the value `true` that the administration list wants."""
+
 FILTER_LIMIT: Final = 4_000
 """Characters of one `filters` parameter: longer ones come near the length at which addresses are refused (414)."""
 
@@ -183,6 +195,10 @@ class Dialect:
         cancel_scopes: The same for cancelling one at a time.
         bulk_cancel_scopes: The same for cancelling in bulk.
         search_scopes: The same for searching.
+        people_scopes: The same for the list of people.
+        roles_scopes: The same for the list of roles.
+        access_profiles_scopes: The same for the list of access profiles.
+        entitlements_scopes: The same for the list of entitlements.
         support_ends: The day from which this version has no support, where its end is announced.
         stops: When it stops, in words; empty where no end is announced.
     """
@@ -200,6 +216,15 @@ class Dialect:
     cancel_scopes: tuple[str, ...] = ("idn:access-request:manage",)
     bulk_cancel_scopes: tuple[str, ...] = ("idn:access-request-administration:manage",)
     search_scopes: tuple[str, ...] = ("sp:search:read",)
+    people_scopes: tuple[str, ...] = ("idn:identity:read", "idn:identity:manage")
+    roles_scopes: tuple[str, ...] = (
+        "idn:role-unchecked:read",
+        "idn:role-checked:read",
+        "idn:role-unchecked:manage",
+        "idn:role-checked:manage",
+    )
+    access_profiles_scopes: tuple[str, ...] = ("idn:access-profile:read",)
+    entitlements_scopes: tuple[str, ...] = ("idn:entitlement:read", "idn:entitlement:manage")
     support_ends: date | None = None
     stops: str = ""
 
@@ -273,15 +298,18 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             support_ends=_SUPPORT_ENDS,
             stops=_STOPS,
         ),
-        "v3": _later(
-            "v3",
-            replace(
-                _paths("v3"),
-                bulk_cancel="",
-                administration="",
-                people="/v3/public-identities",
-                entitlements="/beta/entitlements",
+        "v3": replace(
+            _later(
+                "v3",
+                replace(
+                    _paths("v3"),
+                    bulk_cancel="",
+                    administration="",
+                    people="/v3/public-identities",
+                    entitlements="/beta/entitlements",
+                ),
             ),
+            people_scopes=("sp:scopes:default",),
         ),
         **{version: _later(version, _paths(version)) for version in ("v2024", "v2025", "v2026")},
         "v1": Dialect(

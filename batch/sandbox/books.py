@@ -43,19 +43,25 @@ class AcceptedRequest:
 
 @dataclass(kw_only=True, slots=True)
 class Books:
-    """Everything that happened at the submit endpoint. Only ever grows, so another thread may read it at any time.
+    """Everything that happened at the submit endpoint, and how often the others were called.
+
+    Only ever grows, so another thread may read it at any time.
 
     Attributes:
         posts: Attempts that arrived, whatever became of them.
         refused: Attempts whose request broke a rule (400).
         throttled: Attempts turned away for the rate limit (429), by the limit itself or by a fault.
-        accepted: Accepted requests, oldest first; one that was answered by a broken connection stands here too.
+        accepted: Accepted requests, oldest first; one that was answered by a broken connection stands here too. What
+            the tenant then cancels as a duplicate was accepted all the same.
+        calls: API calls that arrived, whatever became of them, by what they asked for: the name of the path in
+            `batch.dialects.Paths`.
     """
 
     posts: int = 0
     refused: int = 0
     throttled: int = 0
     accepted: list[AcceptedRequest] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
 
     def change_counts(self) -> Counter[AcceptedChange]:
         """How many times each change was accepted: "exactly once" means that every value is 1."""
@@ -67,6 +73,7 @@ class Books:
             "posts": self.posts,
             "refused": self.refused,
             "throttled": self.throttled,
+            "calls": dict(self.calls),
             "accepted": [
                 {"at": iso_moment(request.at), "api": request.dialect, "body": request.body}
                 for request in self.accepted.copy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from batch.dialects import REQUEST_TYPES, ItemType, Operation
 
@@ -23,6 +23,9 @@ OPERATIONS: Final[Mapping[object, Operation]] = {
     **{request_type: operation for operation, request_type in REQUEST_TYPES.items()},
 }
 """The operation of each legal `requestType`, absent and null included."""
+
+NESTED: Final = "requestedForWithRequestedItems"
+"""The field that gives each identity its own items, in dialects that have it."""
 
 _REQUEST_FIELDS: Final = frozenset({"requestedFor", "requestedItems", "requestType", "clientMetadata"})
 _ITEM_FIELDS: Final = frozenset({"type", "id", "comment", "clientMetadata", "removeDate"})
@@ -53,6 +56,16 @@ def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str
         yield from _broken_by_metadata(body, "the request")
         yield from _broken_by_identities(body.get("requestedFor"), operation, dialect)
         yield from _broken_by_items(body.get("requestedItems"), operation, now, dialect)
+
+
+def wanted(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each identity of a body that breaks no rule, with the items that it asks for; of either form."""
+    nested: Any = body.get(NESTED)
+    if nested is not None:
+        yield from ((entry["identityId"], entry["requestedItems"]) for entry in nested)
+    else:
+        flat: Any = body
+        yield from ((identity, flat["requestedItems"]) for identity in flat["requestedFor"])
 
 
 def _broken_by_identities(identities: object, operation: Operation, dialect: Dialect) -> Iterator[str]:

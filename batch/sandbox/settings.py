@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, Rate
+from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
+from batch.sandbox.cancelling import CancelId
+from batch.sandbox.course import Handling
+from batch.sandbox.directory import NOBODY, make_directory
 from batch.sandbox.faults import Fault, FaultPlan
+from batch.sandbox.known import Known
 from batch.sandbox.tenant import SimulatedTenant
 from batch.sandbox.throttle import RateLimit
 from batch.sandbox.tokens import TokenKind, TokenOffice
@@ -27,11 +31,25 @@ class SandboxSettings:
         latency: Least and most seconds that an API call takes.
         expires_in: Seconds for which a token is good; the default is the example of the vendor's documents.
         tracking_response: Whether a 202 has a body (`newRequests`), or `{}`.
+        people: How many people the generated directory has; None for no directory.
+        strict_ids: Whether only those exist who stand in the directory or in `identities`, and what stands in it or in
+            `items`; without a directory, and without this, every id exists.
         identities: Identity ids that exist; None means that every id does.
         items: Access item ids that exist; None means that every id does.
         unrequestable: Access item ids that exist, and can't be requested.
         names_culprit: Whether the refusal of an id says which one it was.
-        seed: Makes latency and chance faults repeatable.
+        approval_seconds: Seconds until an approver decides on what was accepted; None for never.
+        provisioning_seconds: Seconds from then until it is carried out; None for never.
+        rejected: Share of changes, 0 to 1, that approvers reject.
+        failed: Share of approved changes, 0 to 1, whose provisioning fails.
+        cancels_duplicates: Whether a change that is held or under way already shows as cancelled at once.
+        search_lag: Seconds from a change of access until the search knows it.
+        search_body_limit: Most bytes of a search.
+        filter_limit: Most characters of a list's filter.
+        understands_in: Whether the status list's filter takes `accessRequestId in`: documentation disagrees.
+        cancel_id: Which id cancelling one at a time takes: documentation disagrees.
+        ignores_bulk_cancel: Whether cancelling in bulk is answered 202, and does nothing.
+        seed: Makes latency, chance faults, fates and the directory repeatable.
         fault_probability: Chance, 0 to 1, that an attempt is struck by a fault.
         fault_kinds: What chance chooses from.
         lists_others: Whether the token's user may read others' statuses, as an ORG_ADMIN may.
@@ -50,10 +68,23 @@ class SandboxSettings:
     latency: tuple[float, float] = (0.0, 0.0)
     expires_in: int = 749
     tracking_response: bool = False
+    people: int | None = None
+    strict_ids: bool = True
     identities: frozenset[str] | None = None
     items: frozenset[str] | None = None
     unrequestable: frozenset[str] = frozenset()
     names_culprit: bool = True
+    approval_seconds: float | None = None
+    provisioning_seconds: float | None = None
+    rejected: float = 0.0
+    failed: float = 0.0
+    cancels_duplicates: bool = True
+    search_lag: float = 0.0
+    search_body_limit: int = 100_000
+    filter_limit: int = FILTER_LIMIT
+    understands_in: bool = True
+    cancel_id: CancelId = CancelId.EITHER
+    ignores_bulk_cancel: bool = False
     seed: int = 0
     fault_probability: float = 0.0
     fault_kinds: Sequence[Fault] = tuple(Fault)
@@ -67,13 +98,34 @@ class SandboxSettings:
 
     def new_tenant(self) -> SimulatedTenant:
         """A tenant with empty books."""
+        handling = Handling(
+            approval_seconds=self.approval_seconds,
+            provisioning_seconds=self.provisioning_seconds,
+            rejected=self.rejected,
+            failed=self.failed,
+            seed=self.seed,
+        )
         return SimulatedTenant(
             visibility_delay=self.visibility_delay,
-            identities=self.identities,
-            items=self.items,
+            tracking_response=self.tracking_response,
+            known=self._known(),
+            handling=handling,
+            cancels_duplicates=self.cancels_duplicates,
+            search_lag=self.search_lag,
+            ignores_bulk_cancel=self.ignores_bulk_cancel,
+            cancel_id=self.cancel_id,
+        )
+
+    def _known(self) -> Known:
+        identities, items = self.identities, self.items
+        if self.people is not None and self.strict_ids:
+            identities, items = identities or frozenset(), items or frozenset()
+        return Known(
+            directory=NOBODY if self.people is None else make_directory(self.people, seed=self.seed),
+            identities=identities,
+            items=items,
             unrequestable=self.unrequestable,
             names_culprit=self.names_culprit,
-            tracking_response=self.tracking_response,
         )
 
     def new_fault_plan(self) -> FaultPlan:

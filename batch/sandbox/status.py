@@ -1,174 +1,159 @@
-"""The status list (`GET …/access-request-status`): its filters, its pages and their quirks.
+"""The status list (`GET …/access-request-status`) and the administrators' (`GET …/access-request-administration`).
 
-Source: the operation `listAccessRequestStatus` of the vendor's documents; that an offset at the end of the list is an
-error rather than an empty page is a report from live tenants.
+Source: the operations `listAccessRequestStatus` and `listAdministratorsAccessRequestStatus` of the vendor's documents.
+The two differ in whose rows they show and in what their filters know.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from operator import attrgetter
+from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import PAGE_LIMIT
 from batch.sandbox.answers import Answer, problem
-from batch.sandbox.tenant import EXECUTING, REQUESTER_ID
+from batch.sandbox.course import EXECUTING, Approval
+from batch.sandbox.filters import read_filter
+from batch.sandbox.pages import BadQueryError, page_of
+from batch.sandbox.tenant import REQUESTER_ID
+from batch.sandbox.terms import AllOf, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from batch.sandbox.tenant import StatusRow
+    from batch.sandbox.rows import StatusRow, View
+    from batch.sandbox.terms import Node
 
-_CLAUSE: Final = re.compile(
-    r"""\s*(?P<field>\w+)\s+(?P<operator>\w+)\s*(?P<value>\([^)]*\)|"[^"]*"|\S+)\s*(?P<end>\band\s+|$)""", re.IGNORECASE
-)
-_LIST_MEMBER: Final = re.compile(r'\s*(?:"([^"]*)"|([^\s",]+))\s*(?:,|$)')
-_SORTABLE: Final[Mapping[str, Callable[[StatusRow], Any]]] = {
-    "created": attrgetter("created"),
-    "modified": attrgetter("created"),
-    "accountActivityItemId": attrgetter("account_activity_item_id"),
-    "name": attrgetter("name"),
-}
-
-
-class _BadQueryError(ValueError):
-    """The query breaks a rule of the list; becomes a 400 before it leaves this module."""
+_PEOPLE: Final = ("requested-for", "requested-by", "regarding-identity", "assigned-to")
+_COMPARISONS: Final[Mapping[str, Callable[[datetime, datetime], bool]]] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Page:
-    limit: int
-    offset: int
-    counted: bool
+class Rules:
+    """What one of the two lists does.
+
+    Attributes:
+        own_only: Whether it shows the token's own user only: what they requested, and what was requested for them.
+        administration: Whether it is the administrators' list, whose filters know `status` and `accessRequestId in`.
+        understands_in: Whether the other list's filters know `accessRequestId in`: documentation disagrees.
+    """
+
+    own_only: bool = False
+    administration: bool = False
+    understands_in: bool = True
 
 
-def list_statuses(rows: Sequence[StatusRow], query: Mapping[str, str], *, tracking_id: str) -> Answer:
-    """One page of the status list.
+def list_statuses(view: View, query: Mapping[str, str], *, tracking_id: str, rules: Rules | None = None) -> Answer:
+    """One page of a status list.
 
     Args:
-        rows: Every row that shows by now.
-        query: The query parameters: `requested-for`, `requested-by`, `regarding-identity`, `request-state`,
-            `filters`, `sorters`, `limit`, `offset`, `count`. `me` stands for the sandbox's own user.
+        view: The rows that show by now.
+        query: The query parameters: `requested-for`, `requested-by`, `regarding-identity`, `assigned-to`,
+            `request-state`, `filters`, `sorters`, `limit`, `offset`, `count`. `me` stands for the sandbox's own user.
         tracking_id: Goes into a 400.
+        rules: Which list it is; None for the status list as an ORG_ADMIN sees it.
 
     Returns:
         200 with a JSON array, and `X-Total-Count` where `count=true`; or 400 with the cause.
     """
     try:
-        page = _page(query)
-        chosen = _chosen(rows, query)
-        _check_offset(page, len(chosen))
-    except _BadQueryError as bad:
+        page = page_of(query)
+        chosen = _chosen(view, query, rules or Rules())
+        return page.cut(chosen, lambda row: row.as_json(view.now))
+    except BadQueryError as bad:
         return problem(HTTPStatus.BAD_REQUEST, str(bad), tracking_id=tracking_id)
-    return Answer(
-        status=HTTPStatus.OK,
-        body=[row.as_json() for row in chosen[page.offset : page.offset + page.limit]],
-        headers={"X-Total-Count": str(len(chosen))} if page.counted else {},
-    )
 
 
 def is_about_requester(query: Mapping[str, str]) -> bool:
     """Whether a query asks for the token's own user only, which everybody may."""
-    people = {query.get(name, "me") for name in ("requested-for", "requested-by", "regarding-identity")}
-    return people <= {"me", REQUESTER_ID}
+    return {query.get(name) or "me" for name in _PEOPLE} <= {"me", REQUESTER_ID}
 
 
-def _chosen(rows: Sequence[StatusRow], query: Mapping[str, str]) -> list[StatusRow]:
-    tests = [*_people_tests(query), *_state_tests(query), *_filter_tests(query.get("filters", ""))]
-    chosen = [row for row in rows if all(test(row) for test in tests)]
-    _sort(chosen, query.get("sorters", ""))
-    return chosen
+def _chosen(view: View, query: Mapping[str, str], rules: Rules) -> list[StatusRow]:
+    terms = _terms(query.get("filters", ""))
+    people = _people(query)
+    tests = [
+        *_people_tests(people, view),
+        *_state_tests(query, view),
+        *(_filter_test(term, view, rules) for term in terms),
+    ]
+    if rules.own_only:
+        tests.append(lambda row: REQUESTER_ID in {row.requester.id, row.change.identity})
+    rows = _candidates(view, people, terms)
+    for test in tests:
+        rows = [row for row in rows if test(row)]
+    _sort(rows, query.get("sorters", ""), view)
+    return rows
 
 
-def _check_offset(page: _Page, total: int) -> None:
-    if total and page.offset >= total:
-        raise _BadQueryError(f"offset {page.offset} is beyond the {total} results.")
+def _candidates(view: View, people: Mapping[str, str], terms: list[Term]) -> list[StatusRow]:
+    """Few rows that hold all that can be found, by what is quickest to look up."""
+    by_request = [term for term in terms if term.field == "accessRequestId"]
+    if by_request:
+        return view.of_requests(by_request[0].values)
+    if "requested-for" in people:
+        return view.of_identity(people["requested-for"])
+    since = [_moment(term.values[0]) for term in terms if (term.field, term.operator) == ("created", "ge")]
+    return view.everything(max(since, default=None))
 
 
-def _page(query: Mapping[str, str]) -> _Page:
-    counted = query.get("count", "false").lower()
-    if counted not in {"true", "false"}:
-        raise _BadQueryError("count must be true or false.")
-    limit = _whole_number(query, "limit", PAGE_LIMIT)
-    if limit > PAGE_LIMIT:
-        raise _BadQueryError(f"limit must be at most {PAGE_LIMIT}.")
-    return _Page(limit=limit, offset=_whole_number(query, "offset", 0), counted=counted == "true")
+def _people(query: Mapping[str, str]) -> dict[str, str]:
+    people = {name: REQUESTER_ID if query[name] == "me" else query[name] for name in _PEOPLE if query.get(name)}
+    if "regarding-identity" in people and not {"requested-for", "requested-by"}.isdisjoint(people):
+        raise BadQueryError("regarding-identity excludes requested-for and requested-by.")
+    return people
 
 
-def _whole_number(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name, str(default))
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise _BadQueryError(f"{name} must be a whole number of 0 or more.")
-    return int(text)
-
-
-def _people_tests(query: Mapping[str, str]) -> list[Callable[[StatusRow], bool]]:
-    people = {
-        name: REQUESTER_ID if query[name] == "me" else query[name]
-        for name in ("requested-for", "requested-by", "regarding-identity")
-        if query.get(name)
-    }
-    if "regarding-identity" in people and len(people) > 1:
-        raise _BadQueryError("regarding-identity excludes requested-for and requested-by.")
+def _people_tests(people: Mapping[str, str], view: View) -> list[Callable[[StatusRow], bool]]:
     tests: Mapping[str, Callable[[StatusRow], bool]] = {
         "requested-for": lambda row: row.change.identity == people["requested-for"],
-        "requested-by": lambda _row: people["requested-by"] == REQUESTER_ID,
-        "regarding-identity": lambda row: people["regarding-identity"] in {REQUESTER_ID, row.change.identity},
+        "requested-by": lambda row: row.requester.id == people["requested-by"],
+        "regarding-identity": lambda row: people["regarding-identity"] in {row.requester.id, row.change.identity},
+        "assigned-to": lambda row: row.approver.id == people["assigned-to"] and _is_pending(row, view),
     }
     return [tests[name] for name in people]
 
 
-def _state_tests(query: Mapping[str, str]) -> list[Callable[[StatusRow], bool]]:
+def _is_pending(row: StatusRow, view: View) -> bool:
+    return row.stage(view.now).approval is Approval.PENDING
+
+
+def _state_tests(query: Mapping[str, str], view: View) -> list[Callable[[StatusRow], bool]]:
     if "request-state" not in query:
         return []
     if query["request-state"] != EXECUTING:
-        raise _BadQueryError(f"request-state must be {EXECUTING}.")
-    return [lambda row: row.state == EXECUTING]
+        raise BadQueryError(f"request-state must be {EXECUTING}.")
+    return [lambda row: row.state(view.now) == EXECUTING]
 
 
-def _filter_tests(filters: str) -> list[Callable[[StatusRow], bool]]:
-    tests = []
-    place = 0
-    while place < len(filters):
-        clause = _CLAUSE.match(filters, place)
-        if clause is None or (clause["end"] and clause.end() == len(filters)):
-            raise _BadQueryError(f"filters can't be read from {filters[place:]!r} on.")
-        tests.append(_filter_test(clause["field"], clause["operator"].lower(), clause["value"]))
-        place = clause.end()
-    return tests
+def _terms(filters: str) -> list[Term]:
+    """A filter of these lists is a chain of AND: the documents name no other way to join."""
+    if not filters:
+        return []
+    read: Node = read_filter(filters)
+    terms = [part for part in (read.parts if isinstance(read, AllOf) else (read,)) if isinstance(part, Term)]
+    if len(terms) < (len(read.parts) if isinstance(read, AllOf) else 1):
+        raise BadQueryError("filters may join with and only.")
+    return terms
 
 
-def _filter_test(field: str, operator: str, value: str) -> Callable[[StatusRow], bool]:
-    match field, operator:
-        case "created", "ge":
-            since = _moment(value.strip('"'))
-            return lambda row: row.created >= since
-        case "accessRequestId", "eq":
-            wanted = value.strip('"')
-            return lambda row: row.access_request_id == wanted
-        case "accessRequestId", "in":
-            members = _list_members(value)
-            return lambda row: row.access_request_id in members
+def _filter_test(term: Term, view: View, rules: Rules) -> Callable[[StatusRow], bool]:
+    wanted = frozenset(term.values)
+    match term.field, term.operator:
+        case "created", "ge" | "gt" | "le" | "lt":
+            compare, moment = _COMPARISONS[term.operator], _moment(term.values[0])
+            return lambda row: compare(row.created, moment)
+        case ("accessRequestId", "eq"):
+            return lambda row: row.access_request_id in wanted
+        case ("accessRequestId", "in") if rules.administration or rules.understands_in:
+            return lambda row: row.access_request_id in wanted
+        case "accountActivityItemId", "eq" | "in":
+            return lambda row: row.account_activity_item_id in wanted
+        case ("status", "eq" | "in") if rules.administration:
+            return lambda row: row.state(view.now) in wanted
         case _:
-            raise _BadQueryError(f"filters does not know {field} {operator}.")
-
-
-def _list_members(value: str) -> frozenset[str]:
-    inside = value[1:-1]
-    members = set()
-    place = 0
-    while value.startswith("(") and place < len(inside):
-        member = _LIST_MEMBER.match(inside, place)
-        if member is None:
-            break
-        members.add(member[1] if member[1] is not None else member[2])
-        place = member.end()
-    if not members or place < len(inside):
-        raise _BadQueryError(f'filters needs a list such as ("a", "b"), not {value}.')
-    return frozenset(members)
+            raise BadQueryError(f"filters does not know {term.field} {term.operator}.")
 
 
 def _moment(text: str) -> datetime:
@@ -177,14 +162,21 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise _BadQueryError(f"filters needs a date and time with its zone, not {text!r}.")
+        raise BadQueryError(f"filters needs a date and time with its zone, not {text!r}.")
     return moment
 
 
-def _sort(rows: list[StatusRow], sorters: str) -> None:
+def _sort(rows: list[StatusRow], sorters: str, view: View) -> None:
+    sortable: Mapping[str, Callable[[StatusRow], Any]] = {
+        "created": attrgetter("created"),
+        "modified": lambda row: row.stage(view.now).since,
+        "accountActivityItemId": attrgetter("account_activity_item_id"),
+        "accessRequestId": attrgetter("access_request_id"),
+        "name": attrgetter("name"),
+    }
     # From the last sorter to the first: each sort is stable, so the first one has the last word.
     for sorter in reversed(sorters.split(",") if sorters else []):
         name = sorter.strip().removeprefix("-")
-        if name not in _SORTABLE:
-            raise _BadQueryError(f"sorters does not know {name!r}.")
-        rows.sort(key=_SORTABLE[name], reverse=sorter.strip().startswith("-"))
+        if name not in sortable:
+            raise BadQueryError(f"sorters does not know {name!r}.")
+        rows.sort(key=sortable[name], reverse=sorter.strip().startswith("-"))

@@ -19,8 +19,6 @@ from batch.sandbox.tenant import REQUESTER_ID, REQUESTER_NAME
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from batch.dialects import Dialect
-
 
 class TokenKind(StrEnum):
     """Kinds of token that a tenant gives out."""
@@ -107,15 +105,15 @@ class TokenOffice:
             return unauthorized("JWT is expired")
         return None
 
-    def may_submit(self, dialect: Dialect) -> bool:
-        """Whether its tokens have a user, and a scope that lets them submit."""
-        return self._kind is not TokenKind.API_CLIENT and self._has_any(dialect.submit_scopes)
+    def may(self, scopes: tuple[str, ...], *, as_user: bool = False) -> bool:
+        """Whether its tokens may do something.
 
-    def may_list(self, dialect: Dialect) -> bool:
-        """Whether its tokens have a scope that lets them read the status list."""
-        return self._has_any(dialect.status_scopes)
-
-    def _has_any(self, scopes: tuple[str, ...]) -> bool:
+        Args:
+            scopes: Those of which any one is enough.
+            as_user: Whether a user must stand behind the token.
+        """
+        if as_user and self._kind is TokenKind.API_CLIENT:
+            return False
         return not {ALL_SCOPES, *scopes}.isdisjoint(self._scopes)
 
     def _new_token(self, now: datetime) -> str:

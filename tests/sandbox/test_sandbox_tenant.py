@@ -7,6 +7,7 @@ from typing import Any
 
 from batch.dialects import DIALECTS, ItemType, Operation
 from batch.sandbox.books import AcceptedChange
+from batch.sandbox.known import APPROVER
 from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -132,7 +133,7 @@ def test_a_row_carries_what_the_status_list_of_a_real_tenant_carries() -> None:
     }
     tenant.submit(asked | {"clientMetadata": {"request": "level"}}, NOW)
     (row,) = tenant.visible_rows(NOW)
-    assert row.as_json() == {
+    assert row.as_json(NOW) == {
         "id": "r1",
         "name": "Role r1",
         "type": "ROLE",
@@ -145,8 +146,24 @@ def test_a_row_carries_what_the_status_list_of_a_real_tenant_carries() -> None:
         "accessRequestId": row.access_request_id,
         "accountActivityItemId": row.account_activity_item_id,
         "cancelable": True,
+        "approvalDetails": [
+            {
+                "forwarded": False,
+                "originalOwner": APPROVER.as_json(),
+                "currentOwner": APPROVER.as_json(),
+                "modified": "2026-03-01T12:00:00.123Z",
+                "status": "PENDING",
+                "scheme": "ROLE_OWNER",
+                "comment": None,
+            }
+        ],
+        "errorMessages": [],
         "clientMetadata": {"k": "v"},
-        "requesterComment": {"comment": "joiner"},
+        "requesterComment": {
+            "comment": "joiner",
+            "created": "2026-03-01T12:00:00.123Z",
+            "author": {"type": "IDENTITY", "id": REQUESTER_ID, "name": "sandbox.admin"},
+        },
         "removeDate": "2027-01-01T00:00:00Z",
     }
 
@@ -164,9 +181,9 @@ def test_rows_can_be_concluded_by_identity_by_item_or_all_at_once() -> None:
     tenant = SimulatedTenant()
     tenant.submit(body("i1", "i2", items=("r1", "r2")), NOW)
     assert tenant.conclude("REJECTED", identity="i1", item_id="r2") == 1
-    assert [row.state for row in tenant.visible_rows(NOW)] == ["EXECUTING", "REJECTED", "EXECUTING", "EXECUTING"]
+    assert [row.state(NOW) for row in tenant.visible_rows(NOW)] == ["EXECUTING", "REJECTED", "EXECUTING", "EXECUTING"]
     assert tenant.conclude("REQUEST_COMPLETED") == 4
-    assert tenant.visible_rows(NOW)[0].as_json()["cancelable"] is False
+    assert tenant.visible_rows(NOW)[0].as_json(NOW)["cancelable"] is False
 
 
 def test_the_books_show_as_json() -> None:
@@ -178,6 +195,7 @@ def test_the_books_show_as_json() -> None:
         "posts": 0,
         "refused": 0,
         "throttled": 0,
+        "calls": {},
         "accepted": [entry, entry],
         "changes": [{"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item_id": "r1", "accepted": 2}],
     }

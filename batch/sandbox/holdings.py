@@ -1,0 +1,97 @@
+"""What identities hold: from the beginning, by hand, and by requests that were completed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from batch.dialects import ItemType, Operation
+from batch.sandbox.course import COMPLETED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from batch.sandbox.directory import Held
+    from batch.sandbox.rows import Rows, StatusRow
+
+ALWAYS: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Since when access is held that nobody has asked for."""
+
+ItemKey = tuple[ItemType, str]
+"""Type and id of an item."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """Access that somebody has for some time.
+
+    Attributes:
+        since: From when.
+        until: Until when; None for no end.
+    """
+
+    since: datetime
+    until: datetime | None = None
+
+
+class Holdings:
+    """Who holds what.
+
+    Args:
+        held: What is held from the beginning.
+        rows: The requests, whose completion gives and takes access.
+    """
+
+    def __init__(self, held: Iterable[Held], rows: Rows) -> None:
+        self._from_outside: defaultdict[str, list[tuple[ItemKey, Holding]]] = defaultdict(list)
+        self._rows = rows
+        for identity, item_type, item_id in held:
+            self.hold(identity, (item_type, item_id), since=ALWAYS)
+
+    def hold(self, identity: str, item: ItemKey, *, since: datetime, until: datetime | None = None) -> None:
+        """Let an identity hold an item without a request."""
+        self._from_outside[identity].append((item, Holding(since=since, until=until)))
+
+    def has(self, identity: str) -> bool:
+        """Whether anything was ever held by an identity or asked for it."""
+        return identity in self._from_outside or bool(self._rows.of_identity(identity))
+
+    def at(self, identity: str, moment: datetime) -> Mapping[ItemKey, Holding]:
+        """What an identity holds at a moment."""
+        events: list[_Event] = [
+            (holding.since, item, holding) for item, holding in self._from_outside.get(identity, ())
+        ]
+        events += _completions(self._rows.of_identity(identity), moment)
+        held: dict[ItemKey, Holding] = {}
+        for since, item, holding in sorted(events, key=lambda event: event[0]):
+            if since > moment:
+                break
+            if holding is None:
+                held.pop(item, None)
+            else:
+                held[item] = holding
+        return {item: holding for item, holding in held.items() if holding.until is None or moment < holding.until}
+
+
+_Event = tuple[datetime, ItemKey, Holding | None]
+"""From when an item is held, and how; None where it no longer is."""
+
+
+def _completions(rows: Iterable[StatusRow], moment: datetime) -> Iterator[_Event]:
+    """When requests gave or took access; None for taken. A revoke with a date takes it away at that date."""
+    for row in rows:
+        if row.state(moment) != COMPLETED:
+            continue
+        since = max([row.stage(moment).since, *_dates(row, "startDate")])
+        until = next(iter(_dates(row, "removeDate")), None)
+        item = (row.change.item_type, row.change.item_id)
+        if row.change.operation is Operation.GRANT:
+            yield since, item, Holding(since=since, until=until)
+        else:
+            yield until or since, item, None
+
+
+def _dates(row: StatusRow, name: str) -> list[datetime]:
+    return [datetime.fromisoformat(row.item[name])] if name in row.item else []

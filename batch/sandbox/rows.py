@@ -1,0 +1,209 @@
+"""The rows of the status list, and where to find them: by identity, by access request, by change."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from batch.dialects import REQUEST_TYPES, STANDINGS, Standing
+from batch.sandbox.answers import iso_moment
+from batch.sandbox.course import APPROVAL_COMMENT, CANCELLED, EXECUTING, SCHEMES, stage_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from batch.sandbox.books import AcceptedChange
+    from batch.sandbox.course import Course, Ending, Reference, Stage
+
+_CREATED = attrgetter("created")
+
+
+@dataclass(kw_only=True, slots=True)
+class StatusRow:
+    """One identity and one item of an accepted request, as the status list shows it.
+
+    Attributes:
+        created: When the request was accepted, in whole milliseconds as the API writes it.
+        change: What was asked.
+        access_request_id: One per request and identity.
+        account_activity_item_id: One per row.
+        item: The item as it stood in the request's body.
+        requester: Who asked.
+        requested_for: For whom.
+        name: Display name of the item.
+        approver: On whom it waits at first.
+        course: What becomes of it by itself.
+        ending: What somebody did to it, which has the last word; None while nobody did.
+    """
+
+    created: datetime
+    change: AcceptedChange
+    access_request_id: str
+    account_activity_item_id: str
+    item: dict[str, Any]
+    requester: Reference
+    requested_for: Reference
+    name: str
+    approver: Reference
+    course: Course
+    ending: Ending | None = None
+
+    def stage(self, now: datetime) -> Stage:
+        """Where it stands."""
+        return stage_at(self.course, self.ending, now)
+
+    def state(self, now: datetime) -> str:
+        """Where it stands, in the API's word only; cheap enough to ask of every row."""
+        if self.ending is not None:
+            return self.ending.state
+        ended = self.course.ended
+        return EXECUTING if ended is None or now < ended else self.course.outcome
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it may still end in any way."""
+        return STANDINGS.get(self.state(now), Standing.OPEN) is Standing.OPEN
+
+    def as_json(self, now: datetime) -> dict[str, object]:
+        """The row as the API writes it; `id` is the *item's* id, as live tenants have it."""
+        stage = self.stage(now)
+        row: dict[str, object] = {
+            "id": self.change.item_id,
+            "name": self.name,
+            "type": self.change.item_type,
+            "state": stage.state,
+            "requestType": REQUEST_TYPES[self.change.operation],
+            "created": iso_moment(self.created),
+            "modified": iso_moment(stage.since),
+            "requester": self.requester.as_json(),
+            "requestedFor": self.requested_for.as_json(),
+            "accessRequestId": self.access_request_id,
+            "accountActivityItemId": self.account_activity_item_id,
+            "cancelable": stage.cancelable,
+            "approvalDetails": self._approvals(stage),
+            "errorMessages": _errors(stage),
+        }
+        if stage.state == CANCELLED:
+            owner = stage.who or self.requester
+            row["cancelledRequestDetails"] = {
+                "comment": stage.said,
+                "owner": owner.as_json(),
+                "modified": iso_moment(stage.since),
+            }
+        if "comment" in self.item:
+            row["requesterComment"] = {
+                "comment": self.item["comment"],
+                "created": iso_moment(self.created),
+                "author": self.requester.as_json(),
+            }
+        return row | {
+            name: self.item[name] for name in ("clientMetadata", "startDate", "removeDate") if name in self.item
+        }
+
+    def _approvals(self, stage: Stage) -> list[dict[str, object]]:
+        if stage.state == CANCELLED and stage.since == self.created:
+            return []
+        decided_by = stage.who if stage.who is not None and stage.state != CANCELLED else self.approver
+        approval: dict[str, object] = {
+            "forwarded": decided_by != self.approver,
+            "originalOwner": self.approver.as_json(),
+            "currentOwner": decided_by.as_json(),
+            "modified": iso_moment(stage.since if stage.cancelable else self.course.decided or stage.since),
+            "status": stage.approval,
+            "scheme": SCHEMES[self.change.item_type],
+            "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_words(stage),
+        }
+        return [approval]
+
+
+class Rows:
+    """All rows of a tenant, oldest first, with an index for whatever the lists ask by."""
+
+    def __init__(self) -> None:
+        self._all: list[StatusRow] = []
+        self._by_identity: defaultdict[str, list[StatusRow]] = defaultdict(list)
+        self._by_request: defaultdict[str, list[StatusRow]] = defaultdict(list)
+        self._by_change: defaultdict[AcceptedChange, list[StatusRow]] = defaultdict(list)
+        self._by_activity: dict[str, StatusRow] = {}
+
+    def add(self, row: StatusRow) -> None:
+        """Append a row, which must not be older than the last."""
+        self._all.append(row)
+        self._by_identity[row.change.identity].append(row)
+        self._by_request[row.access_request_id].append(row)
+        self._by_change[row.change].append(row)
+        self._by_activity[row.account_activity_item_id] = row
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the last row was created; None where there is none."""
+        return self._all[-1].created if self._all else None
+
+    def everything(self) -> Sequence[StatusRow]:
+        """Every row."""
+        return self._all
+
+    def of_identity(self, identity: str) -> Sequence[StatusRow]:
+        """Rows for one identity."""
+        return self._by_identity.get(identity, ())
+
+    def of_request(self, access_request_id: str) -> Sequence[StatusRow]:
+        """Rows of one access request."""
+        return self._by_request.get(access_request_id, ())
+
+    def of_activity(self, account_activity_item_id: str) -> StatusRow | None:
+        """The row with this id of its own."""
+        return self._by_activity.get(account_activity_item_id)
+
+    def in_progress(self, change: AcceptedChange, now: datetime) -> StatusRow | None:
+        """The row by which a change is already under way; None where it is not."""
+        return next((row for row in self._by_change.get(change, ()) if row.is_open(now)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What the status list can see at a moment.
+
+    Attributes:
+        rows: All rows.
+        now: The moment asked at: what state a row is in depends on it.
+        until: Rows created later than this do not show yet.
+    """
+
+    rows: Rows
+    now: datetime
+    until: datetime
+
+    def everything(self, since: datetime | None = None) -> list[StatusRow]:
+        """The rows that show, oldest first.
+
+        Args:
+            since: Only those created at this moment or later.
+        """
+        return self._shown(self.rows.everything(), since)
+
+    def of_identity(self, identity: str) -> list[StatusRow]:
+        """Those for one identity."""
+        return self._shown(self.rows.of_identity(identity))
+
+    def of_requests(self, access_request_ids: Iterable[str]) -> list[StatusRow]:
+        """Those of some access requests."""
+        found = [row for name in set(access_request_ids) for row in self._shown(self.rows.of_request(name))]
+        return sorted(found, key=_CREATED)
+
+    def _shown(self, rows: Sequence[StatusRow], since: datetime | None = None) -> list[StatusRow]:
+        first = 0 if since is None else bisect_left(rows, since, key=_CREATED)
+        return list(rows[first : bisect_right(rows, self.until, key=_CREATED)])
+
+
+def _approvers_words(stage: Stage) -> str:
+    return APPROVAL_COMMENT if STANDINGS.get(stage.state) is Standing.FAILED else stage.said
+
+
+def _errors(stage: Stage) -> list[list[dict[str, str]]]:
+    if STANDINGS.get(stage.state) is not Standing.FAILED:
+        return []
+    return [[{"locale": "en-US", "localeOrigin": "DEFAULT", "text": stage.said}]]

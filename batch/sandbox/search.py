@@ -1,0 +1,162 @@
+"""The search (`POST …/search`) over identities: its query, its pages, and what each document says is held.
+
+Source: the operation `searchPost` of the vendor's documents, and its page on paginating search queries: beyond 10,000
+documents only `searchAfter` leads on.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.dialects import SEARCH_VALUES
+from batch.sandbox.answers import Answer, problem
+from batch.sandbox.documents import NESTED_PARTS, identity_document, only
+from batch.sandbox.known import nobody_in_particular
+from batch.sandbox.pages import BadQueryError, page_of
+from batch.sandbox.people_index import PeopleIndex
+from batch.sandbox.search_query import read_query
+from batch.sandbox.terms import found_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from batch.sandbox.directory import Person
+    from batch.sandbox.tenant import SimulatedTenant
+    from batch.sandbox.terms import Term
+
+WINDOW: Final = 10_000
+"""Documents that offset and limit together reach."""
+
+_SORTABLE: Final[Mapping[str, Callable[[Person], str]]] = {
+    "id": lambda person: person.id,
+    "name": lambda person: person.alias,
+    "displayName": lambda person: person.display_name,
+    "email": lambda person: person.email,
+}
+
+
+class IdentitySearch:
+    """Answers searches over a tenant's identities.
+
+    Args:
+        tenant: The tenant.
+        body_limit: Most bytes of a request.
+        most_terms: Most values that one query may ask for.
+    """
+
+    def __init__(self, tenant: SimulatedTenant, *, body_limit: int, most_terms: int = SEARCH_VALUES) -> None:
+        self._tenant = tenant
+        self._body_limit = body_limit
+        self._most_terms = most_terms
+        self._index = PeopleIndex(tenant.known.directory)
+
+    def answer(self, raw: bytes, query: Mapping[str, str], now: datetime) -> Answer:
+        """One page of what a search finds.
+
+        Args:
+            raw: The body.
+            query: The query parameters: `limit`, `offset`, `count`.
+            now: The tenant's time.
+
+        Returns:
+            200 with a JSON array, and `X-Total-Count` where `count=true`; or 400 with the cause.
+        """
+        try:
+            return self._page(self._body(raw), query, now)
+        except BadQueryError as bad:
+            return problem(HTTPStatus.BAD_REQUEST, str(bad), tracking_id=self._tenant.new_id())
+
+    def _page(self, body: dict[str, Any], query: Mapping[str, str], now: datetime) -> Answer:
+        page = page_of(query)
+        if page.offset + page.limit > WINDOW:
+            raise BadQueryError(f"offset and limit must not go beyond {WINDOW} together: use searchAfter.")
+        found = found_by(
+            read_query(_query_text(body), most_terms=self._most_terms), self._look_up, self._index.everybody
+        )
+        people = self._ordered(found, _strings(body, "sort"), _strings(body, "searchAfter"))
+        wanted = _strings(body.get("queryResultFilter") or {}, "includes")
+        nested = body.get("includeNested", True) is not False
+
+        def document(identity: str) -> dict[str, Any]:
+            whole = identity_document(
+                self._person(identity),
+                self._tenant.held_as_searched(identity, now),
+                self._tenant.known.directory.item_by_id,
+            )
+            if not nested:
+                whole = {name: part for name, part in whole.items() if name not in NESTED_PARTS}
+            return only(whole, wanted) if wanted else whole
+
+        return page.cut(people, document)
+
+    def _look_up(self, term: Term) -> set[str]:
+        found = self._index.look_up(term)
+        if term.field == "id" and not found and self._exists(term.values[0]):
+            return {term.values[0]}
+        return found
+
+    def _exists(self, identity: str) -> bool:
+        return self._tenant.known.stranger(identity) is not None or self._tenant.is_mentioned(identity)
+
+    def _person(self, identity: str) -> Person:
+        return self._tenant.known.directory.person_by_id.get(identity) or nobody_in_particular(identity)
+
+    def _ordered(self, found: set[str], sort: list[str], after: list[str]) -> Sequence[str]:
+        if after and len(after) != len(sort):
+            raise BadQueryError("searchAfter must have one value for each of sort.")
+        if sort in ([], ["id"], ["+id"]):
+            whole = found == self._index.everybody
+            ordered: Sequence[str] = self._index.sorted_ids if whole else sorted(found)
+            return ordered[bisect_right(ordered, after[0]) :] if after else ordered
+        names = [name.lstrip("+-") for name in sort]
+        if not set(names) <= _SORTABLE.keys():
+            raise BadQueryError(f"sort must be of {', '.join(_SORTABLE)}.")
+        keys = {one: tuple(_SORTABLE[name](self._person(one)) for name in names) for one in found}
+        people = sorted(found)
+        for place, name in reversed(list(enumerate(sort))):
+            people.sort(key=lambda one: keys[one][place], reverse=name.startswith("-"))
+        return [one for one in people if _is_beyond(keys[one], after, sort)] if after else people
+
+    def _body(self, raw: bytes) -> dict[str, Any]:
+        if len(raw) > self._body_limit:
+            raise BadQueryError(f"The body must have at most {self._body_limit} bytes, not {len(raw)}.")
+        try:
+            body = json.loads(raw)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise BadQueryError("The body must be a JSON object.")
+        if body.get("indices") != ["identities"]:
+            raise BadQueryError("The sandbox searches the index identities only.")
+        return body
+
+
+def _query_text(body: dict[str, Any]) -> str:
+    if body.get("queryType", "SAILPOINT") != "SAILPOINT":
+        raise BadQueryError("The sandbox understands the queryType SAILPOINT only.")
+    query = body.get("query")
+    text = query.get("query") if isinstance(query, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        raise BadQueryError("query.query must be a non-empty string.")
+    return text
+
+
+def _strings(holder: object, name: str) -> list[str]:
+    value = holder.get(name) if isinstance(holder, dict) else None
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise BadQueryError(f"{name} must be an array of strings.")
+    return value
+
+
+def _is_beyond(key: tuple[str, ...], after: list[str], sort: list[str]) -> bool:
+    """Whether a place in the order comes after that of the values given."""
+    for value, limit, name in zip(key, after, sort, strict=True):
+        if value != limit:
+            return (value < limit) if name.startswith("-") else (value > limit)
+    return False
