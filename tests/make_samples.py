@@ -1,6 +1,7 @@
 """Makes the files in `sample_csvs/`, always the same: `python tests/make_samples.py`.
 
-Made-up identities and items; their ids are hashes of made-up names. The mistakes in `onboarding.csv` are deliberate.
+Made-up identities and items; their ids are hashes of made-up names, but in `by_name.csv` stand names that the
+sandbox knows. The mistakes in `onboarding.csv` are deliberate.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import hashlib
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+from batch.sandbox.directory import make_directory
+from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
+from batch.sandbox.settings import EMBEDDED_PEOPLE
 
 FOLDER = Path(__file__).resolve().parent.parent / "sample_csvs"
 HEADER = ["operation", "identity_id", "item_type", "item_id", "comment", "remove_date", "department"]
@@ -22,6 +28,9 @@ PROFILES = (
 JOINERS = 200
 BIRTHRIGHT = 6
 ITEM_TYPES = ("ROLE", "ACCESS_PROFILE", "ENTITLEMENT")
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Row = list[str]
 
@@ -93,11 +102,17 @@ def contractors(random_source: random.Random) -> pl.DataFrame:
     )
 
 
-def write_csv(name: str, rows: list[Row]) -> None:
+def by_name() -> list[Row]:
+    """Changes in which people and items stand by name, as the sandbox's directory has them; the last three mistaken."""
+    directory = make_directory(EMBEDDED_PEOPLE)
+    return [list(row) for row in (*sample_rows(directory, 57), *sample_mistakes(directory))]
+
+
+def write_csv(name: str, rows: list[Row], header: Sequence[str] = HEADER) -> None:
     """Writes a sample file."""
     with (FOLDER / name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
+        writer.writerow(header)
         writer.writerows(rows)
 
 
@@ -106,6 +121,7 @@ def main() -> None:
     random_source = random.Random(2026)  # noqa: S311 - samples, not secrets
     write_csv("onboarding.csv", onboarding(random_source))
     write_csv("leavers.csv", leavers(random_source))
+    write_csv("by_name.csv", by_name(), COLUMNS)
     contractors(random_source).write_parquet(FOLDER / "contractors.parquet")
 
 

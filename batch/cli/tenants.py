@@ -95,6 +95,26 @@ def doctor(
 def sandbox(
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 for any.")] = 8080,
     rate: Rate = None,
+    people: Annotated[
+        int | None,
+        typer.Option("--people", metavar="N", min=1, help="Make up a directory of so many people, and what they hold."),
+    ] = None,
+    approval_seconds: Annotated[
+        float | None,
+        typer.Option("--approval-seconds", metavar="S", min=0, help="How long approving takes. [default: for ever]"),
+    ] = None,
+    provisioning_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--provisioning-seconds", metavar="S", min=0, help="How long provisioning takes. [default: for ever]"
+        ),
+    ] = None,
+    rejected: Annotated[
+        float, typer.Option("--rejected", metavar="SHARE", min=0, max=1, help="Share of changes that is rejected.")
+    ] = 0.0,
+    failed: Annotated[
+        float, typer.Option("--failed", metavar="SHARE", min=0, max=1, help="Share of approved changes that fails.")
+    ] = 0.0,
 ) -> None:
     """Run the simulated tenant alone, until Ctrl-C."""
     from batch.report.screen import describe_sandbox
@@ -104,4 +124,12 @@ def sandbox(
     def announce(base_url: str, client_id: str, client_secret: str) -> None:
         show(describe_sandbox(base_url, client_id, client_secret))
 
-    serve_forever(SandboxSettings(rate=settings_of("", rate=rate).pace), port, announce)
+    chosen = SandboxSettings(
+        rate=settings_of("", rate=rate).pace,
+        people=people,
+        approval_seconds=approval_seconds,
+        provisioning_seconds=provisioning_seconds,
+        rejected=rejected,
+        failed=failed,
+    )
+    serve_forever(chosen, port, announce)

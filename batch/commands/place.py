@@ -83,7 +83,7 @@ def connection(settings: Settings, access: Access) -> Iterator[Connection]:
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
 
-    with running_sandbox(SandboxSettings(rate=settings.pace)) as sandbox:
+    with running_sandbox(SandboxSettings.embedded(settings.pace)) as sandbox:
         yield Connection(
             base_url=sandbox.base_url,
             credentials=Credentials(

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from batch.dialects import ItemType, Operation
-from batch.sandbox.course import COMPLETED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -63,7 +62,7 @@ class Holdings:
         events: list[_Event] = [
             (holding.since, item, holding) for item, holding in self._from_outside.get(identity, ())
         ]
-        events += _completions(self._rows.of_identity(identity), moment)
+        events += _completions(self._rows.of_identity(identity))
         held: dict[ItemKey, Holding] = {}
         for since, item, holding in sorted(events, key=lambda event: event[0]):
             if since > moment:
@@ -79,13 +78,14 @@ _Event = tuple[datetime, ItemKey, Holding | None]
 """From when an item is held, and how; None where it no longer is."""
 
 
-def _completions(rows: Iterable[StatusRow], moment: datetime) -> Iterator[_Event]:
-    """When requests gave or took access; None for taken. A revoke with a date takes it away at that date."""
+def _completions(rows: Iterable[StatusRow]) -> Iterator[_Event]:
+    """When requests give or take access. A revoke with a date takes it away at that date."""
     for row in rows:
-        if row.state(moment) != COMPLETED:
+        completed = row.completed()
+        if completed is None:
             continue
-        since = max([row.stage(moment).since, *_dates(row, "startDate")])
-        until = next(iter(_dates(row, "removeDate")), None)
+        start, until = _date(row, "startDate"), _date(row, "removeDate")
+        since = completed if start is None else max(completed, start)
         item = (row.change.item_type, row.change.item_id)
         if row.change.operation is Operation.GRANT:
             yield since, item, Holding(since=since, until=until)
@@ -93,5 +93,5 @@ def _completions(rows: Iterable[StatusRow], moment: datetime) -> Iterator[_Event
             yield until or since, item, None
 
 
-def _dates(row: StatusRow, name: str) -> list[datetime]:
-    return [datetime.fromisoformat(row.item[name])] if name in row.item else []
+def _date(row: StatusRow, name: str) -> datetime | None:
+    return datetime.fromisoformat(row.item[name]) if name in row.item else None

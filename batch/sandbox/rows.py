@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.dialects import REQUEST_TYPES, STANDINGS, Standing
 from batch.sandbox.answers import iso_moment
-from batch.sandbox.course import APPROVAL_COMMENT, CANCELLED, EXECUTING, SCHEMES, stage_at
+from batch.sandbox.course import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +62,12 @@ class StatusRow:
             return self.ending.state
         ended = self.course.ended
         return EXECUTING if ended is None or now < ended else self.course.outcome
+
+    def completed(self) -> datetime | None:
+        """When it is, was or will be carried out; None for never."""
+        if self.ending is not None:
+            return self.ending.at if self.ending.state == COMPLETED else None
+        return self.course.ended if self.course.outcome == COMPLETED else None
 
     def is_open(self, now: datetime) -> bool:
         """Whether it may still end in any way."""

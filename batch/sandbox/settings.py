@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Self
 
 from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
@@ -17,6 +17,13 @@ from batch.sandbox.tokens import TokenKind, TokenOffice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+EMBEDDED_PEOPLE: Final = 500
+"""People of the embedded sandbox."""
+
+EMBEDDED_STEP: Final = 1.0
+"""Seconds that approving takes there, and provisioning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,21 @@ class SandboxSettings:
     tokens: int | None = None
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     retry_after: int = 1
+
+    @classmethod
+    def embedded(cls, rate: Rate) -> Self:
+        """The sandbox of `--sandbox`: names can be looked up, every other id exists too, and things move on.
+
+        Args:
+            rate: The rate limit.
+        """
+        return cls(
+            rate=rate,
+            people=EMBEDDED_PEOPLE,
+            strict_ids=False,
+            approval_seconds=EMBEDDED_STEP,
+            provisioning_seconds=EMBEDDED_STEP,
+        )
 
     def new_tenant(self) -> SimulatedTenant:
         """A tenant with empty books."""
