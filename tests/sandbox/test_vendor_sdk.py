@@ -5,11 +5,13 @@ The SDK of today speaks only the per-service API (`--api v1`): it has no beta an
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.sandbox.documents import public_identity
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 
@@ -31,13 +33,14 @@ BODY: dict[str, Any] = {
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox(SandboxSettings(visibility_delay=0, tracking_response=True)) as sandbox:
+    settings = SandboxSettings(visibility_delay=0, tracking_response=True, people=300, strict_ids=False)
+    with running_sandbox(settings) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def api(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """The SDK's API of access requests, with a token that the SDK has fetched itself."""
+def client(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """The SDK's client, with a token that the SDK has fetched itself."""
     # The SDK reads the environment and ./config.json, whatever it is given.
     for name in ("SAIL_BASE_URL", "SAIL_CLIENT_ID", "SAIL_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
@@ -48,9 +51,16 @@ def api(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     params.client_secret = sandbox.client_secret
     configuration = sailpoint.Configuration(params)
     configuration.retries = False
+    configuration.experimental = True
     client = sailpoint.ApiClient(configuration)
-    yield sailpoint.AccessRequestsApi(client)
+    yield client
     client.rest_client.pool_manager.clear()
+
+
+@pytest.fixture
+def api(client: Any) -> Any:
+    """The SDK's API of access requests."""
+    return sailpoint.AccessRequestsApi(client)
 
 
 def submit(api: Any, body: dict[str, Any]) -> Any:
@@ -92,6 +102,71 @@ def test_the_sdk_understands_a_refusal(sandbox: RunningSandbox, api: Any) -> Non
     assert caught.value.status == 400
     assert "exactly one identity" in caught.value.data.messages[0].text
     assert sandbox.tenant.books.refused == 1
+
+
+def test_the_sdk_reads_every_state_with_who_said_what(sandbox: RunningSandbox, api: Any) -> None:
+    submit(api, BODY)
+    submit(api, BODY)
+    sandbox.tenant.conclude("REJECTED", identity="i1", item_id="r1", who="Rita Rector", said="Not now.")
+    sandbox.tenant.conclude("PROVISIONING_FAILED", identity="i2", item_id="r1", said="The account is locked.")
+    rows = api.list_access_request_status_v1()
+    by_change = {(row.requested_for.id, row.id): row for row in rows[:4]}
+    (approval,) = by_change["i1", "r1"].approval_details
+    assert (approval.status, approval.comment, approval.current_owner.name) == ("REJECTED", "Not now.", "Rita Rector")
+    assert by_change["i2", "r1"].error_messages[0][0].text == "The account is locked."
+    assert (rows[-1].state, "duplicate" in rows[-1].cancelled_request_details.comment) == ("CANCELLED", True)
+
+
+def test_the_sdk_cancels_one_and_many_and_reads_it_back_in_the_administrators_list(api: Any) -> None:
+    from sailpoint.access_requests.models.bulk_cancel_access_request import (  # noqa: PLC0415 - where there is an SDK
+        BulkCancelAccessRequest,
+    )
+    from sailpoint.access_requests.models.cancel_access_request import (  # noqa: PLC0415 - likewise
+        CancelAccessRequest,
+    )
+
+    submit(api, BODY)
+    rows = api.list_access_request_status_v1()
+    api.cancel_access_request_v1(
+        CancelAccessRequest(account_activity_id=rows[0].account_activity_item_id, comment="By mistake.")
+    )
+    api.cancel_access_request_in_bulk_v1(
+        BulkCancelAccessRequest(access_request_ids=[rows[-1].access_request_id], comment="By mistake.")
+    )
+    found = api.list_administrators_access_request_status_v1(
+        x_sail_point_experimental="true", filters='status in ("CANCELLED")'
+    )
+    assert [row.cancelled_request_details.comment for row in found] == ["By mistake."] * 3
+
+
+def test_the_sdk_reads_people_and_items(sandbox: RunningSandbox, client: Any) -> None:
+    from sailpoint.public_identities.models.public_identity import (  # noqa: PLC0415 - where there is an SDK
+        PublicIdentity,
+    )
+
+    directory = sandbox.tenant.known.directory
+    person = directory.people[5]
+    (identity,) = sailpoint.IdentitiesApi(client).list_identities_v1(filters=f'alias eq "{person.alias}"')
+    assert (identity.id, identity.email_address) == (person.id, person.email)
+    public = PublicIdentity.from_dict(public_identity(person))
+    assert (public.name, public.email) == (person.display_name, person.email)
+    roles = sailpoint.RolesApi(client).list_roles_v1(limit=50)
+    profiles = sailpoint.AccessProfilesApi(client).list_access_profiles_v1()
+    entitlements = sailpoint.EntitlementsApi(client).list_entitlements_v1(limit=250)
+    assert [item.id for item in (*roles, *profiles, *entitlements)] == [item.id for item in directory.items]
+    assert all(item.owner.id and item.name for item in (*roles, *profiles, *entitlements))
+
+
+def test_the_sdk_searches_what_people_hold(sandbox: RunningSandbox, client: Any) -> None:
+    from sailpoint.search.models.query import Query  # noqa: PLC0415 - where there is an SDK
+    from sailpoint.search.models.search import Search  # noqa: PLC0415 - likewise
+
+    people = sandbox.tenant.known.directory.people[:3]
+    query = Query(query="id:(" + " OR ".join(one.id for one in people) + ")")
+    asked = Search(indices=["identities"], query=query, sort=["id"])
+    answer = sailpoint.SearchApi(client).search_post_v1_without_preload_content(asked)
+    documents = json.loads(answer.data)
+    assert {document["id"]: document["accessCount"] for document in documents} == {one.id: 3 for one in people}
 
 
 def test_the_sdk_gets_no_token_for_a_wrong_secret(sandbox: RunningSandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,243 @@
+"""The search over identities: queries, pages, fields, and what each document says is held."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.dialects import ItemType
+from batch.sandbox.course import Handling
+from batch.sandbox.directory import Directory, make_directory
+from batch.sandbox.known import Known
+from batch.sandbox.pages import BadQueryError
+from batch.sandbox.search import IdentitySearch
+from batch.sandbox.search_query import read_query
+from batch.sandbox.tenant import SimulatedTenant
+from batch.sandbox.terms import terms_of
+from tests.sandbox.asking import NOW, later
+
+COMPANY = make_directory(600)
+ANNA, BEN, NAMESAKE = COMPANY.people[0], COMPANY.people[1], COMPANY.people[39]
+TENANT = SimulatedTenant(known=Known(directory=COMPANY, identities=(), items=()))
+SEARCH = IdentitySearch(TENANT, body_limit=50_000)
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def body(query: str, **fields: Any) -> bytes:
+    return json.dumps({"indices": ["identities"], "query": {"query": query}, **fields}).encode()
+
+
+def found(query: str, search: IdentitySearch = SEARCH, at: float = 0, **fields: Any) -> list[dict[str, Any]]:
+    answer = search.answer(body(query, **fields), {}, later(at))
+    assert answer.status == 200, answer.body
+    documents: Any = answer.body
+    return list(documents)
+
+
+def refused(raw: bytes, **query: str) -> str:
+    answer = SEARCH.answer(raw, query, NOW)
+    assert answer.status == 400
+    told: Any = answer.body
+    return str(told["messages"][0]["text"])
+
+
+def aliases(query: str) -> set[str]:
+    return {document["name"] for document in found(query)}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"id:({ANNA.id} OR {BEN.id} OR ghost)",
+        f'id:"{ANNA.id}" OR id:"{BEN.id}"',
+        f'(name:"{ANNA.alias}") OR (email:"{BEN.email}")',
+        f'name.exact:"{ANNA.alias}" OR email.exact:"{BEN.email}"',
+        f'attributes.employeeNumber:"{ANNA.employee_number}" OR employeeNumber:{BEN.employee_number}',
+        f'displayName:("{ANNA.display_name.upper()}" OR "{BEN.display_name.lower()}")',
+        f'lastName:"{ANNA.last_name}" AND (firstName:"{ANNA.first_name}" OR firstName:"{BEN.first_name}")',
+        f'lastName:"{ANNA.last_name}" AND firstName:({ANNA.first_name} OR {BEN.first_name}) AND NOT name:"nobody"',
+    ],
+)
+def test_people_are_found_by_what_is_known_of_them(query: str) -> None:
+    assert aliases(query) == {ANNA.alias, BEN.alias}
+
+
+def test_a_text_field_finds_a_phrase_anywhere_and_exact_only_the_whole_in_its_case() -> None:
+    assert len(aliases(f'displayName:"{ANNA.last_name}"')) > 1
+    assert aliases(f'displayName.exact:"{ANNA.last_name}"') == set()
+    assert aliases(f'displayName.exact:"{ANNA.display_name.lower()}"') == set()
+    assert aliases(f'displayName.exact:"{ANNA.display_name}"') == {ANNA.alias}
+    first, last = ANNA.display_name.split()
+    assert aliases(f'displayName:"{last} {first}"') == set()
+
+
+def test_a_display_name_may_find_two_people() -> None:
+    assert len(aliases(f"displayName.exact:{quoted(NAMESAKE.display_name)}")) == 2
+
+
+def test_everybody_is_found_page_by_page_with_search_after() -> None:
+    seen: list[str] = []
+    after: dict[str, list[str]] = {}
+    while page := found("*", sort=["id"], **after):
+        seen += [document["id"] for document in page]
+        after = {"searchAfter": [seen[-1]]}
+    assert seen == sorted(person.id for person in COMPANY.people)
+
+
+def test_search_after_follows_every_sort() -> None:
+    def key(document: dict[str, Any]) -> tuple[str, str]:
+        return document["displayName"], document["id"]
+
+    first = found("*", sort=["displayName", "id"])
+    rest = found("*", sort=["displayName", "id"], searchAfter=list(key(first[-1])))
+    assert [key(document) for document in first + rest] == sorted(
+        (person.display_name, person.id) for person in COMPANY.people
+    )[:500]
+    backwards = [document["id"] for document in found("*", sort=["-id"])]
+    assert backwards == sorted((person.id for person in COMPANY.people), reverse=True)[:250]
+
+
+def test_pages_by_offset_and_the_total() -> None:
+    answer = SEARCH.answer(body("*", sort=["id"]), {"limit": "100", "offset": "550", "count": "true"}, NOW)
+    documents: Any = answer.body
+    assert (len(documents), answer.headers["X-Total-Count"]) == (50, "600")
+    assert "at most 250" in refused(body("*"), limit="251")
+    assert "searchAfter" in refused(body("*"), limit="250", offset="9900")
+
+
+def test_a_document_has_the_fields_of_the_vendors_with_what_is_held() -> None:
+    (document,) = found(f"id:{ANNA.id}")
+    assert (document["_type"], document["id"], document["name"]) == ("identity", ANNA.id, ANNA.alias)
+    assert (document["displayName"], document["email"]) == (ANNA.display_name, ANNA.email)
+    assert document["attributes"]["employeeNumber"] == document["employeeNumber"] == ANNA.employee_number
+    held = [item for person, _, item in COMPANY.held if person == ANNA.id]
+    assert [entry["id"] for entry in document["access"]] == held
+    assert document["accessCount"] == len(held) == 3
+    by_type = {entry["type"]: entry for entry in document["access"]}
+    item = COMPANY.item_by_id[by_type["ENTITLEMENT"]["id"]]
+    assert item.source is not None
+    assert by_type["ENTITLEMENT"]["source"] == {"id": item.source.id, "name": item.source.name}
+    assert (by_type["ENTITLEMENT"]["name"], by_type["ENTITLEMENT"]["value"]) == (item.name, item.value)
+    assert "source" not in by_type["ROLE"]
+
+
+def test_only_the_fields_asked_for_come_and_nested_ones_can_be_left_out() -> None:
+    cut = found(f"id:{ANNA.id}", queryResultFilter={"includes": ["id", "access.id", "access.source.name"]})[0]
+    assert set(cut) == {"id", "access", "_type", "type", "_version"}
+    assert {frozenset(entry) for entry in cut["access"]} == {frozenset({"id"}), frozenset({"id", "source"})}
+    plain = found(f"id:{ANNA.id}", includeNested=False)[0]
+    assert ("access" in plain, plain["accessCount"]) == (False, 3)
+
+
+def test_what_was_granted_is_found_as_held_once_the_index_knows() -> None:
+    known = Known(directory=COMPANY, identities=(), items=())
+    handling = Handling(approval_seconds=10, provisioning_seconds=10)
+    tenant = SimulatedTenant(known=known, handling=handling, search_lag=100)
+    role = next(
+        item for item in COMPANY.of_type(ItemType.ROLE) if (ANNA.id, ItemType.ROLE, item.id) not in COMPANY.held
+    )
+    asked = {"requestedFor": [ANNA.id], "requestedItems": [{"type": "ROLE", "id": role.id}]}
+    assert tenant.submit(asked, NOW).status == 202
+    search = IdentitySearch(tenant, body_limit=50_000)
+
+    def holds(at: float) -> bool:
+        (document,) = found(f"id:{ANNA.id}", search, at)
+        return role.id in {entry["id"] for entry in document["access"]}
+
+    assert [holds(at) for at in (0, 119, 120)] == [False, False, True]
+
+
+def test_who_stands_in_no_directory_is_found_by_id_where_any_id_exists() -> None:
+    tenant = SimulatedTenant()
+    tenant.hold("i1", ItemType.ROLE, "r1")
+    search = IdentitySearch(tenant, body_limit=50_000)
+    stranger = "f" * 32
+    documents = found(f"id:(i1 OR {stranger} OR jane.doe)", search)
+    access = {document["id"]: [(one["type"], one["id"]) for one in document["access"]] for document in documents}
+    assert access == {"i1": [("ROLE", "r1")], stranger: []}
+    assert found(f"id:({stranger})") == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "JSON object"),
+        (json.dumps({"query": {"query": "*"}}).encode(), "index"),
+        (json.dumps({"indices": ["roles"], "query": {"query": "*"}}).encode(), "index"),
+        (json.dumps({"indices": ["identities"]}).encode(), "query.query"),
+        (json.dumps({"indices": ["identities"], "query": {"query": " "}}).encode(), "query.query"),
+        (body("*", queryType="DSL"), "queryType"),
+        (body("*", sort="id"), "array of strings"),
+        (body("*", sort=["colour"]), "sort must be"),
+        (body("*", sort=["id"], searchAfter=["a", "b"]), "searchAfter"),
+        (body("colour:red"), "colour"),
+        (body("id:(" + " OR ".join(["x"] * 801) + ")"), "at most 800 values"),
+        (body("name:x" + " " * 60_000), "at most 50000 bytes"),
+    ],
+)
+def test_a_search_that_breaks_a_rule_is_refused(raw: bytes, told: str) -> None:
+    assert told in refused(raw)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "anna",
+        "name:",
+        "name:a*",
+        "name:a b",
+        "name:(a OR)",
+        "name:(a OR b",
+        "name:a OR OR name:b",
+        "name:[a TO b]",
+        "name:-a",
+        'name:"a',
+        "name:a)",
+        '"name":a',
+        "NOT",
+        "name:" + "(" * 30 + "a" + ")" * 30,
+    ],
+)
+def test_what_the_sandbox_would_have_to_guess_is_refused(query: str) -> None:
+    assert "can't be read" in refused(body(query))
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
+def test_every_text_can_be_asked_for_when_it_is_escaped(values: list[str]) -> None:
+    read = read_query(f"name:({' OR '.join(map(quoted, values))})", most_terms=10)
+    assert [term.values[0] for term in terms_of(read)] == values
+
+
+@given(st.text(alphabet='ab "\\():ORANDT.*-', max_size=40))
+def test_whatever_is_asked_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(BadQueryError):
+        read_query(text, most_terms=10)
+
+
+@given(st.data())
+def test_every_member_of_a_company_is_found_by_every_field(data: st.DataObject) -> None:
+    person = data.draw(st.sampled_from(COMPANY.people))
+    for field, text in (
+        ("id", person.id),
+        ("name", person.alias),
+        ("email", person.email),
+        ("displayName", person.display_name),
+        ("attributes.employeeNumber", person.employee_number),
+    ):
+        assert person.alias in aliases(f"{field}:{quoted(text)}")
+        assert field == "id" or person.alias in aliases(f"{field}.exact:{quoted(text)}")
+
+
+def test_an_empty_company_finds_nobody() -> None:
+    nobody = Directory(people=(), sources=(), items=(), held=())
+    search = IdentitySearch(SimulatedTenant(known=Known(directory=nobody, identities=())), body_limit=1000)
+    assert found("*", search) == found('name:"x"', search) == []
