@@ -125,8 +125,9 @@ def test_a_completed_grant_is_held_and_a_completed_revoke_takes_it_away() -> Non
 
 
 def test_what_was_rejected_or_failed_is_not_held() -> None:
-    for fate in ({"rejected": 1.0}, {"failed": 1.0}):
-        tenant = SimulatedTenant(handling=Handling(approval_seconds=0, provisioning_seconds=0, **fate))
+    for rejected, failed in ((1, 0), (0, 1)):
+        handling = Handling(approval_seconds=0, provisioning_seconds=0, rejected=rejected, failed=failed)
+        tenant = SimulatedTenant(handling=handling)
         tenant.submit(grant(), NOW)
         assert tenant.held("i1", later(1)) == {}
 

@@ -32,7 +32,7 @@ def test_a_larger_company_begins_with_the_same_people(company: Directory) -> Non
 
 
 def test_ids_are_32_hex_digits_and_unique(company: Directory) -> None:
-    ids = [one.id for one in (*company.people, *company.sources, *company.items)]
+    ids = [one.id for one in company.people] + [one.id for one in company.sources] + [one.id for one in company.items]
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
     assert len(set(ids)) == len(ids)
 

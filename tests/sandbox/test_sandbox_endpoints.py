@@ -44,8 +44,9 @@ def client_of(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
 
 @contextmanager
 def asked(**chosen: Any) -> Iterator[tuple[RunningSandbox, httpx.Client]]:
+    settings: dict[str, Any] = {"rate": FAST, "visibility_delay": 0.0} | chosen
     with (
-        running_sandbox(SandboxSettings(**{"rate": FAST, "visibility_delay": 0.0} | chosen)) as sandbox,
+        running_sandbox(SandboxSettings(**settings)) as sandbox,
         client_of(sandbox) as client,
     ):
         yield sandbox, client

@@ -140,7 +140,8 @@ def test_a_page_of_roles_has_at_most_50_and_of_the_others_250() -> None:
 @given(size=st.integers(1, 250), shelf=st.sampled_from([PEOPLE, ROLES, PROFILES, ENTITLEMENTS]))
 def test_pages_one_after_the_other_show_everything_once(size: int, shelf: Shelf[Any]) -> None:
     step = min(size, 50) if shelf is ROLES else size
-    whole, total = [], 10**9
+    whole: list[str] = []
+    total = 10**9
     while len(whole) < total:
         query = {"limit": str(step), "offset": str(len(whole)), "count": "true"}
         answer = shelf.answer(query, filter_limit=4000, tracking_id="t")

@@ -85,7 +85,7 @@ def test_a_display_name_may_find_two_people() -> None:
 
 def test_everybody_is_found_page_by_page_with_search_after() -> None:
     seen: list[str] = []
-    after: dict[str, list[str]] = {}
+    after: dict[str, Any] = {}
     while page := found("*", sort=["id"], **after):
         seen += [document["id"] for document in page]
         after = {"searchAfter": [seen[-1]]}

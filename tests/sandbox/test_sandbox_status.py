@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.dialects import PAGE_LIMIT
-from batch.sandbox.status import list_statuses
-from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
+from batch.dialects import PAGE_LIMIT, ItemType
+from batch.sandbox.known import APPROVER
+from batch.sandbox.status import Rules, list_statuses
+from batch.sandbox.tenant import REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant
 
 if TYPE_CHECKING:
     from batch.sandbox.answers import Answer
@@ -65,6 +66,8 @@ def test_without_a_question_every_row_comes_oldest_first(tenant: SimulatedTenant
         ({"regarding_identity": "i3"}, ["r3"]),
         ({"regarding_identity": "me"}, ["r1", "r2", "r3"]),
         ({"request_state": "EXECUTING"}, ["r1", "r2"]),
+        ({"assigned_to": APPROVER.id}, ["r1", "r2"]),
+        ({"assigned_to": "i1"}, []),
     ],
 )
 def test_people_and_states_narrow_the_list(tenant: SimulatedTenant, query: dict[str, str], expected: list[str]) -> None:
@@ -86,12 +89,19 @@ def test_people_and_states_narrow_the_list(tenant: SimulatedTenant, query: dict[
         ('created ge "2026-03-01T12:02:00Z" and accessRequestId in ("{0}","{1}")', ["r2"]),
         ('accessRequestId eq "{0}" and accessRequestId eq "{1}"', []),
         ('accessRequestId eq "a and b"', []),
+        ('created gt "2026-03-01T12:02:00Z"', ["r3"]),
+        ('created le "2026-03-01T12:02:00Z"', ["r1", "r2"]),
+        ('created ge "2026-03-01T12:01:30Z" and created lt "2026-03-01T12:03:00Z"', ["r2"]),
+        ('accountActivityItemId eq "{3}"', ["r1"]),
+        ('accountActivityItemId in ("{3}","{5}")', ["r1", "r3"]),
+        ('accountActivityItemId in ("{3}","{5}") and accessRequestId in ("{2}")', ["r3"]),
     ],
 )
 def test_filters_are_read_quoted_or_not_and_joined_with_and(
     tenant: SimulatedTenant, filters: str, expected: list[str]
 ) -> None:
-    ids = [row.access_request_id for row in tenant.visible_rows(LAST)]
+    rows = tenant.visible_rows(LAST)
+    ids = [*(row.access_request_id for row in rows), *(row.account_activity_item_id for row in rows)]
     assert found(tenant, filters=filters.format(*ids)) == expected
 
 
@@ -117,6 +127,48 @@ def test_a_filter_that_cant_be_read_is_refused(tenant: SimulatedTenant, filters:
     assert "filters" in refusal(tenant, filters=filters)
 
 
+def test_a_tenant_may_not_understand_a_list_of_access_requests(tenant: SimulatedTenant) -> None:
+    (first, *_) = [row.access_request_id for row in tenant.visible_rows(LAST)]
+    strict = Rules(understands_in=False)
+
+    def asked(filters: str, rules: Rules) -> int:
+        return list_statuses(tenant.view(LAST), {"filters": filters}, tracking_id="t", rules=rules).status
+
+    assert asked(f'accessRequestId in ("{first}")', strict) == 400
+    assert asked(f'accessRequestId eq "{first}"', strict) == 200
+    assert asked(f'accessRequestId in ("{first}")', Rules(understands_in=False, administration=True)) == 200
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ('status eq "REJECTED"', ["r3"]),
+        ('status in ("EXECUTING","REJECTED")', ["r1", "r2", "r3"]),
+        ('status in ("EXECUTING") and created gt "2026-03-01T12:01:00Z"', ["r2"]),
+    ],
+)
+def test_only_the_administrators_list_can_be_asked_by_state(
+    tenant: SimulatedTenant, filters: str, expected: list[str]
+) -> None:
+    rules = Rules(administration=True)
+    answer = list_statuses(tenant.view(LAST), {"filters": filters}, tracking_id="t", rules=rules)
+    rows: Any = answer.body
+    assert [row["id"] for row in rows] == expected
+    assert "status" in refusal(tenant, filters=filters)
+
+
+def test_who_may_see_only_their_own_sees_what_they_requested_and_what_was_requested_for_them(
+    tenant: SimulatedTenant,
+) -> None:
+    for identity in ("i9", REQUESTER_ID):
+        tenant.request_by_other(START + timedelta(hours=1), identity=identity, item_type=ItemType.ROLE, item_id="r9")
+    answer = list_statuses(tenant.view(LAST), {}, tracking_id="t", rules=Rules(own_only=True))
+    rows: Any = answer.body
+    assert [row["requestedFor"]["id"] for row in rows] == ["i1", "i2", "i3", REQUESTER_ID]
+    assert found(tenant, requested_by=SOMEBODY_ELSE.id) == ["r9", "r9"]
+    assert found(tenant, regarding_identity="me") == ["r1", "r2", "r3", "r9"]
+
+
 def test_what_created_shows_finds_the_row_again() -> None:
     tenant = SimulatedTenant()
     body = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
@@ -140,6 +192,7 @@ def test_another_request_state_is_refused(tenant: SimulatedTenant) -> None:
         ("created", ["r1", "r2", "r3"]),
         ("-created", ["r3", "r2", "r1"]),
         ("modified", ["r1", "r2", "r3"]),
+        ("-accessRequestId", ["r3", "r2", "r1"]),
         ("-name,created", ["r3", "r2", "r1"]),
         ("-accountActivityItemId", ["r3", "r2", "r1"]),
     ],

@@ -1,0 +1,53 @@
+"""What can be chosen on the command line, and what the embedded sandbox is."""
+
+from __future__ import annotations
+
+import httpx
+
+from batch.dialects import DIALECTS, TOKEN_PATH, Rate
+from batch.sandbox.directory import make_directory
+from batch.sandbox.settings import EMBEDDED_PEOPLE, SandboxSettings
+from tests.end_to_end.program import start
+from tests.sandbox.asking import NOW, grant, later, shown
+
+
+def test_on_the_command_line_a_directory_and_what_becomes_of_requests_can_be_chosen() -> None:
+    choices = ["--people", "30", "--approval-seconds", "0", "--provisioning-seconds", "0", "--rejected", "1"]
+    process = start("sandbox", "--port", "0", *choices, env={})
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        told = dict(word.split("=", 1) for word in process.stdout.readline().split()[1:])
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": told["SAIL_CLIENT_ID"],
+            "client_secret": told["SAIL_CLIENT_SECRET"],
+        }
+        with httpx.Client(base_url=told["SAIL_BASE_URL"], trust_env=False) as client:
+            client.headers["Authorization"] = "Bearer " + client.post(TOKEN_PATH, data=form).json()["access_token"]
+            paths = DIALECTS["v1"].paths
+            people = client.get(paths.people, params={"count": "true"})
+            assert people.headers["X-Total-Count"] == "30"
+            role = client.get(paths.roles).json()[0]
+            asked = {
+                "requestedFor": [people.json()[1]["id"]],
+                "requestedItems": [{"type": "ROLE", "id": role["id"]}],
+            }
+            assert client.post(paths.submit, json=asked).status_code == 202
+            assert client.post(paths.submit, json=grant()).status_code == 400
+            rows: list[dict[str, str]] = []
+            while not rows:  # they show after a second
+                rows = client.get(paths.status).json()
+            assert [(row["name"], row["state"]) for row in rows] == [(role["name"], "REJECTED")]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_the_embedded_sandbox_has_named_people_takes_every_other_id_too_and_gets_things_done() -> None:
+    settings = SandboxSettings.embedded(Rate(requests=7, seconds=1))
+    assert settings.rate == Rate(requests=7, seconds=1)
+    tenant = settings.new_tenant()
+    assert tenant.known.directory == make_directory(EMBEDDED_PEOPLE)
+    assert tenant.submit(grant(tenant.known.directory.people[0].id, "f" * 32), NOW).status == 202
+    assert [row["state"] for row in shown(tenant, later(10))] == ["REQUEST_COMPLETED"] * 2
