@@ -117,7 +117,7 @@ class StatusRow:
             "forwarded": decided_by != self.approver,
             "originalOwner": self.approver.as_json(),
             "currentOwner": decided_by.as_json(),
-            "modified": iso_moment(stage.since if stage.cancelable else self.course.decided or stage.since),
+            "modified": iso_moment(min(self.course.decided or stage.since, stage.since)),
             "status": stage.approval,
             "scheme": SCHEMES[self.change.item_type],
             "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_words(stage),

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 WINDOW: Final = 10_000
 """Documents that offset and limit together reach."""
 
+_NOT_SIMULATED: Final = ("filters", "queryDsl", "textQuery", "typeAheadQuery", "aggregations", "aggregationsDsl")
+"""Fields of a search that would change what it finds, refused rather than passed over."""
+
 _SORTABLE: Final[Mapping[str, Callable[[Person], str]]] = {
     "id": lambda person: person.id,
     "name": lambda person: person.alias,
@@ -132,6 +135,9 @@ class IdentitySearch:
             raise BadQueryError("The body must be a JSON object.")
         if body.get("indices") != ["identities"]:
             raise BadQueryError("The sandbox searches the index identities only.")
+        beyond = next((name for name in _NOT_SIMULATED if body.get(name)), None)
+        if beyond is not None:
+            raise BadQueryError(f"The sandbox does not know {beyond}.")
         return body
 
 

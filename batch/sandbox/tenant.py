@@ -139,7 +139,9 @@ class SimulatedTenant:
         """
         change = AcceptedChange(operation=operation, identity=identity, item_type=item_type, item_id=item_id)
         item = {"type": str(item_type), "id": item_id, **fields}
-        row, _ = self._add_row(change, item, now=self._next_moment(now), request=self.new_id(), requester=requester)
+        moment = self._next_moment(now)
+        held = self._holdings.at(identity, moment)
+        row, _ = self._add_row(change, item, held, now=moment, request=self.new_id(), requester=requester)
         return row
 
     def hold(
@@ -248,12 +250,12 @@ class SimulatedTenant:
         rows: list[StatusRow] = []
         in_progress: dict[str, StatusRow] = {}
         for identity, items in wanted(body):
-            request = self.new_id()
+            request, held = self.new_id(), self._holdings.at(identity, moment)
             for item in items:
                 change = AcceptedChange(
                     operation=operation, identity=identity, item_type=ItemType(item["type"]), item_id=item["id"]
                 )
-                row, older = self._add_row(change, item, now=moment, request=request, requester=REQUESTER)
+                row, older = self._add_row(change, item, held, now=moment, request=request, requester=REQUESTER)
                 rows.append(row)
                 if older is not None:
                     in_progress[row.account_activity_item_id] = older
@@ -264,11 +266,18 @@ class SimulatedTenant:
         )
 
     def _add_row(
-        self, change: AcceptedChange, item: dict[str, Any], *, now: datetime, request: str, requester: Reference
+        self,
+        change: AcceptedChange,
+        item: dict[str, Any],
+        held: Mapping[ItemKey, Holding],
+        *,
+        now: datetime,
+        request: str,
+        requester: Reference,
     ) -> tuple[StatusRow, StatusRow | None]:
         """A new row, and the older one by which the same was under way already."""
         older = self._rows.in_progress(change, now)
-        is_duplicate = older is not None or self._is_held(change, item, now)
+        is_duplicate = older is not None or _changes_nothing(change, item, held)
         row = StatusRow(
             created=now,
             change=change,
@@ -286,14 +295,15 @@ class SimulatedTenant:
         self._rows.add(row)
         return row, older
 
-    def _is_held(self, change: AcceptedChange, item: Mapping[str, Any], now: datetime) -> bool:
-        """Whether a grant changes nothing: without dates, of what is held without an end."""
-        if change.operation is not Operation.GRANT or not {"startDate", "removeDate"}.isdisjoint(item):
-            return False
-        holding = self._holdings.at(change.identity, now).get((change.item_type, change.item_id))
-        return holding is not None and holding.until is None
-
     def _next_moment(self, now: datetime) -> datetime:
         """In whole milliseconds. Rows stay sorted by time even where the clock steps back: they are searched by it."""
         moment = now.replace(microsecond=now.microsecond // 1000 * 1000)
         return max(moment, self._rows.newest or moment)
+
+
+def _changes_nothing(change: AcceptedChange, item: Mapping[str, Any], held: Mapping[ItemKey, Holding]) -> bool:
+    """Whether it is a grant without dates of what is held without an end."""
+    if change.operation is not Operation.GRANT or not {"startDate", "removeDate"}.isdisjoint(item):
+        return False
+    holding = held.get((change.item_type, change.item_id))
+    return holding is not None and holding.until is None

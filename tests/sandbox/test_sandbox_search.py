@@ -176,6 +176,7 @@ def test_who_stands_in_no_directory_is_found_by_id_where_any_id_exists() -> None
         (json.dumps({"indices": ["identities"]}).encode(), "query.query"),
         (json.dumps({"indices": ["identities"], "query": {"query": " "}}).encode(), "query.query"),
         (body("*", queryType="DSL"), "queryType"),
+        (body("*", filters={"id": {"type": "EXISTS"}}), "filters"),
         (body("*", sort="id"), "array of strings"),
         (body("*", sort=["colour"]), "sort must be"),
         (body("*", sort=["id"], searchAfter=["a", "b"]), "searchAfter"),
