@@ -13,7 +13,7 @@ from batch.sandbox.answers import iso_moment
 from batch.sandbox.holdings import ALWAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batch.sandbox.directory import AccessItem, Person, Source
     from batch.sandbox.holdings import ItemKey
@@ -24,18 +24,13 @@ NESTED_PARTS: Final = ("access",)
 _MADE: Final = iso_moment(ALWAYS)
 
 
-def identity_document(
-    person: Person, held: Iterable[ItemKey], items: Mapping[str, AccessItem], *, org: str = "sandbox"
-) -> dict[str, Any]:
+def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A person as the search shows them.
 
     Args:
         person: Who.
-        held: What they hold.
-        items: The items that have names, by id.
-        org: The tenant's name.
+        access: What they hold, each as `access_entry` writes it.
     """
-    access = [_access(key, items.get(key[1])) for key in held]
     kinds = [entry["type"] for entry in access]
     return {
         "id": person.id,
@@ -50,16 +45,38 @@ def identity_document(
         "protected": False,
         "status": "ACTIVE",
         "attributes": _attributes(person) | {"email": person.email, "cloudLifecycleState": "active"},
-        "access": access,
+        "access": list(access),
         "accessCount": len(access),
         "accessProfileCount": kinds.count(ItemType.ACCESS_PROFILE),
         "entitlementCount": kinds.count(ItemType.ENTITLEMENT),
         "roleCount": kinds.count(ItemType.ROLE),
-        "org": org,
+        "org": "sandbox",
         "_type": "identity",
         "type": "identity",
         "_version": "v2",
     }
+
+
+def access_entry(key: ItemKey, item: AccessItem | None) -> dict[str, Any]:
+    """An item among what a person holds.
+
+    Args:
+        key: Its type and id.
+        item: The item; None for one that has no name.
+    """
+    kind, item_id = key
+    name = f"{kind.replace('_', ' ').title()} {item_id}" if item is None else item.name
+    entry: dict[str, Any] = {"id": item_id, "name": name, "displayName": name, "type": kind, "disabled": False}
+    if kind is not ItemType.ENTITLEMENT:
+        entry["revocable"] = True
+    if item is None:
+        return entry
+    if kind is ItemType.ENTITLEMENT:
+        entry |= {"attribute": item.attribute, "value": item.value, "privileged": False, "standalone": True}
+    if kind is not ItemType.ROLE and item.source is not None:
+        entry["source"] = {"id": item.source.id, "name": item.source.name}
+    owner = item.owner
+    return entry | {"owner": {"id": owner.id, "name": owner.alias, "displayName": owner.display_name}}
 
 
 def identity(person: Person) -> dict[str, object]:
@@ -168,22 +185,6 @@ def _attributes(person: Person) -> dict[str, object]:
         "employeeNumber": person.employee_number,
         "department": person.department,
     }
-
-
-def _access(key: ItemKey, item: AccessItem | None) -> dict[str, Any]:
-    kind, item_id = key
-    name = f"{kind.replace('_', ' ').title()} {item_id}" if item is None else item.name
-    entry: dict[str, Any] = {"id": item_id, "name": name, "displayName": name, "type": kind, "disabled": False}
-    if kind is not ItemType.ENTITLEMENT:
-        entry["revocable"] = True
-    if item is None:
-        return entry
-    if kind is ItemType.ENTITLEMENT:
-        entry |= {"attribute": item.attribute, "value": item.value, "privileged": False, "standalone": True}
-    if kind is not ItemType.ROLE and item.source is not None:
-        entry["source"] = {"id": item.source.id, "name": item.source.name}
-    owner = item.owner
-    return entry | {"owner": {"id": owner.id, "name": owner.alias, "displayName": owner.display_name}}
 
 
 def _item(item: AccessItem) -> dict[str, object]:

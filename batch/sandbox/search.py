@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import SEARCH_VALUES
 from batch.sandbox.answers import Answer, problem
-from batch.sandbox.documents import NESTED_PARTS, identity_document, only
+from batch.sandbox.documents import NESTED_PARTS, access_entry, identity_document, only
 from batch.sandbox.known import nobody_in_particular
 from batch.sandbox.pages import BadQueryError, page_of
 from batch.sandbox.people_index import PeopleIndex
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.sandbox.directory import Person
+    from batch.sandbox.holdings import ItemKey
     from batch.sandbox.tenant import SimulatedTenant
     from batch.sandbox.terms import Term
 
@@ -56,6 +57,7 @@ class IdentitySearch:
         self._body_limit = body_limit
         self._most_terms = most_terms
         self._index = PeopleIndex(tenant.known.directory)
+        self._entries: dict[ItemKey, dict[str, Any]] = {}
 
     def answer(self, raw: bytes, query: Mapping[str, str], now: datetime) -> Answer:
         """One page of what a search finds.
@@ -85,16 +87,19 @@ class IdentitySearch:
         nested = body.get("includeNested", True) is not False
 
         def document(identity: str) -> dict[str, Any]:
-            whole = identity_document(
-                self._person(identity),
-                self._tenant.held_as_searched(identity, now),
-                self._tenant.known.directory.item_by_id,
-            )
+            held = self._tenant.held_as_searched(identity, now)
+            whole = identity_document(self._person(identity), [self._entry(key) for key in held])
             if not nested:
                 whole = {name: part for name, part in whole.items() if name not in NESTED_PARTS}
             return only(whole, wanted) if wanted else whole
 
         return page.cut(people, document)
+
+    def _entry(self, key: ItemKey) -> dict[str, Any]:
+        """An item as every document has it that holds it."""
+        if key not in self._entries:
+            self._entries[key] = access_entry(key, self._tenant.known.directory.item_by_id.get(key[1]))
+        return self._entries[key]
 
     def _look_up(self, term: Term) -> set[str]:
         found = self._index.look_up(term)
