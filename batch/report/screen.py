@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batch.model import Tally
     from batch.prepare import Classified
     from batch.report.summary import Summary
+    from batch.resolve import NameCounts
 
 SHOWN: Final = 10
 """Rows of one kind that are shown one by one; the result files have all."""
@@ -45,6 +46,16 @@ def describe_input(classified: Classified) -> Iterator[str]:
             parts = f"single items of {count(partly, 'row')}" if partly else ""
             yield f"{' and '.join(filter(None, (whole, parts)))} {said}:"
             yield from _examples(found, several_files=len(files) > 1)
+
+
+def describe_names(names: NameCounts) -> Iterator[str]:
+    """How the names in the input were resolved; nothing where it has none."""
+    if names.looked_up:
+        how = f"looked up in {count(names.calls, 'call')}" if names.calls else "known from before"
+        yield (
+            f"{count(names.looked_up, 'name')} {how}: {names.found:,} found, {names.unknown:,} unknown, "
+            f"{names.ambiguous:,} ambiguous."
+        )
 
 
 def _files(classified: Classified) -> list[str]:
