@@ -84,7 +84,7 @@ def look(
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
-        screen.say(f"{count(sought, 'name')} not looked up: `plan` and `submit` do that.")
+        screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
     screen.say(*describe_input(classified))
     if not only_rows and not tenant:
         screen.say("No tenant is given, so the ledger was not asked what was submitted before.")

@@ -133,7 +133,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
         bound = f" (no plan of the whole run can do with fewer than {summary.lower_bound:,})"
         yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
-        yield "Nothing was written or sent."
+        yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
         return
     if not summary.posts_now:
         yield (
