@@ -6,14 +6,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.dialects import DIALECTS
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
 from batch.names import Outcome, Verdict
 from batch.resolve import Name, NameCounts, count_names, names_sought, resolve
-from tests.core.changes import IDENTITY, ITEM, OTHER_IDENTITY, OTHER_ITEM, hex_id
+from batch.validate.rows import validate
+from tests.core.changes import IDENTITY, ITEM, NOW, OTHER_IDENTITY, OTHER_ITEM, hex_id
 
 AUTO = IdentityBy.AUTO
 
@@ -135,6 +137,27 @@ def test_where_rows_are_only_judged_the_same_name_stands_for_the_same() -> None:
     assert {len(id_) for id_ in (*first, *other)} == {32}
 
 
+def test_a_row_of_an_unknown_item_type_is_rejected_for_that_and_not_for_its_names() -> None:
+    rows = resolve(frame({"identity_id": IDENTITY, "item_type": "GROUP"}), {}, AUTO)
+    assert validate(rows, dialect=DIALECTS["beta"], now=NOW).rejected.get_column("rule").to_list() == [
+        "item_type_known"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "rule"),
+    [
+        ({"identity": "bob"}, "identity_found"),
+        ({"item": "Spy"}, "item_found"),
+        ({"identity": None}, "identity_id_present"),
+        ({"item": " "}, "item_id_present"),
+    ],
+)
+def test_a_row_without_an_id_is_rejected_once_for_that(cells: dict[str, str | None], rule: str) -> None:
+    rejected = validate(resolve(frame(cells), KNOWN, AUTO), dialect=DIALECTS["beta"], now=NOW).rejected
+    assert rejected.get_column("rule").to_list() == [rule]
+
+
 def test_rows_without_names_stay_as_they_are() -> None:
     rows = frame({"identity_id": IDENTITY, "item_id": ITEM}, columns="identity_id item_type item_id")
     assert resolve(rows, {}, AUTO).equals(rows)
@@ -162,6 +185,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(ROWS)
 def test_each_row_is_resolved_as_it_would_be_alone(cells: list[dict[str, str | None]]) -> None:
     assert resolved(*cells) == [one for row in cells for one in resolved(row)]

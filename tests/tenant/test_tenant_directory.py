@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batch.dialects import ItemType
 from batch.errors import SettingsError, TenantLostError
 from batch.model import IdentityBy
+from batch.tenant.collection import portions
 from tests.core.changes import hex_id
 from tests.tenant.directory_tenant import DirectoryTenant, Reply, asked_of_list, asked_of_search
 
@@ -100,6 +103,34 @@ def test_names_with_characters_of_the_query_language_are_asked_for_as_they_are_a
     listed = {value for request in tenant.requests[1:] for _, value in asked_of_list(request)}
     assert listed == set(AWKWARD)
     assert [ids(one) for one in found.values()] == [[]] * len(AWKWARD)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1, max_size=5, unique=True))
+def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: list[str]) -> None:
+    tenant = DirectoryTenant()
+    people(tenant, *names)
+    items(tenant, ItemType.ROLE, *names)
+    searched = {value for field, value in asked_of_search(tenant.requests[0]) if field == "name"}
+    listed = [{value for field, value in asked_of_list(request) if field != "email"} for request in tenant.requests[1:]]
+    assert searched == set(names)
+    assert listed == [set(names), set(names)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True),
+    st.tuples(st.integers(1, 9), st.integers(1, 20)),
+)
+def test_portions_keep_every_value_and_no_limit_is_passed_but_by_a_value_alone(
+    weights: list[tuple[int, int]], most: tuple[int, int]
+) -> None:
+    values = [str(number) for number in range(len(weights))]
+    made = list(portions(values, lambda value: weights[int(value)], most))
+    assert [value for portion in made for value in portion] == values
+    for portion in made:
+        loads = [sum(weights[int(value)][respect] for value in portion) for respect in range(2)]
+        assert len(portion) == 1 or all(load <= limit for load, limit in zip(loads, most, strict=True))
 
 
 def test_awkward_names_find_those_who_are_called_so() -> None:

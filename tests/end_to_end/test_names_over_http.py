@@ -90,7 +90,8 @@ def test_the_names_are_told_on_the_screen_and_in_the_json(
 def test_what_was_looked_up_lately_is_not_asked_for_again(
     program: Program, tenant: RunningSandbox, sample: Path
 ) -> None:
-    program("plan", sample, env=environment(tenant))
+    first = program("plan", sample, env=environment(tenant))
+    assert "Nothing was planned or sent." in first.out
     again = program("submit", sample, "--yes", "--json", env=environment(tenant))
     assert again.json["names"]["calls"] == 0
     assert "names known from before" in again.err
