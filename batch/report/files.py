@@ -86,7 +86,7 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
     Returns:
         The file's path.
     """
-    named = {column.name for column in table.columns}
+    named = table.rows.columns
     several = changes.height > changes.get_column("row").n_unique()
     classified = changes.select(
         pl.col("row").alias("_row"),

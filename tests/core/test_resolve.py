@@ -71,6 +71,7 @@ def test_what_needs_no_looking_up_is_not_sought() -> None:
         {"identity_id": OTHER_IDENTITY, "item_id": ITEM},
         {"identity": OTHER_IDENTITY, "item_type": "GROUP"},
         {"identity": None, "item_type": "ENTITLEMENT", "item": "no source"},
+        {"_row_problem": "account"},
     )
     assert names_sought(rows, AUTO) == ()
     assert names_sought(rows.drop("identity", "item"), AUTO) == ()

@@ -179,6 +179,27 @@ def test_a_name_that_is_an_id_is_one_and_a_row_with_an_id_needs_no_name(
     assert {pair[1] for pair in accepted(tenant)} == {first.id, second.id}
 
 
+def test_the_names_of_an_identityiq_file_are_resolved_and_its_columns_come_back_as_they_were(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    person = COMPANY.people[3]
+    group = next(one for one in COMPANY.of_type(ItemType.ENTITLEMENT) if one.source and "\\" in one.value)
+    assert group.source
+    theirs = dict.fromkeys(("operation", "roles", "application", "attributeName", "attributeValue", "identityName"), "")
+    whole = {"application": group.source.name, "attributeName": group.attribute, "attributeValue": group.value}
+    rows = [
+        {**theirs, "operation": "AddRole", "roles": f"{role(0)} | {role(1)}", "identityName": person.alias},
+        {**theirs, "operation": "AddEntitlement", **whole, "identityName": person.alias},
+    ]
+    program("submit", write_rows(tmp_path / "iiq.csv", rows), "--yes", env=environment(tenant))
+    roles = [("GRANT", person.id, "ROLE", COMPANY.of_type(ItemType.ROLE)[number].id) for number in range(2)]
+    assert accepted(tenant) == once([*roles, ("GRANT", person.id, "ENTITLEMENT", group.id)])
+    results = read_rows(tmp_path / "iiq.results" / "results.csv")
+    assert {one["_identity_id"] for one in results} == {person.id}
+    assert {one["_item_id"] for one in results} == {pair[3] for pair in accepted(tenant)}
+    assert [name for name in results[0] if not name.startswith("_")] == list(theirs)
+
+
 def test_validate_judges_rows_without_looking_names_up_and_says_so(program: Program, tmp_path: Path) -> None:
     rows = [row("anna", "Clerk"), row("ANNA", "Clerk"), row("bob", ""), row("", "Clerk"), row("eve", "Spy|Clerk")]
     ended = program("validate", write_rows(tmp_path / "in.csv", rows), "--json")
