@@ -66,6 +66,30 @@ FILTER_LIMIT: Final = 4_000
 FILTER_VALUES: Final = 50
 """Values that one filter asks for, as a chain of OR or as a list of IN."""
 
+ENCODED_LIMIT: Final = 6_000
+"""Characters of one `filters` parameter as it stands in the address, where most others become three: addresses of
+about 8 KB are refused."""
+
+SEARCH_BYTES: Final = 60_000
+"""Bytes of one search's query: no limit is documented, and a body of this size is nowhere refused."""
+
+SEARCH_WINDOW: Final = 10_000
+"""Rows of one search that can be read page by page. Source: the vendor's page on standard collection parameters."""
+
+PEOPLE_INDEX: Final = "identities"
+"""The search index of identities."""
+
+SEARCH_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "alias": ("name",),
+        "email": ("email",),
+        "employee_number": ("employeeNumber", "attributes.employeeNumber"),
+        "name": ("displayName",),
+    }
+)
+"""Fields of an `IdentityDocument` that hold what identities are named by. With `.exact` they would be compared with
+regard to case. An employee number is documented in one place and reported from another."""
+
 CANCEL_LIMIT: Final = 50
 """Access requests that one call of the bulk cancellation may name."""
 
@@ -199,6 +223,7 @@ class Dialect:
         roles_scopes: The same for the list of roles.
         access_profiles_scopes: The same for the list of access profiles.
         entitlements_scopes: The same for the list of entitlements.
+        people_filters: Fields by which identities can be listed.
         support_ends: The day from which this version has no support, where its end is announced.
         stops: When it stops, in words; empty where no end is announced.
     """
@@ -225,6 +250,7 @@ class Dialect:
     )
     access_profiles_scopes: tuple[str, ...] = ("idn:access-profile:read",)
     entitlements_scopes: tuple[str, ...] = ("idn:entitlement:read", "idn:entitlement:manage")
+    people_filters: tuple[str, ...] = ("alias", "email", "name")
     support_ends: date | None = None
     stops: str = ""
 
@@ -309,7 +335,9 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                     entitlements="/beta/entitlements",
                 ),
             ),
+            # The public identities have names, and no filter for them.
             people_scopes=("sp:scopes:default",),
+            people_filters=("alias", "email"),
         ),
         **{version: _later(version, _paths(version)) for version in ("v2024", "v2025", "v2026")},
         "v1": Dialect(

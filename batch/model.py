@@ -37,6 +37,20 @@ class Effort(StrEnum):
     THOROUGH = "thorough"
 
 
+class IdentityBy(StrEnum):
+    """What a name in the column `identity` is."""
+
+    AUTO = "auto"
+    """Any of the following but an id, which is known by its shape."""
+    ALIAS = "alias"
+    EMAIL = "email"
+    EMPLOYEE_NUMBER = "employee_number"
+    NAME = "name"
+    """The display name."""
+    ID = "id"
+    """An id, whatever the column is called."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestItem:
     """One access item as a request names it.

@@ -67,6 +67,22 @@ GiveUpAfter = Annotated[
     float | None,
     typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
 ]
+IdentityByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--identity-by",
+        metavar="FIELD",
+        help="What names in the column identity are: auto, alias, email, employee_number, name or id. [default: auto]",
+    ),
+]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(
+        "--max-age",
+        metavar="SECONDS",
+        help="How long what the tenant said of people and items is taken for true. [default: 300]",
+    ),
+]
 LogFile = Annotated[
     Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
 ]

@@ -10,7 +10,6 @@ import polars as pl
 from batch.classes import count_rows
 from batch.dedupe import KEY, KNOWN_SCHEMA, classify
 from batch.dialects import Operation
-from batch.errors import InputFileError
 from batch.model import Effort, RowClass
 from batch.phrase import phrase
 from batch.plan import plan
@@ -50,20 +49,16 @@ class Classified:
     upto: int
 
 
-def check_rows(table: Table, *, dialect: Dialect, now: datetime) -> Validated:
+def check_rows(table: Table, *, dialect: Dialect, now: datetime, rows: pl.DataFrame | None = None) -> Validated:
     """Validates what was read.
 
-    Raises:
-        InputFileError: The input names people or items instead of giving their ids.
+    Args:
+        table: As read.
+        dialect: The API version.
+        now: The moment that dates must come after.
+        rows: Its rows with ids in the place of names, from `resolve`; None where they have none.
     """
-    names = {"identity": "identity_id", "item": "item_id"}
-    for name, wanted in names.items():
-        if name in table.rows.columns and wanted not in table.rows.columns:
-            raise InputFileError(
-                f"The input has a column {name!r} of names, which this version can't look up.",
-                next_step=f"Give the tenant's ids in a column {wanted!r}.",
-            )
-    return validate(table.rows, dialect=dialect, now=now)
+    return validate(table.rows if rows is None else rows, dialect=dialect, now=now)
 
 
 def classify_input(table: Table, validated: Validated, *, plans: Plans | None, tenant: str, run: str) -> Classified:

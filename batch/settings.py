@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from batch.dialects import Rate, dialect_named
 from batch.errors import SettingsError
-from batch.model import Effort
+from batch.model import Effort, IdentityBy
 
 if TYPE_CHECKING:
     from batch.dialects import Dialect
@@ -114,6 +114,8 @@ class Settings(BaseSettings):
         ca_file: PEM certificates to trust instead of the system's; None for the system's.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
+        identity_by: What the names in the column `identity` are.
+        max_age: Seconds for which what the tenant said of people and items is taken for true.
         log_file: Where what happens is written as JSON lines; None for nowhere.
         map: Columns of the input to be read as ours, each `their_column=our_column`; see batch.read.interpretation.
         date_format: How the input writes dates; empty for ISO 8601, and what is usual where it is of another kind.
@@ -148,6 +150,8 @@ class Settings(BaseSettings):
     ca_file: Path | None = None
     settle_after: float = Field(default=60.0, ge=0, le=86400)
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
+    identity_by: IdentityBy = IdentityBy.AUTO
+    max_age: float = Field(default=300.0, ge=0, le=86400)
     log_file: Path | None = None
     map: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)] = ()
     date_format: str = ""

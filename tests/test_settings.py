@@ -54,6 +54,8 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
     ("date_format", "ACCESS_BATCH_DATE_FORMAT", "us", "eu", "%d %b %Y"),
     ("comment", "ACCESS_BATCH_COMMENT", "flag", "environment", "file"),
+    ("identity_by", "ACCESS_BATCH_IDENTITY_BY", "alias", "email", "name"),
+    ("max_age", "ACCESS_BATCH_MAX_AGE", 1.5, 2.5, 3.5),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),
     ("yes", "ACCESS_BATCH_YES", False, True, False),
 ]
@@ -285,10 +287,11 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
 ) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes"} else "1/1")
-        if name in {"concurrency", "timeout", "settle_after", "give_up_after"}:
+        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
+    monkeypatch.setenv("ACCESS_BATCH_IDENTITY_BY", "email")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)
 

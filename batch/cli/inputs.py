@@ -17,11 +17,13 @@ from batch.options import (
     DateFormat,
     EffortOption,
     GiveUpAfter,
+    IdentityByOption,
     Inputs,
     Json,
     LedgerOption,
     LogFile,
     Maps,
+    MaxAge,
     Out,
     Profile,
     Quiet,
@@ -60,6 +62,8 @@ def submit(
     ca_file: CaFile = None,
     settle_after: SettleAfter = None,
     give_up_after: GiveUpAfter = None,
+    identity_by: IdentityByOption = None,
+    max_age: MaxAge = None,
     log_file: LogFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -88,6 +92,8 @@ def submit(
         ca_file=ca_file,
         settle_after=settle_after,
         give_up_after=give_up_after,
+        identity_by=identity_by,
+        max_age=max_age,
         log_file=log_file,
         map=column_maps or None,
         date_format=date_format,
@@ -111,14 +117,23 @@ def plan(
     comment: Comment = None,
     ledger: LedgerOption = None,
     base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    client_secret_file: ClientSecretFile = None,
+    client_secret_env: ClientSecretEnv = None,
     api: Api = None,
     profile: Profile = "",
     sandbox: Sandbox = False,
+    rate: Rate = None,
     effort: EffortOption = None,
+    timeout: Timeout = None,
+    ca_file: CaFile = None,
+    give_up_after: GiveUpAfter = None,
+    identity_by: IdentityByOption = None,
+    max_age: MaxAge = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what submit would send, without writing or sending anything."""
+    """Show what submit would send, without sending anything. The tenant is only asked where the inputs have names."""
     from batch.commands.look import look
     from batch.report.screen import describe_outcome
 
@@ -126,9 +141,18 @@ def plan(
         profile,
         ledger=ledger,
         base_url=base_url,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        client_secret_env=client_secret_env,
         api=api,
         sandbox=sandbox or None,
+        rate=rate,
         effort=effort,
+        timeout=timeout,
+        ca_file=ca_file,
+        give_up_after=give_up_after,
+        identity_by=identity_by,
+        max_age=max_age,
         map=column_maps or None,
         date_format=date_format,
         comment=comment,
@@ -147,6 +171,7 @@ def validate(
     comment: Comment = None,
     api: Api = None,
     profile: Profile = "",
+    identity_by: IdentityByOption = None,
     as_json: Json = False,
     out: Out = None,
     quiet: Quiet = False,
@@ -155,7 +180,15 @@ def validate(
     from batch.commands.look import look
     from batch.report.screen import describe_verdict
 
-    settings = settings_of(profile, api=api, out=out, map=column_maps or None, date_format=date_format, comment=comment)
+    settings = settings_of(
+        profile,
+        api=api,
+        identity_by=identity_by,
+        out=out,
+        map=column_maps or None,
+        date_format=date_format,
+        comment=comment,
+    )
     screen = screen_of(quiet=quiet)
     summary = look(inputs, settings, screen, stdin=sys.stdin.buffer, only_rows=True, save_map=save_map)
     show(summary.as_json() if as_json else describe_verdict(summary))

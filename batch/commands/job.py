@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from batch.commands.names import Names
 from batch.errors import SettingsError
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.ledger.process import Process
@@ -17,11 +18,13 @@ from batch.states import IN_DOUBT, UNSENT, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.commands.reach import Reach
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.prepare import Classified
     from batch.read import Table
+    from batch.resolve import NameCounts
     from batch.settings import Settings
 
 
@@ -42,12 +45,22 @@ class Job:
         self._source: Loaded | Table = loaded
         self._settings = settings
         self._screen = screen
+        self._meanings = Names(settings, screen)
         self._tenant = tenant
         self._inputs = tuple(inputs)
         self._described = False
 
-    def planned(self, ledger: Ledger) -> Run | None:
+    @property
+    def name_counts(self) -> NameCounts:
+        """How the names in the input were resolved."""
+        return self._meanings.counts
+
+    def planned(self, ledger: Ledger, reach: Reach) -> Run | None:
         """The input's run, planned as far as it can be; None where nothing of it was ever planned.
+
+        Args:
+            ledger: Where it is planned.
+            reach: Asks the tenant for names, where the input has any.
 
         Raises:
             AccessBatchError: It can't be planned; nothing was written.
@@ -65,6 +78,7 @@ class Job:
                         self._ask(tally)
                     return run
             try:
+                self._meanings.look_up(self._table().rows, ledger, reach, run)
                 return self._plan(ledger, run)
             except LedgerMovedError:
                 self._screen.say("Another process has added to the ledger: looking again.")
@@ -72,7 +86,9 @@ class Job:
     def classified(self, ledger: Ledger, run: Run | None, now: datetime) -> Classified:
         """The input's rows, judged by the moment of the run's first plan, so that a continued run judges alike."""
         table = self._table()
-        validated = check_rows(table, dialect=self._settings.dialect, now=run.started_at if run is not None else now)
+        rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
+        moment = run.started_at if run is not None else now
+        validated = check_rows(table, dialect=self._settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id)
 
@@ -107,6 +123,8 @@ class Job:
             dialect=self._settings.api,
             started_at=now,
         )
+        # Before the plan: what is planned and nobody knows the names of could become another's.
+        self._meanings.keep(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest))
         ledger.plans.write(new, plan, upto=upto, now=now)
         return ledger.runs.of_input(self._tenant, self.digest)
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
 from batch.commands.loading import load
-from batch.commands.place import results_folder, tenant_name
+from batch.commands.names import Names
+from batch.commands.place import find_access, results_folder, tenant_name
+from batch.commands.reach import Reach
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.process import Process
@@ -21,6 +23,8 @@ from batch.read import read_loaded
 from batch.report.files import make_folder, write_rejected
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
+from batch.resolve import names_sought, resolve
+from batch.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +44,9 @@ def look(
     only_rows: bool = False,
     save_map: bool = False,
 ) -> Summary:
-    """What `submit` would do with the inputs, without a ledger where there is none and without a tenant at all.
+    """What `submit` would do with the inputs, without a ledger where there is none.
+
+    The tenant is asked for nothing but what the names in the inputs mean, where they have any.
 
     Args:
         inputs: As for `submit`.
@@ -59,21 +65,34 @@ def look(
     screen.say(*table.notices)
     tenant = "" if only_rows else tenant_name(settings)
     files: dict[str, str | None] = {}
-    with _ledger_if_any(settings, tenant, asked=not only_rows) as ledger:
+    names = Names(settings, screen)
+    sought = len(names_sought(table.rows, settings.identity_by))
+    with (
+        _names_reached(settings, asked=bool(sought) and not only_rows) as reach,
+        _ledger(settings) if reach else _ledger_if_any(settings, tenant, asked=not only_rows) as ledger,
+    ):
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
-        validated = check_rows(table, dialect=settings.dialect, now=run.started_at if run else _now())
+        if reach and ledger:
+            names.look_up(table.rows, ledger, reach, run)
+            rows = names.resolved(table.rows, ledger, tenant, run)
+        else:
+            rows = resolve(table.rows, None, settings.identity_by)
+        moment = run.started_at if run else _now()
+        validated = check_rows(table, dialect=settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
         classified = classify_input(table, validated, plans=ledger.plans if ledger else None, tenant=tenant, run=run_id)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
+    if sought and only_rows:
+        screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
     screen.say(*describe_input(classified))
     if not only_rows and not tenant:
         screen.say("No tenant is given, so the ledger was not asked what was submitted before.")
     if only_rows:
-        names = [content.name for content in loaded.contents]
-        folder = results_folder(settings, names)
+        given = [content.name for content in loaded.contents]
+        folder = results_folder(settings, given)
         if validated.rejected.height or table.rejected.height:
-            make_folder(folder, names)
+            make_folder(folder, given)
             files["rejected"] = write_rejected(folder, table, validated.rejected)
     return Summary(
         run=run_id,
@@ -86,6 +105,7 @@ def look(
         posts_now=0,
         files=files,
         elapsed=time.monotonic() - began,
+        names=names.counts,
     )
 
 
@@ -158,6 +178,25 @@ def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
             yield ledger, run, abandoned
         finally:
             ledger.runs.release(run, process)
+
+
+@contextmanager
+def _names_reached(settings: Settings, *, asked: bool) -> Iterator[Reach | None]:
+    """How to reach the tenant where it is to be asked what names mean; None where it is not.
+
+    Raises:
+        SettingsError: No tenant is given, or no credentials for it.
+    """
+    if not asked:
+        yield None
+        return
+    with Reach(settings, find_access(settings)) as reach:
+        yield reach
+
+
+def _ledger(settings: Settings) -> Ledger:
+    """The ledger, made where there is none: calls count in it, and what was said is kept in it."""
+    return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now())
 
 
 @contextmanager

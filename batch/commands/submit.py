@@ -94,7 +94,7 @@ def submit(
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        run = job.planned(ledger)
+        run = job.planned(ledger, reach)
         posts_before = ledger.runs.tally(run).posts if run else 0
         stopped, interrupted = _Sending(ledger, run, settings, screen, reach, log).send() if run else (None, False)
         with undisturbed():
@@ -212,6 +212,7 @@ def _report(
             "results": write_results(folder, classified.table, classified.rejected, outcomes),
         },
         elapsed=time.monotonic() - began,
+        names=job.name_counts,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
+
+NAMES_OF_RUN: Final = "names of run "
+"""Begins the kind of what the names in a run's input were resolved to, which has no age and is not forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +91,11 @@ class Cache:
             )
 
     def forget(self, tenant: str) -> None:
-        """Throws away everything that was said by a tenant."""
+        """Throws away everything that was said by a tenant, but what runs were planned by."""
         with writing(self._engine) as connection:
             number = number_of_tenant(connection, tenant)
-            connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == number))
+            aged = t.cached.c.kind.not_like(f"{NAMES_OF_RUN}%")
+            connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == number, aged))
 
 
 _FORGET = sa.delete(t.cached).where(

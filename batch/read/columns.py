@@ -28,8 +28,8 @@ KNOWN_COLUMNS = (
 METADATA_PREFIX = "metadata."
 RESERVED_COLUMNS = frozenset(
     {
-        "_file", "_line", "_rule", "_message", "_raw", "_item_id", "_class", "_reason", "_request", "_state", "_run",
-        "_dates", "_row_problem",
+        "_file", "_line", "_rule", "_message", "_raw", "_identity_id", "_item_id", "_class", "_reason", "_request",
+        "_state", "_run", "_dates", "_row_problem", "_identity_problem", "_item_problem",
     }
 )  # fmt: skip
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))

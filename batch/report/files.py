@@ -75,18 +75,22 @@ def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | 
 def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> str:
     """Writes every row with its class, reason, request and state; a row with several items has a line for each.
 
+    Where the input has names, the ids that they became stand in columns of ours.
+
     Args:
         folder: Where to.
         table: As read.
         rejected: `row`, `rule` and `message` from validation.
-        changes: Classified changes: `row`, `item_id`, `class`, `reason`, `request_id` and `state`.
+        changes: Classified changes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id` and `state`.
 
     Returns:
         The file's path.
     """
+    named = table.rows.columns
     several = changes.height > changes.get_column("row").n_unique()
     classified = changes.select(
         pl.col("row").alias("_row"),
+        pl.col("identity_id").alias("_identity_id"),
         pl.col("item_id").alias("_item_id"),
         pl.col("class").alias("_class"),
         pl.col("reason").replace("", None).alias("_reason"),
@@ -105,7 +109,8 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
     ours = [
         *_file_column(table),
         "_line",
-        *(["_item_id"] if several else []),
+        *(["_identity_id"] if "identity" in named else []),
+        *(["_item_id"] if several or "item" in named else []),
         "_class",
         "_reason",
         "_request",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batch.model import Tally
     from batch.prepare import Classified
     from batch.report.summary import Summary
+    from batch.resolve import NameCounts
 
 SHOWN: Final = 10
 """Rows of one kind that are shown one by one; the result files have all."""
@@ -45,6 +46,16 @@ def describe_input(classified: Classified) -> Iterator[str]:
             parts = f"single items of {count(partly, 'row')}" if partly else ""
             yield f"{' and '.join(filter(None, (whole, parts)))} {said}:"
             yield from _examples(found, several_files=len(files) > 1)
+
+
+def describe_names(names: NameCounts) -> Iterator[str]:
+    """How the names in the input were resolved; nothing where it has none."""
+    if names.looked_up:
+        how = f"looked up in {count(names.calls, 'call')}" if names.calls else "known from before"
+        yield (
+            f"{count(names.looked_up, 'name')} {how}: {names.found:,} found, {names.unknown:,} unknown, "
+            f"{names.ambiguous:,} ambiguous."
+        )
 
 
 def _files(classified: Classified) -> list[str]:
@@ -122,7 +133,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
         bound = f" (no plan of the whole run can do with fewer than {summary.lower_bound:,})"
         yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
-        yield "Nothing was written or sent."
+        yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
         return
     if not summary.posts_now:
         yield (

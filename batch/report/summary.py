@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch.model import RowClass
+from batch.resolve import NO_NAMES
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch.model import Tally
+    from batch.resolve import NameCounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +31,7 @@ class Summary:
         posts_now: Attempts made by this process.
         files: Result files by name; None where not written.
         elapsed: Seconds that this process took.
+        names: How the names in the input were resolved.
     """
 
     run: str
@@ -41,6 +44,7 @@ class Summary:
     posts_now: int
     files: Mapping[str, str | None]
     elapsed: float
+    names: NameCounts = NO_NAMES
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -56,6 +60,13 @@ class Summary:
                 "throttled": self.tally.throttled,
                 "retried": self.tally.retried,
                 "posts_now": self.posts_now,
+            },
+            "names": {
+                "looked_up": self.names.looked_up,
+                "calls": self.names.calls,
+                "found": self.names.found,
+                "unknown": self.names.unknown,
+                "ambiguous": self.names.ambiguous,
             },
             "files": {"rejected": None, "results": None, "report": None, **self.files},
             "elapsed_s": round(self.elapsed, 3),

@@ -25,6 +25,10 @@ RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
 ITEM_SEPARATOR: Final = "|"
 """Parts the items of one cell."""
 
+IDENTITY_PROBLEM: Final = "_identity_problem"
+ITEM_PROBLEM: Final = "_item_problem"
+"""Columns in which rows carry what is wrong with a name that has no id."""
+
 _LAST_YEAR: Final = 9999
 
 _LETTERS_OF_A_MONTH: Final = 3
@@ -38,7 +42,8 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
 
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
-        `|`), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
+        `|`), `identity_problem` and `item_problem` (why a name has no id; null where nothing is wrong with it),
+        `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
         `metadata_reserved` (whether it uses a key of ours), `row_problem` (why the row can't be read, see
         `read.Table`), `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as
         written), `…` (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
@@ -58,6 +63,8 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             column("identity_id").alias("identity_id"),
             column("item_type", ItemType).alias("item_type"),
             column("item_id").alias("item_id"),
+            column(IDENTITY_PROBLEM).alias("identity_problem"),
+            column(ITEM_PROBLEM).alias("item_problem"),
             column("comment").alias("comment"),
             metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),

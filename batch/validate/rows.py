@@ -32,6 +32,9 @@ CHANGE_COLUMNS: Final = (
 MOST_SHOWN: Final = 80
 """Characters of a cell that a message shows."""
 
+_SENTENCES: Final = frozenset({"identity_problem", "item_problem"})
+"""Columns that hold sentences, which are short where they are made."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validated:
@@ -102,6 +105,8 @@ def _sentence(rule: str) -> pl.Expr:
     shown, sentence = MESSAGES[rule]
     if not shown:
         return pl.lit(sentence)
+    if shown in _SENTENCES:
+        return pl.col(shown)
     return phrase(sentence, *(_shortened(column) for column in shown.split()))
 
 

@@ -36,6 +36,8 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
         identity_id = dy.String(nullable=True)
         item_type = dy.String(nullable=True)
         item_id = dy.String(nullable=True)
+        identity_problem = dy.String(nullable=True)
+        item_problem = dy.String(nullable=True)
         comment = dy.String(nullable=True)
         metadata = dy.String(nullable=True)
         metadata_control = dy.Bool()
@@ -70,8 +72,12 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
             return ~_has_problem("entitlement")
 
         @dy.rule()
+        def identity_found(cls) -> pl.Expr:
+            return pl.col("identity_problem").is_null()
+
+        @dy.rule()
         def identity_id_present(cls) -> pl.Expr:
-            return pl.col("identity_id").is_not_null()
+            return pl.col("identity_id").is_not_null() | pl.col("identity_problem").is_not_null()
 
         @dy.rule()
         def identity_id_shape(cls) -> pl.Expr:
@@ -86,8 +92,12 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
             return pl.col("item_type").is_in(_ITEM_TYPES)
 
         @dy.rule()
+        def item_found(cls) -> pl.Expr:
+            return pl.col("item_problem").is_null()
+
+        @dy.rule()
         def item_id_present(cls) -> pl.Expr:
-            return pl.col("item_id").is_not_null()
+            return pl.col("item_id").is_not_null() | pl.col("item_problem").is_not_null()
 
         @dy.rule()
         def item_id_shape(cls) -> pl.Expr:
@@ -176,10 +186,12 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "operation_fits_item_type": ("item_type", "the operation is for {}s, and item_type says otherwise"),
         "identity_not_account": ("", "nativeIdentity names an account, which can't be looked up: give identityName"),
         "entitlement_whole": ("", "an entitlement needs application, attributeName, and no empty attributeValue"),
+        "identity_found": ("identity_problem", "{}"),
         "identity_id_present": ("", "identity_id is missing"),
         "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: neither 32 hex digits nor a UUID"),
         "item_type_present": ("", "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
         "item_type_known": ("item_type", "item_type '{}' is not known: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
+        "item_found": ("item_problem", "{}"),
         "item_id_present": ("", "item_id is missing"),
         "item_id_shape": ("item_id", "item_id '{}' is not an id: neither 32 hex digits nor a UUID"),
         "revoke_has_comment": ("", "a revoke needs a comment"),

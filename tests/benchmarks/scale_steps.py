@@ -155,6 +155,8 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
 
     import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
     from batch.commands import job  # noqa: PLC0415 - likewise
+    from batch.commands.place import Access  # noqa: PLC0415 - likewise
+    from batch.commands.reach import Reach  # noqa: PLC0415 - likewise
     from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
     from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
     from batch.read import load_inputs  # noqa: PLC0415 - likewise
@@ -175,7 +177,7 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     screen = Screen(console=Console(stderr=True), quiet=True)
     one = job.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
-        run = one.planned(opened)
+        run = one.planned(opened, Reach(settings, Access(tenant=TENANT)))
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0
     return {"packing": packing, "requests": requests, "bytes": Path(ledger).stat().st_size}

@@ -11,7 +11,6 @@ import pytest
 
 from batch.dedupe import KNOWN_SCHEMA
 from batch.dialects import DIALECTS
-from batch.errors import InputFileError
 from batch.model import EMPTY_TALLY, RowClass
 from batch.plan import NO_PLAN
 from batch.prepare import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
@@ -33,16 +32,6 @@ def classified(*people: int, operation: str = "GRANT") -> Classified:
     lines = [f"{operation},{hex_id(person)},ROLE,{ITEM},why" for person in people]
     read = table("\n".join(["operation,identity_id,item_type,item_id,comment", *lines]))
     return classify_input(read, check_rows(read, dialect=BETA, now=NOW), plans=None, tenant="t", run=RUN)
-
-
-@pytest.mark.parametrize(
-    ("header", "wanted"), [("identity,item_type,item_id", "identity_id"), ("identity_id,item_type,item", "item_id")]
-)
-def test_names_in_place_of_ids_are_refused_as_a_whole_and_never_looked_up_by_guess(header: str, wanted: str) -> None:
-    with pytest.raises(InputFileError, match="names, which this version can't look up") as caught:
-        check_rows(table(f"{header}\nx,ROLE,y\n"), dialect=BETA, now=NOW)
-    assert f"'{wanted}'" in caught.value.next_step
-    assert caught.value.exit_code == 2
 
 
 def test_a_column_of_names_beside_the_ids_does_no_harm() -> None:

@@ -13,12 +13,13 @@ import pytest
 from batch.model import EMPTY_TALLY, RowClass, Run, Tally
 from batch.report.runs import describe_run, list_runs, run_as_json
 from batch.report.summary import Summary, progress
+from batch.resolve import NameCounts
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As documented for `submit --json` and `plan --json`, and `http.posts_now`, which was added.
+# As documented for `submit --json` and `plan --json`, and what was added: `http.posts_now` and `names`.
 DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
@@ -26,6 +27,7 @@ DOCUMENTED = """
  "changes": {"planned": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
+ "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
  "files": {"rejected": null, "results": null, "report": null}, "elapsed_s": 0.0}
 """
 
@@ -67,7 +69,13 @@ def test_every_number_of_the_json_stands_under_its_own_key() -> None:
         throttled=22, retried=23,
     )  # fmt: skip
     made = summary(
-        rows=rows, tally=changed, lower_bound=3, posts_now=20, files={"rejected": "out/rejected.csv"}, elapsed=1.23456
+        rows=rows,
+        tally=changed,
+        lower_bound=3,
+        posts_now=20,
+        files={"rejected": "out/rejected.csv"},
+        elapsed=1.23456,
+        names=NameCounts(calls=9, found=405, unknown=4, ambiguous=3),
     ).as_json()
     assert made == {
         "run": "r1",
@@ -86,6 +94,7 @@ def test_every_number_of_the_json_stands_under_its_own_key() -> None:
         "changes": {"planned": 3100, "accepted": 400, "refused": 800, "unconfirmed": 1800, "unsent": 100},
         "requests": {"planned": 31, "accepted": 4, "refused": 8, "unconfirmed": 18, "unsent": 1, "lower_bound": 3},
         "http": {"posts": 21, "throttled": 22, "retried": 23, "posts_now": 20},
+        "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
         "files": {"rejected": "out/rejected.csv", "results": None, "report": None},
         "elapsed_s": 1.235,
     }

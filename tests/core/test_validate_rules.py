@@ -26,6 +26,7 @@ from tests.core.changes import (
 FUTURE = "2027-01-31"
 PAST = "2026-01-31"
 REVOKE: dict[str, str | None] = {"operation": "REVOKE", "comment": "leaver"}
+LONG = "no identity has 'anna' as " + "this or that or " * 20 + "another"
 
 # rule, API version, cells that break it and nothing else, and a part of what is said
 BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
@@ -46,6 +47,8 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("identity_id_shape", "beta", {"identity_id": IDENTITY[:-1] + "g"}, "is not an id"),
     ("identity_id_shape", "beta", {"identity_id": f"{IDENTITY}|{IDENTITY}"}, "is not an id"),
     ("identity_id_shape", "beta", {"identity_id": OTHER_IDENTITY.replace("-", "", 1)}, "is not an id"),
+    ("identity_found", "beta", {"identity_id": None, "_identity_problem": LONG}, LONG),
+    ("item_found", "beta", {"item_id": None, "_item_problem": LONG}, LONG),
     ("item_type_present", "beta", {"item_type": ""}, "item_type is missing"),
     ("item_type_known", "beta", {"item_type": "GROUP"}, "'GROUP' is not known: write ROLE, ACCESS_PROFILE or"),
     ("item_id_present", "beta", {"item_id": ""}, "item_id is missing"),

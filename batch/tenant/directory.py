@@ -1,0 +1,149 @@
+"""The tenant's directory: whom and what it has of many names, in as few calls as its limits allow.
+
+People are searched for, which compares all of their names at once; whom the search index does not know yet is looked
+for in the list of identities. Whatever the tenant takes for a match is compared once more here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from batch.dialects import ItemType
+from batch.errors import SettingsError
+from batch.names import FIELD_WORDS, ITEM_WORDS, Found, fields_of, items_named, people_named
+from batch.read.item_names import entitlement_name
+from batch.tenant.collection import RefusedError, answers
+from batch.tenant.directory_questions import Caller, Items, People, Search
+from batch.tenant.directory_rows import item_listed, person_found, person_listed
+from batch.wording import on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from batch.dialects import Dialect
+    from batch.model import IdentityBy
+    from batch.tenant.reading import Reader
+
+MOST_SAID: Final = 100
+"""Characters kept of each text of the tenant's."""
+
+
+class Directory:
+    """The directory of one tenant in one dialect.
+
+    Args:
+        reader: Asks the tenant.
+        dialect: The API version.
+        noticed: Is told what the user should know.
+    """
+
+    def __init__(self, reader: Reader, dialect: Dialect, *, noticed: Callable[[str], object]) -> None:
+        self._caller = Caller(reader, dialect)
+        self._reader = reader
+        self._dialect = dialect
+        self._noticed = noticed
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far."""
+        return self._caller.calls
+
+    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, Found]]:
+        """Whom each name may mean, a part of the names at a time.
+
+        Args:
+            names: As written, without surrounding space.
+            by: What the names are; not an id.
+
+        Raises:
+            SettingsError: The token may not ask.
+            TenantLostError: The tenant can't be asked.
+        """
+        fields = fields_of(by)
+        missing: list[str] = []
+        try:
+            async for found in self._searched(names, fields):
+                missing += [name for name, one in found.items() if not one.candidates and not one.refused]
+                yield {name: one for name, one in found.items() if one.candidates or one.refused}
+        except RefusedError:
+            listed = tuple(field for field in fields if field in self._dialect.people_filters)
+            if not listed:
+                raise self._forbidden("search", self._dialect.search_scopes, "identity_id") from None
+            self._tell_of(field for field in fields if field not in listed)
+            missing, fields = list(names), listed
+        async for found in self._listed(missing, fields):
+            yield found
+
+    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+        """What each name may mean, a part of the names at a time; see `people`.
+
+        Args:
+            item_type: Kind of the items.
+            names: As written; of entitlements with source and attribute.
+        """
+        if item_type is ItemType.ENTITLEMENT:
+            whole: list[str] = []
+            short: list[str] = []
+            for name in names:
+                parts = entitlement_name(name)
+                (whole if parts and parts.attribute else short).append(name)
+            groups = [("value", whole), ("name", short)]
+        else:
+            groups = [("name", list(names))]
+        for field, group in groups:
+            question = Items(self._caller, item_type, field)
+            try:
+                async for answer in answers(question, question.portions(group)):
+                    items = [item for raw in answer.rows if (item := item_listed(raw)) is not None]
+                    named = items_named(item_type, answer.values, items, self._clean)
+                    yield {name: Found(candidates=named[name], refused=self._clean(answer.refused)) for name in named}
+            except RefusedError:
+                scopes = _scopes(self._dialect, item_type)
+                raise self._forbidden(f"read {ITEM_WORDS[item_type]}s", scopes, "item_id") from None
+
+    async def _searched(self, names: Iterable[str], fields: tuple[IdentityBy, ...]) -> AsyncIterator[dict[str, Found]]:
+        question = Search(self._caller, fields)
+        async for answer in answers(question, question.portions(names)):
+            people = [person for raw in answer.rows if (person := person_found(raw)) is not None]
+            named = people_named(answer.values, people, fields, self._clean)
+            refused = self._clean(answer.refused)
+            yield {name: Found(candidates=named[name], looked=fields, refused=refused) for name in named}
+
+    async def _listed(self, names: Iterable[str], fields: tuple[IdentityBy, ...]) -> AsyncIterator[dict[str, Found]]:
+        """Whom the list of identities has of names, which is asked only for names that may stand in it."""
+        question = People(self._caller, tuple(field for field in fields if field in self._dialect.people_filters))
+        hopeless = [name for name in names if not question.terms(name)]
+        if hopeless:
+            yield {name: Found(looked=fields) for name in hopeless}
+        try:
+            async for answer in answers(question, question.portions(name for name in names if question.terms(name))):
+                people = [person for raw in answer.rows if (person := person_listed(raw)) is not None]
+                named = people_named(answer.values, people, fields, self._clean)
+                refused = self._clean(answer.refused)
+                yield {name: Found(candidates=named[name], looked=fields, refused=refused) for name in named}
+        except RefusedError:
+            raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
+
+    def _clean(self, text: str) -> str:
+        return on_one_line(self._reader.hide(text[: 4 * MOST_SAID]), most=MOST_SAID)
+
+    def _tell_of(self, unseen: Iterable[IdentityBy]) -> None:
+        if words := " and ".join(f"{FIELD_WORDS[field]}s" for field in unseen):
+            scope = self._dialect.search_scopes[0]
+            self._noticed(f"The token may not search (scope {scope}), so names are not compared with {words}.")
+
+    def _forbidden(self, what: str, scopes: tuple[str, ...], column: str) -> SettingsError:
+        return SettingsError(
+            f"The token may not {what}, so names can't be looked up.",
+            next_step=f"Nothing was sent. Give the token the scope {scopes[0]}, or give ids in the column {column}.",
+        )
+
+
+def _scopes(dialect: Dialect, item_type: ItemType) -> tuple[str, ...]:
+    match item_type:
+        case ItemType.ROLE:
+            return dialect.roles_scopes
+        case ItemType.ACCESS_PROFILE:
+            return dialect.access_profiles_scopes
+        case ItemType.ENTITLEMENT:
+            return dialect.entitlements_scopes

@@ -1,0 +1,223 @@
+"""The questions that a directory is asked, each of many names at once: what they ask for, and how many fit into one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from batch.dialects import (
+    ENCODED_LIMIT,
+    FILTER_LIMIT,
+    FILTER_VALUES,
+    PAGE_LIMIT,
+    PEOPLE_INDEX,
+    ROLES_PAGE_LIMIT,
+    SEARCH_BYTES,
+    SEARCH_FIELDS,
+    SEARCH_VALUES,
+    SEARCH_WINDOW,
+    ItemType,
+)
+from batch.model import IdentityBy
+from batch.names import ITEM_WORDS
+from batch.read.item_names import entitlement_name
+from batch.tenant.collection import TOO_LONG, portions
+from batch.tenant.filters import quoted
+from batch.tenant.reading import EXPERIMENTAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from batch.dialects import Dialect
+    from batch.tenant.reading import Reader, Reply
+
+MOST_LISTED_ROWS: Final = 100_000
+"""Rows of one list that are read."""
+
+_SEARCH_KEEPS: Final = ("id", *dict.fromkeys(field for fields in SEARCH_FIELDS.values() for field in fields))
+_AROUND: Final = 50
+"""Characters that stand around the values of a filter, at most."""
+
+
+class Caller:
+    """Asks the tenant, and counts it.
+
+    Args:
+        reader: Asks.
+        dialect: The API version.
+
+    Attributes:
+        calls: Calls made so far.
+        dialect: The API version.
+    """
+
+    def __init__(self, reader: Reader, dialect: Dialect) -> None:
+        self.calls = 0
+        self.dialect = dialect
+        self._reader = reader
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        subject: str,
+        *,
+        params: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """See Reader.ask; an address that is too long settles the question too."""
+        self.calls += 1
+        settling = frozenset({TOO_LONG})
+        return await self._reader.ask(
+            method, path, subject=subject, params=params, body=body, headers=EXPERIMENTAL, settling=settling
+        )
+
+
+class Search:
+    """Searching for people by several of their names at once.
+
+    Args:
+        caller: Asks.
+        fields: Fields of people to compare.
+    """
+
+    subject = "search"
+    page_limit = PAGE_LIMIT
+    most_rows = SEARCH_WINDOW
+
+    def __init__(self, caller: Caller, fields: tuple[IdentityBy, ...]) -> None:
+        self._caller = caller
+        self._fields = fields
+
+    def portions(self, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
+        """The names in portions of which each fits into one question."""
+
+        def weights(name: str) -> tuple[int, ...]:
+            terms = self._terms(name)
+            return 1, len(terms), sum(len(f"{term} OR ".encode()) for term in terms)
+
+        return portions(names, weights, (PAGE_LIMIT, SEARCH_VALUES, SEARCH_BYTES))
+
+    async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
+        """See collection.Question."""
+        body = {
+            "indices": [PEOPLE_INDEX],
+            "query": {"query": " OR ".join(term for value in values for term in self._terms(value))},
+            "queryResultFilter": {"includes": list(_SEARCH_KEEPS)},
+            "includeNested": False,
+            "sort": ["id"],
+        }
+        params = _page(self.page_limit, offset)
+        return await self._caller.ask("POST", self._caller.dialect.paths.search, self.subject, params=params, body=body)
+
+    def _terms(self, name: str) -> list[str]:
+        fields = [field for field in self._fields if _may_be(name, field)]
+        return [f"{place}:{quoted(name)}" for field in fields for place in SEARCH_FIELDS[field]]
+
+
+class _Listed:
+    """A list whose `filters` names several values at once."""
+
+    subject = ""
+    path = ""
+    sorters = "name"
+    page_limit = PAGE_LIMIT
+    most_rows = MOST_LISTED_ROWS
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def portions(self, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
+        """The names in portions of which each fits into one question."""
+
+        def weights(name: str) -> tuple[int, ...]:
+            terms = self.terms(name)
+            return (
+                len(terms),
+                sum(len(term) + len(" or ") for term in terms),
+                sum(len(quote(f"{term} or ")) for term in terms),
+            )
+
+        return portions(names, weights, (FILTER_VALUES, FILTER_LIMIT - _AROUND, ENCODED_LIMIT))
+
+    async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
+        """See collection.Question."""
+        params = {
+            "filters": self.filters([term for value in values for term in self.terms(value)]),
+            "sorters": self.sorters,
+            **_page(self.page_limit, offset),
+        }
+        return await self._caller.ask("GET", self.path, self.subject, params=params)
+
+    def terms(self, name: str) -> list[str]:
+        """What is asked for a name; nothing where it can't be in the list."""
+        raise NotImplementedError
+
+    def filters(self, terms: list[str]) -> str:
+        """The filter that several terms make."""
+        return " or ".join(terms)
+
+
+class People(_Listed):
+    """Listing people by several of their names at once.
+
+    Args:
+        caller: Asks.
+        fields: Fields of people to compare, of those that the dialect can filter by.
+    """
+
+    subject = "list of identities"
+
+    def __init__(self, caller: Caller, fields: tuple[IdentityBy, ...]) -> None:
+        super().__init__(caller)
+        self.path = caller.dialect.paths.people
+        self._fields = fields
+
+    def terms(self, name: str) -> list[str]:
+        """A comparison for each field in which the name may stand."""
+        return [f"{field} eq {quoted(name)}" for field in self._fields if _may_be(name, field)]
+
+
+class Items(_Listed):
+    """Listing access items by name.
+
+    Args:
+        caller: Asks.
+        item_type: Their kind.
+        field: The field to compare: `name`, or of entitlements that are named by it, `value`.
+    """
+
+    def __init__(self, caller: Caller, item_type: ItemType, field: str) -> None:
+        super().__init__(caller)
+        paths = caller.dialect.paths
+        self.subject = f"list of {ITEM_WORDS[item_type]}s"
+        self._field = field
+        self._entitlements = item_type is ItemType.ENTITLEMENT
+        match item_type:
+            case ItemType.ROLE:
+                self.path, self.page_limit = paths.roles, ROLES_PAGE_LIMIT
+            case ItemType.ACCESS_PROFILE:
+                self.path = paths.access_profiles
+            case ItemType.ENTITLEMENT:
+                self.path, self.sorters = paths.entitlements, "id"
+
+    def terms(self, name: str) -> list[str]:
+        """A comparison; of entitlements the value alone."""
+        if not self._entitlements:
+            return [f"{self._field} eq {quoted(name)}"]
+        parts = entitlement_name(name)
+        return [quoted(parts.value)] if parts else []
+
+    def filters(self, terms: list[str]) -> str:
+        """Comparisons, or of entitlements a list of values."""
+        terms = list(dict.fromkeys(terms))
+        return f"{self._field} in ({', '.join(terms)})" if self._entitlements else super().filters(terms)
+
+
+def _page(limit: int, offset: int) -> dict[str, str]:
+    return {"limit": str(limit), "offset": str(offset), "count": "true"}
+
+
+def _may_be(name: str, field: IdentityBy) -> bool:
+    """Whether it is worth asking for a name in a field: there are no addresses without an @."""
+    return field is not IdentityBy.EMAIL or "@" in name

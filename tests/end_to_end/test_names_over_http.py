@@ -1,0 +1,232 @@
+"""Names in place of ids, over HTTP: the tenant's books say what names mean, and nothing that they only may mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import ALL_SCOPES, ItemType, Rate
+from batch.sandbox.directory import make_directory
+from batch.sandbox.faults import Fault
+from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import accepted, environment, once, read_rows, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import Any
+
+    from tests.end_to_end.program import Program
+
+PEOPLE = 200
+COMPANY = make_directory(PEOPLE)
+OTHER_SEED = 7
+OTHER_COMPANY = make_directory(PEOPLE, seed=OTHER_SEED)
+"""Many people there are called like people here, with other ids; some are not."""
+
+
+def sandbox(port: int = 0, **chosen: Any) -> AbstractContextManager[RunningSandbox]:
+    fast = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0, "people": PEOPLE}
+    return running_sandbox(SandboxSettings(**{**fast, **chosen}), port=port)
+
+
+@pytest.fixture
+def tenant() -> Iterator[RunningSandbox]:
+    with sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    rows = [*sample_rows(COMPANY, 150), *sample_mistakes(COMPANY)]
+    return write_rows(tmp_path / "names.csv", [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+
+
+def role(number: int) -> str:
+    return COMPANY.of_type(ItemType.ROLE)[number].name
+
+
+def row(name: str, wanted: str, **others: str) -> dict[str, str]:
+    return {"identity": name, "item_type": "ROLE", "item": wanted, **others}
+
+
+def test_each_name_that_means_one_is_submitted_and_each_other_is_a_rejected_row(
+    program: Program, tenant: RunningSandbox, sample: Path
+) -> None:
+    ended = program("submit", sample, "--yes", "--json", env=environment(tenant))
+    results = read_rows(sample.with_name("names.results") / "results.csv")
+    mistakes = read_rows(sample.with_name("names.results") / "rejected.csv")
+    assert ended.code == 3
+    assert (ended.json["rows"]["submitted"], ended.json["rows"]["rejected"]) == (150, 3)
+    assert accepted(tenant) == once(
+        (one["operation"], one["_identity_id"], one["item_type"], one["_item_id"])
+        for one in results
+        if one["_class"] == "submitted"
+    )
+    people = {person.id: person for person in COMPANY.people}
+    for one in results[:150]:
+        person = people[one["_identity_id"]]
+        assert one["identity"] in {person.alias, person.email, person.employee_number, person.display_name}
+        assert COMPANY.item_by_id[one["_item_id"]].name in one["item"] or "|" in one["item"]
+    assert [one["_rule"] for one in mistakes] == ["identity_found", "identity_found", "item_found"]
+    assert mistakes[1]["_message"].count("(alias ") == 2
+    assert list(mistakes[0]) == [*COLUMNS, "_line", "_rule", "_message"]
+
+
+def test_the_names_are_told_on_the_screen_and_in_the_json(
+    program: Program, tenant: RunningSandbox, sample: Path
+) -> None:
+    ended = program("plan", sample, "--json", env=environment(tenant))
+    names = ended.json["names"]
+    assert names == {"looked_up": names["found"] + 3, "calls": 6, "found": names["found"], "unknown": 2, "ambiguous": 1}
+    assert f"{names['looked_up']} names looked up in 6 calls: {names['found']} found, 2 unknown, 1 amb" in ended.err
+    assert accepted(tenant) == {}
+
+
+def test_what_was_looked_up_lately_is_not_asked_for_again(
+    program: Program, tenant: RunningSandbox, sample: Path
+) -> None:
+    first = program("plan", sample, env=environment(tenant))
+    assert "Nothing was planned or sent." in first.out
+    again = program("submit", sample, "--yes", "--json", env=environment(tenant))
+    assert again.json["names"]["calls"] == 0
+    assert "names known from before" in again.err
+    anew = program("plan", sample, "--json", "--max-age", "0", env=environment(tenant))
+    assert anew.json["names"]["calls"] > 0
+
+
+def moved() -> tuple[str, str, str]:
+    """A name that means one person in each of two companies, and who these are."""
+    there = {person.alias: person.id for person in OTHER_COMPANY.people}
+    alias, first = next((person.alias, person.id) for person in COMPANY.people if person.alias in there)
+    assert first != there[alias]
+    return alias, first, there[alias]
+
+
+def port_of(tenant: RunningSandbox) -> int:
+    return int(tenant.base_url.rpartition(":")[2])
+
+
+def test_the_same_input_again_is_the_same_run_though_a_name_has_moved_to_somebody_else(
+    program: Program, tmp_path: Path
+) -> None:
+    alias, first, second = moved()
+    command = ("submit", write_rows(tmp_path / "in.csv", [row(alias, role(0))]), "--yes", "--json", "--max-age", "0")
+    with sandbox() as tenant:
+        before = program(*command, env=environment(tenant))
+        assert {pair[1] for pair in accepted(tenant)} == {first}
+        port = port_of(tenant)
+    with sandbox(port, seed=OTHER_SEED, strict_ids=False) as tenant:
+        after = program(*command, env=environment(tenant))
+        assert after.json["run"] == before.json["run"]
+        assert (after.json["changes"], accepted(tenant)) == (before.json["changes"], {})
+        other = write_rows(tmp_path / "other.csv", [row(alias, role(1))])
+        program("submit", other, "--yes", "--max-age", "0", env=environment(tenant))
+        assert {pair[1] for pair in accepted(tenant)} == {second}
+
+
+def test_a_run_that_was_stopped_goes_on_for_the_people_whom_it_was_planned_for(
+    program: Program, tmp_path: Path
+) -> None:
+    alias, first, _ = moved()
+    rows = [row(alias, role(0)), row("nobody.known", role(0))]
+    command = ("submit", write_rows(tmp_path / "in.csv", rows), "--yes", "--json", "--max-age", "0")
+    with sandbox(fault_probability=1.0, fault_kinds=(Fault.UNAVAILABLE_503,)) as tenant:
+        stopped = program(*command, "--give-up-after", "0", env=environment(tenant))
+        assert (stopped.code, accepted(tenant)) == (4, {})
+        port = port_of(tenant)
+    with sandbox(port, seed=OTHER_SEED, strict_ids=False) as tenant:
+        ended = program(*command, env=environment(tenant))
+        assert {pair[1] for pair in accepted(tenant)} == {first}
+        assert ended.json["rows"]["rejected"] == ended.json["rows"]["submitted"] == 1
+        assert ended.json["names"]["calls"] == 0
+
+
+def test_a_new_joiner_is_found_when_the_same_input_is_submitted_once_more(program: Program, tmp_path: Path) -> None:
+    known = {name for person in COMPANY.people for name in (person.alias, person.display_name)}
+    joiner = next(person for person in OTHER_COMPANY.people if person.alias not in known)
+    rows = [row(COMPANY.people[0].alias, role(0)), row(joiner.alias, role(0))]
+    command = ("submit", write_rows(tmp_path / "in.csv", rows), "--yes", "--json", "--max-age", "0")
+    with sandbox() as tenant:
+        before = program(*command, env=environment(tenant))
+        assert before.json["rows"]["rejected"] == 1
+        port = port_of(tenant)
+    with sandbox(port, seed=OTHER_SEED, strict_ids=False) as tenant:
+        after = program(*command, env=environment(tenant))
+        assert {pair[1] for pair in accepted(tenant)} == {joiner.id}
+        assert after.json["run"] == before.json["run"]
+        assert (after.json["rows"]["rejected"], after.json["rows"]["submitted"]) == (0, 2)
+
+
+def test_names_are_fixed_to_one_field_by_an_option(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    person = COMPANY.people[0]
+    rows = write_rows(tmp_path / "in.csv", [row(person.alias, role(0)), row(person.email, role(1))])
+    ended = program("submit", rows, "--yes", "--json", "--identity-by", "email", env=environment(tenant))
+    assert len(accepted(tenant)) == ended.json["rows"]["submitted"] == 1
+    assert f"no identity has '{person.alias}' as e-mail" in ended.err
+
+
+def test_a_name_that_is_an_id_is_one_and_a_row_with_an_id_needs_no_name(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    first, second = COMPANY.people[:2]
+    rows = [row(first.id, role(0), identity_id=""), row("who knows", role(0), identity_id=second.id)]
+    program("submit", write_rows(tmp_path / "in.csv", rows), "--yes", env=environment(tenant))
+    assert {pair[1] for pair in accepted(tenant)} == {first.id, second.id}
+
+
+def test_the_names_of_an_identityiq_file_are_resolved_and_its_columns_come_back_as_they_were(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    person = COMPANY.people[3]
+    group = next(one for one in COMPANY.of_type(ItemType.ENTITLEMENT) if one.source and "\\" in one.value)
+    assert group.source
+    theirs = dict.fromkeys(("operation", "roles", "application", "attributeName", "attributeValue", "identityName"), "")
+    whole = {"application": group.source.name, "attributeName": group.attribute, "attributeValue": group.value}
+    rows = [
+        {**theirs, "operation": "AddRole", "roles": f"{role(0)} | {role(1)}", "identityName": person.alias},
+        {**theirs, "operation": "AddEntitlement", **whole, "identityName": person.alias},
+    ]
+    program("submit", write_rows(tmp_path / "iiq.csv", rows), "--yes", env=environment(tenant))
+    roles = [("GRANT", person.id, "ROLE", COMPANY.of_type(ItemType.ROLE)[number].id) for number in range(2)]
+    assert accepted(tenant) == once([*roles, ("GRANT", person.id, "ENTITLEMENT", group.id)])
+    results = read_rows(tmp_path / "iiq.results" / "results.csv")
+    assert {one["_identity_id"] for one in results} == {person.id}
+    assert {one["_item_id"] for one in results} == {pair[3] for pair in accepted(tenant)}
+    assert [name for name in results[0] if not name.startswith("_")] == list(theirs)
+
+
+def test_validate_judges_rows_without_looking_names_up_and_says_so(program: Program, tmp_path: Path) -> None:
+    rows = [row("anna", "Clerk"), row("ANNA", "Clerk"), row("bob", ""), row("", "Clerk"), row("eve", "Spy|Clerk")]
+    ended = program("validate", write_rows(tmp_path / "in.csv", rows), "--json")
+    assert (ended.json["rows"]["rejected"], ended.json["rows"]["duplicate_in_input"]) == (2, 1)
+    assert "Not looked up: 6 names." in ended.err
+
+
+def test_names_can_not_be_planned_without_a_tenant(program: Program, tmp_path: Path) -> None:
+    ended = program("plan", write_rows(tmp_path / "in.csv", [row("anna", "Clerk")]))
+    assert ended.code == 2
+    assert "tenant" in ended.err
+
+
+def test_a_token_that_may_not_read_roles_is_told_the_scope_and_nothing_is_sent(
+    program: Program, tmp_path: Path
+) -> None:
+    scopes = ("idn:access-request:manage", "sp:search:read", "idn:identity:read", "idn:access-request-status:read")
+    assert ALL_SCOPES not in scopes
+    with sandbox(scopes=scopes) as tenant:
+        rows = write_rows(tmp_path / "in.csv", [row(COMPANY.people[0].alias, role(0))])
+        ended = program("submit", rows, "--yes", env=environment(tenant))
+        assert ended.code == 2
+        assert "idn:role-unchecked:read" in ended.err
+        assert tenant.tenant.books.posts == 0
+
+
+def test_the_embedded_sandbox_knows_names(program: Program, sample: Path) -> None:
+    ended = program("submit", sample, "--sandbox", "--yes", "--json", "--rate", "5000/1")
+    assert ended.json["names"]["ambiguous"] == 1
+    assert ended.json["changes"]["accepted"] == ended.json["rows"]["submitted"] > 100

@@ -1,0 +1,147 @@
+"""A tenant with a directory, whose search finds too much: whatever has any word in common with what is asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from batch.dialects import DIALECTS
+from batch.settings import Credentials
+from batch.tenant.directory import Directory
+from batch.tenant.reading import Reader
+from batch.tenant.token import Token
+from tests.tenant.open_calls import open_pace
+from tests.tenant.virtual_time import run_in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from batch.names import Found
+
+    Question = Callable[[Directory], AsyncIterator[dict[str, Found]]]
+
+SEARCHED = {"name": "name", "displayName": "displayName", "email": "email", "employeeNumber": "employeeNumber"}
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+
+Reply = tuple[int, Any, dict[str, str]]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+class DirectoryTenant:
+    """Answers the search and the lists, and remembers what it was asked.
+
+    Args:
+        documents: Of the search index of identities.
+        listed: Rows of each list by the end of its path: `identities`, `roles` …
+        answers: What is answered instead, by the end of the path.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[dict[str, Any]] = (),
+        *,
+        listed: dict[str, list[dict[str, Any]]] | None = None,
+        answers: dict[str, Callable[[httpx.Request], Reply | None]] | None = None,
+    ) -> None:
+        self.requests: list[httpx.Request] = []
+        self.notices: list[str] = []
+        self.calls = 0
+        self._listed = listed or {}
+        self._answers = answers or {}
+        self._by_word: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for document in documents:
+            for field in SEARCHED:
+                for word in words(document.get(field, "")):
+                    self._by_word[word][document["id"]] = document
+
+    def found(
+        self, ask: Callable[[Directory], AsyncIterator[dict[str, Found]]], *, api: str = "beta"
+    ) -> dict[str, Found]:
+        """All that comes of a question to the directory."""
+
+        async def program() -> dict[str, Found]:
+            transport = httpx.MockTransport(self._endpoint)
+            async with httpx.AsyncClient(transport=transport, base_url="https://tenant") as http:
+                token = Token(
+                    http,
+                    Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"}),
+                    luck=lambda: 1.0,
+                    give_up_after=60.0,
+                    waiting=lambda _seconds, _reason: None,
+                )
+                reader = Reader(http, token, open_pace(), luck=lambda: 1.0, give_up_after=60.0, heard=lambda _: None)
+                directory = Directory(reader, DIALECTS[api], noticed=self.notices.append)
+                everything: dict[str, Found] = {}
+                async for part in ask(directory):
+                    assert not everything.keys() & part.keys()
+                    everything |= part
+                self.calls = directory.calls
+                return everything
+
+        return run_in_virtual_time(program())
+
+    def _endpoint(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth/token":
+            return _response(200, {"access_token": "t", "expires_in": 749}, {})
+        self.requests.append(request)
+        name = request.url.path.rsplit("/", 1)[-1]
+        instead = self._answers[name](request) if name in self._answers else None
+        if instead is not None:
+            return _response(*instead)
+        return _response(*_page(self._search(request) if name == "search" else self._list(name, request), request))
+
+    def _search(self, request: httpx.Request) -> list[dict[str, Any]]:
+        assert request.method == "POST"
+        body = json.loads(request.content)
+        assert body["indices"] == ["identities"]
+        found: dict[str, dict[str, Any]] = {}
+        for _, value in asked_of_search(request):
+            for word in words(value):
+                found |= self._by_word.get(word, {})
+        return [found[id_] for id_ in sorted(found)]
+
+    def _list(self, name: str, request: httpx.Request) -> list[dict[str, Any]]:
+        wanted = {(field, value.casefold()) for field, value in asked_of_list(request)}
+
+        def told(row: dict[str, Any]) -> set[tuple[str, str]]:
+            texts = {**row, "email": row.get("emailAddress", row.get("email"))}
+            return {(field, str(text).casefold()) for field, text in texts.items()}
+
+        return [row for row in self._listed.get(name, []) if wanted & told(row)]
+
+
+def asked_of_search(request: httpx.Request) -> list[tuple[str, str]]:
+    """Fields and values of a query, read back; what stands between them must be OR and nothing else."""
+    query = json.loads(request.content)["query"]["query"]
+    assert re.sub(rf"[\w.]+:{_QUOTED}", "", query).replace(" OR ", "") == ""
+    return [(field, re.sub(r"\\(.)", r"\1", value)) for field, value in re.findall(rf"([\w.]+):{_QUOTED}", query)]
+
+
+def asked_of_list(request: httpx.Request) -> list[tuple[str, str]]:
+    """Fields and values of a filter, read back."""
+    filters = request.url.params["filters"]
+    if listed := re.fullmatch(rf"(\w+) in \(({_QUOTED}(?:, {_QUOTED})*)\)", filters):
+        found = [(listed[1], value) for value in re.findall(_QUOTED, listed[2])]
+    else:
+        assert re.sub(rf"\w+ eq {_QUOTED}", "", filters).replace(" or ", "") == ""
+        found = re.findall(rf"(\w+) eq {_QUOTED}", filters)
+    return [(field, re.sub(r"\\(.)", r"\1", value)) for field, value in found]
+
+
+def _page(rows: list[dict[str, Any]], request: httpx.Request) -> Reply:
+    offset, limit = int(request.url.params["offset"]), int(request.url.params["limit"])
+    assert limit <= (50 if request.url.path.endswith("roles") else 250)
+    if rows and offset >= len(rows):
+        return 400, {}, {}
+    return 200, rows[offset : offset + limit], {"X-Total-Count": str(len(rows))}
+
+
+def _response(status: int, document: Any, headers: dict[str, str]) -> httpx.Response:
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(json.dumps(document).encode()))

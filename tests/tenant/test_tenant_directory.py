@@ -1,0 +1,329 @@
+"""Asking the tenant for names: few calls, each within the limits, and nothing taken for a match that is none."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.dialects import ItemType
+from batch.errors import SettingsError, TenantLostError
+from batch.model import IdentityBy
+from batch.tenant.collection import portions
+from tests.core.changes import hex_id
+from tests.tenant.directory_tenant import DirectoryTenant, Reply, asked_of_list, asked_of_search
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import httpx
+
+    from batch.names import Found
+
+AUTO = IdentityBy.AUTO
+FORBIDDEN: Reply = (403, {"detailCode": "403", "messages": [{"text": "no"}]}, {})
+
+
+def document(number: int, alias: str, **others: Any) -> dict[str, Any]:
+    return {"id": hex_id(number), "name": alias, **others}
+
+
+def people(tenant: DirectoryTenant, *names: str, by: IdentityBy = AUTO, api: str = "beta") -> Mapping[str, Found]:
+    return tenant.found(lambda directory: directory.people(names, by), api=api)
+
+
+def items(tenant: DirectoryTenant, kind: ItemType, *names: str) -> Mapping[str, Found]:
+    return tenant.found(lambda directory: directory.items(kind, names))
+
+
+def ids(found: Found) -> list[str]:
+    return [candidate.id for candidate in found.candidates]
+
+
+def crowd(size: int) -> list[dict[str, Any]]:
+    return [
+        document(n, f"user{n}", email=f"user{n}@example.com", employeeNumber=f"{n:06}", displayName=f"User {n}")
+        for n in range(size)
+    ]
+
+
+def test_twenty_thousand_names_take_a_hundred_calls_of_which_none_is_too_large() -> None:
+    tenant = DirectoryTenant(crowd(20_000))
+    found = people(tenant, *(f"user{n}" for n in range(20_000)))
+    assert all(ids(found[f"user{n}"]) == [hex_id(n)] for n in range(20_000))
+    assert tenant.calls == len(tenant.requests) == 100
+    assert max(len(asked_of_search(request)) for request in tenant.requests) <= 800
+    assert max(len(request.content) for request in tenant.requests) <= 100_000
+
+
+def test_where_it_is_said_what_names_are_a_call_takes_as_many_as_a_page_has() -> None:
+    tenant = DirectoryTenant(crowd(1_000))
+    people(tenant, *(f"user{n}" for n in range(1_000)), by=IdentityBy.ALIAS)
+    assert tenant.calls == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("user7", IdentityBy.ALIAS),
+        ("user7@example.com", IdentityBy.EMAIL),
+        ("000007", IdentityBy.EMPLOYEE_NUMBER),
+        ("USER 7", IdentityBy.NAME),
+    ],
+)
+def test_a_person_is_found_by_each_kind_of_name(name: str, by: IdentityBy) -> None:
+    tenant = DirectoryTenant(crowd(10))
+    assert ids(people(tenant, name, by=by)[name]) == ids(people(tenant, name)[name]) == [hex_id(7)]
+
+
+AWKWARD = [
+    'a"b',
+    "a\\",
+    'a\\"b',
+    "*",
+    "user*",
+    "user?",
+    "name:user1",
+    "(user1)",
+    "user1 OR user2",
+    "é ñ",
+    "日本",
+    "a'b",
+    "~",
+]
+
+
+def test_names_with_characters_of_the_query_language_are_asked_for_as_they_are_and_match_nobody_else() -> None:
+    tenant = DirectoryTenant(crowd(10))
+    found = people(tenant, *AWKWARD)
+    assert {value for _, value in asked_of_search(tenant.requests[0])} == set(AWKWARD)
+    listed = {value for request in tenant.requests[1:] for _, value in asked_of_list(request)}
+    assert listed == set(AWKWARD)
+    assert [ids(one) for one in found.values()] == [[]] * len(AWKWARD)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1, max_size=5, unique=True))
+def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: list[str]) -> None:
+    tenant = DirectoryTenant()
+    people(tenant, *names)
+    items(tenant, ItemType.ROLE, *names)
+    searched = {value for field, value in asked_of_search(tenant.requests[0]) if field == "name"}
+    listed = [{value for field, value in asked_of_list(request) if field != "email"} for request in tenant.requests[1:]]
+    assert searched == set(names)
+    assert listed == [set(names), set(names)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True),
+    st.tuples(st.integers(1, 9), st.integers(1, 20)),
+)
+def test_portions_keep_every_value_and_no_limit_is_passed_but_by_a_value_alone(
+    weights: list[tuple[int, int]], most: tuple[int, int]
+) -> None:
+    values = [str(number) for number in range(len(weights))]
+    made = list(portions(values, lambda value: weights[int(value)], most))
+    assert [value for portion in made for value in portion] == values
+    for portion in made:
+        loads = [sum(weights[int(value)][respect] for value in portion) for respect in range(2)]
+        assert len(portion) == 1 or all(load <= limit for load, limit in zip(loads, most, strict=True))
+
+
+def test_awkward_names_find_those_who_are_called_so() -> None:
+    tenant = DirectoryTenant([document(n, f"x{n}", displayName=f"user {name}") for n, name in enumerate(AWKWARD)])
+    found = people(tenant, *(f"user {name}" for name in AWKWARD))
+    assert [ids(one) for one in found.values()] == [[hex_id(n)] for n in range(len(AWKWARD))]
+
+
+def test_whom_the_search_does_not_know_yet_is_looked_for_in_the_list() -> None:
+    joined = {"id": hex_id(50), "alias": "new", "name": "New Joiner", "emailAddress": "new@example.com"}
+    tenant = DirectoryTenant(crowd(3), listed={"identities": [joined]})
+    found = people(tenant, "user1", "new", "NEW JOINER", "new@example.com", "nobody")
+    assert {name: ids(one) for name, one in found.items()} == {
+        "user1": [hex_id(1)], "new": [hex_id(50)], "NEW JOINER": [hex_id(50)], "new@example.com": [hex_id(50)],
+        "nobody": [],
+    }  # fmt: skip
+    assert found["nobody"].looked == tuple(by for by in IdentityBy if by not in {AUTO, IdentityBy.ID})
+    assert [request.url.path for request in tenant.requests] == ["/v3/search", "/beta/identities"]
+
+
+def test_employee_numbers_that_the_search_does_not_know_can_not_be_looked_for_in_the_list() -> None:
+    tenant = DirectoryTenant(crowd(3))
+    assert ids(people(tenant, "999", by=IdentityBy.EMPLOYEE_NUMBER)["999"]) == []
+    assert tenant.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("api", "fields", "unseen"),
+    [
+        ("v2025", {"alias", "email", "name"}, "employee numbers"),
+        ("v3", {"alias", "email"}, "employee numbers and display names"),
+    ],
+)
+def test_where_the_token_may_not_search_only_the_list_is_asked_and_what_that_leaves_out_is_told(
+    api: str, fields: set[str], unseen: str
+) -> None:
+    row = {"id": hex_id(1), "alias": "anna@x", "name": "Anna", "email": "anna@x"}
+    listed = {"public-identities": [row], "identities": [row]}
+    tenant = DirectoryTenant(listed=listed, answers={"search": lambda _: FORBIDDEN})
+    found = people(tenant, "anna@x", "bob", api=api)
+    assert ids(found["anna@x"]) == [hex_id(1)]
+    assert {field for field, _ in asked_of_list(tenant.requests[-1])} == fields
+    assert set(found["bob"].looked) == fields
+    assert tenant.notices == [
+        f"The token may not search (scope sp:search:read), so names are not compared with {unseen}."
+    ]
+
+
+def test_a_token_without_the_right_is_told_the_scope_that_it_needs() -> None:
+    def scope_named(tenant: DirectoryTenant, by: IdentityBy) -> str:
+        with pytest.raises(SettingsError) as caught:
+            people(tenant, "x", by=by)
+        assert caught.value.exit_code == 2
+        return caught.value.next_step
+
+    no_search = DirectoryTenant(answers={"search": lambda _: FORBIDDEN})
+    assert "sp:search:read" in scope_named(no_search, IdentityBy.EMPLOYEE_NUMBER)
+    nothing = DirectoryTenant(answers={"search": lambda _: FORBIDDEN, "identities": lambda _: FORBIDDEN})
+    assert "idn:identity:read" in scope_named(nothing, AUTO)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "scope"),
+    [
+        (ItemType.ROLE, "roles", "idn:role-unchecked:read"),
+        (ItemType.ACCESS_PROFILE, "access-profiles", "idn:access-profile:read"),
+        (ItemType.ENTITLEMENT, "entitlements", "idn:entitlement:read"),
+    ],
+)
+def test_a_token_that_may_not_read_items_is_told_the_scope_that_it_needs(kind: ItemType, path: str, scope: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        items(DirectoryTenant(answers={path: lambda _: FORBIDDEN}), kind, "AD|x")
+    assert scope in caught.value.next_step
+
+
+def test_roles_are_found_by_name_over_all_pages_so_that_no_namesake_is_overlooked() -> None:
+    roles = [{"id": hex_id(n), "name": "Clerk", "owner": {"name": f"Owner {n}"}} for n in range(60)]
+    tenant = DirectoryTenant(listed={"roles": [*roles, {"id": hex_id(99), "name": 'Chief "C\\O"'}]})
+    found = items(tenant, ItemType.ROLE, "Clerk", 'Chief "C\\O"', "Cl*")
+    assert len(found["Clerk"].candidates) == 60
+    assert ids(found['Chief "C\\O"']) == [hex_id(99)]
+    assert ids(found["Cl*"]) == []
+    assert tenant.calls == 2
+
+
+def test_names_of_items_are_asked_for_fifty_at_a_time() -> None:
+    tenant = DirectoryTenant(listed={"access-profiles": [{"id": hex_id(n), "name": f"P{n}"} for n in range(120)]})
+    found = items(tenant, ItemType.ACCESS_PROFILE, *(f"P{n}" for n in range(120)))
+    assert [ids(one) for one in found.values()] == [[hex_id(n)] for n in range(120)]
+    assert tenant.calls == 3
+
+
+def entitlement(number: int, source: str, value: str, name: str) -> dict[str, Any]:
+    return {"id": hex_id(number), "name": name, "attribute": "memberOf", "value": value, "source": {"name": source}}
+
+
+def test_entitlements_are_asked_for_by_value_or_name_and_told_apart_by_source_and_attribute() -> None:
+    tenant = DirectoryTenant(
+        listed={"entitlements": [entitlement(1, "AD", "CN=a|b", "A"), entitlement(2, "LDAP", "CN=a|b", "A")]}
+    )
+    names = (r"AD|memberOf|CN=a\|b", "LDAP|A", r"AD|groups|CN=a\|b", "SAP|A")
+    found = items(tenant, ItemType.ENTITLEMENT, *names)
+    assert [ids(found[name]) for name in names] == [[hex_id(1)], [hex_id(2)], [], []]
+    assert [asked_of_list(request) for request in tenant.requests] == [[("value", "CN=a|b")], [("name", "A")]]
+
+
+def test_no_address_is_longer_than_gateways_take_whatever_the_names_are_written_in() -> None:
+    tenant = DirectoryTenant()
+    items(tenant, ItemType.ENTITLEMENT, *(f"AD|memberOf|CN={'部' * 60}{n},OU=Ü Ö" for n in range(50)))
+    items(tenant, ItemType.ROLE, *(f"{'x ' * 60}{n}" for n in range(50)))
+    assert max(len(str(request.url)) for request in tenant.requests) < 8_000
+    assert max(len(request.url.params["filters"]) for request in tenant.requests) <= 4_000
+
+
+def refusing(bad: Sequence[str], status: int = 400) -> Any:
+    def answer(request: httpx.Request) -> Reply | None:
+        asked = {value for _, value in asked_of_list(request)}
+        return (status, {"messages": [{"text": "can't\nread this"}]}, {}) if asked & set(bad) else None
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [400, 414])
+def test_a_name_that_the_tenant_refuses_is_told_and_holds_up_no_other(status: int) -> None:
+    listed = {"roles": [{"id": hex_id(n), "name": f"R{n}"} for n in range(30)]}
+    tenant = DirectoryTenant(listed=listed, answers={"roles": refusing(["R7"], status)})
+    found = items(tenant, ItemType.ROLE, *(f"R{n}" for n in range(30)))
+    assert [ids(one) for name, one in found.items() if name != "R7"] == [[hex_id(n)] for n in range(30) if n != 7]
+    assert found["R7"].refused == "can't read this"
+
+
+def test_a_tenant_that_refuses_every_name_is_lost_and_not_asked_for_each() -> None:
+    names = [f"R{n}" for n in range(1000)]
+    tenant = DirectoryTenant(answers={"roles": refusing(names)})
+    with pytest.raises(TenantLostError, match="list of roles is refused: can't read this"):
+        items(tenant, ItemType.ROLE, *names)
+    assert len(tenant.requests) < 20
+
+
+def test_a_name_that_is_part_of_too_many_is_told_and_the_others_are_found() -> None:
+    tenant = DirectoryTenant([document(n, f"u{n}", displayName=f"User {n:05}") for n in range(10_001)])
+    found = people(tenant, "user", "u17", "u18")
+    assert found["user"].refused == "too many have it in one of their names"
+    assert (ids(found["u17"]), ids(found["u18"])) == ([hex_id(17)], [hex_id(18)])
+
+
+def test_a_list_that_ends_before_its_count_is_no_proof_that_there_is_nobody() -> None:
+    def answer(request: httpx.Request) -> Reply:
+        offset = int(request.url.params["offset"])
+        return (400, {}, {}) if offset else (200, [document(n, f"u{n}") for n in range(250)], {"X-Total-Count": "300"})
+
+    with pytest.raises(TenantLostError, match="search ended after 250 of 300 rows"):
+        people(DirectoryTenant(answers={"search": answer}), "x")
+
+
+def test_a_list_that_gives_the_same_page_again_does_not_end() -> None:
+    def answer(_request: httpx.Request) -> Reply:
+        return 200, [document(n, f"u{n}") for n in range(250)], {}
+
+    with pytest.raises(TenantLostError, match="does not end"):
+        people(DirectoryTenant(answers={"search": answer}), "x")
+
+
+def test_rows_that_make_no_sense_are_nobody() -> None:
+    nonsense: list[Any] = [None, 7, [], {}, {"id": 5}, {"id": "../x", "name": "x"}, {"id": hex_id(1), "name": ["x"]}]
+    tenant = DirectoryTenant(
+        answers={"search": lambda _: (200, nonsense, {}), "identities": lambda _: (200, nonsense, {})}
+    )
+    assert ids(people(tenant, "x")["x"]) == []
+    tenant = DirectoryTenant(answers={"roles": lambda _: (200, nonsense, {})})
+    assert ids(items(tenant, ItemType.ROLE, "x")["x"]) == []
+
+
+def test_what_the_tenant_calls_people_is_one_short_line_and_repeats_no_secret() -> None:
+    hostile = "Eve\n\x1b[2J s3cret-of-the-client " + "x" * 5_000
+    tenant = DirectoryTenant(answers={"search": lambda _: (200, [document(1, "eve", displayName=hostile[:1_900])], {})})
+    (candidate,) = people(tenant, "eve")["eve"].candidates
+    assert candidate.said.isprintable()
+    assert len(candidate.said) < 300
+    assert "s3cret" not in candidate.said
+
+
+def test_employee_numbers_are_read_wherever_the_tenant_says_them() -> None:
+    within = document(1, "a", attributes={"employeeNumber": 4711})
+    listed = {"id": hex_id(2), "alias": "b", "attributes": [{"key": "employeeNumber", "value": "4712"}, None]}
+    tenant = DirectoryTenant(answers={"search": lambda _: (200, [within, listed], {})})
+    found = people(tenant, "4711", "4712")
+    assert (ids(found["4711"]), ids(found["4712"])) == ([hex_id(1)], [hex_id(2)])
+
+
+def test_of_a_person_only_what_names_are_compared_with_is_asked_for() -> None:
+    tenant = DirectoryTenant(crowd(1))
+    people(tenant, "user0")
+    body = json.loads(tenant.requests[0].content)
+    assert body["includeNested"] is False
+    assert "access" not in body["queryResultFilter"]["includes"]
