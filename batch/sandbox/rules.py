@@ -28,6 +28,7 @@ NESTED: Final = "requestedForWithRequestedItems"
 """The field that gives each identity its own items, in dialects that have it."""
 
 _REQUEST_FIELDS: Final = frozenset({"requestedFor", "requestedItems", "requestType", "clientMetadata"})
+_ENTRY_FIELDS: Final = frozenset({"identityId", "identityType", "requestedItems"})
 _ITEM_FIELDS: Final = frozenset({"type", "id", "comment", "clientMetadata", "removeDate"})
 _UTC_MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re.ASCII)
 
@@ -52,10 +53,49 @@ def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str
         yield f"requestType must be one of {', '.join(REQUEST_TYPES.values())}."
     else:
         operation = OPERATIONS[body.get("requestType")]
-        yield from _unknown_fields(body, _REQUEST_FIELDS, "The request")
+        yield from _unknown_fields(body, _REQUEST_FIELDS | ({NESTED} if dialect.nested else set()), "The request")
         yield from _broken_by_metadata(body, "the request")
-        yield from _broken_by_identities(body.get("requestedFor"), operation, dialect)
-        yield from _broken_by_items(body.get("requestedItems"), operation, now, dialect)
+        if body.get(NESTED) is not None:
+            yield from _broken_by_nesting(body, operation, now, dialect)
+        else:
+            yield from _broken_by_identities(body.get("requestedFor"), operation, dialect)
+            yield from _broken_by_items(body.get("requestedItems"), "requestedItems", operation, now, dialect)
+
+
+def _broken_by_nesting(body: JsonObject, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+    """The nested form is for grants, instead of the flat one, and counted against the same limits in total."""
+    entries, most = body[NESTED], dialect.limits
+    yield from (
+        f"{name} must be absent beside {NESTED}." for name in ("requestedFor", "requestedItems") if name in body
+    )
+    if operation is not Operation.GRANT:
+        yield f"{NESTED} must be absent when access is revoked."
+    elif not isinstance(entries, list):
+        yield f"{NESTED} must be an array."
+    elif not 1 <= len(entries) <= most.recipients:
+        yield f"{NESTED} must hold 1 to {most.recipients} identities, not {len(entries)}."
+    else:
+        for place, entry in enumerate(entries):
+            yield from _broken_by_entry(entry, f"{NESTED}[{place}]", now, dialect)
+        if len({entry["identityId"] for entry in entries}) < len(entries):
+            yield f"{NESTED} must not hold an identity twice."
+        items = sum(len(entry["requestedItems"]) for entry in entries)
+        if items > most.items:
+            yield f"{NESTED} must hold 1 to {most.items} items in total, not {items}."
+
+
+def _broken_by_entry(entry: object, where: str, now: datetime, dialect: Dialect) -> Iterator[str]:
+    if not _is_object(entry):
+        yield f"{where} must be a JSON object."
+    else:
+        yield from _unknown_fields(entry, _ENTRY_FIELDS, where)
+        if not _is_text(entry.get("identityId")):
+            yield f"{where}.identityId must be a non-empty string."
+        if entry.get("identityType", "HUMAN") != "HUMAN":
+            yield f"{where}.identityType must be HUMAN or absent: the sandbox has no machines."
+        yield from _broken_by_items(
+            entry.get("requestedItems"), f"{where}.requestedItems", Operation.GRANT, now, dialect
+        )
 
 
 def wanted(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -82,15 +122,15 @@ def _broken_by_identities(identities: object, operation: Operation, dialect: Dia
         yield "requestedFor must hold exactly one identity when access is revoked."
 
 
-def _broken_by_items(items: object, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+def _broken_by_items(items: object, where: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
     most = dialect.limits.items if operation is Operation.GRANT else dialect.limits.revoke_items
     if not isinstance(items, list):
-        yield "requestedItems must be an array."
+        yield f"{where} must be an array."
     elif not 1 <= len(items) <= most:
-        yield f"requestedItems must hold 1 to {most} items, not {len(items)}."
+        yield f"{where} must hold 1 to {most} items, not {len(items)}."
     else:
         for place, item in enumerate(items):
-            yield from _broken_by_item(item, f"requestedItems[{place}]", operation, now, dialect)
+            yield from _broken_by_item(item, f"{where}[{place}]", operation, now, dialect)
         if operation is Operation.REVOKE:
             yield from _broken_by_entitlements(items, dialect)
 

@@ -57,7 +57,6 @@ def test_a_body_within_the_rules_breaks_none_in_any_dialect(body: object) -> Non
         (None, "must be a JSON object"),
         ("text", "must be a JSON object"),
         (grant(requestedFroms=[]), "unknown field 'requestedFroms'"),
-        (grant(requestedForWithRequestedItems=None), "unknown field 'requestedForWithRequestedItems'"),
         (grant(requestType="MODIFY_ACCESS"), "requestType must be one of GRANT_ACCESS, REVOKE_ACCESS"),
         (grant(requestType=""), "requestType"),
         (grant(requestType=["GRANT_ACCESS"]), "requestType"),
@@ -138,6 +137,53 @@ def test_later_dialects_allow_dates_that_beta_refuses(body: object, in_beta: str
 )
 def test_start_dates_have_rules_of_their_own(body: object, cause: str) -> None:
     assert cause in (first_broken_rule(body, NOW, V2026) or "")
+
+
+def entry(identity: object = "i1", *items: object, **fields: object) -> dict[str, Any]:
+    return {"identityId": identity, "requestedItems": list(items) or [item()]} | fields
+
+
+def nested(*entries: object, **fields: object) -> dict[str, Any]:
+    return {"requestType": "GRANT_ACCESS", "requestedForWithRequestedItems": list(entries)} | fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(entry()),
+        nested(*(entry(f"i{n}", item(comment=f"for i{n}", removeDate=LATER)) for n in range(LIMITS.recipients))),
+        nested(entry("i1", *(item(id=f"r{n}") for n in range(LIMITS.items - 1))), entry("i2", identityType="HUMAN")),
+        grant(requestedForWithRequestedItems=None),
+    ],
+)
+def test_only_dialects_that_have_it_know_the_nested_form(body: object) -> None:
+    for dialect in DIALECTS.values():
+        unknown = None if dialect.nested else "unknown field 'requestedForWithRequestedItems'"
+        assert (unknown or "None") in str(first_broken_rule(body, NOW, dialect))
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (nested(entry(), requestedFor=["i1"]), "requestedFor must be absent"),
+        (nested(entry(), requestedItems=[]), "requestedItems must be absent"),
+        (nested(entry("i1", item(comment="x")), requestType="REVOKE_ACCESS"), "absent when access is revoked"),
+        (nested(requestedForWithRequestedItems={}), "must be an array"),
+        (nested(), "1 to 10 identities, not 0"),
+        (nested(*(entry(f"i{n}") for n in range(LIMITS.recipients + 1))), "1 to 10 identities, not 11"),
+        (nested("i1"), "[0] must be a JSON object"),
+        (nested(entry(), entry("i2", account="x")), "[1] has an unknown field 'account'"),
+        (nested(entry("")), "[0].identityId must be"),
+        (nested(entry(identityType="MACHINE")), "[0].identityType must be HUMAN"),
+        (nested(entry(requestedItems=None)), "[0].requestedItems must be an array"),
+        (nested(entry(requestedItems=[])), "[0].requestedItems must hold 1 to 25 items, not 0"),
+        (nested(entry("i1", item(), item(comment=""))), "[0].requestedItems[1].comment"),
+        (nested(entry(), entry()), "an identity twice"),
+        (nested(*(entry(f"i{n}", *(item(id=f"r{m}") for m in range(13))) for n in range(2))), "in total, not 26"),
+    ],
+)
+def test_the_nested_form_has_rules_of_its_own(body: object, cause: str) -> None:
+    assert cause in (first_broken_rule(body, NOW, DIALECTS["v1"]) or "")
 
 
 json_values = st.recursive(

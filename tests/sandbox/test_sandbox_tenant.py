@@ -199,3 +199,18 @@ def test_the_books_show_as_json() -> None:
         "accepted": [entry, entry],
         "changes": [{"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item_id": "r1", "accepted": 2}],
     }
+
+
+def test_what_comes_in_the_nested_form_stands_in_the_books_and_in_the_list_like_anything_else() -> None:
+    tenant = SimulatedTenant(identities=["i1", "i2"])
+    items = [{"type": "ROLE", "id": "r1", "comment": "one"}, {"type": "ROLE", "id": "r2"}]
+    entries = [{"identityId": "i1", "requestedItems": items}, {"identityId": "i2", "requestedItems": items[1:]}]
+    nested = {"requestedForWithRequestedItems": entries}
+    assert tenant.submit(nested, NOW, DIALECTS["v1"]).status == 202
+    assert tenant.books.change_counts() == {change("i1", "r1"): 1, change("i1", "r2"): 1, change("i2", "r2"): 1}
+    rows = tenant.visible_rows(NOW)
+    assert [row.item.get("comment") for row in rows] == ["one", None, None]
+    assert len({row.access_request_id for row in rows}) == 2
+    entries[1]["identityId"] = "nobody"
+    answer = tenant.submit(nested, NOW, DIALECTS["v1"])
+    assert (answer.status, "nobody" in text_of(answer.body)) == (400, True)
