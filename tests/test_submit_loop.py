@@ -56,7 +56,7 @@ from tests.ledger.ledger_helpers import (
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from batch.ledger.store import Ledger
@@ -76,6 +76,7 @@ class FakeTenant:
         self._answer = answer
         self._tokens = 1
         self.posts: list[tuple[int, str]] = []
+        self.bodies: list[tuple[int, ...]] = []
         self.accepted: Counter[tuple[str, str]] = Counter()
 
     async def token(self, *, other_than: str = "") -> str:
@@ -86,12 +87,13 @@ class FakeTenant:
     def explain_forbidden(self) -> str:
         return "What is missing: everything."
 
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
-        self.posts.append((request.number, token))
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+        self.posts.append((body[0].number, token))
+        self.bodies.append(tuple(request.number for request in body))
         gone()
-        answer = await self._answer(request, token)
+        answer = await self._answer(body[0], token)
         if answer.status == 202:
-            self.accepted.update((identity, item.id) for identity in request.recipients for item in request.items)
+            self.accepted.update((who, item.id) for one in body for who in one.recipients for item in one.items)
         return answer
 
     def _token(self) -> str:

@@ -62,7 +62,8 @@ def put_together(pairs: Pairs, request: Numbers, limits: Limits) -> tuple[Number
     people = np.bincount(cells // pairs.people, minlength=requests)
     small = size <= limits.items
     several = small & (people > 1)
-    best, fewest, parted = (), requests, None
+    best: tuple[MakeUp, ...] = ()
+    fewest, parted = requests, None
     for most in (0, *distinct(size[several]).tolist()):
         apart = small & ((people == 1) | (size <= most))
         whole = small & ~apart
