@@ -88,7 +88,9 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
-            requests = tuple(replace(request, attempts=request.attempts + 1) for request in loaded)
+            requests = tuple(
+                replace(request, attempts=request.attempts + 1) for body in in_bodies(loaded) for request in body
+            )
             move(connection, requests, State.PLANNED, Event.CLAIMED, now, attempts=1)
             events.append(connection, run.id, _claimed(requests, now))
             return requests

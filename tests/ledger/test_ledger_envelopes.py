@@ -134,6 +134,13 @@ def test_only_what_a_refusal_names_travels_alone(ledger: Ledger, run: Run) -> No
     assert ledger.verify() == ()
 
 
+def test_members_that_stay_together_around_one_that_left_are_one_body(ledger: Ledger, run: Run) -> None:
+    _, together = claim(ledger, run, 2)
+    record(ledger, together, replace(REFUSED, text="Identity i002 was not found."))
+    assert numbers(claim(ledger, run, 2)) == [[2, 4], [3]]
+    assert ledger.verify() == ()
+
+
 def test_members_in_different_states_are_never_sent_as_a_whole(ledger: Ledger, run: Run) -> None:
     _, together = claim(ledger, run, 2)
     record(ledger, together, FAILED)
