@@ -765,46 +765,44 @@ async def test_after_the_block_ctrl_c_is_pythons_again() -> None:
 
 
 @pytest.fixture
-def together(ledger: Ledger, path: Path) -> Stage:
+def joined(ledger: Ledger, path: Path) -> Stage:
     """A run of five requests of one change each, of which the first three travel in one body."""
     return Stage(ledger, path, write(ledger, *singles(5), together=[(0, 1, 2)]))
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, UNAUTHORIZED, NEVER_CONNECTED, Answer(status=503, retry_after=1.0)])
-async def test_a_body_of_several_that_was_not_processed_is_sent_again_as_it_was(
-    answer: Answer, together: Stage
-) -> None:
+async def test_a_body_of_several_that_was_not_processed_is_sent_again_as_it_was(answer: Answer, joined: Stage) -> None:
     tenant = in_turn(answer)
-    await together.submitter(tenant).submit(1)
+    await joined.submitter(tenant).submit(1)
     assert tenant.bodies == [(1, 2, 3), (1, 2, 3), (4,), (5,)]
     assert tenant.accepted == FIVE
-    assert together.states() == {"ACCEPTED": 3}
+    assert joined.states() == {"ACCEPTED": 3}
 
 
-async def test_each_member_of_a_body_that_may_have_arrived_is_in_doubt(together: Stage) -> None:
+async def test_each_member_of_a_body_that_may_have_arrived_is_in_doubt(joined: Stage) -> None:
     tenant = in_turn(FAILED)
-    await together.submitter(tenant).submit(1)
+    await joined.submitter(tenant).submit(1)
     assert tenant.bodies == [(1, 2, 3), (4,), (5,)]
-    assert [doubt.request.number for doubt in together.ledger.requests.doubts(together.run)] == [1, 2, 3]
-    assert together.states() == {"UNCONFIRMED": 1, "ACCEPTED": 2}
+    assert [doubt.request.number for doubt in joined.ledger.requests.doubts(joined.run)] == [1, 2, 3]
+    assert joined.states() == {"UNCONFIRMED": 1, "ACCEPTED": 2}
 
 
 async def test_what_is_refused_together_is_sent_one_by_one_and_only_what_is_refused_alone_is_refused(
-    together: Stage,
+    joined: Stage,
 ) -> None:
     tenant = in_turn(REFUSED, ACCEPTED, REFUSED)
-    await together.submitter(tenant).submit(1)
+    await joined.submitter(tenant).submit(1)
     assert tenant.bodies == [(1, 2, 3), (1,), (2,), (3,), (4,), (5,)]
-    assert together.states() == {"ACCEPTED": 4, "REFUSED": 1}
-    assert [number for number, event in together.witness.decisions if event == "refused"] == [2]
-    assert (together.pace.holds, together.pace.pauses) == ([], [])
+    assert joined.states() == {"ACCEPTED": 4, "REFUSED": 1}
+    assert [number for number, event in joined.witness.decisions if event == "refused"] == [2]
+    assert (joined.pace.holds, joined.pace.pauses) == ([], [])
 
 
-async def test_who_is_named_in_a_refusal_is_parted_from_the_others(together: Stage) -> None:
+async def test_who_is_named_in_a_refusal_is_parted_from_the_others(joined: Stage) -> None:
     tenant = in_turn(Answer(status=400, text="Identity i001 was not found."), ACCEPTED, REFUSED)
-    await together.submitter(tenant).submit(1)
+    await joined.submitter(tenant).submit(1)
     assert tenant.bodies == [(1, 2, 3), (1, 3), (2,), (4,), (5,)]
-    assert together.states() == {"ACCEPTED": 3, "REFUSED": 1}
+    assert joined.states() == {"ACCEPTED": 3, "REFUSED": 1}
 
 
 async def test_bodies_of_several_that_are_refused_do_not_make_too_many_refusals(ledger: Ledger, path: Path) -> None:

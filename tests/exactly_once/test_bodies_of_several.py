@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,10 +54,11 @@ def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program:
         assert planned["lower_bound"] <= 10
         assert ended.json["requests"]["planned"] == ended.json["requests"]["accepted"] == 10
         assert ended.json["http"]["posts"] == tenant.tenant.books.posts == 10
+        bodies: list[dict[str, Any]] = [request.body for request in tenant.tenant.books.accepted]
         comments = {
             (entry["identityId"], sent["comment"])
-            for request in tenant.tenant.books.accepted
-            for entry in request.body["requestedForWithRequestedItems"]  # type: ignore[attr-defined] - it is JSON
+            for body in bodies
+            for entry in body["requestedForWithRequestedItems"]
             for sent in entry["requestedItems"]
         }
         assert comments == {(row["identity_id"], row["comment"]) for row in rows}
