@@ -1,4 +1,4 @@
-"""From a request to the JSON body that the API takes. Absent fields are left out: the API refuses empty ones."""
+"""From requests to the JSON body that the API takes. Absent fields are left out: the API refuses empty ones."""
 
 from __future__ import annotations
 
@@ -9,16 +9,43 @@ from typing import TYPE_CHECKING, Any
 from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from batch.model import Request, RequestItem
 
 
-def body_of(request: Request) -> dict[str, Any]:
-    """The body of `POST …/access-requests`; every item carries the request's id in its clientMetadata."""
+def body_of(*requests: Request) -> dict[str, Any]:
+    """The body of `POST …/access-requests`; every item carries its request's id in its clientMetadata.
+
+    Args:
+        requests: One; or several grants that travel in one body, in the nested form (`requestedForWithRequestedItems`),
+            which gives each identity its own items and is for people where nothing else is said.
+    """
+    first = requests[0]
+    if len(requests) == 1:
+        return {
+            "requestType": REQUEST_TYPES[first.operation],
+            "requestedFor": list(first.recipients),
+            "requestedItems": [_item(item, first.id) for item in first.items],
+        }
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for request in requests:
+        for recipient in request.recipients:
+            wanted.setdefault(recipient, []).extend(_item(item, request.id) for item in request.items)
     return {
-        "requestType": REQUEST_TYPES[request.operation],
-        "requestedFor": list(request.recipients),
-        "requestedItems": [_item(item, request.id) for item in request.items],
+        "requestType": REQUEST_TYPES[first.operation],
+        "requestedForWithRequestedItems": [
+            {"identityId": identity, "requestedItems": items} for identity, items in wanted.items()
+        ],
     }
+
+
+def in_bodies(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
+    """Requests by the bodies in which they travel, each behind the one in whose body it does."""
+    bodies: dict[int, list[Request]] = {}
+    for request in requests:
+        bodies.setdefault(request.number if request.within is None else request.within, []).append(request)
+    return [tuple(body) for body in bodies.values()]
 
 
 def encode(body: dict[str, Any]) -> bytes:

@@ -74,7 +74,7 @@ class RequestItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One API body: every recipient gets (or loses) every item.
+    """Every recipient gets (or loses) every item: one API body, or in the nested form a part of one.
 
     Attributes:
         number: The request's number in the ledger.
@@ -84,6 +84,7 @@ class Request:
         items: Access items.
         attempts: How often it has been sent so far, this attempt included.
         parent: Number of the refused request that it is a part of, if it is one.
+        within: Number of the request in whose body it travels, where it does not travel in its own.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Request:
     items: tuple[RequestItem, ...]
     attempts: int = 0
     parent: int | None = None
+    within: int | None = None
 
     @property
     def id(self) -> str:
@@ -269,7 +271,7 @@ class Tally:
     """How far a run has come, over all its processes.
 
     Attributes:
-        requests: Requests by state.
+        requests: Bodies by state: requests, of which those that travel in one body count as one in each state.
         changes: Changes by the state of their request.
         grants: Grants among the changes not yet sent.
         revokes: Revokes among them.

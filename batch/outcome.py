@@ -40,6 +40,7 @@ class Then(StrEnum):
     GO_ON = "go on"
     SLOW_DOWN = "wait as long as it says, then go on more slowly"
     WAIT = "wait as long as it says"
+    PART = "send what was refused together by itself"
     BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
     STOP_CREDENTIALS = "stop: the tenant refuses this client"

@@ -20,13 +20,22 @@ _PAIR: Final = ["identity_id", "operation", "item_type", "item_id", "comment", "
 _KEY: Final = ["identity_id", "item_type", "item_id"]
 
 
-def check_plan(planned: pl.DataFrame, wanted: pl.DataFrame, limits: Limits) -> None:
+def check_plan(
+    planned: pl.DataFrame,
+    wanted: pl.DataFrame,
+    limits: Limits,
+    envelopes: pl.DataFrame | None = None,
+    *,
+    nested: bool = False,
+) -> None:
     """Proves that the requests of a plan ask for exactly the wanted changes and are legal.
 
     Args:
         planned: The planned changes with `request`.
         wanted: The changes that were to be planned.
         limits: What one request may hold.
+        envelopes: Which requests travel in one body, as `request` and `number`; None where none do.
+        nested: Whether the API version knows such bodies.
 
     Raises:
         BrokenPromiseError: The plan must not be sent.
@@ -68,6 +77,37 @@ def check_plan(planned: pl.DataFrame, wanted: pl.DataFrame, limits: Limits) -> N
         "a revoke mixes entitlements",
     )
     _refuse(any_request(revoke & pl.col("uncommented")), "a revoke lacks its comment")
+    if envelopes is not None and envelopes.height:
+        _refuse(not nested, "requests share a body, which this API version does not know")
+        _check_envelopes(envelopes, marks, limits)
+
+
+def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limits) -> None:
+    """Proves that the bodies of several requests are legal; that no pair is in two requests is known by now.
+
+    Members stand next to each other, since that is how the ledger takes whole bodies from what is to be sent.
+    """
+    _refuse(bool(envelopes.get_column("request").is_duplicated().any()), "a request is in two bodies")
+    _refuse(
+        not envelopes.join(marks, on="request", how="anti").is_empty(),
+        "a body holds a request that does not exist",
+    )
+    members = envelopes.group_by("number").agg(
+        pl.len().alias("requests"), pl.col("request").min().alias("first"), pl.col("request").max().alias("last")
+    )
+    asked = (
+        marks.join(envelopes, on="request")
+        .group_by("number")
+        .agg(pl.len().alias("items"), pl.col("identity").n_unique().alias("people"), pl.col("revoke").any())
+    )
+    number, first, last, requests = (pl.col(name) for name in ("number", "first", "last", "requests"))
+    _refuse(
+        bool(members.select(((number != first) | (last - first + 1 != requests) | (requests == 1)).any()).item()),
+        "the requests of a body do not stand together",
+    )
+    too_large = (pl.col("items") > limits.items) | (pl.col("people") > limits.recipients)
+    _refuse(bool(asked.select(too_large.any()).item()), "a body of several requests is too large")
+    _refuse(bool(asked.select(pl.col("revoke").any()).item()), "a body of several requests revokes")
 
 
 def _repeats(planned: pl.DataFrame, hashes: pl.Series) -> bool:

@@ -94,8 +94,8 @@ def plan_fresh(classified: Classified, dialect: Dialect, effort: Effort = Effort
         BrokenPromiseError: The plan failed its check.
     """
     wanted = classified.changes.filter("fresh").select(CHANGE_COLUMNS)
-    planned = plan(wanted, dialect.limits, effort)
-    check_plan(planned.changes, wanted, dialect.limits)
+    planned = plan(wanted, dialect.limits, effort, nested=dialect.nested)
+    check_plan(planned.changes, wanted, dialect.limits, planned.envelopes, nested=dialect.nested)
     return planned
 
 
@@ -107,7 +107,7 @@ def as_if_planned(tally: Tally, plan: Plan) -> Tally:
         changes.pop(State.REFUSED, None)
         requests.pop(State.REFUSED, None)
     changes[State.PLANNED] = changes.get(State.PLANNED, 0) + plan.changes.height
-    requests[State.PLANNED] = requests.get(State.PLANNED, 0) + plan.requests
+    requests[State.PLANNED] = requests.get(State.PLANNED, 0) + plan.bodies
     return replace(
         tally,
         changes=changes,

@@ -26,15 +26,15 @@ class Recorder:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._pending: list[tuple[Answered, asyncio.Future[None]]] = []
+        self._pending: list[tuple[tuple[Answered, ...], asyncio.Future[None]]] = []
         self._work = asyncio.Event()
         self._enough = asyncio.Event()
 
-    async def record(self, answered: Answered, *, in_flight: int) -> None:
-        """Returns once the answer is durable.
+    async def record(self, *answered: Answered, in_flight: int) -> None:
+        """Returns once an answer is durable.
 
         Args:
-            answered: The answer.
+            answered: The answer, for each of the requests that it is to.
             in_flight: Attempts that are on their way, this one included: nobody waits for more than these.
 
         Raises:
@@ -57,7 +57,7 @@ class Recorder:
             self._work.clear()
             self._enough.clear()
             pending, self._pending = self._pending, []
-            error = await self._write([answered for answered, _ in pending])
+            error = await self._write([one for answered, _ in pending for one in answered])
             for _, recorded in pending:
                 if recorded.done():
                     continue  # whoever waited for it was abandoned

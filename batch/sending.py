@@ -16,8 +16,8 @@ class Sender(Protocol):
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now."""
 
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
-        """Makes one attempt, and calls `gone` once its last byte has left."""
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+        """Makes one attempt with a request, or with several in one body; calls `gone` once its last byte has left."""
 
     def explain_forbidden(self) -> str:
         """Which right is missing where an attempt was answered 403, as a sentence."""

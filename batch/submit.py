@@ -10,6 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from batch.body import in_bodies
 from batch.culprits import Evidence
 from batch.errors import (
     AccessBatchError,
@@ -21,6 +22,7 @@ from batch.ledger.process import SILENT_FOR
 from batch.ledger.requests import Answered
 from batch.model import Answer, Failure
 from batch.outcome import Situation, Then, decide
+from batch.parting import bodies_back, for_each
 from batch.record import Recorder
 from batch.refusals import Refusals
 from batch.split import divide
@@ -192,27 +194,27 @@ class Submitter:
     async def _send_some(self, most: int) -> None:
         await self._tenant.token()
         permits = await self._pace.wait(most=most, to_come=self._to_send)
-        requests: tuple[Request, ...] = ()
+        bodies: list[tuple[Request, ...]] = []
         try:
             # Asked again: the pace may have held us back for longer than the token lives.
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
             claimed_at = self._clock()
-            requests = await self._claim(claimed_at, len(permits))
+            bodies = in_bodies(await self._claim(claimed_at, len(permits)))
         finally:
-            for permit in permits if self._abandoned else permits[len(requests) :]:
+            for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
-        self._to_send = self._to_send - len(requests) if requests else 0
+        self._to_send = self._to_send - len(bodies) if bodies else 0
         if self._abandoned:
             return
-        for request, permit in zip(requests, permits, strict=False):
-            attempt = asyncio.create_task(self._guarded(self._attempt(request, permit, token, claimed_at)))
+        for body, permit in zip(bodies, permits, strict=False):
+            attempt = asyncio.create_task(self._guarded(self._attempt(body, permit, token, claimed_at)))
             self._in_flight.add(attempt)
             attempt.add_done_callback(self._land)
 
     async def _claim(self, now: datetime, most: int) -> tuple[Request, ...]:
-        """Claims requests; once that has begun it is carried through, since what is claimed must be sent."""
+        """Claims so many bodies; once that has begun it is carried through, since what is claimed must be sent."""
         if self._stopping:
             return ()
         claiming = asyncio.ensure_future(
@@ -229,41 +231,50 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, request: Request, permit: Permit, token: str, claimed_at: datetime) -> None:
+    async def _attempt(self, body: tuple[Request, ...], permit: Permit, token: str, claimed_at: datetime) -> None:
         failures_before = self._failures
         began = asyncio.get_running_loop().time()
-        self._watcher.sending(request)
+        for request in body:
+            self._watcher.sending(request)
         try:
             held_up = self._clock() - claimed_at > STALE_AFTER
-            answer = HELD_UP if held_up else await self._tenant.submit(request, token, gone=permit.gone)
+            answer = HELD_UP if held_up else await self._tenant.submit(body, token, gone=permit.gone)
         finally:
             permit.gone()
         seconds = asyncio.get_running_loop().time() - began
         decision = self._decide(answer, token, failures_before)
-        parts = self._divide(request, answer, decision)
+        decisions = for_each(body, decision, answer.text)
+        parts = self._divide(body, answer, decision)
         if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
             # First of all: it must hold for the others too, and for whoever comes after us.
             violated = decision.then is Then.SLOW_DOWN
             await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
         elif decision.then is Then.BACK_OFF:
             self._pace.hold(decision.pause)
+        at = self._clock()
         await self._recorder.record(
-            Answered(request=request, answer=answer, decision=decision, at=self._clock(), parts=parts),
+            *(
+                Answered(request=request, answer=answer, decision=one, at=at, parts=parts, alone=one.then is Then.PART)
+                for request, one in zip(body, decisions, strict=True)
+            ),
             in_flight=len(self._in_flight),
         )
-        self._to_send += len(parts) + (decision.event is Event.NOT_PROCESSED)
-        self._watcher.answered(request, answer, decision, seconds, len(parts))
+        self._to_send += len(parts) + bodies_back(decisions)
+        for request, one in zip(body, decisions, strict=True):
+            self._watcher.answered(request, answer, one, seconds, len(parts))
         self._pace.tell(decision.pause, decision.reason)
         if decision.event is Event.UNDECIDED:
-            self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request)])
-        await self._follow(request, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
+            self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
+        await self._follow(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
 
-    def _divide(self, request: Request, answer: Answer, decision: Decision) -> tuple[Part, ...]:
+    def _divide(self, body: tuple[Request, ...], answer: Answer, decision: Decision) -> tuple[Part, ...]:
         """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
         if decision.event is Event.ACCEPTED:
-            self._evidence.accepted(request)
-        if decision.event is not Event.REFUSED:
+            for request in body:
+                self._evidence.accepted(request)
+        if decision.event is not Event.REFUSED or len(body) > 1:
             return ()
+        (request,) = body
         self._evidence.refused(request, answer.text)
         return divide(request, answer.text, self._evidence)
 
@@ -296,8 +307,8 @@ class Submitter:
         self._success_at = asyncio.get_running_loop().time()
         self._silenced_before = self._pace.silenced
 
-    async def _follow(self, request: Request, decision: Decision, token: str, *, forbidden: bool) -> None:
-        """Does what the decision says besides the request's own state."""
+    async def _follow(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
+        """Does what the decision says besides the requests' own state."""
         match decision.then:
             case Then.RENEW_TOKEN:
                 if not self._stopping and await self._tenant.token(other_than=token) == token:
@@ -317,7 +328,9 @@ class Submitter:
                     next_step="Check the base URL, --api and the network; then run the same command again.",
                 )
             case Then.GO_ON:
-                self._watch_refusals(request, decision)
+                if decision.event is not Event.REFUSED or len(body) == 1:
+                    # Whether all are refused that were sent together is not known before each was sent by itself.
+                    self._watch_refusals(body[0], decision)
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
         self._refusals = self._refusals.after(request, refused=decision.event is Event.REFUSED)

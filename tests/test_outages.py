@@ -24,7 +24,7 @@ from tests.ledger.ledger_helpers import ACCEPTED, open_ledger, singles, write
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batch.ledger.store import Ledger
@@ -74,7 +74,7 @@ class StrictTenant:
     def explain_forbidden(self) -> str:
         return "Nothing is forbidden here."
 
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
         assert token
         await asyncio.sleep(self._random.uniform(0, 0.02))
         gone()
@@ -83,7 +83,7 @@ class StrictTenant:
         self.arrivals.append(moment)
         answer = self._outage(moment) or self._throttled(moment) or ACCEPTED
         if answer is ACCEPTED:
-            self.accepted.update(request.recipients)
+            self.accepted.update(identity for request in body for identity in request.recipients)
         await asyncio.sleep(self._random.uniform(0.02, 0.4))
         return answer
 

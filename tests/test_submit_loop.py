@@ -56,7 +56,7 @@ from tests.ledger.ledger_helpers import (
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from batch.ledger.store import Ledger
@@ -76,6 +76,7 @@ class FakeTenant:
         self._answer = answer
         self._tokens = 1
         self.posts: list[tuple[int, str]] = []
+        self.bodies: list[tuple[int, ...]] = []
         self.accepted: Counter[tuple[str, str]] = Counter()
 
     async def token(self, *, other_than: str = "") -> str:
@@ -86,12 +87,13 @@ class FakeTenant:
     def explain_forbidden(self) -> str:
         return "What is missing: everything."
 
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
-        self.posts.append((request.number, token))
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+        self.posts.append((body[0].number, token))
+        self.bodies.append(tuple(request.number for request in body))
         gone()
-        answer = await self._answer(request, token)
+        answer = await self._answer(body[0], token)
         if answer.status == 202:
-            self.accepted.update((identity, item.id) for identity in request.recipients for item in request.items)
+            self.accepted.update((who, item.id) for one in body for who in one.recipients for item in one.items)
         return answer
 
     def _token(self) -> str:
@@ -760,3 +762,68 @@ async def test_after_the_block_ctrl_c_is_pythons_again() -> None:
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert interruption.asked == 0
+
+
+@pytest.fixture
+def joined(ledger: Ledger, path: Path) -> Stage:
+    """A run of five requests of one change each, of which the first three travel in one body."""
+    return Stage(ledger, path, write(ledger, *singles(5), together=[(0, 1, 2)]))
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, UNAUTHORIZED, NEVER_CONNECTED, Answer(status=503, retry_after=1.0)])
+async def test_a_body_of_several_that_was_not_processed_is_sent_again_as_it_was(answer: Answer, joined: Stage) -> None:
+    tenant = in_turn(answer)
+    await joined.submitter(tenant).submit(1)
+    assert tenant.bodies == [(1, 2, 3), (1, 2, 3), (4,), (5,)]
+    assert tenant.accepted == FIVE
+    assert joined.states() == {"ACCEPTED": 3}
+
+
+async def test_each_member_of_a_body_that_may_have_arrived_is_in_doubt(joined: Stage) -> None:
+    tenant = in_turn(FAILED)
+    await joined.submitter(tenant).submit(1)
+    assert tenant.bodies == [(1, 2, 3), (4,), (5,)]
+    assert [doubt.request.number for doubt in joined.ledger.requests.doubts(joined.run)] == [1, 2, 3]
+    assert joined.states() == {"UNCONFIRMED": 1, "ACCEPTED": 2}
+
+
+async def test_what_is_refused_together_is_sent_one_by_one_and_only_what_is_refused_alone_is_refused(
+    joined: Stage,
+) -> None:
+    tenant = in_turn(REFUSED, ACCEPTED, REFUSED)
+    await joined.submitter(tenant).submit(1)
+    assert tenant.bodies == [(1, 2, 3), (1,), (2,), (3,), (4,), (5,)]
+    assert joined.states() == {"ACCEPTED": 4, "REFUSED": 1}
+    assert [number for number, event in joined.witness.decisions if event == "refused"] == [2]
+    assert (joined.pace.holds, joined.pace.pauses) == ([], [])
+
+
+async def test_who_is_named_in_a_refusal_is_parted_from_the_others(joined: Stage) -> None:
+    tenant = in_turn(Answer(status=400, text="Identity i001 was not found."), ACCEPTED, REFUSED)
+    await joined.submitter(tenant).submit(1)
+    assert tenant.bodies == [(1, 2, 3), (1, 3), (2,), (4,), (5,)]
+    assert joined.states() == {"ACCEPTED": 3, "REFUSED": 1}
+
+
+async def test_bodies_of_several_that_are_refused_do_not_make_too_many_refusals(ledger: Ledger, path: Path) -> None:
+    envelopes = [range(first, first + 10) for first in range(0, 300, 10)]
+    stage = Stage(ledger, path, write(ledger, *singles(300), together=envelopes))
+    tenant = FlatTenant(_accepting)
+    await stage.submitter(tenant).submit(1)
+    assert stage.states() == {"ACCEPTED": 300}
+    assert sum(len(body) > 1 for body in tenant.bodies) <= 30
+
+
+async def _accepting(_request: Request, _token: str) -> Answer:
+    return ACCEPTED
+
+
+class FlatTenant(FakeTenant):
+    """Refuses every body of several requests."""
+
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+        if len(body) == 1:
+            return await super().submit(body, token, gone=gone)
+        self.bodies.append(tuple(request.number for request in body))
+        gone()
+        return REFUSED

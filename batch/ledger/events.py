@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PLANNED: Final = "planned"
 """The one event that is not a transition: requests were written."""
 
+WITHIN: Final = "within"
+"""In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""
+
 _SEALED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
 _LAST: Final = (

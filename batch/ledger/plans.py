@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from batch.dedupe import KNOWN_SCHEMA
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import intern, last_id, look_up
+from batch.ledger.bulk import insert_frame, intern, last_id, look_up
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
@@ -130,6 +130,7 @@ class Plans:
                 _numbers(changes, details, _DETAIL, "detail"),
             )
             insert_requests(connection, run_id, numbers, at)
+            insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
             written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
         return run_id

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.body import body_of, encode, fingerprint
-from batch.ledger import events
+from batch.body import body_of, encode, fingerprint, in_bodies
+from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import Entry
+from batch.ledger.events import WITHIN, Entry
 from batch.ledger.loading import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.moving import divide, move
 from batch.ledger.runs import require_held
@@ -39,6 +39,7 @@ class Answered:
         decision: What it means.
         at: When it came.
         parts: Where the request is refused: the smaller requests that take over all its changes.
+        alone: Whether it travels in no body with others from now on.
     """
 
     request: Request
@@ -46,6 +47,7 @@ class Answered:
     decision: Decision
     at: datetime
     parts: tuple[Part, ...] = ()
+    alone: bool = False
 
 
 _OF_RUN_IN_STATE: Final = sa.and_(
@@ -54,7 +56,6 @@ _OF_RUN_IN_STATE: Final = sa.and_(
 )
 _COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_IN_STATE)
 _IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.id)
-_FIRST_IN_STATE: Final = _IN_STATE.limit(sa.bindparam("most"))
 
 
 class Requests:
@@ -64,46 +65,34 @@ class Requests:
         self._engine = engine
 
     def claim(self, run: Run, now: datetime, process: Process, *, most: int = 1) -> tuple[Request, ...]:
-        """Takes the run's next requests for sending, and records the attempts: durable when this returns.
+        """Takes the run's next bodies for sending, and records the attempts: durable when this returns.
 
         Args:
             run: The run.
             now: When.
             process: It must hold the run: one that was taken for dead must not go on.
-            most: How many at most.
+            most: How many bodies at most.
 
         Returns:
-            The requests, now SENDING; none when nothing is left to send.
+            The requests of each body, now SENDING, those that travel within another's after it; none when nothing is
+            left to send.
 
         Raises:
             RunHeldError: It does not hold the run (any more).
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
-            rows = connection.execute(
-                _FIRST_IN_STATE, {"run_id": run.id, "in_state": State.PLANNED.value, "most": most}
-            ).all()
+            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most)
             if not rows:
                 return ()
-            loaded = load_requests(connection, rows)
+            loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
-            requests = tuple(replace(request, attempts=request.attempts + 1) for request in loaded)
-            move(connection, requests, State.PLANNED, Event.CLAIMED, now, attempts=1)
-            events.append(
-                connection,
-                run.id,
-                [
-                    Entry(
-                        event=Event.CLAIMED,
-                        at=now,
-                        request=request.number,
-                        attempt=request.attempts,
-                        detail={"body_sha256": fingerprint(encode(body_of(request)))},
-                    )
-                    for request in requests
-                ],
+            requests = tuple(
+                replace(request, attempts=request.attempts + 1) for body in in_bodies(loaded) for request in body
             )
+            move(connection, requests, State.PLANNED, Event.CLAIMED, now, attempts=1)
+            events.append(connection, run.id, _claimed(requests, now))
             return requests
 
     def record(self, *answered: Answered) -> None:
@@ -120,23 +109,29 @@ class Requests:
             for one in answered:
                 if one.parts:
                     divide(connection, one.request, one.parts, State.REFUSED, one.at)
+            if alone := [one.request for one in answered if one.alone]:
+                envelopes.part(connection, alone)
 
     def left(self, run: Run) -> int:
-        """How many requests of the run are to be sent."""
+        """How many bodies of the run are to be sent."""
         with reading(self._engine) as connection:
             counted = connection.execute(_COUNT, {"run_id": run.id, "in_state": State.PLANNED.value})
-            return int(counted.scalar_one())
+            return int(counted.scalar_one()) - envelopes.in_excess(connection, run.id).get(State.PLANNED.value, 0)
 
     def doubts(self, run: Run) -> tuple[Doubt, ...]:
         """The run's UNCONFIRMED requests, in order, with when they were sent."""
         with reading(self._engine) as connection:
-            rows = connection.execute(_IN_STATE, {"run_id": run.id, "in_state": State.UNCONFIRMED.value}).all()
-            return tuple(load_doubt(connection, row) for row in rows)
+            rows = envelopes.all_in_state(connection, run.id, State.UNCONFIRMED.value)
+            doubts = tuple(load_doubt(connection, row) for row in rows)
+            placed = envelopes.with_bodies([doubt.request for doubt in doubts], rows)
+            return tuple(replace(doubt, request=request) for doubt, request in zip(doubts, placed, strict=True))
 
     def doubt(self, request: Request) -> Doubt:
         """The doubt about one request that has just become UNCONFIRMED."""
         with reading(self._engine) as connection:
-            return load_doubt(connection, connection.execute(REQUEST.where(t.request.c.id == request.number)).one())
+            row = connection.execute(REQUEST.where(t.request.c.id == request.number)).one()
+            doubt = load_doubt(connection, row)
+            return replace(doubt, request=replace(doubt.request, within=request.within))
 
     def settle(
         self,
@@ -186,6 +181,21 @@ class Requests:
             return {row.request: json.loads(row.detail)["reason"] for row in rows}
 
 
+def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
+    """The attempts of requests, each with the fingerprint of the body in which it travels."""
+    sent = {body[0].number: fingerprint(encode(body_of(*body))) for body in in_bodies(requests)}
+    return [
+        Entry(
+            event=Event.CLAIMED,
+            at=now,
+            request=request.number,
+            attempt=request.attempts,
+            detail={"body_sha256": sent[request.within or request.number], WITHIN: request.within},
+        )
+        for request in requests
+    ]
+
+
 def _entry(one: Answered) -> Entry:
     answer = one.answer
     return Entry(
@@ -199,5 +209,6 @@ def _entry(one: Answered) -> Entry:
             "tracking_id": answer.tracking_id,
             "reason": one.decision.reason,
             "server_time": answer.server_time and t.instant(answer.server_time),
+            WITHIN: one.request.within,
         },
     )

@@ -12,6 +12,7 @@ from batch.errors import RunHeldError, UsageError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
+from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
@@ -67,7 +68,9 @@ class Runs:
         """How far the run has come."""
         changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
         of_run = t.request.c.run == t.number_of_run(run.id)
+        in_own_body = t.event.c.detail.not_like(f'%"{events.WITHIN}":%')
         with reading(self._engine) as connection:
+            extra = in_excess(connection, run.id)
             states = connection.execute(
                 sa.select(t.request.c.state, sa.func.count(), changes).where(of_run).group_by(t.request.c.state)
             ).all()
@@ -83,10 +86,10 @@ class Runs:
                     sa.func.count(sa.case((t.event.c.event == Event.CLAIMED.value, 1))),
                     sa.func.count(sa.case(((t.event.c.event == Event.CLAIMED.value) & (t.event.c.attempt > 1), 1))),
                     sa.func.count(sa.case((t.event.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
-                ).where(t.event.c.run == run.id)
+                ).where(t.event.c.run == run.id, in_own_body)
             ).one()
         return Tally(
-            requests={state: count for state, count, _ in states},
+            requests={state: count - extra.get(state, 0) for state, count, _ in states},
             changes={state: int(total) for state, _, total in states},
             grants=int(unsent.get(Operation.GRANT.value, 0)),
             revokes=int(unsent.get(Operation.REVOKE.value, 0)),
@@ -197,15 +200,16 @@ def _mark_all(
     *,
     detail: Mapping[str, str] | None = None,
 ) -> int:
-    """Applies one event to all requests of a run that are in one state; returns how many."""
+    """Applies one event to all requests of a run that are in one state; returns how many bodies those are."""
     of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
     numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(of_run).order_by(t.request.c.id))]
+    bodies = len(numbers) - in_excess(connection, run.id).get(state.value, 0)
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
     )
     entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
     events.append(connection, run.id, entries)
-    return len(numbers)
+    return bodies
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from batch.body import body_of, encode, fingerprint
+from batch.dialects import Operation
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import PLANNED, seal
+from batch.ledger.events import PLANNED, WITHIN, seal
 from batch.ledger.loading import load_request
 from batch.states import VOID, Event, State, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Engine
-
-    from batch.model import Request
 
 MOST_FINDINGS: Final = 100
 """Findings of one kind that are listed; so many mean that all of it is to be doubted."""
@@ -33,14 +32,15 @@ _IDENTITIES_AT_ONCE: Final = 100_000
 def verify(engine: Engine) -> tuple[str, ...]:
     """Everything that is wrong with a ledger, as sentences; none where it is sound.
 
-    Checked are: the database's own integrity and references; that every request is the full product that it says;
-    that every run's books are an unbroken chain, and lead to the states that the requests are in; that each attempt
-    sent what the request says; and that nothing was submitted twice for one intention.
+    Checked are: the database's own integrity and references; that every request is the full product that it says; that
+    those which travel in one body may; that every run's books are an unbroken chain, and lead to the states that the
+    requests are in; that each attempt sent what its requests say; and that nothing was submitted twice for one
+    intention.
     """
     with reading(engine) as connection:
         return tuple(
             finding
-            for check in (_database, _products, _chains, _origins, _states, _bodies, _repeats)
+            for check in (_database, _products, _envelopes, _chains, _origins, _states, _bodies, _repeats)
             for finding in _bounded(check(connection))
         )
 
@@ -154,17 +154,50 @@ def _states(connection: Connection) -> Iterator[str]:
 
 
 def _bodies(connection: Connection) -> Iterator[str]:
+    """Attempts that sent something else than their requests say; those of one body stand next to each other."""
     sent = (
         sa.select(t.event.c.request, t.event.c.detail, t.event.c.number, t.event.c.run)
         .where(t.event.c.event == Event.CLAIMED.value)
-        .order_by(t.event.c.request)
+        .order_by(t.event.c.run, t.event.c.number)
     )
-    request: Request | None = None
+    body: list[Any] = []
     for line in connection.execute(sent).all():
-        if request is None or request.number != line.request:
-            request = load_request(connection, line.request)
-        if request is None or fingerprint(encode(body_of(request))) not in line.detail:
+        if f'"{WITHIN}":' not in line.detail:
+            yield from _other_than_said(connection, body)
+            body = []
+        body.append(line)
+    yield from _other_than_said(connection, body)
+
+
+def _other_than_said(connection: Connection, body: Sequence[Any]) -> Iterator[str]:
+    """The attempts of one body whose fingerprint is not that of what their requests say, or that are not of it."""
+    requests = [load_request(connection, line.request) for line in body]
+    known = [request for request in requests if request is not None]
+    expected = fingerprint(encode(body_of(*known))) if known and len(known) == len(body) else ""
+    for position, line in enumerate(body):
+        within = f'"{WITHIN}": {body[0].request}}}' if position or f'"{WITHIN}":' in line.detail else ""
+        if not expected or expected not in line.detail or within not in line.detail:
             yield f"request {line.request}: the attempt in line {line.number} of run {line.run} sent something else"
+
+
+def _envelopes(connection: Connection) -> Iterator[str]:
+    """Envelopes that no body may look like: of several runs, of revokes, or with a change in two of their requests."""
+    e, q = t.envelope.c, t.request.c
+    mixed = (
+        sa.select(e.number)
+        .join(t.request, q.id == e.request)
+        .group_by(e.number)
+        .having((sa.func.count(q.run.distinct()) > 1) | (sa.func.max(q.operation) != Operation.GRANT.value))
+    )
+    twice = (
+        sa.select(e.number)
+        .join(t.recipient, t.recipient.c.request == e.request)
+        .join(t.request_item, t.request_item.c.request == e.request)
+        .group_by(e.number, t.recipient.c.identity, t.request_item.c.item)
+        .having(sa.func.count() > 1)
+    )
+    for row in connection.execute(sa.union(mixed, twice)):
+        yield f"envelope {row.number}: its requests can't travel in one body"
 
 
 def _repeats(connection: Connection) -> Iterator[str]:

@@ -4,6 +4,10 @@ Give each pair a share, so that the shares of no possible request add up to more
 many requests as all shares together. A pair's share is one over the size of the largest request that it could be part
 of. How large that is at most follows from how many others share how much with its person. To look at that for all
 wishes would cost too much, so wishes of very many people get no share; which leaves the bound valid, only lower.
+
+Where identities may have their own items in one body, any pair may be in a body of as many pairs as that has items at
+most, and no share is greater than one over that. So the shares of such a body add up to one at most, too. What persons
+and wishes need holds for it as it stands: it has no more identities, and no more different wishes, than a full product.
 """
 
 from __future__ import annotations
@@ -28,20 +32,26 @@ _SLICE: Final = 2_000_000
 """Meetings that are held in memory at once."""
 
 
-def grant_bound(pairs: Pairs, limits: Limits) -> int:
-    """A lower bound on the requests for all pairs.
+def grant_bound(pairs: Pairs, limits: Limits, *, nested: bool = False) -> int:
+    """A lower bound on the bodies for all pairs.
 
     The greatest of these: what each person needs, ten of whom may share a request; what each wish needs, 25 of which
     may; and the sum of all pairs' shares.
+
+    Args:
+        pairs: All pairs.
+        limits: What one body may hold.
+        nested: Whether a body may also give each identity its own items.
     """
     if not len(pairs.who):
         return 0
     by_person = -(-np.diff(pairs.of_who) // limits.items)
     by_wish = -(-np.diff(pairs.of_what) // limits.recipients)
+    least = limits.items if nested else 1
     return max(
         -(-int(by_person.sum()) // limits.recipients),
         -(-int(by_wish.sum()) // limits.items),
-        *(int(np.ceil(_shares(pairs, _rarest(pairs, work), limits) - _ROUNDING)) for work in WORK),
+        *(int(np.ceil(_shares(pairs, _rarest(pairs, work), limits, least) - _ROUNDING)) for work in WORK),
     )
 
 
@@ -58,8 +68,8 @@ def _rarest(pairs: Pairs, work: int) -> Flags:
     return rare[pairs.what]
 
 
-def _shares(pairs: Pairs, looked_at: Flags, limits: Limits) -> float:
-    """The sum of all shares of the pairs that are looked at."""
+def _shares(pairs: Pairs, looked_at: Flags, limits: Limits, least: int) -> float:
+    """The sum of all shares of the pairs that are looked at, each at most one over `least`."""
     who, what = pairs.who[looked_at], pairs.what[looked_at]
     wants = csr_array((np.ones(len(who), np.int32), (who, what)), shape=(pairs.people, pairs.wishes))
     wanted_by = wants.T.tocsr()
@@ -71,7 +81,7 @@ def _shares(pairs: Pairs, looked_at: Flags, limits: Limits) -> float:
         end = max(start + 1, int(np.searchsorted(meetings, before + _SLICE, side="right")))
         part = wants[start:end]
         company = _company_by_size(csr_array(part @ wanted_by), end - start, limits)
-        total += _shares_of(part, company, holders, limits)
+        total += _shares_of(part, company, holders, limits, least)
         start = end
     return total
 
@@ -85,13 +95,13 @@ def _company_by_size(shared: csr_array, people: int, limits: Limits) -> Numbers:
     return np.minimum(at_least[:, 1:], limits.recipients)
 
 
-def _shares_of(part: csr_array, company: Numbers, holders: Numbers, limits: Limits) -> float:
+def _shares_of(part: csr_array, company: Numbers, holders: Numbers, limits: Limits, least: int) -> float:
     """The shares of some people's pairs: one over t wishes times as many people as share t, at the best t."""
     person = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
     wishes = np.arange(1, limits.items + 1)
     total = 0.0
     for most in range(1, limits.recipients + 1):
         alike = np.minimum(holders[part.indices], limits.recipients) == most
-        largest = (np.minimum(company, most) * wishes).max(axis=1)
+        largest = np.maximum((np.minimum(company, most) * wishes).max(axis=1), least)
         total += float((1 / largest[person[alike]]).sum())
     return total

@@ -1,8 +1,12 @@
-"""From changes to the fewest legal requests; the result does not depend on the order of the changes."""
+"""From changes to the fewest legal requests; the result does not depend on the order of the changes.
+
+A request is a full product. Where the API version lets each identity have items of its own, several may travel in one
+body.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
     from batch.plan.pairs import Numbers
 
 
+ENVELOPE_SCHEMA: Final = {"request": pl.Int64, "number": pl.Int64}
+"""Columns of Plan.envelopes."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Requests, before they have numbers in a ledger.
@@ -23,32 +31,41 @@ class Plan:
     Attributes:
         changes: The changes in their order, each with `request` (from 0, the order of sending).
         requests: How many there are.
-        lower_bound: A number of requests that no plan of these changes can go below.
+        lower_bound: A number of bodies that no plan of these changes can go below.
+        envelopes: Which requests travel in one body: `request`, and `number`, that of the first one of the body. They
+            stand next to each other; a request that travels alone is not here.
     """
 
     changes: pl.DataFrame
     requests: int
     lower_bound: int
+    envelopes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ENVELOPE_SCHEMA))
+
+    @property
+    def bodies(self) -> int:
+        """How many bodies are to be sent."""
+        return self.requests - self.envelopes.height + self.envelopes.get_column("number").n_unique()
 
 
 NO_PLAN: Final = Plan(changes=pl.DataFrame(schema={"operation": pl.String}), requests=0, lower_bound=0)
 """Of nothing."""
 
 
-def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL) -> Plan:
+def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, *, nested: bool = False) -> Plan:
     """Packs changes into requests, all grants before all revokes.
 
     Args:
         changes: Validate's CHANGE_COLUMNS and any others; no two lines of one identity and item.
         limits: What one request may hold.
         effort: How hard to look for fewer requests.
+        nested: Whether a body may give each identity its own items.
     """
     if changes.is_empty():
         return Plan(changes=changes.with_columns(pl.lit(0, dtype=pl.Int64).alias("request")), requests=0, lower_bound=0)
     is_revoke = changes.get_column("operation") == Operation.REVOKE.value
     revokes = is_revoke.to_numpy()
     request = np.empty(changes.height, np.int64)
-    request[~revokes], bound = _grants(changes.filter(~is_revoke), limits, effort)
+    request[~revokes], bound, envelope = _grants(changes.filter(~is_revoke), limits, effort, nested=nested)
     granting = int(request[~revokes].max(initial=-1)) + 1
     request[revokes] = _revokes(changes.filter(is_revoke), limits) + granting
     requests = int(request.max()) + 1
@@ -56,15 +73,17 @@ def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL) 
         changes=changes.with_columns(pl.Series("request", request)),
         requests=requests,
         lower_bound=bound + requests - granting,
+        envelopes=envelope,
     )
 
 
-def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort) -> tuple[Numbers, int]:
-    """The request of each grant, and a lower bound on how many there are."""
+def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: bool) -> tuple[Numbers, int, pl.DataFrame]:
+    """The request of each grant, a lower bound on the bodies, and which requests travel in one."""
     if grants.is_empty():
-        return np.empty(0, np.int64), 0
+        return np.empty(0, np.int64), 0, pl.DataFrame(schema=ENVELOPE_SCHEMA)
     # numpy alone is loaded by reading too; scipy is for planning only.
     from batch.plan.bound import grant_bound  # noqa: PLC0415
+    from batch.plan.envelopes import put_together  # noqa: PLC0415
     from batch.plan.grants import pack_grants  # noqa: PLC0415
     from batch.plan.numbering import number_people, number_wishes  # noqa: PLC0415
     from batch.plan.pairs import make_pairs  # noqa: PLC0415
@@ -72,9 +91,14 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort) -> tuple[Numbe
     who, what = number_people(grants), number_wishes(grants)
     order = np.lexsort((what, who))
     pairs = make_pairs(who[order], what[order], people=int(who.max()) + 1, wishes=int(what.max()) + 1)
+    packed, first = pack_grants(pairs, limits, effort), np.empty(0, np.int64)
+    if nested:
+        packed, first = put_together(pairs, packed, limits)
     request = np.empty(grants.height, np.int64)
-    request[order] = pack_grants(pairs, limits, effort)
-    return request, grant_bound(pairs, limits)
+    request[order] = packed
+    together = np.flatnonzero(first >= 0)
+    envelopes = pl.DataFrame({"request": together, "number": first[together]}, schema=ENVELOPE_SCHEMA)
+    return request, grant_bound(pairs, limits, nested=nested), envelopes
 
 
 def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from batch.evidence import Verdict
+from batch.outcome import Then
 from batch.report.summary import progress
 from batch.states import Event
 
@@ -23,7 +24,7 @@ STEPS: Final = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amount:
-    """So many requests, and the changes in them."""
+    """So many bodies, and the changes in them."""
 
     requests: int = 0
     changes: int = 0
@@ -95,8 +96,10 @@ def begin(tally: Tally, limit: Rate, now: float) -> Headway:
 
 
 def after_sending(headway: Headway, request: Request, now: float) -> Headway:
-    """After an attempt has begun."""
+    """After an attempt has begun; one in the body of another is that other's."""
     step = _step(headway, now)
+    if request.within is not None:
+        return headway
     kept = tuple((number, attempts) for number, attempts in headway.recent if number >= step - STEPS)
     attempts = 1
     if kept and kept[-1][0] == step:
@@ -115,14 +118,16 @@ def after_sending(headway: Headway, request: Request, now: float) -> Headway:
 def after_answer(headway: Headway, request: Request, decision: Decision, parts: int) -> Headway:
     """After an attempt has ended."""
     amount = _amount(request)
-    headway = replace(headway, in_flight=max(0, headway.in_flight - 1))
+    headway = replace(headway, in_flight=max(0, headway.in_flight - amount.requests))
+    if decision.then is Then.PART:
+        return replace(headway, planned=headway.planned + Amount(requests=1 - amount.requests))
     match decision.event:
         case Event.ACCEPTED:
-            return replace(headway, accepted=headway.accepted + amount)
+            return _with_room(replace(headway, accepted=headway.accepted + amount))
         case Event.REFUSED if parts:
             return replace(headway, planned=headway.planned + Amount(requests=parts - 1))
         case Event.REFUSED:
-            return replace(headway, refused=headway.refused + amount)
+            return _with_room(replace(headway, refused=headway.refused + amount))
         case Event.UNDECIDED:
             return replace(headway, unconfirmed=headway.unconfirmed + amount)
         case _:
@@ -184,4 +189,11 @@ def _step(headway: Headway, now: float) -> int:
 
 
 def _amount(request: Request) -> Amount:
-    return Amount(requests=1, changes=request.changes)
+    """A request and its changes; one that travels in the body of another counts with that one."""
+    return Amount(requests=int(request.within is None), changes=request.changes)
+
+
+def _with_room(headway: Headway) -> Headway:
+    """With no fewer planned than done: what was to travel together may have had to travel apart."""
+    missing = (headway.done - headway.planned).requests
+    return replace(headway, planned=headway.planned + Amount(requests=missing)) if missing > 0 else headway

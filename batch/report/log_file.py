@@ -3,7 +3,8 @@
 A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out.
 
     run_begins  a process begins to send: `requests`, `changes` that the whole run asks for
-    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`
+    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`, and `within`
+                where it travels in the body of another request: which that is
     answer      the attempt has ended: the same, and `status`, `detail_code`, `tracking_id`, `retry_after`, `reason`,
                 `parts` (requests that take over from a refused one), `duration_s`
     waiting     nothing goes for `duration_s` from now: `reason`
@@ -165,7 +166,8 @@ class LogFile:
 
 
 def _named(request: Request) -> Mapping[str, object]:
-    return {"request": request.id, "attempt": request.attempts, "changes": request.changes}
+    within = None if request.within is None else f"{request.run}-{request.within}"
+    return {"request": request.id, "within": within, "attempt": request.attempts, "changes": request.changes}
 
 
 def _private(path: str, flags: int) -> int:

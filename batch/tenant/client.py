@@ -13,7 +13,7 @@ from batch.tenant.token import Token
 from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -82,15 +82,18 @@ class Tenant:
         """Which right is missing where the tenant has answered 403 to a submit, and what is needed, as sentences."""
         return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
-    async def submit(self, request: Request, token: str, *, gone: Callable[[], None]) -> Answer:
-        """Makes one attempt, and calls `gone` once its last byte has left; a failure is an answer too."""
+    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+        """Makes one attempt with a request, or with several in one body, where the dialect has the nested form.
+
+        It calls `gone` once the last byte has left. A failure is an answer too.
+        """
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         exchange = await fetch(
             self._http,
             "POST",
             self._dialect.paths.submit,
             gone=gone,
-            content=encode(body_of(request)),
+            content=encode(body_of(*body)),
             headers=headers,
         )
         self._hear(exchange.headers)

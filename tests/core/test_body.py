@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from batch.body import body_of, encode, fingerprint
+from batch.body import body_of, encode, fingerprint, in_bodies
 from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
 from batch.model import Request, RequestItem
 from batch.plan import plan
@@ -115,3 +116,47 @@ def test_every_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(wan
                     item[name] = f"{item[name]:%Y-%m-%dT%H:%M:%SZ}"
             assert {name: value for name, value in item.items() if value is not None} == wanted_item
         assert {**again, "requestedItems": body["requestedItems"]} == body
+
+
+NESTED = (
+    dataclasses.replace(REQUEST, number=8, recipients=("p1", "p2"), items=(BARE,)),
+    dataclasses.replace(REQUEST, number=9, recipients=("p1",), items=(FULL,)),
+)
+
+
+def test_several_requests_in_one_body_give_each_identity_its_own_items_once() -> None:
+    body = body_of(*NESTED)
+    assert set(body) == {"requestType", "requestedForWithRequestedItems"}
+    entries = {
+        entry["identityId"]: [(item["id"], item["clientMetadata"][REQUEST_ID_KEY]) for item in entry["requestedItems"]]
+        for entry in body["requestedForWithRequestedItems"]
+    }
+    assert entries == {"p1": [("r1", "run-8"), ("a1", "run-9")], "p2": [("r1", "run-8")]}
+    assert len(entries) == len(body["requestedForWithRequestedItems"])
+
+
+def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged() -> None:
+    pytest.importorskip("sailpoint")
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+
+    body = body_of(*NESTED)
+    parsed = AccessRequest.from_json(json.dumps(body))
+    assert parsed is not None
+    again = {name: value for name, value in parsed.to_dict().items() if value is not None}
+    for entry in again["requestedForWithRequestedItems"]:
+        assert entry.pop("identityType", "HUMAN") == "HUMAN"
+        for item in entry["requestedItems"]:
+            for name, value in [*item.items()]:
+                if value is None:
+                    del item[name]
+                elif isinstance(value, datetime):
+                    item[name] = f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    assert again == body
+
+
+def test_requests_are_sorted_by_the_bodies_in_which_they_travel() -> None:
+    alone, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
+    assert in_bodies([first, alone, dataclasses.replace(second, within=2)]) == [
+        (first, dataclasses.replace(second, within=2)),
+        (alone,),
+    ]

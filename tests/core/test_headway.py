@@ -254,3 +254,40 @@ def test_a_countdown_is_to_the_second_and_rounded_up(seconds: float, text: str) 
 )
 def test_a_rate_is_short(rate: float, text: str) -> None:
     assert per_second(rate) == text
+
+
+BODY = (request(1), replace(request(2), within=1), replace(request(3), within=1))
+
+
+def after_body(at: Headway, event: Event, then: Then = Then.GO_ON) -> Headway:
+    """After three requests in one body were sent and answered."""
+    for one in BODY:
+        at = headway.after_sending(at, one, BEGAN)
+    assert at.in_flight == 1
+    for one in BODY:
+        at = headway.after_answer(at, one, Decision(event=event, then=then), 0)
+    assert at.in_flight == 0
+    return at
+
+
+def test_requests_that_travel_in_one_body_count_as_one() -> None:
+    at = after_body(begun(2, 4), Event.ACCEPTED)
+    assert (at.accepted, at.planned) == (Amount(requests=1, changes=3), Amount(requests=2, changes=4))
+    assert sum(attempts for _, attempts in at.recent) == 1
+    assert after_body(begun(2, 4), Event.UNDECIDED).unconfirmed == Amount(requests=1, changes=3)
+
+
+def test_what_was_refused_together_is_to_be_sent_one_by_one() -> None:
+    at = after_body(begun(2, 4), Event.NOT_PROCESSED, Then.PART)
+    assert (at.planned, at.unsent) == (Amount(requests=4, changes=4), 4)
+
+
+def test_no_more_is_ever_done_than_planned() -> None:
+    at = after_body(begun(1, 3), Event.UNDECIDED)
+    for one in BODY:
+        at = headway.after_settling(at, one, Verdict.FOUND if one is BODY[0] else Verdict.NOT_FOUND)
+    for one in BODY[1:]:
+        alone = replace(one, within=None, attempts=2)
+        at = headway.after_sending(at, alone, BEGAN)
+        at = headway.after_answer(at, alone, decision(Event.ACCEPTED), 0)
+    assert (at.done.changes, at.done.requests, at.planned.requests) == (3, 3, 3)

@@ -18,10 +18,11 @@ from batch.ledger.store import Ledger
 from batch.model import Answer, Run
 from batch.outcome import decide
 from batch.plan import Plan
+from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from batch.model import Part, Request
@@ -62,12 +63,14 @@ def product(identities: Iterable[str], items: Iterable[str], **other: str) -> li
     return [change(identity, item, **other) for identity, item in itertools.product(identities, items)]
 
 
-def plan_of(*requests: list[Change], lower_bound: int = 0) -> Plan:
-    """A plan with exactly these requests."""
+def plan_of(*requests: list[Change], lower_bound: int = 0, together: Iterable[Sequence[int]] = ()) -> Plan:
+    """A plan with exactly these requests, those of each envelope `together` by their positions."""
     lines = [{**line, "request": number} for number, lines in enumerate(requests) for line in lines]
     schema = {**dict.fromkeys(CHANGE_COLUMNS, pl.String), "request": pl.Int64}
     frame = pl.DataFrame(lines, schema=schema)
-    return Plan(changes=frame, requests=len(requests), lower_bound=lower_bound)
+    members = [(position, envelope[0]) for envelope in together for position in envelope]
+    envelopes = pl.DataFrame(members, schema=ENVELOPE_SCHEMA, orient="row")
+    return Plan(changes=frame, requests=len(requests), lower_bound=lower_bound, envelopes=envelopes)
 
 
 def singles(count: int, *, prefix: str = "i") -> list[list[Change]]:
@@ -84,10 +87,15 @@ def open_ledger(path: Path | str, *, sandbox: bool = False, now: datetime = NOW)
 
 
 def write(
-    ledger: Ledger, *requests: list[Change], digest: str = "digest", tenant: str = TENANT, now: datetime = NOW
+    ledger: Ledger,
+    *requests: list[Change],
+    digest: str = "digest",
+    tenant: str = TENANT,
+    now: datetime = NOW,
+    together: Iterable[Sequence[int]] = (),
 ) -> Run:
     """Writes a run with exactly these requests, added to those it has."""
-    plan = plan_of(*requests)
+    plan = plan_of(*requests, together=together)
     known = ledger.plans.known(tenant, plan.changes)
     run_id = ledger.plans.write(new_run(digest, tenant=tenant, now=now), plan, upto=known.upto, now=now)
     return ledger.runs.named(run_id)

@@ -1,0 +1,105 @@
+"""Which requests travel in one body: counted, taken and parted.
+
+Only those that are to be sent at the same moment travel together, so that of an envelope whose members are in different
+states none is sent that should not be. What is left of an envelope is as legal as all of it. Ledgers without envelopes
+pay for one look into an empty table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.dialects import DIALECTS
+from batch.ledger import tables as t
+from batch.ledger.loading import REQUEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from batch.model import Request
+
+MOST_MEMBERS: Final = max(dialect.limits.items for dialect in DIALECTS.values())
+"""Requests that one body can hold: each has one item at least."""
+
+_RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery()
+_NEXT: Final = (
+    REQUEST.add_columns(t.envelope.c.number.label("envelope"))
+    .outerjoin(t.envelope, t.envelope.c.request == t.request.c.id)
+    .where(t.request.c.run == _RUN, t.request.c.state == sa.bindparam("in_state"))
+    .order_by(t.request.c.id)
+)
+_FIRST: Final = _NEXT.limit(sa.bindparam("most"))
+_ANY: Final = sa.select(t.envelope.c.request).limit(1)
+_EXTRA: Final = (
+    sa.select(t.request.c.state, sa.func.count() - sa.func.count(t.envelope.c.number.distinct()))
+    .select_from(t.envelope)
+    .join(t.request, t.request.c.id == t.envelope.c.request)
+    .where(t.request.c.run == _RUN)
+    .group_by(t.request.c.state)
+)
+_PART: Final = sa.delete(t.envelope).where(t.envelope.c.request == sa.bindparam("member"))
+
+
+def next_bodies(connection: Connection, run_id: str, state: str, most: int) -> Sequence[Any]:
+    """Lines of the requests of the first bodies of a run that are in a state, with the `envelope` that each is in.
+
+    Members of a body stand next to each other, so that no more lines have to be read than so many bodies can hold.
+
+    Args:
+        connection: In a transaction.
+        run_id: The run's id.
+        state: Where they are.
+        most: How many bodies at most.
+    """
+    asked = {"run_id": run_id, "in_state": state}
+    rows = connection.execute(_FIRST, {**asked, "most": most}).all()
+    if all(row.envelope is None for row in rows):
+        return rows
+    rows = connection.execute(_FIRST, {**asked, "most": most * MOST_MEMBERS}).all()
+    first = list(dict.fromkeys(_body(row) for row in rows))[:most]
+    chosen = frozenset(first)
+    return [row for row in rows if _body(row) in chosen]
+
+
+def all_in_state(connection: Connection, run_id: str, state: str) -> Sequence[Any]:
+    """Lines of all requests of a run that are in a state, with the `envelope` that each is in."""
+    return connection.execute(_NEXT, {"run_id": run_id, "in_state": state}).all()
+
+
+def with_bodies(requests: Iterable[Request], rows: Iterable[Any]) -> tuple[Request, ...]:
+    """Requests that are in one state, each with the one in whose body it counts: the first of its envelope there.
+
+    Args:
+        requests: In the order of their numbers.
+        rows: Their lines, with `envelope`.
+    """
+    leaders: dict[int, int] = {}
+    placed = []
+    for request, row in zip(requests, rows, strict=True):
+        leader = leaders.setdefault(_body(row), request.number)
+        placed.append(request if leader == request.number else replace(request, within=leader))
+    return tuple(placed)
+
+
+def in_excess(connection: Connection, run_id: str) -> Mapping[str, int]:
+    """By state, how many more requests of a run there are than bodies."""
+    # Asked first: the other question takes a look at all requests of the run.
+    if connection.execute(_ANY).first() is None:
+        return {}
+    return dict(connection.execute(_EXTRA, {"run_id": run_id}).all())
+
+
+def part(connection: Connection, requests: Sequence[Request]) -> None:
+    """Lets requests travel alone from now on."""
+    connection.execute(_PART, [{"member": request.number} for request in requests])
+
+
+def _body(row: Any) -> int:
+    """What tells bodies apart: one that was parted from an envelope may be the number of it."""
+    number: int = -row.id if row.envelope is None else row.envelope
+    return number

@@ -1,0 +1,141 @@
+"""Requests that travel in one body: whatever happens to it, each of their changes is accepted exactly once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.dialects import Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import (
+    Program,
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    once,
+    pair_of,
+    read_rows,
+    write_rows,
+)
+from tests.exactly_once.killing import KILLED, Orders, run_to_its_end
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAST = Rate(requests=5000, seconds=1)
+UNKNOWN = frozenset(map(identity, (3, 44, 45, 91)))
+BARRED = item(7)
+
+
+def of_their_own(people: int, things: int = 2) -> list[dict[str, str]]:
+    """A few of a dozen items for each, with a comment that nobody else has."""
+    return [
+        grant(person, (person + 5 * thing) % 12, comment=f"ticket {person}")
+        for person in range(people)
+        for thing in range(things)
+    ]
+
+
+def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program: Program) -> None:
+    rows = of_their_own(100)
+    path = write_rows(tmp_path / "a.csv", rows)
+    with running_sandbox(SandboxSettings(rate=FAST)) as tenant:
+        flat = program("plan", path, "--json", "--api", "v2026", env=environment(tenant)).json["requests"]
+        planned = program("plan", path, "--json", "--api", "v1", env=environment(tenant)).json["requests"]
+        ended = program("submit", path, "--yes", "--json", "--api", "v1", env=environment(tenant))
+        assert ended.code == 0, ended.err
+        assert accepted(tenant) == once(map(pair_of, rows))
+        assert (flat["planned"], planned["planned"]) == (100, 10)
+        assert planned["lower_bound"] <= 10
+        assert ended.json["requests"]["planned"] == ended.json["requests"]["accepted"] == 10
+        assert ended.json["http"]["posts"] == tenant.tenant.books.posts == 10
+        bodies: list[dict[str, Any]] = [request.body for request in tenant.tenant.books.accepted]
+        comments = {
+            (entry["identityId"], sent["comment"])
+            for body in bodies
+            for entry in body["requestedForWithRequestedItems"]
+            for sent in entry["requestedItems"]
+        }
+        assert comments == {(row["identity_id"], row["comment"]) for row in rows}
+        again = program("submit", path, "--yes", "--json", "--api", "v1", env=environment(tenant))
+        assert (again.code, again.json["http"]["posts_now"]) == (0, 0)
+    assert program("ledger", "verify").out == "The ledger is sound.\n"
+
+
+@pytest.mark.parametrize("names_culprit", [True, False], ids=["named", "not named"])
+def test_of_a_refused_body_each_bad_change_ends_alone_and_all_others_are_accepted(
+    tmp_path: Path,
+    program: Program,
+    names_culprit: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    rows = of_their_own(100)
+    path = write_rows(tmp_path / "a.csv", rows)
+    choices = SandboxSettings(
+        rate=FAST,
+        identities=frozenset(map(identity, range(100))) - UNKNOWN,
+        unrequestable=frozenset({BARRED}),
+        names_culprit=names_culprit,
+    )
+    with running_sandbox(choices) as tenant:
+        ended = program("submit", path, "--yes", "--json", "--api", "v1", env=environment(tenant))
+
+    def is_bad(row: dict[str, str]) -> bool:
+        return row["identity_id"] in UNKNOWN or row["item_id"] == BARRED
+
+    assert ended.code == 3, ended.err
+    assert accepted(tenant) == once(pair_of(row) for row in rows if not is_bad(row))
+    for row in read_rows(tmp_path / "a.results" / "results.csv"):
+        assert row["_state"] == ("REFUSED" if is_bad(row) else "ACCEPTED")
+    assert ended.json["http"]["posts"] == tenant.tenant.books.posts
+    assert program("ledger", "verify").out == "The ledger is sound.\n"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
+    tmp_path: Path, program: Program, seed: int
+) -> None:
+    rows = of_their_own(120, things=3)
+    path = write_rows(tmp_path / "a.csv", rows)
+    settings = SandboxSettings(rate=FAST, visibility_delay=3.0, fault_probability=0.4, seed=seed, latency=(0.0, 0.05))
+    with running_sandbox(settings) as tenant:
+        tenant.faults.add(*Fault)
+        ended = program(
+            "submit", path, "--yes", "--json", "--api", "v1", "--timeout", "1", "--settle-after", "5",
+            env=environment(tenant),
+        )  # fmt: skip
+        assert ended.code == 0, ended.err
+        assert accepted(tenant) == once(map(pair_of, rows))
+    assert program("ledger", "verify").out == "The ledger is sound.\n"
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.DROP_BEFORE])
+def test_killed_around_commits_and_exchanges(tmp_path: Path, program: Program, fault: Fault) -> None:
+    rows = of_their_own(20)
+    kills = 0
+    with running_sandbox(SandboxSettings(rate=FAST, visibility_delay=0.0)) as tenant:
+        wanted = []
+        for point in range(4, 40, 5):
+            these = [{**row, "identity_id": identity(1000 * point + n)} for n, row in enumerate(rows)]
+            wanted += these
+            path, ledger = write_rows(tmp_path / f"{point}.csv", these), tmp_path / f"{point}.db"
+            command = ["submit", str(path), "--yes", "--api", "v1", "--settle-after", "0.2", "--ledger", str(ledger)]
+            tenant.faults.add(fault)
+            orders = Orders(
+                arguments=[*command, "--concurrency", "1"],
+                environment=environment(tenant),
+                output=tmp_path / "out",
+                die_at=point,
+            )
+            kills += run_to_its_end(orders) == KILLED
+            while tenant.faults.pending:
+                tenant.faults.next_effect()
+            ended = program(*command, env=environment(tenant))
+            assert ended.code == 0, (point, ended.err)
+            assert accepted(tenant) == once(map(pair_of, wanted)), f"killed at point {point}"
+            assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+    assert kills > 2
