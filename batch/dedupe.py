@@ -35,6 +35,39 @@ KNOWN_SCHEMA: Final = {
 run, the request's number (later ones are greater) and when that state was entered."""
 
 
+TOLD_SCHEMA: Final = {**dict.fromkeys(KEY, pl.String), "told_class": pl.String, "told_reason": pl.String}
+"""Columns of what the tenant's word makes of changes: their key, once each, their class, and why."""
+
+_YIELDING: Final = (RowClass.SUBMITTED, RowClass.ALREADY_SUBMITTED, RowClass.HELD_BACK)
+
+
+def heed(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Sets changes aside by the tenant's word.
+
+    It counts for the one change that stands for its key in the input, and not where the run itself has requested it.
+
+    Args:
+        changes: From `classify`.
+        told: By TOLD_SCHEMA, of changes that were fresh when the tenant was asked.
+
+    Returns:
+        `changes` in its order and with its columns.
+    """
+    if told.is_empty():
+        return changes
+    yields = pl.col("class").is_in([one.value for one in _YIELDING]) & pl.col("own_request").is_null()
+    is_told = pl.col("told_class").is_not_null() & yields
+    return (
+        changes.join(told, on=KEY, how="left", maintain_order="left")
+        .with_columns(
+            pl.when(is_told).then("told_class").otherwise("class").alias("class"),
+            pl.when(is_told).then("told_reason").otherwise("reason").alias("reason"),
+            (pl.col("fresh") & ~is_told).alias("fresh"),
+        )
+        .select(changes.columns)
+    )
+
+
 def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.DataFrame:
     """Gives every change its class and reason.
 

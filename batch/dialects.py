@@ -90,6 +90,9 @@ SEARCH_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Fields of an `IdentityDocument` that hold what identities are named by. With `.exact` they would be compared with
 regard to case. An employee number is documented in one place and reported from another."""
 
+ACCESS_FIELD: Final = "access"
+"""Where a document of that index lists what somebody holds, each with `id` and `type` (`ItemType`)."""
+
 CANCEL_LIMIT: Final = 50
 """Access requests that one call of the bulk cancellation may name."""
 

@@ -51,6 +51,35 @@ class IdentityBy(StrEnum):
     """An id, whatever the column is called."""
 
 
+class CheckTenant(StrEnum):
+    """Whether the tenant is asked, before anything is planned, what is in progress and held already."""
+
+    AUTO = "auto"
+    """Where it lets us: where not, that is said and everything goes on."""
+    ALWAYS = "always"
+    """Where it does not let us, nothing is sent."""
+    NEVER = "never"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What came of asking the tenant before planning.
+
+    Attributes:
+        calls: Calls that this process made for it.
+        in_progress: Changes that are set aside because of what is in progress there; None where that is not known.
+        held: Changes that are set aside because they are held; likewise.
+        age: Seconds since the oldest answer that counted; None where the answers were an earlier process's.
+        unclear: Rows in progress that may or may not be of wanted items.
+    """
+
+    calls: int
+    in_progress: int | None
+    held: int | None
+    age: float | None
+    unclear: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestItem:
     """One access item as a request names it.

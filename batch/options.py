@@ -45,6 +45,14 @@ EffortOption = Annotated[
     str | None,
     typer.Option("--effort", metavar="LEVEL", help="fast, normal or thorough: how hard to look for fewer requests."),
 ]
+CheckTenantOption = Annotated[
+    str | None,
+    typer.Option(
+        "--check-tenant",
+        metavar="WHEN",
+        help="auto, always or never: first ask the tenant what is in progress and held already.",
+    ),
+]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")

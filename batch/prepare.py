@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.classes import count_rows
-from batch.dedupe import KEY, KNOWN_SCHEMA, classify
+from batch.dedupe import KEY, KNOWN_SCHEMA, classify, heed
 from batch.dialects import Operation
 from batch.model import Effort, RowClass
 from batch.phrase import phrase
@@ -81,10 +81,23 @@ def classify_input(table: Table, validated: Validated, *, plans: Plans | None, t
         asked = plans.known(tenant, changes.select(KEY))
         known, upto = asked.changes, asked.upto
     classified = classify(changes, known, run=run)
-    unread = table.rejected.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row") + table.rows.height)
-    rejected = pl.concat([validated.rejected.select("row"), unread.cast({"row": pl.UInt32})])
-    rows = count_rows(table.rows.height + table.rejected.height, rejected, classified)
+    rows = _count(table, validated.rejected, classified)
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
+
+
+def heeding(classified: Classified, told: pl.DataFrame) -> Classified:
+    """The same, with what is set aside by the tenant's word: by dedupe's TOLD_SCHEMA."""
+    if told.is_empty():
+        return classified
+    changes = heed(classified.changes, told)
+    return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
+
+
+def _count(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:
+    """Rows by class, those included that could not be read."""
+    unread = table.rejected.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row") + table.rows.height)
+    every = pl.concat([rejected.select("row"), unread.cast({"row": pl.UInt32})])
+    return count_rows(table.rows.height + table.rejected.height, every, changes)
 
 
 def plan_fresh(classified: Classified, dialect: Dialect, effort: Effort = Effort.NORMAL) -> Plan:

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from batch.dialects import Rate, dialect_named
 from batch.errors import SettingsError
-from batch.model import Effort, IdentityBy
+from batch.model import CheckTenant, Effort, IdentityBy
 
 if TYPE_CHECKING:
     from batch.dialects import Dialect
@@ -109,13 +109,14 @@ class Settings(BaseSettings):
         out: Folder for result files; None for beside the input.
         rate: Limit to keep; None for the dialect's.
         effort: How hard to look for fewer requests.
+        check_tenant: Whether the tenant is asked first what is in progress and held; None for as the command does.
         concurrency: Most attempts at a time.
         timeout: Seconds for one attempt.
         ca_file: PEM certificates to trust instead of the system's; None for the system's.
         settle_after: Seconds an unconfirmed request may take to show in the status list.
         give_up_after: Seconds without any success after which sending stops.
         identity_by: What the names in the column `identity` are.
-        max_age: Seconds for which what the tenant said of people and items is taken for true.
+        max_age: Seconds for which what the tenant said is taken for true.
         log_file: Where what happens is written as JSON lines; None for nowhere.
         map: Columns of the input to be read as ours, each `their_column=our_column`; see batch.read.interpretation.
         date_format: How the input writes dates; empty for ISO 8601, and what is usual where it is of another kind.
@@ -145,6 +146,7 @@ class Settings(BaseSettings):
     out: Path | None = None
     rate: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = None
     effort: Effort = Effort.NORMAL
+    check_tenant: CheckTenant | None = None
     concurrency: int = Field(default=20, ge=1, le=100)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     ca_file: Path | None = None

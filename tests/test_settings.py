@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from batch.dialects import DIALECTS, Rate
 from batch.errors import SettingsError
+from batch.model import CheckTenant
 from batch.settings import Settings, load
 
 SECRET = "hunter2-hunter2"
@@ -47,6 +48,8 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("client_secret_file", "ACCESS_BATCH_CLIENT_SECRET_FILE", Path("flag"), Path("environment"), Path("file")),
     ("client_secret_env", "ACCESS_BATCH_CLIENT_SECRET_ENV", "FLAG", "ENVIRONMENT", "FILE"),
     ("api", "ACCESS_BATCH_API", "v3", "v2025", "v1"),
+    ("check_tenant", "ACCESS_BATCH_CHECK_TENANT", CheckTenant.NEVER, CheckTenant.ALWAYS, CheckTenant.AUTO),
+    ("max_age", "ACCESS_BATCH_MAX_AGE", 0.0, 1.5, 60.0),
     ("concurrency", "ACCESS_BATCH_CONCURRENCY", 1, 2, 3),
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
     ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
@@ -292,6 +295,7 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
     monkeypatch.setenv("ACCESS_BATCH_IDENTITY_BY", "email")
+    monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)
 

@@ -9,6 +9,7 @@ from batch.options import (
     Api,
     BaseUrl,
     CaFile,
+    CheckTenantOption,
     ClientId,
     ClientSecretEnv,
     ClientSecretFile,
@@ -57,6 +58,7 @@ def submit(
     out: Out = None,
     rate: Rate = None,
     effort: EffortOption = None,
+    check_tenant: CheckTenantOption = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
     ca_file: CaFile = None,
@@ -87,6 +89,7 @@ def submit(
         out=out,
         rate=rate,
         effort=effort,
+        check_tenant=check_tenant,
         concurrency=concurrency,
         timeout=timeout,
         ca_file=ca_file,
@@ -125,6 +128,7 @@ def plan(
     sandbox: Sandbox = False,
     rate: Rate = None,
     effort: EffortOption = None,
+    check_tenant: CheckTenantOption = None,
     timeout: Timeout = None,
     ca_file: CaFile = None,
     give_up_after: GiveUpAfter = None,
@@ -133,7 +137,7 @@ def plan(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what submit would send, without sending anything. The tenant is only asked where the inputs have names."""
+    """Show what submit would send, without sending anything. Asks the tenant for names, and with --check-tenant."""
     from batch.commands.look import look
     from batch.report.screen import describe_outcome
 
@@ -148,6 +152,7 @@ def plan(
         sandbox=sandbox or None,
         rate=rate,
         effort=effort,
+        check_tenant=check_tenant,
         timeout=timeout,
         ca_file=ca_file,
         give_up_after=give_up_after,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from batch.commands.check import keep_set_aside, kept_set_aside
 from batch.commands.names import Names
 from batch.errors import SettingsError
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.ledger.process import Process
 from batch.model import EMPTY_TALLY
-from batch.prepare import as_if_planned, check_rows, classify_input, plan_fresh
+from batch.prepare import as_if_planned, check_rows, classify_input, heeding, plan_fresh
 from batch.read import Loaded, read_loaded
 from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
@@ -18,6 +19,9 @@ from batch.states import IN_DOUBT, UNSENT, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import polars as pl
+
+    from batch.commands.check import TenantCheck
     from batch.commands.reach import Reach
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
@@ -55,12 +59,13 @@ class Job:
         """How the names in the input were resolved."""
         return self._meanings.counts
 
-    def planned(self, ledger: Ledger, reach: Reach) -> Run | None:
+    def planned(self, ledger: Ledger, reach: Reach, check: TenantCheck) -> Run | None:
         """The input's run, planned as far as it can be; None where nothing of it was ever planned.
 
         Args:
             ledger: Where it is planned.
             reach: Asks the tenant for names, where the input has any.
+            check: Asks it what is in progress and held, where there is something to plan.
 
         Raises:
             AccessBatchError: It can't be planned; nothing was written.
@@ -79,7 +84,7 @@ class Job:
                     return run
             try:
                 self._meanings.look_up(self._table().rows, ledger, reach, run)
-                return self._plan(ledger, run)
+                return self._plan(ledger, run, check)
             except LedgerMovedError:
                 self._screen.say("Another process has added to the ledger: looking again.")
 
@@ -91,6 +96,10 @@ class Job:
         validated = check_rows(table, dialect=self._settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id)
+
+    def set_aside(self, ledger: Ledger) -> pl.DataFrame:
+        """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
+        return kept_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest))
 
     def describe(self, classified: Classified) -> None:
         """Says once what was read: before sending, or after it where a run is continued."""
@@ -104,10 +113,13 @@ class Job:
             self._screen.say(*self._source.notices)
         return self._source
 
-    def _plan(self, ledger: Ledger, run: Run | None) -> Run | None:
+    def _plan(self, ledger: Ledger, run: Run | None, check: TenantCheck) -> Run | None:
         """Plans what is fresh; the run is the same as before where nothing is."""
         now = datetime.now(UTC)
         classified = self.classified(ledger, run, now)
+        told = check.ask(ledger, classified)
+        keep_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest), told)
+        classified = heeding(classified, told)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         if not plan.requests:

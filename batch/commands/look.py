@@ -7,23 +7,28 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from batch.classes import count_set_aside
+from batch.commands.check import TenantCheck, kept_set_aside
 from batch.commands.loading import load
 from batch.commands.names import Names
 from batch.commands.place import find_access, results_folder, tenant_name
 from batch.commands.reach import Reach
+from batch.dedupe import TOLD_SCHEMA
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.model import EMPTY_TALLY
+from batch.model import EMPTY_TALLY, CheckTenant
 from batch.plan import NO_PLAN
-from batch.prepare import as_if_planned, check_rows, classify_input, plan_fresh
+from batch.prepare import as_if_planned, check_rows, classify_input, heeding, plan_fresh
 from batch.read import read_loaded
 from batch.report.files import make_folder, write_rejected
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
 from batch.resolve import names_sought, resolve
+from batch.states import IN_DOUBT, UNSENT
 from batch.wording import count
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
     from batch.commands.screen import Screen
     from batch.model import Run, Tally
+    from batch.prepare import Classified
     from batch.settings import Settings
 
 
@@ -46,7 +52,8 @@ def look(
 ) -> Summary:
     """What `submit` would do with the inputs, without a ledger where there is none.
 
-    The tenant is asked for nothing but what the names in the inputs mean, where they have any.
+    The tenant is asked what the names in the inputs mean, where they have any, and what is in progress and held, where
+    the settings say so; a ledger is made for that.
 
     Args:
         inputs: As for `submit`.
@@ -67,10 +74,12 @@ def look(
     files: dict[str, str | None] = {}
     names = Names(settings, screen)
     sought = len(names_sought(table.rows, settings.identity_by))
+    checks = not only_rows and _is_to_be_checked(settings, tenant)
     with (
-        _names_reached(settings, asked=bool(sought) and not only_rows) as reach,
+        _reached(settings, asked=checks or (bool(sought) and not only_rows)) as reach,
         _ledger(settings) if reach else _ledger_if_any(settings, tenant, asked=not only_rows) as ledger,
     ):
+        check = TenantCheck(settings, screen, reach, usual=CheckTenant.NEVER) if reach and checks else None
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
         if reach and ledger:
             names.look_up(table.rows, ledger, reach, run)
@@ -81,13 +90,17 @@ def look(
         validated = check_rows(table, dialect=settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
         classified = classify_input(table, validated, plans=ledger.plans if ledger else None, tenant=tenant, run=run_id)
+        told = _told(ledger, check, classified, run)
+        classified = heeding(classified, told)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
         screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
     screen.say(*describe_input(classified))
     if not only_rows and not tenant:
-        screen.say("No tenant is given, so the ledger was not asked what was submitted before.")
+        screen.say("No tenant is given, so the ledger was not asked what was submitted before, nor was any tenant.")
+    elif not only_rows and check is None:
+        screen.say("The tenant was not asked what is in progress and held already: --check-tenant auto asks it.")
     if only_rows:
         given = [content.name for content in loaded.contents]
         folder = results_folder(settings, given)
@@ -106,7 +119,19 @@ def look(
         files=files,
         elapsed=time.monotonic() - began,
         names=names.counts,
+        checked=check.checked(told) if check else None,
     )
+
+
+def _told(ledger: Ledger | None, check: TenantCheck | None, classified: Classified, run: Run | None) -> pl.DataFrame:
+    """What `submit` would set aside by the tenant's word; a run that goes on has set it aside before."""
+    if ledger is not None and run is not None:
+        states = ledger.runs.tally(run).requests
+        if any(states.get(state) for state in (*UNSENT, *IN_DOUBT)):
+            return kept_set_aside(ledger, run.tenant, run.id)
+    if ledger is None or check is None:
+        return pl.DataFrame(schema=TOLD_SCHEMA)
+    return check.ask(ledger, classified)
 
 
 def runs(settings: Settings) -> tuple[tuple[Run, Tally], ...]:
@@ -167,6 +192,11 @@ def verify(settings: Settings) -> tuple[str, ...]:
         return ledger.verify()
 
 
+def _is_to_be_checked(settings: Settings, tenant: str) -> bool:
+    """Whether the tenant is asked what is in progress and held; where it must be, it is missed if none is given."""
+    return settings.check_tenant is CheckTenant.ALWAYS or (settings.check_tenant is CheckTenant.AUTO and bool(tenant))
+
+
 @contextmanager
 def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
     """The ledger and one of its runs, on which no other process works meanwhile; and how much a dead one left."""
@@ -181,8 +211,8 @@ def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
 
 
 @contextmanager
-def _names_reached(settings: Settings, *, asked: bool) -> Iterator[Reach | None]:
-    """How to reach the tenant where it is to be asked what names mean; None where it is not.
+def _reached(settings: Settings, *, asked: bool) -> Iterator[Reach | None]:
+    """How to reach the tenant where it is to be asked; None where it is not.
 
     Raises:
         SettingsError: No tenant is given, or no credentials for it.

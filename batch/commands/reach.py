@@ -62,6 +62,7 @@ class Reach:
         self._settings = settings
         self._open = contextlib.ExitStack()
         self._place: Connection | None = None
+        self._told: set[str] = set()
 
     @property
     def place(self) -> Connection:
@@ -89,12 +90,18 @@ class Reach:
                 luck=random,
                 give_up_after=settings.give_up_after,
                 waiting=listener.waiting,
-                noticed=listener.noticed,
+                noticed=lambda text: self._tell_once(listener, text),
                 ca_file=place.ca_file,
             ) as tenant,
             contextlib.aclosing(pace),
         ):
             yield Line(tenant=tenant, pace=pace)
+
+    def _tell_once(self, listener: Listener, text: str) -> None:
+        """What is worth telling once is told once, however many lines are opened."""
+        if text not in self._told:
+            self._told.add(text)
+            listener.noticed(text)
 
     def __enter__(self) -> Self:
         return self
@@ -108,24 +115,32 @@ class Asking:
 
     Args:
         screen: Where to.
+        also: Is told as well: a log file.
     """
 
     LONG = 5.0
     """Seconds of waiting from which on it is told."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, also: Listener | None = None) -> None:
         self._screen = screen
+        self._also = also
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Says so where it is long."""
+        if self._also:
+            self._also.waiting(seconds, reason)
         if seconds >= self.LONG:
             self._screen.say(f"Waiting {seconds:.0f} s: {reason}.")
 
     def paced(self, allowed: int) -> None:
-        """Is of no interest here."""
+        """Is of no interest to a person here."""
+        if self._also:
+            self._also.paced(allowed)
 
     def noticed(self, text: str) -> None:
         """Says it."""
+        if self._also:
+            self._also.noticed(text)
         self._screen.say(text)
 
 

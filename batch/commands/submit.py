@@ -11,6 +11,7 @@ from random import random
 from typing import TYPE_CHECKING
 
 from batch.classes import count_set_aside
+from batch.commands.check import TenantCheck
 from batch.commands.fitness import check_fitness
 from batch.commands.job import Job
 from batch.commands.loading import load
@@ -21,8 +22,8 @@ from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.model import EMPTY_TALLY
-from batch.prepare import with_outcomes
+from batch.model import EMPTY_TALLY, CheckTenant
+from batch.prepare import heeding, with_outcomes
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -94,11 +95,14 @@ def submit(
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        run = job.planned(ledger, reach)
+        check = TenantCheck(settings, screen, reach, usual=CheckTenant.AUTO, log=log)
+        run = job.planned(ledger, reach, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
         stopped, interrupted = _Sending(ledger, run, settings, screen, reach, log).send() if run else (None, False)
         with undisturbed():
-            summary = _report(job, ledger, run, folder, tenant=tenant, posts_before=posts_before, began=began)
+            summary = _report(
+                job, ledger, run, folder, tenant=tenant, check=check, posts_before=posts_before, began=began
+            )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
 
@@ -189,10 +193,19 @@ class _Sending:
 
 
 def _report(
-    job: Job, ledger: Ledger, run: Run | None, folder: Path, *, tenant: str, posts_before: int, began: float
+    job: Job,
+    ledger: Ledger,
+    run: Run | None,
+    folder: Path,
+    *,
+    tenant: str,
+    check: TenantCheck,
+    posts_before: int,
+    began: float,
 ) -> Summary:
     """Writes the result files and sums up."""
-    classified = job.classified(ledger, run, _now())
+    told = job.set_aside(ledger)
+    classified = heeding(job.classified(ledger, run, _now()), told)
     job.describe(classified)
     run_id = run.id if run else ""
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
@@ -213,6 +226,7 @@ def _report(
         },
         elapsed=time.monotonic() - began,
         names=job.name_counts,
+        checked=check.checked(told),
     )
 
 

@@ -71,24 +71,31 @@ class Cache:
         """Keeps what was said, in place of what was said before of the same keys."""
         if not values:
             return
-        frame = pl.DataFrame(
-            {"key": list(values), "value": [json.dumps(value, ensure_ascii=False) for value in values.values()]},
-            schema={"key": pl.String, "value": pl.String},
-        ).sort("key")
         with writing(self._engine) as connection:
             number = number_of_tenant(connection, tenant)
             _forget(connection, number, kind, list(values))
-            insert_frame(
-                connection,
-                t.cached,
-                frame.select(
-                    pl.lit(number).alias("tenant"),
-                    pl.lit(kind).alias("kind"),
-                    "key",
-                    pl.lit(t.instant(at)).alias("at"),
-                    "value",
-                ),
-            )
+            _insert(connection, number, kind, values, at)
+
+    def all_of(self, tenant: str, kind: str) -> dict[str, Cached]:
+        """Everything that is kept of a kind, however old, by its key."""
+        c = t.cached.c
+        query = (
+            sa.select(c.key, c.at, c.value)
+            .join(t.tenant, t.tenant.c.id == c.tenant)
+            .where(t.tenant.c.name == tenant, c.kind == kind)
+            .order_by(c.key)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return {row.key: Cached(value=json.loads(row.value), at=t.moment(row.at)) for row in rows}
+
+    def replace(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
+        """Keeps the values as all that there is of a kind."""
+        c = t.cached.c
+        with writing(self._engine) as connection:
+            number = number_of_tenant(connection, tenant)
+            connection.execute(sa.delete(t.cached).where(c.tenant == number, c.kind == kind))
+            _insert(connection, number, kind, values, at)
 
     def forget(self, tenant: str) -> None:
         """Throws away everything that was said by a tenant, but what runs were planned by."""
@@ -107,3 +114,17 @@ _FORGET = sa.delete(t.cached).where(
 
 def _forget(connection: Connection, tenant: int, kind: str, keys: list[str]) -> None:
     connection.execute(_FORGET, [{"of_tenant": tenant, "of_kind": kind, "of_key": key} for key in keys])
+
+
+def _insert(connection: Connection, tenant: int, kind: str, values: Mapping[str, Any], at: datetime) -> None:
+    frame = pl.DataFrame(
+        {"key": list(values), "value": [json.dumps(value, ensure_ascii=False) for value in values.values()]},
+        schema={"key": pl.String, "value": pl.String},
+    ).sort("key")
+    fixed = {"tenant": tenant, "kind": kind, "at": t.instant(at)}
+    columns = ["tenant", "kind", "key", "at", "value"]
+    insert_frame(
+        connection,
+        t.cached,
+        frame.with_columns(pl.lit(value).alias(name) for name, value in fixed.items()).select(columns),
+    )

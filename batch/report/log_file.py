@@ -1,6 +1,7 @@
 """The log file: what happens while a run is sent, as JSON lines for programs that watch it or look back at it.
 
-A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out.
+A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out. Before its run begins to
+be sent, the tenant is asked what is in progress and held: what holds that up has an empty `run`.
 
     run_begins  a process begins to send: `requests`, `changes` that the whole run asks for
     attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`, and `within`

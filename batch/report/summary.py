@@ -12,7 +12,7 @@ from batch.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.model import Tally
+    from batch.model import Checked, Tally
     from batch.resolve import NameCounts
 
 
@@ -32,6 +32,7 @@ class Summary:
         files: Result files by name; None where not written.
         elapsed: Seconds that this process took.
         names: How the names in the input were resolved.
+        checked: What came of asking the tenant before planning; None where it was not asked.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Summary:
     files: Mapping[str, str | None]
     elapsed: float
     names: NameCounts = NO_NAMES
+    checked: Checked | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -68,6 +70,7 @@ class Summary:
                 "unknown": self.names.unknown,
                 "ambiguous": self.names.ambiguous,
             },
+            "checked": self.checked and _as_json(self.checked),
             "files": {"rejected": None, "results": None, "report": None, **self.files},
             "elapsed_s": round(self.elapsed, 3),
         }
@@ -90,6 +93,16 @@ class Summary:
         if not self.dry_run and not self.complete:
             return 4
         return 0 if self.flawless else 3
+
+
+def _as_json(checked: Checked) -> dict[str, Any]:
+    return {
+        "calls": checked.calls,
+        "in_progress": checked.in_progress,
+        "held": checked.held,
+        "unclear": checked.unclear,
+        "age_s": None if checked.age is None else round(checked.age, 3),
+    }
 
 
 def progress(by_state: Mapping[str, int]) -> dict[str, int]:

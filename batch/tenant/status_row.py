@@ -5,9 +5,9 @@ Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.instants import moment
 from batch.model import StatusRow
 from batch.wording import on_one_line
 
@@ -69,15 +69,6 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
         cancelable=raw.get("cancelable") is True,
         activity=_id(raw.get("accountActivityItemId")),
     )
-
-
-def moment(value: Any) -> datetime | None:
-    """An instant as the API writes it; None where it is none."""
-    try:
-        found = datetime.fromisoformat(value)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _id(value: object) -> str:

@@ -155,10 +155,12 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
 
     import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
     from batch.commands import job  # noqa: PLC0415 - likewise
+    from batch.commands.check import TenantCheck  # noqa: PLC0415 - likewise
     from batch.commands.place import Access  # noqa: PLC0415 - likewise
     from batch.commands.reach import Reach  # noqa: PLC0415 - likewise
     from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
     from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
+    from batch.model import CheckTenant  # noqa: PLC0415 - likewise
     from batch.read import load_inputs  # noqa: PLC0415 - likewise
     from batch.settings import Settings  # noqa: PLC0415 - likewise
 
@@ -173,11 +175,14 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
         return plan
 
     vars(job)["plan_fresh"] = timed
-    settings = Settings(base_url=TENANT, yes=True)
+    # Asking the tenant is measured where there is one.
+    settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
     one = job.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
-        run = one.planned(opened, Reach(settings, Access(tenant=TENANT)))
+        reach = Reach(settings, Access(tenant=TENANT))
+        check = TenantCheck(settings, screen, reach, usual=CheckTenant.NEVER)
+        run = one.planned(opened, reach, check)
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0
     return {"packing": packing, "requests": requests, "bytes": Path(ledger).stat().st_size}

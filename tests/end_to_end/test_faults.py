@@ -76,7 +76,7 @@ def test_wrong_credentials_stop_everything_and_the_right_ones_continue(
 ) -> None:
     path = write_rows(tmp_path / "a.csv", wanted())
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "not-the-secret"}
-    refused = program("submit", path, "--yes", "--json", env=wrong)
+    refused = program("submit", path, "--yes", "--json", "--check-tenant", "never", env=wrong)
     assert refused.code == 4
     assert refused.json["changes"]["unsent"] == 24
     assert "refuses the client" in refused.err

@@ -87,7 +87,10 @@ def test_tokens_that_run_out_on_the_way_are_replaced(program: Program, tmp_path:
 def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, tokens=1), clock=SteppingClock()) as first:
-        ended = program("submit", path, "--yes", "--concurrency", "1", env=environment(first))
+        # The one token is to be used up by sending.
+        ended = program(
+            "submit", path, "--yes", "--concurrency", "1", "--check-tenant", "never", env=environment(first)
+        )
     assert ended.code == 4
     assert "The tenant refuses the client: it answered 401" in ended.err
     assert first.client_secret not in ended.err

@@ -70,7 +70,7 @@ def test_a_command_that_has_nothing_to_send_writes_no_line(
 
 def test_the_log_says_why_a_run_was_stopped(program: Program, tenant: RunningSandbox, path: Path, log: Path) -> None:
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong", "ACCESS_BATCH_LOG_FILE": str(log)}
-    assert program("submit", path, "--yes", env=wrong).code == 4
+    assert program("submit", path, "--yes", "--check-tenant", "never", env=wrong).code == 4
     last = lines_of(log)[-1]
     assert last["state"] == "stopped"
     assert "refuses the client" in last["reason"]

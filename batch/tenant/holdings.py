@@ -1,0 +1,80 @@
+"""What people hold, by the tenant's search index, which may lag behind by hours.
+
+Source: the operation `searchPost` of the vendor's OpenAPI documents, with `identitydocument`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from batch.dialects import ACCESS_FIELD, PEOPLE_INDEX
+from batch.tenant.filters import quoted
+from batch.tenant.reading import ForbiddenError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from batch.dialects import Dialect
+    from batch.hearing import Item
+    from batch.tenant.reading import Reader
+
+
+class Holdings(Protocol):
+    """What can tell what people hold: a tenant's search index, or a fake."""
+
+    async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
+        """Which of the items each of the people holds; who is unknown is missing.
+
+        Args:
+            people: Ids of identities, at most dialects.PAGE_LIMIT.
+            items: The items of interest.
+        """
+
+
+class SearchIndex:
+    """The search index of one tenant.
+
+    Args:
+        reader: Asks the tenant.
+        dialect: The API version.
+    """
+
+    def __init__(self, reader: Reader, dialect: Dialect) -> None:
+        self._reader = reader
+        self._dialect = dialect
+
+    async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
+        """See Holdings.
+
+        Raises:
+            ForbiddenError: The token's user may not search, or the tenant has no such search.
+            TenantLostError: The index can't be asked.
+        """
+        reply = await self._reader.ask(
+            "POST",
+            self._dialect.paths.search,
+            subject="search index",
+            params={"limit": str(len(people))},
+            body={
+                "indices": [PEOPLE_INDEX],
+                "query": {"query": f"id:({' OR '.join(map(quoted, people))})"},
+                "queryResultFilter": {"includes": ["id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type"]},
+                "sort": ["id"],
+            },
+            settling=frozenset({404}),
+        )
+        if reply.answer.status != 200:  # noqa: PLR2004 - HTTP
+            raise ForbiddenError(reply.answer.text or f"the tenant answered {reply.answer.status}")
+        asked = set(people)
+        found: dict[str, frozenset[Item]] = {}
+        for document in reply.rows:
+            person = document.get("id") if isinstance(document, dict) else None
+            if isinstance(person, str) and person in asked:
+                found[person] = found.get(person, frozenset()) | _held(document.get(ACCESS_FIELD), items)
+        return found
+
+
+def _held(access: Any, items: Collection[Item]) -> frozenset[Item]:
+    listed = [one for one in access if isinstance(one, dict)] if isinstance(access, list) else []
+    pairs = [(str(one.get("type")), str(one.get("id"))) for one in listed]
+    return frozenset(pair for pair in pairs if pair in items)

@@ -1,0 +1,279 @@
+"""What the tenant knows already is not requested again: what is in progress by anybody, and what is held."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.dialects import ItemType, Operation, Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import (
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    once,
+    pair_of,
+    read_rows,
+    start,
+    write_rows,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.end_to_end.program import Ended, Program
+
+FAST = Rate(requests=5000, seconds=1)
+ROWS = [grant(person, 1) for person in range(4)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", ROWS)
+
+
+def somebody_asks(sandbox: RunningSandbox, person: int, thing: int = 1, **more: Any) -> None:
+    """Somebody else requests a role for a person at the tenant."""
+    sandbox.tenant.request_by_other(
+        datetime.now(UTC), identity=identity(person), item_type=ItemType.ROLE, item_id=item(thing), **more
+    )
+
+
+def holds(sandbox: RunningSandbox, person: int, thing: int = 1) -> None:
+    sandbox.tenant.hold(identity(person), ItemType.ROLE, item(thing))
+
+
+def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) -> Ended:
+    return program("submit", path, "--yes", "--json", *more, env=environment(sandbox))
+
+
+def asked(sandbox: RunningSandbox) -> int:
+    """How often the tenant was asked about anything."""
+    calls = sandbox.tenant.books.calls
+    return sum(calls[name] for name in ("status", "administration", "search"))
+
+
+def result_of(path: Path, person: int) -> tuple[str, str]:
+    """Class and reason of a person's row in the result file."""
+    (found,) = [
+        row
+        for row in read_rows(path.with_name(f"{path.stem}.results") / "results.csv")
+        if row["identity_id"] == identity(person)
+    ]
+    return found["_class"], found["_reason"]
+
+
+def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_why(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    somebody_asks(tenant, 0)
+    holds(tenant, 1)
+    ended = submit(program, tenant, path)
+    assert ended.code == 0
+    rows = ended.json["rows"]
+    assert (rows["already_submitted"], rows["already_held"], rows["submitted"]) == (1, 1, 2)
+    assert sum(rows.values()) == 2 * rows["read"]
+    checked = ended.json["checked"]
+    assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
+    assert checked["calls"] == asked(tenant) == 2
+    assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
+    row_class, reason = result_of(path, 0)
+    assert row_class == "already_submitted"
+    assert reason.startswith("requested by ")
+    assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
+    assert result_of(path, 1) == ("already_held", "held, as the tenant's index says")
+    assert "The tenant was asked in 2 calls." in ended.err
+    assert "of what is wanted 1 change is in progress already and 1 change is held already." in ended.err
+
+
+def test_the_opposite_of_what_is_wanted_holds_a_change_back(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    somebody_asks(tenant, 0, operation=Operation.REVOKE)
+    ended = submit(program, tenant, path)
+    assert ended.code == 3
+    assert ended.json["rows"]["held_back"] == 1
+    row_class, reason = result_of(path, 0)
+    assert row_class == "held_back"
+    assert reason.startswith("in_progress_conflict: requested by ")
+    assert accepted(tenant) == once(pair_of(row) for row in ROWS[1:])
+
+
+def test_dates_make_it_another_change(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
+    said = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    path = write_rows(tmp_path / "a.csv", [grant(person, 1, remove_date=said) for person in range(3)])
+    somebody_asks(tenant, 0, removeDate=f"{end:%Y-%m-%dT%H:%M:%S.000Z}")
+    somebody_asks(tenant, 1)
+    holds(tenant, 2)
+    ended = submit(program, tenant, path, "--api", "v2025")
+    assert [result_of(path, person)[0] for person in range(3)] == ["already_submitted", "held_back", "submitted"]
+    assert set(accepted(tenant)) == {pair_of(grant(2, 1))}
+    assert ended.code == 3
+
+
+def test_a_revoke_of_what_the_index_does_not_know_as_held_is_submitted(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", [{**grant(0, 1), "operation": "REVOKE", "comment": "leaver"}])
+    assert submit(program, tenant, path).code == 0
+    assert len(accepted(tenant)) == 1
+
+
+def test_what_the_ledger_knows_is_asked_of_nobody(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    submit(program, tenant, path)
+    before = asked(tenant)
+    ended = submit(program, tenant, path, "--max-age", "0")
+    assert ended.code == 0
+    assert ended.json["checked"] is None
+    assert asked(tenant) == before
+
+
+NOT_ADMIN = SandboxSettings(
+    rate=FAST,
+    visibility_delay=0.0,
+    lists_others=False,
+    authorities=(),
+    scopes=("idn:access-request:create", "idn:access-request-status:read"),
+)
+
+
+def test_what_may_not_be_asked_is_told_with_what_is_missing_and_the_rest_goes_on(program: Program, path: Path) -> None:
+    with running_sandbox(NOT_ADMIN) as sandbox:
+        somebody_asks(sandbox, 0)
+        ended = submit(program, sandbox, path)
+        assert ended.code == 0
+        assert accepted(sandbox) == once(map(pair_of, ROWS))
+    assert (ended.json["checked"]["in_progress"], ended.json["checked"]["held"]) == (None, None)
+    assert "As it says" not in ended.err
+    assert "What others have in progress is not known" in ended.err
+    assert "ORG_ADMIN and the scope idn:access-request-status:read or idn:access-request-administration:r" in ended.err
+    assert "What is held already is not known" in ended.err
+    assert "sp:search:read" in ended.err
+
+
+def test_who_must_know_sends_nothing_where_it_may_not_be_asked(program: Program, path: Path) -> None:
+    with running_sandbox(NOT_ADMIN) as sandbox:
+        ended = submit(program, sandbox, path, "--check-tenant", "always")
+        assert ended.code == 2
+        assert sandbox.tenant.books.posts == 0
+    assert "sp:search:read" in ended.err
+    assert "--check-tenant auto goes on" in ended.err
+    assert "no runs" in program("runs").out
+
+
+def test_the_administration_list_tells_who_may_not_list_otherwise(program: Program, path: Path) -> None:
+    settings = SandboxSettings(
+        rate=FAST,
+        visibility_delay=0.0,
+        scopes=("idn:access-request:create", "idn:access-request-administration:read", "sp:search:read"),
+    )
+    with running_sandbox(settings) as sandbox:
+        somebody_asks(sandbox, 0)
+        ended = submit(program, sandbox, path, "--check-tenant", "always")
+        assert sandbox.tenant.books.calls["administration"] == 1
+        assert accepted(sandbox) == once(pair_of(row) for row in ROWS[1:])
+    assert ended.code == 0
+
+
+def test_never_means_that_nothing_is_asked(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    holds(tenant, 1)
+    ended = submit(program, tenant, path, "--check-tenant", "never")
+    assert ended.json["checked"] is None
+    assert asked(tenant) == 0
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+def test_what_was_said_counts_until_it_is_too_old(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    for person in range(4):
+        somebody_asks(tenant, person)
+    assert submit(program, tenant, path).json["rows"]["already_submitted"] == 4
+    before = asked(tenant)
+    tenant.tenant.conclude("REJECTED")
+    again = submit(program, tenant, path)
+    assert again.json["rows"]["already_submitted"] == 4
+    assert again.json["checked"]["calls"] == 0
+    assert again.json["checked"]["age_s"] > 0
+    assert "The tenant was asked in 0 calls." in again.err
+    assert asked(tenant) == before
+    anew = submit(program, tenant, path, "--max-age", "0")
+    assert anew.json["rows"]["submitted"] == 4
+    assert asked(tenant) > before
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+def test_a_run_that_goes_on_has_set_aside_the_same_as_when_it_was_planned(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    somebody_asks(tenant, 0)
+    holds(tenant, 1)
+    tenant.faults.add(Fault.UNAVAILABLE_503)
+    stopped = submit(program, tenant, path, "--give-up-after", "0")
+    assert stopped.code == 4
+    assert accepted(tenant) == {}
+    before = asked(tenant)
+    tenant.tenant.conclude("REJECTED")
+    ended = submit(program, tenant, path, "--max-age", "0")
+    assert ended.code == 0
+    assert ended.json["rows"] == stopped.json["rows"]
+    assert ended.json["checked"]["in_progress"] == ended.json["checked"]["held"] == 1
+    assert asked(tenant) == before
+    assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
+    # Once it is complete, the same command asks anew.
+    anew = submit(program, tenant, path, "--max-age", "0")
+    assert anew.json["rows"]["already_held"] == 1
+    assert anew.json["rows"]["submitted"] == 3
+    assert accepted(tenant) == once(pair_of(row) for row in (ROWS[0], *ROWS[2:]))
+
+
+def test_a_tenant_that_can_not_be_asked_is_sent_nothing(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    ended = program("submit", path, "--yes", env=wrong)
+    assert ended.code == 4
+    assert "refuses the client" in ended.err
+    assert "no runs" in program("runs").out
+    assert submit(program, tenant, path).code == 0
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, path: Path) -> None:
+    with running_sandbox(SandboxSettings(rate=FAST, latency=(20.0, 20.0))) as sandbox:
+        process = start("submit", path, "--yes", env=environment(sandbox))
+        while not sandbox.tenant.books.calls["status"]:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=15)
+        assert process.returncode == 130
+        assert "Interrupted while the tenant was asked: nothing was sent." in err
+        assert sandbox.tenant.books.posts == 0
+
+
+def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    holds(tenant, 1)
+    silent = program("plan", path, "--json", env=environment(tenant))
+    assert "The tenant was not asked" in silent.err
+    assert asked(tenant) == 0
+    assert silent.json["changes"]["unsent"] == 4
+    ended = program("plan", path, "--json", "--check-tenant", "auto", env=environment(tenant))
+    assert ended.json["rows"]["already_held"] == 1
+    assert ended.json["changes"]["unsent"] == 3
+    assert ended.json["checked"]["held"] == 1
+    assert "no runs" in program("runs").out
+    assert tenant.tenant.books.posts == 0
+    assert program("plan", path, "--check-tenant", "always").code == 2
+    assert "nor was any tenant" in program("plan", path, "--check-tenant", "auto").err
+
+
+def test_the_embedded_sandbox_is_asked_like_any_tenant(program: Program, path: Path) -> None:
+    ended = program("submit", path, "--yes", "--json", "--sandbox", env={"ACCESS_BATCH_RATE": "5000/1"})
+    assert ended.code == 0
+    assert ended.json["checked"]["calls"] == 2
+    assert ended.json["rows"]["submitted"] == 4

@@ -1,0 +1,87 @@
+"""A tenant without HTTP that counts what it is asked: its lists of what is in progress, and its search index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from batch.ledger.cache import Cached
+from batch.model import StatusRow
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import ListingForbiddenError, Page, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from batch.hearing import Item
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def row(identity: str, item: str, **more: Any) -> StatusRow:
+    """Somebody's request that is in progress."""
+    usual: dict[str, Any] = {"request_type": "GRANT_ACCESS", "created": NOW, "metadata": None}
+    told = {"item_type": "ROLE", "state": "EXECUTING", "requester": "Paula", "item_name": item}
+    return StatusRow(identity=identity, item=item, **{**usual, **told, **more})
+
+
+@dataclass
+class FakeTenant:
+    """Answers as StatusList and SearchIndex do.
+
+    Attributes:
+        rows: What is in progress, oldest first.
+        access: What each identity holds; who is missing is unknown to the index.
+        refuses: What is not allowed: `each`, `everybody`, `administration`, `search`.
+        counts: Whether it says how long its lists are.
+        meanwhile: Is called before each page is given.
+        calls: What was asked, and how often.
+    """
+
+    rows: list[StatusRow] = field(default_factory=list)
+    access: dict[str, set[Item]] = field(default_factory=dict)
+    refuses: set[str] = field(default_factory=set)
+    counts: bool = True
+    meanwhile: Callable[[], object] = lambda: None
+    calls: Counter[str] = field(default_factory=Counter)
+
+    async def page(self, query: Query, offset: int) -> Page:
+        assert query.executing
+        name = "administration" if query.administration else "everybody" if query.everybody else "each"
+        self._ask(name, ListingForbiddenError)
+        self.meanwhile()
+        found = [one for one in self.rows if query.requested_for in {"", one.identity}]
+        if offset and offset >= len(found):
+            return Page(rows=(), read=0, total=None, more=False)
+        rows = tuple(found[offset : offset + 250])
+        more = offset + len(rows) < len(found)
+        return Page(rows=rows, read=len(rows), total=len(found) if self.counts else None, more=more)
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+    async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
+        assert 1 <= len(people) <= 250
+        self._ask("search", ForbiddenError)
+        return {one: frozenset(self.access[one] & set(items)) for one in people if one in self.access}
+
+    def _ask(self, name: str, error: type[ForbiddenError]) -> None:
+        self.calls[name] += 1
+        if name in self.refuses:
+            raise error(f"{name} is not allowed")
+
+
+class FakeMemory:
+    """Keeps what was said, as a ledger's cache does."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str, str], Cached] = {}
+
+    def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
+        found = {key: self._said.get((tenant, kind, key)) for key in keys}
+        return {key: cached for key, cached in found.items() if cached is not None and cached.at >= since}
+
+    def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
+        self._said |= {(tenant, kind, key): Cached(value=value, at=at) for key, value in values.items()}
