@@ -6,13 +6,18 @@ comments and metadata do not. Ambiguity is never guessed: all changes that contr
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.dialects import EXISTING, IN_PROGRESS, Standing
 from batch.model import RowClass
 from batch.phrase import phrase
+from batch.standings import ENDED, RESUBMITTED, WITHOUT_EFFECT, standing_of
 from batch.states import IN_DOUBT, VOID, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 KEY: Final = ("identity_id", "item_type", "item_id")
 """Columns of the key of a change."""
@@ -30,9 +35,14 @@ KNOWN_SCHEMA: Final = {
     "run": pl.String,
     "request": pl.Int64,
     "at": pl.String,
+    "tracked": pl.String,
+    "who": pl.String,
+    "said": pl.String,
+    "since": pl.String,
 }
 """Columns of what the ledger knows: one line per earlier change of a wanted key, with the state of its request, its
-run, the request's number (later ones are greater) and when that state was entered."""
+run, the request's number (later ones are greater) and when that state was entered; then what the tenant last said of
+the change: the vendor's name of its state, who is behind it, what was said, since when (all empty where nothing)."""
 
 
 TOLD_SCHEMA: Final = {**dict.fromkeys(KEY, pl.String), "told_class": pl.String, "told_reason": pl.String}
@@ -68,13 +78,16 @@ def heed(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.DataFrame:
+def classify(
+    changes: pl.DataFrame, known: pl.DataFrame, *, run: str, resubmit: Collection[Standing] = ()
+) -> pl.DataFrame:
     """Gives every change its class and reason.
 
     Args:
         changes: `row`, `file` and `line` of the row it came from, and validate's CHANGE_COLUMNS.
         known: What the ledger remembers of these keys, by KNOWN_SCHEMA.
         run: Id of the run being classified for; its own earlier changes are its own plan, not repeats.
+        resubmit: Earlier changes that have come to this are submitted again, those of RESUBMITTED.
 
     Returns:
         `changes` in its order with `class` (a RowClass), `reason` (empty where nothing needs saying), `own_request`
@@ -84,7 +97,7 @@ def classify(changes: pl.DataFrame, known: pl.DataFrame, *, run: str) -> pl.Data
     # Different hashes are certainly different keys, and comparing them is several times faster.
     keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
     within = _within_input(keys)
-    against = _against_ledger(keys, known, run)
+    against = _against_ledger(keys, known, run, [one.value for one in resubmit if one in RESUBMITTED])
     # The verdicts are put together apart and set beside the changes, whose many columns are never copied.
     verdicts = _beside(_beside(keys.select("change"), within), against)
     is_first = pl.col("within_class").is_null()
@@ -157,23 +170,31 @@ def _place() -> pl.Expr:
     return pl.concat_str(pl.lit("line "), pl.col("line"), pl.lit(" of "), pl.col("file"))
 
 
-def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.DataFrame:
+def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit: list[str]) -> pl.DataFrame:
     """`own_request`, `against_class` and `against_reason` of each `change` whose key the ledger knows.
 
-    What the run has planned itself has its `own_request` and no class.
+    What the run has planned itself has its `own_request` and no class. Where nothing of a key is in progress or stands
+    in the way any more, there is no line.
     """
-    standing = known.filter(~pl.col("state").is_in([state.value for state in VOID])).select(
-        _HASH, *(pl.col(name).alias(f"known_{name}") for name in KNOWN_SCHEMA)
+    live = _with_standing(known.filter(~pl.col("state").is_in([state.value for state in VOID]))).select(
+        _HASH, *(pl.col(name).alias(f"known_{name}") for name in (*KNOWN_SCHEMA, "standing"))
     )
     is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
     is_own = pl.col("known_run") == run
-    latest = keys.join(standing, on="hash", how="inner").filter(is_same_key)
+    same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
+    latest = keys.join(live, on="hash", how="inner").filter(is_same_key)
+    if latest.get_column("known_standing").null_count() < latest.height:
+        # What is to be submitted again is as good as never submitted, and what had no effect changed no intention.
+        is_void = (
+            pl.when(same | is_own).then(_fate().is_in(resubmit)).otherwise(_fate().is_in([*map(str, WITHOUT_EFFECT)]))
+        )
+        latest = latest.filter(~is_void.fill_null(value=False))
     if latest.get_column("change").is_duplicated().any():
         # What the run has planned itself goes before all others; then the newest line says what was last wanted.
         latest = latest.sort(is_own, "known_request").unique("change", keep="last", maintain_order=True)
-    same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
+    is_open = _fate().is_null() | (_fate() == Standing.OPEN.value)
     unsent = pl.col("known_state") == State.PLANNED.value
-    return latest.select(
+    return latest.filter(is_own | same | is_open).select(
         "change",
         pl.when(is_own).then("known_request").alias("own_request"),
         pl.when(~is_own).then(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK)).alias("against_class"),
@@ -184,6 +205,18 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str) -> pl.Dat
 _HASH: Final = pl.struct(KEY).hash().alias("hash")
 _ALREADY: Final = pl.lit(RowClass.ALREADY_SUBMITTED.value)
 _HELD_BACK: Final = pl.lit(RowClass.HELD_BACK.value)
+
+
+def _fate() -> pl.Expr:
+    return pl.col("known_standing")
+
+
+def _with_standing(known: pl.DataFrame) -> pl.DataFrame:
+    """`known` with the `standing` of each line; null where nothing was said of an accepted change."""
+    tracked = (pl.col("tracked") != "") & (pl.col("state") == State.ACCEPTED.value)
+    if not known.select(tracked.any()).item():
+        return known.with_columns(pl.lit(None, dtype=pl.String).alias("standing"))
+    return known.with_columns(pl.when(tracked).then(standing_of(pl.col("tracked"), pl.col("said"))).alias("standing"))
 
 
 def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
@@ -201,6 +234,37 @@ def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
         .when(same & in_doubt)
         .then(phrase("sent in run {}, arrival unconfirmed since {}", run, pl.col("known_at")))
         .when(same)
-        .then(phrase("accepted in run {} at {}", run, pl.col("known_at")))
+        .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _what_became_of_it()))
         .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, wanted_then))
     )
+
+
+def _what_became_of_it() -> pl.Expr:
+    """What the tenant last said, as the end of a sentence; empty where it said nothing."""
+    words = {standing.value: said for standing, said in ENDED.items()}
+    who, said, since = (pl.col(f"known_{name}") for name in ("who", "said", "since"))
+    # Names of states that are not known yet stand for themselves.
+    is_odd = (_fate() == Standing.OPEN.value) & ~pl.col("known_tracked").is_in([IN_PROGRESS, EXISTING])
+    waits = _fate() == Standing.OPEN.value
+    again = _fate().is_in([standing.value for standing in RESUBMITTED])
+    return (
+        pl.when(_fate().is_null())
+        .then(pl.lit(""))
+        .otherwise(
+            pl.concat_str(
+                phrase(", {}", _fate().replace_strict(words, default=None, return_dtype=pl.String)),
+                pl.when(is_odd).then(phrase(" ({})", pl.col("known_tracked"))),
+                pl.when(who != "").then(
+                    pl.when(waits).then(phrase(", waiting for {}", who)).otherwise(phrase(" by {}", who))
+                ),
+                pl.when(since != "").then(phrase(" since {}", since)),
+                pl.when(said != "").then(phrase(": {}", said)),
+                pl.when(again).then(phrase("; --resubmit {} submits it again", _fate())),
+                pl.when(_fate() == Standing.DUPLICATE.value).then(pl.lit(_NEVER_AGAIN)),
+                ignore_nulls=True,
+            )
+        )
+    )
+
+
+_NEVER_AGAIN: Final = "; the tenant had the same already, so --resubmit does not submit it again"

@@ -134,6 +134,9 @@ STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType(
 """The `state` of the status list (`RequestedItemStatusRequestState`). A value that does not stand here is taken as
 open, since new ones may appear at any time."""
 
+DUPLICATE: Final = "duplicate"
+"""The word by which the comment of a cancellation says that it was the tenant's own."""
+
 IN_PROGRESS: Final = "EXECUTING"
 """What `request-state` asks the status list for: the one value it takes."""
 
@@ -146,7 +149,7 @@ def standing(state: str, said: str = "") -> Standing:
         said: The comment beside it: a cancellation that speaks of a duplicate was the tenant's own.
     """
     found = STANDINGS.get(state, Standing.OPEN)
-    return Standing.DUPLICATE if found is Standing.CANCELLED and "duplicate" in said.lower() else found
+    return Standing.DUPLICATE if found is Standing.CANCELLED and DUPLICATE in said.lower() else found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,14 +10,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
-from batch.model import Part
+from batch.dialects import EXISTING, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.model import Finding, Part
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from batch.model import Doubt, Request, StatusRow
+    from batch.model import Doubt, Existing, Request, StatusRow
 
 LOOK_BACK: Final = timedelta(hours=25)
 """How long before an attempt rows are asked for, whatever our clock did: the request's id tells them apart."""
@@ -108,3 +108,26 @@ def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ..
             if items
         ]
     return tuple(divided)
+
+
+def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[Finding, ...]:
+    """What an answer says of the request's own changes: these were requested already, so that nothing was created.
+
+    Args:
+        request: The request that was answered.
+        existing: From the answer; what is no change of the request says nothing of it.
+    """
+    wanted = {(identity, item.type.value, item.id) for identity in request.recipients for item in request.items}
+    return tuple(
+        Finding(
+            request=request.number,
+            identity=one.identity,
+            item_type=one.item_type,
+            item=one.item,
+            state=EXISTING,
+            said="the tenant answered that this was requested already",
+            access_request=one.access_request,
+        )
+        for one in existing
+        if (one.identity, one.item_type, one.item) in wanted
+    )

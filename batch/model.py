@@ -148,6 +148,23 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Existing:
+    """A change that the answer to a submit lists as requested already.
+
+    Attributes:
+        identity: Id of the identity.
+        item_type: Kind of access item.
+        item: Id of the item.
+        access_request: The tenant's id of the access request that has it; empty where it names none.
+    """
+
+    identity: str
+    item_type: str
+    item: str
+    access_request: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What came back from one attempt: a status, or a failure to get one.
 
@@ -160,6 +177,7 @@ class Answer:
         text: The tenant's message, or the transport's, shortened.
         server_time: The answer's `Date` header.
         readable: Whether the body was empty or a JSON object, as the API's are: a gateway's page is neither.
+        existing: What the tenant says was requested already, where it has accepted a request.
     """
 
     status: int | None = None
@@ -170,6 +188,7 @@ class Answer:
     text: str = ""
     server_time: datetime | None = None
     readable: bool = True
+    existing: tuple[Existing, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,6 +289,38 @@ class Finding:
     said: str = ""
     since: str = ""
     access_request: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """Changes of which the tenant says the same.
+
+    Attributes:
+        state: The vendor's name of the state, or dialects.EXISTING.
+        who: Who decided, or on whom it waits.
+        said: Comment or error messages.
+        since: Since when the first of them is so, in ISO 8601; empty where the tenant does not say.
+        changes: How many.
+    """
+
+    state: str
+    who: str = ""
+    said: str = ""
+    since: str = ""
+    changes: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracked:
+    """What the tenant last said of the accepted changes of a run; of one that was submitted again, of the newest.
+
+    Attributes:
+        told: The changes of which it has said something.
+        silent: How many there are of which it has said nothing yet.
+    """
+
+    told: tuple[Told, ...]
+    silent: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,9 @@ import typer
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
+NewestRun = Annotated[
+    str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")
+]
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
 ClientId = Annotated[
@@ -90,6 +93,21 @@ MaxAge = Annotated[
         metavar="SECONDS",
         help="How long what the tenant said of people and items is taken for true. [default: 300]",
     ),
+]
+Resubmit = Annotated[
+    str | None,
+    typer.Option(
+        "--resubmit",
+        metavar="WORDS",
+        help="rejected, cancelled, failed, with commas: submit again what has come to that at the tenant.",
+    ),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Follow what was accepted until each change is provisioned, rejected or failed.")
+]
+TrackFor = Annotated[
+    float | None,
+    typer.Option("--track-for", metavar="SECONDS", help="How long to follow; 0 looks once. [default: until all ended]"),
 ]
 LogFile = Annotated[
     Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")

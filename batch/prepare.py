@@ -18,10 +18,10 @@ from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from batch.dialects import Dialect
+    from batch.dialects import Dialect, Standing
     from batch.ledger.plans import Plans
     from batch.model import Tally
     from batch.plan import Plan
@@ -61,7 +61,15 @@ def check_rows(table: Table, *, dialect: Dialect, now: datetime, rows: pl.DataFr
     return validate(table.rows if rows is None else rows, dialect=dialect, now=now)
 
 
-def classify_input(table: Table, validated: Validated, *, plans: Plans | None, tenant: str, run: str) -> Classified:
+def classify_input(
+    table: Table,
+    validated: Validated,
+    *,
+    plans: Plans | None,
+    tenant: str,
+    run: str,
+    resubmit: Collection[Standing] = (),
+) -> Classified:
     """Gives every change and every row of an input its class.
 
     Args:
@@ -70,6 +78,7 @@ def classify_input(table: Table, validated: Validated, *, plans: Plans | None, t
         plans: The ledger's; None where no ledger is to be asked.
         tenant: The tenant's name in the ledger.
         run: Id of the run that this input has, or would get.
+        resubmit: What earlier changes must have come to, to be submitted again.
     """
     row = validated.changes.get_column("row")
     changes = validated.changes.with_columns(
@@ -80,7 +89,7 @@ def classify_input(table: Table, validated: Validated, *, plans: Plans | None, t
     if plans is not None:
         asked = plans.known(tenant, changes.select(KEY))
         known, upto = asked.changes, asked.upto
-    classified = classify(changes, known, run=run)
+    classified = classify(changes, known, run=run, resubmit=resubmit)
     rows = _count(table, validated.rejected, classified)
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
 
@@ -139,12 +148,21 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
         reasons: Reason of the latest answer by request number.
 
     Returns:
-        The changes with `request_id` and `state` (null where they have no request), and the tenant's reason where
-        it gave one.
+        The changes with `request_id` and `state` (null where they have no request), the tenant's reason where it gave
+        one, and where it was asked what became of them, `tenant_state` and `tenant_said` (null where not).
     """
     gone = [State.SPLIT.value, State.DISCARDED.value]
     own = classified.known.filter((pl.col("run") == run) & ~pl.col("state").is_in(gone)).sort("request")
-    latest = own.unique(KEY, keep="last").select(*KEY, "state", pl.col("request").alias("number"))
+    heard = pl.concat_str(
+        *(pl.when(pl.col(name) != "").then(name) for name in ("who", "said")), separator=": ", ignore_nulls=True
+    )
+    latest = own.unique(KEY, keep="last").select(
+        *KEY,
+        "state",
+        pl.col("request").alias("number"),
+        pl.when(pl.col("tracked") != "").then("tracked").alias("tenant_state"),
+        pl.when(pl.col("tracked") != "").then(heard).alias("tenant_said"),
+    )
     said = pl.DataFrame({"number": list(reasons), "said": list(reasons.values())}, schema=_SAID)
     is_submitted = pl.col("class") == RowClass.SUBMITTED.value
     joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left").join(
@@ -152,7 +170,7 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
     )
     return joined.with_columns(
         pl.when(is_submitted).then(phrase("{}-{}", pl.lit(run), pl.col("number"))).alias("request_id"),
-        pl.when(is_submitted).then(pl.col("state")).alias("state"),
+        pl.when(is_submitted).then(pl.col("state", "tenant_state", "tenant_said")),
         pl.when(is_submitted & (pl.col("state") == State.ACCEPTED.value))
         .then(pl.lit(""))
         .when(is_submitted)

@@ -22,9 +22,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from batch.dialects import Rate, dialect_named
+from batch.dialects import Rate, Standing, dialect_named
 from batch.errors import SettingsError
 from batch.model import CheckTenant, Effort, IdentityBy
+from batch.standings import RESUBMITTED
 
 if TYPE_CHECKING:
     from batch.dialects import Dialect
@@ -88,6 +89,20 @@ def _several(value: Any) -> Any:
     return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _resubmit(value: Any) -> Any:
+    """Reads words with commas between them, or a list of words."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple | set | frozenset):
+        raise ValueError(f"write it as {_RESUBMIT}")  # noqa: TRY004 - pydantic takes no TypeError
+    named = {str(word).strip().lower() for word in words}
+    if not named <= set(map(str, RESUBMITTED)):
+        raise ValueError(f"name any of {_RESUBMIT}, with commas between them")
+    return frozenset(map(Standing, named))
+
+
+_RESUBMIT: Final = ",".join(RESUBMITTED)
+
+
 def _both(name: str) -> AliasChoices:
     """Our own variable, then the one that the vendor's tools read."""
     return AliasChoices(f"ACCESS_BATCH_{name}", f"SAIL_{name}")
@@ -117,6 +132,9 @@ class Settings(BaseSettings):
         give_up_after: Seconds without any success after which sending stops.
         identity_by: What the names in the column `identity` are.
         max_age: Seconds for which what the tenant said is taken for true.
+        resubmit: Earlier changes that have come to this are submitted again.
+        wait: Whether submit follows what was accepted to its end.
+        track_for: Seconds after which following ends; None for as long as it takes.
         log_file: Where what happens is written as JSON lines; None for nowhere.
         map: Columns of the input to be read as ours, each `their_column=our_column`; see batch.read.interpretation.
         date_format: How the input writes dates; empty for ISO 8601, and what is usual where it is of another kind.
@@ -154,6 +172,9 @@ class Settings(BaseSettings):
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
     identity_by: IdentityBy = IdentityBy.AUTO
     max_age: float = Field(default=300.0, ge=0, le=86400)
+    resubmit: Annotated[frozenset[Standing], NoDecode, BeforeValidator(_resubmit)] = frozenset()
+    wait: bool = False
+    track_for: float | None = Field(default=None, ge=0, le=31_536_000)
     log_file: Path | None = None
     map: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)] = ()
     date_format: str = ""

@@ -54,6 +54,8 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
     ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
+    ("wait", "ACCESS_BATCH_WAIT", True, False, True),
+    ("track_for", "ACCESS_BATCH_TRACK_FOR", 0.0, 2.5, 3.5),
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
     ("date_format", "ACCESS_BATCH_DATE_FORMAT", "us", "eu", "%d %b %Y"),
     ("comment", "ACCESS_BATCH_COMMENT", "flag", "environment", "file"),
@@ -289,15 +291,30 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
     config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in Settings.model_fields:
-        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes"} else "1/1")
-        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age"}:
+        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes", "wait"} else "1/1")
+        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
     monkeypatch.setenv("ACCESS_BATCH_IDENTITY_BY", "email")
     monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
+    monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)
+
+
+def test_what_is_to_be_submitted_again_is_named_in_words(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load({}, config_file=config_file).resubmit == set()
+    config_file.write_text('resubmit = ["failed", "rejected"]\n')
+    assert load({}, config_file=config_file).resubmit == {"failed", "rejected"}
+    monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "cancelled")
+    assert load({}, config_file=config_file).resubmit == {"cancelled"}
+    assert load({"resubmit": " Rejected,failed"}, config_file=config_file).resubmit == {"rejected", "failed"}
+
+
+@pytest.mark.parametrize("words", ["duplicate", "provisioned", "rejected,", "rejected failed", 7])
+def test_what_may_not_be_submitted_again_can_not_be_named(words: object, config_file: Path) -> None:
+    assert told(config_file, {"resubmit": words}).startswith("--resubmit: ")
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 50_000, "timeout = " + "1" * 6_000])

@@ -4,15 +4,34 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, ledger_app, settings_of, show
-from batch.options import Json, LedgerOption, Profile, RunName, Sandbox
+from batch.cli.app import app, ledger_app, screen_of, settings_of, show
+from batch.options import (
+    Api,
+    BaseUrl,
+    CaFile,
+    ClientId,
+    ClientSecretEnv,
+    ClientSecretFile,
+    GiveUpAfter,
+    Json,
+    LedgerOption,
+    LogFile,
+    NewestRun,
+    Out,
+    Profile,
+    Quiet,
+    Rate,
+    RunName,
+    Sandbox,
+    SettleAfter,
+    Timeout,
+    TrackFor,
+)
 
 
 @app.command()
 def status(
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")
-    ] = "",
+    run: NewestRun = "",
     ledger: LedgerOption = None,
     profile: Profile = "",
     sandbox: Sandbox = False,
@@ -34,6 +53,57 @@ def runs(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = 
 
     found = look_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None))
     show({"runs": [run_as_json(*one) for one in found]} if as_json else list_runs(found))
+
+
+@app.command()
+def track(
+    run: NewestRun = "",
+    ledger: LedgerOption = None,
+    base_url: BaseUrl = None,
+    client_id: ClientId = None,
+    client_secret_file: ClientSecretFile = None,
+    client_secret_env: ClientSecretEnv = None,
+    api: Api = None,
+    profile: Profile = "",
+    sandbox: Sandbox = False,
+    as_json: Json = False,
+    out: Out = None,
+    rate: Rate = None,
+    timeout: Timeout = None,
+    ca_file: CaFile = None,
+    settle_after: SettleAfter = None,
+    give_up_after: GiveUpAfter = None,
+    track_for: TrackFor = None,
+    log_file: LogFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Follow the accepted changes of a run until each is provisioned, rejected, cancelled or failed."""
+    from batch.commands.track import track as follow_up
+    from batch.report.tracked import exit_code
+
+    settings = settings_of(
+        profile,
+        ledger=ledger,
+        base_url=base_url,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        client_secret_env=client_secret_env,
+        api=api,
+        sandbox=sandbox or None,
+        out=out,
+        rate=rate,
+        timeout=timeout,
+        ca_file=ca_file,
+        settle_after=settle_after,
+        give_up_after=give_up_after,
+        track_for=track_for,
+        log_file=log_file,
+    )
+    result = follow_up(settings, run, screen_of(quiet=quiet))
+    show(result.as_json() if as_json else result.describe())
+    if result.stopped is not None:
+        raise result.stopped
+    raise typer.Exit(130 if result.interrupted else exit_code(result.tracked))
 
 
 @app.command()

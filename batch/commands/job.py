@@ -17,13 +17,14 @@ from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import polars as pl
 
     from batch.commands.check import TenantCheck
     from batch.commands.reach import Reach
     from batch.commands.screen import Screen
+    from batch.dialects import Standing
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.prepare import Classified
@@ -79,6 +80,8 @@ class Job:
                 tally = ledger.runs.tally(run)
                 if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
+                    if self._settings.resubmit:
+                        self._screen.say("What is left of it comes first: --resubmit counts from the next time on.")
                     if tally.requests.get(State.PLANNED):
                         self._ask(tally)
                     return run
@@ -88,14 +91,16 @@ class Job:
             except LedgerMovedError:
                 self._screen.say("Another process has added to the ledger: looking again.")
 
-    def classified(self, ledger: Ledger, run: Run | None, now: datetime) -> Classified:
+    def classified(
+        self, ledger: Ledger, run: Run | None, now: datetime, *, resubmit: Collection[Standing] = ()
+    ) -> Classified:
         """The input's rows, judged by the moment of the run's first plan, so that a continued run judges alike."""
         table = self._table()
         rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
         moment = run.started_at if run is not None else now
         validated = check_rows(table, dialect=self._settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
-        return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id)
+        return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit)
 
     def set_aside(self, ledger: Ledger) -> pl.DataFrame:
         """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
@@ -116,7 +121,7 @@ class Job:
     def _plan(self, ledger: Ledger, run: Run | None, check: TenantCheck) -> Run | None:
         """Plans what is fresh; the run is the same as before where nothing is."""
         now = datetime.now(UTC)
-        classified = self.classified(ledger, run, now)
+        classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
         told = check.ask(ledger, classified)
         keep_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest), told)
         classified = heeding(classified, told)

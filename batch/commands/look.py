@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from batch.commands.screen import Screen
-    from batch.model import Run, Tally
+    from batch.model import Run, Tally, Tracked
     from batch.prepare import Classified
     from batch.settings import Settings
 
@@ -89,7 +89,14 @@ def look(
         moment = run.started_at if run else _now()
         validated = check_rows(table, dialect=settings.dialect, now=moment, rows=rows)
         run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
-        classified = classify_input(table, validated, plans=ledger.plans if ledger else None, tenant=tenant, run=run_id)
+        classified = classify_input(
+            table,
+            validated,
+            plans=ledger.plans if ledger else None,
+            tenant=tenant,
+            run=run_id,
+            resubmit=settings.resubmit,
+        )
         told = _told(ledger, check, classified, run)
         classified = heeding(classified, told)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
@@ -134,23 +141,33 @@ def _told(ledger: Ledger | None, check: TenantCheck | None, classified: Classifi
     return check.ask(ledger, classified)
 
 
-def runs(settings: Settings) -> tuple[tuple[Run, Tally], ...]:
-    """Every run of the ledger with how far it has come, oldest first."""
+def runs(settings: Settings) -> tuple[tuple[Run, Tally, Tracked], ...]:
+    """Every run of the ledger with how far it has come and what the tenant last said, oldest first."""
     with _ledger_if_any(settings, "any", asked=True) as ledger:
-        return tuple((run, ledger.runs.tally(run)) for run in ledger.runs.all()) if ledger else ()
+        every = ledger.runs.all() if ledger else ()
+        return tuple((run, ledger.runs.tally(run), ledger.tracks.told(run)) for run in every) if ledger else ()
 
 
-def status(settings: Settings, name: str) -> tuple[Run, Tally]:
-    """One run with how far it has come: the one whose id begins with `name`, or the newest.
+def status(settings: Settings, name: str, *, tenant: str = "") -> tuple[Run, Tally, Tracked]:
+    """One run with how far it has come and what the tenant last said.
+
+    Args:
+        settings: Say which ledger.
+        name: The beginning of the run's id; empty for the newest.
+        tenant: Whose newest run, where only one tenant's count.
 
     Raises:
         UsageError: There is none, or more than one.
     """
     with _ledger_if_any(settings, "any", asked=True) as ledger:
-        if ledger is None or not (every := ledger.runs.all()):
-            raise UsageError("The ledger has no runs.", next_step="`access-batch submit INPUT` begins one.")
+        every = [run for run in ledger.runs.all() if name or tenant in {"", run.tenant}] if ledger else []
+        if ledger is None or not every:
+            raise UsageError(
+                "The ledger has no runs" + (f" for {tenant}." if tenant else "."),
+                next_step="`access-batch submit INPUT` begins one.",
+            )
         run = ledger.runs.named(name) if name else every[-1]
-        return run, ledger.runs.tally(run)
+        return run, ledger.runs.tally(run), ledger.tracks.told(run)
 
 
 def discard(settings: Settings, name: str) -> tuple[Run, int]:
@@ -200,7 +217,7 @@ def _is_to_be_checked(settings: Settings, tenant: str) -> bool:
 @contextmanager
 def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
     """The ledger and one of its runs, on which no other process works meanwhile; and how much a dead one left."""
-    run, _ = status(settings, name)
+    run, *_ = status(settings, name)
     process = Process.current()
     with Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger:
         abandoned = ledger.runs.hold(run, process, _now())

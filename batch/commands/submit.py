@@ -18,6 +18,7 @@ from batch.commands.loading import load
 from batch.commands.place import find_access, results_folder
 from batch.commands.reach import Reach
 from batch.commands.screen import require_an_answer
+from batch.commands.track import follow
 from batch.errors import LedgerLostError, StoppedError
 from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.process import Process
@@ -99,9 +100,19 @@ def submit(
         run = job.planned(ledger, reach, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
         stopped, interrupted = _Sending(ledger, run, settings, screen, reach, log).send() if run else (None, False)
+        if run and settings.wait and stopped is None and not interrupted:
+            stopped, interrupted = follow(ledger, run, settings, screen, reach, log)
         with undisturbed():
             summary = _report(
-                job, ledger, run, folder, tenant=tenant, check=check, posts_before=posts_before, began=began
+                job,
+                ledger,
+                run,
+                folder,
+                tenant=tenant,
+                check=check,
+                posts_before=posts_before,
+                began=began,
+                followed=settings.wait,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
@@ -202,6 +213,7 @@ def _report(
     check: TenantCheck,
     posts_before: int,
     began: float,
+    followed: bool,
 ) -> Summary:
     """Writes the result files and sums up."""
     told = job.set_aside(ledger)
@@ -210,6 +222,7 @@ def _report(
     run_id = run.id if run else ""
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
+    tracked = ledger.tracks.told(run) if run else None
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons)
     return Summary(
         run=run_id,
@@ -227,6 +240,8 @@ def _report(
         elapsed=time.monotonic() - began,
         names=job.name_counts,
         checked=check.checked(told),
+        tracked=tracked if tracked and (followed or tracked.told) else None,
+        followed=followed,
     )
 
 

@@ -45,9 +45,36 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
         {"detail": pl.Int64, "start_date": pl.String, "remove_date": pl.String},
     )
     requests = requests.with_columns(pl.col("request").cast(pl.Int64))
-    return changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")
+    found = changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")
+    return _with_tracks(connection, found)
 
 
+def _with_tracks(connection: Connection, changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes with what the tenant last said of each: `tracked`, `who`, `said`, `since`, empty where nothing."""
+    k, f = t.track.c, t.finding.c
+    if connection.execute(sa.select(k.request).limit(1)).first() is None:
+        return changes.with_columns(pl.lit("").alias(name) for name in _TRACKED)
+    lines = select_among(
+        connection,
+        sa.select(k.request, k.identity, k.item, k.finding, k.since),
+        k.request,
+        changes.get_column("request").unique().sort(),
+        {**dict.fromkeys(_OF_TRACK, pl.Int64), "since": pl.String},
+    )
+    words = select_among(
+        connection,
+        sa.select(f.id, f.state, f.who, f.said),
+        f.id,
+        lines.get_column("finding").unique().sort(),
+        {"finding": pl.Int64, **dict.fromkeys(_TRACKED[:3], pl.String)},
+    )
+    said = lines.join(words, on="finding", how="inner").drop("finding")
+    joined = changes.join(said, on=["request", "identity", "item"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col(_TRACKED).fill_null(""))
+
+
+_TRACKED: Final = ["tracked", "who", "said", "since"]
+_OF_TRACK: Final = ["request", "identity", "item", "finding"]
 _SAID: Final = ["request", "operation", "state", "run", "at"]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.body import body_of, encode, fingerprint, in_bodies
+from batch.evidence import requested_already
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
@@ -16,16 +17,17 @@ from batch.ledger.events import WITHIN, Entry
 from batch.ledger.loading import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.moving import divide, move
 from batch.ledger.runs import require_held
+from batch.ledger.tracks import write_findings
 from batch.states import Event, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.process import Process
-    from batch.model import Answer, Doubt, Part, Request, Run
+    from batch.model import Answer, Doubt, Finding, Part, Request, Run
     from batch.outcome import Decision
 
 
@@ -111,6 +113,8 @@ class Requests:
                     divide(connection, one.request, one.parts, State.REFUSED, one.at)
             if alone := [one.request for one in answered if one.alone]:
                 envelopes.part(connection, alone)
+            if findings := [found for one in answered for found in _existing(one)]:
+                write_findings(connection, _tenant_of(connection, answered[0].request.run), findings)
 
     def left(self, run: Run) -> int:
         """How many bodies of the run are to be sent."""
@@ -194,6 +198,18 @@ def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
         )
         for request in requests
     ]
+
+
+def _existing(one: Answered) -> tuple[Finding, ...]:
+    is_accepted = one.decision.event is Event.ACCEPTED
+    return requested_already(one.request, one.answer.existing) if is_accepted and one.answer.existing else ()
+
+
+def _tenant_of(connection: Connection, run: str) -> str:
+    name: str = connection.execute(
+        sa.select(t.tenant.c.name).join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)
+    ).scalar_one()
+    return name
 
 
 def _entry(one: Answered) -> Entry:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
 from batch.ledger.engine import reading, writing
+from batch.model import Told, Tracked
 from batch.states import State
 
 if TYPE_CHECKING:
@@ -75,6 +76,46 @@ class Tracks:
         )
         with reading(self._engine) as connection:
             return select_frame(connection, query, FOLLOWED_SCHEMA)
+
+    def told(self, run: Run) -> Tracked:
+        """What the tenant last said of a run's accepted changes, summed up."""
+        q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
+        accepted = (q.run == t.number_of_run(run.id)) & (q.state == State.ACCEPTED.value)
+        newer = t.request.alias("newer").c
+        submitted_again = sa.exists(
+            sa.select(r.request)
+            .select_from(t.recipient)
+            .join(t.request_item, i.request == r.request)
+            .join(newer.id.table, newer.id == r.request)
+            .where(
+                r.identity == k.identity,
+                r.request > k.request,
+                i.item == k.item,
+                # The sums keep databases from looking through all requests of the run for each line.
+                newer.run + 0 == q.run,
+                newer.state + "" == State.ACCEPTED.value,
+            )
+        )
+        current = sa.case((submitted_again, 0), else_=1)
+        lines = (
+            sa.select(f.state, f.who, f.said, sa.func.min(k.since), sa.func.sum(current), sa.func.count())
+            .select_from(t.request)
+            .join(t.track, k.request == q.id)
+            .join(t.finding, f.id == k.finding)
+            .where(accepted)
+            .group_by(f.id, f.state, f.who, f.said)
+            .order_by(f.id)
+        )
+        every = sa.select(sa.func.coalesce(sa.func.sum(q.recipient_count * q.item_count), 0)).where(accepted)
+        with reading(self._engine) as connection:
+            rows = connection.execute(lines).all()
+            total = int(connection.execute(every).scalar_one())
+        told = [
+            Told(state=state, who=who, said=said, since=since, changes=int(changes))
+            for state, who, said, since, changes, _ in rows
+            if changes
+        ]
+        return Tracked(told=tuple(told), silent=total - sum(int(lines) for *_, lines in rows))
 
     def write(self, run: Run, findings: Sequence[Finding]) -> None:
         """Keeps what the tenant says now of changes of a run, in place of what it said before."""

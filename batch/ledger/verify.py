@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.body import body_of, encode, fingerprint
-from batch.dialects import Operation
+from batch.dialects import Operation, Standing, standing
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
 from batch.ledger.events import PLANNED, WITHIN, seal
 from batch.ledger.loading import load_request
+from batch.standings import RESUBMITTED
 from batch.states import VOID, Event, State, advance
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _repeats(connection: Connection) -> Iterator[str]:
 
 def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> Iterator[str]:
     live = identities & t.request.c.state.not_in([state.value for state in VOID])
-    r, i = t.recipient.c, t.request_item.c
+    r, i, k = t.recipient.c, t.request_item.c, t.track.c
     joined = (
         sa.select(r.identity, i.item)
         .select_from(t.recipient)
@@ -228,6 +229,8 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
             t.request.c.operation,
             t.detail.c.start_date,
             t.detail.c.remove_date,
+            t.finding.c.state.label("tracked"),
+            t.finding.c.said,
         )
         .select_from(several)
         .join(t.recipient, r.identity == several.c.identity)
@@ -236,6 +239,8 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
         .join(t.detail, t.detail.c.id == i.detail)
         .join(t.identity, t.identity.c.id == r.identity)
         .join(t.item, t.item.c.id == i.item)
+        .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
+        .outerjoin(t.finding, t.finding.c.id == k.finding)
         .where(live)
         .order_by(r.identity, i.item, t.request.c.id)
     )
@@ -244,4 +249,9 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
         wanted = (row.identity_number, row.item_number, row.operation, row.start_date, row.remove_date)
         if wanted == before:
             yield f"request {row.id}: it submits {row.item} for {row.identity} again"
-        before = wanted
+        # What came to nothing may be submitted again where the user wants it, and leaves what was wanted before it.
+        came_to = standing(row.tracked, row.said) if row.tracked else Standing.OPEN
+        if came_to not in RESUBMITTED:
+            before = wanted
+        elif came_to is Standing.FAILED:
+            before = ()

@@ -11,6 +11,8 @@ import polars as pl
 from batch.defuse import defused
 from batch.errors import SettingsError
 from batch.model import RowClass
+from batch.phrase import phrase
+from batch.standings import standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
+TRACKED: Final = "tracked.csv"
 
 
 def make_folder(folder: Path, inputs: Sequence[str]) -> None:
@@ -81,7 +84,8 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         folder: Where to.
         table: As read.
         rejected: `row`, `rule` and `message` from validation.
-        changes: Classified changes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id` and `state`.
+        changes: Classified changes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id`, `state`,
+            `tenant_state` and `tenant_said`; these two have columns only where the tenant has said anything.
 
     Returns:
         The file's path.
@@ -96,7 +100,10 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         pl.col("reason").replace("", None).alias("_reason"),
         pl.col("request_id").alias("_request"),
         pl.col("state").alias("_state"),
+        pl.col("tenant_state").alias("_tenant_state"),
+        pl.col("tenant_said").alias("_tenant_said"),
     )
+    is_tracked = classified.get_column("_tenant_state").count() > 0
     broken = rejected.select(
         pl.col("row").alias("_row"),
         pl.lit(RowClass.REJECTED.value).alias("_class"),
@@ -115,9 +122,32 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         "_reason",
         "_request",
         "_state",
+        *(["_tenant_state", "_tenant_said"] if is_tracked else []),
     ]
     path = folder / RESULTS
     _write(path, everything, table, ours)
+    return str(path)
+
+
+def write_tracked(folder: Path, run: str, changes: pl.DataFrame) -> str:
+    """Writes every accepted change of a run with what the tenant last said of it.
+
+    Args:
+        folder: Where to.
+        run: The run's id.
+        changes: By ledger.tracks.FOLLOWED_SCHEMA.
+
+    Returns:
+        The file's path.
+    """
+    written = changes.select(
+        phrase("{}-{}", pl.lit(run), pl.col("request")).alias("request"),
+        pl.exclude("request", "state", "who", "said", "since", "access_request"),
+        standing_of(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
+        pl.col("state", "who", "said", "since", "access_request"),
+    )
+    path = folder / TRACKED
+    _write_whole(path, written.with_columns(defused(pl.col(pl.String))))
     return str(path)
 
 
@@ -142,6 +172,10 @@ def _write(path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str]) ->
     written = rows.with_columns(missing).sort("_file", "_line", maintain_order=True).select(wanted)
     written = written.with_columns(defused(pl.col(pl.String)))
     written.columns = [*safe_headers, *ours]
+    _write_whole(path, written)
+
+
+def _write_whole(path: Path, rows: pl.DataFrame) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
-    written.write_csv(unfinished)
+    rows.write_csv(unfinished)
     unfinished.replace(path)

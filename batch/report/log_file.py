@@ -11,6 +11,7 @@ be sent, the tenant is asked what is in progress and held: what holds that up ha
     waiting     nothing goes for `duration_s` from now: `reason`
     paced       a window of the rate limit may hold other than before: `allowed` calls
     settled     it is known what became of an unconfirmed request: `request`, `attempt`, `changes`, `state`, `reason`
+    tracked     the tenant says something new of accepted changes: `request`, `changes`, `state` (its name), `reason`
     notice      something is worth telling once: `reason`
     run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`
 
@@ -100,6 +101,10 @@ class LogFile:
         took = self._clock() - self._began if self._began else timedelta()
         self._write("run_ends", state=state, reason=reason, duration_s=took.total_seconds())
 
+    def about(self, run: Run) -> None:
+        """What follows is about this run, also where nothing of it is sent."""
+        self._run = run.id
+
     def sending(self, request: Request) -> None:
         """An attempt begins."""
         self._write("attempt", **_named(request), state=State.SENDING)
@@ -131,6 +136,10 @@ class LogFile:
     def settled(self, request: Request, verdict: str) -> None:
         """Settling has found something out."""
         self._write("settled", **_named(request), state=advance(State.UNCONFIRMED, _SETTLED[verdict]), reason=verdict)
+
+    def tracked(self, request: str, changes: int, state: str, reason: str) -> None:
+        """The tenant says something new of some accepted changes of one request."""
+        self._write("tracked", request=request, changes=changes, state=state, reason=reason)
 
     def noticed(self, text: str) -> None:
         """Something is worth telling once."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batch.report.summary import progress
+from batch.report.tracked import counts, describe_tracked, tracked_as_json
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from batch.model import Run, Tally
+    from batch.model import Run, Tally, Tracked
 
 
-def run_as_json(run: Run, tally: Tally) -> dict[str, Any]:
+def run_as_json(run: Run, tally: Tally, tracked: Tracked) -> dict[str, Any]:
     """A run for scripts; the words are those of `submit --json`."""
     return {
         "run": run.id,
@@ -23,31 +24,39 @@ def run_as_json(run: Run, tally: Tally) -> dict[str, Any]:
         "started_at": run.started_at.isoformat(),
         "changes": progress(tally.changes),
         "requests": {**progress(tally.requests), "lower_bound": run.lower_bound},
+        "tracked": tracked_as_json(tracked) if tracked.told else None,
         "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
     }
 
 
-def describe_run(run: Run, tally: Tally) -> Iterator[str]:
+def describe_run(run: Run, tally: Tally, tracked: Tracked) -> Iterator[str]:
     """A run for people."""
     yield f"Run {run.id}, begun {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
     yield f"  input: {', '.join(run.inputs)}"
-    for name, counts in (("changes", progress(tally.changes)), ("requests", progress(tally.requests))):
-        yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in counts.items())
+    for name, numbers in (("changes", progress(tally.changes)), ("requests", progress(tally.requests))):
+        yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in numbers.items())
     if given_up := tally.changes.get(State.DISCARDED, 0):
         yield f"  discarded before they were sent: {given_up:,} changes"
     yield f"  attempts: {tally.posts:,}, of these {tally.retried:,} repeated and {tally.throttled:,} throttled"
+    if tracked.told:
+        yield from describe_tracked(tracked)
 
 
-def list_runs(found: Sequence[tuple[Run, Tally]]) -> Iterator[str]:
+def list_runs(found: Sequence[tuple[Run, Tally, Tracked]]) -> Iterator[str]:
     """All runs for people, one a line."""
     if not found:
         yield "The ledger has no runs."
-    for run, tally in found:
+    for run, tally, tracked in found:
         changes = progress(tally.changes)
         open_ones = {"to send": "unsent", "unconfirmed": "unconfirmed", "refused": "refused"}
         state = ", ".join(f"{changes[name]:,} {said}" for said, name in open_ones.items() if changes[name])
         given_up = tally.changes.get(State.DISCARDED, 0)
         state = ", ".join(filter(None, (state, f"{given_up:,} discarded" if given_up else ""))) or "complete"
+        if tracked.told:
+            came_to = ", ".join(
+                f"{number:,} {name.replace('_', ' ')}" for name, number in counts(tracked).items() if number
+            )
+            state = f"{state} ({came_to})"
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"

@@ -9,6 +9,7 @@ import polars as pl
 from batch.classes import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
+from batch.report.tracked import describe_existing, describe_tracked
 from batch.wording import count
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
             f"{changes['accepted']:,} accepted, {changes['refused']:,} refused, "
             f"{changes['unconfirmed']:,} unconfirmed, {changes['unsent']:,} not sent."
         )
+    if summary.tracked:
+        yield from (describe_tracked if summary.followed else describe_existing)(summary.tracked)
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"

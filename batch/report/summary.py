@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch.model import RowClass
+from batch.report.tracked import exit_code, tracked_as_json
 from batch.resolve import NO_NAMES
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.model import Checked, Tally
+    from batch.model import Checked, Tally, Tracked
     from batch.resolve import NameCounts
 
 
@@ -33,6 +34,8 @@ class Summary:
         elapsed: Seconds that this process took.
         names: How the names in the input were resolved.
         checked: What came of asking the tenant before planning; None where it was not asked.
+        tracked: What the tenant said of what was accepted; None where it was not asked.
+        followed: Whether the run was followed, so that what became of its changes counts.
     """
 
     run: str
@@ -47,6 +50,8 @@ class Summary:
     elapsed: float
     names: NameCounts = NO_NAMES
     checked: Checked | None = None
+    tracked: Tracked | None = None
+    followed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -71,6 +76,7 @@ class Summary:
                 "ambiguous": self.names.ambiguous,
             },
             "checked": self.checked and _as_json(self.checked),
+            "tracked": tracked_as_json(self.tracked) if self.tracked else None,
             "files": {"rejected": None, "results": None, "report": None, **self.files},
             "elapsed_s": round(self.elapsed, 3),
         }
@@ -90,9 +96,10 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """By the documented table; a dry run has nothing open."""
+        came_to = exit_code(self.tracked) if self.followed and self.tracked else 0
         if not self.dry_run and not self.complete:
             return 4
-        return 0 if self.flawless else 3
+        return max(came_to, 0 if self.flawless else 3)
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 
 from batch.model import Answer, Failure
+from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
 from batch.wording import on_one_line
 
@@ -33,6 +34,7 @@ MOST_PATIENCE: Final = 86_400.0
 MOST_MESSAGES: Final = 10
 """Messages of one answer that are read."""
 
+_ACCEPTED: Final = 202
 _PLAUSIBLE_YEARS: Final = range(2000, 2200)
 _BEFORE_CONNECTING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_MATTER_OF_CA: Final = frozenset({9, 10, 62, 64})
@@ -63,6 +65,7 @@ def from_response(
         text=_message(document, headers, content, hide),
         server_time=_date(headers.get("date", "")),
         readable=document is not None or not content.strip(),
+        existing=existing_requests(document) if document and status == _ACCEPTED else (),
     )
 
 

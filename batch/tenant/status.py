@@ -159,7 +159,10 @@ def _parameters(query: Query) -> dict[str, str]:
     filters = []
     if query.since is not None:
         filters.append(f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"')
-    if query.access_requests:
+    if len(query.access_requests) == 1:
+        # Documents disagree on whether `in` is known; for a single one nobody needs it.
+        filters.append(f"accessRequestId eq {quoted(query.access_requests[0])}")
+    elif query.access_requests:
         filters.append(f"accessRequestId in ({', '.join(map(quoted, query.access_requests))})")
     return {
         **({} if query.everybody or query.administration else whom),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA, classify
+from batch.dialects import Standing, standing
+from batch.standings import RESUBMITTED
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.core.changes import RUN, change, in_odd_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 UNTIL = "2027-01-31T00:00:00Z"
 SCHEMA: dict[str, Any] = {
@@ -30,14 +35,21 @@ def frame(*changes: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(placed, schema=SCHEMA)
 
 
+UNTRACKED = dict.fromkeys(("tracked", "who", "said", "since"), "")
+
+
 def earlier(state: State, *, run: str = "other", request: int = 1, **others: str) -> dict[str, Any]:
     """A change as the ledger remembers it."""
+    said = {name: others.pop(name, "") for name in UNTRACKED}
     remembered = {**change(**others), "state": state.value, "run": run, "request": request, "at": f"at-{request}"}
+    remembered |= said
     return {name: remembered[name] for name in KNOWN_SCHEMA}
 
 
-def classified(changes: pl.DataFrame, *known: dict[str, Any]) -> list[tuple[Any, ...]]:
-    found = classify(changes, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN)
+def classified(
+    changes: pl.DataFrame, *known: dict[str, Any], resubmit: Collection[Standing] = ()
+) -> list[tuple[Any, ...]]:
+    found = classify(changes, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN, resubmit=resubmit)
     assert found.select(changes.columns).equals(changes), "changes stay as they are, in their order"
     return found.select(ADDED).rows()
 
@@ -206,6 +218,118 @@ def test_without_changes_there_are_no_classes() -> None:
     assert classified(frame(), earlier(State.ACCEPTED)) == []
 
 
+# What the tenant said of the earlier change.
+
+ALL = list(RESUBMITTED)
+REJECTED, CANCELLED, FAILED = "REJECTED", "CANCELLED", "PROVISIONING_FAILED"
+DONE = "REQUEST_COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"tracked": DONE, "since": "S"}, "accepted in run other at at-1, provisioned since S"),
+        ({"tracked": "EXECUTING", "who": "Ann"}, "accepted in run other at at-1, in progress, waiting for Ann"),
+        ({"tracked": "EXISTING_REQUEST"}, "accepted in run other at at-1, in progress"),
+        ({"tracked": "BRAND_NEW"}, "accepted in run other at at-1, in progress (BRAND_NEW)"),
+        (
+            {"tracked": REJECTED, "who": "Ann", "said": "no need", "since": "S"},
+            "accepted in run other at at-1, rejected by Ann since S: no need; --resubmit rejected submits it again",
+        ),
+        (
+            {"tracked": CANCELLED, "who": "Bob"},
+            "accepted in run other at at-1, cancelled by Bob; --resubmit cancelled submits it again",
+        ),
+        (
+            {"tracked": "ERROR", "said": "no account"},
+            "accepted in run other at at-1, failed: no account; --resubmit failed submits it again",
+        ),
+        (
+            {"tracked": CANCELLED, "said": "A Duplicate request"},
+            (
+                "accepted in run other at at-1, cancelled by the tenant as a duplicate: A Duplicate request; "
+                "the tenant had the same already, so --resubmit does not submit it again"
+            ),
+        ),
+    ],
+)
+def test_what_was_submitted_before_is_skipped_and_what_became_of_it_is_said(said: dict[str, Any], reason: str) -> None:
+    known = earlier(State.ACCEPTED, **said)
+    assert classified(frame(change()), known) == [("already_submitted", reason, None, False)]
+
+
+@pytest.mark.parametrize(("state", "word"), [(REJECTED, "rejected"), (CANCELLED, "cancelled"), (FAILED, "failed")])
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, word: str, run: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    others = [standing for standing in RESUBMITTED if standing != word]
+    assert classified(frame(change()), known, resubmit=[Standing(word)]) == [FRESH]
+    assert classified(frame(change()), known, resubmit=others) == classified(frame(change()), known) != [FRESH]
+
+
+@pytest.mark.parametrize("state", ["", "EXECUTING", DONE, "BRAND_NEW", "EXISTING_REQUEST"])
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    assert classified(frame(change()), known, resubmit=list(Standing)) == classified(frame(change()), known) != [FRESH]
+
+
+def test_a_duplicate_is_never_submitted_again_since_the_tenant_had_the_same() -> None:
+    known = earlier(State.ACCEPTED, tracked=CANCELLED, said="duplicate of another request")
+    assert classified(frame(change()), known, resubmit=list(Standing))[0][0] == "already_submitted"
+
+
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_was_submitted_again_is_not_submitted_once_more_until_that_has_ended_too(run: str) -> None:
+    first = earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=run)
+    for said in ("", "EXECUTING", DONE):
+        second = earlier(State.ACCEPTED, tracked=said, request=5, run=run)
+        for known in ([first, second], [second, first]):
+            assert not classified(frame(change()), *known, resubmit=ALL)[0][3]
+    again = earlier(State.ACCEPTED, tracked=REJECTED, request=5, run=run)
+    assert classified(frame(change()), first, again, resubmit=ALL) == [FRESH]
+
+
+def test_what_the_run_could_submit_again_is_not_where_another_run_has_done_so() -> None:
+    known = [earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=RUN), earlier(State.ACCEPTED, request=5)]
+    assert [found[0] for found in classified(frame(change()), *known, resubmit=ALL)] == ["already_submitted"]
+
+
+@pytest.mark.parametrize("known", [{"operation": "REVOKE"}, {"remove_date": UNTIL}, {"start_date": UNTIL}])
+@pytest.mark.parametrize("state", [DONE, REJECTED, CANCELLED, FAILED])
+def test_another_intention_that_has_ended_does_not_hold_a_change_back(known: dict[str, Any], state: str) -> None:
+    assert classified(frame(change()), earlier(State.ACCEPTED, tracked=state, **known)) == [FRESH]
+
+
+@pytest.mark.parametrize("state", ["", "EXECUTING", "BRAND_NEW", "EXISTING_REQUEST"])
+def test_another_intention_that_may_still_end_in_any_way_holds_a_change_back(state: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, operation="REVOKE")
+    assert [found[0] for found in classified(frame(change()), known)] == ["held_back"]
+
+
+def test_what_was_granted_and_revoked_may_be_granted_again() -> None:
+    granted = earlier(State.ACCEPTED, request=4)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=DONE)
+    assert classified(frame(change()), granted, revoked) == [FRESH]
+    assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
+
+
+@pytest.mark.parametrize("state", [REJECTED, CANCELLED])
+def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(state: str) -> None:
+    granted = earlier(State.ACCEPTED, request=4, tracked=DONE)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=state)
+    (again,) = classified(frame(change()), granted, revoked)
+    assert again == ("already_submitted", "accepted in run other at at-4, provisioned", None, False)
+    assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
+    assert classified(frame(change(operation="REVOKE")), granted, revoked, resubmit=ALL) == [FRESH]
+
+
+def test_what_is_to_be_submitted_again_waits_for_the_opposite_that_is_in_progress() -> None:
+    revoked = earlier(State.ACCEPTED, request=4, operation="REVOKE")
+    granted = earlier(State.ACCEPTED, request=5, tracked=REJECTED)
+    assert [found[0] for found in classified(frame(change()), revoked, granted, resubmit=ALL)] == ["held_back"]
+
+
 # Anything mixed with anything.
 
 _ANY_CHANGE = st.builds(
@@ -217,38 +341,53 @@ _ANY_CHANGE = st.builds(
     comment=st.sampled_from(["", "c"]),
     remove_date=st.sampled_from(["", "", "", UNTIL]),
 )
-_ANY_EARLIER = st.tuples(_ANY_CHANGE, st.sampled_from(State), st.sampled_from([RUN, "spring", "summer"]))
+_ANY_EARLIER = st.tuples(
+    _ANY_CHANGE,
+    st.sampled_from(State),
+    st.sampled_from([RUN, "spring", "summer"]),
+    st.sampled_from([("", ""), ("", ""), ("EXECUTING", ""), (DONE, ""), (REJECTED, ""), (CANCELLED, "duplicate")]),
+)
 
 
-def model(changes: list[dict[str, str]], known: list[dict[str, Any]]) -> list[tuple[str, int | None, bool]]:
+def key(one: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one[name] for name in KEY)
+
+
+def intention(one: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one[name] for name in INTENTION)
+
+
+def end(line: dict[str, Any]) -> Standing:
+    accepted = line["state"] == "ACCEPTED" and line["tracked"]
+    return standing(line["tracked"], line["said"]) if accepted else Standing.OPEN
+
+
+def stands(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[Standing]) -> bool:
+    """Whether a remembered line says anything of a wanted change."""
+    if key(line) != key(wanted) or line["state"] in ("REFUSED", "SPLIT", "DISCARDED"):
+        return False
+    if line["run"] == RUN or intention(line) == intention(wanted):
+        return end(line) not in resubmit - {Standing.DUPLICATE}
+    return end(line) not in {Standing.REJECTED, Standing.CANCELLED, Standing.DUPLICATE}
+
+
+def model(
+    changes: list[dict[str, str]], known: list[dict[str, Any]], resubmit: set[Standing]
+) -> list[tuple[str, int | None, bool]]:
     """The table, one change at a time: class, own request, fresh."""
-
-    def key(one: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(one[name] for name in KEY)
-
-    def intention(one: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(one[name] for name in INTENTION)
-
     verdicts: list[tuple[str, int | None, bool]] = []
     for position, one in enumerate(changes):
         siblings = [other for other in changes if key(other) == key(one)]
-        standing = sorted(
-            (
-                line
-                for line in known
-                if key(line) == key(one) and line["state"] in ("PLANNED", "SENDING", "UNCONFIRMED", "ACCEPTED")
-            ),
-            key=lambda line: int(line["request"]),
-        )
-        own = [line for line in standing if line["run"] == RUN]
-        others = [line for line in standing if line["run"] != RUN]
+        live = sorted((line for line in known if stands(line, one, resubmit)), key=lambda line: int(line["request"]))
+        own = [line for line in live if line["run"] == RUN]
+        others = [line for line in live if line["run"] != RUN]
         if any(intention(sibling) != intention(one) for sibling in siblings):
             verdicts.append(("conflict_in_input", None, False))
         elif any(key(before) == key(one) for before in changes[:position]):
             verdicts.append(("duplicate_in_input", None, False))
         elif own:
             verdicts.append(("submitted", own[-1]["request"], False))
-        elif not others:
+        elif not others or (intention(others[-1]) != intention(one) and end(others[-1]) is not Standing.OPEN):
             verdicts.append(("submitted", None, True))
         elif intention(others[-1]) == intention(one) and others[-1]["state"] != "PLANNED":
             verdicts.append(("already_submitted", None, False))
@@ -261,24 +400,31 @@ def model(changes: list[dict[str, str]], known: list[dict[str, Any]]) -> list[tu
 @given(
     wanted=st.lists(_ANY_CHANGE, max_size=8),
     remembered=st.lists(_ANY_EARLIER, max_size=8),
+    resubmit=st.sets(st.sampled_from([Standing.REJECTED, Standing.DUPLICATE])),
     order=st.randoms(use_true_random=False),
 )
 def test_any_mixture_is_classified_as_the_table_says(
-    wanted: list[dict[str, str]], remembered: list[tuple[dict[str, str], State, str]], order: Any
+    wanted: list[dict[str, str]],
+    remembered: list[tuple[dict[str, str], State, str, tuple[str, str]]],
+    resubmit: set[Standing],
+    order: Any,
 ) -> None:
     known = [
         {
             **{name: one.get(name) for name in KNOWN_SCHEMA},
+            **UNTRACKED,
+            "tracked": tracked,
+            "said": said,
             "state": state.value,
             "run": run,
             "request": number,
             "at": "t",
         }
-        for number, (one, state, run) in enumerate(remembered, 1)
+        for number, (one, state, run, (tracked, said)) in enumerate(remembered, 1)
     ]
-    expected = model(wanted, known)
+    expected = model(wanted, known, resubmit)
     order.shuffle(known)
-    found = classified(frame(*wanted), *known)
+    found = classified(frame(*wanted), *known, resubmit=resubmit)
     assert [(row_class, own, fresh) for row_class, _, own, fresh in found] == expected
     for row_class, reason, own, fresh in found:
         assert bool(reason) == (row_class != "submitted"), "whatever is not submitted has a reason"

@@ -73,6 +73,7 @@ def known(person: int, state: State, request: int, run: str = RUN) -> dict[str, 
     return {
         "identity_id": hex_id(person), "item_type": "ROLE", "item_id": ITEM, "operation": "GRANT", "start_date": "",
         "remove_date": "", "state": state.value, "run": run, "request": request, "at": "t",
+        "tracked": "", "who": "", "said": "", "since": "",
     }  # fmt: skip
 
 

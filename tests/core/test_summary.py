@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.model import EMPTY_TALLY, RowClass, Run, Tally
+from batch.model import EMPTY_TALLY, RowClass, Run, Tally, Told, Tracked
 from batch.report.runs import describe_run, list_runs, run_as_json
 from batch.report.summary import Summary, progress
+from batch.report.tracked import describe_existing, describe_tracked, exit_code, tracked_as_json
 from batch.resolve import NameCounts
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As documented for `submit --json` and `plan --json`, and what was added: `http.posts_now` and `names`.
+# As documented for `submit --json` and `plan --json`, and what was added: `http.posts_now`, `names`, `checked` and `tracked`.
 DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
@@ -28,6 +29,7 @@ DOCUMENTED = """
  "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
+ "tracked": null, "checked": null,
  "files": {"rejected": null, "results": null, "report": null}, "elapsed_s": 0.0}
 """
 
@@ -95,6 +97,8 @@ def test_every_number_of_the_json_stands_under_its_own_key() -> None:
         "requests": {"planned": 31, "accepted": 4, "refused": 8, "unconfirmed": 18, "unsent": 1, "lower_bound": 3},
         "http": {"posts": 21, "throttled": 22, "retried": 23, "posts_now": 20},
         "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
+        "tracked": None,
+        "checked": None,
         "files": {"rejected": "out/rejected.csv", "results": None, "report": None},
         "elapsed_s": 1.235,
     }
@@ -153,6 +157,7 @@ RUN = Run(
     started_at=datetime(2026, 11, 23, 15, 45, tzinfo=UTC),
     lower_bound=3,
 )
+NOTHING_SAID = Tracked(told=(), silent=2000)
 TALLY = Tally(
     requests={State.ACCEPTED: 4, State.SPLIT: 1},
     changes={State.ACCEPTED: 2000, State.PLANNED: 1},
@@ -165,7 +170,7 @@ TALLY = Tally(
 
 
 def test_a_run_speaks_the_words_of_the_summary() -> None:
-    made = run_as_json(RUN, TALLY)
+    made = run_as_json(RUN, TALLY, NOTHING_SAID)
     documented = json.loads(DOCUMENTED)
     assert made["requests"].keys() == documented["requests"].keys()
     assert made["changes"].keys() == documented["changes"].keys()
@@ -177,7 +182,7 @@ def test_a_run_speaks_the_words_of_the_summary() -> None:
 
 
 def test_a_run_is_described_in_lines() -> None:
-    assert list(describe_run(RUN, TALLY)) == [
+    assert list(describe_run(RUN, TALLY, NOTHING_SAID)) == [
         "Run r1, begun 2026-11-23 15:45 UTC, to https://acme.api.example (beta)",
         "  input: a.csv, b.csv",
         "  changes: 2,001 planned, 2,000 accepted, 0 refused, 0 unconfirmed, 1 unsent",
@@ -196,7 +201,7 @@ def test_a_run_is_described_in_lines() -> None:
     ],
 )
 def test_a_listed_run_says_how_much_of_it_is_left(changes: dict[str, int], state: str) -> None:
-    (line,) = list_runs([(RUN, dataclasses.replace(TALLY, changes=changes))])
+    (line,) = list_runs([(RUN, dataclasses.replace(TALLY, changes=changes), NOTHING_SAID)])
     accepted = changes.get(State.ACCEPTED, 0)
     assert line.split("  ")[0] == "r1"
     assert (
@@ -206,3 +211,106 @@ def test_a_listed_run_says_how_much_of_it_is_left(changes: dict[str, int], state
 
 def test_a_ledger_without_runs_says_so() -> None:
     assert list(list_runs([])) == ["The ledger has no runs."]
+
+
+def said(state: str, changes: int = 1, who: str = "", words: str = "", since: str = "") -> Told:
+    return Told(state=state, who=who, said=words, since=since, changes=changes)
+
+
+SAID = Tracked(
+    told=(
+        said("REQUEST_COMPLETED", 40),
+        said("EXECUTING", 2, "Ann", since="2026-03-02"),
+        said("EXECUTING", 3, "Ann", "soon", since="2026-03-01"),
+        said("EXECUTING", 4, "Bob"),
+        said("EXECUTING", 1),
+        said("NEW_STATE", 2),
+        said("EXISTING_REQUEST", 5),
+        said("REJECTED", 6, "Ann", "no need"),
+        said("CANCELLED", 1, "Cy"),
+        said("CANCELLED", 2, words="Duplicate request"),
+        said("ERROR", 1, words="no account"),
+    ),
+    silent=7,
+)
+
+
+def test_what_became_of_changes_is_described_with_who_is_behind_it_and_what_was_said() -> None:
+    assert list(describe_tracked(SAID)) == [
+        "Of 74 accepted changes the tenant says:",
+        "  provisioned: 40",
+        "  awaiting approval: 9",
+        "    5 of Ann since 2026-03-01",
+        "    4 of Bob",
+        "  requested already by others: 5",
+        "  in progress: 3",
+        "    2 in the state NEW_STATE, which this version does not know",
+        "  rejected: 6",
+        "    6 by Ann: no need",
+        "  cancelled: 1",
+        "    1 by Cy",
+        "  cancelled by the tenant as a duplicate: 2",
+        "  failed: 1",
+        "    1: no account",
+        "  not visible: 7",
+    ]
+
+
+def test_what_became_of_changes_is_counted_by_what_it_amounts_to_and_in_the_vendors_own_words() -> None:
+    made = tracked_as_json(SAID)
+    assert made == {
+        "open": 17, "provisioned": 40, "rejected": 6, "cancelled": 1, "duplicate": 2, "failed": 1, "not_visible": 7,
+        "states": {
+            "CANCELLED": 3, "ERROR": 1, "EXECUTING": 10, "EXISTING_REQUEST": 5, "NEW_STATE": 2, "REJECTED": 6,
+            "REQUEST_COMPLETED": 40,
+        },
+    }  # fmt: skip
+    assert sum(made["states"].values()) + made["not_visible"] == 74
+
+
+def test_of_many_groups_the_largest_are_shown_and_the_rest_are_counted() -> None:
+    many = tuple(said("REJECTED", number, f"approver {number:02}") for number in range(1, 15))
+    lines = list(describe_tracked(Tracked(told=many, silent=0)))
+    assert lines[1:3] == ["  rejected: 105", "    14 by approver 14"]
+    assert lines[-1].startswith("    … and 10 more")
+    assert len(lines) == 13
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "code"),
+    [
+        ("REQUEST_COMPLETED", "", 0),
+        ("CANCELLED", "a duplicate", 0),
+        ("CANCELLED", "", 3),
+        ("REJECTED", "", 3),
+        ("NOT_ALL_ITEMS_PROVISIONED", "", 3),
+        ("EXECUTING", "", 4),
+        ("NEW_STATE", "", 4),
+        ("EXISTING_REQUEST", "", 4),
+    ],
+)
+def test_the_exit_code_of_a_run_that_was_followed_tells_the_worst_of_its_changes(
+    state: str, words: str, code: int
+) -> None:
+    done = said("REQUEST_COMPLETED")
+    tracked = Tracked(told=(done, said(state, words=words)), silent=0)
+    assert exit_code(tracked) == code
+    assert exit_code(Tracked(told=(done,), silent=1)) == 4
+    followed = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, followed=True)
+    assert followed.exit_code == code
+    assert dataclasses.replace(followed, followed=False).exit_code == 0, "what nobody waited for does not count"
+    assert dataclasses.replace(followed, set_aside=1).exit_code == max(code, 3)
+
+
+def test_a_run_and_a_list_of_runs_show_what_became_of_changes_where_anything_is_known() -> None:
+    assert "  not visible: 7" in list(describe_run(RUN, TALLY, SAID))
+    assert run_as_json(RUN, TALLY, SAID)["tracked"]["rejected"] == 6
+    (line,) = list_runs([(RUN, TALLY, SAID)])
+    assert "17 open, 40 provisioned, 6 rejected, 1 cancelled, 2 duplicate, 1 failed, 7 not visible" in line
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
+def test_what_others_had_requested_already_is_said_after_sending(number: int, words: str) -> None:
+    tracked = Tracked(told=(said("EXISTING_REQUEST", number), said("EXECUTING")), silent=0)
+    assert list(describe_existing(tracked)) == [f"{words} requested already by others, says the tenant."]
+    assert list(describe_existing(NOTHING_SAID)) == []

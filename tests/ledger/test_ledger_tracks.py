@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.model import Finding
-from tests.ledger.ledger_helpers import ACCEPTED, NOW, TENANT, claim, open_ledger, product, record, rows, write
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, TENANT, claim, open_ledger, plan_of, product, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,35 @@ def test_only_what_was_accepted_can_be_followed(path: Path) -> None:
         run = write(ledger, product(["i1"], ["r1"]), product(["i2"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.tracks.of_run(run).get_column("identity_id").to_list() == ["i1"]
+
+
+def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        wanted = plan_of(product(["i1", "i2"], ["r1", "r2"])).changes
+        before = ledger.plans.known(TENANT, wanted).changes
+        assert before.select("tracked", "who", "said", "since").unique().rows() == [("", "", "", "")]
+        said = finding(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
+        ledger.tracks.write(run, [said, finding(1, "i2", "EXECUTING")])
+        known = ledger.plans.known(TENANT, wanted).changes.sort("identity_id", "item_id")
+    assert known.select("identity_id", "item_id", "tracked", "who", "said", "since").rows() == [
+        ("i1", "r1", "REJECTED", "Ann", "no", "2026-03-02T00:00:00Z"),
+        ("i1", "r2", "", "", "", ""),
+        ("i2", "r1", "EXECUTING", "", "", ""),
+        ("i2", "r2", "", "", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])
+def test_only_what_came_to_nothing_may_stand_in_the_ledger_twice(path: Path, state: str, *, sound: bool) -> None:
+    with open_ledger(path) as ledger:
+        for _ in range(2):
+            run = write(ledger, product(["i1"], ["r1"]))
+            record(ledger, claim(ledger, run), ACCEPTED)
+        assert ledger.verify() == ("request 2: it submits r1 for i1 again",)
+        ledger.tracks.write(run, [finding(1, "i1", state)])
+        assert (ledger.verify() == ()) is sound
 
 
 @pytest.fixture

@@ -1,0 +1,318 @@
+"""After the 202: what the tenant makes of each change is found out, said, and decides what may be submitted again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import (
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    pair_of,
+    read_rows,
+    start,
+    write_rows,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
+    from tests.end_to_end.program import Ended, Program
+
+PEOPLE = range(4)
+ROWS = [grant(person, 1) for person in PEOPLE]
+REVOKES = [{**row, "operation": "REVOKE", "comment": "leaver"} for row in ROWS]
+ONCE = ("--track-for", "0")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", ROWS)
+
+
+class Work:
+    """The program against one tenant, its answers as JSON."""
+
+    def __init__(self, program: Program, tenant: RunningSandbox) -> None:
+        self._program = program
+        self.tenant = tenant
+
+    def __call__(self, *arguments: str | Path) -> Ended:
+        return self._program(*arguments, env=environment(self.tenant))
+
+    def submit(self, path: Path, *more: str | Path) -> Ended:
+        return self("submit", path, "--yes", "--json", *more)
+
+    def track(self, *more: str | Path) -> Ended:
+        return self("track", "--json", *ONCE, *more)
+
+    def concluded(self, *states: str) -> None:
+        """The tenant has come to an end with one person after the other."""
+        for person, state in enumerate(states):
+            assert self.tenant.tenant.conclude(state, identity=identity(person)) >= 1
+
+
+@pytest.fixture
+def work(program: Program, tenant: RunningSandbox) -> Work:
+    return Work(program, tenant)
+
+
+def counted(ended: Ended) -> dict[str, int]:
+    """What the JSON says has become of changes, without zeros."""
+    return {name: number for name, number in ended.json["tracked"].items() if name != "states" and number}
+
+
+def test_what_the_tenant_has_made_of_each_change_is_said_by_its_own_names(
+    work: Work, path: Path, tmp_path: Path
+) -> None:
+    work.submit(path)
+    work.concluded("REQUEST_COMPLETED", "REJECTED", "PROVISIONING_FAILED")
+    ended = work.track("--out", tmp_path / "out")
+    assert ended.code == 4
+    assert counted(ended) == {"provisioned": 1, "rejected": 1, "failed": 1, "open": 1}
+    states = {"EXECUTING": 1, "PROVISIONING_FAILED": 1, "REJECTED": 1, "REQUEST_COMPLETED": 1}
+    assert ended.json["tracked"]["states"] == states
+    listed = {
+        row["identity_id"]: (row["standing"], row["state"]) for row in read_rows(tmp_path / "out" / "tracked.csv")
+    }
+    assert ended.json["files"]["tracked"] == str(tmp_path / "out" / "tracked.csv")
+    assert listed == {
+        identity(0): ("provisioned", "REQUEST_COMPLETED"),
+        identity(1): ("rejected", "REJECTED"),
+        identity(2): ("failed", "PROVISIONING_FAILED"),
+        identity(3): ("open", "EXECUTING"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        (["REQUEST_COMPLETED"] * 4, 0),
+        (["REQUEST_COMPLETED"] * 3 + ["REJECTED"], 3),
+        (["REJECTED"] * 3, 4),
+        (["REQUEST_COMPLETED"] * 3 + ["BRAND_NEW_STATE"], 4),
+    ],
+)
+def test_the_exit_code_says_whether_all_is_well_or_something_failed_or_is_open(
+    states: list[str], code: int, work: Work, path: Path
+) -> None:
+    work.submit(path)
+    work.concluded(*states)
+    assert work.track().code == code
+    assert work("status", "--json").json["tracked"]["open"] == (code == 4)
+
+
+def test_a_state_that_nobody_knows_yet_is_kept_as_it_is_and_waited_for(work: Work, path: Path) -> None:
+    work.submit(path)
+    work.concluded(*["BRAND_NEW_STATE"] * 4)
+    assert work.track().json["tracked"]["states"] == {"BRAND_NEW_STATE": 4}
+    shown = work("status")
+    assert "    4 in the state BRAND_NEW_STATE, which this version does not know" in shown.out.splitlines()
+    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    assert work.track().code == 0
+
+
+def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work, path: Path) -> None:
+    work.submit(path)
+    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    assert work.track().code == 0
+    work.concluded(*["EXECUTING"] * 4)
+    assert work.track().code == 0, "what was final is not looked at again"
+
+
+def test_submit_waits_for_the_end_where_it_is_told_to(work: Work, path: Path) -> None:
+    process = start("submit", path, "--yes", "--json", "--wait", env=environment(work.tenant))
+    while sum(accepted(work.tenant).values()) < 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    work.concluded("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
+    out, err = process.communicate(timeout=60)
+    summary = json.loads(out)
+    assert process.returncode == 3, err
+    assert (summary["tracked"]["provisioned"], summary["tracked"]["rejected"]) == (3, 1)
+    again = work.submit(path, "--wait")
+    assert (again.code, again.json["http"]["posts_now"], counted(again)) == (3, 0, {"provisioned": 3, "rejected": 1})
+
+
+def test_submit_that_waits_only_so_long_tells_that_changes_are_open(work: Work, path: Path) -> None:
+    ended = work.submit(path, "--wait", *ONCE)
+    assert (ended.code, counted(ended)) == (4, {"open": 4})
+    assert work.submit(path).code == 0, "who does not wait is not told that something is open"
+
+
+def test_the_results_of_a_later_submit_show_what_became_of_each_row(work: Work, path: Path, tmp_path: Path) -> None:
+    first = read_rows(tmp_path / "a.results" / "results.csv") if work.submit(path).code == 0 else []
+    assert "_tenant_state" not in first[0]
+    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    work.track()
+    work.submit(path)
+    results = tmp_path / "a.results" / "results.csv"
+    assert [row["_tenant_state"] for row in read_rows(results)] == [
+        "REQUEST_COMPLETED", "REJECTED", "EXECUTING", "EXECUTING",
+    ]  # fmt: skip
+    assert {row["_state"] for row in read_rows(results)} == {"ACCEPTED"}
+
+
+def test_what_was_rejected_is_submitted_again_exactly_once_and_only_where_that_is_wanted(
+    work: Work, path: Path
+) -> None:
+    work.submit(path)
+    work.concluded("REQUEST_COMPLETED", "REJECTED", "CANCELLED")
+    work.track()
+    assert work.submit(path, "--resubmit", "failed").json["http"]["posts_now"] == 0
+    planned = work("plan", path, "--json", "--resubmit", "rejected")
+    assert planned.json["changes"]["unsent"] == 1
+    for _ in range(3):
+        assert work.submit(path, "--resubmit", "rejected").code == 0
+    counts = dict.fromkeys(map(pair_of, ROWS), 1) | {pair_of(ROWS[1]): 2}
+    assert accepted(work.tenant) == counts
+    assert counted(work.track()) == {"provisioned": 1, "cancelled": 1, "open": 2}
+    assert work("ledger", "verify").code == 0
+    # The new one can be rejected again, and only then is it submitted a third time.
+    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    work.track()
+    for _ in range(2):
+        work.submit(path, "--resubmit", "rejected,cancelled")
+    assert accepted(work.tenant) == counts | {pair_of(ROWS[1]): 3, pair_of(ROWS[2]): 2}
+
+
+def test_another_input_skips_what_was_rejected_saying_so_unless_it_is_told_otherwise(
+    work: Work, path: Path, tmp_path: Path
+) -> None:
+    work.submit(path)
+    work.concluded(*["REJECTED"] * 2)
+    work.track()
+    other = write_rows(tmp_path / "b.csv", [{**row, "ticket": "T-1"} for row in ROWS])
+    assert work.submit(other).json["rows"]["already_submitted"] == 4
+    reasons = [row["_reason"] for row in read_rows(tmp_path / "b.results" / "results.csv")]
+    assert "rejected" in reasons[0]
+    assert reasons[0].endswith("; --resubmit rejected submits it again")
+    assert "in progress" in reasons[3]
+    for _ in range(2):
+        work.submit(other, "--resubmit", "rejected")
+    assert sorted(accepted(work.tenant).values()) == [1, 1, 2, 2]
+
+
+def test_what_was_granted_and_provisioned_can_be_revoked_and_then_granted_again(
+    work: Work, path: Path, tmp_path: Path
+) -> None:
+    work.submit(path)
+    revokes = write_rows(tmp_path / "revokes.csv", REVOKES)
+    assert work.submit(revokes).json["rows"]["held_back"] == 4, "a grant in progress is in the way"
+    work.concluded("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
+    assert work.track().code == 4
+    ended = work.submit(revokes)
+    assert (ended.json["rows"]["submitted"], ended.json["rows"]["held_back"]) == (3, 1)
+    assert {pair[1] for pair in accepted(work.tenant) if pair[0] == "REVOKE"} == {identity(n) for n in (0, 1, 2)}
+    work.concluded(*["REQUEST_COMPLETED"] * 3)
+    work.track()
+    again = write_rows(tmp_path / "again.csv", [{**row, "ticket": "T-2"} for row in ROWS])
+    ended = work.submit(again)
+    assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (3, 1)
+
+
+def test_a_change_that_never_shows_is_not_visible_and_not_waited_for(program: Program, path: Path) -> None:
+    with running_sandbox(SandboxSettings(visibility_delay=3600.0)) as tenant:
+        work = Work(program, tenant)
+        work.submit(path)
+        ended = work("track", "--settle-after", "0")
+        assert ended.code == 4
+        assert "  not visible: 4" in ended.out.splitlines()
+
+
+def test_who_may_not_list_requests_is_told_so(program: Program, path: Path) -> None:
+    scopes = ("idn:access-request:manage",)
+    with running_sandbox(SandboxSettings(visibility_delay=0.0, scopes=scopes)) as tenant:
+        work = Work(program, tenant)
+        work.submit(path)
+        ended = work.track()
+    assert ended.code == 4
+    assert "does not let this client list its requests" in ended.err
+    assert counted(ended) == {"not_visible": 4}
+
+
+def test_a_run_of_another_tenant_and_a_ledger_without_runs_are_told(work: Work, program: Program, path: Path) -> None:
+    assert work.track().code == 2
+    run = work.submit(path).json["run"]
+    with running_sandbox(SandboxSettings()) as other:
+        elsewhere = Work(program, other)
+        assert elsewhere.track().code == 2, "there is none for this tenant"
+        ended = elsewhere.track(run[:6])
+    assert (ended.code, "was submitted to" in ended.err) == (2, True)
+
+
+def test_ctrl_c_ends_following_in_good_order_and_what_was_found_stays_known(work: Work, path: Path) -> None:
+    work.submit(path)
+    work.concluded("REQUEST_COMPLETED")
+    process = start("track", "--json", env=environment(work.tenant))
+    assert process.stderr is not None
+    assert "3 changes still open" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(out)["tracked"]["provisioned"] == 1
+    assert work("status", "--json").json["tracked"]["open"] == 3
+
+
+def test_a_track_that_is_killed_loses_nothing_and_another_goes_on(work: Work, path: Path) -> None:
+    work.submit(path)
+    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    process = start("track", env=environment(work.tenant))
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.kill()
+    process.communicate()
+    assert work("status", "--json").json["tracked"]["states"] == {
+        "EXECUTING": 2, "REJECTED": 1, "REQUEST_COMPLETED": 1,
+    }  # fmt: skip
+    work.concluded("REQUEST_COMPLETED", "REJECTED", "REQUEST_COMPLETED", "REQUEST_COMPLETED")
+    assert counted(work.track()) == {"provisioned": 3, "rejected": 1}
+
+
+def test_the_log_says_what_moved_and_a_quiet_screen_says_nothing(work: Work, path: Path, tmp_path: Path) -> None:
+    run = work.submit(path).json["run"]
+    work.concluded("REJECTED", "REJECTED")
+    ended = work.track("--log-file", tmp_path / "log", "-q")
+    assert ended.err == ""
+    events: list[dict[str, Any]] = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    moved = [event for event in events if event["event"] == "tracked"]
+    assert sum(event["changes"] for event in moved) == 4
+    assert {(event["state"], event["run"]) for event in moved} == {("REJECTED", run), ("EXECUTING", run)}
+    assert all(event["request"].startswith(f"{run}-") for event in moved)
+    assert identity(0) not in (tmp_path / "log").read_text()
+
+
+def test_several_runs_show_what_became_of_them(work: Work, path: Path, tmp_path: Path) -> None:
+    work.submit(path)
+    second = work.submit(write_rows(tmp_path / "b.csv", [grant(9, 2)])).json["run"]
+    assert work.track().json["run"] == second, "the newest where none is named"
+    first, other = work("runs").out.splitlines()
+    assert "open" not in first
+    assert "(1 open)" in other
+    assert item(2) not in other
+
+
+def test_what_was_requested_already_is_marked_by_the_answer_to_the_submit_and_then_followed(
+    program: Program, path: Path, tmp_path: Path
+) -> None:
+    settings = SandboxSettings(visibility_delay=0.0, tracking_response=True)
+    with running_sandbox(settings) as tenant:
+        work = Work(program, tenant)
+        assert work.submit(path).json["tracked"] is None
+        # Somebody else's ledger does not know of the first submit, and the tenant is not asked before.
+        other = ("--ledger", tmp_path / "other.db")
+        ended = work("submit", path, "--yes", "--check-tenant", "never", *other)
+        assert "4 changes were requested already by others, says the tenant." in ended.out.splitlines()
+        assert work("status", "--json", *other).json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
+        work.concluded(*["REQUEST_COMPLETED"] * 4)
+        assert work.track(*other).code == 0
