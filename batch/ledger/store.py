@@ -9,6 +9,7 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.health import health
+from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import Runs
@@ -37,6 +38,7 @@ class Ledger:
         requests: Requests on their way.
         tracks: What the tenant last said of accepted changes.
         cache: What it said of people and items.
+        imported: What was imported from it.
         notices: What was done to open it, for the user.
     """
 
@@ -47,6 +49,7 @@ class Ledger:
         self.requests = Requests(engine)
         self.tracks = Tracks(engine)
         self.cache = Cache(engine)
+        self.imported = Imported(engine)
         self.notices = notices
 
     @classmethod
