@@ -131,6 +131,9 @@ STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType(
 """The `state` of the status list (`RequestedItemStatusRequestState`). A value that does not stand here is taken as
 open, since new ones may appear at any time."""
 
+PARTLY_PROVISIONED: Final = "NOT_ALL_ITEMS_PROVISIONED"
+"""The failure that may have granted something."""
+
 IN_PROGRESS: Final = "EXECUTING"
 """What `request-state` asks the status list for: the one value it takes."""
 

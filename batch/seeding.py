@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType, Operation
 from batch.model import Finding
 from batch.states import VOID, State
+from batch.wording import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -178,12 +179,12 @@ def _seed(row: StatusRow) -> Seed | Puzzle:
         start_date=start_date,
         remove_date=remove_date,
         access_request=row.access_request,
-        created=_instant(row.created),
+        created=instant(row.created),
         named=metadata.get(REQUEST_ID_KEY, ""),
         state=row.state,
         who=row.who,
         said=row.said,
-        since=_instant(row.since),
+        since=instant(row.since),
     )
 
 
@@ -192,17 +193,10 @@ def _date(text: str) -> str | None:
     if not text:
         return ""
     try:
-        instant = _instant(datetime.fromisoformat(text))
+        found = instant(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
-    return instant.replace(".000Z", "Z")
-
-
-def _instant(moment: datetime | None) -> str:
-    if moment is None:
-        return ""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return found.replace(".000Z", "Z")
 
 
 def sort_out(seeds: Sequence[Seed], lines: Mapping[Key, Sequence[Line]], *, imported: str) -> Sorted:

@@ -131,9 +131,7 @@ def _insert(connection: Connection, run: Run, seeds: Sequence[Seed], now: dateti
     tenant = number_of_tenant(connection, run.tenant)
     people = intern(connection, t.identity, _entries(frame, external_id="p"), {"tenant": tenant})
     items = intern(connection, t.item, _entries(frame, external_id="i", type="type"), {"tenant": tenant})
-    dates = frame.select(
-        pl.lit("").alias("comment"), "start_date", "remove_date", pl.lit("").alias("metadata")
-    )
+    dates = frame.select(pl.lit("").alias("comment"), "start_date", "remove_date", pl.lit("").alias("metadata"))
     details = intern(connection, t.detail, dates.unique().sort("start_date", "remove_date"), {})
     numbered = (
         frame.join(people.rename({"external_id": "p", "id": "identity"}), on="p")

@@ -16,6 +16,7 @@ from batch.ledger.runs import Runs
 from batch.ledger.tracks import Tracks
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
+from batch.ledger.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ class Ledger:
         tracks: What the tenant last said of accepted changes.
         cache: What it said of people and items.
         imported: What was imported from it.
+        withdrawals: What is withdrawn there.
         notices: What was done to open it, for the user.
     """
 
@@ -50,6 +52,7 @@ class Ledger:
         self.tracks = Tracks(engine)
         self.cache = Cache(engine)
         self.imported = Imported(engine)
+        self.withdrawals = Withdrawals(engine)
         self.notices = notices
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.sandbox.tenant import StatusRow
 from tests.end_to_end.program import accepted, environment, grant, identity, item, once, pair_of, write_rows
 from tests.ledger.ledger_helpers import rows
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from batch.sandbox.server import RunningSandbox
     from tests.end_to_end.program import Ended, Program
 
-CHANGES = "SELECT request, operation, identity_id, item_id, remove_date, state, tenant_state FROM changes ORDER BY 1, 2, 3, 4"
+CHANGES = (
+    "SELECT request, operation, identity_id, item_id, remove_date, state, tenant_state FROM changes ORDER BY 1, 2, 3, 4"
+)
 
 
 def script(tenant: RunningSandbox, wanted: Iterable[dict[str, str]], *, minutes_ago: float = 60) -> None:
@@ -87,8 +90,6 @@ def test_what_this_ledger_submitted_stays_what_it_is(
 def test_rows_that_do_not_say_what_they_are_about_are_told_and_left_out(
     program: Program, tenant: RunningSandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batch.sandbox.tenant import StatusRow
-
     whole = StatusRow.as_json
 
     def as_later_versions_have_it(row: StatusRow) -> dict[str, object]:
