@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.sandbox.tenant import StatusRow
 from tests.end_to_end.program import accepted, environment, grant, identity, item, once, pair_of, write_rows
 from tests.ledger.ledger_helpers import rows
 
@@ -85,25 +84,6 @@ def test_what_this_ledger_submitted_stays_what_it_is(
     assert accepted(tenant) == {pair_of(row): 2 if row in own[:2] else 1 for row in own}
     assert rows(ledger, "SELECT identity_id FROM changes WHERE tenant_state = 'REQUEST_COMPLETED'") == [(identity(3),)]
     assert_sound(program, ledger)
-
-
-def test_rows_that_do_not_say_what_they_are_about_are_told_and_left_out(
-    program: Program, tenant: RunningSandbox, ledger: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = StatusRow.as_json
-
-    def as_later_versions_have_it(row: StatusRow) -> dict[str, object]:
-        return {**whole(row), "id": row.access_request_id}
-
-    script(tenant, [grant(1, 1), grant(2, 1)])
-    monkeypatch.setattr(StatusRow, "as_json", as_later_versions_have_it)
-    taken = take(program, tenant, ledger)
-    assert (taken.code, taken.json["rows"], taken.json["not_understood"]) == (
-        3,
-        counted(not_understood=2),
-        {"no_item": 2},
-    )
-    assert taken.json["run"] == ""
 
 
 def test_only_what_was_requested_since_a_day_is_taken(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
