@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import itertools
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -40,8 +39,10 @@ from tests.ledger.ledger_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from batch.ledger.store import Ledger
+    from batch.model import Answer
 
 QUIET = Screen(console=Console(stderr=True), quiet=True)
 EVERYTHING = (
@@ -87,8 +88,8 @@ class FakeListing:
         return timedelta()
 
 
-def take(ledger: Ledger, listing: FakeListing, query: Query | None = None) -> Importing:
-    with Importing(ledger, TENANT, "beta", QUIET) as importing:
+def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> Importing:
+    with Importing(ledger, tenant, "beta", QUIET) as importing:
         asyncio.run(read_into(importing, listing, query or Query()))
     return importing
 
@@ -98,7 +99,7 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
     listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     with open_ledger(whole) as ledger:
-        assert take(ledger, FakeListing(listed)).fates == {Fate.IMPORTED: 2_845}
+        assert take(ledger, FakeListing(listed)).fates[Fate.IMPORTED] == 2_845
     with open_ledger(broken) as ledger:
         for lost_after in (1_250, 2_250):
             with pytest.raises(TenantLostError):
@@ -182,48 +183,63 @@ LISTED = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
-@given(HISTORY, LISTED)
-def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(history: list[Any], listed: list[Any]) -> None:
-    with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder) / "ledger.db") as ledger:
-        for number, ((identity, item), (operation, until), answer) in enumerate(history):
-            run = write(
-                ledger, [change(identity, item, operation=operation, remove_date=until)], digest=f"run {number}"
-            )
-            if answer is not None:
-                record(ledger, claim(ledger, run), answer)
-            ledger.runs.release(run, ME)
-        before = classes(ledger)
-        take(
-            ledger,
-            FakeListing(
-                [
-                    row(
-                        number,
-                        identity=identity,
-                        item=item,
-                        access_request=f"{identity} {request}",
-                        state=state,
-                        remove_date=until,
-                        request_type={"GRANT": "GRANT_ACCESS", "REVOKE": "REVOKE_ACCESS"}[operation],
-                    )
-                    for number, ((identity, item), (operation, until), state, request) in enumerate(listed)
-                ]
-            ),
-        )
-        assert all(after == now for now, after in zip(before, classes(ledger), strict=True) if now != "submitted")
-        assert ledger.verify() == ()
+def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(path: Path) -> None:
+    numbers = itertools.count()
+    with open_ledger(path) as ledger:
+
+        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(HISTORY, LISTED)
+        def holds(history: list[Any], listed: list[Any]) -> None:
+            # A tenant of its own has nothing to do with what the ledger has of others.
+            tenant = f"https://tenant{next(numbers)}.example"
+            for number, (key, intention, answer) in enumerate(history):
+                submitted(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
+            before = classes(ledger, tenant)
+            take(ledger, FakeListing([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
+            after = classes(ledger, tenant)
+            assert [new for old, new in zip(before, after, strict=True) if old != "submitted"] == [
+                old for old in before if old != "submitted"
+            ]
+
+        holds()
+        # These histories submit the same again and again, which no submit would, and which does not go unseen.
+        assert [finding for finding in ledger.verify() if not finding.endswith(" again")] == []
 
 
-def classes(ledger: Ledger) -> list[str]:
+def change_of(key: tuple[str, str], intention: tuple[str, str]) -> dict[str, str]:
+    return change(*key, operation=intention[0], remove_date=intention[1])
+
+
+def submitted(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, str], answer: Answer | None) -> None:
+    """A run of ours of one change, planned only where there is no answer."""
+    run = write(ledger, [wanted], digest=digest, tenant=tenant)
+    if answer is not None:
+        record(ledger, claim(ledger, run), answer)
+    ledger.runs.release(run, ME)
+
+
+def row_of(number: int, key: tuple[str, str], intention: tuple[str, str], state: str, request: int) -> StatusRow:
+    """Somebody's row."""
+    return row(
+        number,
+        identity=key[0],
+        item=key[1],
+        access_request=f"{key[0]} {request}",
+        state=state,
+        remove_date=intention[1],
+        request_type=f"{intention[0]}_ACCESS",
+    )
+
+
+def classes(ledger: Ledger, tenant: str) -> list[str]:
     """The class of every intention of every key, as a new input would have it."""
     found: list[str] = []
-    for operation, until in INTENTIONS:
-        wanted = pl.DataFrame([change(i, r, operation=operation, remove_date=until) for i, r in KEYS]).with_columns(
+    for intention in INTENTIONS:
+        wanted = pl.DataFrame([change_of(key, intention) for key in KEYS]).with_columns(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
             pl.lit("in.csv").alias("file"),
             pl.lit(2).alias("line"),
         )
-        known = ledger.plans.known(TENANT, wanted)
+        known = ledger.plans.known(tenant, wanted)
         found += classify(wanted, known.changes, run="new").get_column("class").to_list()
     return found
