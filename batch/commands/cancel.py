@@ -26,6 +26,7 @@ from batch.report.undo import UNDO, write_undo
 from batch.states import IN_DOUBT, State
 from batch.tenant.reading import ForbiddenError
 from batch.withdraw import Change, Fate, Own, Sifted, counted, fates, findings, to_revoke, withdrawal
+from batch.wording import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,9 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
     if not dry_run:
         require_an_answer(yes=settings.yes, stdin_is_input=False)
     if len(comment) > LONGEST_COMMENT:
-        raise SettingsError(f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent.")
+        raise SettingsError(
+            f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Say it in fewer."
+        )
     access = find_access(settings)
     screen.say(*access.notices)
     with (
@@ -82,7 +85,8 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
         run = ledger.runs.named(name)
         _require_cancellable(run, access.tenant)
         with _held(ledger, run, only_look=dry_run):
-            job = _Cancelling(ledger, run, settings, screen, reach, comment)
+            said = on_one_line(comment, most=LONGEST_COMMENT)
+            job = _Cancelling(ledger, run, settings, screen, reach, said)
             if not dry_run:
                 make_folder(job.folder, run.inputs, names=(UNDO,))
             stopped, interrupted = asyncio.run(job.work(dry_run=dry_run))

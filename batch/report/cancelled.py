@@ -75,7 +75,7 @@ class Cancelled:
 
 
 def cancelled_as_json(found: Cancelled) -> dict[str, Any]:
-    """A cancellation for scripts; `changes` adds up to `accepted`."""
+    """A cancellation for scripts; what the changes came to adds up to `accepted`, and none of these is unsent."""
     lists = {"would_cancel": found.would_cancel, "would_revoke": found.to_revoke} if found.dry_run else {}
     return {
         "run": found.run,

@@ -236,6 +236,28 @@ def test_what_others_did_can_not_be_cancelled_here(program: Program, tmp_path: P
         assert Work(program, other, tmp_path).cancel(work.submit([grant(1, 1)])).code == 2
 
 
+def test_people_are_told_what_became_of_it_and_what_to_do_next(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
+        command = ("cancel", run, "--ledger", work.ledger, "--comment", "the wrong\nfile")
+        preview = program(*command, "--dry-run", env=environment(tenant)).out
+        assert f"  would be cancelled: grant of ROLE {item(1)} for {identity(0)}\n" in preview
+        assert f"  would be revoked by undo.csv: grant of ROLE {item(2)} for {identity(1)}\n" in preview
+        done = program(*command, "--yes", env=environment(tenant))
+        undo = tmp_path / "wanted.results" / "undo.csv"
+        assert done.out.splitlines() == [
+            f"Run {run}: 12 accepted changes at {tenant.base_url}.",
+            "  10 cancelled",
+            "  2 granted already",
+            f"To take back what was granted: access-batch submit {undo}",
+        ]
+        assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
+        said = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
+        assert said == [("the wrong file",)]
+
+
 def test_nothing_is_cancelled_unasked(program: Program, tmp_path: Path) -> None:
     with tenant_that() as tenant:
         work = Work(program, tenant, tmp_path)
