@@ -137,6 +137,9 @@ open, since new ones may appear at any time."""
 DUPLICATE: Final = "duplicate"
 """The word by which the comment of a cancellation says that it was the tenant's own."""
 
+PARTLY_PROVISIONED: Final = "NOT_ALL_ITEMS_PROVISIONED"
+"""The failure that may have granted something."""
+
 IN_PROGRESS: Final = "EXECUTING"
 """What `request-state` asks the status list for: the one value it takes."""
 

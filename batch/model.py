@@ -291,6 +291,13 @@ class Finding:
     access_request: str = ""
 
 
+IMPORT: Final = "import"
+"""What stands in place of an input's digest for what was imported from the tenant's status list."""
+
+IMPORTED_INPUT: Final = "(imported)"
+"""What stands in place of the inputs' names for it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
     """Changes of which the tenant says the same.
@@ -344,6 +351,11 @@ class Run:
     dialect: str
     started_at: datetime
     lower_bound: int = 0
+
+    @property
+    def imported(self) -> bool:
+        """Whether it is no run of ours, but what the tenant had before: nothing of it was or will be sent."""
+        return self.input_digest == IMPORT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

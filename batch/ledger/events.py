@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from batch.states import Event
 
 PLANNED: Final = "planned"
-"""The one event that is not a transition: requests were written."""
+"""No transition: requests were written."""
+
+IMPORTED: Final = "imported"
+"""No transition either: accepted requests were written, which are not of our sending."""
+
+BORN: Final = (PLANNED, IMPORTED)
+"""The events that say where requests come from: `first` is the number of the first, `requests` how many those are."""
+
+CANCELLING: Final = "cancelling"
+"""Of the run as a whole: what of it the tenant accepted is being withdrawn there."""
 
 WITHIN: Final = "within"
 """In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""

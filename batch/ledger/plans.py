@@ -116,7 +116,7 @@ class Plans:
                 raise LedgerMovedError
             last = last_id(connection, t.request)
             tenant = number_of_tenant(connection, new.tenant)
-            _begin_run(connection, run_id, tenant, new, plan.lower_bound)
+            begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
             changes = plan.changes
             people = intern(connection, t.identity, _entries(changes, _PERSON), {"tenant": tenant})
@@ -162,7 +162,8 @@ def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], n
     return joined.select(pl.col("id").alias(name)).collect().to_series()
 
 
-def _begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
+def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
+    """Makes sure that a run is there, with at least this lower bound."""
     known_bound = t.run.c.lower_bound
     greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
     grown = connection.execute(sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=greater)).rowcount

@@ -9,12 +9,14 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.health import health
+from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import Runs
 from batch.ledger.tracks import Tracks
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
+from batch.ledger.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,8 @@ class Ledger:
         requests: Requests on their way.
         tracks: What the tenant last said of accepted changes.
         cache: What it said of people and items.
+        imported: What was imported from it.
+        withdrawals: What is withdrawn there.
         notices: What was done to open it, for the user.
     """
 
@@ -47,6 +51,8 @@ class Ledger:
         self.requests = Requests(engine)
         self.tracks = Tracks(engine)
         self.cache = Cache(engine)
+        self.imported = Imported(engine)
+        self.withdrawals = Withdrawals(engine)
         self.notices = notices
 
     @classmethod

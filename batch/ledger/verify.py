@@ -13,13 +13,14 @@ from batch.dialects import Operation, Standing, standing
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import PLANNED, WITHIN, seal
+from batch.ledger.events import BORN, IMPORTED, WITHIN, seal
 from batch.ledger.loading import load_request
+from batch.model import IMPORT
 from batch.standings import RESUBMITTED
 from batch.states import VOID, Event, State, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -110,12 +111,12 @@ def _origins(connection: Connection) -> Iterator[str]:
     born: dict[int, str] = {}
     for line in connection.execute(
         sa.select(t.event.c.run, t.event.c.event, t.event.c.detail).where(
-            t.event.c.event.in_([PLANNED, Event.TAKEN_OVER.value])
+            t.event.c.event.in_([*BORN, Event.TAKEN_OVER.value])
         )
     ):
         detail = json.loads(line.detail)
-        if line.event == PLANNED:
-            born.update(dict.fromkeys(range(detail["first"], detail["first"] + detail["requests"]), line.run))
+        if line.event in BORN:
+            born.update(dict.fromkeys(_numbers(detail), line.run))
         born.update(dict.fromkeys(detail.get("by", ()), line.run))
     for row in connection.execute(
         sa.select(t.request.c.id, t.run.c.id.label("run"))
@@ -128,17 +129,34 @@ def _origins(connection: Connection) -> Iterator[str]:
         yield f"request {number}: the books of run {run} have it, and it is gone"
 
 
+def _numbers(detail: Mapping[str, int]) -> range:
+    """The numbers of the requests that a line of BORN tells of."""
+    return range(detail["first"], detail["first"] + detail["requests"])
+
+
+def _imported(connection: Connection) -> frozenset[int]:
+    """Numbers of the requests that were imported, and never sent by us."""
+    lines = connection.execute(
+        sa.select(t.event.c.detail)
+        .join(t.run, t.run.c.id == t.event.c.run)
+        .where(t.event.c.event == IMPORTED, t.run.c.input_digest == IMPORT)
+    )
+    return frozenset(number for line in lines for number in _numbers(json.loads(line.detail)))
+
+
 def _states(connection: Connection) -> Iterator[str]:
     """Requests whose state is not where their books lead."""
     states: dict[int, State] = {}
     attempts: dict[int, int] = {}
+    imported = _imported(connection)
     requests = connection.execute(sa.select(t.request)).all()
     for row in requests:
         settled_by_parent = row.parent is not None and not row.attempts and row.state == State.ACCEPTED
-        states[row.id] = State.ACCEPTED if settled_by_parent else State.PLANNED
+        states[row.id] = State.ACCEPTED if settled_by_parent or row.id in imported else State.PLANNED
+        attempts[row.id] = int(row.id in imported)
     for line in connection.execute(
         sa.select(t.event.c.request, t.event.c.event, t.event.c.number, t.event.c.run)
-        .where(t.event.c.event != PLANNED, t.event.c.request.is_not(None))
+        .where(t.event.c.request.is_not(None))
         .order_by(t.event.c.run, t.event.c.number)
     ):
         try:
@@ -146,12 +164,12 @@ def _states(connection: Connection) -> Iterator[str]:
         except (BrokenPromiseError, ValueError, KeyError):
             yield f"books of run {line.run}: line {line.number} ({line.event}) can't happen to request {line.request}"
             continue
-        attempts[line.request] = attempts.get(line.request, 0) + (line.event == Event.CLAIMED)
+        attempts[line.request] += line.event == Event.CLAIMED
     for row in requests:
         if row.state != states[row.id]:
             yield f"request {row.id}: it is {row.state}, but its books say {states[row.id]}"
-        if row.attempts != attempts.get(row.id, 0):
-            yield f"request {row.id}: it counts {row.attempts} attempts, its books {attempts.get(row.id, 0)}"
+        if row.attempts != attempts[row.id]:
+            yield f"request {row.id}: it counts {row.attempts} attempts, its books {attempts[row.id]}"
 
 
 def _bodies(connection: Connection) -> Iterator[str]:
@@ -231,10 +249,12 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
             t.detail.c.remove_date,
             t.finding.c.state.label("tracked"),
             t.finding.c.said,
+            (t.run.c.input_digest == IMPORT).label("imported"),
         )
         .select_from(several)
         .join(t.recipient, r.identity == several.c.identity)
         .join(t.request, t.request.c.id == r.request)
+        .join(t.run, t.run.c.number == t.request.c.run)
         .join(t.request_item, (i.request == r.request) & (i.item == several.c.item))
         .join(t.detail, t.detail.c.id == i.detail)
         .join(t.identity, t.identity.c.id == r.identity)
@@ -247,7 +267,8 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
     before: tuple[object, ...] = ()
     for row in connection.execute(history):
         wanted = (row.identity_number, row.item_number, row.operation, row.start_date, row.remove_date)
-        if wanted == before:
+        # What others submitted again before there was this ledger is no fault of it.
+        if wanted == before and not row.imported:
             yield f"request {row.id}: it submits {row.item} for {row.identity} again"
         # What came to nothing may be submitted again where the user wants it, and leaves what was wanted before it.
         came_to = standing(row.tracked, row.said) if row.tracked else Standing.OPEN

@@ -24,13 +24,18 @@ REJECTED: Final = "rejected.csv"
 TRACKED: Final = "tracked.csv"
 
 
-def make_folder(folder: Path, inputs: Sequence[str]) -> None:
+def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (RESULTS, REJECTED)) -> None:
     """Makes sure that result files can be written to `folder`, and over no input, before anything is sent.
+
+    Args:
+        folder: Where to; made where it is missing.
+        inputs: What was given as input.
+        names: The files that may be written there.
 
     Raises:
         SettingsError: They can't.
     """
-    for name in (RESULTS, REJECTED):
+    for name in names:
         target = folder / name
         if any(target.exists() and Path(given).exists() and target.samefile(given) for given in inputs):
             raise SettingsError(

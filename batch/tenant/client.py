@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from batch.body import body_of, encode
 from batch.claims import token_needed, what_is_missing
 from batch.deprecation import deprecation_notice
+from batch.tenant.cancellation import Cancellation
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
 from batch.tenant.status import StatusList
@@ -46,6 +47,7 @@ class Tenant:
         reader: Asks it anything.
         statuses: Its status list.
         holdings: What people hold there, by its search index.
+        cancellation: Cancels there.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Tenant:
         self.reader = Reader(self._http, self._token, pace, luck=luck, give_up_after=give_up_after, heard=self._hear)
         self.statuses = StatusList(self.reader, dialect, clock=clock)
         self.holdings = SearchIndex(self.reader, dialect)
+        self.cancellation = Cancellation(self.reader, dialect)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""

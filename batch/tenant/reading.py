@@ -106,7 +106,7 @@ class Reader:
             params: Query parameters.
             body: The JSON body of a `POST`.
             headers: Headers besides those of every call.
-            settling: More statuses that settle it.
+            settling: More statuses that settle it; with 200 among them, the answer need not be a list.
 
         Raises:
             TenantLostError: No usable answer came for so long.
@@ -121,7 +121,8 @@ class Reader:
             sent = {**headers, "Authorization": f"Bearer {token}"}
             exchange, permit = await self._exchange(method, path, params=params or {}, headers=sent, **arguments)
             answer = exchange.answer
-            rows = _rows(exchange.content) if answer.status == 200 else ()  # noqa: PLR2004 - HTTP
+            is_list = answer.status == 200 and 200 not in settling  # noqa: PLR2004 - HTTP
+            rows = _rows(exchange.content) if is_list else ()
             if answer.status in _FINAL | settling and rows is not None:
                 return Reply(answer=answer, rows=rows, headers=exchange.headers)
             situation = Situation(

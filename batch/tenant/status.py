@@ -171,8 +171,8 @@ def _parameters(query: Query) -> dict[str, str]:
     }
 
 
-async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
-    """Every row of a list.
+async def pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[Page]:
+    """Every page of a list.
 
     Args:
         listing: What lists.
@@ -184,8 +184,7 @@ async def all_pages(listing: Listing, query: Query, first: Page | None = None) -
     """
     page = first or await listing.page(query, 0)
     total, read = page.total, page.read
-    for row in page.rows:
-        yield row
+    yield page
     while page.more:
         rows, page = page.rows, await listing.page(query, read)
         read += page.read
@@ -194,10 +193,16 @@ async def all_pages(listing: Listing, query: Query, first: Page | None = None) -
                 f"The tenant's status list does not end: after {read} rows it still goes on.",
                 next_step="What the ledger says stays as it is. Run the same command again later.",
             )
-        for row in page.rows:
-            yield row
+        yield page
     if total is not None and read < total:
         raise TenantLostError(
             f"The tenant's status list ended after {read} of {total} rows.",
             next_step="What the ledger says stays as it is. Run the same command again later.",
         )
+
+
+async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
+    """Every row of a list; as `pages`."""
+    async for page in pages(listing, query, first):
+        for row in page.rows:
+            yield row

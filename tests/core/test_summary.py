@@ -20,7 +20,7 @@ from batch.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As documented for `submit --json` and `plan --json`, and what was added: `http.posts_now`, `names`, `checked` and `tracked`.
+# As documented for `submit --json` and `plan --json`; added were `http.posts_now`, `names`, `checked` and `tracked`.
 DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,

@@ -1,0 +1,296 @@
+"""`cancel`: withdraws at the tenant what a run has created there, and writes down how to take back the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batch.cancel import Canceller
+from batch.commands.place import find_access, results_folder
+from batch.commands.reach import Asking, Reach
+from batch.commands.screen import require_an_answer
+from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
+from batch.evidence import LOOK_BACK
+from batch.interrupt import on_interrupt, undisturbed
+from batch.ledger.process import Process
+from batch.ledger.store import Ledger
+from batch.model import Finding
+from batch.report.cancelled import Cancelled, question
+from batch.report.files import make_folder
+from batch.report.undo import UNDO, write_undo
+from batch.states import IN_DOUBT, State
+from batch.tenant.reading import ForbiddenError
+from batch.withdraw import Change, Fate, Own, Sifted, counted, fates, findings, to_revoke, withdrawal
+from batch.wording import on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import polars as pl
+
+    from batch.commands.screen import Screen
+    from batch.model import Run, Tally
+    from batch.settings import Settings
+
+LONGEST_COMMENT: Final = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How a cancellation ended.
+
+    Attributes:
+        summary: What became of the run's changes.
+        stopped: Why it ended early, if it did.
+    """
+
+    summary: Cancelled
+    stopped: StoppedError | None = None
+
+
+def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", dry_run: bool = False) -> Ended:
+    """Withdraws what of a run can still be withdrawn, and writes `undo.csv` for what was granted.
+
+    Args:
+        name: The run's id, or its beginning.
+        settings: Say which tenant and which ledger.
+        screen: For messages and the question.
+        comment: For the approvers, and the revokes; empty for a sentence that names the run.
+        dry_run: Only look.
+
+    Raises:
+        UsageError: There is no such run, or it is not one that can be cancelled here; nothing was sent.
+        DeclinedError: The user was asked and said no.
+        StoppedError: Before anything was known of the run's changes.
+    """
+    began = time.monotonic()
+    if not dry_run:
+        require_an_answer(yes=settings.yes, stdin_is_input=False)
+    if len(comment) > LONGEST_COMMENT:
+        raise SettingsError(
+            f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Say it in fewer."
+        )
+    access = find_access(settings)
+    screen.say(*access.notices)
+    with (
+        Reach(settings, access) as reach,
+        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+    ):
+        screen.say(*ledger.notices)
+        run = ledger.runs.named(name)
+        _require_cancellable(run, access.tenant)
+        with _held(ledger, run, only_look=dry_run):
+            said = on_one_line(comment, most=LONGEST_COMMENT)
+            job = _Cancelling(ledger, run, settings, screen, reach, said)
+            if not dry_run:
+                make_folder(job.folder, run.inputs, names=(UNDO,))
+            stopped, interrupted = asyncio.run(job.work(dry_run=dry_run))
+            with undisturbed():
+                summary = job.summary(dry_run=dry_run, interrupted=interrupted, began=began)
+    return Ended(summary=summary, stopped=stopped)
+
+
+def _require_cancellable(run: Run, tenant: str) -> None:
+    if run.imported:
+        raise UsageError(
+            f"Run {run.id} is what was imported from the tenant: nothing of it was created here.",
+            next_step="Nothing was sent. `access-batch runs` lists the runs.",
+        )
+    if run.tenant != tenant:
+        raise SettingsError(
+            f"Run {run.id} was submitted to {run.tenant}, not to {tenant}.",
+            next_step="Nothing was sent. Name that tenant with --base-url or --profile.",
+        )
+
+
+@contextlib.contextmanager
+def _held(ledger: Ledger, run: Run, *, only_look: bool) -> Iterator[None]:
+    """While the block runs, no other process works on the run; who only looks, needs none to be there now."""
+    process = Process.current()
+    if only_look:
+        ledger.runs.check_free(run, process, _now())
+        yield
+        return
+    ledger.runs.hold(run, process, _now())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(LedgerLostError):
+            ledger.runs.release(run, process)
+
+
+class _Cancelling:
+    """Withdraws one run."""
+
+    def __init__(
+        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, reach: Reach, comment: str
+    ) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._settings = settings
+        self._screen = screen
+        self._reach = reach
+        self._comment = comment
+        followed = ledger.tracks.of_run(run)
+        self._own = Own(run.id, _changes(followed))
+        self._accepted_at = followed.get_column("accepted_at").to_list()
+        self._began = _now()
+        self._first: Sifted = Sifted()
+        self._canceller: Canceller | None = None
+        self.folder = _folder(settings, run)
+
+    async def work(self, *, dry_run: bool) -> tuple[StoppedError | None, bool]:
+        """Looks, asks, cancels and reads back; returns why it ended early, and whether the user ended it."""
+        first_attempt = self._ledger.withdrawals.first_attempt(self._run)
+        if first_attempt is None or not self._own.changes:
+            return None, False
+        asking = Asking(self._screen)
+        async with self._reach.line(self._ledger, asking) as line:
+            statuses = line.tenant.statuses
+            self._canceller = canceller = Canceller(
+                own=self._own,
+                desk=line.tenant.cancellation,
+                listing=statuses,
+                since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
+                comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
+                settle_after=self._settings.settle_after,
+                concurrency=self._settings.concurrency,
+                noticed=self._screen.say,
+            )
+            try:
+                await canceller.look()
+            except ForbiddenError as error:
+                raise CredentialsRefusedError(
+                    f"The tenant does not let this client read the status list: {error}.",
+                    next_step="Nothing was cancelled. `access-batch doctor` says which rights are missing.",
+                ) from error
+            self._first = canceller.sifted
+            if dry_run:
+                return None, False
+            self._keep()
+            return await self._cancel(canceller)
+
+    async def _cancel(self, canceller: Canceller) -> tuple[StoppedError | None, bool]:
+        wanted = withdrawal(canceller.sifted)
+        if not wanted.changes:
+            return None, False
+        requests = len(wanted.whole) + len({row.access_request for row in wanted.single})
+        asked = question(self._run.id, self._run.tenant, wanted.changes, requests)
+        self._screen.ask(asked, yes=self._settings.yes)
+        detail = {
+            "changes": wanted.changes,
+            "access_requests": len(wanted.whole),
+            "single": len(wanted.single),
+            "comment": self._comment,
+        }
+        self._ledger.withdrawals.begin(self._run, Process.current(), detail, _now())
+        stopped = None
+        task = asyncio.ensure_future(canceller.cancel())
+
+        def abandon() -> None:
+            task.cancel()
+
+        with on_interrupt(first=canceller.stop, second=abandon) as interruption:
+            try:
+                await task
+            except StoppedError as error:
+                stopped = error
+            except asyncio.CancelledError:
+                if not interruption.asked:
+                    raise
+            except ForbiddenError as error:
+                stopped = CredentialsRefusedError(
+                    f"The tenant does not let this client read the status list any more: {error}.",
+                    next_step=f"`access-batch cancel {self._run.id}` looks again.",
+                )
+        with contextlib.suppress(LedgerLostError):
+            self._keep()
+        return stopped, bool(interruption.asked)
+
+    def _keep(self) -> None:
+        """Writes down what the list says now."""
+        self._ledger.tracks.write(self._run, findings(self._own, self._sifted))
+
+    @property
+    def _sifted(self) -> Sifted:
+        return self._canceller.sifted if self._canceller else Sifted()
+
+    def summary(self, *, dry_run: bool, interrupted: bool, began: float) -> Cancelled:
+        """Writes `undo.csv`, and sums up."""
+        came_to = fates(self._own, self._sifted)
+        before = fates(self._own, self._first)
+        granted = to_revoke(self._own, came_to)
+        tally = self._ledger.runs.tally(self._run)
+        canceller = self._canceller
+        return Cancelled(
+            run=self._run.id,
+            tenant=self._run.tenant,
+            dry_run=dry_run,
+            fates=counted(came_to),
+            found=before.count(Fate.CANCELABLE),
+            would_cancel=_of(self._own, before, Fate.CANCELABLE) if dry_run else (),
+            to_revoke=granted,
+            recent=sum(map(self._may_turn_up, came_to, self._accepted_at)),
+            unsent=tally.changes.get(State.PLANNED, 0),
+            unconfirmed=_unconfirmed(tally),
+            calls=canceller.calls if canceller else {},
+            refused=canceller.refused if canceller and Fate.CANCELABLE in came_to else "",
+            interrupted=interrupted,
+            undo=None if dry_run else write_undo(self.folder, granted, self._undo_comment()),
+            elapsed=time.monotonic() - began,
+        )
+
+    def _may_turn_up(self, fate: Fate, accepted_at: str) -> bool:
+        patience = timedelta(seconds=self._settings.settle_after)
+        return fate is Fate.NOT_VISIBLE and self._began < datetime.fromisoformat(accepted_at) + patience
+
+    def _undo_comment(self) -> str:
+        named = f"run {self._run.id} of access-batch"
+        return f"{self._comment} ({named})" if self._comment else f"Takes back what {named} was granted."
+
+
+def _changes(followed: pl.DataFrame) -> list[Change]:
+    """The lines of `Tracks.of_run` as changes."""
+    return [
+        Change(
+            request=line["request"],
+            operation=line["operation"],
+            identity=line["identity_id"],
+            item_type=line["item_type"],
+            item=line["item_id"],
+            known=None
+            if line["state"] is None
+            else Finding(
+                request=line["request"],
+                identity=line["identity_id"],
+                item_type=line["item_type"],
+                item=line["item_id"],
+                **{name: line[name] for name in ("state", "who", "said", "since", "access_request")},
+            ),
+        )
+        for line in followed.iter_rows(named=True)
+    ]
+
+
+def _of(own: Own, came_to: Sequence[Fate], fate: Fate) -> tuple[Change, ...]:
+    return tuple(change for change, one in zip(own.changes, came_to, strict=True) if one is fate)
+
+
+def _unconfirmed(tally: Tally) -> int:
+    return sum(tally.changes.get(state, 0) for state in IN_DOUBT)
+
+
+def _folder(settings: Settings, run: Run) -> Path:
+    """Where `undo.csv` goes: `--out`; beside the run's first input where that is still there; else here."""
+    if settings.out is not None or Path(run.inputs[0]).is_file():
+        return results_folder(settings, run.inputs)
+    return Path(f"{run.id}.undo")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,172 @@
+"""What the tenant had before this ledger: accepted requests of a run of its own, one for each tenant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.ledger import events
+from batch.ledger import tables as t
+from batch.ledger.bulk import insert_frame, intern, last_id, look_up, select_among
+from batch.ledger.engine import writing
+from batch.ledger.events import Entry
+from batch.ledger.history import earlier
+from batch.ledger.plans import NewRun, Plans, begin_run
+from batch.ledger.products import distinct
+from batch.ledger.runs import Runs, require_held
+from batch.ledger.tenants import number_of_tenant
+from batch.ledger.tracks import write_findings
+from batch.model import IMPORT, IMPORTED_INPUT, Finding
+from batch.seeding import Fate, Line, sort_out
+from batch.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.ledger.process import Process
+    from batch.model import Run
+    from batch.seeding import Key, Seed
+
+_SAID: Final = ("state", "who", "said", "since", "access_request")
+_TRACKED: Final = {"request": pl.Int64, "identity": pl.Int64, "item": pl.Int64, **dict.fromkeys(_SAID, pl.String)}
+_LINE: Final = ("identity", "item", "request", "run", "state")
+
+
+class Imported:
+    """What was imported into a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, tenant: str, dialect: str, now: datetime) -> Run:
+        """The run that imported changes of a tenant belong to; made where it is not there yet."""
+        run_id = Plans(self._engine).run_id(tenant, IMPORT)
+        new = NewRun(tenant=tenant, input_digest=IMPORT, inputs=(IMPORTED_INPUT,), dialect=dialect, started_at=now)
+        with writing(self._engine) as connection:
+            begin_run(connection, run_id, number_of_tenant(connection, tenant), new, 0)
+        return Runs(self._engine).named(run_id)
+
+    def take(self, run: Run, process: Process, seeds: Sequence[Seed], now: datetime) -> Mapping[Fate, int]:
+        """Imports rows, as far as the ledger does not have them, in one transaction.
+
+        Args:
+            run: From `begin`.
+            process: It must hold the run.
+            seeds: Rows, in the list's order.
+            now: When.
+
+        Returns:
+            How many came to what.
+
+        Raises:
+            RunHeldError: The process does not hold the run (any more).
+        """
+        with writing(self._engine) as connection:
+            require_held(connection, run, process)
+            found = sort_out(seeds, _lines(connection, run.tenant, seeds), imported=run.id)
+            new = _insert(connection, run, found.new, now) if found.new else []
+            if new or found.findings:
+                write_findings(connection, run.tenant, [*found.findings, *new])
+        return found.fates
+
+
+def _lines(connection: Connection, tenant: str, seeds: Sequence[Seed]) -> dict[Key, list[Line]]:
+    """What the ledger has of the rows' keys, oldest first."""
+    keys = pl.DataFrame(
+        [seed.key for seed in seeds], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
+    ).unique()
+    number = number_of_tenant(connection, tenant)
+    people = look_up(connection, t.identity, _entries(keys, external_id="p"), {"tenant": number})
+    items = look_up(connection, t.item, _entries(keys, external_id="i", type="type"), {"tenant": number})
+    people = people.rename({"external_id": "p", "id": "identity"})
+    items = items.rename({"external_id": "i", "id": "item"})
+    pairs = keys.join(people, on="p").join(items, on=["i", "type"])
+    if pairs.is_empty():
+        return {}
+    changes = earlier(connection, distinct(pairs, "identity", "item")).sort("request")
+    said = _tracked(connection, changes.get_column("request").unique().sort())
+    names = {(identity, item): (p, kind, i) for p, kind, i, identity, item in pairs.rows()}
+    lines: dict[Key, list[Line]] = {}
+    for identity, item, request, run, state in changes.select(_LINE).rows():
+        key = names[identity, item]
+        finding = _finding(request, key, said.get((request, identity, item)))
+        lines.setdefault(key, []).append(Line(run=run, request=request, state=state, finding=finding))
+    return lines
+
+
+def _tracked(connection: Connection, requests: pl.Series) -> dict[tuple[int, int, int], tuple[str, ...]]:
+    """What was last said of the changes of requests, by numbers of request, identity and item."""
+    k, f = t.track.c, t.finding.c
+    query = sa.select(k.request, k.identity, k.item, f.state, f.who, f.said, k.since, k.access_request).join(
+        t.finding, f.id == k.finding
+    )
+    found = select_among(connection, query, k.request, requests, _TRACKED)
+    return {row[:3]: row[3:] for row in found.rows()}
+
+
+def _finding(request: int, key: Key, said: tuple[str, ...] | None) -> Finding | None:
+    if said is None:
+        return None
+    identity, item_type, item = key
+    texts = dict(zip(_SAID, said, strict=True))
+    return Finding(request=request, identity=identity, item_type=item_type, item=item, **texts)
+
+
+def _insert(connection: Connection, run: Run, seeds: Sequence[Seed], now: datetime) -> list[Finding]:
+    """Writes requests for rows: one for what an access request has of one identity, operation and pair of dates."""
+    first = last_id(connection, t.request) + 1
+    numbers: dict[tuple[str, ...], int] = {}
+    lines: list[tuple[Any, ...]] = []
+    for seed in seeds:
+        whole = (seed.access_request, seed.identity, seed.operation.value, seed.start_date, seed.remove_date)
+        request = numbers.setdefault(whole, first + len(numbers))
+        lines.append((request, *whole[1:], seed.item_type, seed.item, seed.created or t.instant(now)))
+    texts = ("p", "operation", "start_date", "remove_date", "type", "i", "created")
+    frame = pl.DataFrame(lines, schema={"request": pl.Int64, **dict.fromkeys(texts, pl.String)}, orient="row")
+    tenant = number_of_tenant(connection, run.tenant)
+    people = intern(connection, t.identity, _entries(frame, external_id="p"), {"tenant": tenant})
+    items = intern(connection, t.item, _entries(frame, external_id="i", type="type"), {"tenant": tenant})
+    dates = frame.select(pl.lit("").alias("comment"), "start_date", "remove_date", pl.lit("").alias("metadata"))
+    details = intern(connection, t.detail, dates.unique().sort("start_date", "remove_date"), {})
+    numbered = (
+        frame.join(people.rename({"external_id": "p", "id": "identity"}), on="p")
+        .join(items.rename({"external_id": "i", "id": "item"}), on=["i", "type"])
+        .join(details.rename({"id": "detail"}).drop("comment", "metadata"), on=["start_date", "remove_date"])
+    )
+    run_number: int = connection.execute(sa.select(t.number_of_run(run.id))).scalar_one()
+    requests = numbered.group_by("request").agg(
+        pl.col("operation").first(),
+        pl.col("created").min().alias("state_at"),
+        pl.col("identity").first().cast(pl.String).alias("recipients"),
+        pl.len().cast(pl.Int64).alias("item_count"),
+    )
+    insert_frame(
+        connection,
+        t.request,
+        requests.sort("request").select(
+            pl.col("request").alias("id"),
+            pl.lit(run_number).alias("run"),
+            "operation",
+            pl.lit(State.ACCEPTED.value).alias("state"),
+            "state_at",
+            pl.lit(1).alias("recipient_count"),
+            "item_count",
+            pl.lit(1).alias("attempts"),
+            "recipients",
+        ),
+    )
+    insert_frame(connection, t.recipient, distinct(numbered, "identity", "request"))
+    insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
+    written = {"first": first, "requests": len(numbers), "changes": len(seeds)}
+    events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
+    return [seed.finding(line[0]) for seed, line in zip(seeds, lines, strict=True)]
+
+
+def _entries(frame: pl.DataFrame, **columns: str) -> pl.DataFrame:
+    """The distinct entries of a dictionary, in order."""
+    return frame.select(**columns).unique().sort(*columns)

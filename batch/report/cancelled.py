@@ -1,0 +1,158 @@
+"""What a cancellation has done, as people and scripts see it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.withdraw import Fate
+from batch.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from batch.withdraw import Change
+
+EXAMPLES: Final = 10
+"""Changes that a dry run names on the screen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancelled:
+    """What became of the changes of a run that was cancelled.
+
+    Attributes:
+        run: The run's id.
+        tenant: The tenant's name.
+        dry_run: Whether it was only looked at.
+        fates: The run's accepted changes by what they have come to; for a dry run, before anything was done.
+        found: Changes that could be withdrawn when it began.
+        would_cancel: Those changes, for a dry run.
+        to_revoke: Granted changes, for which `undo.csv` has a revoke.
+        recent: Of the changes that are not visible, those that may still turn up.
+        unsent: Changes that the run has not sent.
+        unconfirmed: Changes of which nobody knows whether they arrived.
+        calls: Cancellations asked for: `bulk`, `single`, and of these `refused`.
+        refused: Why the tenant refused some; empty where it refused none.
+        interrupted: Whether the user ended it early.
+        undo: Path of `undo.csv`; None where it was not written.
+        elapsed: Seconds.
+    """
+
+    run: str
+    tenant: str
+    dry_run: bool
+    fates: Mapping[Fate, int]
+    found: int
+    would_cancel: Sequence[Change]
+    to_revoke: Sequence[Change]
+    recent: int
+    unsent: int
+    unconfirmed: int
+    calls: Mapping[str, int]
+    refused: str
+    interrupted: bool
+    undo: str | None
+    elapsed: float
+
+    @property
+    def left(self) -> int:
+        """Changes that could still be withdrawn."""
+        return self.fates.get(Fate.CANCELABLE, 0)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3, 4 or 130, as documented."""
+        if self.interrupted:
+            return 130
+        not_read_back = self.left and not self.refused and not self.dry_run
+        if not_read_back or self.unconfirmed or self.recent:
+            return 4
+        undone = self.dry_run or not self.left
+        rest = (Fate.GRANTED, Fate.UNDER_WAY, Fate.NOT_VISIBLE, Fate.REVOKED)
+        return 0 if undone and not any(self.fates.get(fate) for fate in rest) else 3
+
+
+def cancelled_as_json(found: Cancelled) -> dict[str, Any]:
+    """A cancellation for scripts; what the changes came to adds up to `accepted`, and none of these is unsent."""
+    lists = {"would_cancel": found.would_cancel, "would_revoke": found.to_revoke} if found.dry_run else {}
+    return {
+        "run": found.run,
+        "tenant": found.tenant,
+        "dry_run": found.dry_run,
+        "changes": {
+            "accepted": sum(found.fates.values()),
+            **{fate.value: found.fates.get(fate, 0) for fate in Fate},
+            "unsent": found.unsent,
+            "unconfirmed": found.unconfirmed,
+        },
+        "calls": {name: found.calls.get(name, 0) for name in ("bulk", "single", "refused")},
+        "refused": found.refused,
+        "files": {"undo": found.undo},
+        **{name: [_named(change) for change in changes] for name, changes in lists.items()},
+        "elapsed_s": round(found.elapsed, 1),
+    }
+
+
+def _named(change: Change) -> dict[str, str]:
+    return {
+        "operation": change.operation,
+        "identity_id": change.identity,
+        "item_type": change.item_type,
+        "item_id": change.item,
+    }
+
+
+_DONE: Final = {
+    Fate.CANCELLED: "cancelled",
+    Fate.DUPLICATE: "cancelled by the tenant as duplicates",
+    Fate.REJECTED: "rejected",
+    Fate.FAILED: "failed",
+}
+_OPEN: Final = {
+    Fate.CANCELABLE: "can still be cancelled",
+    Fate.UNDER_WAY: "approved and not provisioned yet: they can't be cancelled any more, and not be revoked yet",
+    Fate.REVOKED: "access that was taken away, which nothing here gives back",
+    Fate.NOT_VISIBLE: "not in the list of what this token's user has requested",
+}
+
+
+def question(run: str, tenant: str, changes: int, requests: int) -> str:
+    """What is asked before anything is cancelled."""
+    return f"Cancel {count(changes, 'change')} of run {run} in {count(requests, 'access request')} at {tenant}?"
+
+
+def describe_cancelled(found: Cancelled) -> Iterator[str]:
+    """A cancellation for people, and what to do next."""
+    yield f"Run {found.run}: {count(sum(found.fates.values()), 'accepted change')} at {found.tenant}."
+    for fate, said in (_DONE | _OPEN).items():
+        if number := found.fates.get(fate):
+            yield f"  {number:,} {said}"
+    if found.to_revoke:
+        yield f"  {found.fates[Fate.GRANTED]:,} granted already"
+    if found.dry_run:
+        yield from _preview(found)
+    if found.refused:
+        yield f"The tenant refuses to cancel: {found.refused}"
+    if found.unconfirmed:
+        yield (
+            f"{count(found.unconfirmed, 'change')} unconfirmed: submit the input of the run again (or `access-batch "
+            f"settle {found.run}`) to find out whether they arrived; then cancel again."
+        )
+    if found.unsent:
+        yield f"{count(found.unsent, 'change')} not sent: `access-batch discard {found.run}` forgets them."
+    if found.exit_code in {4, 130} and not found.unconfirmed:
+        yield f"To look again: access-batch cancel {found.run}"
+    if found.undo:
+        yield f"To take back what was granted: access-batch submit {shlex.quote(found.undo)}"
+
+
+def _preview(found: Cancelled) -> Iterator[str]:
+    for changes, said in ((found.would_cancel, "cancelled"), (found.to_revoke, "revoked by undo.csv")):
+        for change in changes[:EXAMPLES]:
+            what = f"{change.operation.lower()} of {change.item_type} {change.item} for {change.identity}"
+            yield f"  would be {said}: {what}"
+        if len(changes) > EXAMPLES:
+            yield f"  … and {len(changes) - EXAMPLES:,} more"
+    yield "Nothing was cancelled or written."

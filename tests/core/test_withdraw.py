@@ -1,0 +1,149 @@
+"""What is withdrawn of a run: nothing that it did not create, and everything that can be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.dialects import STANDINGS
+from batch.model import Finding, StatusRow
+from batch.withdraw import (
+    Change,
+    Fate,
+    Own,
+    can_be_withdrawn,
+    counted,
+    fates,
+    findings,
+    sift,
+    to_revoke,
+    withdrawal,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STATES = [*STANDINGS, "SOMETHING_NEW"]
+
+
+def row(**other: object) -> StatusRow:
+    usual = {
+        "identity": "i1",
+        "item": "r1",
+        "request_type": "GRANT_ACCESS",
+        "created": NOW,
+        "metadata": {"accessBatchRequest": "run-1", "accessBatchItem": "r1"},
+        "access_request": "a1",
+        "item_type": "ROLE",
+        "state": "EXECUTING",
+        "cancelable": True,
+        "activity": "x1",
+    }
+    return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
+
+
+def change(request: int = 1, **other: object) -> Change:
+    usual = {"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item": "r1"}
+    return Change(request=request, **{**usual, **other})  # type: ignore[arg-type]
+
+
+def fate_of(*rows: StatusRow, own: Change | None = None) -> Fate:
+    changes = Own("run", [own or change()])
+    return fates(changes, sift(rows, changes))[0]
+
+
+ROWS = st.lists(
+    st.builds(
+        row,
+        identity=st.sampled_from(["i1", "i2"]),
+        metadata=st.one_of(
+            st.none(),
+            st.builds(
+                lambda request, item: {"accessBatchRequest": request, "accessBatchItem": item},
+                st.sampled_from(["run-1", "run-2", "run", "run2-1", "other-1"]),
+                st.sampled_from(["r1", "r2", "r3"]),
+            ),
+        ),
+        access_request=st.sampled_from(["", "a1", "a2", "a3"]),
+        activity=st.uuids().map(str),
+        state=st.sampled_from(STATES),
+        cancelable=st.booleans(),
+    ),
+    max_size=12,
+)
+OWN = Own("run", [change(request, identity=i, item=r) for request, r in ((1, "r1"), (2, "r2")) for i in ("i1", "i2")])
+
+
+@given(ROWS)
+def test_no_row_is_withdrawn_that_the_run_did_not_create(rows: list[StatusRow]) -> None:
+    wanted = withdrawal(sift(rows, OWN))
+    gone = [one for one in rows if one.access_request in wanted.whole] + list(wanted.single)
+    assert all((one.metadata or {}).get("accessBatchRequest", "").startswith("run-") for one in gone)
+    assert all(OWN.place_of(one) is not None for one in gone)
+
+
+@given(ROWS)
+def test_every_row_of_the_run_that_can_be_withdrawn_is_withdrawn_once(rows: list[StatusRow]) -> None:
+    wanted = withdrawal(sift(rows, OWN))
+    asked = [one.activity for group in wanted.whole.values() for one in group]
+    asked += [one.activity for one in wanted.single]
+    mine = [one.activity for one in rows if OWN.place_of(one) is not None and can_be_withdrawn(one)]
+    assert sorted(asked) == sorted(mine)
+    assert wanted.changes == len(mine)
+
+
+@given(ROWS)
+def test_every_change_comes_to_exactly_one_thing(rows: list[StatusRow]) -> None:
+    came_to = fates(OWN, sift(rows, OWN))
+    assert sum(counted(came_to).values()) == len(OWN.changes)
+    assert len(to_revoke(OWN, came_to)) == came_to.count(Fate.GRANTED)
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "grant", "revoke"),
+    [
+        ("REQUEST_COMPLETED", "", Fate.GRANTED, Fate.REVOKED),
+        ("NOT_ALL_ITEMS_PROVISIONED", "", Fate.GRANTED, Fate.REVOKED),
+        ("PROVISIONING_FAILED", "", Fate.FAILED, Fate.FAILED),
+        ("REJECTED", "no", Fate.REJECTED, Fate.REJECTED),
+        ("CANCELLED", "", Fate.CANCELLED, Fate.CANCELLED),
+        ("CANCELLED", "A duplicate of another", Fate.DUPLICATE, Fate.DUPLICATE),
+        ("PROVISIONING_VERIFICATION_PENDING", "", Fate.UNDER_WAY, Fate.UNDER_WAY),
+        ("EXECUTING", "", Fate.UNDER_WAY, Fate.UNDER_WAY),
+        ("SOMETHING_NEW", "", Fate.UNDER_WAY, Fate.UNDER_WAY),
+    ],
+)
+def test_only_what_was_granted_is_to_be_revoked(state: str, said: str, grant: Fate, revoke: Fate) -> None:
+    ended = row(state=state, said=said, cancelable=False)
+    assert fate_of(ended) is grant
+    assert fate_of(ended, own=change(operation="REVOKE")) is revoke
+
+
+def test_what_the_list_does_not_show_is_what_the_ledger_knows() -> None:
+    known = Finding(request=1, identity="i1", item_type="ROLE", item="r1", state="REQUEST_COMPLETED")
+    assert fate_of(own=change(known=known)) is Fate.GRANTED
+    assert fate_of() is Fate.NOT_VISIBLE
+
+
+def test_of_a_change_that_arrived_twice_both_rows_are_withdrawn_and_the_granted_one_is_told() -> None:
+    twice = [row(activity="x1", access_request="a1"), row(activity="x2", access_request="a2")]
+    assert set(withdrawal(sift(twice, OWN)).whole) == {"a1", "a2"}
+    done = [row(state="CANCELLED", cancelable=False), row(state="REQUEST_COMPLETED", cancelable=False)]
+    assert fate_of(*done) is Fate.GRANTED
+
+
+def test_a_row_of_a_request_that_was_divided_belongs_to_what_took_over_from_it() -> None:
+    own = Own("run", [change(5)])
+    assert own.place_of(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
+    assert own.place_of(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
+    assert own.place_of(row(item_type="ENTITLEMENT")) is None
+
+
+def test_only_news_is_written_down() -> None:
+    first = findings(Own("run", [change()]), sift([row(since=NOW)], Own("run", [change()])))
+    assert [(one.state, one.since, one.access_request) for one in first] == [
+        ("EXECUTING", "2026-03-01T12:00:00.000Z", "a1")
+    ]
+    again = Own("run", [change(known=first[0])])
+    assert findings(again, sift([row(since=NOW)], again)) == ()

@@ -1,0 +1,290 @@
+"""`cancel`: what a run has created is withdrawn, what it was granted goes into undo.csv, and nothing else changes."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.dialects import ItemType, Rate
+from batch.sandbox.cancelling import CancelId
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import environment, grant, identity, item, pair_of, read_rows, start, write_rows
+from tests.ledger.ledger_helpers import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from tests.end_to_end.program import Ended, Pair, Program
+
+PEOPLE = range(6)
+ROWS = [grant(person, thing) for person in PEOPLE for thing in (1, 2)]
+BULK = ("--api", "v2025")
+"""A version that cancels in bulk; beta does not."""
+
+
+@contextmanager
+def tenant_that(**choices: object) -> Iterator[RunningSandbox]:
+    usual = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0}
+    with running_sandbox(SandboxSettings(**{**usual, **choices})) as sandbox:  # type: ignore[arg-type]
+        yield sandbox
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+class Work:
+    """One tenant, one ledger, and the program between them."""
+
+    def __init__(self, program: Program, tenant: RunningSandbox, folder: Path, *options: str) -> None:
+        self._program = program
+        self._tenant = tenant
+        self.folder = folder
+        self.ledger = folder / "ledger.db"
+        self._options = options
+
+    def submit(self, wanted: Iterable[dict[str, str]] = ROWS, name: str = "wanted.csv") -> str:
+        path = write_rows(self.folder / name, wanted)
+        ended = self._program(
+            "submit", path, "--ledger", self.ledger, "--yes", "--json", *self._options, env=environment(self._tenant)
+        )
+        assert ended.code == 0, ended.err
+        return str(ended.json["run"])
+
+    def cancel(self, run: str, *more: str) -> Ended:
+        return self._program(*self.command(run), "--settle-after", "2", *more, env=environment(self._tenant))
+
+    def command(self, run: str) -> tuple[str, ...]:
+        return ("cancel", run, "--ledger", str(self.ledger), "--json", "--yes", *self._options)
+
+    def states(self) -> dict[Pair, str]:
+        now = datetime.now(UTC)
+        found = self._tenant.tenant.visible_rows(now)
+        return {
+            (str(row.change.operation), row.change.identity, row.change.item_type, row.change.item_id): row.state(now)
+            for row in found
+        }
+
+    def is_sound(self) -> bool:
+        return self._program("ledger", "verify", "--ledger", self.ledger).out == "The ledger is sound.\n"
+
+
+def all_in(state: str, wanted: Iterable[dict[str, str]] = ROWS) -> dict[Pair, str]:
+    return dict.fromkeys(map(pair_of, wanted), state)
+
+
+@pytest.mark.parametrize("options", [(), BULK])
+def test_what_waits_is_cancelled_what_was_granted_goes_into_the_undo_file_and_others_keep_theirs(
+    program: Program, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path, *options)
+        run = work.submit()
+        another = work.submit([grant(0, 7)], "another.csv")
+        now = datetime.now(UTC)
+        tenant.tenant.request_by_other(now, identity=identity(0), item_type=ItemType.ROLE, item_id=item(8))
+        tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
+        tenant.tenant.conclude("NOT_ALL_ITEMS_PROVISIONED", identity=identity(2), item_id=item(1))
+        tenant.tenant.conclude("REJECTED", identity=identity(3))
+        ended = work.cancel(run)
+        expected = {
+            **all_in("CANCELLED"),
+            **all_in("REQUEST_COMPLETED", [grant(1, 1), grant(1, 2)]),
+            **all_in("NOT_ALL_ITEMS_PROVISIONED", [grant(2, 1)]),
+            **all_in("REJECTED", [grant(3, 1), grant(3, 2)]),
+            **all_in("EXECUTING", [grant(0, 7), grant(0, 8)]),
+        }
+        assert work.states() == expected
+        undo = tmp_path / "wanted.results" / "undo.csv"
+        assert (ended.code, ended.json["files"]["undo"]) == (3, str(undo))
+        revoked = [(row["operation"], row["identity_id"], row["item_type"], row["item_id"]) for row in read_rows(undo)]
+        assert revoked == [("REVOKE", identity(p), "ROLE", item(i)) for p, i in ((1, 1), (1, 2), (2, 1))]
+        assert all(run in row["comment"] for row in read_rows(undo))
+        assert ended.json["changes"] == {
+            **dict.fromkeys(ended.json["changes"], 0),
+            "accepted": 12,
+            "cancelled": 7,
+            "granted": 3,
+            "rejected": 2,
+        }
+        assert program("validate", undo, "--out", tmp_path / "judged").code == 0
+        tracked = dict(rows(work.ledger, "SELECT tenant_state, count(*) FROM changes WHERE run = ? GROUP BY 1", run))
+        assert tracked == {"CANCELLED": 7, "REQUEST_COMPLETED": 2, "NOT_ALL_ITEMS_PROVISIONED": 1, "REJECTED": 2}
+        assert rows(work.ledger, "SELECT run FROM event WHERE event = 'cancelling'") == [(run,)]
+        assert rows(work.ledger, "SELECT DISTINCT tenant_state FROM changes WHERE run = ?", another) == [(None,)]
+        assert work.is_sound()
+
+
+def test_cancelling_again_does_no_harm(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path, *BULK)
+        run = work.submit()
+        assert (work.cancel(run).code, work.states()) == (0, all_in("CANCELLED"))
+        again = work.cancel(run)
+        assert (again.code, again.json["calls"]) == (0, {"bulk": 0, "single": 0, "refused": 0})
+        assert not (tmp_path / "wanted.results" / "undo.csv").exists()
+        assert work.is_sound()
+
+
+@pytest.mark.parametrize("cancel_id", list(CancelId))
+def test_whichever_id_the_tenant_takes_it_is_cancelled(program: Program, tmp_path: Path, cancel_id: CancelId) -> None:
+    with tenant_that(cancel_id=cancel_id) as tenant:
+        work = Work(program, tenant, tmp_path)
+        assert (work.cancel(work.submit()).code, work.states()) == (0, all_in("CANCELLED"))
+
+
+def test_where_cancelling_in_bulk_is_refused_it_is_done_singly(program: Program, tmp_path: Path) -> None:
+    scopes = ("idn:access-request:manage", "idn:access-request-status:read")
+    with tenant_that(scopes=scopes) as tenant:
+        work = Work(program, tenant, tmp_path, *BULK)
+        ended = work.cancel(work.submit())
+        assert (ended.code, work.states()) == (0, all_in("CANCELLED"))
+        assert ended.json["calls"] == {"bulk": 1, "single": 6, "refused": 1}
+        assert "does not cancel in bulk (403" in ended.err
+
+
+def test_where_cancelling_in_bulk_does_nothing_that_is_noticed_and_it_is_done_singly(
+    program: Program, tmp_path: Path
+) -> None:
+    with tenant_that(ignores_bulk_cancel=True) as tenant:
+        work = Work(program, tenant, tmp_path, *BULK)
+        ended = work.cancel(work.submit())
+        assert (ended.code, work.states()) == (0, all_in("CANCELLED"))
+        assert ended.json["calls"] == {"bulk": 1, "single": 6, "refused": 0}
+        assert "and did not cancel them" in ended.err
+
+
+def test_a_dry_run_shows_everything_and_does_nothing(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path, *BULK)
+        run = work.submit()
+        tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
+        before = work.states()
+        books = rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")
+        ended = work.cancel(run, "--dry-run")
+        assert (ended.code, work.states()) == (3, before)
+        assert (rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")) == books
+        assert (len(ended.json["would_cancel"]), len(ended.json["would_revoke"])) == (10, 2)
+        assert ended.json["files"] == {"undo": None}
+        assert sorted(path.name for path in (tmp_path / "wanted.results").iterdir()) == ["results.csv"]
+
+
+def test_what_is_approved_already_is_told(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        tenant.tenant.conclude("PROVISIONING_VERIFICATION_PENDING", identity=identity(1))
+        ended = work.cancel(run)
+        assert (ended.code, ended.json["changes"]["under_way"], ended.json["changes"]["cancelled"]) == (3, 2, 10)
+
+
+def test_without_its_input_the_undo_file_has_a_folder_named_after_the_run(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        (tmp_path / "wanted.csv").unlink()
+        tenant.tenant.conclude("REQUEST_COMPLETED")
+        assert work.cancel(run).json["files"]["undo"] == f"{run}.undo/undo.csv"
+        assert len(read_rows(tmp_path / f"{run}.undo" / "undo.csv")) == len(ROWS)
+        elsewhere = tmp_path / "elsewhere"
+        assert work.cancel(run, "--out", str(elsewhere)).json["files"]["undo"] == str(elsewhere / "undo.csv")
+
+
+def test_what_is_unconfirmed_is_to_be_settled_first(program: Program, tmp_path: Path) -> None:
+    with tenant_that(lists_others=False) as tenant:
+        tenant.faults.add(Fault.DROP_BEFORE)
+        path = write_rows(tmp_path / "a.csv", [grant(person, person) for person in range(3)])
+        ledger = tmp_path / "ledger.db"
+        command = ("submit", path, "--ledger", ledger, "--yes", "--settle-after", "0.2", "--json")
+        run = program(*command, env=environment(tenant)).json["run"]
+        work = Work(program, tenant, tmp_path)
+        ended = work.cancel(run)
+        assert (ended.code, ended.json["changes"]["unconfirmed"], ended.json["changes"]["cancelled"]) == (4, 1, 2)
+        assert set(work.states().values()) == {"CANCELLED"}
+
+
+def test_what_may_still_turn_up_is_to_be_looked_for_again(program: Program, tmp_path: Path) -> None:
+    with tenant_that(visibility_delay=3600.0) as tenant:
+        work = Work(program, tenant, tmp_path)
+        ended = work.cancel(work.submit(), "--settle-after", "600")
+        assert (ended.code, ended.json["changes"]["not_visible"]) == (4, len(ROWS))
+
+
+def test_what_others_did_can_not_be_cancelled_here(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant, tenant_that() as other:
+        work = Work(program, tenant, tmp_path)
+        tenant.tenant.request_by_other(
+            datetime.now(UTC), identity=identity(0), item_type=ItemType.ROLE, item_id=item(1)
+        )
+        taken = program("ledger", "import", "--everybody", "--ledger", work.ledger, "--json", env=environment(tenant))
+        assert taken.json["rows"]["imported"] == 1
+        assert work.cancel(taken.json["run"]).code == 2
+        assert set(work.states().values()) == {"EXECUTING"}
+        assert Work(program, other, tmp_path).cancel(work.submit([grant(1, 1)])).code == 2
+
+
+def test_people_are_told_what_became_of_it_and_what_to_do_next(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
+        command = ("cancel", run, "--ledger", work.ledger, "--comment", "the wrong\nfile")
+        preview = program(*command, "--dry-run", env=environment(tenant)).out
+        assert f"  would be cancelled: grant of ROLE {item(1)} for {identity(0)}\n" in preview
+        assert f"  would be revoked by undo.csv: grant of ROLE {item(2)} for {identity(1)}\n" in preview
+        done = program(*command, "--yes", env=environment(tenant))
+        undo = tmp_path / "wanted.results" / "undo.csv"
+        assert done.out.splitlines() == [
+            f"Run {run}: 12 accepted changes at {tenant.base_url}.",
+            "  10 cancelled",
+            "  2 granted already",
+            f"To take back what was granted: access-batch submit {undo}",
+        ]
+        assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
+        said = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
+        assert said == [("the wrong file",)]
+
+
+def test_nothing_is_cancelled_unasked(program: Program, tmp_path: Path) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        ended = program("cancel", run, "--ledger", work.ledger, env=environment(tenant))
+        assert (ended.code, work.states()) == (2, all_in("EXECUTING"))
+
+
+def test_ctrl_c_ends_the_waiting_and_the_same_command_goes_on(program: Program, tmp_path: Path) -> None:
+    with tenant_that(ignores_bulk_cancel=True) as tenant:
+        work = Work(program, tenant, tmp_path, *BULK)
+        run = work.submit()
+        tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
+        process = start(*work.command(run), "--settle-after", "3600", env=environment(tenant))
+        while "cancelling" not in events(work.ledger):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert f'"run": "{run}"' in out
+        assert len(read_rows(tmp_path / "wanted.results" / "undo.csv")) == 2
+        assert work.cancel(run).code == 3
+        assert work.states() == {**all_in("CANCELLED"), **all_in("REQUEST_COMPLETED", [grant(1, 1), grant(1, 2)])}
+        assert work.is_sound()
+
+
+def events(ledger: Path) -> set[str]:
+    with closing(sqlite3.connect(ledger)) as connection:
+        return {name for (name,) in connection.execute("SELECT DISTINCT event FROM event")}

@@ -1,0 +1,245 @@
+"""Importing a status list into a ledger, whatever interrupts it and whatever the ledger has already."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from batch.commands.screen import Screen
+from batch.commands.seed import Importing, read_into
+from batch.dedupe import classify
+from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
+from batch.model import StatusRow
+from batch.seeding import Fate, Puzzle
+from batch.tenant.status import ListingForbiddenError, Page, Query
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    ME,
+    NOW,
+    REFUSED,
+    TENANT,
+    a_process,
+    alter,
+    change,
+    claim,
+    open_ledger,
+    record,
+    rows,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+    from batch.model import Answer
+
+QUIET = Screen(console=Console(stderr=True), quiet=True)
+EVERYTHING = (
+    "SELECT operation, identity_id, item_type, item_id, start_date, remove_date, state, state_at, tenant_state, "
+    "tenant_who, tenant_said FROM changes ORDER BY 1, 2, 3, 4, 5, 6, 8"
+)
+
+
+def row(number: int, **other: object) -> StatusRow:
+    """A row of the list: ten in a row are one access request for one identity."""
+    usual: dict[str, Any] = {
+        "identity": f"i{number // 10}",
+        "item": f"r{number % 10}",
+        "request_type": "GRANT_ACCESS",
+        "created": NOW + timedelta(seconds=number),
+        "metadata": None,
+        "access_request": f"a{number // 10}",
+        "item_type": "ROLE",
+        "state": "EXECUTING",
+        "activity": f"x{number}",
+    }
+    return StatusRow(**{**usual, **other})
+
+
+class FakeListing:
+    """A status list that may end too early."""
+
+    def __init__(self, listed: Sequence[StatusRow | None], *, lost_after: int = 1_000_000) -> None:
+        self._listed = listed
+        self._lost_after = lost_after
+
+    async def page(self, query: Query, offset: int) -> Page:
+        if query.everybody:
+            raise ListingForbiddenError("not yours")
+        if offset >= self._lost_after:
+            raise TenantLostError("Gone.")
+        part = self._listed[offset : offset + 250]
+        understood = tuple(one for one in part if one is not None)
+        total = len(self._listed)
+        return Page(rows=understood, read=len(part), total=total, more=offset + 250 < total)
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+
+def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> Importing:
+    with Importing(ledger, tenant, "beta", QUIET) as importing:
+        asyncio.run(read_into(importing, listing, query or Query()))
+    return importing
+
+
+def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp_path: Path) -> None:
+    listed = [row(number) for number in range(2_345)]
+    listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
+    whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
+    with open_ledger(whole) as ledger:
+        assert take(ledger, FakeListing(listed)).fates[Fate.IMPORTED] == 2_845
+    with open_ledger(broken) as ledger:
+        for lost_after in (1_250, 2_250):
+            with pytest.raises(TenantLostError):
+                take(ledger, FakeListing(listed, lost_after=lost_after))
+        assert 0 < len(rows(broken, EVERYTHING)) < 2_845
+        take(ledger, FakeListing(listed))
+        assert ledger.verify() == ()
+    assert rows(broken, EVERYTHING) == rows(whole, EVERYTHING)
+    assert rows(whole, "SELECT count(*) FROM recipient JOIN request_item USING (request)") == [(2_845,)]
+
+
+def test_what_can_not_be_understood_is_counted_and_the_counts_add_up(path: Path) -> None:
+    listed = [row(0), None, row(1, item="a0"), row(2, item_type="SOURCE"), row(3, state="CANCELLED")]
+    with open_ledger(path) as ledger:
+        importing = take(ledger, FakeListing(listed))
+        assert ledger.verify() == ()
+    puzzles = {puzzle: number for puzzle, number in importing.puzzles.items() if number}
+    assert puzzles == {Puzzle.NO_IDENTITY: 1, Puzzle.NO_ITEM: 1, Puzzle.ODD_TYPE: 1}
+    assert importing.read == sum(importing.fates.values()) + sum(puzzles.values())
+    assert rows(path, "SELECT item_id, tenant_state FROM changes ORDER BY 1") == [
+        ("r0", "EXECUTING"),
+        ("r3", "CANCELLED"),
+    ]
+
+
+def test_dates_and_operations_are_kept_apart(path: Path) -> None:
+    listed = [
+        row(0),
+        row(1, remove_date="2027-01-31T00:00:00.000Z"),
+        row(2, request_type="REVOKE_ACCESS"),
+        row(3, remove_date="2027-01-31T00:00:00Z"),
+    ]
+    with open_ledger(path) as ledger:
+        take(ledger, FakeListing(listed))
+    assert rows(path, "SELECT request, operation, item_id, remove_date FROM changes ORDER BY 3") == [
+        (1, "GRANT", "r0", ""),
+        (2, "GRANT", "r1", "2027-01-31T00:00:00Z"),
+        (3, "REVOKE", "r2", ""),
+        (2, "GRANT", "r3", "2027-01-31T00:00:00Z"),
+    ]
+
+
+def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
+    with open_ledger(path) as ledger, pytest.raises(CredentialsRefusedError, match="not yours"):
+        take(ledger, FakeListing([row(0)]), Query(everybody=True))
+    assert rows(path, "SELECT count(*) FROM run") == [(0,)]
+
+
+def test_two_processes_do_not_import_at_once(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = ledger.imported.begin(TENANT, "beta", NOW)
+        with Importing(ledger, TENANT, "beta", QUIET) as importing:
+            asyncio.run(read_into(importing, FakeListing([row(0)]), Query()))
+            with pytest.raises(RunHeldError):
+                ledger.imported.take(run, a_process(), [], NOW)
+
+
+def test_a_request_that_claims_to_be_imported_in_another_run_is_found_out(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        take(ledger, FakeListing([row(0)]))
+        assert ledger.verify() == ()
+        write(ledger, [change("i9", "r9")], digest="another")
+        alter(path, "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE run <> 1")
+        assert any("its books say PLANNED" in finding for finding in ledger.verify())
+
+
+KEYS = [("i1", "r1"), ("i1", "r2"), ("i2", "r1")]
+INTENTIONS = [("GRANT", ""), ("GRANT", "2027-01-31T00:00:00Z"), ("REVOKE", "")]
+HISTORY = st.lists(
+    st.tuples(st.sampled_from(KEYS), st.sampled_from(INTENTIONS), st.sampled_from([ACCEPTED, REFUSED, FAILED, None])),
+    max_size=4,
+)
+LISTED = st.lists(
+    st.tuples(
+        st.sampled_from(KEYS),
+        st.sampled_from(INTENTIONS),
+        st.sampled_from(["EXECUTING", "REQUEST_COMPLETED", "REJECTED", "CANCELLED", "ERROR"]),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)
+
+
+def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(path: Path) -> None:
+    numbers = itertools.count()
+    with open_ledger(path) as ledger:
+
+        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(HISTORY, LISTED)
+        def holds(history: list[Any], listed: list[Any]) -> None:
+            # A tenant of its own has nothing to do with what the ledger has of others.
+            tenant = f"https://tenant{next(numbers)}.example"
+            for number, (key, intention, answer) in enumerate(history):
+                submitted(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
+            before = classes(ledger, tenant)
+            take(ledger, FakeListing([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
+            after = classes(ledger, tenant)
+            assert [new for old, new in zip(before, after, strict=True) if old != "submitted"] == [
+                old for old in before if old != "submitted"
+            ]
+
+        holds()
+        # These histories submit the same again and again, which no submit would, and which does not go unseen.
+        assert [finding for finding in ledger.verify() if not finding.endswith(" again")] == []
+
+
+def change_of(key: tuple[str, str], intention: tuple[str, str]) -> dict[str, str]:
+    return change(*key, operation=intention[0], remove_date=intention[1])
+
+
+def submitted(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, str], answer: Answer | None) -> None:
+    """A run of ours of one change, planned only where there is no answer."""
+    run = write(ledger, [wanted], digest=digest, tenant=tenant)
+    if answer is not None:
+        record(ledger, claim(ledger, run), answer)
+    ledger.runs.release(run, ME)
+
+
+def row_of(number: int, key: tuple[str, str], intention: tuple[str, str], state: str, request: int) -> StatusRow:
+    """Somebody's row."""
+    return row(
+        number,
+        identity=key[0],
+        item=key[1],
+        access_request=f"{key[0]} {request}",
+        state=state,
+        remove_date=intention[1],
+        request_type=f"{intention[0]}_ACCESS",
+    )
+
+
+def classes(ledger: Ledger, tenant: str) -> list[str]:
+    """The class of every intention of every key, as a new input would have it."""
+    found: list[str] = []
+    for intention in INTENTIONS:
+        wanted = pl.DataFrame([change_of(key, intention) for key in KEYS]).with_columns(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+            pl.lit("in.csv").alias("file"),
+            pl.lit(2).alias("line"),
+        )
+        known = ledger.plans.known(tenant, wanted)
+        found += classify(wanted, known.changes, run="new").get_column("class").to_list()
+    return found
