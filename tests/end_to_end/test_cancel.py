@@ -16,7 +16,18 @@ from batch.sandbox.cancelling import CancelId
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import environment, grant, identity, item, pair_of, read_rows, start, write_rows
+from tests.end_to_end.program import (
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    once,
+    pair_of,
+    read_rows,
+    start,
+    write_rows,
+)
 from tests.ledger.ledger_helpers import rows
 
 if TYPE_CHECKING:
@@ -288,3 +299,24 @@ def test_ctrl_c_ends_the_waiting_and_the_same_command_goes_on(program: Program, 
 def events(ledger: Path) -> set[str]:
     with closing(sqlite3.connect(ledger)) as connection:
         return {name for (name,) in connection.execute("SELECT DISTINCT event FROM event")}
+
+
+@pytest.mark.parametrize("options", [(), BULK])
+def test_submitting_the_undo_file_revokes_exactly_what_was_granted(
+    program: Program, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path, *options)
+        run = work.submit()
+        granted = [grant(person, thing) for person in (1, 2) for thing in (1, 2)]
+        for row in granted:
+            tenant.tenant.conclude("REQUEST_COMPLETED", identity=row["identity_id"], item_id=row["item_id"])
+        before = set(accepted(tenant))
+        undo = work.cancel(run).json["files"]["undo"]
+        command = ("submit", undo, "--ledger", work.ledger, "--yes", *options)
+        for _ in range(2):
+            assert program(*command, env=environment(tenant)).code == 0
+        assert {pair: number for pair, number in accepted(tenant).items() if pair not in before} == once(
+            ("REVOKE", *pair_of(row)[1:]) for row in granted
+        )
+        assert work.is_sound()
