@@ -76,9 +76,11 @@ class TenantCheck:
         )
         heard = asyncio.run(self._hear(ledger, question))
         self._unclear += not_understood(heard, fresh)
-        told = verdicts(fresh, classified.known, heard)
+        return verdicts(fresh, classified.known, heard)
+
+    def describe(self, told: pl.DataFrame) -> None:
+        """Says what came of it."""
         self._screen.say(*describe_check(self.checked(told)))
-        return told
 
     def checked(self, told: pl.DataFrame) -> Checked | None:
         """What came of it; None where the tenant was not asked, neither now nor before."""

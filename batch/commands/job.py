@@ -127,6 +127,7 @@ class Job:
         classified = heeding(classified, told)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
+        check.describe(told)
         if not plan.requests:
             return run
         upto = classified.upto

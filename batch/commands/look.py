@@ -104,6 +104,8 @@ def look(
     if sought and only_rows:
         screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
     screen.say(*describe_input(classified))
+    if check is not None:
+        check.describe(told)
     if not only_rows and not tenant:
         screen.say("No tenant is given, so the ledger was not asked what was submitted before, nor was any tenant.")
     elif not only_rows and check is None:

@@ -42,15 +42,15 @@ def describe_check(checked: Checked | None) -> Iterator[str]:
     """What the tenant said, and how long ago; how much of it nobody understands."""
     if checked is None:
         return
-    ago = f"said up to {duration(checked.age)} ago" if checked.age and checked.age > _FRESH else "says now"
-    parts = [
-        f"{count(number, 'change')} {_are(number)} {what} already"
+    known = [
+        (number, what)
         for number, what in ((checked.in_progress, "in progress"), (checked.held, "held"))
         if number is not None
     ]
-    if parts:
-        asked = f"The tenant was asked in {count(checked.calls, 'call')}."
-        yield f"{asked} As it {ago}, of what is wanted {' and '.join(parts)}."
+    if known:
+        asked = f"The tenant was asked in {count(checked.calls, 'call')}"
+        ago = f" (some of it up to {duration(checked.age)} ago)" if checked.age and checked.age > _FRESH else ""
+        yield f"{asked}{ago}: {_found(known)} already."
     if checked.unclear:
         yield (
             f"{count(checked.unclear, 'row')} of what is in progress for these people {_are(checked.unclear)} of items "
@@ -77,6 +77,13 @@ def what_is_not_known(dialect: Dialect, *, closed_list: str, closed_index: str) 
             f"What is held already is not known, as the tenant does not tell ({closed_index}): that takes the scope "
             f"{dialect.search_scopes[0]}."
         )
+
+
+def _found(known: list[tuple[int, str]]) -> str:
+    if not any(number for number, _ in known):
+        return f"nothing of what is wanted is {' or '.join(what for _, what in known)}"
+    parts = [f"{count(number, 'change')} {_are(number)} {what}" for number, what in known]
+    return f"of what is wanted, {' and '.join(parts)}"
 
 
 def _are(number: int) -> str:

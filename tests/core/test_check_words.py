@@ -17,8 +17,15 @@ def said(**facts: Any) -> str:
 
 
 def test_the_age_of_an_answer_is_told_once_it_matters() -> None:
-    assert "As it says now, of what is wanted 2 changes are in progress already and 1 change is held already." in said()
-    assert "As it said up to 3 min ago" in said(age=124.2)
+    assert said() == (
+        "The tenant was asked in 3 calls: of what is wanted, 2 changes are in progress and 1 change is held already."
+    )
+    assert "asked in 3 calls (some of it up to 3 min ago):" in said(age=124.2)
+
+
+def test_where_there_is_nothing_it_says_so() -> None:
+    assert said(in_progress=0, held=0).endswith("nothing of what is wanted is in progress or held already.")
+    assert said(in_progress=None, held=0).endswith("nothing of what is wanted is held already.")
 
 
 def test_what_is_not_known_is_not_called_none() -> None:

@@ -93,7 +93,7 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
             if to_login.startswith("200"):
                 return _answer(to_login, json.dumps({"access_token": tenant.new_token(), "expires_in": 749}))
             return _answer(to_login, json.dumps({"error": "invalid_client", "error_description": sent}), sent)
-        if head.startswith(b"GET"):
+        if not (head.startswith(b"POST") and path.endswith(b"/access-requests")):
             return _answer("403 Forbidden", json.dumps({"messages": [{"text": sent}]}), sent)
         tenant.posts += 1
         status = next(statuses)
