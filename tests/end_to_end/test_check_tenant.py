@@ -90,7 +90,7 @@ def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_w
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
     assert result_of(path, 1) == ("already_held", "held, as the tenant's index says")
     assert "The tenant was asked in 2 calls: " in ended.err
-    assert "of what is wanted 1 change is in progress already and 1 change is held already." in ended.err
+    assert "of what is wanted, 1 change is in progress and 1 change is held already." in ended.err
 
 
 def test_the_opposite_of_what_is_wanted_holds_a_change_back(
