@@ -297,7 +297,7 @@ def test_several_runs_show_what_became_of_them(work: Work, path: Path, tmp_path:
     second = work.submit(write_rows(tmp_path / "b.csv", [grant(9, 2)])).json["run"]
     assert work.track().json["run"] == second, "the newest where none is named"
     first, other = work("runs").out.splitlines()
-    assert "open" not in first
+    assert " open)" not in first
     assert "(1 open)" in other
     assert item(2) not in other
 
