@@ -191,7 +191,7 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
         latest = latest.filter(~is_void.fill_null(value=False))
     if latest.get_column("change").is_duplicated().any():
         # What the run has planned itself goes before all others; then the newest line says what was last wanted.
-        latest = latest.sort(is_own, "known_request").unique("change", keep="last", maintain_order=True)
+        latest = latest.sort(is_own, *age("change", prefix="known_")).unique("change", keep="last", maintain_order=True)
     is_open = _fate().is_null() | (_fate() == Standing.OPEN.value)
     unsent = pl.col("known_state") == State.PLANNED.value
     return latest.filter(is_own | same | is_open).select(
@@ -200,6 +200,19 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
         pl.when(~is_own).then(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK)).alias("against_class"),
         pl.when(~is_own).then(_ledger_reason(same, unsent)).alias("against_reason"),
     )
+
+
+def age(*key: str, prefix: str = "") -> tuple[pl.Expr, ...]:
+    """What the lines of each key are sorted by, the newest last.
+
+    Later requests have greater numbers, but for those of one run that were imported: what is older may come later there.
+
+    Args:
+        key: Columns of the key.
+        prefix: Stands before the names of KNOWN_SCHEMA.
+    """
+    request = pl.col(f"{prefix}request")
+    return request.max().over(*key, f"{prefix}run"), pl.col(f"{prefix}at"), request
 
 
 _HASH: Final = pl.struct(KEY).hash().alias("hash")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.dedupe import INTENTION, KEY, TOLD_SCHEMA
+from batch.dedupe import INTENTION, KEY, TOLD_SCHEMA, age
 from batch.dialects import ITEM_ID_KEY, REQUEST_TYPES, Operation, Standing, standing
 from batch.instants import moment
 from batch.model import RowClass
@@ -160,7 +160,7 @@ def verdicts(fresh: pl.DataFrame, known: pl.DataFrame, heard: Heard) -> pl.DataF
     ).unique()
     newest = (
         known.filter(~pl.col("state").is_in([state.value for state in VOID]))
-        .sort("request")
+        .sort(*age(*KEY))
         .unique(KEY, keep="last", maintain_order=True)
     )
     already = (
