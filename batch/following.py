@@ -199,7 +199,12 @@ class Following:
     def _of_our_request(self, request: str, row: StatusRow, item: str) -> int | None:
         if not request.startswith(self._prefix):
             return None
-        found = self._of_request.get((request.removeprefix(self._prefix), row.identity, item), ())
+        number = request.removeprefix(self._prefix)
+        found = self._of_request.get((number, row.identity, item), ())
+        if not found and number.isdecimal():
+            # A request that arrived in part was divided: the first after it that has the change has taken it over.
+            later = [n for n in self._of_pair.get((row.identity, item), ()) if self._changes[n].request > int(number)]
+            found = [n for n in later if self._changes[n].request == self._changes[later[0]].request]
         same_type = [n for n in found if self._changes[n].item_type == row.item_type] if len(found) > 1 else found
         return same_type[0] if same_type else None
 

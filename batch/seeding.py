@@ -246,5 +246,5 @@ def _submitted(seed: Seed, lines: Sequence[Line], imported: str) -> Line | None:
     exact = [one for one in same_run if f"{one.run}-{one.request}" == seed.named]
     if exact and exact[0].state not in VOID:
         return exact[0]
-    taken_over = [one for one in same_run if exact and one.state == State.ACCEPTED]
-    return taken_over[-1] if taken_over else None
+    later = (one for one in same_run if exact and one.request > exact[0].request and one.state == State.ACCEPTED)
+    return next(later, None)

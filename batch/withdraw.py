@@ -100,8 +100,10 @@ class Own:
             if row.item_type in {"", self.changes[place].item_type}
         ]
         exact = [place for place in places if named == f"{self._prefix}{self.changes[place].request}"]
-        # A request that was divided has handed its changes over; rows still carry its own id.
-        return next(iter(exact or places[-1:]), None)
+        # A request that was divided has handed its changes over to the next; rows still carry its own id.
+        number = named.removeprefix(self._prefix)
+        divided = int(number) if number.isdecimal() else 0
+        return next(iter(exact or [place for place in places if self.changes[place].request > divided]), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

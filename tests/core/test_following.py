@@ -82,6 +82,12 @@ def test_a_row_is_the_change_of_the_request_that_its_metadata_names() -> None:
     assert made.open == 2
 
 
+def test_a_row_of_a_request_that_was_divided_is_that_of_the_part_which_took_the_change_over() -> None:
+    made = following(accepted(4, "i1"), accepted(6, "i1", "r2"), accepted(7, "i1"), accepted(9, "i1"))
+    found = looked(made, row(5, "i1", "REJECTED"), row(5, "i1", item="r2"), row(9, "i1"))
+    assert states(found) == {(7, "i1", "r1"): "REJECTED", (6, "i1", "r2"): "EXECUTING", (9, "i1", "r1"): "EXECUTING"}
+
+
 def test_where_the_lists_id_is_the_requests_the_metadata_tells_the_item() -> None:
     made = following(accepted(1, "i1"))
     metadata = {REQUEST_ID_KEY: f"{RUN}-1", ITEM_ID_KEY: "r1"}

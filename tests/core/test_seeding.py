@@ -131,6 +131,8 @@ def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
     )
     divided = [Line(run="run", request=1, state="SPLIT"), Line(run="run", request=4, state="ACCEPTED")]
     assert sort_out([mine], {mine.key: divided}, imported="imported").findings[0].request == 4
+    again = [*divided, Line(run="run", request=9, state="ACCEPTED")]
+    assert sort_out([mine], {mine.key: again}, imported="imported").findings[0].request == 4
 
 
 @pytest.mark.parametrize("state", ["UNCONFIRMED", "SENDING", "PLANNED"])
