@@ -205,7 +205,7 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
 def age(*key: str, prefix: str = "") -> tuple[pl.Expr, ...]:
     """What the lines of each key are sorted by, the newest last.
 
-    Later requests have greater numbers, but for those of one run that were imported: what is older may come later there.
+    Later requests have greater numbers, but among what was imported, where what is older may come later.
 
     Args:
         key: Columns of the key.

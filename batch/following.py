@@ -26,6 +26,7 @@ from batch.dialects import (
 )
 from batch.dialects import standing as standing_of
 from batch.model import Finding
+from batch.wording import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -245,7 +246,7 @@ class Following:
             # That it is another's request that ends so must not be forgotten: nothing of it is ours to take back.
             is_anothers = claim is not _Claim.OWN and before is not None and is_existing(before.state, before.said)
             said = "; ".join(filter(None, (EXISTING_SAID, row.said))) if is_anothers else row.said
-            now = Said(row.state or UNNAMED, row.who, said, _instant(row.since), row.access_request)
+            now = Said(row.state or UNNAMED, row.who, said, instant(row.since), row.access_request)
             if now == before:
                 continue
             if before is None or now[:2] != before[:2]:
@@ -398,7 +399,3 @@ def _rank(row: StatusRow) -> tuple[object, ...]:
 
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-def _instant(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else ""

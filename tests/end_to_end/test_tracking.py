@@ -321,7 +321,7 @@ def test_what_was_requested_already_is_marked_by_the_answer_to_the_submit_and_th
 
 
 def test_what_was_held_back_is_still_shown_as_not_submitted_when_its_run_goes_on_after_the_way_is_free(
-    work: Work, path: Path, tmp_path: Path
+    work: Work, tmp_path: Path
 ) -> None:
     work.submit(write_rows(tmp_path / "one.csv", ROWS[:1]))
     revokes = write_rows(tmp_path / "revokes.csv", REVOKES[:2])
