@@ -17,6 +17,7 @@ from batch.errors import SettingsError
 from batch.hearing import asked_about, not_understood, verdicts
 from batch.inquiry import Inquiry, Question
 from batch.interrupt import on_interrupt
+from batch.ledger.cache import Kept
 from batch.model import Checked, CheckTenant, RowClass
 from batch.report.check import describe_check, describe_cost, what_is_not_known
 
@@ -151,20 +152,22 @@ class TenantCheck:
         self._screen.say(*describe_cost(calls, settings.pace, dear=dear))
 
 
-def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
-    """Keeps what a run has set aside by the tenant's word, so that it is the same when the run goes on or ends.
+def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
+    """What a run has set aside by the tenant's word, to be kept so that it is the same when the run goes on or ends.
 
     Args:
-        ledger: Where to.
-        tenant: The tenant's name in it.
         run: The run's id.
         told: By dedupe's TOLD_SCHEMA; in place of what was kept before.
     """
-    kind = f"{_SET_ASIDE} {run}"
-    if told.is_empty() and not ledger.cache.all_of(tenant, kind):
-        return
     values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TOLD_SCHEMA)).rows()}
-    ledger.cache.replace(tenant, kind, values, at=_now())
+    return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
+
+
+def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
+    """Keeps it by itself, where nothing is planned."""
+    kept = set_aside_by(run, told)
+    if kept.values or ledger.cache.all_of(tenant, kept.kind):
+        ledger.cache.replace(tenant, kept.kind, kept.values, at=_now())
 
 
 def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
