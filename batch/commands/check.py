@@ -20,6 +20,7 @@ from batch.interrupt import on_interrupt
 from batch.ledger.cache import Kept
 from batch.model import Checked, CheckTenant, RowClass
 from batch.report.check import describe_check, describe_cost, what_is_not_known
+from batch.states import VOID
 
 if TYPE_CHECKING:
     from batch.commands.reach import Listener, Reach
@@ -52,6 +53,8 @@ class TenantCheck:
         self._listener = Asking(screen, log)
         self._when = settings.check_tenant or usual
         self._began = _now()
+        # What it has told this very command counts, however long the command takes.
+        self._since = self._began - timedelta(seconds=settings.max_age)
         self._calls = 0
         self._oldest: datetime | None = None
         self._unclear = 0
@@ -75,6 +78,11 @@ class TenantCheck:
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
         )
+        # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
+        is_void = pl.col("state").is_in([state.value for state in VOID])
+        ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
+        if not ended.is_empty():
+            self._since = self._began
         heard = asyncio.run(self._hear(ledger, question))
         self._unclear += not_understood(heard, fresh)
         return verdicts(fresh, classified.known, heard)
@@ -125,8 +133,7 @@ class TenantCheck:
                 myself=claims.user_id,
                 memory=ledger.cache,
                 tenant=self._reach.access.tenant,
-                # What it has told this very command counts, however long the command takes.
-                since=min(_now() - timedelta(seconds=settings.max_age), self._began),
+                since=self._since,
                 clock=_now,
                 width=settings.concurrency,
                 beforehand=lambda calls: self._tell_cost(calls, len(question.people)),
