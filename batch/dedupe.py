@@ -189,17 +189,70 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
             pl.when(same | is_own).then(_fate().is_in(resubmit)).otherwise(_fate().is_in([*map(str, WITHOUT_EFFECT)]))
         )
         latest = latest.filter(~is_void.fill_null(value=False))
-    if latest.get_column("change").is_duplicated().any():
-        # What the run has planned itself goes before all others; then the newest line says what was last wanted.
-        latest = latest.sort(is_own, "known_request").unique("change", keep="last", maintain_order=True)
     is_open = _fate().is_null() | (_fate() == Standing.OPEN.value)
+    own_number, superseded = pl.when(is_own).then("known_request"), pl.lit(value=False)
+    if latest.get_column("change").is_duplicated().any():
+        latest = _decisive(latest.with_columns(own=is_own, same=same, open=is_open))
+        superseded = pl.col("superseded")
+        own_number = pl.when(superseded).then("own_number").otherwise(own_number)
     unsent = pl.col("known_state") == State.PLANNED.value
-    return latest.filter(is_own | same | is_open).select(
+    decides = pl.when(superseded | (~is_own & ~(same & ~unsent))).then(_HELD_BACK).when(~is_own).then(_ALREADY)
+    return latest.filter(is_own | superseded | same | is_open).select(
         "change",
-        pl.when(is_own).then("known_request").alias("own_request"),
-        pl.when(~is_own).then(pl.when(same & ~unsent).then(_ALREADY).otherwise(_HELD_BACK)).alias("against_class"),
-        pl.when(~is_own).then(_ledger_reason(same, unsent)).alias("against_reason"),
+        own_number.alias("own_request"),
+        decides.alias("against_class"),
+        pl.when(superseded)
+        .then(phrase(_SUPERSEDED, pl.col("known_run"), _wanted_then()))
+        .when(~is_own)
+        .then(_ledger_reason(same, unsent))
+        .alias("against_reason"),
     )
+
+
+def _decisive(lines: pl.DataFrame) -> pl.DataFrame:
+    """The one line that decides about each `change`, of all that the ledger has of its key.
+
+    What the run has planned itself goes before all others, unless another run has wanted something else since: then
+    that line is `superseded`, and `own_number` is the run's own request. Otherwise the newest line says what was last
+    wanted; but where that is over, what is still in progress decides.
+
+    Args:
+        lines: With whether each is the run's `own`, wants the `same`, and is `open`.
+    """
+    lines = lines.sort(*age("change", prefix="known_"))
+    newest = lines.unique("change", keep="last", maintain_order=True)
+    own = lines.filter("own").unique("change", keep="last", maintain_order=True)
+    in_the_way = lines.filter(~pl.col("own") & ~pl.col("same") & pl.col("open")).unique(
+        "change", keep="last", maintain_order=True
+    )
+    overtaken = newest.filter(~pl.col("own") & ~pl.col("same")).join(
+        own.select("change", pl.col("known_request").alias("own_number")), on="change", how="inner"
+    )
+    over = newest.filter(~pl.col("same") & ~pl.col("open")).select("change")
+    first_come = [
+        overtaken.with_columns(superseded=pl.lit(value=True)),
+        own,
+        in_the_way.join(over, on="change", how="semi"),
+        newest,
+    ]
+    return (
+        pl.concat(first_come, how="diagonal")
+        .with_columns(pl.col("superseded").fill_null(value=False))
+        .unique("change", keep="first", maintain_order=True)
+    )
+
+
+def age(*key: str, prefix: str = "") -> tuple[pl.Expr, ...]:
+    """What the lines of each key are sorted by, the newest last.
+
+    Later requests have greater numbers, but among what was imported, where what is older may come later.
+
+    Args:
+        key: Columns of the key.
+        prefix: Stands before the names of KNOWN_SCHEMA.
+    """
+    request = pl.col(f"{prefix}request")
+    return request.max().over(*key, f"{prefix}run"), pl.col(f"{prefix}at"), request
 
 
 _HASH: Final = pl.struct(KEY).hash().alias("hash")
@@ -222,12 +275,6 @@ def _with_standing(known: pl.DataFrame) -> pl.DataFrame:
 def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
     run = pl.col("known_run")
     in_doubt = pl.col("known_state").is_in([state.value for state in IN_DOUBT])
-    wanted_then = pl.concat_str(
-        pl.col("known_operation").str.to_lowercase(),
-        pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
-        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
-        ignore_nulls=True,
-    )
     return (
         pl.when(same & unsent)
         .then(phrase("planned in run {} and not sent yet: submit its input again, or discard that run", run))
@@ -235,7 +282,17 @@ def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
         .then(phrase("sent in run {}, arrival unconfirmed since {}", run, pl.col("known_at")))
         .when(same)
         .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _what_became_of_it()))
-        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, wanted_then))
+        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, _wanted_then()))
+    )
+
+
+def _wanted_then() -> pl.Expr:
+    """What an earlier change wanted, in words."""
+    return pl.concat_str(
+        pl.col("known_operation").str.to_lowercase(),
+        pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
+        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
+        ignore_nulls=True,
     )
 
 
@@ -267,4 +324,7 @@ def _what_became_of_it() -> pl.Expr:
     )
 
 
+_SUPERSEDED: Final = (
+    "this input submitted it, and run {} has a {} of it since: to submit it once more, put the row into another file"
+)
 _NEVER_AGAIN: Final = "; the tenant had the same already, so --resubmit does not submit it again"

@@ -117,6 +117,9 @@ class Standing(StrEnum):
 EXISTING: Final = "EXISTING_REQUEST"
 """Our own word beside the vendor's states: the answer to a submit listed it under `existingRequests`."""
 
+EXISTING_SAID: Final = "the tenant answered that this was requested already"
+"""Begins what is said of such a change, also once its state is known."""
+
 STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType(
     {
         EXISTING: Standing.OPEN,
@@ -153,6 +156,11 @@ def standing(state: str, said: str = "") -> Standing:
     """
     found = STANDINGS.get(state, Standing.OPEN)
     return Standing.DUPLICATE if found is Standing.CANCELLED and DUPLICATE in said.lower() else found
+
+
+def is_existing(state: str, said: str) -> bool:
+    """Whether what is known of a change is known of a request that was there before ours, which created nothing."""
+    return state == EXISTING or said.startswith(EXISTING_SAID)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import EXISTING, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.dialects import EXISTING, EXISTING_SAID, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
 from batch.model import Finding, Part
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[F
             item_type=one.item_type,
             item=one.item,
             state=EXISTING,
-            said="the tenant answered that this was requested already",
+            said=EXISTING_SAID,
             access_request=one.access_request,
         )
         for one in existing

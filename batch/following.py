@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch.dialects import FILTER_VALUES, ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, REQUEST_TYPES, Operation, Standing
+from batch.dialects import (
+    EXISTING_SAID,
+    FILTER_VALUES,
+    ITEM_ID_KEY,
+    PAGE_LIMIT,
+    REQUEST_ID_KEY,
+    REQUEST_TYPES,
+    Operation,
+    Standing,
+    is_existing,
+)
 from batch.dialects import standing as standing_of
 from batch.model import Finding
+from batch.wording import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,6 +92,14 @@ class _Change(NamedTuple):
     accepted_at: datetime
 
 
+class _Claim(IntEnum):
+    """By what a row is taken for a change's, the surest last: its type only, the item, or the request's id."""
+
+    GUESSED = 0
+    ALIKE = 1
+    OWN = 2
+
+
 class Following:
     """The accepted changes of one run on their way to their ends.
 
@@ -122,7 +142,7 @@ class Following:
         self._own: set[int] = set()
         self._others: set[int] = set()
         self._asked: set[str] = set()
-        self._best: dict[int, tuple[bool, StatusRow]] = {}
+        self._best: dict[int, tuple[_Claim, StatusRow]] = {}
         self._bare: dict[tuple[str, str], dict[str, StatusRow]] = {}
         self.moved = 0
 
@@ -152,7 +172,7 @@ class Following:
             if own is not None:
                 self._own.add(own)
                 self._others.discard(own)
-                self._offer(own, row, touched, own=True)
+                self._offer(own, row, touched, _Claim.OWN)
             elif not self._take_named(row, item, touched) and not metadata:
                 self._keep_bare(row)
         return self._learned(touched)
@@ -169,7 +189,7 @@ class Following:
                 ]
                 # Of one change submitted twice, the older row is the older request's.
                 for n, row in zip(waiting, sorted(same, key=_rank), strict=False):
-                    self._offer(n, row, touched, own=False)
+                    self._offer(n, row, touched, _Claim.ALIKE)
         self._bare.clear()
         return self._learned(touched)
 
@@ -180,7 +200,12 @@ class Following:
     def _of_our_request(self, request: str, row: StatusRow, item: str) -> int | None:
         if not request.startswith(self._prefix):
             return None
-        found = self._of_request.get((request.removeprefix(self._prefix), row.identity, item), ())
+        number = request.removeprefix(self._prefix)
+        found = self._of_request.get((number, row.identity, item), ())
+        if not found and number.isdecimal():
+            # A request that arrived in part was divided: the first after it that has the change has taken it over.
+            later = [n for n in self._of_pair.get((row.identity, item), ()) if self._changes[n].request > int(number)]
+            found = [n for n in later if self._changes[n].request == self._changes[later[0]].request]
         same_type = [n for n in found if self._changes[n].item_type == row.item_type] if len(found) > 1 else found
         return same_type[0] if same_type else None
 
@@ -193,7 +218,7 @@ class Following:
         is_another = (row.identity, item) in self._of_pair
         found = same_item or (same_type if len(same_type) == 1 and not is_another else [])
         for n in found:
-            self._offer(n, row, touched, own=False)
+            self._offer(n, row, touched, _Claim.ALIKE if same_item else _Claim.GUESSED)
         return bool(found)
 
     def _keep_bare(self, row: StatusRow) -> None:
@@ -205,20 +230,23 @@ class Following:
         if mark not in rows or _rank(row) > _rank(rows[mark]):
             rows[mark] = row
 
-    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], *, own: bool) -> None:
+    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], claim: _Claim) -> None:
         best = self._best.get(n)
-        if best is None or (own, _rank(row)) > (best[0], _rank(best[1])):
-            self._best[n] = own, row
+        if best is None or (claim, _rank(row)) > (best[0], _rank(best[1])):
+            self._best[n] = claim, row
             touched[n] = None
 
     def _learned(self, touched: Iterable[int]) -> list[Finding]:
         learned = []
         for n in touched:
-            change, (_, row), before = self._changes[n], self._best[n], self._said[n]
+            change, (claim, row), before = self._changes[n], self._best[n], self._said[n]
             self._seen.add(n)
             if row.created is not None:
                 self._created[n] = row.created
-            now = Said(row.state or UNNAMED, row.who, row.said, _instant(row.since), row.access_request)
+            # That it is another's request that ends so must not be forgotten: nothing of it is ours to take back.
+            is_anothers = claim is not _Claim.OWN and before is not None and is_existing(before.state, before.said)
+            said = "; ".join(filter(None, (EXISTING_SAID, row.said))) if is_anothers else row.said
+            now = Said(row.state or UNNAMED, row.who, said, instant(row.since), row.access_request)
             if now == before:
                 continue
             if before is None or now[:2] != before[:2]:
@@ -371,7 +399,3 @@ def _rank(row: StatusRow) -> tuple[object, ...]:
 
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-def _instant(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else ""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.dedupe import INTENTION, KEY, TOLD_SCHEMA
-from batch.dialects import ITEM_ID_KEY, REQUEST_TYPES, Operation, Standing, standing
+from batch.dedupe import INTENTION, KEY, TOLD_SCHEMA, age
+from batch.dialects import REQUEST_TYPES, Operation, Standing, standing
 from batch.instants import moment
 from batch.model import RowClass
+from batch.row_ids import change_with_requests, listed_item, named_item
 from batch.states import VOID
 from batch.wording import on_one_line
 
@@ -92,27 +93,22 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     names: dict[str, set[Item]] = {}
     for row in listed:
         names.setdefault(row.item, set()).add((row.item_type, row.item_name))
-    contradicted = any(named not in {"", row.item} for row in listed if (named := _named_item(row)))
     several_items = any(len(found) > 1 for item, found in names.items() if item)
-    told_apart = not contradicted and not several_items
+    told_apart = not several_items and not change_with_requests(listed)
     return [
         InProgress(
             identity=row.identity,
             item_type=row.item_type,
-            item=_named_item(row) or row.item,
+            item=named_item(row) or row.item,
             operation=_OPERATIONS.get(row.request_type, ""),
             start_date=row.start_date,
             remove_date=row.remove_date,
             requester=on_one_line(row.requester, most=_LONGEST_NAME),
             since=f"{row.created:%Y-%m-%dT%H:%M:%SZ}" if row.created else "",
-            sure=bool(_named_item(row)) or (told_apart and row.item not in {"", row.access_request}),
+            sure=bool(named_item(row)) or (told_apart and bool(listed_item(row))),
         )
         for row in listed
     ]
-
-
-def _named_item(row: StatusRow) -> str:
-    return (row.metadata or {}).get(ITEM_ID_KEY, "")
 
 
 def not_understood(heard: Heard, wanted: pl.DataFrame) -> int:
@@ -160,7 +156,7 @@ def verdicts(fresh: pl.DataFrame, known: pl.DataFrame, heard: Heard) -> pl.DataF
     ).unique()
     newest = (
         known.filter(~pl.col("state").is_in([state.value for state in VOID]))
-        .sort("request")
+        .sort(*age(*KEY))
         .unique(KEY, keep="last", maintain_order=True)
     )
     already = (

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.dialects import ItemType
-from batch.ledger.cache import NAMES_OF_RUN
+from batch.ledger.cache import NAMES_OF_RUN, Kept
 from batch.model import IdentityBy
 from batch.names import ITEM_WORDS, Candidate, Found, Outcome, Verdict, which_item, which_person
 from batch.resolve import IDENTITY
@@ -61,10 +61,10 @@ class Lookup:
         kept = self._cache.get(self._tenant, f"{NAMES_OF_RUN}{run}", keys, since=_LONG_AGO)
         return {keys[key]: _verdict(cached.value) for key, cached in kept.items()}
 
-    def keep_for_run(self, run: str, verdicts: Mapping[Name, Verdict]) -> None:
-        """Keeps for good what a run is planned by, so that it never means another person when it is continued."""
+    def kept_for_run(self, run: str, verdicts: Mapping[Name, Verdict]) -> Kept:
+        """What a run is planned by, to be kept for good: so it never means another person when it is continued."""
         values = {f"{self._kind(kind)}\n{name}": _kept(verdict) for (kind, name), verdict in verdicts.items()}
-        self._cache.put(self._tenant, f"{NAMES_OF_RUN}{run}", values, at=self._clock())
+        return Kept(kind=f"{NAMES_OF_RUN}{run}", values=values)
 
     def recent(self, names: Iterable[Name]) -> dict[Name, Verdict]:
         """What the tenant said lately of names; those of which it said nothing are left out."""

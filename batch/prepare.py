@@ -102,6 +102,33 @@ def heeding(classified: Classified, told: pl.DataFrame) -> Classified:
     return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
 
 
+def without_unplanned(classified: Classified, *, run: str) -> Classified:
+    """The same after sending, with what the run has no request for held back, and not among what was submitted.
+
+    A run that goes on sends what was planned, while what stood in the way of others may be gone meanwhile.
+    """
+    unplanned = pl.col("fresh") & pl.col("_own").is_null()
+    own = _own(classified.known, run).select(KEY).unique().with_columns(_own=pl.lit(value=True))
+    joined = classified.changes.join(own, on=KEY, how="left", maintain_order="left")
+    if not joined.select(unplanned.any()).item():
+        return classified
+    changes = joined.with_columns(
+        pl.when(unplanned).then(pl.lit(RowClass.HELD_BACK.value)).otherwise("class").alias("class"),
+        pl.when(unplanned).then(pl.lit(_UNPLANNED)).otherwise("reason").alias("reason"),
+        (pl.col("fresh") & ~unplanned).alias("fresh"),
+    ).select(classified.changes.columns)
+    return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
+
+
+def _own(known: pl.DataFrame, run: str) -> pl.DataFrame:
+    """What the ledger knows of the changes of a run that no other request has taken over, oldest first."""
+    gone = [State.SPLIT.value, State.DISCARDED.value]
+    return known.filter((pl.col("run") == run) & ~pl.col("state").is_in(gone)).sort("request")
+
+
+_UNPLANNED: Final = "nothing is in its way any more, but the run was planned before: submit the same input again"
+
+
 def _count(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:
     """Rows by class, those included that could not be read."""
     unread = table.rejected.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row") + table.rows.height)
@@ -151,8 +178,7 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
         The changes with `request_id` and `state` (null where they have no request), the tenant's reason where it gave
         one, and where it was asked what became of them, `tenant_state` and `tenant_said` (null where not).
     """
-    gone = [State.SPLIT.value, State.DISCARDED.value]
-    own = classified.known.filter((pl.col("run") == run) & ~pl.col("state").is_in(gone)).sort("request")
+    own = _own(classified.known, run)
     heard = pl.concat_str(
         *(pl.when(pl.col(name) != "").then(name) for name in ("who", "said")), separator=": ", ignore_nulls=True
     )

@@ -14,8 +14,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType, Operation
+from batch.dialects import REQUEST_ID_KEY, REQUEST_TYPES, ItemType, Operation
 from batch.model import Finding
+from batch.row_ids import change_with_requests, listed_item, named_item
 from batch.states import VOID, State
 from batch.wording import instant
 
@@ -146,8 +147,10 @@ def understood(rows: Iterable[StatusRow]) -> tuple[list[Seed], Counter[Puzzle]]:
     """The changes that rows are about; and why so many others can't be understood."""
     seeds: list[Seed] = []
     puzzles: Counter[Puzzle] = Counter()
-    for row in rows:
-        seed = _seed(row)
+    listed = list(rows)
+    trusted = not change_with_requests(listed)
+    for row in listed:
+        seed = _seed(row, trusted=trusted)
         if isinstance(seed, Puzzle):
             puzzles[seed] += 1
         else:
@@ -155,7 +158,7 @@ def understood(rows: Iterable[StatusRow]) -> tuple[list[Seed], Counter[Puzzle]]:
     return seeds, puzzles
 
 
-def _seed(row: StatusRow) -> Seed | Puzzle:
+def _seed(row: StatusRow, *, trusted: bool) -> Seed | Puzzle:
     if not row.access_request:
         return Puzzle.NO_REQUEST
     if row.item_type not in _TYPES:
@@ -163,9 +166,7 @@ def _seed(row: StatusRow) -> Seed | Puzzle:
     if row.request_type not in _OPERATIONS:
         return Puzzle.ODD_OPERATION
     metadata = row.metadata or {}
-    # In later API versions the list's `id` may be the request's own.
-    listed = "" if row.item in {row.access_request, row.activity} else row.item
-    item = metadata.get(ITEM_ID_KEY) or listed
+    item = named_item(row) or (listed_item(row) if trusted else "")
     if not item:
         return Puzzle.NO_ITEM
     start_date, remove_date = _date(row.start_date), _date(row.remove_date)
@@ -246,5 +247,5 @@ def _submitted(seed: Seed, lines: Sequence[Line], imported: str) -> Line | None:
     exact = [one for one in same_run if f"{one.run}-{one.request}" == seed.named]
     if exact and exact[0].state not in VOID:
         return exact[0]
-    taken_over = [one for one in same_run if exact and one.state == State.ACCEPTED]
-    return taken_over[-1] if taken_over else None
+    later = (one for one in same_run if exact and one.request > exact[0].request and one.state == State.ACCEPTED)
+    return next(later, None)

@@ -19,6 +19,7 @@ from batch.dialects import (
     REQUEST_ID_KEY,
     Operation,
     Standing,
+    is_existing,
     standing,
 )
 from batch.model import Finding
@@ -43,6 +44,8 @@ class Fate(StrEnum):
     UNDER_WAY = "under_way"
     """Approved, and not provisioned yet: it can't be withdrawn any more, and not be revoked yet."""
     DUPLICATE = "duplicate"
+    NOT_CREATED = "not_created"
+    """The tenant answered that somebody had requested it already: whatever came of that is not this run's."""
     REJECTED = "rejected"
     FAILED = "failed"
     NOT_VISIBLE = "not_visible"
@@ -97,8 +100,10 @@ class Own:
             if row.item_type in {"", self.changes[place].item_type}
         ]
         exact = [place for place in places if named == f"{self._prefix}{self.changes[place].request}"]
-        # A request that was divided has handed its changes over; rows still carry its own id.
-        return next(iter(exact or places[-1:]), None)
+        # A request that was divided has handed its changes over to the next; rows still carry its own id.
+        number = named.removeprefix(self._prefix)
+        divided = int(number) if number.isdecimal() else 0
+        return next(iter(exact or [place for place in places if self.changes[place].request > divided]), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +219,8 @@ def _fate(change: Change, rows: Sequence[StatusRow]) -> Fate:
         state, said = row.state, row.said
     elif change.known is not None:
         state, said = change.known.state, change.known.said
+        if is_existing(state, said):
+            return Fate.NOT_CREATED
     else:
         return Fate.NOT_VISIBLE
     if state == PARTLY_PROVISIONED or standing(state, said) is Standing.PROVISIONED:

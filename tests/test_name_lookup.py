@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
+import polars as pl
 import pytest
+from rich.console import Console
 
+from batch.commands.names import Names
+from batch.commands.screen import Screen
 from batch.dialects import ItemType
 from batch.ledger.store import Ledger
 from batch.model import IdentityBy
 from batch.name_lookup import Lookup
 from batch.names import Candidate, Found, Outcome, Verdict
 from batch.resolve import IDENTITY
+from batch.settings import load
 from tests.core.changes import hex_id
 
 if TYPE_CHECKING:
@@ -102,7 +108,8 @@ def test_a_name_that_the_tenant_refused_is_asked_for_again(ledger: Ledger) -> No
 
 def test_what_a_run_was_planned_by_has_no_age_and_outlives_what_is_forgotten(ledger: Ledger) -> None:
     verdicts = ask(at(ledger), Company(anna=1), ANNA, NOBODY)
-    at(ledger).keep_for_run("r1", verdicts)
+    kept = at(ledger).kept_for_run("r1", verdicts)
+    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
     ledger.cache.forget("t")
     later = at(ledger, 1_000_000)
     assert later.recent([ANNA]) == {}
@@ -129,5 +136,22 @@ def names(count: int) -> Iterable[Name]:
 
 def test_a_run_of_twenty_thousand_names_is_kept_whole(ledger: Ledger) -> None:
     verdicts = {name: found(number) for number, name in enumerate(names(20_000))}
-    at(ledger).keep_for_run("r1", verdicts)
+    kept = at(ledger).kept_for_run("r1", verdicts)
+    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
     assert at(ledger).of_run("r1", verdicts) == verdicts
+
+
+def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(ledger: Ledger) -> None:
+    settings = load({"base_url": "https://t.example.com"})
+    reach, screen = Mock(access=Mock(tenant="t")), Screen(console=Console(stderr=True), quiet=True)
+    rows = pl.DataFrame({"identity": ["anna"], "item_id": [hex_id(9)], "item_type": ["ROLE"]})
+    put = ledger.cache.put
+    found_now = {"looked": ["alias"], "found": [[hex_id(2), "Anna", True]]}
+    put("t", "identity by auto", {"anna": found_now}, at=datetime.now(UTC))
+    ours = Names(settings, screen)
+    ours.look_up(rows, ledger, reach, None)
+    assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(2)]
+    theirs = at(ledger).kept_for_run("r1", {ANNA: found(1)})
+    put("t", theirs.kind, theirs.values, at=NOW)
+    ours.look_up(rows, ledger, reach, Mock(id="r1"))
+    assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(1)]

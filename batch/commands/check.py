@@ -17,8 +17,10 @@ from batch.errors import SettingsError
 from batch.hearing import asked_about, not_understood, verdicts
 from batch.inquiry import Inquiry, Question
 from batch.interrupt import on_interrupt
+from batch.ledger.cache import Kept
 from batch.model import Checked, CheckTenant, RowClass
 from batch.report.check import describe_check, describe_cost, what_is_not_known
+from batch.states import VOID
 
 if TYPE_CHECKING:
     from batch.commands.reach import Listener, Reach
@@ -51,6 +53,8 @@ class TenantCheck:
         self._listener = Asking(screen, log)
         self._when = settings.check_tenant or usual
         self._began = _now()
+        # What it has told this very command counts, however long the command takes.
+        self._since = self._began - timedelta(seconds=settings.max_age)
         self._calls = 0
         self._oldest: datetime | None = None
         self._unclear = 0
@@ -74,6 +78,11 @@ class TenantCheck:
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
         )
+        # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
+        is_void = pl.col("state").is_in([state.value for state in VOID])
+        ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
+        if not ended.is_empty():
+            self._since = self._began
         heard = asyncio.run(self._hear(ledger, question))
         self._unclear += not_understood(heard, fresh)
         return verdicts(fresh, classified.known, heard)
@@ -124,8 +133,7 @@ class TenantCheck:
                 myself=claims.user_id,
                 memory=ledger.cache,
                 tenant=self._reach.access.tenant,
-                # What it has told this very command counts, however long the command takes.
-                since=min(_now() - timedelta(seconds=settings.max_age), self._began),
+                since=self._since,
                 clock=_now,
                 width=settings.concurrency,
                 beforehand=lambda calls: self._tell_cost(calls, len(question.people)),
@@ -151,20 +159,22 @@ class TenantCheck:
         self._screen.say(*describe_cost(calls, settings.pace, dear=dear))
 
 
-def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
-    """Keeps what a run has set aside by the tenant's word, so that it is the same when the run goes on or ends.
+def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
+    """What a run has set aside by the tenant's word, to be kept so that it is the same when the run goes on or ends.
 
     Args:
-        ledger: Where to.
-        tenant: The tenant's name in it.
         run: The run's id.
         told: By dedupe's TOLD_SCHEMA; in place of what was kept before.
     """
-    kind = f"{_SET_ASIDE} {run}"
-    if told.is_empty() and not ledger.cache.all_of(tenant, kind):
-        return
     values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TOLD_SCHEMA)).rows()}
-    ledger.cache.replace(tenant, kind, values, at=_now())
+    return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
+
+
+def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
+    """Keeps it by itself, where nothing is planned."""
+    kept = set_aside_by(run, told)
+    if kept.values or ledger.cache.all_of(tenant, kept.kind):
+        ledger.cache.replace(tenant, kept.kind, kept.values, at=_now())
 
 
 def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from batch.commands.check import keep_set_aside, kept_set_aside
+from batch.commands.check import keep_set_aside, kept_set_aside, set_aside_by
 from batch.commands.names import Names
 from batch.errors import SettingsError
 from batch.ledger.plans import LedgerMovedError, NewRun
@@ -123,12 +123,13 @@ class Job:
         now = datetime.now(UTC)
         classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
         told = check.ask(ledger, classified)
-        keep_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest), told)
+        run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = heeding(classified, told)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         check.describe(told)
         if not plan.requests:
+            keep_set_aside(ledger, self._tenant, run_id, told)
             return run
         upto = classified.upto
         # Of a large input this is as large as the plan, and writing takes memory too.
@@ -141,9 +142,9 @@ class Job:
             dialect=self._settings.api,
             started_at=now,
         )
-        # Before the plan: what is planned and nobody knows the names of could become another's.
-        self._meanings.keep(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest))
-        ledger.plans.write(new, plan, upto=upto, now=now)
+        # Together with the plan: what is planned and nobody knows the names of could become another's.
+        rests_on = [self._meanings.kept(ledger, self._tenant, run_id), set_aside_by(run_id, told)]
+        ledger.plans.write(new, plan, upto=upto, now=now, beside=rests_on)
         return ledger.runs.of_input(self._tenant, self.digest)
 
     def _check_dialect(self, run: Run) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from batch.commands.reach import Reach
     from batch.commands.screen import Screen
+    from batch.ledger.cache import Kept
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.resolve import Name
@@ -60,12 +61,16 @@ class Names:
             SettingsError: The token may not ask.
             StoppedError: The tenant can't be asked.
         """
-        if self._verdicts is not None:
+        if self._verdicts is not None and run is None:
             return
         sought = names_sought(rows, self._settings.identity_by)
         lookup = self._lookup(ledger, reach.access.tenant)
         planned = lookup.of_run(run.id, sought) if run else {}
         verdicts = {name: verdict for name, verdict in planned.items() if verdict.outcome is Outcome.FOUND}
+        if self._verdicts is not None:
+            # Another process may have planned the same input since then: what it was planned by counts.
+            self._settle({**self._verdicts, **verdicts})
+            return
         verdicts.update(lookup.recent(name for name in sought if name not in verdicts))
         missing = [name for name in sought if name not in verdicts]
         if missing:
@@ -83,9 +88,9 @@ class Names:
             self._settle({name: planned.get(name, _NOT_PLANNED) for name in sought})
         return resolve(rows, self._verdicts, by)
 
-    def keep(self, ledger: Ledger, tenant: str, run: str) -> None:
-        """Keeps for a run what its names mean."""
-        self._lookup(ledger, tenant).keep_for_run(run, self._verdicts or {})
+    def kept(self, ledger: Ledger, tenant: str, run: str) -> Kept:
+        """What a run's names mean, to be kept with its plan."""
+        return self._lookup(ledger, tenant).kept_for_run(run, self._verdicts or {})
 
     async def _ask(self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, reach: Reach) -> dict[Name, Verdict]:
         async with reach.line(ledger, Asking(self._screen)) as line:

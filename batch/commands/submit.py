@@ -24,7 +24,7 @@ from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.prepare import heeding, with_outcomes
+from batch.prepare import heeding, with_outcomes, without_unplanned
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -217,9 +217,9 @@ def _report(
 ) -> Summary:
     """Writes the result files and sums up."""
     told = job.set_aside(ledger)
-    classified = heeding(job.classified(ledger, run, _now()), told)
-    job.describe(classified)
     run_id = run.id if run else ""
+    classified = without_unplanned(heeding(job.classified(ledger, run, _now()), told), run=run_id)
+    job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
     tracked = ledger.tracks.told(run) if run else None

@@ -40,6 +40,21 @@ class Cached:
     at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What is to be kept together with something else.
+
+    Attributes:
+        kind: Of what kind it is.
+        values: By their keys.
+        alone: Whether that is then all that there is of the kind.
+    """
+
+    kind: str
+    values: Mapping[str, Any]
+    alone: bool = False
+
+
 class Cache:
     """What a ledger keeps of a tenant's answers."""
 
@@ -72,9 +87,7 @@ class Cache:
         if not values:
             return
         with writing(self._engine) as connection:
-            number = number_of_tenant(connection, tenant)
-            _forget(connection, number, kind, list(values))
-            _insert(connection, number, kind, values, at)
+            keep(connection, number_of_tenant(connection, tenant), Kept(kind=kind, values=values), at)
 
     def all_of(self, tenant: str, kind: str) -> dict[str, Cached]:
         """Everything that is kept of a kind, however old, by its key."""
@@ -91,11 +104,8 @@ class Cache:
 
     def replace(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
         """Keeps the values as all that there is of a kind."""
-        c = t.cached.c
         with writing(self._engine) as connection:
-            number = number_of_tenant(connection, tenant)
-            connection.execute(sa.delete(t.cached).where(c.tenant == number, c.kind == kind))
-            _insert(connection, number, kind, values, at)
+            keep(connection, number_of_tenant(connection, tenant), Kept(kind=kind, values=values, alone=True), at)
 
     def forget(self, tenant: str) -> None:
         """Throws away everything that was said by a tenant, but what runs were planned by."""
@@ -103,6 +113,16 @@ class Cache:
             number = number_of_tenant(connection, tenant)
             aged = t.cached.c.kind.not_like(f"{NAMES_OF_RUN}%")
             connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == number, aged))
+
+
+def keep(connection: Connection, tenant: int, kept: Kept, at: datetime) -> None:
+    """Keeps values, in a transaction of the caller's; `tenant` is the tenant's number."""
+    if kept.alone:
+        c = t.cached.c
+        connection.execute(sa.delete(t.cached).where(c.tenant == tenant, c.kind == kept.kind))
+    elif kept.values:
+        _forget(connection, tenant, kept.kind, list(kept.values))
+    _insert(connection, tenant, kept.kind, kept.values, at)
 
 
 _FORGET = sa.delete(t.cached).where(

@@ -11,7 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe import KNOWN_SCHEMA
-from batch.ledger import events
+from batch.ledger import cache, events
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, last_id, look_up
 from batch.ledger.engine import reading, writing
@@ -22,10 +22,12 @@ from batch.ledger.tenants import number_of_tenant
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.cache import Kept
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
@@ -95,7 +97,7 @@ class Plans:
         )
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
 
-    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime) -> str:
+    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, beside: Sequence[Kept] = ()) -> str:
         """Writes a plan together with its run, in one transaction; returns the run's id.
 
         Where the run is there already, the requests are added to it, and they take over from its refused ones.
@@ -105,6 +107,8 @@ class Plans:
             plan: Its changes and their requests.
             upto: From `known`, on which the plan rests.
             now: When the requests are planned.
+            beside: What the plan rests on, which is kept with it or not at all: where another process has planned the
+                same input meanwhile, it has what its own plan rests on.
 
         Raises:
             LedgerMovedError: Requests were written since; nothing was written now.
@@ -133,6 +137,8 @@ class Plans:
             insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
             written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
+            for one in beside:
+                cache.keep(connection, tenant, one, now)
         return run_id
 
 

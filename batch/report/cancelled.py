@@ -107,6 +107,7 @@ def _named(change: Change) -> dict[str, str]:
 _DONE: Final = {
     Fate.CANCELLED: "cancelled",
     Fate.DUPLICATE: "cancelled by the tenant as duplicates",
+    Fate.NOT_CREATED: "requested already by others, so that nothing was created",
     Fate.REJECTED: "rejected",
     Fate.FAILED: "failed",
 }

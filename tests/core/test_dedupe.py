@@ -173,8 +173,25 @@ def test_what_the_run_itself_has_planned_or_sent_is_submitted_and_not_fresh(stat
 
 
 def test_the_runs_own_request_counts_also_where_another_run_has_the_change() -> None:
-    known = [earlier(State.ACCEPTED, run=RUN, request=5), earlier(State.ACCEPTED, request=6, operation="REVOKE")]
+    known = [earlier(State.ACCEPTED, run=RUN, request=5), earlier(State.ACCEPTED, request=6)]
     assert classified(frame(change()), *known) == [("submitted", "", 5, False)]
+
+
+def test_what_another_run_has_undone_since_is_neither_submitted_again_nor_passed_over_in_silence() -> None:
+    own = earlier(State.ACCEPTED, run=RUN, request=5, tracked=DONE)
+    undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tracked=DONE)
+    ((row_class, reason, number, fresh),) = classified(frame(change()), own, undone)
+    assert (row_class, number, fresh) == ("held_back", 5, False)
+    assert reason.startswith("this input submitted it, and run undo has a revoke of it since")
+    assert classified(frame(change()), own, {**undone, "tracked": REJECTED}) == [("submitted", "", 5, False)]
+
+
+def test_what_is_in_progress_stands_in_the_way_also_where_something_later_is_over() -> None:
+    waiting = earlier(State.ACCEPTED, request=1, remove_date=UNTIL, tracked="EXECUTING")
+    over = earlier(State.ACCEPTED, request=2, tracked=DONE)
+    ((row_class, reason, _, _),) = classified(frame(change(operation="REVOKE", comment="c")), waiting, over)
+    assert row_class == "held_back"
+    assert reason == f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress"
 
 
 def test_of_several_own_requests_the_latest_counts() -> None:
@@ -386,10 +403,14 @@ def model(
         elif any(key(before) == key(one) for before in changes[:position]):
             verdicts.append(("duplicate_in_input", None, False))
         elif own:
-            verdicts.append(("submitted", own[-1]["request"], False))
-        elif not others or (intention(others[-1]) != intention(one) and end(others[-1]) is not Standing.OPEN):
+            overtaken = live[-1]["run"] != RUN and intention(live[-1]) != intention(one)
+            verdicts.append(("held_back" if overtaken else "submitted", own[-1]["request"], False))
+        elif not others:
             verdicts.append(("submitted", None, True))
-        elif intention(others[-1]) == intention(one) and others[-1]["state"] != "PLANNED":
+        elif intention(others[-1]) != intention(one):
+            in_the_way = [x for x in others if intention(x) != intention(one) and end(x) is Standing.OPEN]
+            verdicts.append(("held_back", None, False) if in_the_way else ("submitted", None, True))
+        elif others[-1]["state"] != "PLANNED":
             verdicts.append(("already_submitted", None, False))
         else:
             verdicts.append(("held_back", None, False))

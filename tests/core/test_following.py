@@ -11,11 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
+from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
+from batch.evidence import requested_already
 from batch.following import FIRST_WAIT, LONGEST_WAIT, MOST_IDENTITIES, Following, Question, next_wait
-from batch.model import Finding, StatusRow
+from batch.model import Existing, Finding, Request, RequestItem, StatusRow
+from batch.withdraw import Change, Fate, Own, Sifted, fates, to_revoke
 
 RUN = "run1"
+A_REQUEST = Request(
+    number=1, run=RUN, operation=Operation.GRANT, recipients=("i1",), items=(RequestItem(type=ItemType.ROLE, id="r1"),)
+)
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOON = timedelta(seconds=60)
 SCHEMA: dict[str, Any] = {
@@ -75,6 +80,12 @@ def test_a_row_is_the_change_of_the_request_that_its_metadata_names() -> None:
     )  # fmt: skip
     assert states(found) == {(1, "i1", "r1"): "REJECTED", (2, "i1", "r2"): "EXECUTING"}
     assert made.open == 2
+
+
+def test_a_row_of_a_request_that_was_divided_is_that_of_the_part_which_took_the_change_over() -> None:
+    made = following(accepted(4, "i1"), accepted(6, "i1", "r2"), accepted(7, "i1"), accepted(9, "i1"))
+    found = looked(made, row(5, "i1", "REJECTED"), row(5, "i1", item="r2"), row(9, "i1"))
+    assert states(found) == {(7, "i1", "r1"): "REJECTED", (6, "i1", "r2"): "EXECUTING", (9, "i1", "r1"): "EXECUTING"}
 
 
 def test_where_the_lists_id_is_the_requests_the_metadata_tells_the_item() -> None:
@@ -169,6 +180,30 @@ def test_where_one_named_access_request_has_several_items_an_unknown_id_is_not_g
     named = [told(1, "i1", "EXISTING_REQUEST", "theirs"), told(1, "i1", "EXISTING_REQUEST", "theirs", item_id="r2")]
     made = following(*named)
     assert looked(made, row(None, "i1", "REJECTED", "another-id", access_request="theirs")) == []
+
+
+def test_what_comes_of_anothers_request_is_never_taken_for_what_came_of_ours() -> None:
+    existing = requested_already(A_REQUEST, [Existing(identity="i1", item_type="ROLE", item="r1", access_request="a9")])
+    made = following(told(1, "i1", existing[0].state, "a9", said=existing[0].said))
+    own = Own(RUN, [Change(request=1, operation="GRANT", identity="i1", item_type="ROLE", item="r1")])
+    for state in ("EXECUTING", "REQUEST_COMPLETED"):
+        (found,) = looked(made, row(None, "i1", state, access_request="a9", said="well"))
+        assert (found.state, found.said) == (state, "the tenant answered that this was requested already; well")
+        known = Own(RUN, [replace(own.changes[0], known=found)])
+        assert fates(known, Sifted()) == (Fate.NOT_CREATED,)
+        assert to_revoke(known, fates(known, Sifted())) == ()
+    (ours,) = looked(made, row(1, "i1", "REQUEST_COMPLETED"))
+    known = Own(RUN, [replace(own.changes[0], known=ours)])
+    assert fates(known, Sifted()) == (Fate.GRANTED,), "our own request was there after all"
+
+
+def test_another_item_of_a_named_access_request_says_nothing_of_ours() -> None:
+    ours = row(None, "i1", "REQUEST_COMPLETED", access_request="theirs")
+    another = row(None, "i1", "REJECTED", "r9", access_request="theirs", created=BEGAN + SOON, activity="z")
+    for rows in ([ours, another], [another, ours]):
+        made = following(told(1, "i1", "EXISTING_REQUEST", "theirs"))
+        assert states(looked(made, *rows)) == {(1, "i1", "r1"): "REQUEST_COMPLETED"}
+        assert looked(made, another, ours) == []
 
 
 def test_our_own_row_goes_before_one_of_the_access_request_that_was_named() -> None:

@@ -143,6 +143,9 @@ def test_the_items_id_in_the_metadata_goes_before_the_lists_own() -> None:
     [
         [row(item="")],
         [row(item="request")],
+        [row(item="activity", activity="activity")],
+        # Nor is one that is another for the same role each time it is requested.
+        [row(item="x", item_name="Buyer"), row("bob", item="y", item_name="Buyer", access_request="another")],
         # An id that has the names of two items is no item's id.
         [row(item="x", item_name="one"), row("bob", item="x", item_name="two")],
         [row(item="x"), row(item="y", metadata={"accessBatchItem": "r9"})],
@@ -153,6 +156,12 @@ def test_rows_that_may_or_may_not_be_of_a_wanted_item_are_counted(rows: list[Sta
     said = heard(rows)
     assert not_understood(said, frame(change("anna", "r1"))) == len(unclear)
     assert told_of(said, change("anna", "r1")) is None
+
+
+def test_an_item_that_was_made_anew_under_an_old_name_is_no_riddle() -> None:
+    rows = [row(item="x", item_name="Buyer"), row("bob", item="y", item_name="Buyer", access_request="another")]
+    rows += [row("eve", item="y", item_name="Buyer", access_request="a third")]
+    assert not_understood(heard(rows), frame(change("anna", "r1"))) == 0
 
 
 def test_rows_of_other_items_are_no_riddle() -> None:

@@ -53,6 +53,19 @@ def test_a_row_that_does_not_say_what_it_is_about_is_counted_and_left_out(odd: d
     assert (len(seeds), dict(puzzles)) == (1, {why: 1})
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"metadata": {"accessBatchItem": "r7", "accessBatchRequest": "run-3"}, "item": "r8"},
+        {"item_name": "Buyer", "item": "r8", "access_request": "a2"},
+    ],
+)
+def test_ids_that_change_with_requests_are_not_taken_for_items(others: dict[str, object]) -> None:
+    seeds, puzzles = understood([row(item_name="Buyer"), row(**others)])
+    assert [one.item for one in seeds] == (["r7"] if "metadata" in others else [])
+    assert puzzles[Puzzle.NO_ITEM] == 2 - len(seeds)
+
+
 def test_the_items_id_in_our_own_metadata_goes_before_what_the_list_calls_id() -> None:
     assert seed(item="a1", metadata={"accessBatchItem": "r7", "accessBatchRequest": "run-3"}).item == "r7"
 
@@ -131,6 +144,8 @@ def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
     )
     divided = [Line(run="run", request=1, state="SPLIT"), Line(run="run", request=4, state="ACCEPTED")]
     assert sort_out([mine], {mine.key: divided}, imported="imported").findings[0].request == 4
+    again = [*divided, Line(run="run", request=9, state="ACCEPTED")]
+    assert sort_out([mine], {mine.key: again}, imported="imported").findings[0].request == 4
 
 
 @pytest.mark.parametrize("state", ["UNCONFIRMED", "SENDING", "PLANNED"])

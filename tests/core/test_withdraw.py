@@ -147,3 +147,10 @@ def test_only_news_is_written_down() -> None:
     ]
     again = Own("run", [change(known=first[0])])
     assert findings(again, sift([row(since=NOW)], again)) == ()
+
+
+def test_a_row_of_a_request_that_was_divided_is_not_that_of_a_later_one() -> None:
+    own = Own("run", [change(2), change(3)])
+    row_of_divided = row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"}, state="REJECTED")
+    assert own.place_of(row_of_divided) == 0
+    assert fates(own, sift([row_of_divided], own)) == (Fate.REJECTED, Fate.NOT_VISIBLE)

@@ -209,6 +209,21 @@ def test_what_was_said_counts_until_it_is_too_old(program: Program, tenant: Runn
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+def test_what_was_said_before_a_change_ended_counts_no_more(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    first = submit(program, tenant, path).json["run"]
+    # Now it is remembered that all of the first is in progress.
+    submit(program, tenant, write_rows(tmp_path / "b.csv", [grant(person, 2) for person in range(4)]), "--max-age", "0")
+    tenant.tenant.conclude("REJECTED", identity=identity(0), item_id=item(1))
+    tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1), item_id=item(1))
+    program("track", first, "--track-for", "0", env=environment(tenant))
+    again = submit(program, tenant, path, "--resubmit", "rejected")
+    assert accepted(tenant)[pair_of(ROWS[0])] == 2, again.err
+    undo = [{**ROWS[1], "operation": "REVOKE", "comment": "undo"}]
+    assert submit(program, tenant, write_rows(tmp_path / "undo.csv", undo)).json["rows"]["submitted"] == 1
+
+
 def test_a_run_that_goes_on_has_set_aside_the_same_as_when_it_was_planned(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:

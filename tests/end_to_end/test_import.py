@@ -76,10 +76,8 @@ def test_what_this_ledger_submitted_stays_what_it_is(
     own = [grant(person, 1) for person in range(4)]
     script(tenant, own[:2], minutes_ago=600)
     path = write_rows(tmp_path / "own.csv", own)
-    assert (
-        program("submit", path, "--ledger", ledger, "--yes", "--check-tenant", "never", env=environment(tenant)).code
-        == 0
-    )
+    unasked = ("--yes", "--check-tenant", "never")
+    assert program("submit", path, "--ledger", ledger, *unasked, env=environment(tenant)).code == 0
     tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(3))
     taken = take(program, tenant, ledger)
     assert taken.json["rows"] == counted(known=2, updated=4)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.dialects import ItemType
+from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
@@ -316,3 +318,25 @@ def test_what_was_requested_already_is_marked_by_the_answer_to_the_submit_and_th
         assert work("status", "--json", *other).json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
         work.concluded(*["REQUEST_COMPLETED"] * 4)
         assert work.track(*other).code == 0
+
+
+def test_what_was_held_back_is_still_shown_as_not_submitted_when_its_run_goes_on_after_the_way_is_free(
+    work: Work, tmp_path: Path
+) -> None:
+    work.submit(write_rows(tmp_path / "one.csv", ROWS[:1]))
+    revokes = write_rows(tmp_path / "revokes.csv", REVOKES[:2])
+    work.tenant.tenant.hold(identity(1), ItemType.ROLE, item(1))
+    work.tenant.faults.add(Fault.UNAVAILABLE_503)
+    stopped = work.submit(revokes, "--give-up-after", "0", "--check-tenant", "never")
+    assert stopped.code == 4
+    assert (stopped.json["rows"]["submitted"], stopped.json["rows"]["held_back"]) == (1, 1)
+    work.concluded("REQUEST_COMPLETED")
+    first, *_ = [one["run"] for one in json.loads(work("runs", "--json").out)["runs"] if one["requests"]["accepted"]]
+    work.track(first)
+    ended = work.submit(revokes, "--check-tenant", "never")
+    assert pair_of(REVOKES[0]) not in accepted(work.tenant)
+    assert (ended.json["rows"]["submitted"], ended.json["rows"]["held_back"]) == (1, 1)
+    assert ended.code == 3
+    again = work.submit(revokes, "--check-tenant", "never")
+    assert again.json["rows"]["submitted"] == 2
+    assert accepted(work.tenant)[pair_of(REVOKES[0])] == 1

@@ -17,6 +17,7 @@ from batch.commands.screen import Screen
 from batch.commands.seed import Importing, read_into
 from batch.dedupe import classify
 from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
+from batch.hearing import Heard, verdicts
 from batch.model import StatusRow
 from batch.seeding import Fate, Puzzle
 from batch.tenant.status import ListingForbiddenError, Page, Query
@@ -243,3 +244,29 @@ def classes(ledger: Ledger, tenant: str) -> list[str]:
         known = ledger.plans.known(tenant, wanted)
         found += classify(wanted, known.changes, run="new").get_column("class").to_list()
     return found
+
+
+REVOKED: dict[str, Any] = {"request_type": "REVOKE_ACCESS", "state": "REQUEST_COMPLETED"}
+GRANTED: dict[str, Any] = {"state": "REQUEST_COMPLETED"}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "expected"),
+    [(REVOKED, GRANTED, "already_submitted"), (GRANTED, REVOKED, "submitted")],
+)
+def test_what_was_requested_last_counts_in_whichever_order_it_is_imported(
+    older: dict[str, Any], newer: dict[str, Any], expected: str, path: Path
+) -> None:
+    first = row(10, access_request="first", **older)
+    last = row(10, access_request="last", created=NOW + timedelta(days=90), **newer)
+    with open_ledger(path) as ledger:
+        # With --since, and then without.
+        take(ledger, FakeListing([last]))
+        take(ledger, FakeListing([first, last]))
+        wanted = pl.DataFrame([change("i1", "r0")]).with_columns(row=pl.lit(0), file=pl.lit("a"), line=pl.lit(2))
+        known = ledger.plans.known(TENANT, wanted.select("identity_id", "item_type", "item_id"))
+        assert known.changes.height == 2
+        assert classify(wanted, known.changes, run="a")["class"].to_list() == [expected]
+        heard = Heard(held={"i1": [("ROLE", "r0")]})
+        told = verdicts(wanted, known.changes, heard)
+        assert told.height == (expected == "already_submitted"), "a grant after a revoke is not held, whatever lags"

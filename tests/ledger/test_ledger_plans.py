@@ -12,6 +12,7 @@ import pytest
 from batch.dedupe import KEY, KNOWN_SCHEMA
 from batch.dialects import DIALECTS
 from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.ledger.cache import Kept
 from batch.ledger.plans import LedgerMovedError
 from batch.plan import plan
 from tests.ledger.ledger_helpers import (
@@ -132,8 +133,10 @@ def test_a_plan_is_refused_where_another_was_written_since_the_ledger_was_asked(
     known = ledger.plans.known(TENANT, wanted.changes)
     with open_ledger(path) as other_process:
         write(other_process, [change("i1", "r1")], digest="other")
+    kept = Kept(kind="set aside by run x", values={"key": "ours"}, alone=True)
     with pytest.raises(LedgerMovedError):
-        ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW)
+        ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW, beside=[kept])
+    assert ledger.cache.all_of(TENANT, kept.kind) == {}, "what the other's plan rests on is not replaced"
     assert [run.input_digest for run in ledger.runs.all()] == ["other"]
     assert rows(path, "SELECT count(*) FROM request") == [(1,)]
 
