@@ -8,6 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from batch.errors import AccessBatchError
+from batch.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def _code_of(ending: SystemExit) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{visible(line)}\n")
 
 
 def _bug(error: BaseException) -> int:
