@@ -53,6 +53,9 @@ def describe_names(names: NameCounts) -> Iterator[str]:
     """How the names in the input were resolved; nothing where it has none."""
     if names.looked_up:
         how = f"looked up in {count(names.calls, 'call')}" if names.calls else "known from before"
+        if names.calls and names.remembered:
+            asked = names.looked_up - names.remembered
+            how = f"({names.remembered:,} known from before, {asked:,} {how})"
         yield (
             f"{count(names.looked_up, 'name')} {how}: {names.found:,} found, {names.unknown:,} unknown, "
             f"{names.ambiguous:,} ambiguous."
