@@ -19,7 +19,7 @@ from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_run, run_as_json
 from batch.report.screen import duration
-from batch.report.tracked import describe_tracked, tracked_as_json
+from batch.report.tracked import advice, describe_tracked, tracked_as_json
 from batch.track import Tracker
 from batch.wording import count
 
@@ -69,6 +69,7 @@ class Followed:
             yield from describe_tracked(self.tracked)
         if self.file:
             yield f"  tracked: {self.file}"
+        yield from advice(self.tracked, self.run.id)
 
 
 def track(settings: Settings, name: str, screen: Screen) -> Followed:
@@ -185,7 +186,8 @@ class _Telling(Asking):
         now = time.monotonic()
         if open_changes and now - self._told_at >= self.EVERY:
             self._told_at = now
-            self._out.say(f"{count(open_changes, 'change')} still open; the next look is in {duration(wait)}.")
+            then = f"; the next look is in {duration(wait)}" if wait > 0 else ""
+            self._out.say(f"{count(open_changes, 'change')} still open{then}.")
 
 
 def _now() -> datetime:

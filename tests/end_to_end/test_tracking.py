@@ -122,6 +122,21 @@ def test_a_state_that_nobody_knows_yet_is_kept_as_it_is_and_waited_for(work: Wor
     assert work.track().code == 0
 
 
+def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: Work, path: Path) -> None:
+    run = work.submit(path).json["run"]
+    look_again = f"To look again: access-batch track {run}\n"
+    work.concluded("REJECTED", "PROVISIONING_FAILED")
+    ended = work("track", *ONCE)
+    assert ended.code == 4
+    assert look_again in ended.out
+    assert "with --resubmit rejected,failed.\n" in ended.out
+    assert ended.err == "2 changes still open.\n"
+    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    ended = work("track", *ONCE)
+    assert (ended.code, look_again in ended.out) == (0, False)
+    assert "--resubmit" not in ended.out
+
+
 def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work, path: Path) -> None:
     work.submit(path)
     work.concluded(*["REQUEST_COMPLETED"] * 4)
