@@ -22,15 +22,17 @@ def run(program: Callable[[], object]) -> int:
     try:
         program()
     except SystemExit as ending:
+        # typer makes a silent exit of an interruption.
+        if (interruption := _interruption(ending)) is not None:
+            return _interrupted(interruption)
         return _code_of(ending)
     except AccessBatchError as error:
         _say(f"access-batch: {error.message}")
         if error.next_step:
             _say(error.next_step)
         return error.exit_code
-    except KeyboardInterrupt:
-        _say("Interrupted. Everything that happened is in the ledger; the same command continues.")
-        return INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        return _interrupted(interruption)
     except BrokenPipeError:
         # Whoever read our output has gone; what was sent is in the ledger.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,6 +47,19 @@ def _code_of(ending: SystemExit) -> int:
         return ending.code or 0
     _say(str(ending.code))
     return BUG
+
+
+def _interruption(ending: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that an ending was made of; None where it was another ending."""
+    before: BaseException | None = ending
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
+    return before
+
+
+def _interrupted(interruption: KeyboardInterrupt) -> int:
+    _say(str(interruption) or "Interrupted. Everything that happened is in the ledger; the same command continues.")
+    return INTERRUPTED
 
 
 def _say(line: str) -> None:

@@ -56,6 +56,7 @@ class TenantCheck:
         self._unclear = 0
         self._closed_list = False
         self._closed_index = False
+        self._asked_held = True
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """Which fresh changes are to be set aside by the tenant's word, by dedupe's TOLD_SCHEMA.
@@ -74,6 +75,7 @@ class TenantCheck:
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
         )
+        self._asked_held = bool(question.holders)
         heard = asyncio.run(self._hear(ledger, question))
         self._unclear += not_understood(heard, fresh)
         return verdicts(fresh, classified.known, heard)
@@ -90,7 +92,7 @@ class TenantCheck:
         return Checked(
             calls=self._calls,
             in_progress=None if self._closed_list else told.height - held,
-            held=None if self._closed_index else held,
+            held=held if self._asked_held and not self._closed_index else None,
             age=(_now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,
         )
@@ -106,8 +108,7 @@ class TenantCheck:
                 return await asking
             except asyncio.CancelledError:
                 if interruption.asked:
-                    self._screen.say("Interrupted while the tenant was asked: nothing was sent.")
-                    raise KeyboardInterrupt from None
+                    raise KeyboardInterrupt("Interrupted while the tenant was asked: nothing was sent.") from None
                 raise
 
     async def _inquire(self, ledger: Ledger, question: Question) -> Heard:
