@@ -68,9 +68,7 @@ def advice(tracked: Tracked, run: str) -> Iterator[str]:
     if found[Standing.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
     if bad := [name.value for name in RESUBMITTED if found[name]]:
-        yield (
-            f"What came to nothing is submitted again by submitting the same input with --resubmit {','.join(bad)}."
-        )
+        yield f"To submit again what came to nothing: the same input with --resubmit {','.join(bad)}"
 
 
 def describe_existing(tracked: Tracked) -> Iterator[str]:

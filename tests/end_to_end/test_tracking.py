@@ -129,7 +129,7 @@ def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: 
     ended = work("track", *ONCE)
     assert ended.code == 4
     assert look_again in ended.out
-    assert "with --resubmit rejected,failed.\n" in ended.out
+    assert "with --resubmit rejected,failed\n" in ended.out
     assert ended.err == "2 changes still open.\n"
     work.concluded(*["REQUEST_COMPLETED"] * 4)
     ended = work("track", *ONCE)
