@@ -9,7 +9,7 @@ import polars as pl
 from batch.classes import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
-from batch.report.tracked import advice, describe_existing, describe_tracked
+from batch.report.tracked import advice, describe_existing, describe_tracked, resubmission
 from batch.wording import count
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
             "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
             "looks for them in the tenant first."
         )
-    if summary.tracked and summary.followed:
-        yield from advice(summary.tracked, summary.run)
+    if summary.tracked:
+        yield from advice(summary.tracked, summary.run) if summary.followed else resubmission(summary.tracked)
     if summary.rows[RowClass.REJECTED]:
         yield "Correct the rows in rejected.csv and submit that file."
 

@@ -67,8 +67,18 @@ def advice(tracked: Tracked, run: str) -> Iterator[str]:
     found = counts(tracked)
     if found[Standing.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
+    yield from resubmission(tracked)
+
+
+def resubmission(tracked: Tracked) -> Iterator[str]:
+    """How many changes came to nothing, and how to submit them again; nothing where none did."""
+    found = counts(tracked)
     if bad := [name.value for name in RESUBMITTED if found[name]]:
-        yield f"To submit again what came to nothing: the same input with --resubmit {','.join(bad)}"
+        number = sum(found[name] for name in bad)
+        yield (
+            f"{count(number, 'change')} came to nothing at the tenant. To submit {'it' if number == 1 else 'them'} again: "
+            f"the same input with --resubmit {','.join(bad)}"
+        )
 
 
 def describe_existing(tracked: Tracked) -> Iterator[str]:

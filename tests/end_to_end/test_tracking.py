@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
@@ -129,12 +130,23 @@ def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: 
     ended = work("track", *ONCE)
     assert ended.code == 4
     assert look_again in ended.out
-    assert "with --resubmit rejected,failed\n" in ended.out
+    again = "2 changes came to nothing at the tenant. To submit them again: the same input with --resubmit rejected,failed\n"
+    assert again in ended.out
+    assert again in work("submit", path, "--yes").out
     assert ended.err == "2 changes still open.\n"
     work.concluded(*["REQUEST_COMPLETED"] * 4)
     ended = work("track", *ONCE)
     assert (ended.code, look_again in ended.out) == (0, False)
     assert "--resubmit" not in ended.out
+
+
+def test_a_run_that_was_not_sent_is_never_said_to_be_well(work: Work, path: Path) -> None:
+    work.tenant.faults.add(*[Fault.UNAUTHORIZED_401] * 2)
+    assert work.submit(path, "--check-tenant", "never").code == 4
+    ended = work("track", *ONCE)
+    assert ended.code == 4
+    assert "4 changes of the run not sent or unconfirmed: submit its input again.\n" in ended.out
+    assert "Of 0 accepted" not in ended.out
 
 
 def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work, path: Path) -> None:
