@@ -21,18 +21,15 @@ def run(program: Callable[[], object]) -> int:
     """Runs a program and returns its exit code: 0, 1 (a bug), 2, 3, 4 or 130, as documented."""
     try:
         program()
-    except SystemExit as ending:
+    except (SystemExit, KeyboardInterrupt) as ending:
         # typer makes a silent exit of an interruption.
-        if (interruption := _interruption(ending)) is not None:
-            return _interrupted(interruption)
-        return _code_of(ending)
+        interruption = _interruption(ending)
+        return _code_of(ending) if interruption is None else _interrupted(interruption)
     except AccessBatchError as error:
         _say(f"access-batch: {error.message}")
         if error.next_step:
             _say(error.next_step)
         return error.exit_code
-    except KeyboardInterrupt as interruption:
-        return _interrupted(interruption)
     except BrokenPipeError:
         # Whoever read our output has gone; what was sent is in the ledger.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,10 +39,11 @@ def run(program: Callable[[], object]) -> int:
     return 0
 
 
-def _code_of(ending: SystemExit) -> int:
-    if ending.code is None or isinstance(ending.code, int):
-        return ending.code or 0
-    _say(str(ending.code))
+def _code_of(ending: BaseException) -> int:
+    code = getattr(ending, "code", None)
+    if code is None or isinstance(code, int):
+        return code or 0
+    _say(str(code))
     return BUG
 
 

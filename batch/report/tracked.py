@@ -76,8 +76,8 @@ def resubmission(tracked: Tracked) -> Iterator[str]:
     if bad := [name.value for name in RESUBMITTED if found[name]]:
         number = sum(found[name] for name in bad)
         yield (
-            f"{count(number, 'change')} came to nothing at the tenant. To submit {'it' if number == 1 else 'them'} again: "
-            f"the same input with --resubmit {','.join(bad)}"
+            f"{count(number, 'change')} came to nothing at the tenant. "
+            f"To submit {'it' if number == 1 else 'them'} again: the same input with --resubmit {','.join(bad)}"
         )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import REQUEST_TYPES, STANDINGS
+from batch.dialects import REQUEST_TYPES, STANDINGS, ItemType
 from batch.instants import moment
-from batch.model import ItemType, StatusRow
+from batch.model import StatusRow
 from batch.wording import on_one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_SAID: Final = 300
 """Characters kept of a comment or of error messages."""
 
 _USUAL: Final = frozenset({"", *STANDINGS, *REQUEST_TYPES.values(), *ItemType})
-_PLAIN: Final = re.compile(r"[0-9a-f]{32}(?:-\d{1,9})?|[0-9a-f]{12}-\d{1,9}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
 """Ids of the tenant, and of our requests: the secrets of clients are longer."""
 
 _LONGEST_ID: Final = 256

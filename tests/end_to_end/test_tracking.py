@@ -130,7 +130,8 @@ def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: 
     ended = work("track", *ONCE)
     assert ended.code == 4
     assert look_again in ended.out
-    again = "2 changes came to nothing at the tenant. To submit them again: the same input with --resubmit rejected,failed\n"
+    again = "2 changes came to nothing at the tenant. To submit them again: "
+    again += "the same input with --resubmit rejected,failed\n"
     assert again in ended.out
     assert again in work("submit", path, "--yes").out
     assert ended.err == "2 changes still open.\n"
