@@ -68,7 +68,8 @@ class Checked:
     Attributes:
         calls: Calls that this process made for it.
         in_progress: Changes that are set aside because of what is in progress there; None where that is not known.
-        held: Changes that are set aside because they are held; likewise.
+        held: Changes that are set aside because they are held; likewise, and None where only revokes or grants with
+            dates are wanted, which nobody asks that about.
         age: Seconds since the oldest answer that counted; None where the answers were an earlier process's.
         unclear: Rows in progress that may or may not be of wanted items.
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from batch.dialects import ItemType
 from batch.model import IdentityBy
 from batch.read.item_names import entitlement_name
-from batch.wording import on_one_line
+from batch.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -303,5 +303,6 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    line = on_one_line(name, most=MOST_SHOWN + 1)
+    # What can't be seen is written out: it may be the very reason why nobody has this name.
+    line = visible(name[: MOST_SHOWN + 1].replace("\n", " ")).strip()
     return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}…"

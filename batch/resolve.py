@@ -42,12 +42,14 @@ class NameCounts:
         found: Distinct names that mean exactly one.
         unknown: Those that mean nobody and nothing.
         ambiguous: Those that may mean several.
+        remembered: Of all these, those that nobody had to be asked about.
     """
 
     calls: int = 0
     found: int = 0
     unknown: int = 0
     ambiguous: int = 0
+    remembered: int = 0
 
     @property
     def looked_up(self) -> int:
@@ -59,14 +61,15 @@ NO_NAMES: Final = NameCounts()
 """Of an input that gives ids only, or whose names were not looked up."""
 
 
-def count_names(verdicts: Mapping[Name, Verdict], calls: int) -> NameCounts:
-    """How many names came to what."""
+def count_names(verdicts: Mapping[Name, Verdict], calls: int, remembered: int = 0) -> NameCounts:
+    """How many names came to what, in how many calls, and how many of them were known without."""
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     return NameCounts(
         calls=calls,
         found=outcomes.count(Outcome.FOUND),
         unknown=outcomes.count(Outcome.UNKNOWN),
         ambiguous=outcomes.count(Outcome.AMBIGUOUS),
+        remembered=remembered,
     )
 
 

@@ -324,7 +324,7 @@ class Submitter:
                 )
             case Then.STOP_TENANT:
                 raise TenantLostError(
-                    f"The tenant can't be used: {decision.reason}.",
+                    f"The tenant can't be used: {decision.reason.rstrip('.')}.",
                     next_step="Check the base URL, --api and the network; then run the same command again.",
                 )
             case Then.GO_ON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,20 @@ def on_one_line(text: str, *, most: int) -> str:
         most: Characters that are kept.
     """
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:most]
+
+
+def visible(text: str) -> str:
+    r"""Text as it can be shown on a terminal: what can't be printed is written out, `\u001b`, and only lines end.
+
+    Escape sequences, and characters that hide or turn others around, reach the screen in no other way. What is JSON
+    stays the same JSON.
+
+    Args:
+        text: Lines of ours, with whatever of others stands in them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def instant(moment: datetime | None) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import polars as pl
 import pytest
+import typer
 
 from batch import boundary
 from batch.errors import (
@@ -93,6 +94,19 @@ def test_an_exit_with_a_message_shows_it_as_python_would(capsys: pytest.CaptureF
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending_with(KeyboardInterrupt()) == 130
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_ctrl_c_within_a_command_is_never_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def _wait(said: str = "") -> NoReturn:
+        raise KeyboardInterrupt(*filter(None, [said]))
+
+    assert boundary.run(lambda: app([])) == 130
+    assert "the same command continues" in capsys.readouterr().err
+    assert boundary.run(lambda: app(["--said", "Nothing was sent."])) == 130
+    assert capsys.readouterr().err == "Nothing was sent.\n"
 
 
 def bug(secret: str) -> NoReturn:

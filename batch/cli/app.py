@@ -74,13 +74,15 @@ def screen_of(*, quiet: bool, verbose: bool = False) -> "Screen":
 
 
 def show(answer: Any) -> None:
-    """Prints a command's answer on stdout: an object as JSON, lines as they are."""
+    """Prints a command's answer on stdout: an object as JSON, lines as they are but for what can't be printed."""
     import json
+
+    from batch.wording import visible
 
     lines = [json.dumps(answer, ensure_ascii=False)] if isinstance(answer, dict) else answer
     try:
         for line in lines:
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{visible(line)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read it has gone; what the command did, and its exit code, stay what they are.

@@ -79,7 +79,6 @@ def track(
 ) -> None:
     """Follow the accepted changes of a run until each is provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
-    from batch.report.tracked import exit_code
 
     settings = settings_of(
         profile,
@@ -103,7 +102,7 @@ def track(
     show(result.as_json() if as_json else result.describe())
     if result.stopped is not None:
         raise result.stopped
-    raise typer.Exit(130 if result.interrupted else exit_code(result.tracked))
+    raise typer.Exit(result.exit_code)
 
 
 @app.command()

@@ -60,6 +60,7 @@ class TenantCheck:
         self._unclear = 0
         self._closed_list = False
         self._closed_index = False
+        self._asked_held = True
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """Which fresh changes are to be set aside by the tenant's word, by dedupe's TOLD_SCHEMA.
@@ -78,6 +79,7 @@ class TenantCheck:
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
         )
+        self._asked_held = bool(question.holders)
         # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
         is_void = pl.col("state").is_in([state.value for state in VOID])
         ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
@@ -99,7 +101,7 @@ class TenantCheck:
         return Checked(
             calls=self._calls,
             in_progress=None if self._closed_list else told.height - held,
-            held=None if self._closed_index else held,
+            held=held if self._asked_held and not self._closed_index else None,
             age=(_now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,
         )
@@ -115,8 +117,7 @@ class TenantCheck:
                 return await asking
             except asyncio.CancelledError:
                 if interruption.asked:
-                    self._screen.say("Interrupted while the tenant was asked: nothing was sent.")
-                    raise KeyboardInterrupt from None
+                    raise KeyboardInterrupt("Interrupted while the tenant was asked: nothing was sent.") from None
                 raise
 
     async def _inquire(self, ledger: Ledger, question: Question) -> Heard:

@@ -45,6 +45,7 @@ class Names:
         self._screen = screen
         self._verdicts: dict[Name, Verdict] | None = None
         self._calls = 0
+        self._remembered = 0
 
     def look_up(self, rows: pl.DataFrame, ledger: Ledger, reach: Reach, run: Run | None) -> None:
         """Finds out what the names in rows mean, by asking the tenant where that is not known.
@@ -73,6 +74,7 @@ class Names:
             return
         verdicts.update(lookup.recent(name for name in sought if name not in verdicts))
         missing = [name for name in sought if name not in verdicts]
+        self._remembered = len(verdicts)
         if missing:
             self._screen.say(f"Looking up {count(len(missing), 'name')} …")
             verdicts.update(asyncio.run(self._ask(lookup, missing, ledger, reach)))
@@ -102,7 +104,7 @@ class Names:
 
     def _settle(self, verdicts: dict[Name, Verdict]) -> None:
         self._verdicts = verdicts
-        self.counts = count_names(verdicts, self._calls)
+        self.counts = count_names(verdicts, self._calls, self._remembered)
 
     def _lookup(self, ledger: Ledger, tenant: str) -> Lookup:
         settings = self._settings

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import DeclinedError, SettingsError
+from batch.wording import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,14 +28,14 @@ class Screen:
     verbose: bool = False
 
     def say(self, *lines: str) -> None:
-        """Shows lines as they are."""
+        """Shows lines as they are, but for what can't be printed."""
         if not self.quiet:
             for line in lines:
                 self.complain(line)
 
     def complain(self, line: str) -> None:
         """Shows an error, which a quiet screen shows too."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def ask(self, question: str, *, yes: bool) -> None:
         """Asks whether to go on.
@@ -44,7 +45,7 @@ class Screen:
         """
         if yes:
             return
-        self.console.print(f"{question} [y/N] ", markup=False, highlight=False, soft_wrap=True, end="")
+        self.console.print(f"{visible(question)} [y/N] ", markup=False, highlight=False, soft_wrap=True, end="")
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise DeclinedError("Nothing was sent.", next_step="The same command asks again.")
 

@@ -19,7 +19,8 @@ from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_run, run_as_json
 from batch.report.screen import duration
-from batch.report.tracked import describe_tracked, tracked_as_json
+from batch.report.summary import progress
+from batch.report.tracked import advice, describe_tracked, exit_code, tracked_as_json
 from batch.track import Tracker
 from batch.wording import count
 
@@ -53,6 +54,13 @@ class Followed:
     stopped: StoppedError | None
     interrupted: bool
 
+    @property
+    def exit_code(self) -> int:
+        """130, 4, 3 or 0, as documented: 4 also where something of the run was not sent, or is unconfirmed."""
+        if self.interrupted:
+            return 130
+        return 4 if self._unsent() else exit_code(self.tracked)
+
     def as_json(self) -> dict[str, Any]:
         """The run as `status --json` shows it, and what is this command's own."""
         return {
@@ -65,10 +73,17 @@ class Followed:
     def describe(self) -> Iterator[str]:
         """The same for people."""
         yield from describe_run(self.run, self.tally, self.tracked)
-        if not self.tracked.told:
+        if not self.tracked.told and self.tracked.silent:
             yield from describe_tracked(self.tracked)
         if self.file:
             yield f"  tracked: {self.file}"
+        yield from advice(self.tracked, self.run.id)
+        if unsent := self._unsent():
+            yield f"{count(unsent, 'change')} of the run not sent or unconfirmed: submit its input again."
+
+    def _unsent(self) -> int:
+        changes = progress(self.tally.changes)
+        return changes["unsent"] + changes["unconfirmed"]
 
 
 def track(settings: Settings, name: str, screen: Screen) -> Followed:
@@ -185,7 +200,8 @@ class _Telling(Asking):
         now = time.monotonic()
         if open_changes and now - self._told_at >= self.EVERY:
             self._told_at = now
-            self._out.say(f"{count(open_changes, 'change')} still open; the next look is in {duration(wait)}.")
+            then = f"; the next look is in {duration(wait)}" if wait > 0 else ""
+            self._out.say(f"{count(open_changes, 'change')} still open{then}.")
 
 
 def _now() -> datetime:

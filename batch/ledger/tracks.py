@@ -97,8 +97,9 @@ class Tracks:
             )
         )
         current = sa.case((submitted_again, 0), else_=1)
+        since = sa.func.min(sa.case((submitted_again, None), else_=k.since))
         lines = (
-            sa.select(f.state, f.who, f.said, sa.func.min(k.since), sa.func.sum(current), sa.func.count())
+            sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
             .select_from(t.request)
             .join(t.track, k.request == q.id)
             .join(t.finding, f.id == k.finding)

@@ -106,7 +106,7 @@ def _named(change: Change) -> dict[str, str]:
 
 _DONE: Final = {
     Fate.CANCELLED: "cancelled",
-    Fate.DUPLICATE: "cancelled by the tenant as duplicates",
+    Fate.DUPLICATE: "cancelled by the tenant as a duplicate",
     Fate.NOT_CREATED: "requested already by others, so that nothing was created",
     Fate.REJECTED: "rejected",
     Fate.FAILED: "failed",
@@ -114,7 +114,7 @@ _DONE: Final = {
 _OPEN: Final = {
     Fate.CANCELABLE: "can still be cancelled",
     Fate.UNDER_WAY: "approved and not provisioned yet: they can't be cancelled any more, and not be revoked yet",
-    Fate.REVOKED: "access that was taken away, which nothing here gives back",
+    Fate.REVOKED: "revoked already, which nothing here gives back",
     Fate.NOT_VISIBLE: "not in the list of what this token's user has requested",
 }
 
@@ -143,7 +143,8 @@ def describe_cancelled(found: Cancelled) -> Iterator[str]:
         )
     if found.unsent:
         yield f"{count(found.unsent, 'change')} not sent: `access-batch discard {found.run}` forgets them."
-    if found.exit_code in {4, 130} and not found.unconfirmed:
+    waits = found.fates.get(Fate.UNDER_WAY) and not found.dry_run
+    if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
         yield f"To look again: access-batch cancel {found.run}"
     if found.undo:
         yield f"To take back what was granted: access-batch submit {shlex.quote(found.undo)}"

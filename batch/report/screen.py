@@ -9,7 +9,7 @@ import polars as pl
 from batch.classes import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
-from batch.report.tracked import describe_existing, describe_tracked
+from batch.report.tracked import advice, describe_existing, describe_tracked, resubmission
 from batch.wording import count
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def describe_names(names: NameCounts) -> Iterator[str]:
     """How the names in the input were resolved; nothing where it has none."""
     if names.looked_up:
         how = f"looked up in {count(names.calls, 'call')}" if names.calls else "known from before"
+        if names.calls and names.remembered:
+            asked = names.looked_up - names.remembered
+            how = f"({names.remembered:,} known from before, {asked:,} {how})"
         yield (
             f"{count(names.looked_up, 'name')} {how}: {names.found:,} found, {names.unknown:,} unknown, "
             f"{names.ambiguous:,} ambiguous."
@@ -163,6 +166,8 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
             "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
             "looks for them in the tenant first."
         )
+    if summary.tracked:
+        yield from advice(summary.tracked, summary.run) if summary.followed else resubmission(summary.tracked)
     if summary.rows[RowClass.REJECTED]:
         yield "Correct the rows in rejected.csv and submit that file."
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.dialects import EXISTING, STANDINGS, Standing, standing
-from batch.standings import ENDED
+from batch.standings import ENDED, RESUBMITTED
 from batch.wording import count
 
 if TYPE_CHECKING:
@@ -60,6 +60,25 @@ def describe_tracked(tracked: Tracked) -> Iterator[str]:
             yield from _largest(groups[name], "by ")
     if tracked.silent:
         yield f"  not visible: {tracked.silent:,}"
+
+
+def advice(tracked: Tracked, run: str) -> Iterator[str]:
+    """What to do next about changes that are open, not visible, or came to nothing; nothing where all is well."""
+    found = counts(tracked)
+    if found[Standing.OPEN] or tracked.silent:
+        yield f"To look again: access-batch track {run}"
+    yield from resubmission(tracked)
+
+
+def resubmission(tracked: Tracked) -> Iterator[str]:
+    """How many changes came to nothing, and how to submit them again; nothing where none did."""
+    found = counts(tracked)
+    if bad := [name.value for name in RESUBMITTED if found[name]]:
+        number = sum(found[name] for name in bad)
+        yield (
+            f"{count(number, 'change')} came to nothing at the tenant. "
+            f"To submit {'it' if number == 1 else 'them'} again: the same input with --resubmit {','.join(bad)}"
+        )
 
 
 def describe_existing(tracked: Tracked) -> Iterator[str]:

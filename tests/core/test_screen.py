@@ -16,6 +16,7 @@ from batch.read import Loaded, read_loaded
 from batch.read.inputs import Content
 from batch.report.screen import (
     describe_input,
+    describe_names,
     describe_outcome,
     describe_sandbox,
     describe_verdict,
@@ -23,6 +24,7 @@ from batch.report.screen import (
     question,
 )
 from batch.report.summary import Summary
+from batch.resolve import NameCounts
 from batch.states import State
 from batch.wording import count
 from tests.core.changes import RUN, hex_id
@@ -248,3 +250,18 @@ def test_a_sandbox_says_how_to_point_a_client_at_it() -> None:
     text = "\n".join(describe_sandbox("http://127.0.0.1:1", "id", "word"))
     assert "export SAIL_BASE_URL=http://127.0.0.1:1 SAIL_CLIENT_ID=id SAIL_CLIENT_SECRET=word" in text
     assert "http://127.0.0.1:1/sandbox/books" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (NameCounts(calls=2, found=3, unknown=1), "4 names looked up in 2 calls: 3 found, 1 unknown, 0 ambiguous."),
+        (NameCounts(found=1, remembered=1), "1 name known from before: 1 found, 0 unknown, 0 ambiguous."),
+        (
+            NameCounts(calls=1, found=20, unknown=4, remembered=22),
+            "24 names (22 known from before, 2 looked up in 1 call): 20 found, 4 unknown, 0 ambiguous.",
+        ),
+    ],
+)
+def test_names_that_were_known_are_not_said_to_be_looked_up(names: NameCounts, line: str) -> None:
+    assert list(describe_names(names)) == [line]

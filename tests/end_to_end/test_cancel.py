@@ -197,6 +197,8 @@ def test_what_is_approved_already_is_told(program: Program, tmp_path: Path) -> N
         tenant.tenant.conclude("PROVISIONING_VERIFICATION_PENDING", identity=identity(1))
         ended = work.cancel(run)
         assert (ended.code, ended.json["changes"]["under_way"], ended.json["changes"]["cancelled"]) == (3, 2, 10)
+        again = program(*work.command(run)[:4], "--yes", env=environment(tenant)).out
+        assert f"To look again: access-batch cancel {run}\n" in again
 
 
 def test_without_its_input_the_undo_file_has_a_folder_named_after_the_run(

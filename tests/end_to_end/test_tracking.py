@@ -124,6 +124,33 @@ def test_a_state_that_nobody_knows_yet_is_kept_as_it_is_and_waited_for(work: Wor
     assert work.track().code == 0
 
 
+def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: Work, path: Path) -> None:
+    run = work.submit(path).json["run"]
+    look_again = f"To look again: access-batch track {run}\n"
+    work.concluded("REJECTED", "PROVISIONING_FAILED")
+    ended = work("track", *ONCE)
+    assert ended.code == 4
+    assert look_again in ended.out
+    again = "2 changes came to nothing at the tenant. To submit them again: "
+    again += "the same input with --resubmit rejected,failed\n"
+    assert again in ended.out
+    assert again in work("submit", path, "--yes").out
+    assert ended.err == "2 changes still open.\n"
+    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    ended = work("track", *ONCE)
+    assert (ended.code, look_again in ended.out) == (0, False)
+    assert "--resubmit" not in ended.out
+
+
+def test_a_run_that_was_not_sent_is_never_said_to_be_well(work: Work, path: Path) -> None:
+    work.tenant.faults.add(*[Fault.UNAUTHORIZED_401] * 2)
+    assert work.submit(path, "--check-tenant", "never").code == 4
+    ended = work("track", *ONCE)
+    assert ended.code == 4
+    assert "4 changes of the run not sent or unconfirmed: submit its input again.\n" in ended.out
+    assert "Of 0 accepted" not in ended.out
+
+
 def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work, path: Path) -> None:
     work.submit(path)
     work.concluded(*["REQUEST_COMPLETED"] * 4)

@@ -69,6 +69,18 @@ def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path:
     ]
 
 
+def test_what_was_submitted_again_is_summed_up_with_its_own_time_and_not_with_that_of_the_earlier(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")])
+        run = write(ledger, product(["i1"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        ledger.tracks.write(run, [finding(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
+        told = ledger.tracks.told(run).told
+    assert [(one.changes, one.since) for one in told] == [(1, "2026-03-03T00:00:00Z")]
+
+
 @pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])
 def test_only_what_came_to_nothing_may_stand_in_the_ledger_twice(path: Path, state: str, *, sound: bool) -> None:
     with open_ledger(path) as ledger:

@@ -51,6 +51,17 @@ def test_what_was_rejected_names_who_rejected_it_and_why() -> None:
     assert (found.who, found.said, found.since) == ("Bob", "not needed, [secret]", at(3))
 
 
+@pytest.mark.parametrize(
+    "field", ["id", "type", "requestType", "state", "name", "accessRequestId", "accountActivityItemId", "removeDate"]
+)
+def test_no_secret_is_kept_whatever_field_repeats_it(field: str) -> None:
+    assert "hush" not in repr(read(row(**{field: "hush"})))
+
+
+def test_not_even_an_identity_repeats_a_secret() -> None:
+    assert "hush" not in repr(read(row(requestedFor={"id": "hush"}, clientMetadata={"a": "hush"})))
+
+
 def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
     cancelled = {"comment": "This is a duplicate.", "owner": {"name": "Cleo"}, "modified": MINUTE[4]}
     found = read(row(state="CANCELLED", cancelledRequestDetails=cancelled, cancelable=False))
