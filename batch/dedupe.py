@@ -190,7 +190,8 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
         )
         latest = latest.filter(~is_void.fill_null(value=False))
     is_open = _fate().is_null() | (_fate() == Standing.OPEN.value)
-    own_number, superseded = pl.when(is_own).then("known_request"), pl.lit(value=False)
+    own_number: pl.Expr = pl.when(is_own).then("known_request")
+    superseded = pl.lit(value=False)
     if latest.get_column("change").is_duplicated().any():
         latest = _decisive(latest.with_columns(own=is_own, same=same, open=is_open))
         superseded = pl.col("superseded")
