@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch.cancel import Canceller
-from batch.commands.place import find_access, results_folder
+from batch.commands.place import SANDBOX_FORGETS, find_access, results_folder
 from batch.commands.reach import Asking, Reach
 from batch.commands.screen import require_an_answer
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
@@ -76,6 +76,8 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
             f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Say it in fewer."
         )
     access = find_access(settings)
+    if settings.sandbox:
+        screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
     with (
         Reach(settings, access) as reach,

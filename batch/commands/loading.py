@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import SettingsError, UsageError
+from batch.model import IdentityBy
 from batch.read import Loaded, interpretation, load_inputs
 from batch.toml_entry import with_entry
 from batch.wording import count
@@ -45,7 +46,12 @@ def load(
             next_step="Nothing was sent. Give them: --map THEIRS=OURS --save-map.",
         )
     wanted = interpretation(
-        maps=settings.map, is_order=is_order, date_format=settings.date_format, comment=settings.comment
+        maps=settings.map,
+        is_order=is_order,
+        date_format=settings.date_format,
+        comment=settings.comment,
+        # A name that is another field's is another person's.
+        identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
     )
     loaded = load_inputs(inputs, stdin=stdin, interpretation=wanted)
     if save_map:

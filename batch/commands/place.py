@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 SANDBOX: Final = "sandbox"
 """The sandbox's name in its ledger, whatever its port."""
 
+SANDBOX_FORGETS: Final = (
+    "--sandbox is a new tenant each time, which knows nothing of earlier commands: `submit --wait` follows a run there. "
+    "A tenant that stays is run by `access-batch sandbox`."
+)
+"""What is to be said before it is asked for something that an earlier command has submitted."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:

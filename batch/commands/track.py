@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from batch.commands.look import status
-from batch.commands.place import find_access
+from batch.commands.place import SANDBOX_FORGETS, find_access
 from batch.commands.reach import Asking, Reach
 from batch.errors import StoppedError, UsageError
 from batch.interrupt import on_interrupt
@@ -99,6 +99,8 @@ def track(settings: Settings, name: str, screen: Screen) -> Followed:
     """
     began = time.monotonic()
     access = find_access(settings)
+    if settings.sandbox:
+        screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
     run, *_ = status(settings, name, tenant=access.tenant)
     if run.tenant != access.tenant:

@@ -53,12 +53,14 @@ class Interpretation:
         is_order: Whether every map must find its column. A habit (from the environment or the config file) need not.
         date_format: Name of the form that dates have, see `date_form`; empty for each kind of file's usual one.
         comment: For every row without a comment of its own; empty for none.
+        identity_by: What names of identities are, where the user fixes that; empty where all is tried.
     """
 
     maps: tuple[ColumnMap, ...] = ()
     is_order: bool = False
     date_format: str = ""
     comment: str = ""
+    identity_by: str = ""
 
     def digest_part(self, maps_found: Sequence[Sequence[ColumnMap]]) -> str:
         """What this adds to an input's identity; empty where it adds nothing.
@@ -71,6 +73,7 @@ class Interpretation:
             "map": pairs if any(pairs) else None,
             "date_format": date_form(self.date_format).layout if self.date_format else None,
             "comment": self.comment or None,
+            "identity_by": self.identity_by or None,
         }
         given = {name: value for name, value in meant.items() if value}
         return json.dumps(given, sort_keys=True) if given else ""
@@ -81,7 +84,12 @@ PLAIN: Final = Interpretation()
 
 
 def interpretation(
-    *, maps: Sequence[str] = (), is_order: bool = False, date_format: str = "", comment: str = ""
+    *,
+    maps: Sequence[str] = (),
+    is_order: bool = False,
+    date_format: str = "",
+    comment: str = "",
+    identity_by: str = "",
 ) -> Interpretation:
     """Makes sense of what the user gave.
 
@@ -90,6 +98,7 @@ def interpretation(
         is_order: See `Interpretation`.
         date_format: Likewise.
         comment: Likewise.
+        identity_by: Likewise.
 
     Raises:
         UsageError: A map or the date format is none, or the comment is blank.
@@ -99,7 +108,11 @@ def interpretation(
     if comment and not comment.strip():
         raise UsageError("--comment is blank.", next_step=f"{_NOTHING_SENT} Give it a text, or leave it out.")
     return Interpretation(
-        maps=column_maps(maps), is_order=is_order, date_format=date_format.strip(), comment=comment.strip()
+        maps=column_maps(maps),
+        is_order=is_order,
+        date_format=date_format.strip(),
+        comment=comment.strip(),
+        identity_by=identity_by,
     )
 
 

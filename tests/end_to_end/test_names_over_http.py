@@ -174,6 +174,10 @@ def test_names_are_fixed_to_one_field_by_an_option(program: Program, tenant: Run
     ended = program("submit", rows, "--yes", "--json", "--identity-by", "email", env=environment(tenant))
     assert len(accepted(tenant)) == ended.json["rows"]["submitted"] == 1
     assert f"no identity has '{person.alias}' as e-mail" in ended.err
+    other = program("submit", rows, "--yes", "--json", env=environment(tenant))
+    assert other.json["run"] != ended.json["run"], "the same names by another field are another input"
+    assert (other.json["rows"]["already_submitted"], other.json["rows"]["submitted"]) == (1, 1)
+    assert set(accepted(tenant).values()) == {1}
 
 
 def test_a_name_that_is_an_id_is_one_and_a_row_with_an_id_needs_no_name(
