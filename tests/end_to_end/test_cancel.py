@@ -322,3 +322,27 @@ def test_submitting_the_undo_file_revokes_exactly_what_was_granted(
             ("REVOKE", *pair_of(row)[1:]) for row in granted
         )
         assert work.is_sound()
+
+
+def test_the_same_input_after_its_undo_says_what_has_been_undone_and_another_one_grants_it_again(
+    program: Program, tmp_path: Path
+) -> None:
+    with tenant_that() as tenant:
+        work = Work(program, tenant, tmp_path)
+        wanted = [grant(1, 1), grant(1, 2)]
+        run = work.submit(wanted)
+        tenant.tenant.conclude("REQUEST_COMPLETED")
+        undo = work.cancel(run).json["files"]["undo"]
+        ledger = ("--ledger", work.ledger)
+        undone = program("submit", undo, *ledger, "--yes", "--json", env=environment(tenant)).json["run"]
+        again = ("submit", tmp_path / "wanted.csv", *ledger, "--yes", "--check-tenant", "never")
+        same = program(*again, env=environment(tenant))
+        assert same.code == 3
+        assert f"this input submitted it, and run {undone} has a revoke of it since" in same.err
+        tenant.tenant.conclude("REQUEST_COMPLETED")
+        program("track", undone, *ledger, "--track-for", "0", env=environment(tenant))
+        assert program(*again, "--comment", "once more", env=environment(tenant)).code == 0
+        assert accepted(tenant) == {
+            **{pair_of(row): 2 for row in wanted},
+            **{("REVOKE", *pair_of(row)[1:]): 1 for row in wanted},
+        }
