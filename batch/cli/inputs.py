@@ -80,6 +80,7 @@ def submit(
     import shlex
 
     from batch.commands.submit import submit as run_submit
+    from batch.errors import UsageError
     from batch.report.screen import describe_outcome
 
     settings = settings_of(
@@ -111,6 +112,11 @@ def submit(
         date_format=date_format,
         comment=comment,
     )
+    if track_for is not None and not settings.wait:
+        raise UsageError(
+            "--track-for says how long --wait follows, and --wait is not given.",
+            next_step="Nothing was sent. Add --wait, or leave --track-for out.",
+        )
     screen = screen_of(quiet=quiet, verbose=verbose)
     result = run_submit(inputs, settings, screen, stdin=sys.stdin.buffer, save_map=save_map)
     again = shlex.join(["access-batch", *sys.argv[1:]])

@@ -128,6 +128,7 @@ def import_(
     rate: Rate = None,
     timeout: Timeout = None,
     ca_file: CaFile = None,
+    give_up_after: GiveUpAfter = None,
     quiet: Quiet = False,
 ) -> None:
     """Take what the tenant's status list has into the ledger, so that it is not submitted again."""
@@ -146,6 +147,7 @@ def import_(
         rate=rate,
         timeout=timeout,
         ca_file=ca_file,
+        give_up_after=give_up_after,
     )
     seeded = seed(settings, screen_of(quiet=quiet), since=moment_given(since), everybody=everybody)
     show(seeded_as_json(seeded) if as_json else describe_seeded(seeded))

@@ -285,3 +285,10 @@ def test_the_wheel_carries_its_migrations(tmp_path: Path) -> None:
 def test_the_version_is_shown(program: Program) -> None:
     assert program("--version").out.startswith("access-batch ")
     assert json.dumps(program("--version").code) == "0"
+
+
+def test_how_long_to_follow_is_only_said_together_with_following(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "in.csv", [grant(1, 1)])
+    ended = program("submit", path, "--sandbox", "--yes", "--track-for", "5")
+    assert ended.code == 2
+    assert "--track-for says how long --wait follows" in ended.err
