@@ -22,7 +22,7 @@ SANDBOX: Final = "sandbox"
 """The sandbox's name in its ledger, whatever its port."""
 
 SANDBOX_FORGETS: Final = (
-    "--sandbox is a new tenant each time, which knows nothing of earlier commands. `submit --wait` follows a run there; "
+    "--sandbox is a new tenant every time, without any memory: `submit --wait` follows a run there, "
     "`access-batch sandbox` runs a tenant that stays."
 )
 """What is to be said before it is asked for something that an earlier command has submitted."""
