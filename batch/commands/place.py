@@ -23,7 +23,7 @@ SANDBOX: Final = "sandbox"
 
 SANDBOX_FORGETS: Final = (
     "--sandbox is a new tenant every time, without any memory: `submit --wait` follows a run there, "
-    "`access-batch sandbox` runs a tenant that stays."
+    "and `access-batch sandbox` runs a tenant that stays."
 )
 """What is to be said before it is asked for something that an earlier command has submitted."""
 
