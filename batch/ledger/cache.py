@@ -1,6 +1,7 @@
 """What the tenant said of people and items, with its age: so that the same is not asked again too soon.
 
-It is no memory of what was submitted, and nothing is lost with it.
+Beside that it has, without age, what each run was planned by: which ids names stood for, and what the tenant's word has
+set aside.
 """
 
 from __future__ import annotations
@@ -106,13 +107,6 @@ class Cache:
         """Keeps the values as all that there is of a kind."""
         with writing(self._engine) as connection:
             keep(connection, number_of_tenant(connection, tenant), Kept(kind=kind, values=values, alone=True), at)
-
-    def forget(self, tenant: str) -> None:
-        """Throws away everything that was said by a tenant, but what runs were planned by."""
-        with writing(self._engine) as connection:
-            number = number_of_tenant(connection, tenant)
-            aged = t.cached.c.kind.not_like(f"{NAMES_OF_RUN}%")
-            connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == number, aged))
 
 
 def keep(connection: Connection, tenant: int, kept: Kept, at: datetime) -> None:

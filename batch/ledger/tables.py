@@ -8,7 +8,7 @@ Ids of the tenant stand once in `identity` and `item`; what a request says of an
 `request.recipients` repeats its lines of one request. Requests that travel together in one body stand in `envelope`.
 
 `track` has what the tenant last said of a change, where it was followed; what many of these have in common stands once
-in `finding`. `cached` is what the tenant said of people and items, and may be thrown away at any time.
+in `finding`. `cached` is what the tenant said of people and items, and what of that each run was planned by.
 
 `pace` and `call` are what keeps to the tenant's rate limit over all processes that share the ledger; they are no memory
 of what was submitted, and are worth nothing once a window has passed.
@@ -264,7 +264,7 @@ cached = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="What the tenant said of people and items, as JSON, and when: no memory, and worth nothing once it is old.",
+    comment="What the tenant said of people and items, as JSON, and when; and what of that a run was planned by.",
 )
 
 VIEW: Final = "changes"

@@ -124,7 +124,12 @@ def _largest(told: list[Told], before_who: str) -> Iterator[str]:
     said = sorted(told, key=lambda one: (-one.changes, one.who, one.said))
     for one in said[:SHOWN]:
         who = f" {before_who}{one.who}" if one.who else ""
-        since = f" since {one.since}" if one.since else ""
+        since = f" since {_minute(one.since)}" if one.since else ""
         yield f"    {one.changes:,}{who}{since}{f': {one.said}' if one.said else ''}"
     if more := sum(one.changes for one in said[SHOWN:]):
         yield f"    … and {more:,} more: `access-batch track --out DIR` lists every change"
+
+
+def _minute(instant: str) -> str:
+    """An instant of the ledger for people: `2026-11-26 18:09 UTC`."""
+    return f"{instant[:16].replace('T', ' ')} UTC" if instant.endswith("Z") else instant

@@ -56,8 +56,6 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenant.id"], name=op.f("fk_cached_tenant")),
         sa.PrimaryKeyConstraint("tenant", "kind", "key", name=op.f("pk_cached")),
-        comment=(
-            "What the tenant said of people and items, as JSON, and when: no memory, and worth nothing once it is old."
-        ),
+        comment=("What the tenant said of people and items, as JSON, and when; and what of that a run was planned by."),
         sqlite_with_rowid=False,
     )

@@ -108,12 +108,6 @@ def test_what_was_said_of_people_is_kept_until_it_is_too_old_or_said_anew(ledger
     assert ledger.cache.get("https://another.example", "held", ["i1"], since=NOW) == {}
 
 
-def test_what_was_said_can_be_thrown_away(ledger: Ledger) -> None:
-    ledger.cache.put(TENANT, "held", {"i1": []}, at=NOW)
-    ledger.cache.forget(TENANT)
-    assert ledger.cache.get(TENANT, "held", ["i1"], since=NOW) == {}
-
-
 def test_a_kind_is_replaced_as_a_whole_and_no_other(ledger: Ledger) -> None:
     assert ledger.cache.all_of(TENANT, "set aside") == {}
     ledger.cache.put(TENANT, "held", {"i1": []}, at=NOW)
