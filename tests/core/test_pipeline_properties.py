@@ -211,7 +211,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     return classes, pairs
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=80)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 @example(
     file=Input(
