@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 
     from batch.model import StatusRow
 
-FIRST_WAIT: Final = 2.0
-"""Seconds from the first look to the second."""
-
-LONGEST_WAIT: Final = 300.0
-"""Seconds between two looks at most."""
-
 SKEW: Final = timedelta(seconds=5)
 """By how much earlier than its run a row may seem to be made, once the clocks are compared: a `Date` is in seconds."""
 
@@ -344,18 +338,6 @@ class Following:
     def _late(self, now: datetime, settle_after: timedelta) -> list[int]:
         unseen = self._open.difference(self._seen)
         return [n for n in unseen if now - self._changes[n].accepted_at >= settle_after]
-
-
-def next_wait(wait: float, *, moved: bool, took: float) -> float:
-    """Seconds until the next look: longer each time, shorter again where something moved.
-
-    Args:
-        wait: Seconds before the look that has just ended; 0 before the first.
-        moved: Whether it has found anything new.
-        took: Seconds that it took: at most half of the time is spent looking.
-    """
-    longer = FIRST_WAIT if wait <= 0 else wait / 2 if moved else wait * 2
-    return min(LONGEST_WAIT, max(FIRST_WAIT, longer, took))
 
 
 def _is_open(said: Said | None) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from batch.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
-from batch.following import Following, next_wait
+from batch.following import Following
+from batch.next_look import next_wait
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -115,7 +116,7 @@ class Search:
         return [f"{place}:{quoted(name)}" for field in fields for place in SEARCH_FIELDS[field]]
 
 
-class _Listed:
+class _Listed(ABC):
     """A list whose `filters` names several values at once."""
 
     subject = ""
@@ -149,9 +150,9 @@ class _Listed:
         }
         return await self._caller.ask("GET", self.path, self.subject, params=params)
 
+    @abstractmethod
     def terms(self, name: str) -> list[str]:
         """What is asked for a name; nothing where it can't be in the list."""
-        raise NotImplementedError
 
     def filters(self, terms: list[str]) -> str:
         """The filter that several terms make."""

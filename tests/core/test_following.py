@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
 from batch.evidence import requested_already
-from batch.following import FIRST_WAIT, LONGEST_WAIT, MOST_IDENTITIES, Following, Question, next_wait
+from batch.following import MOST_IDENTITIES, Following, Question
 from batch.model import Existing, Finding, Request, RequestItem, StatusRow
+from batch.next_look import FIRST_WAIT, LONGEST_WAIT, next_wait
 from batch.withdraw import Change, Fate, Own, Sifted, fates, to_revoke
 
 RUN = "run1"
