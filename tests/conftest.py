@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that kill processes take longest: they go first, so that no worker is left alone with them."""
+    items.sort(key=lambda item: "exactly_once" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's reaches a test, and nothing of a test the user's."""
