@@ -262,7 +262,14 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
         .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
         .outerjoin(t.finding, t.finding.c.id == k.finding)
         .where(live)
-        .order_by(r.identity, i.item, t.request.c.id)
+        # What was imported may be older than its number says, as dedupe.age knows.
+        .order_by(
+            r.identity,
+            i.item,
+            sa.case((t.run.c.input_digest == IMPORT, 0), else_=1),
+            sa.case((t.run.c.input_digest == IMPORT, t.request.c.state_at), else_=""),
+            t.request.c.id,
+        )
     )
     before: tuple[object, ...] = ()
     for row in connection.execute(history):

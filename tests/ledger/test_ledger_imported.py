@@ -158,6 +158,18 @@ def test_two_processes_do_not_import_at_once(path: Path) -> None:
                 ledger.imported.take(run, a_process(), [], NOW)
 
 
+def test_what_is_imported_later_and_is_older_makes_no_repeat_of_what_was_submitted_after_all_that(path: Path) -> None:
+    done = {"identity": "i1", "item": "r1", "state": "REQUEST_COMPLETED"}
+    granted = row(5, **done)
+    revoked_before = row(1, **done, access_request="before", request_type="REVOKE_ACCESS")
+    with open_ledger(path) as ledger:
+        take(ledger, FakeListing([granted]))
+        take(ledger, FakeListing([revoked_before]))
+        run = write(ledger, [change(granted.identity, "r1", operation="REVOKE", comment="c")], digest="another")
+        record(ledger, claim(ledger, run), ACCEPTED)
+        assert ledger.verify() == ()
+
+
 def test_a_request_that_claims_to_be_imported_in_another_run_is_found_out(path: Path) -> None:
     with open_ledger(path) as ledger:
         take(ledger, FakeListing([row(0)]))
