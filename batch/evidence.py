@@ -10,8 +10,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import EXISTING, EXISTING_SAID, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.dialects import EXISTING, EXISTING_SAID, REQUEST_ID_KEY, REQUEST_TYPES
 from batch.model import Finding, Part
+from batch.row_ids import item_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
@@ -71,7 +72,7 @@ def found_pairs(doubt: Doubt, rows: Mapping[str, Sequence[StatusRow]], offset: t
 
 
 def _named_pair(row: StatusRow) -> Pair:
-    return row.identity, (row.metadata or {}).get(ITEM_ID_KEY, row.item)
+    return row.identity, item_of(row)
 
 
 def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batch.dialects import (
     EXISTING_SAID,
     FILTER_VALUES,
-    ITEM_ID_KEY,
     PAGE_LIMIT,
     REQUEST_ID_KEY,
     REQUEST_TYPES,
@@ -26,6 +25,7 @@ from batch.dialects import (
 )
 from batch.dialects import standing as standing_of
 from batch.model import Finding
+from batch.row_ids import item_of
 from batch.wording import instant
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Following:
         touched: dict[int, None] = {}
         for row in rows:
             metadata = row.metadata or {}
-            item = metadata.get(ITEM_ID_KEY, row.item)
+            item = item_of(row)
             own = self._of_our_request(metadata.get(REQUEST_ID_KEY, ""), row, item)
             if own is not None:
                 self._own.add(own)

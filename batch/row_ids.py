@@ -22,6 +22,11 @@ def named_item(row: StatusRow) -> str:
     return (row.metadata or {}).get(ITEM_ID_KEY, "")
 
 
+def item_of(row: StatusRow) -> str:
+    """The item's id that we have sent along; else the row's `id`, whosever that is."""
+    return (row.metadata or {}).get(ITEM_ID_KEY, row.item)
+
+
 def listed_item(row: StatusRow) -> str:
     """The row's `id`; empty where that is plainly not the item's."""
     return "" if row.item in {row.access_request, row.activity} else row.item

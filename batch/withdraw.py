@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from batch.dialects import (
     IN_PROGRESS,
-    ITEM_ID_KEY,
     PARTLY_PROVISIONED,
     REQUEST_ID_KEY,
     Operation,
@@ -23,6 +22,7 @@ from batch.dialects import (
     standing,
 )
 from batch.model import Finding
+from batch.row_ids import item_of
 from batch.wording import instant
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Own:
             return None
         places = [
             place
-            for place in self._places.get((row.identity, metadata.get(ITEM_ID_KEY, row.item)), ())
+            for place in self._places.get((row.identity, item_of(row)), ())
             if row.item_type in {"", self.changes[place].item_type}
         ]
         exact = [place for place in places if named == f"{self._prefix}{self.changes[place].request}"]

@@ -156,13 +156,14 @@ def status(settings: Settings, name: str, *, tenant: str = "") -> tuple[Run, Tal
     Args:
         settings: Say which ledger.
         name: The beginning of the run's id; empty for the newest.
-        tenant: Whose newest run, where only one tenant's count.
+        tenant: Whose newest run, where only one tenant's count; what was imported from it is none.
 
     Raises:
         UsageError: There is none, or more than one.
     """
     with _ledger_if_any(settings, "any", asked=True) as ledger:
-        every = [run for run in ledger.runs.all() if name or tenant in {"", run.tenant}] if ledger else []
+        all_runs = ledger.runs.all() if ledger else ()
+        every = [run for run in all_runs if name or not tenant or (run.tenant == tenant and not run.imported)]
         if ledger is None or not every:
             raise UsageError(
                 "The ledger has no runs" + (f" for {tenant}." if tenant else "."),

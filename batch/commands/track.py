@@ -95,7 +95,7 @@ def track(settings: Settings, name: str, screen: Screen) -> Followed:
         screen: For messages.
 
     Raises:
-        UsageError: There is no such run, or it is another tenant's.
+        UsageError: There is no such run, it is another tenant's, or it was imported.
     """
     began = time.monotonic()
     access = find_access(settings)
@@ -107,6 +107,11 @@ def track(settings: Settings, name: str, screen: Screen) -> Followed:
         raise UsageError(
             f"Run {run.id} was submitted to {run.tenant}, not to {access.tenant}.",
             next_step="Name that tenant with --base-url or --profile.",
+        )
+    if run.imported:
+        raise UsageError(
+            f"Run {run.id} is what was imported from the tenant.",
+            next_step="`access-batch ledger import` again brings it up to date.",
         )
     if settings.out is not None:
         make_folder(settings.out, [])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.errors import TenantLostError
+from batch.tenant.reading import ForbiddenError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -18,7 +19,6 @@ TOO_LONG: Final = 414
 _OK: Final = 200
 _BAD_REQUEST: Final = 400
 _FORBIDDEN: Final = 403
-_LONGEST_COUNT: Final = 12
 _FRUITLESS: Final = 5
 """Single values that are refused, with none answered, after which it is the question that is refused."""
 
@@ -36,10 +36,6 @@ class Answered:
     values: tuple[str, ...]
     rows: tuple[Any, ...] = ()
     refused: str = ""
-
-
-class RefusedError(Exception):
-    """The tenant understands the question and does not answer it (403); the message is the tenant's."""
 
 
 class Question(Protocol):
@@ -86,7 +82,7 @@ async def answers(question: Question, asked: Iterable[tuple[str, ...]]) -> Async
     """What the tenant answers, portion by portion; one that it refuses is halved until the bad value stands alone.
 
     Raises:
-        RefusedError: The token may not ask this.
+        ForbiddenError: The token may not ask this.
         TenantLostError: A list is not whole, or nothing at all is answered.
     """
     waiting = list(reversed(list(asked)))
@@ -115,13 +111,13 @@ async def _all_pages(question: Question, values: tuple[str, ...]) -> Answered:
         reply = await question.ask(values, len(rows))
         status = reply.answer.status
         if status == _FORBIDDEN:
-            raise RefusedError(reply.answer.text)
+            raise ForbiddenError(reply.answer.text)
         if status != _OK and rows and status == _BAD_REQUEST:
             # An offset at the end of the list may be an error rather than an empty page.
             break
         if status != _OK:
             return Answered(values=values, refused=reply.answer.text or f"the tenant answered {status}")
-        total = _total(reply) if not rows else total
+        total = reply.total if not rows else total
         if reply.rows and reply.rows == last:
             raise _lost(question, f"does not end: after {len(rows)} rows it still goes on")
         last = reply.rows
@@ -133,12 +129,6 @@ async def _all_pages(question: Question, values: tuple[str, ...]) -> Answered:
     if total is not None and len(rows) < total:
         raise _lost(question, f"ended after {len(rows)} of {total} rows")
     return Answered(values=values, rows=tuple(rows))
-
-
-def _total(reply: Reply) -> int | None:
-    """Rows of all pages; None where the tenant does not say."""
-    said = reply.headers.get("x-total-count", "")
-    return int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
 
 
 def _lost(question: Question, why: str) -> TenantLostError:

@@ -12,9 +12,10 @@ from batch.dialects import ItemType
 from batch.errors import SettingsError
 from batch.names import FIELD_WORDS, ITEM_WORDS, Found, fields_of, items_named, people_named
 from batch.read.item_names import entitlement_name
-from batch.tenant.collection import RefusedError, answers
+from batch.tenant.collection import answers
 from batch.tenant.directory_questions import Caller, Items, People, Search
 from batch.tenant.directory_rows import item_listed, person_found, person_listed
+from batch.tenant.reading import ForbiddenError
 from batch.wording import on_one_line
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Directory:
             async for found in self._searched(names, fields):
                 missing += [name for name, one in found.items() if not one.candidates and not one.refused]
                 yield {name: one for name, one in found.items() if one.candidates or one.refused}
-        except RefusedError:
+        except ForbiddenError:
             listed = tuple(field for field in fields if field in self._dialect.people_filters)
             if not listed:
                 raise self._forbidden("search", self._dialect.search_scopes, "identity_id") from None
@@ -97,7 +98,7 @@ class Directory:
                     items = [item for raw in answer.rows if (item := item_listed(raw)) is not None]
                     named = items_named(item_type, answer.values, items, self._clean)
                     yield {name: Found(candidates=named[name], refused=self._clean(answer.refused)) for name in named}
-            except RefusedError:
+            except ForbiddenError:
                 scopes = _scopes(self._dialect, item_type)
                 raise self._forbidden(f"read {ITEM_WORDS[item_type]}s", scopes, "item_id") from None
 
@@ -121,7 +122,7 @@ class Directory:
                 named = people_named(answer.values, people, fields, self._clean)
                 refused = self._clean(answer.refused)
                 yield {name: Found(candidates=named[name], looked=fields, refused=refused) for name in named}
-        except RefusedError:
+        except ForbiddenError:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 
     def _clean(self, text: str) -> str:

@@ -31,6 +31,7 @@ MOST_REPLY_BYTES: Final = 16 << 20
 EXPERIMENTAL: Final = MappingProxyType({"X-SailPoint-Experimental": "true"})
 """The header that endpoints take which the vendor may still change."""
 
+_LONGEST_COUNT: Final = 12
 _FINAL: Final = frozenset({200, 400, 403})
 
 
@@ -51,6 +52,12 @@ class Reply:
     answer: Answer
     rows: tuple[Any, ...]
     headers: Mapping[str, str]
+
+    @property
+    def total(self) -> int | None:
+        """Rows of all pages of the list; None where the tenant does not say."""
+        said = self.headers.get("x-total-count", "")
+        return int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
 
 
 class Reader:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MOST_ROWS: Final = 1_000_000
 """Rows of one list that are read: a list that goes on after them never ends."""
 
-_LONGEST_COUNT: Final = 12
 
 MYSELF: Final = "me"
 """How the list names the user behind the token."""
@@ -127,7 +126,7 @@ class StatusList:
             "count": "true",
         }
         reply = await self._ask(parameters, administration=query.administration)
-        answer, raw, headers = reply.answer, reply.rows, reply.headers
+        answer, raw = reply.answer, reply.rows
         if answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
             # An offset at the end of the list may be an error rather than an empty page.
             return Page(rows=(), read=0, total=None, more=False)
@@ -136,8 +135,7 @@ class StatusList:
         rows = tuple(row for one in raw if (row := status_row(one, self._reader.hide)) is not None)
         if query.requested_for and not query.executing and len(rows) < len(raw):
             raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
-        said = headers.get("x-total-count", "")
-        total = int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
+        total = reply.total
         more = bool(raw) and (len(raw) == limit if total is None else offset + len(raw) < total)
         return Page(rows=rows, read=len(raw), total=total, more=more)
 

@@ -106,6 +106,20 @@ def test_what_was_imported_is_shown_as_that(program: Program, tenant: RunningSan
     assert item(1) not in shown.out
 
 
+def test_what_was_imported_is_not_followed_but_imported_again(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, ledger: Path
+) -> None:
+    path = write_rows(tmp_path / "own.csv", [grant(1, 2)])
+    own = program("submit", path, "--ledger", ledger, "--yes", "--json", env=environment(tenant)).json["run"]
+    script(tenant, [grant(2, 1)])
+    imported = take(program, tenant, ledger).json["run"]
+    track = ("track", "--ledger", ledger, "--track-for", "0", "--json")
+    assert program(*track, env=environment(tenant)).json["run"] == own, "the newest that was submitted here"
+    refused = program(*track, imported, env=environment(tenant))
+    assert refused.code == 2
+    assert "`access-batch ledger import` again brings it up to date." in refused.err
+
+
 def take(program: Program, tenant: RunningSandbox, ledger: Path) -> Ended:
     return program("ledger", "import", "--ledger", ledger, "--json", env=environment(tenant))
 
