@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from batch.dialects import ItemType, Operation
+    from batch.api.dialects import ItemType, Operation
 
 
 class RowClass(StrEnum):

@@ -22,13 +22,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from batch.dialects import Rate, Standing, dialect_named
+from batch.api.dialects import Rate, Standing, dialect_named
+from batch.api.tenant_outcome import RESUBMITTED
 from batch.errors import SettingsError
 from batch.model import CheckTenant, Effort, IdentityBy
-from batch.standings import RESUBMITTED
 
 if TYPE_CHECKING:
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
 
 APPLICATION: Final = "access-batch"
 

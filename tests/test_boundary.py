@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import typer
 
-from batch import boundary
+from batch.cli import boundary
 from batch.errors import (
     AccessBatchError,
     BrokenPromiseError,
@@ -157,7 +157,7 @@ def test_even_what_is_no_ordinary_exception_is_a_bug_told_without_values(
 
 def test_a_reader_that_has_gone_is_an_interruption_without_words() -> None:
     program = (
-        "import sys; from batch.boundary import run\n"
+        "import sys; from batch.cli.boundary import run\n"
         "def program():\n"
         "    sys.stdin.read()\n"
         "    for number in range(100_000): print(number, flush=True)\n"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.cancel import Canceller
 from batch.errors import TenantLostError
+from batch.loops.cancel import Canceller
 from batch.model import Answer, StatusRow
+from batch.status.cancel import Change, Fate, Own, counted, fates
 from batch.tenant.status import ListingForbiddenError, Page
-from batch.withdraw import Change, Fate, Own, counted, fates
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:

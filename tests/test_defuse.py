@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.defuse import defused, restored
+from batch.text import defused, restored
 
 _CELLS = st.one_of(st.text(), st.text(alphabet="'=+-@\t\r\na "), st.none())
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.answers.outcome import decide
 from batch.errors import SettingsError
-from batch.evidence import Verdict
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, Answer, Failure, Run
-from batch.outcome import decide
 from batch.report.log_file import LogFile
+from batch.status.evidence import Verdict
 from tests.core.test_headway import request
 
 if TYPE_CHECKING:

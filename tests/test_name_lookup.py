@@ -11,14 +11,13 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from batch.commands.names import Names
+from batch.api.dialects import ItemType
+from batch.commands.names import Lookup, Names
 from batch.commands.screen import Screen
-from batch.dialects import ItemType
 from batch.ledger.store import Ledger
 from batch.model import IdentityBy
-from batch.name_lookup import Lookup
-from batch.names import Candidate, Found, Outcome, Verdict
-from batch.resolve import IDENTITY
+from batch.names.meaning import Candidate, Found, Outcome, Verdict
+from batch.names.resolve import IDENTITY
 from batch.settings import load
 from tests.core.changes import hex_id
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from batch.resolve import Name
+    from batch.names.resolve import Name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ANNA: Name = (IDENTITY, "anna")

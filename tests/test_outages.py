@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import Rate
+from batch.api.dialects import Rate
 from batch.errors import TenantLostError
 from batch.ledger.calls import Lane
 from batch.ledger.process import Process
+from batch.loops.send import Submitter
+from batch.loops.settle import Settler
 from batch.model import Answer, Failure, Request
-from batch.settle import Settler
-from batch.submit import Submitter
 from batch.tenant.pace import Pace
 from batch.tenant.status import Page
 from tests.ledger.ledger_helpers import ACCEPTED, open_ledger, singles, write
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from batch.answers.outcome import Decision
     from batch.ledger.store import Ledger
     from batch.model import Run
-    from batch.outcome import Decision
     from batch.tenant.status import Query
 
 RATE = Rate(requests=100, seconds=10.0)

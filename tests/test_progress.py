@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from batch.dialects import Rate
-from batch.evidence import Verdict
+from batch.answers.outcome import decide
+from batch.api.dialects import Rate
+from batch.loops.ports import Watchers
 from batch.model import EMPTY_TALLY, Answer, Failure, Tally
-from batch.outcome import decide
 from batch.report.progress import ProgressWatcher, draw
-from batch.report.watchers import Watchers
+from batch.status.evidence import Verdict
 from tests.core.test_headway import BEGAN, begun, request
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch.watch import Watcher
+    from batch.loops.ports import Watcher
 
 LIMIT = Rate(requests=100, seconds=10)
 TALLY = replace(EMPTY_TALLY, requests={"PLANNED": 1000}, changes={"PLANNED": 12000})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from batch.dialects import DIALECTS, Rate
+from batch.api.dialects import DIALECTS, Rate
 from batch.errors import SettingsError
 from batch.model import CheckTenant
 from batch.settings import Settings, load

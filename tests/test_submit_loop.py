@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import DIALECTS
+from batch.answers.outcome import DEFAULT_PAUSE, backoff
+from batch.answers.stop_rule import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER
+from batch.api.dialects import DIALECTS
+from batch.commands.interrupt import on_interrupt
 from batch.errors import (
     AccessBatchError,
     BrokenPromiseError,
@@ -21,18 +24,15 @@ from batch.errors import (
     TenantLostError,
     TooManyRefusalsError,
 )
-from batch.interrupt import on_interrupt
 from batch.ledger.calls import Lane
 from batch.ledger.process import Process
+from batch.loops.send import Submitter
+from batch.loops.settle import Settler
 from batch.model import Answer, Failure, Request, Run
-from batch.outcome import DEFAULT_PAUSE, backoff
-from batch.refusals import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
-from batch.settle import Settler
 from batch.states import State
-from batch.submit import Submitter
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 from batch.tenant.status import ListingForbiddenError
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from batch.answers.outcome import Decision
     from batch.ledger.store import Ledger
-    from batch.outcome import Decision
-    from batch.sending import Turnstile
+    from batch.loops.ports import Turnstile
     from batch.tenant.status import Page, Query
 
 UNAUTHORIZED = Answer(status=401, text="JWT is expired")

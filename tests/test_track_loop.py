@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
+from batch.answers.outcome import decide
+from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.requests import Answered
+from batch.loops.track import Tracker
 from batch.model import Existing, StatusRow
-from batch.outcome import decide
 from batch.tenant.status import ListingForbiddenError, Page, Query
-from batch.track import Tracker
 from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, open_ledger, product, record, write
 from tests.tenant import virtual_time
 

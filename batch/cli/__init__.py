@@ -10,6 +10,6 @@ __all__ = ["app", "inputs", "main", "runs", "tenants", "undo"]
 
 def main() -> None:
     """The program: the one place where errors become messages and exit codes."""
-    from batch.boundary import run
+    from batch.cli.boundary import run
 
     sys.exit(run(app))

@@ -77,7 +77,7 @@ def show(answer: Any) -> None:
     """Prints a command's answer on stdout: an object as JSON, lines as they are but for what can't be printed."""
     import json
 
-    from batch.wording import visible
+    from batch.text import visible
 
     lines = [json.dumps(answer, ensure_ascii=False)] if isinstance(answer, dict) else answer
     try:

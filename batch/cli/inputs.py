@@ -5,7 +5,7 @@ import sys
 import typer
 
 from batch.cli.app import app, screen_of, settings_of, show
-from batch.options import (
+from batch.cli.options import (
     Api,
     BaseUrl,
     CaFile,
@@ -154,7 +154,7 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Show what submit would send, without sending anything. Asks the tenant for names, and with --check-tenant."""
-    from batch.commands.look import look
+    from batch.commands.preview import look
     from batch.report.screen import describe_outcome
 
     settings = settings_of(
@@ -199,7 +199,7 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Judge the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
-    from batch.commands.look import look
+    from batch.commands.preview import look
     from batch.report.screen import describe_verdict
 
     settings = settings_of(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import app, ledger_app, screen_of, settings_of, show
-from batch.options import (
+from batch.cli.options import (
     Api,
     BaseUrl,
     CaFile,
@@ -38,7 +38,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far a run has come."""
-    from batch.commands.look import status as look_up
+    from batch.commands.preview import status as look_up
     from batch.report.runs import describe_run, run_as_json
 
     found = look_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None), run)
@@ -48,7 +48,7 @@ def status(
 @app.command()
 def runs(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False, as_json: Json = False) -> None:
     """List the runs of the ledger."""
-    from batch.commands.look import runs as look_up
+    from batch.commands.preview import runs as look_up
     from batch.report.runs import list_runs, run_as_json
 
     found = look_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None))
@@ -108,8 +108,8 @@ def track(
 @app.command()
 def discard(run: RunName, ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
     """Forget what a run has not sent."""
-    from batch.commands.look import discard as give_up
-    from batch.wording import count
+    from batch.commands.preview import discard as give_up
+    from batch.text import count
 
     found, requests = give_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None), run)
     show([f"Run {found.id}: {count(requests, 'request')} discarded; what was sent stays remembered."])
@@ -125,9 +125,9 @@ def settle(
     sandbox: Sandbox = False,
 ) -> None:
     """Settle a run's unconfirmed requests by hand, where the tenant does not let access-batch look."""
-    from batch.commands.look import settle_by_hand
+    from batch.commands.preview import settle_by_hand
     from batch.errors import UsageError
-    from batch.wording import count
+    from batch.text import count
 
     if arrived == not_arrived:
         raise UsageError(
@@ -143,7 +143,7 @@ def settle(
 @ledger_app.command()
 def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
     """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
-    from batch.commands.look import verify as find_faults
+    from batch.commands.preview import verify as find_faults
 
     findings = find_faults(settings_of(profile, ledger=ledger, sandbox=sandbox or None))
     show(findings or ["The ledger is sound."])

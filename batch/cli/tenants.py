@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import app, screen_of, settings_of, show
-from batch.options import (
+from batch.cli.options import (
     Api,
     BaseUrl,
     CaFile,

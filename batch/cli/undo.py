@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import app, ledger_app, screen_of, settings_of, show
-from batch.options import (
+from batch.cli.options import (
     Api,
     BaseUrl,
     CaFile,
@@ -132,8 +132,8 @@ def import_(
     quiet: Quiet = False,
 ) -> None:
     """Take what the tenant's status list has into the ledger, so that it is not submitted again."""
-    from batch.commands.seed import moment_given, seed
-    from batch.report.seeded import describe_seeded, seeded_as_json
+    from batch.commands.import_ import moment_given, seed
+    from batch.report.imported import describe_seeded, seeded_as_json
 
     settings = settings_of(
         profile,

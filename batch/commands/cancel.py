@@ -10,23 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batch.cancel import Canceller
-from batch.commands.place import SANDBOX_FORGETS, find_access, results_folder
-from batch.commands.reach import Asking, Reach
+from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.screen import require_an_answer
+from batch.commands.session import SANDBOX_FORGETS, Asking, Reach, find_access, results_folder
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
-from batch.evidence import LOOK_BACK
-from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
+from batch.loops.cancel import Canceller
 from batch.model import Finding
 from batch.report.cancelled import Cancelled, question
-from batch.report.files import make_folder
-from batch.report.undo import UNDO, write_undo
+from batch.report.files import UNDO, make_folder, write_undo
 from batch.states import IN_DOUBT, State
+from batch.status.cancel import Change, Fate, Own, Sifted, counted, fates, findings, to_revoke, withdrawal
+from batch.status.evidence import LOOK_BACK
 from batch.tenant.reading import ForbiddenError
-from batch.withdraw import Change, Fate, Own, Sifted, counted, fates, findings, to_revoke, withdrawal
-from batch.wording import on_one_line
+from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

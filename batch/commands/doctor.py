@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Final
 
-from batch import checkup
-from batch.commands.place import SANDBOX, connection, find_access
+from batch.commands.session import SANDBOX, connection, find_access
 from batch.credentials.find import require_tenant
 from batch.errors import (
     AccessBatchError,
@@ -25,17 +24,18 @@ from batch.errors import (
 from batch.ledger.calls import Lane
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
+from batch.report import checkup
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from batch.checkup import Finding
-    from batch.commands.place import Connection
+    from batch.api.rate_window import Permits
+    from batch.commands.session import Connection
+    from batch.report.checkup import Finding
     from batch.settings import Settings
     from batch.tenant.pace import Counter
-    from batch.window import Permits
 
 MOST_PATIENCE: Final = 15.0
 """Seconds that are waited for leave to make the call: a window and a half of the documented limit."""

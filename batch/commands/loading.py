@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.commands.config_file import with_entry
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
 from batch.read import Loaded, interpretation, load_inputs
-from batch.toml_entry import with_entry
-from batch.wording import count
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,8 @@ from getpass import GetPassWarning, getpass
 from random import random
 from typing import TYPE_CHECKING, Final
 
-from batch.claims import token_needed, why_unfit
-from batch.credentials.candidate import FoundTenant, TenantOffer
-from batch.credentials.choose import choose_tenant
+from batch.api.token_claims import token_needed, why_unfit
+from batch.credentials.choose import FoundTenant, TenantOffer, choose_tenant
 from batch.credentials.find import find_credentials, find_tenant, require_sendable, wanted_client
 from batch.credentials.given import one_line
 from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import DeclinedError, SettingsError
-from batch.wording import visible
+from batch.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

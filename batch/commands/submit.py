@@ -10,31 +10,29 @@ from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING
 
-from batch.classes import count_set_aside
-from batch.commands.check import TenantCheck
-from batch.commands.fitness import check_fitness
-from batch.commands.job import Job
+from batch.commands.input_run import Job
+from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
-from batch.commands.place import find_access, results_folder
-from batch.commands.reach import Reach
+from batch.commands.precheck import TenantCheck
 from batch.commands.screen import require_an_answer
+from batch.commands.session import Reach, check_fitness, find_access, results_folder
 from batch.commands.track import follow
+from batch.dedupe.row_class import count_set_aside
 from batch.errors import LedgerLostError, StoppedError
-from batch.interrupt import on_interrupt, undisturbed
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
+from batch.loops.ports import Watchers
+from batch.loops.send import Submitter
+from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.prepare import heeding, with_outcomes, without_unplanned
+from batch.pipeline import heeding, with_outcomes, without_unplanned
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
 from batch.report.progress import ProgressWatcher
 from batch.report.screen import describe_rate
 from batch.report.summary import Summary
-from batch.report.watchers import Watchers
-from batch.settle import Settler
 from batch.states import IN_DOUBT, UNSENT
-from batch.submit import Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

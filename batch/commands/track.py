@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from batch.commands.look import status
-from batch.commands.place import SANDBOX_FORGETS, find_access
-from batch.commands.reach import Asking, Reach
+from batch.commands.interrupt import on_interrupt
+from batch.commands.preview import status
+from batch.commands.session import SANDBOX_FORGETS, Asking, Reach, find_access
 from batch.errors import StoppedError, UsageError
-from batch.interrupt import on_interrupt
 from batch.ledger.store import Ledger
+from batch.loops.track import Tracker
 from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import progress
 from batch.report.tracked import advice, describe_tracked, exit_code, tracked_as_json
-from batch.track import Tracker
-from batch.wording import count
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

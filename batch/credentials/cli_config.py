@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import SecretStr
 
+from batch.credentials.given import read_small, warn_of_readers
 from batch.credentials.logins import Login
-from batch.credentials.small_file import read_small, warn_of_readers
 from batch.errors import SettingsError
 
 if TYPE_CHECKING:

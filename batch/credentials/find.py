@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch.credentials.candidate import Candidate, TenantOffer
-from batch.credentials.choose import belongs, choose, choose_tenant, unfit
+from batch.credentials.choose import Candidate, TenantOffer, belongs, choose, choose_tenant, unfit
 from batch.credentials.cli_config import cli_environment, cli_login
 from batch.credentials.given import in_the_file, on_the_spot, reveal
 from batch.credentials.logins import entry, logins_file, remembered_tenant, stored_login
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch.credentials.candidate import FoundTenant
+    from batch.credentials.choose import FoundTenant
     from batch.credentials.given import Layer, Way
     from batch.credentials.logins import Login
     from batch.settings import Settings

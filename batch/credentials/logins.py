@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
-from batch.credentials.small_file import read_small
+from batch.credentials.given import read_small
 from batch.errors import SettingsError
 from batch.settings import APPLICATION
 

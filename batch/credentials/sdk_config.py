@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batch.credentials.given import read_small, warn_of_readers
 from batch.credentials.logins import Login
-from batch.credentials.small_file import read_small, warn_of_readers
 from batch.errors import SettingsError
 
 SDK_FILE = Path("config.json")

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among
 from batch.ledger.engine import reading, writing
-from batch.ledger.tenants import number_of_tenant
+from batch.ledger.tables import number_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

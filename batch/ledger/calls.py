@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from batch.api.rate_window import MARGIN, Permits, Share, allowed, counts_since, frees_at
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.process import Process
-from batch.ledger.tenants import number_of_tenant
-from batch.window import MARGIN, Permits, Share, allowed, counts_since, frees_at
+from batch.ledger.tables import number_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.dialects import Rate
+    from batch.api.dialects import Rate
 
 STEPPED: Final = 1.0
 """Seconds by which the ledger may be ahead of our clock before we take it that the clock was set back."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.ledger import tables as t
-from batch.ledger.loading import REQUEST
+from batch.ledger.rows import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.checkup import Health
 from batch.errors import LedgerLostError
 from batch.ledger import tables as t
 from batch.ledger.engine import ledger_file, place, reading
@@ -18,6 +18,29 @@ if TYPE_CHECKING:
 
 _MOST_FAULTS: Final = 20
 _OPEN: Final = [state.value for state in (*UNSENT, *IN_DOUBT)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """What a ledger looks like from inside.
+
+    Attributes:
+        where: Its file, or its URL without a password.
+        version: Of its tables.
+        size: Bytes on the disk; None for a database that is no file.
+        faults: What its database finds wrong with itself; where there is anything, the rest is not known.
+        runs: How many there are.
+        unfinished: Ids of those that still have something to send or to settle, oldest first.
+        in_doubt: Requests that may or may not have reached the tenant.
+    """
+
+    where: str
+    version: str
+    size: int | None
+    faults: tuple[str, ...] = ()
+    runs: int = 0
+    unfinished: tuple[str, ...] = ()
+    in_doubt: int = 0
 
 
 def health(engine: Engine) -> Health:

@@ -16,11 +16,11 @@ from batch.ledger.history import earlier
 from batch.ledger.plans import NewRun, Plans, begin_run
 from batch.ledger.products import distinct
 from batch.ledger.runs import Runs, require_held
-from batch.ledger.tenants import number_of_tenant
+from batch.ledger.tables import number_of_tenant
 from batch.ledger.tracks import write_findings
 from batch.model import IMPORT, IMPORTED_INPUT, Finding
-from batch.seeding import Fate, Line, sort_out
 from batch.states import State
+from batch.status.adopt import Fate, Line, sort_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.process import Process
     from batch.model import Run
-    from batch.seeding import Key, Seed
+    from batch.status.adopt import Key, Seed
 
 _SAID: Final = ("state", "who", "said", "since", "access_request")
 _TRACKED: Final = {"request": pl.Int64, "identity": pl.Int64, "item": pl.Int64, **dict.fromkeys(_SAID, pl.String)}

@@ -11,7 +11,7 @@ from batch.errors import BrokenPromiseError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.events import Entry
-from batch.ledger.loading import REQUEST, item_rows, recipients_of
+from batch.ledger.rows import REQUEST, item_rows, recipients_of
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:

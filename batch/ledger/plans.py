@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe import KNOWN_SCHEMA
+from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.ledger import cache, events
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, last_id, look_up
@@ -18,7 +18,7 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
 from batch.ledger.products import distinct, insert_requests
-from batch.ledger.tenants import number_of_tenant
+from batch.ledger.tables import number_of_tenant
 from batch.states import Event, State, advance
 
 if TYPE_CHECKING:

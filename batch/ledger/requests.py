@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.body import body_of, encode, fingerprint, in_bodies
-from batch.evidence import requested_already
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import WITHIN, Entry
-from batch.ledger.loading import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.moving import divide, move
+from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
 from batch.ledger.tracks import write_findings
+from batch.plan.body import body_of, encode, fingerprint, in_bodies
 from batch.states import Event, State
+from batch.status.evidence import requested_already
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.answers.outcome import Decision
     from batch.ledger.process import Process
     from batch.model import Answer, Doubt, Finding, Part, Request, Run
-    from batch.outcome import Decision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.dialects import Operation
+from batch.api.dialects import Operation
 from batch.errors import RunHeldError, UsageError
 from batch.ledger import events
 from batch.ledger import tables as t
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
+
 
 _RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
 
@@ -222,3 +223,35 @@ def _run(row: sa.Row[tuple[object, ...]]) -> Run:
         started_at=t.moment(row.started_at),
         lower_bound=row.lower_bound,
     )
+
+
+class Withdrawals:
+    """What is withdrawn of a ledger's runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def first_attempt(self, run: Run) -> datetime | None:
+        """When the run first sent anything, by our clock; None where it never has."""
+        query = sa.select(sa.func.min(t.event.c.at)).where(
+            t.event.c.run == run.id, t.event.c.event == Event.CLAIMED.value
+        )
+        with reading(self._engine) as connection:
+            at: str | None = connection.execute(query).scalar()
+        return None if at is None else t.moment(at)
+
+    def begin(self, run: Run, process: Process, detail: Mapping[str, Any], now: datetime) -> None:
+        """Writes into the run's books that it is being withdrawn; durable when this returns.
+
+        Args:
+            run: The run.
+            process: It must hold the run.
+            detail: How much, how and why.
+            now: When.
+
+        Raises:
+            RunHeldError: The process does not hold the run (any more).
+        """
+        with writing(self._engine) as connection:
+            require_held(connection, run, process)
+            events.append(connection, run.id, [Entry(event=events.CANCELLING, at=now, detail=detail)])

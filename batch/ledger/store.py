@@ -12,11 +12,10 @@ from batch.ledger.health import health
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
-from batch.ledger.runs import Runs
+from batch.ledger.runs import Runs, Withdrawals
 from batch.ledger.tracks import Tracks
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
-from batch.ledger.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from batch.checkup import Health
-    from batch.dialects import Rate
+    from batch.api.dialects import Rate
     from batch.ledger.calls import Lane
+    from batch.ledger.health import Health
     from batch.ledger.process import Process
 
 

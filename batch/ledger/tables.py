@@ -21,12 +21,15 @@ and what came back, and each line is sealed with the hash of the one before.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 from batch.states import State
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 LEDGER_VERSION: Final = "0004"
 """The newest migration; a ledger that says otherwise is upgraded or refused."""
@@ -288,3 +291,11 @@ LEFT JOIN finding ON finding.id = track.finding"""
 def number_of_run(run_id: str) -> sa.ScalarSelect[int]:
     """The number that requests know a run by."""
     return sa.select(run.c.number).where(run.c.id == run_id).scalar_subquery()
+
+
+def number_of_tenant(connection: Connection, name: str) -> int:
+    """The tenant's number in the ledger, which gets to know it where it does not."""
+    number: int | None = connection.execute(sa.select(tenant.c.id).where(tenant.c.name == name)).scalar()
+    if number is None:
+        number = connection.execute(sa.insert(tenant).returning(tenant.c.id), {"name": name}).scalar_one()
+    return number

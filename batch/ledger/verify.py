@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.body import body_of, encode, fingerprint
-from batch.dialects import Operation, Standing, standing
+from batch.api.dialects import Operation, Standing, standing
+from batch.api.tenant_outcome import RESUBMITTED
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
 from batch.ledger.events import BORN, IMPORTED, WITHIN, seal
-from batch.ledger.loading import load_request
+from batch.ledger.rows import load_request
 from batch.model import IMPORT
-from batch.standings import RESUBMITTED
+from batch.plan.body import body_of, encode, fingerprint
 from batch.states import VOID, Event, State, advance
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from batch.plan.pairs import alike_wishes
 
 if TYPE_CHECKING:
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 

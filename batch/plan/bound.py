@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 WORK: Final = (5, 60)

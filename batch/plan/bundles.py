@@ -15,7 +15,7 @@ import numpy as np
 from batch.plan.pairs import spans
 
 if TYPE_CHECKING:
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 BLOCK: Final = 8192

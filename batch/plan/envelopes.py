@@ -21,7 +21,7 @@ from batch.plan.pairs import distinct
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 ALONE: Final = -1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
 
 
 _TURNS: Final = 8

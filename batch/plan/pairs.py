@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -114,3 +115,74 @@ def _mixed(numbers: Numbers, salt: np.uint64) -> npt.NDArray[np.uint64]:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+_SMALL: Final = 1_000
+"""All wishes of all people of one wish, up to which it is looked at here: beyond, one by one is as fast."""
+
+_SLICE: Final = 2_000_000
+"""Wishes of people that are looked at together."""
+
+
+def most_company(pairs: Pairs) -> Numbers:
+    """For each wish the most people who share another one; for wishes of many the number of their people."""
+    most = np.diff(pairs.of_what)
+    seen = np.bincount(pairs.what, weights=np.diff(pairs.of_who)[pairs.who], minlength=pairs.wishes).astype(np.int64)
+    small = np.flatnonzero((seen <= _SMALL) & (most > 0))
+    upto = np.cumsum(seen[small])
+    start = 0
+    while start < len(small):
+        before = upto[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(upto, before + _SLICE, side="right")))
+        most[small[start:end]] = _most_of(pairs, small[start:end])
+        start = end
+    return most
+
+
+def _most_of(pairs: Pairs, wishes: Numbers) -> Numbers:
+    """The same for some wishes."""
+    holders = np.diff(pairs.of_what)[wishes]
+    people = pairs.who[pairs.by_what[spans(pairs.of_what[wishes], holders)]]
+    wanted = np.diff(pairs.of_who)[people]
+    other = pairs.what[spans(pairs.of_who[people], wanted)]
+    line = np.repeat(np.repeat(np.arange(len(wishes)), holders), wanted)
+    meeting = np.sort((line * pairs.wishes + other)[other != wishes[line]])
+    begins = np.flatnonzero(np.diff(meeting, prepend=-1))
+    most = np.zeros(len(wishes), np.int64)
+    np.maximum.at(most, meeting[begins] // pairs.wishes, np.diff(begins, append=len(meeting)))
+    return most
+
+
+WISH: Final = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata")
+"""What a request says of one item: changes share a request's item only where all of these agree."""
+
+_MOST: Final = 2**62
+
+
+def number_people(changes: pl.DataFrame) -> Numbers:
+    """For each change the number of its identity."""
+    return _number(changes.get_column("identity_id"))[0]
+
+
+def number_wishes(changes: pl.DataFrame) -> Numbers:
+    """For each change the number of its wish; there are no gaps."""
+    combined, different = np.zeros(changes.height, np.int64), 1
+    for name in WISH:
+        numbers, count = _number(changes.get_column(name))
+        if different * count > _MOST:
+            combined, different = _without_gaps(combined)
+        combined, different = combined * count + numbers, different * count
+    return _without_gaps(combined)[0]
+
+
+def _number(texts: pl.Series) -> tuple[Numbers, int]:
+    """Each text's place among all different ones, and how many those are."""
+    ascending = texts.unique().sort()
+    places = texts.cast(pl.Enum(ascending)).to_physical().to_numpy().astype(np.int64)
+    return places, len(ascending)
+
+
+def _without_gaps(numbers: Numbers) -> tuple[Numbers, int]:
+    """The same order without gaps, and how many there are."""
+    ascending = distinct(numbers)
+    return np.searchsorted(ascending, numbers), len(ascending)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 from batch.model import Effort
 
 if TYPE_CHECKING:
-    from batch.dialects import Limits
-    from batch.plan.pairs import Numbers
+    from batch.api.dialects import Limits
+    from batch.plan.pairs import Flags, Numbers
 
 
 ENVELOPE_SCHEMA: Final = {"request": pl.Int64, "number": pl.Int64}
@@ -85,8 +85,7 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     from batch.plan.bound import grant_bound  # noqa: PLC0415
     from batch.plan.envelopes import put_together  # noqa: PLC0415
     from batch.plan.grants import pack_grants  # noqa: PLC0415
-    from batch.plan.numbering import number_people, number_wishes  # noqa: PLC0415
-    from batch.plan.pairs import make_pairs  # noqa: PLC0415
+    from batch.plan.pairs import make_pairs, number_people, number_wishes  # noqa: PLC0415
 
     who, what = number_people(grants), number_wishes(grants)
     order = np.lexsort((what, who))
@@ -103,8 +102,30 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
 
 def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
     """The request of each revoke."""
-    from batch.plan.numbering import number_people, number_wishes  # noqa: PLC0415
-    from batch.plan.revokes import pack_revokes  # noqa: PLC0415
+    from batch.plan.pairs import number_people, number_wishes  # noqa: PLC0415
 
     is_entitlement = (revokes.get_column("item_type") == ItemType.ENTITLEMENT.value).to_numpy()
     return pack_revokes(number_people(revokes), number_wishes(revokes), is_entitlement, limits)
+
+
+def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Limits) -> Numbers:
+    """Places each person's roles and access profiles together, and the entitlements apart.
+
+    Args:
+        who: Each revoke's person.
+        what: Its wish.
+        is_entitlement: Whether it is of an entitlement.
+        limits: What one request may hold.
+
+    Returns:
+        The number of each revoke's request, from 0 without gaps; those of entitlements come last.
+    """
+    order = np.lexsort((what, who, is_entitlement))
+    most = np.where(is_entitlement[order], limits.revoke_entitlements, limits.revoke_items)
+    same = np.diff(who[order], prepend=-1) == 0
+    same[1:] &= is_entitlement[order][1:] == is_entitlement[order][:-1]
+    starts = np.flatnonzero(~same)
+    within = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    request = np.empty(len(order), np.int64)
+    request[order] = np.cumsum(within % most == 0) - 1
+    return request

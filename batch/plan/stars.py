@@ -17,7 +17,7 @@ import numpy as np
 from batch.plan.pairs import alike, spans
 
 if TYPE_CHECKING:
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 _EXACT: Final = 1e-9

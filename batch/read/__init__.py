@@ -1,6 +1,7 @@
 """Input files become frames with line numbers: nothing is guessed, merged, shifted or lost on the way."""
 
-from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, Column
+from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS
+from batch.read.header import Column
 from batch.read.inputs import Loaded, load_inputs
 from batch.read.interpretation import PLAIN, ColumnMap, Interpretation, interpretation
 from batch.read.table import Table, read_inputs, read_loaded

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from batch.defuse import restored
 from batch.errors import BrokenPromiseError, InputFileError
-from batch.read.columns import read_header
 from batch.read.csv_header import find_head
 from batch.read.encoding import to_utf8
+from batch.read.header import read_header
 from batch.read.identityiq import telling_names
-from batch.read.lines import PhysicalLines, blocks
 from batch.read.part import REJECTED_SCHEMA, Part
-from batch.read.records import blank_pattern, records_at, row_pattern
+from batch.read.records import PhysicalLines, blank_pattern, blocks, records_at, row_pattern
+from batch.text import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from batch.read.columns import Header
     from batch.read.csv_header import Head
+    from batch.read.header import Header
     from batch.read.interpretation import Interpretation
     from batch.read.records import Record
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 from batch.errors import UsageError
-from batch.wording import on_one_line
+from batch.text import on_one_line
 
 ISO: Final = "iso"
 """The form that dates have unless something else is said."""

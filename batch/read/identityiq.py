@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, check_misspelt
+from batch.read.columns import KNOWN_COLUMNS
 from batch.read.date_forms import US
+from batch.read.header import check_misspelt
 from batch.read.item_names import EntitlementName, join_items
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import polars as pl
 
 from batch.errors import InputFileError
-from batch.read.columns import read_header
 from batch.read.csv_header import find_head
 from batch.read.encoding import to_utf8
+from batch.read.header import read_header
 from batch.read.identityiq import telling_names
 from batch.read.interpretation import PLAIN
 from batch.read.parquet_table import parquet_headers

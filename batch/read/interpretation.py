@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from batch.errors import UsageError
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, bare_name, canonical_name
 from batch.read.date_forms import date_form
-from batch.wording import on_one_line
+from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

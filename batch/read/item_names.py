@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from batch.defuse import restored
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, read_header
+from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX
+from batch.read.header import read_header
 from batch.read.item_names import join_items
 from batch.read.part import REJECTED_SCHEMA, Part
+from batch.text import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from batch.read.columns import Column
+    from batch.read.header import Column
 
 REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.String(), "_raw": pl.String()}
 

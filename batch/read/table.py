@@ -16,7 +16,7 @@ from batch.read.understand import understood
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.read.columns import Column
+    from batch.read.header import Column
     from batch.read.interpretation import Interpretation
     from batch.read.part import Part
 

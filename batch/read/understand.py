@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.errors import InputFileError
-from batch.read.columns import check_columns
 from batch.read.date_forms import ISO, date_form
+from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
 
 if TYPE_CHECKING:

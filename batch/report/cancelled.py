@@ -6,13 +6,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.withdraw import Fate
-from batch.wording import count
+from batch.status.cancel import Fate
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from batch.withdraw import Change
+    from batch.status.cancel import Change
 
 EXAMPLES: Final = 10
 """Changes that a dry run names on the screen."""

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.defuse import defused
+from batch.api.dialects import Operation
+from batch.api.tenant_outcome import standing_of
 from batch.errors import SettingsError
 from batch.model import RowClass
-from batch.phrase import phrase
-from batch.standings import standing_of
+from batch.text import defused, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.read import Table
+    from batch.status.cancel import Change
 
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
@@ -184,3 +185,31 @@ def _write_whole(path: Path, rows: pl.DataFrame) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
     rows.write_csv(unfinished)
     unfinished.replace(path)
+
+
+UNDO: Final = "undo.csv"
+
+
+def write_undo(folder: Path, changes: Sequence[Change], comment: str) -> str | None:
+    """Writes one revoke for each change.
+
+    Args:
+        folder: Where to.
+        changes: From withdraw.to_revoke.
+        comment: Of each revoke; the tenant wants one.
+
+    Returns:
+        The file's path; None when there is nothing to write.
+    """
+    if not changes:
+        return None
+    rows = pl.DataFrame(
+        [(Operation.REVOKE.value, one.identity, one.item_type, one.item, comment) for one in changes],
+        schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment"), pl.String),
+        orient="row",
+    )
+    path = folder / UNDO
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    rows.with_columns(defused(pl.col(pl.String))).write_csv(unfinished)
+    unfinished.replace(path)
+    return str(path)

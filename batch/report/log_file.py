@@ -27,9 +27,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from batch.errors import SettingsError
-from batch.evidence import Verdict
 from batch.report.summary import progress
 from batch.states import Event, State, advance
+from batch.status.evidence import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from batch.answers.outcome import Decision
     from batch.model import Answer, Request, Run, Tally
-    from batch.outcome import Decision
 
 _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
     {Verdict.FOUND: Event.FOUND, Verdict.NOT_FOUND: Event.NOT_FOUND, Verdict.PARTLY: Event.TAKEN_OVER}

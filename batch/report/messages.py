@@ -5,17 +5,17 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.evidence import Verdict
-from batch.report.headway_words import countdown
+from batch.report.headway import countdown
 from batch.states import Event
-from batch.wording import count
+from batch.status.evidence import Verdict
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.dialects import Rate
+    from batch.answers.outcome import Decision
+    from batch.api.dialects import Rate
     from batch.model import Answer, Request
-    from batch.outcome import Decision
 
 REFUSALS_SHOWN: Final = 20
 """Refusals that are shown one by one; the result files have all."""

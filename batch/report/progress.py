@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch.report import headway, messages
-from batch.report.headway_words import describe, describe_results, describe_sending, describe_wait
+from batch.report.headway import describe, describe_results, describe_sending, describe_wait
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch.dialects import Rate
+    from batch.answers.outcome import Decision
+    from batch.api.dialects import Rate
     from batch.model import Answer, Request, Tally
-    from batch.outcome import Decision
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.classes import strongest_class
+from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
 from batch.report.tracked import advice, describe_existing, describe_tracked, resubmission
-from batch.wording import count
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch.dialects import Dialect, Rate
+    from batch.api.dialects import Dialect, Rate
     from batch.model import Tally
-    from batch.prepare import Classified
+    from batch.names.resolve import NameCounts
+    from batch.pipeline import Classified
     from batch.report.summary import Summary
-    from batch.resolve import NameCounts
 
 SHOWN: Final = 10
 """Rows of one kind that are shown one by one; the result files have all."""

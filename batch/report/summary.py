@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch.model import RowClass
+from batch.names.resolve import NO_NAMES
 from batch.report.tracked import exit_code, tracked_as_json
-from batch.resolve import NO_NAMES
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch.model import Checked, Tally, Tracked
-    from batch.resolve import NameCounts
+    from batch.names.resolve import NameCounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import EXISTING, STANDINGS, Standing, standing
-from batch.standings import ENDED, RESUBMITTED
-from batch.wording import count
+from batch.api.dialects import EXISTING, STANDINGS, Standing, standing
+from batch.api.tenant_outcome import ENDED, RESUBMITTED
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

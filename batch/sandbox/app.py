@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 
-from batch.dialects import TOKEN_PATH
+from batch.api.dialects import TOKEN_PATH
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.directory_routes import DirectoryRoutes
 from batch.sandbox.faults import Fault

@@ -11,7 +11,7 @@ from batch.sandbox.answers import iso_moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from batch.dialects import ItemType, Operation
+    from batch.api.dialects import ItemType, Operation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Books:
         accepted: Accepted requests, oldest first; one that was answered by a broken connection stands here too. What
             the tenant then cancels as a duplicate was accepted all the same.
         calls: API calls that arrived, whatever became of them, by what they asked for: the name of the path in
-            `batch.dialects.Paths`.
+            `batch.api.dialects.Paths`.
     """
 
     posts: int = 0

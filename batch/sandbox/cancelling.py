@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batch.dialects import CANCEL_LIMIT
+from batch.api.dialects import CANCEL_LIMIT
 from batch.sandbox.course import CANCELLED, Ending
 from batch.sandbox.pages import BadQueryError
 

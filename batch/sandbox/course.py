@@ -14,7 +14,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import IN_PROGRESS, STANDINGS, ItemType, Standing
+from batch.api.dialects import IN_PROGRESS, STANDINGS, ItemType, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.sandbox.made_up_names import AREAS, DEPARTMENTS, FIRST_NAMES, GROUPS, LAST_NAMES, LEVELS, SOURCES, plain
 
 if TYPE_CHECKING:

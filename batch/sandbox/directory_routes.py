@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.sandbox.answers import Answer
     from batch.sandbox.gate import Gate
     from batch.sandbox.settings import SandboxSettings

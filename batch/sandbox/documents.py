@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.sandbox.answers import iso_moment
 from batch.sandbox.holdings import ALWAYS
 

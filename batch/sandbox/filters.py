@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from batch.dialects import FILTER_LIMIT
+from batch.api.dialects import FILTER_LIMIT
 from batch.sandbox.pages import BadQueryError
 from batch.sandbox.terms import AllOf, AnyOf, Node, Term, joined
 

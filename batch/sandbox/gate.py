@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
-from batch.dialects import ADDRESS_LIMIT, DIALECTS
+from batch.api.dialects import ADDRESS_LIMIT, DIALECTS
 from batch.sandbox.answers import Answer, gateway_page, problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.sandbox.settings import SandboxSettings
     from batch.sandbox.tenant import SimulatedTenant
 
@@ -80,7 +80,7 @@ class Gate:
         """The routes of one endpoint in every API version that has it.
 
         Args:
-            name: What the endpoint is called in `batch.dialects.Paths`.
+            name: What the endpoint is called in `batch.api.dialects.Paths`.
             method: `GET` or `POST`.
             answer: Answers a call that was let in.
             as_user: Whether a user must stand behind the token.
@@ -105,7 +105,7 @@ def endpoints(name: str) -> Iterator[tuple[str, Dialect]]:
     """Each path of an endpoint once, with the API version that it belongs to, also where others ask there too.
 
     Args:
-        name: What the endpoint is called in `batch.dialects.Paths`.
+        name: What the endpoint is called in `batch.api.dialects.Paths`.
     """
     for path in dict.fromkeys(getattr(dialect.paths, name) for dialect in DIALECTS.values()):
         if path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

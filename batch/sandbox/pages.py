@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from batch.dialects import PAGE_LIMIT
+from batch.api.dialects import PAGE_LIMIT
 from batch.sandbox.answers import Answer
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from batch.dialects import EXPERIMENTAL_HEADER
+from batch.api.dialects import EXPERIMENTAL_HEADER
 from batch.sandbox.connection import connection_of, until_closed
 from batch.sandbox.faults import Silence
 from batch.sandbox.gate import endpoints, response
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.sandbox.answers import Answer
     from batch.sandbox.faults import FaultPlan
     from batch.sandbox.gate import Gate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from batch.dialects import REQUEST_TYPES, STANDINGS, Standing
+from batch.api.dialects import REQUEST_TYPES, STANDINGS, Standing
 from batch.sandbox.answers import iso_moment
 from batch.sandbox.course import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
 

@@ -11,12 +11,12 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from batch.dialects import REQUEST_TYPES, ItemType, Operation
+from batch.api.dialects import REQUEST_TYPES, ItemType, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
 
 OPERATIONS: Final[Mapping[object, Operation]] = {
     None: Operation.GRANT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

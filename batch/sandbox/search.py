@@ -11,7 +11,7 @@ from bisect import bisect_right
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import SEARCH_VALUES
+from batch.api.dialects import SEARCH_VALUES
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.documents import NESTED_PARTS, access_entry, identity_document, only
 from batch.sandbox.known import nobody_in_particular

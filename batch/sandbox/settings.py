@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from batch.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
+from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
 from batch.sandbox.course import Handling
 from batch.sandbox.directory import NOBODY, make_directory

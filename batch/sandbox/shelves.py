@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from batch.dialects import PAGE_LIMIT, ROLES_PAGE_LIMIT, ItemType
+from batch.api.dialects import PAGE_LIMIT, ROLES_PAGE_LIMIT, ItemType
 from batch.sandbox import documents
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.directory import AccessItem, Person

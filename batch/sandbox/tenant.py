@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import DIALECTS, Dialect, ItemType, Operation
+from batch.api.dialects import DIALECTS, Dialect, ItemType, Operation
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.books import AcceptedChange, AcceptedRequest, Books
 from batch.sandbox.cancelling import CancelId, cancel, rows_to_cancel, rows_to_cancel_in_bulk

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from batch.dialects import Rate
+    from batch.api.dialects import Rate
 
 
 class RateLimit:

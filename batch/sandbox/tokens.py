@@ -12,7 +12,7 @@ from secrets import compare_digest
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from batch.dialects import ALL_SCOPES, CLIENT_AUTHORITY
+from batch.api.dialects import ALL_SCOPES, CLIENT_AUTHORITY
 from batch.sandbox.answers import Answer
 from batch.sandbox.tenant import REQUESTER_ID, REQUESTER_NAME
 

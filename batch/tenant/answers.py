@@ -14,7 +14,7 @@ import httpx
 from batch.model import Answer, Failure
 from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
-from batch.wording import on_one_line
+from batch.text import on_one_line
 
 MOST_BYTES: Final = 1 << 20
 """Bytes read of one answer: submit answers of the largest request are a few kilobytes."""

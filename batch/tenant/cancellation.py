@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.model import Answer
     from batch.tenant.reading import Reader
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from batch.body import body_of, encode
-from batch.claims import token_needed, what_is_missing
-from batch.deprecation import deprecation_notice
+from batch.api.deprecation import deprecation_notice
+from batch.api.token_claims import token_needed, what_is_missing
+from batch.plan.body import body_of, encode
 from batch.tenant.cancellation import Cancellation
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from batch.claims import Claims
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
+    from batch.api.token_claims import Claims
     from batch.model import Answer, Request
     from batch.settings import Credentials
     from batch.tenant.pace import Pace

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.errors import SettingsError
-from batch.names import FIELD_WORDS, ITEM_WORDS, Found, fields_of, items_named, people_named
+from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, Found, fields_of, items_named, people_named
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import answers
 from batch.tenant.directory_questions import Caller, Items, People, Search
 from batch.tenant.directory_rows import item_listed, person_found, person_listed
 from batch.tenant.reading import ForbiddenError
-from batch.wording import on_one_line
+from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.model import IdentityBy
     from batch.tenant.reading import Reader
 

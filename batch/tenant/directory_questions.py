@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from batch.dialects import (
+from batch.api.dialects import (
     ENCODED_LIMIT,
     FILTER_LIMIT,
     FILTER_VALUES,
@@ -20,16 +20,15 @@ from batch.dialects import (
     ItemType,
 )
 from batch.model import IdentityBy
-from batch.names import ITEM_WORDS
+from batch.names.meaning import ITEM_WORDS
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import TOO_LONG, portions
-from batch.tenant.filters import quoted
-from batch.tenant.reading import EXPERIMENTAL
+from batch.tenant.reading import EXPERIMENTAL, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.tenant.reading import Reader, Reply
 
 MOST_LISTED_ROWS: Final = 100_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from batch.names import Item, Person, is_id
+from batch.names.meaning import Item, Person, is_id
 
 _LONGEST: Final = 2_000
 """Characters of a name: a longer one can't be meant by any cell."""

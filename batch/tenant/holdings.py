@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batch.dialects import ACCESS_FIELD, PEOPLE_INDEX
-from batch.tenant.filters import quoted
-from batch.tenant.reading import ForbiddenError
+from batch.api.dialects import ACCESS_FIELD, PEOPLE_INDEX
+from batch.tenant.reading import ForbiddenError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from batch.dialects import Dialect
-    from batch.hearing import Item
+    from batch.api.dialects import Dialect
+    from batch.status.in_progress import Item
     from batch.tenant.reading import Reader
 
 

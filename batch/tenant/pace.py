@@ -19,8 +19,8 @@ from batch.errors import LedgerLostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from batch.dialects import Rate
-    from batch.window import Permits
+    from batch.api.dialects import Rate
+    from batch.api.rate_window import Permits
 
 AT_ONCE: Final = 0.5
 """Seconds' worth of permits that are asked for together: five at the documented limit.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.answers.outcome import Situation, Then, decide
 from batch.errors import TenantLostError
-from batch.outcome import Situation, Then, decide
 from batch.tenant.wire import Exchange, fetch, hiding
 
 if TYPE_CHECKING:
@@ -177,3 +177,12 @@ def _rows(content: bytes) -> tuple[Any, ...] | None:
     except (ValueError, RecursionError):
         return None
     return tuple(document) if isinstance(document, list) else None
+
+
+def quoted(value: str) -> str:
+    """A value in double quotes, with quotes and backslashes in it escaped.
+
+    Source: the vendor's page on standard collection parameters.
+    """
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

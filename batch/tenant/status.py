@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from batch.dialects import IN_PROGRESS, PAGE_LIMIT
+from batch.api.dialects import IN_PROGRESS, PAGE_LIMIT
 from batch.errors import TenantLostError
-from batch.tenant.filters import quoted
-from batch.tenant.reading import EXPERIMENTAL, ForbiddenError
+from batch.tenant.reading import EXPERIMENTAL, ForbiddenError, quoted
 from batch.tenant.status_row import status_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
     from batch.model import Answer, StatusRow
     from batch.tenant.reading import Reader, Reply
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.dialects import REQUEST_TYPES, STANDINGS, ItemType
-from batch.instants import moment
+from batch.api.dialects import REQUEST_TYPES, STANDINGS, ItemType
 from batch.model import StatusRow
-from batch.wording import on_one_line
+from batch.text import moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

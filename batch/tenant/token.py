@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.claims import Claims, read_claims
-from batch.dialects import ADMIN_LEVEL, TOKEN_PATH
+from batch.answers.outcome import backoff
+from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
+from batch.api.token_claims import Claims, read_claims
 from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.model import Failure
-from batch.outcome import backoff
 from batch.tenant.wire import fetch, hiding
 
 if TYPE_CHECKING:

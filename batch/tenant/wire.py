@@ -14,9 +14,8 @@ import httpx
 
 from batch import __version__
 from batch.tenant.answers import LOCATION, MOST_BYTES, from_failure, from_response
-from batch.tenant.proxy import proxy_for
 from batch.tenant.secrets import Secrets
-from batch.tenant.trust import trusted
+from batch.tenant.trust import proxy_for, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

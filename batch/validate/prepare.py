@@ -10,7 +10,7 @@ from unicodedata import category
 
 import polars as pl
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
 from batch.read.columns import METADATA_PREFIX
 from batch.read.date_forms import ISO, MONTHS, date_form
 

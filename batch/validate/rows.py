@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.phrase import phrase
+from batch.text import phrase
 from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, prepare, rfc3339
 from batch.validate.rules import ALONE, MESSAGES, schema
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from batch.dialects import Dialect
+    from batch.api.dialects import Dialect
 
 CHANGE_COLUMNS: Final = (
     "operation",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import dataframely as dy
 import polars as pl
 
-from batch.dialects import Dialect, ItemType, Operation
+from batch.api.dialects import Dialect, ItemType, Operation
 from batch.validate.prepare import RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:

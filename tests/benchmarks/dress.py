@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from time import perf_counter
 
 import polars as pl
 
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.plan import plan
-from batch.plan_check import check_plan
+from batch.plan.check import check_plan
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.benchmarks.memory import peak_megabytes
 

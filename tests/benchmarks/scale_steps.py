@@ -154,18 +154,17 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     from rich.console import Console  # noqa: PLC0415 - part of what is measured
 
     import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
-    from batch.commands import job  # noqa: PLC0415 - likewise
-    from batch.commands.check import TenantCheck  # noqa: PLC0415 - likewise
-    from batch.commands.place import Access  # noqa: PLC0415 - likewise
-    from batch.commands.reach import Reach  # noqa: PLC0415 - likewise
+    from batch.commands import input_run  # noqa: PLC0415 - likewise
+    from batch.commands.precheck import TenantCheck  # noqa: PLC0415 - likewise
     from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
+    from batch.commands.session import Access, Reach  # noqa: PLC0415 - likewise
     from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
     from batch.model import CheckTenant  # noqa: PLC0415 - likewise
     from batch.read import load_inputs  # noqa: PLC0415 - likewise
     from batch.settings import Settings  # noqa: PLC0415 - likewise
 
     packing = 0.0
-    plan_fresh = vars(job)["plan_fresh"]
+    plan_fresh = vars(input_run)["plan_fresh"]
 
     def timed(*arguments: Any) -> Any:
         nonlocal packing
@@ -174,11 +173,11 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
         packing = time.perf_counter() - began
         return plan
 
-    vars(job)["plan_fresh"] = timed
+    vars(input_run)["plan_fresh"] = timed
     # Asking the tenant is measured where there is one.
     settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
-    one = job.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
+    one = input_run.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
         reach = Reach(settings, Access(tenant=TENANT))
         check = TenantCheck(settings, screen, reach, usual=CheckTenant.NEVER)
@@ -190,9 +189,9 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
 
 def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
     """Asks a ledger what it knows of an input, and classifies it; measured apart from reading and validating."""
-    from batch.dialects import DIALECTS  # noqa: PLC0415 - each step imports what it is to measure
+    from batch.api.dialects import DIALECTS  # noqa: PLC0415 - each step imports what it is to measure
     from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
-    from batch.prepare import check_rows, classify_input  # noqa: PLC0415 - likewise
+    from batch.pipeline import check_rows, classify_input  # noqa: PLC0415 - likewise
     from batch.read import read_inputs  # noqa: PLC0415 - likewise
 
     now = datetime.now(UTC)

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from batch.dialects import ItemType, Limits, Operation
+from batch.api.dialects import ItemType, Limits, Operation
 from batch.validate.rows import CHANGE_COLUMNS
 
 LIMITS: Final = Limits()

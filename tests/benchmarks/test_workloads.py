@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import DIALECTS
-from batch.prepare import check_rows
+from batch.api.dialects import DIALECTS
+from batch.pipeline import check_rows
 from batch.read import read_inputs
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.benchmarks.counting_server import SECONDS, most_in_a_window

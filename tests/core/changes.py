@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 from hypothesis import strategies as st
 
-from batch.body import body_of, encode
-from batch.dialects import DIALECTS, ItemType, Operation
+from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Request, RequestItem
+from batch.plan.body import body_of, encode
 from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
 
 if TYPE_CHECKING:

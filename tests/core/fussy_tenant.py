@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.culprits import Evidence
-from batch.dialects import ItemType, Operation
+from batch.answers.split import divide
+from batch.answers.suspects import Evidence
+from batch.api.dialects import ItemType, Operation
 from batch.model import Request, RequestItem
-from batch.split import divide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

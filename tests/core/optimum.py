@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch.dialects import Limits
+    from batch.api.dialects import Limits
 
 Pair = tuple[str, str]
 """An identity and an item."""

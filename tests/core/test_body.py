@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from batch.body import body_of, encode, fingerprint, in_bodies
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
 from batch.model import Request, RequestItem
 from batch.plan import plan
+from batch.plan.body import body_of, encode, fingerprint, in_bodies
 from tests.core.changes import bodies_of, changes_frame, requests_of, wishes
 
 BARE = RequestItem(type=ItemType.ROLE, id="r1")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.call_plan import Way, calls_left, cheapest, is_dear, pages_of, searches
-from batch.dialects import Limits
+from batch.api.dialects import Limits
+from batch.status.cheapest_list import Way, calls_left, cheapest, is_dear, pages_of, searches
 
 PEOPLE = st.integers(1, 50_000)
 PAGES = st.none() | st.integers(1, 5_000)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch.dialects import DIALECTS, Rate
+from batch.api.dialects import DIALECTS, Rate
 from batch.model import Checked
-from batch.report.check import describe_check, describe_cost, what_is_not_known
+from batch.report.precheck import describe_check, describe_cost, what_is_not_known
 
 RATE = Rate(requests=100, seconds=10.0)
 

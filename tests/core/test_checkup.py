@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.checkup import (
+from batch.api.dialects import DIALECTS, Rate
+from batch.api.token_claims import Claims
+from batch.ledger.health import Health
+from batch.model import Answer
+from batch.report.checkup import (
     Finding,
-    Health,
     Verdict,
     about_clock,
     about_credentials,
@@ -21,11 +24,10 @@ from batch.checkup import (
     about_tenant,
     about_token,
     about_version,
+    describe_findings,
+    exit_code,
+    findings_as_json,
 )
-from batch.claims import Claims
-from batch.dialects import DIALECTS, Rate
-from batch.model import Answer
-from batch.report.checkup import describe_findings, exit_code, findings_as_json
 
 BETA, V1 = DIALECTS["beta"], DIALECTS["v1"]
 SOUND = Health(where="/l.db", version="0003", size=123_456, runs=2)

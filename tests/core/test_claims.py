@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.claims import MOST_TOKEN, Claims, read_claims, token_needed, what_is_missing, why_unfit
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
+from batch.api.token_claims import MOST_TOKEN, Claims, read_claims, token_needed, what_is_missing, why_unfit
 
 BETA = DIALECTS["beta"]
 USER: dict[str, Any] = {"identity_id": "2c91", "user_name": "ada", "authorities": ["ORG_ADMIN"], "client_id": "c1"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.classes import STRONGEST_FIRST, count_rows
+from batch.dedupe.row_class import STRONGEST_FIRST, count_rows
 from batch.errors import BrokenPromiseError
 from batch.model import RowClass
 

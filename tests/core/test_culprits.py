@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from batch.culprits import Evidence, identities, items, named
-from batch.dialects import Operation
+from batch.answers.suspects import Evidence, identities, items, named
+from batch.api.dialects import Operation
 from tests.core.fussy_tenant import a_request
 
 NOT_NAMED = "Bad request."

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA, classify
-from batch.dialects import Standing, standing
-from batch.standings import RESUBMITTED
+from batch.api.dialects import Standing, standing
+from batch.api.tenant_outcome import RESUBMITTED
+from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.core.changes import RUN, change, in_odd_chunks

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.deprecation import deprecation_notice
+from batch.api.deprecation import deprecation_notice
 
 
 @pytest.mark.parametrize(

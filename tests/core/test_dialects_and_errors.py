@@ -7,7 +7,7 @@ import re
 import pytest
 
 from batch import errors
-from batch.dialects import DIALECTS, Limits, Rate, dialect_named
+from batch.api.dialects import DIALECTS, Limits, Rate, dialect_named
 
 
 @pytest.mark.parametrize(

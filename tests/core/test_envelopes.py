@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.body import body_of
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.errors import BrokenPromiseError
 from batch.plan import plan
+from batch.plan.body import body_of
+from batch.plan.check import check_plan
 from batch.plan.filling import Size, Way, fill
 from batch.plan.plan import ENVELOPE_SCHEMA
-from batch.plan_check import check_plan
 from tests.core.changes import change, changes_frame, pairs_of, requests_of, wanted_pairs, wishes
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
-from batch.evidence import requested_already
-from batch.following import MOST_IDENTITIES, Following, Question
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
+from batch.loops.track import FIRST_WAIT, LONGEST_WAIT, next_wait
 from batch.model import Existing, Finding, Request, RequestItem, StatusRow
-from batch.next_look import FIRST_WAIT, LONGEST_WAIT, next_wait
-from batch.withdraw import Change, Fate, Own, Sifted, fates, to_revoke
+from batch.status.cancel import Change, Fate, Own, Sifted, fates, to_revoke
+from batch.status.evidence import requested_already
+from batch.status.progress import MOST_IDENTITIES, Following, Question
 
 RUN = "run1"
 A_REQUEST = Request(

@@ -8,16 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.culprits import Evidence
-from batch.dialects import ItemType, Operation, Rate
-from batch.evidence import Verdict
+from batch.answers.outcome import Decision, Then
+from batch.answers.split import divide
+from batch.answers.suspects import Evidence
+from batch.api.dialects import ItemType, Operation, Rate
 from batch.model import EMPTY_TALLY, Request, RequestItem
-from batch.outcome import Decision, Then
 from batch.report import headway
-from batch.report.headway import Amount, Headway
-from batch.report.headway_words import countdown, describe, describe_pace, describe_sending, describe_wait, per_second
-from batch.split import divide
+from batch.report.headway import (
+    Amount,
+    Headway,
+    countdown,
+    describe,
+    describe_pace,
+    describe_sending,
+    describe_wait,
+    per_second,
+)
 from batch.states import Event
+from batch.status.evidence import Verdict
 
 LIMIT = Rate(requests=100, seconds=10)
 BEGAN = 5000.0

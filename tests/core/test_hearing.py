@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dedupe import INTENTION, KEY, KNOWN_SCHEMA, TOLD_SCHEMA, classify, heed
-from batch.hearing import Heard, InProgress, not_understood, open_rows, verdicts
+from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TOLD_SCHEMA, classify, heed
 from batch.model import RowClass, StatusRow
 from batch.states import State
+from batch.status.in_progress import Heard, InProgress, not_understood, open_rows, verdicts
 from tests.core.changes import change
 from tests.core.test_dedupe import earlier, frame
 

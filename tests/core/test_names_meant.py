@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.model import IdentityBy
-from batch.names import (
+from batch.names.meaning import (
     Found,
     Item,
     Outcome,

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.model import Answer, Failure
-from batch.outcome import (
+from batch.answers.outcome import (
     DEFAULT_PAUSE,
     FIRST_BACKOFF,
     LEAST_PAUSE,
@@ -21,6 +20,7 @@ from batch.outcome import (
     case_of,
     decide,
 )
+from batch.model import Answer, Failure
 from batch.states import Event, State, advance
 
 _NOT_PROCESSED = Event.NOT_PROCESSED

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from batch.dialects import ItemType, Operation
+from batch.answers.outcome import Then, decide
+from batch.answers.shared_bodies import bodies_back, for_each
+from batch.api.dialects import ItemType, Operation
 from batch.model import Answer, Request, RequestItem
-from batch.outcome import Then, decide
-from batch.parting import bodies_back, for_each
 from batch.states import Event
 
 ONE = Request(

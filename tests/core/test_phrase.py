@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from batch.phrase import phrase
+from batch.text import phrase
 from tests.core.changes import in_odd_chunks
 
 

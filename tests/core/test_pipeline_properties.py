@@ -16,8 +16,8 @@ from typing import Any, Final
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import DIALECTS
-from batch.prepare import check_rows, classify_input, plan_fresh
+from batch.api.dialects import DIALECTS
+from batch.pipeline import check_rows, classify_input, plan_fresh
 from batch.read import Loaded, read_loaded
 from batch.read.inputs import Content
 from tests.core.changes import RUN, bodies_of, hex_id, illegalities, in_odd_chunks, pairs_of

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.plan import NO_PLAN, plan
-from batch.plan_check import check_plan
+from batch.plan.check import check_plan
 from tests.core.changes import (
     bodies_of,
     change,

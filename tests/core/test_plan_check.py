@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.errors import BrokenPromiseError
-from batch.plan_check import check_plan
+from batch.plan.check import check_plan
 from tests.core.changes import change, changes_frame
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.plan import plan
 from tests.core.changes import change, changes_frame
 from tests.core.optimum import fewest_requests, fewest_requests_by_trying

@@ -11,16 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import Limits
+from batch.api.dialects import Limits
 from batch.model import Effort
 from batch.plan.alone import who_stands_alone
 from batch.plan.bound import grant_bound
 from batch.plan.bundles import Terms, bundle
-from batch.plan.company import most_company
-from batch.plan.grants import pack_grants
-from batch.plan.joined import join_alike
-from batch.plan.numbering import number_people, number_wishes
-from batch.plan.pairs import Flags, Numbers, Pairs, alike, make_pairs
+from batch.plan.grants import join_alike, pack_grants
+from batch.plan.pairs import Flags, Numbers, Pairs, alike, make_pairs, most_company, number_people, number_wishes
 from batch.plan.stars import choose_crews, crews_of
 from batch.plan.teams import Turn, team_up
 from tests.core.changes import change, changes_frame

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from batch.dedupe import KNOWN_SCHEMA
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
+from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
+from batch.pipeline import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
 from batch.plan import NO_PLAN
-from batch.prepare import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
 from batch.read import Loaded, Table, read_loaded
 from batch.read.inputs import Content
 from batch.states import State

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
-from batch.names import Outcome, Verdict
-from batch.resolve import Name, NameCounts, count_names, names_sought, resolve
+from batch.names.meaning import Outcome, Verdict
+from batch.names.resolve import Name, NameCounts, count_names, names_sought, resolve
 from batch.validate.rows import validate
 from tests.core.changes import IDENTITY, ITEM, NOW, OTHER_IDENTITY, OTHER_ITEM, hex_id
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import DIALECTS
-from batch.prepare import check_rows, classify_input, with_outcomes
+from batch.api.dialects import DIALECTS
+from batch.pipeline import check_rows, classify_input, with_outcomes
 from batch.read import Loaded, read_loaded
 from batch.read.inputs import Content
 from batch.report.files import write_rejected, write_results

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from batch.dialects import DIALECTS, Rate
+from batch.api.dialects import DIALECTS, Rate
 from batch.model import EMPTY_TALLY, RowClass, Tally
-from batch.prepare import Classified, check_rows, classify_input
+from batch.names.resolve import NameCounts
+from batch.pipeline import Classified, check_rows, classify_input
 from batch.read import Loaded, read_loaded
 from batch.read.inputs import Content
 from batch.report.screen import (
@@ -24,9 +25,8 @@ from batch.report.screen import (
     question,
 )
 from batch.report.summary import Summary
-from batch.resolve import NameCounts
 from batch.states import State
-from batch.wording import count
+from batch.text import count
 from tests.core.changes import RUN, hex_id
 
 RATE = Rate()

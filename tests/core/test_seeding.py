@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.model import Finding, StatusRow
-from batch.seeding import Fate, Line, Puzzle, Seed, sort_out, understood
 from batch.states import VOID, State
+from batch.status.adopt import Fate, Line, Puzzle, Seed, sort_out, understood
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.culprits import Evidence
+from batch.answers.split import divide
+from batch.answers.suspects import Evidence
 from batch.model import Part
-from batch.split import divide
 from tests.core.fussy_tenant import FussyTenant, Pair, a_request, pairs, part_of, send
 
 NOT_NAMED = "Bad request."

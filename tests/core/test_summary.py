@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.model import EMPTY_TALLY, RowClass, Run, Tally, Told, Tracked
+from batch.names.resolve import NameCounts
 from batch.report.runs import describe_run, list_runs, run_as_json
 from batch.report.summary import Summary, progress
 from batch.report.tracked import describe_existing, describe_tracked, exit_code, tracked_as_json
-from batch.resolve import NameCounts
 from batch.states import State
 
 if TYPE_CHECKING:

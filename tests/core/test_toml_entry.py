@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.toml_entry import with_entry
+from batch.commands.config_file import with_entry
 
 VALUE = ["User=identity", "Rôle=item"]
 LINE = 'map = ["User=identity", "Rôle=item"]'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.validate.prepare import prepare
 from batch.validate.rows import CHANGE_COLUMNS, validate
 from batch.validate.rules import MESSAGES, schema

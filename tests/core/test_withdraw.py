@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import STANDINGS
+from batch.api.dialects import STANDINGS
 from batch.model import Finding, StatusRow
-from batch.withdraw import (
+from batch.status.cancel import (
     Change,
     Fate,
     Own,

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.wording import visible
+from batch.text import visible
 
 
 @given(st.text())

@@ -13,10 +13,9 @@ from pydantic import SecretStr
 
 from batch.credentials.cli_config import cli_environment, cli_login, read_go_text
 from batch.credentials.find import require_sendable
-from batch.credentials.given import one_line
+from batch.credentials.given import MOST_BYTES, one_line
 from batch.credentials.logins import logins_file
 from batch.credentials.sdk_config import sdk_config
-from batch.credentials.small_file import MOST_BYTES
 from batch.credentials.system_keyring import SystemKeyring
 from batch.errors import SettingsError
 from tests.credentials.places import SECRET, A, B, find, found, store_in_cli, write_cli, write_config, write_sdk

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from batch.credentials.candidate import Candidate, FoundTenant, TenantOffer
-from batch.credentials.choose import choose, choose_tenant, unfit
+from batch.credentials.choose import Candidate, FoundTenant, TenantOffer, choose, choose_tenant, unfit
 from batch.errors import SettingsError
 from tests.credentials.places import (
     SECRET,

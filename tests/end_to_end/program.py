@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batch.boundary import run
 from batch.cli import app
+from batch.cli.boundary import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batch.dialects import Rate
-from batch.refusals import ALL_REFUSED_AFTER
+from batch.answers.stop_rule import ALL_REFUSED_AFTER
+from batch.api.dialects import Rate
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, environment, grant, identity, item, once, pair_of, read_rows, write_rows

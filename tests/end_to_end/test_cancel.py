@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import ItemType, Rate
+from batch.api.dialects import ItemType, Rate
 from batch.sandbox.cancelling import CancelId
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
+from batch.api.dialects import Rate
 from batch.credentials.logins import Login, store_login
 from batch.credentials.system_keyring import SystemKeyring
-from batch.dialects import Rate
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import ALL_SCOPES, ItemType, Rate
+from batch.api.dialects import ALL_SCOPES, ItemType, Rate
 from batch.sandbox.directory import make_directory
 from batch.sandbox.faults import Fault
 from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from batch.answers.outcome import OUTCOMES
 from batch.cli import app
-from batch.outcome import OUTCOMES
 from tests.end_to_end.program import FAST
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings

@@ -74,8 +74,8 @@ def _child(orders: Orders) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (orders.file_limit, orders.file_limit))
     if orders.die_at:
         _arm(orders.die_at)
-    from batch.boundary import run  # noqa: PLC0415 - the environment is set first
     from batch.cli import app  # noqa: PLC0415 - likewise
+    from batch.cli.boundary import run  # noqa: PLC0415 - the environment is set first
 
     code = run(lambda: app(list(orders.arguments)))
     sys.stdout.flush()

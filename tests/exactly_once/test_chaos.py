@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import Rate
+from batch.api.dialects import Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, ItemType, Operation
+from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, ItemType, Operation
 from batch.errors import StoppedError, TenantLostError
-from batch.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival
+from batch.loops.ports import Watchers
+from batch.loops.settle import Settler
 from batch.model import Doubt, Request, RequestItem, StatusRow
-from batch.report.watchers import Watchers
-from batch.settle import Settler
+from batch.status.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival
 from batch.tenant.status import ListingForbiddenError, Page, Query
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from batch.answers.outcome import decide
 from batch.errors import RunHeldError
 from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
 from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer, Run
-from batch.outcome import decide
 from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.body import body_of, encode, fingerprint, in_bodies
+from batch.answers.outcome import decide
+from batch.answers.shared_bodies import for_each
 from batch.ledger.requests import Answered
 from batch.model import Part
-from batch.outcome import decide
-from batch.parting import for_each
+from batch.plan.body import body_of, encode, fingerprint, in_bodies
 from batch.states import State
 from tests.ledger.ledger_helpers import (
     ACCEPTED,

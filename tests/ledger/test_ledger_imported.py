@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from batch.commands.import_ import Importing, read_into
 from batch.commands.screen import Screen
-from batch.commands.seed import Importing, read_into
-from batch.dedupe import classify
+from batch.dedupe.classify import classify
 from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
-from batch.hearing import Heard, verdicts
 from batch.model import StatusRow
-from batch.seeding import Fate, Puzzle
+from batch.status.adopt import Fate, Puzzle
+from batch.status.in_progress import Heard, verdicts
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.ledger.ledger_helpers import (
     ACCEPTED,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from batch.dedupe import KEY, KNOWN_SCHEMA
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
+from batch.dedupe.classify import KEY, KNOWN_SCHEMA
 from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.cache import Kept
 from batch.ledger.plans import LedgerMovedError

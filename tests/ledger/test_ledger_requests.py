@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch.body import body_of, encode
-from batch.culprits import Evidence
-from batch.dialects import ItemType, Operation
+from batch.answers.split import divide
+from batch.answers.suspects import Evidence
+from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
 from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Part
-from batch.split import divide
+from batch.plan.body import body_of, encode
 from batch.states import State
 from tests.ledger.ledger_helpers import (
     ACCEPTED,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from batch.dedupe import KEY
+from batch.dedupe.classify import KEY
 from batch.errors import LedgerRefusedError
 from batch.ledger.tables import LEDGER_VERSION
 from batch.states import State

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from batch.culprits import Evidence
-from batch.dialects import Limits
+from batch.answers.outcome import decide
+from batch.answers.split import divide
+from batch.answers.suspects import Evidence
+from batch.api.dialects import Limits
 from batch.ledger.plans import NewRun
 from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer
-from batch.outcome import decide
 from batch.plan import plan
-from batch.split import divide
 from tests.ledger.ledger_helpers import claim
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.defuse import defused
 from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS
 from batch.read.columns import canonical_name
+from batch.text import defused
 from tests.read.read_helpers import HEADER, cells, read_text, refusal
 
 

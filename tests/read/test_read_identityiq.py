@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.read import Loaded, Table, interpretation, read_loaded
 from batch.read.identityiq import PROBLEMS
 from batch.read.inputs import Content

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.read.item_names import EntitlementName, entitlement_name, join_items, split_items
 
 # Mostly what could go wrong: separators and backslashes, in runs.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batch.dialects import CANCEL_LIMIT, ItemType
+from batch.api.dialects import CANCEL_LIMIT, ItemType
 from batch.sandbox.cancelling import CancelId
 from batch.sandbox.course import Handling
 from batch.sandbox.tenant import SimulatedTenant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from batch.dialects import DIALECTS, TOKEN_PATH, Rate
+from batch.api.dialects import DIALECTS, TOKEN_PATH, Rate
 from batch.sandbox.directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE, SandboxSettings
 from tests.end_to_end.program import start

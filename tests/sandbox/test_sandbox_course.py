@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import STANDINGS, ItemType, Operation, Standing
+from batch.api.dialects import STANDINGS, ItemType, Operation, Standing
 from batch.sandbox.course import Handling
 from batch.sandbox.known import APPROVER
 from batch.sandbox.tenant import REQUESTER, REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.dialects import ItemType, Operation
+from batch.api.dialects import ItemType, Operation
 from batch.sandbox.directory import Directory, make_directory
 from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
 from batch.sandbox.settings import EMBEDDED_PEOPLE

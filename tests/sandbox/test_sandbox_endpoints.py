@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS, EXPERIMENTAL_HEADER, TOKEN_PATH, Dialect, ItemType, Paths, Rate
+from batch.api.dialects import DIALECTS, EXPERIMENTAL_HEADER, TOKEN_PATH, Dialect, ItemType, Paths, Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox, utc_now
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind

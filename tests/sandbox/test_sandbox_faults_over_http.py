@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS, TOKEN_PATH, Rate
+from batch.api.dialects import DIALECTS, TOKEN_PATH, Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings

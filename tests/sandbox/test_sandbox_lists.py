@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.sandbox.directory import make_directory
 from batch.sandbox.filters import read_filter
 from batch.sandbox.known import Known

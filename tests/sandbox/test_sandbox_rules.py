@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import DIALECTS, ItemType
+from batch.api.dialects import DIALECTS, ItemType
 from batch.sandbox.rules import first_broken_rule
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.sandbox.course import Handling
 from batch.sandbox.directory import Directory, make_directory
 from batch.sandbox.known import Known

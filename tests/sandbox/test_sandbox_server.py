@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS, TOKEN_PATH, Dialect, Rate
+from batch.api.dialects import DIALECTS, TOKEN_PATH, Dialect, Rate
 from batch.errors import SettingsError
 from batch.sandbox.server import RunningSandbox, running_sandbox, serve_forever
 from batch.sandbox.settings import SandboxSettings

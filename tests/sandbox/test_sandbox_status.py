@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.dialects import PAGE_LIMIT, ItemType
+from batch.api.dialects import PAGE_LIMIT, ItemType
 from batch.sandbox.known import APPROVER
 from batch.sandbox.status import Rules, list_statuses
 from batch.sandbox.tenant import REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant

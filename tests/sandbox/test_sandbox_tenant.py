@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from batch.dialects import DIALECTS, ItemType, Operation
+from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.sandbox.books import AcceptedChange
 from batch.sandbox.known import APPROVER
 from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant

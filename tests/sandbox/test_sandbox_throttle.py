@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import Rate
+from batch.api.dialects import Rate
 from batch.sandbox.throttle import RateLimit
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

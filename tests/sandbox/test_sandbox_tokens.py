@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from batch.claims import Claims, read_claims
-from batch.dialects import DIALECTS, TOKEN_PATH
+from batch.api.dialects import DIALECTS, TOKEN_PATH
+from batch.api.token_claims import Claims, read_claims
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.settings import Credentials
 from batch.tenant.directory import Directory
 from batch.tenant.reading import Reader
@@ -20,7 +20,7 @@ from tests.tenant.virtual_time import run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from batch.names import Found
+    from batch.names.meaning import Found
 
     Question = Callable[[Directory], AsyncIterator[dict[str, Found]]]
 

@@ -15,7 +15,7 @@ from batch.tenant.status import ListingForbiddenError, Page, Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from batch.hearing import Item
+    from batch.status.in_progress import Item
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

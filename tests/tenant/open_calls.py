@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from batch.dialects import Rate
+from batch.api.dialects import Rate
+from batch.api.rate_window import Permits
 from batch.tenant.pace import Pace
-from batch.window import Permits
 from tests.tenant.virtual_time import now
 
 if TYPE_CHECKING:

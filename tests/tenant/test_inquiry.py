@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.inquiry import Inquiry, Question
+from batch.loops.precheck import Inquiry, Question
 from batch.tenant.open_rows import open_pages
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
 
 if TYPE_CHECKING:
-    from batch.hearing import Heard, Item
     from batch.model import StatusRow
+    from batch.status.in_progress import Heard, Item
 
 R1: Item = ("ROLE", "r1")
 R2: Item = ("ROLE", "r2")

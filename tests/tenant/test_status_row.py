@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dialects import Standing, standing
+from batch.api.dialects import Standing, standing
 from batch.tenant.status_row import MOST_SAID, status_row
 
 MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}

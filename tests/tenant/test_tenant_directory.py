@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import ItemType
+from batch.api.dialects import ItemType
 from batch.errors import SettingsError, TenantLostError
 from batch.model import IdentityBy
 from batch.tenant.collection import portions
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from batch.names import Found
+    from batch.names.meaning import Found
 
 AUTO = IdentityBy.AUTO
 FORBIDDEN: Reply = (403, {"detailCode": "403", "messages": [{"text": "no"}]}, {})

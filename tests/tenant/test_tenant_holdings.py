@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.settings import Credentials
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import ForbiddenError, Reader
@@ -21,7 +21,7 @@ from tests.tenant.virtual_time import run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from batch.hearing import Item
+    from batch.status.in_progress import Item
 
 ROLE: Item = ("ROLE", "r1")
 Asked = list[httpx.Request]

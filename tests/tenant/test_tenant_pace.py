@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch.dialects import Rate
+from batch.api.dialects import Rate
+from batch.api.rate_window import HOLD, MARGIN
 from batch.errors import LedgerLostError
 from batch.ledger.calls import Lane
 from batch.tenant.pace import Pace
-from batch.window import HOLD, MARGIN
 from tests.ledger.ledger_helpers import ME, a_process, open_ledger
 from tests.tenant.open_calls import UNLIMITED, Ear, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from batch.api.rate_window import Permits
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.tenant.pace import Permit
-    from batch.window import Permits
 
 DOCUMENTED = Rate(requests=100, seconds=10.0)
 LANE = Lane(tenant="https://tenant.example", client="client", dialect="beta")

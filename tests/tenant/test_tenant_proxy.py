@@ -10,7 +10,7 @@ import trustme
 
 from batch.errors import SettingsError
 from batch.model import Answer, Failure
-from batch.tenant.proxy import proxy_for
+from batch.tenant.trust import proxy_for
 from batch.tenant.wire import fetch, http_client
 from tests.tenant.connect_proxy import connect_proxy
 from tests.tenant.raw_server import answer, raw_server, unused_url

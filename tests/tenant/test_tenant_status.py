@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from batch.dialects import DIALECTS
+from batch.api.dialects import DIALECTS
 from batch.errors import TenantLostError
 from batch.settings import Credentials
 from batch.tenant.reading import Reader

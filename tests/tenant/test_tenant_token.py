@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from batch.answers.outcome import MOST_BACKOFF, backoff
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.outcome import MOST_BACKOFF, backoff
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials

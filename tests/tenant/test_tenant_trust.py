@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from batch.answers.outcome import Then, decide
 from batch.errors import SettingsError, TenantLostError
 from batch.model import Answer, Failure
-from batch.outcome import Then, decide
 from batch.settings import Credentials
 from batch.states import Event
 from batch.tenant.token import Token

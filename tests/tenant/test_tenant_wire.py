@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from batch import __version__
-from batch.body import body_of, encode
-from batch.dialects import DIALECTS, ItemType, Operation
+from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Answer, Failure, Request, RequestItem
+from batch.plan.body import body_of, encode
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES

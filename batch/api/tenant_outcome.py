@@ -1,0 +1,53 @@
+"""What the tenant's states amount to, over columns, and in words."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.api.dialects import DUPLICATE, STANDINGS, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESUBMITTED: Final = (Standing.REJECTED, Standing.CANCELLED, Standing.FAILED)
+"""What `--resubmit` can name. A duplicate is not among them: the tenant had the same already."""
+
+WITHOUT_EFFECT: Final = (Standing.REJECTED, Standing.CANCELLED, Standing.DUPLICATE)
+"""Whatever stood before such an end still stands after it."""
+
+ENDED: Final[Mapping[Standing, str]] = MappingProxyType(
+    {
+        Standing.OPEN: "in progress",
+        Standing.PROVISIONED: "provisioned",
+        Standing.REJECTED: "rejected",
+        Standing.CANCELLED: "cancelled",
+        Standing.DUPLICATE: "cancelled by the tenant as a duplicate",
+        Standing.FAILED: "failed",
+    }
+)
+"""What became of a change, in words."""
+
+
+def standing_of(state: pl.Expr, said: pl.Expr) -> pl.Expr:
+    """`dialects.standing` over columns: a Standing's value for each state; null where there is no state.
+
+    Args:
+        state: The vendor's name; null or empty where the tenant has said nothing.
+        said: The comment beside it.
+    """
+    found = state.replace_strict(
+        {name: standing.value for name, standing in STANDINGS.items()},
+        default=pl.lit(Standing.OPEN.value),
+        return_dtype=pl.String,
+    )
+    is_duplicate = said.fill_null("").str.to_lowercase().str.contains(DUPLICATE, literal=True)
+    return (
+        pl.when(state.fill_null("") == "")
+        .then(pl.lit(None, dtype=pl.String))
+        .when((found == Standing.CANCELLED.value) & is_duplicate)
+        .then(pl.lit(Standing.DUPLICATE.value))
+        .otherwise(found)
+    )

@@ -1,0 +1,72 @@
+"""The one error boundary: every way that a command can end becomes a message on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import AccessBatchError
+from batch.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERRUPTED: Final = 130
+BUG: Final = 1
+
+
+def run(program: Callable[[], object]) -> int:
+    """Runs a program and returns its exit code: 0, 1 (a bug), 2, 3, 4 or 130, as documented."""
+    try:
+        program()
+    except (SystemExit, KeyboardInterrupt) as ending:
+        # typer makes a silent exit of an interruption.
+        interruption = _interruption(ending)
+        return _code_of(ending) if interruption is None else _interrupted(interruption)
+    except AccessBatchError as error:
+        _say(f"access-batch: {error.message}")
+        if error.next_step:
+            _say(error.next_step)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; what was sent is in the ledger.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a word, not even a Rust panic
+        return _bug(error)
+    return 0
+
+
+def _code_of(ending: BaseException) -> int:
+    code = getattr(ending, "code", None)
+    if code is None or isinstance(code, int):
+        return code or 0
+    _say(str(code))
+    return BUG
+
+
+def _interruption(ending: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that an ending was made of; None where it was another ending."""
+    before: BaseException | None = ending
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
+    return before
+
+
+def _interrupted(interruption: KeyboardInterrupt) -> int:
+    _say(str(interruption) or "Interrupted. Everything that happened is in the ledger; the same command continues.")
+    return INTERRUPTED
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{visible(line)}\n")
+
+
+def _bug(error: BaseException) -> int:
+    """Says that it is our fault, with the places in the code but none of the values, which could hold a secret."""
+    _say(f"access-batch: a bug: {type(error).__name__}. What was sent is in the ledger; the same command continues.")
+    for frame in traceback.extract_tb(error.__traceback__):
+        _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    return BUG

@@ -1,0 +1,161 @@
+"""`ledger import`: seeds a ledger from what the tenant's status list has, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+from batch.commands.session import Asking, Reach, find_access
+from batch.errors import CredentialsRefusedError, UsageError
+from batch.ledger.process import Process
+from batch.ledger.store import Ledger
+from batch.report.imported import Seeded
+from batch.status.adopt import Fate, Puzzle, understood
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import Query, pages
+
+if TYPE_CHECKING:
+    from batch.commands.screen import Screen
+    from batch.model import Run, StatusRow
+    from batch.settings import Settings
+    from batch.tenant.status import Listing, Page
+
+AT_ONCE: Final = 1_000
+"""Rows that one transaction takes: some pages, so that little is read again after an interruption."""
+
+_TOLD_EVERY: Final = 25_000
+
+
+def seed(settings: Settings, screen: Screen, *, since: datetime | None, everybody: bool) -> Seeded:
+    """Imports the status list into the ledger; what it has already is brought up to date.
+
+    Args:
+        settings: Say which tenant and which ledger.
+        screen: For messages.
+        since: Only rows made then or later; None for all.
+        everybody: Whether to import what anybody requested, and not only the token's user.
+
+    Raises:
+        CredentialsRefusedError: The token's user may not read the list.
+        StoppedError: It ended early; what was read until then is imported.
+    """
+    began = time.monotonic()
+    access = find_access(settings)
+    screen.say(*access.notices)
+    with (
+        Reach(settings, access) as reach,
+        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+    ):
+        screen.say(*ledger.notices)
+        with Importing(ledger, access.tenant, settings.api, screen) as importing:
+            asyncio.run(_read(reach, ledger, screen, Query(since=since, everybody=everybody), importing))
+    return Seeded(
+        run=importing.run.id if importing.run else "",
+        tenant=access.tenant,
+        read=importing.read,
+        fates=importing.fates,
+        puzzles=importing.puzzles,
+        elapsed=time.monotonic() - began,
+    )
+
+
+def moment_given(text: str) -> datetime | None:
+    """The instant that `--since` says; midnight UTC for a day, None for nothing.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not text:
+        return None
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--since {text!r} is no date.", next_step="Write 2027-01-31 or 2027-01-31T09:00:00Z."
+        ) from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+async def _read(reach: Reach, ledger: Ledger, screen: Screen, query: Query, importing: Importing) -> None:
+    async with reach.line(ledger, Asking(screen)) as line:
+        await read_into(importing, line.tenant.statuses, query)
+
+
+async def read_into(importing: Importing, listing: Listing, query: Query) -> None:
+    """Reads a list, and imports it on the way."""
+    try:
+        async for page in pages(listing, query):
+            await asyncio.to_thread(importing.add, page)
+        await asyncio.to_thread(importing.flush)
+    except ForbiddenError as error:
+        raise CredentialsRefusedError(
+            f"The tenant does not let this client read the status list: {error}.",
+            next_step="Nothing was imported. `access-batch doctor` says which rights are missing"
+            + (", and without --everybody only what this user requested is asked for." if query.everybody else "."),
+        ) from error
+
+
+class Importing:
+    """Takes pages, and writes some of them at a time. While it lasts, no other process imports.
+
+    Attributes:
+        run: The run that imported changes belong to; None where there were none.
+        read: Rows so far.
+        fates: How many came to what.
+        puzzles: How many can't be understood.
+    """
+
+    def __init__(self, ledger: Ledger, tenant: str, dialect: str, screen: Screen) -> None:
+        self._ledger = ledger
+        self._tenant = tenant
+        self._dialect = dialect
+        self._screen = screen
+        self._process = Process.current()
+        self._held = ExitStack()
+        self._pending: list[StatusRow] = []
+        self.run: Run | None = None
+        self.read = 0
+        self.fates: Counter[Fate] = Counter()
+        self.puzzles: Counter[Puzzle] = Counter()
+
+    def add(self, page: Page) -> None:
+        """Takes a page."""
+        self.read += page.read
+        self.puzzles[Puzzle.NO_IDENTITY] += page.read - len(page.rows)
+        self._pending += page.rows
+        if len(self._pending) >= AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is pending."""
+        seeds, puzzles = understood(self._pending)
+        run = self.run or self._begin() if seeds else None
+        if run is not None:
+            self.fates.update(self._ledger.imported.take(run, self._process, seeds, _now()))
+        self.puzzles.update(puzzles)
+        before = self.read - len(self._pending)
+        self._pending = []
+        if before // _TOLD_EVERY < self.read // _TOLD_EVERY:
+            self._screen.say(f"{self.read:,} rows read, {self.fates[Fate.IMPORTED]:,} imported.")
+
+    def _begin(self) -> Run:
+        runs = self._ledger.runs
+        run = self._ledger.imported.begin(self._tenant, self._dialect, _now())
+        runs.hold(run, self._process, _now())
+        self._held.callback(runs.release, run, self._process)
+        self.run = run
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

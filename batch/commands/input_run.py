@@ -1,0 +1,158 @@
+"""One input on its way to one tenant, up to the plan in the ledger: what `submit` does before it sends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from batch.commands.names import Names
+from batch.commands.precheck import keep_set_aside, kept_set_aside, set_aside_by
+from batch.errors import SettingsError
+from batch.ledger.plans import LedgerMovedError, NewRun
+from batch.ledger.process import Process
+from batch.model import EMPTY_TALLY
+from batch.pipeline import as_if_planned, check_rows, classify_input, heeding, plan_fresh
+from batch.read import Loaded, read_loaded
+from batch.report.screen import describe_input, question
+from batch.states import IN_DOUBT, UNSENT, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import polars as pl
+
+    from batch.api.dialects import Standing
+    from batch.commands.precheck import TenantCheck
+    from batch.commands.screen import Screen
+    from batch.commands.session import Reach
+    from batch.ledger.store import Ledger
+    from batch.model import Run, Tally
+    from batch.names.resolve import NameCounts
+    from batch.pipeline import Classified
+    from batch.read import Table
+    from batch.settings import Settings
+
+
+class Job:
+    """One input for one tenant.
+
+    Attributes:
+        digest: Identifies the input.
+        names: The input's files.
+    """
+
+    def __init__(
+        self, loaded: Loaded, settings: Settings, screen: Screen, *, tenant: str, inputs: Sequence[str]
+    ) -> None:
+        self.digest = loaded.digest
+        self.names = [content.name for content in loaded.contents]
+        # The bytes are let go once they are parsed: of a large input they are a large part of the memory.
+        self._source: Loaded | Table = loaded
+        self._settings = settings
+        self._screen = screen
+        self._meanings = Names(settings, screen)
+        self._tenant = tenant
+        self._inputs = tuple(inputs)
+        self._described = False
+
+    @property
+    def name_counts(self) -> NameCounts:
+        """How the names in the input were resolved."""
+        return self._meanings.counts
+
+    def planned(self, ledger: Ledger, reach: Reach, check: TenantCheck) -> Run | None:
+        """The input's run, planned as far as it can be; None where nothing of it was ever planned.
+
+        Args:
+            ledger: Where it is planned.
+            reach: Asks the tenant for names, where the input has any.
+            check: Asks it what is in progress and held, where there is something to plan.
+
+        Raises:
+            AccessBatchError: It can't be planned; nothing was written.
+            DeclinedError: The user was asked and said no.
+        """
+        while True:
+            run = ledger.runs.of_input(self._tenant, self.digest)
+            if run is not None:
+                self._check_dialect(run)
+                ledger.runs.check_free(run, Process.current(), datetime.now(UTC))
+                tally = ledger.runs.tally(run)
+                if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                    self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
+                    if self._settings.resubmit:
+                        self._screen.say("What is left of it comes first: --resubmit counts from the next time on.")
+                    if tally.requests.get(State.PLANNED):
+                        self._ask(tally)
+                    return run
+            try:
+                self._meanings.look_up(self._table().rows, ledger, reach, run)
+                return self._plan(ledger, run, check)
+            except LedgerMovedError:
+                self._screen.say("Another process has added to the ledger: looking again.")
+
+    def classified(
+        self, ledger: Ledger, run: Run | None, now: datetime, *, resubmit: Collection[Standing] = ()
+    ) -> Classified:
+        """The input's rows, judged by the moment of the run's first plan, so that a continued run judges alike."""
+        table = self._table()
+        rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
+        moment = run.started_at if run is not None else now
+        validated = check_rows(table, dialect=self._settings.dialect, now=moment, rows=rows)
+        run_id = ledger.plans.run_id(self._tenant, self.digest)
+        return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit)
+
+    def set_aside(self, ledger: Ledger) -> pl.DataFrame:
+        """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
+        return kept_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest))
+
+    def describe(self, classified: Classified) -> None:
+        """Says once what was read: before sending, or after it where a run is continued."""
+        if not self._described:
+            self._screen.say(*describe_input(classified))
+        self._described = True
+
+    def _table(self) -> Table:
+        if isinstance(self._source, Loaded):
+            self._source = read_loaded(self._source)
+            self._screen.say(*self._source.notices)
+        return self._source
+
+    def _plan(self, ledger: Ledger, run: Run | None, check: TenantCheck) -> Run | None:
+        """Plans what is fresh; the run is the same as before where nothing is."""
+        now = datetime.now(UTC)
+        classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
+        told = check.ask(ledger, classified)
+        run_id = ledger.plans.run_id(self._tenant, self.digest)
+        classified = heeding(classified, told)
+        plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
+        self.describe(classified)
+        check.describe(told)
+        if not plan.requests:
+            keep_set_aside(ledger, self._tenant, run_id, told)
+            return run
+        upto = classified.upto
+        # Of a large input this is as large as the plan, and writing takes memory too.
+        del classified
+        self._ask(as_if_planned(EMPTY_TALLY, plan))
+        new = NewRun(
+            tenant=self._tenant,
+            input_digest=self.digest,
+            inputs=self._inputs,
+            dialect=self._settings.api,
+            started_at=now,
+        )
+        # Together with the plan: what is planned and nobody knows the names of could become another's.
+        rests_on = [self._meanings.kept(ledger, self._tenant, run_id), set_aside_by(run_id, told)]
+        ledger.plans.write(new, plan, upto=upto, now=now, beside=rests_on)
+        return ledger.runs.of_input(self._tenant, self.digest)
+
+    def _check_dialect(self, run: Run) -> None:
+        if run.dialect != self._settings.api:
+            raise SettingsError(
+                f"Run {run.id} of this input was planned for --api {run.dialect}, not {self._settings.api}.",
+                next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
+            )
+
+    def _ask(self, tally: Tally) -> None:
+        self._screen.ask(question(tally, self._tenant, self._settings.pace), yes=self._settings.yes)

@@ -1,0 +1,188 @@
+"""Asking the tenant, before anything is planned, which wanted changes are in progress there or held already."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.api.dialects import ADMIN_LEVEL
+from batch.commands.interrupt import on_interrupt
+from batch.commands.session import Asking, check_fitness
+from batch.dedupe.classify import INTENTION, KEY, TOLD_SCHEMA
+from batch.errors import SettingsError
+from batch.ledger.cache import Kept
+from batch.loops.precheck import Inquiry, Question
+from batch.model import Checked, CheckTenant, RowClass
+from batch.report.precheck import describe_check, describe_cost, what_is_not_known
+from batch.states import VOID
+from batch.status.cheapest_list import is_dear
+from batch.status.in_progress import asked_about, not_understood, verdicts
+
+if TYPE_CHECKING:
+    from batch.commands.screen import Screen
+    from batch.commands.session import Listener, Reach
+    from batch.ledger.store import Ledger
+    from batch.pipeline import Classified
+    from batch.settings import Settings
+    from batch.status.in_progress import Heard
+
+_SET_ASIDE: Final = "set aside by run"
+
+
+class TenantCheck:
+    """What one command asks its tenant before it plans, however often it plans.
+
+    Args:
+        settings: Say whether, and which API version, at which rate.
+        screen: For messages.
+        reach: How to reach the tenant.
+        usual: What holds where the settings don't say whether.
+        log: Is told what holds it up.
+    """
+
+    def __init__(
+        self, settings: Settings, screen: Screen, reach: Reach, *, usual: CheckTenant, log: Listener | None = None
+    ) -> None:
+        self._settings = settings
+        self._screen = screen
+        self._reach = reach
+        self._listener = Asking(screen, log)
+        self._when = settings.check_tenant or usual
+        self._began = _now()
+        # What it has told this very command counts, however long the command takes.
+        self._since = self._began - timedelta(seconds=settings.max_age)
+        self._calls = 0
+        self._oldest: datetime | None = None
+        self._unclear = 0
+        self._closed_list = False
+        self._closed_index = False
+        self._asked_held = True
+
+    def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
+        """Which fresh changes are to be set aside by the tenant's word, by dedupe's TOLD_SCHEMA.
+
+        Raises:
+            SettingsError: It must be asked, and does not let us.
+            UnfitTokenError: Nobody can submit with its token anyway.
+            StoppedError: The tenant can't be asked, so it could not be sent anything either.
+        """
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
+        if self._when is CheckTenant.NEVER or fresh.is_empty():
+            return pl.DataFrame(schema=TOLD_SCHEMA)
+        plain = asked_about(fresh)
+        question = Question(
+            people=fresh.get_column("identity_id").unique().sort().to_list(),
+            holders=plain.get_column("identity_id").unique().sort().to_list(),
+            items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
+        )
+        self._asked_held = bool(question.holders)
+        # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
+        is_void = pl.col("state").is_in([state.value for state in VOID])
+        ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
+        if not ended.is_empty():
+            self._since = self._began
+        heard = asyncio.run(self._hear(ledger, question))
+        self._unclear += not_understood(heard, fresh)
+        return verdicts(fresh, classified.known, heard)
+
+    def describe(self, told: pl.DataFrame) -> None:
+        """Says what came of it."""
+        self._screen.say(*describe_check(self.checked(told)))
+
+    def checked(self, told: pl.DataFrame) -> Checked | None:
+        """What came of it; None where the tenant was not asked, neither now nor before."""
+        if self._oldest is None and not self._calls and told.is_empty():
+            return None
+        held = int((told.get_column("told_class") == RowClass.ALREADY_HELD.value).sum())
+        return Checked(
+            calls=self._calls,
+            in_progress=None if self._closed_list else told.height - held,
+            held=held if self._asked_held and not self._closed_index else None,
+            age=(_now() - self._oldest).total_seconds() if self._oldest else None,
+            unclear=self._unclear,
+        )
+
+    async def _hear(self, ledger: Ledger, question: Question) -> Heard:
+        asking = asyncio.ensure_future(self._inquire(ledger, question))
+
+        def stop() -> None:
+            asking.cancel()
+
+        with on_interrupt(first=stop, second=stop) as interruption:
+            try:
+                return await asking
+            except asyncio.CancelledError:
+                if interruption.asked:
+                    raise KeyboardInterrupt("Interrupted while the tenant was asked: nothing was sent.") from None
+                raise
+
+    async def _inquire(self, ledger: Ledger, question: Question) -> Heard:
+        settings, dialect = self._settings, self._settings.dialect
+        async with self._reach.line(ledger, self._listener) as line:
+            # What it can't be sure of is told before sending.
+            await check_fitness(line.tenant, dialect, lambda _text: None)
+            claims = await line.tenant.claims()
+            inquiry = Inquiry(
+                listing=line.tenant.statuses,
+                holdings=line.tenant.holdings,
+                administration=bool(dialect.paths.administration),
+                sees_all=ADMIN_LEVEL in claims.authorities,
+                myself=claims.user_id,
+                memory=ledger.cache,
+                tenant=self._reach.access.tenant,
+                since=self._since,
+                clock=_now,
+                width=settings.concurrency,
+                beforehand=lambda calls: self._tell_cost(calls, len(question.people)),
+            )
+            try:
+                heard = await inquiry.ask(question)
+            finally:
+                self._calls += inquiry.calls
+        self._oldest = inquiry.oldest or self._oldest
+        self._unclear = inquiry.unread
+        self._closed_list, self._closed_index = bool(inquiry.closed_list), bool(inquiry.closed_index)
+        unknown = tuple(what_is_not_known(dialect, closed_list=inquiry.closed_list, closed_index=inquiry.closed_index))
+        if unknown and self._when is CheckTenant.ALWAYS:
+            raise SettingsError(
+                " ".join(unknown), next_step="Nothing was sent. --check-tenant auto goes on without knowing it."
+            )
+        self._screen.say(*unknown)
+        return heard
+
+    def _tell_cost(self, calls: float, people: int) -> None:
+        settings = self._settings
+        dear = is_dear(calls, people, settings.dialect.limits)
+        self._screen.say(*describe_cost(calls, settings.pace, dear=dear))
+
+
+def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
+    """What a run has set aside by the tenant's word, to be kept so that it is the same when the run goes on or ends.
+
+    Args:
+        run: The run's id.
+        told: By dedupe's TOLD_SCHEMA; in place of what was kept before.
+    """
+    values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TOLD_SCHEMA)).rows()}
+    return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
+
+
+def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
+    """Keeps it by itself, where nothing is planned."""
+    kept = set_aside_by(run, told)
+    if kept.values or ledger.cache.all_of(tenant, kept.kind):
+        ledger.cache.replace(tenant, kept.kind, kept.values, at=_now())
+
+
+def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
+    """What a run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
+    kept = ledger.cache.all_of(tenant, f"{_SET_ASIDE} {run}")
+    lines = [(*key.split(" "), *cached.value) for key, cached in kept.items()]
+    return pl.DataFrame(lines, schema=TOLD_SCHEMA, orient="row")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,270 @@
+"""Where a command works: which tenant, under which name the ledger knows it, and how to reach it."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import random
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from pydantic import SecretStr
+
+from batch.api.token_claims import token_needed, why_unfit
+from batch.credentials.find import find_credentials, find_tenant, require_tenant
+from batch.errors import UnfitTokenError
+from batch.ledger.calls import Lane
+from batch.ledger.process import Process
+from batch.settings import Credentials
+from batch.tenant.client import Tenant
+from batch.tenant.pace import Pace
+from batch.tenant.wire import check_wires
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from batch.api.dialects import Dialect
+    from batch.api.token_claims import Claims
+    from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
+    from batch.settings import Settings
+
+SANDBOX: Final = "sandbox"
+"""The sandbox's name in its ledger, whatever its port."""
+
+SANDBOX_FORGETS: Final = (
+    "--sandbox is a new tenant every time, without any memory: `submit --wait` follows a run there, "
+    "and `access-batch sandbox` runs a tenant that stays."
+)
+"""What is to be said before it is asked for something that an earlier command has submitted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """How to reach a tenant."""
+
+    base_url: str
+    credentials: Credentials
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Everything needed to work for a tenant, found once, so that the keyring asks its user once.
+
+    Attributes:
+        tenant: Its name in the ledger.
+        reached_by: How to reach it; None for the sandbox, which is started only when there is something to send.
+        notices: What the user should know of where the credentials were found.
+    """
+
+    tenant: str
+    reached_by: Connection | None = None
+    notices: tuple[str, ...] = ()
+
+
+def tenant_name(settings: Settings) -> str:
+    """The tenant's name in the ledger, without looking at any secret; empty where no tenant is given.
+
+    Raises:
+        SettingsError: Its address is not safe, or a source can't be read.
+    """
+    if settings.sandbox:
+        return SANDBOX
+    tenant = find_tenant(settings)
+    return tenant.origin if tenant else ""
+
+
+def find_access(settings: Settings) -> Access:
+    """The tenant and the credentials for it; the sandbox needs none, and none are looked for.
+
+    Raises:
+        SettingsError: No tenant is given, or no credentials for it, or the file of certificates or the proxy can't be
+            used.
+    """
+    if settings.sandbox:
+        return Access(tenant=SANDBOX)
+    tenant = require_tenant(settings)
+    check_wires(tenant.origin, settings.ca_file)
+    found = find_credentials(settings, tenant)
+    reached_by = Connection(base_url=tenant.origin, credentials=found.credentials, ca_file=settings.ca_file)
+    return Access(tenant=tenant.origin, reached_by=reached_by, notices=found.notices)
+
+
+@contextmanager
+def connection(settings: Settings, access: Access) -> Iterator[Connection]:
+    """How to reach the tenant; the sandbox runs while the block does."""
+    if access.reached_by is not None:
+        yield access.reached_by
+        return
+    from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
+    from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
+
+    with running_sandbox(SandboxSettings.embedded(settings.pace)) as sandbox:
+        yield Connection(
+            base_url=sandbox.base_url,
+            credentials=Credentials(
+                client_id=sandbox.client_id,
+                client_secret=SecretStr(sandbox.client_secret),
+                source="the embedded sandbox",
+            ),
+        )
+
+
+def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
+    """Where result files go: `--out`, or a folder beside the (first) input that is named after it."""
+    if settings.out is not None:
+        return settings.out
+    first = inputs[0]
+    if first == "-" or "://" in first:
+        return Path("stdin.results" if first == "-" else Path(first).stem + ".results")
+    return Path(first).with_name(f"{Path(first).stem}.results")
+
+
+class Listener(Protocol):
+    """Who is told while a tenant is asked."""
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Nothing is asked for so long, and why."""
+
+    def paced(self, allowed: int) -> None:
+        """A window holds so many calls from now on."""
+
+    def noticed(self, text: str) -> None:
+        """Something that the user should know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """An open line to a tenant.
+
+    Attributes:
+        tenant: The tenant.
+        pace: What lets calls go.
+    """
+
+    tenant: Tenant
+    pace: Pace
+
+
+class Reach:
+    """How a command reaches its tenant; the sandbox runs from its first use until the block is left.
+
+    Args:
+        settings: Say which API version, at which rate.
+        access: The tenant and its credentials.
+    """
+
+    def __init__(self, settings: Settings, access: Access) -> None:
+        self.access = access
+        self._settings = settings
+        self._open = contextlib.ExitStack()
+        self._place: Connection | None = None
+        self._told: set[str] = set()
+
+    @property
+    def place(self) -> Connection:
+        """Where the tenant is; starts the sandbox where that is the tenant."""
+        if self._place is None:
+            self._place = self._open.enter_context(connection(self._settings, self.access))
+        return self._place
+
+    @contextlib.asynccontextmanager
+    async def line(self, ledger: Ledger, listener: Listener) -> AsyncIterator[Line]:
+        """An open line, whose every call counts in the ledger, for as long as the block lasts."""
+        settings, place = self._settings, self.place
+        lane = Lane(tenant=self.access.tenant, client=place.credentials.client_id, dialect=settings.api)
+        calls = ledger.calls(lane, rate=settings.pace, process=Process.current())
+        pace = Pace(settings.pace, calls, listener=listener)
+        async with (
+            Tenant(
+                base_url=place.base_url,
+                dialect=settings.dialect,
+                credentials=place.credentials,
+                timeout=settings.timeout,
+                concurrency=settings.concurrency,
+                pace=pace,
+                clock=_now,
+                luck=random,
+                give_up_after=settings.give_up_after,
+                waiting=listener.waiting,
+                noticed=lambda text: self._tell_once(listener, text),
+                ca_file=place.ca_file,
+            ) as tenant,
+            contextlib.aclosing(pace),
+        ):
+            yield Line(tenant=tenant, pace=pace)
+
+    def _tell_once(self, listener: Listener, text: str) -> None:
+        """What is worth telling once is told once, however many lines are opened."""
+        if text not in self._told:
+            self._told.add(text)
+            listener.noticed(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+class Asking:
+    """Tells the user of what holds up a question, where nothing is shown otherwise.
+
+    Args:
+        screen: Where to.
+        also: Is told as well: a log file.
+    """
+
+    LONG = 5.0
+    """Seconds of waiting from which on it is told."""
+
+    def __init__(self, screen: Screen, also: Listener | None = None) -> None:
+        self._screen = screen
+        self._also = also
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Says so where it is long."""
+        if self._also:
+            self._also.waiting(seconds, reason)
+        if seconds >= self.LONG:
+            self._screen.say(f"Waiting {seconds:.0f} s: {reason}.")
+
+    def paced(self, allowed: int) -> None:
+        """Is of no interest to a person here."""
+        if self._also:
+            self._also.paced(allowed)
+
+    def noticed(self, text: str) -> None:
+        """Says it."""
+        if self._also:
+            self._also.noticed(text)
+        self._screen.say(text)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Claimant(Protocol):
+    """Who has a token: a tenant over HTTP, or a fake."""
+
+    async def claims(self) -> Claims:
+        """What the token says of us."""
+
+
+async def check_fitness(tenant: Claimant, dialect: Dialect, say: Callable[[str], object]) -> None:
+    """Goes on silently with a token that can submit, and with a notice where a token does not tell.
+
+    Raises:
+        UnfitTokenError: Nobody can submit with it; nothing was sent.
+        CredentialsRefusedError: The tenant refuses the client.
+        TenantLostError: No token can be had.
+    """
+    claims = await tenant.claims()
+    if unfit := why_unfit(claims):
+        raise UnfitTokenError(unfit, next_step=f"Nothing was sent. {token_needed(dialect)}")
+    if not claims.readable:
+        say("The tenant's token can't be looked into, so whether its user may submit shows with the first request.")

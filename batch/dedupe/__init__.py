@@ -1,0 +1,1 @@
+"""Which changes are new, and the class of each row. Pure."""

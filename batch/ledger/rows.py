@@ -1,0 +1,124 @@
+"""Requests as the ledger has them, made into values again."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.api.dialects import ItemType, Operation
+from batch.errors import BrokenPromiseError
+from batch.ledger import tables as t
+from batch.model import Doubt, Request, RequestItem
+from batch.states import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
+"""Lines of requests, with the id of the run."""
+
+_ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.ABANDONED.value)
+_AT_ONCE: Final = 500
+"""Identities asked for in one statement."""
+
+_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(
+    t.identity.c.id.in_(sa.bindparam("numbers", expanding=True))
+)
+_ITEMS: Final = (
+    sa.select(t.request_item, t.item.c.type, t.item.c.external_id, t.detail)
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+    .where(t.request_item.c.request.in_(sa.bindparam("requests", expanding=True)))
+    .order_by(t.request_item.c.request, t.request_item.c.item)
+)
+
+
+def load_request(connection: Connection, number: int) -> Request | None:
+    """A request by its number, as it is now; None where there is none."""
+    row = connection.execute(REQUEST.where(t.request.c.id == number)).first()
+    return None if row is None else load_requests(connection, [row])[0]
+
+
+def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request, ...]:
+    """The requests of lines of REQUEST, in their order."""
+    identities = _identities(connection, {number for row in rows for number in recipients_of(row)})
+    items = _items(connection, [row.id for row in rows])
+    return tuple(
+        Request(
+            number=row.id,
+            run=row.run_id,
+            operation=Operation(row.operation),
+            recipients=tuple(identities[number] for number in recipients_of(row) if number in identities),
+            items=tuple(_request_item(item) for item in items[row.id]),
+            attempts=row.attempts,
+            parent=row.parent,
+        )
+        for row in rows
+    )
+
+
+def require_whole(request: Request, row: Any) -> None:
+    """Makes sure that nothing of a request is missing in the ledger.
+
+    Raises:
+        BrokenPromiseError: Something is.
+    """
+    if (len(request.recipients), len(request.items)) != (row.recipient_count, row.item_count):
+        raise BrokenPromiseError(
+            f"Request {request.id} is not whole any more.",
+            next_step="Nothing of it is sent. `access-batch ledger verify` says more; restore a backup of the ledger.",
+        )
+
+
+def load_doubt(connection: Connection, row: Any) -> Doubt:
+    """A request in doubt; where its process died, the tenant may still be at work when that is noticed."""
+    lines = connection.execute(
+        sa.select(t.event.c.at, t.event.c.event)
+        .where(t.event.c.request == row.id, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
+        .order_by(t.event.c.number)
+    ).all()
+    (request,) = load_requests(connection, [row])
+    return Doubt(request=request, first_attempt=t.moment(lines[0].at), ended=t.moment(lines[-1].at))
+
+
+def recipients_of(row: Any) -> list[int]:
+    """Numbers of a request's identities, in order."""
+    return sorted(int(number) for number in row.recipients.split())
+
+
+def item_rows(connection: Connection, number: int) -> Sequence[Any]:
+    """The lines of a request's items, in order."""
+    return _items(connection, [number])[number]
+
+
+def _identities(connection: Connection, numbers: set[int]) -> dict[int, str]:
+    ordered = sorted(numbers)
+    found: dict[int, str] = {}
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = connection.execute(_IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]})
+        found.update((row.id, row.external_id) for row in some)
+    return found
+
+
+def _items(connection: Connection, requests: Sequence[int]) -> defaultdict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for start in range(0, len(requests), _AT_ONCE):
+        for row in connection.execute(_ITEMS, {"requests": requests[start : start + _AT_ONCE]}):
+            found[row.request].append(row)
+    return found
+
+
+def _request_item(row: Any) -> RequestItem:
+    return RequestItem(
+        type=ItemType(row.type),
+        id=row.external_id,
+        comment=row.comment,
+        start_date=row.start_date,
+        remove_date=row.remove_date,
+        metadata=json.loads(row.metadata) if row.metadata else {},
+    )

@@ -1,0 +1,270 @@
+"""Withdrawing at the tenant what a run has created there.
+
+The tenant answers before it cancels anything, and may take ids that mean nothing to it. So everything is read back,
+at once and then less and less often, until it is final or has had its time; what a bulk call has not done is asked for
+singly, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from batch.api.dialects import CANCEL_LIMIT, FILTER_VALUES
+from batch.errors import StoppedError
+from batch.status.cancel import Sifted, can_be_withdrawn, sift, withdrawal
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import Query, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from batch.model import Answer, StatusRow
+    from batch.status.cancel import Own, Withdrawal
+    from batch.tenant.status import Listing
+
+FIRST_LOOK: Final = 1.0
+"""Seconds after asking until it is first read back; each further look waits twice as long."""
+
+LONGEST_WAIT: Final = 30.0
+"""Seconds between two looks, at most."""
+
+_FORBIDDEN: Final = 403
+_SUCCESS: Final = range(200, 300)
+_Job = TypeVar("_Job")
+
+
+class Desk(Protocol):
+    """Where cancellations are asked for: a tenant over HTTP, or a fake."""
+
+    @property
+    def in_bulk(self) -> bool:
+        """Whether it takes many at a time."""
+
+    async def many(self, access_requests: Sequence[str], comment: str) -> Answer:
+        """Asks for many."""
+
+    async def one(self, account_activity: str, comment: str) -> Answer:
+        """Asks for one."""
+
+
+class Canceller:
+    """Withdraws what a run has created.
+
+    Args:
+        own: The run's changes.
+        desk: Takes cancellations.
+        listing: The tenant's status list.
+        since: Rows made earlier are not the run's.
+        comment: Goes to the tenant with every cancellation.
+        settle_after: Seconds that a cancellation may take to show in the list.
+        concurrency: Most calls at a time.
+        noticed: Is told what does not go as it should.
+
+    Attributes:
+        sifted: What the list last said.
+        calls: Cancellations asked for: `bulk`, `single`, and of these `refused`.
+        refused: Why the tenant does not cancel; empty where it has refused nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        own: Own,
+        desk: Desk,
+        listing: Listing,
+        since: datetime,
+        comment: str,
+        settle_after: float,
+        concurrency: int,
+        noticed: Callable[[str], object],
+    ) -> None:
+        self._own = own
+        self._desk = desk
+        self._listing = listing
+        self._since = since
+        self._comment = comment
+        self._settle_after = settle_after
+        self._concurrency = concurrency
+        self._noticed = noticed
+        self._stop = asyncio.Event()
+        self._pages = 1
+        self._by_id = True
+        self._forbidden = False
+        self.sifted = Sifted()
+        self.calls: Counter[str] = Counter()
+        self.refused = ""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Asks for nothing more, and waits for nothing."""
+        self._stop.set()
+
+    async def look(self) -> None:
+        """Reads everything that the list has of what this user has requested since.
+
+        Raises:
+            ForbiddenError: The token's user may not read it.
+            TenantLostError: It can't be had.
+        """
+        rows: dict[int, list[StatusRow]] = {}
+        shared: set[str] = set()
+        self._pages = 0
+        async for page in pages(self._listing, Query(since=self._since)):
+            part = sift(page.rows, self._own)
+            for place, found in part.rows.items():
+                rows.setdefault(place, []).extend(found)
+            shared |= part.shared
+            self._pages += 1
+        self.sifted = Sifted(rows=rows, shared=frozenset(shared))
+
+    async def cancel(self) -> None:
+        """Withdraws what can be withdrawn, and reads back what came of it.
+
+        Raises:
+            StoppedError: The tenant is lost, or refuses the client; `sifted` is what it said last.
+        """
+        wanted = withdrawal(self.sifted)
+        asked = await self._in_bulk(wanted) if self._desk.in_bulk else ()
+        if asked:
+            await self._read_back(asked)
+            left = withdrawal(self.sifted)
+            not_done = sum(name in left.whole for name in asked)
+            if not_done and not self.stopped:
+                self._noticed(
+                    f"The tenant took {not_done} access requests for cancelling in bulk and did not cancel them: "
+                    "they are cancelled one at a time."
+                )
+        left = withdrawal(self.sifted)
+        if left.changes and not self.stopped:
+            taken = await self._singly(left)
+            await self._read_back(taken, besides=[*left.whole, *(row.access_request for row in left.single)])
+
+    async def _in_bulk(self, wanted: Withdrawal) -> tuple[str, ...]:
+        """Asks for whole access requests; returns those of which the tenant says that it takes them."""
+        names = list(wanted.whole)
+        chunks = [names[start : start + CANCEL_LIMIT] for start in range(0, len(names), CANCEL_LIMIT)]
+        taken: list[str] = []
+        useless = asyncio.Event()
+
+        async def ask(chunk: list[str]) -> None:
+            if useless.is_set():
+                return
+            answer = await self._desk.many(chunk, self._comment)
+            self.calls["bulk"] += 1
+            if answer.status in _SUCCESS:
+                taken.extend(chunk)
+                return
+            self.calls["refused"] += 1
+            if not useless.is_set():
+                self._noticed(f"The tenant does not cancel in bulk ({_said(answer)}): one at a time, then.")
+            useless.set()
+
+        await self._each(chunks, ask)
+        return tuple(taken)
+
+    async def _singly(self, left: Withdrawal) -> Sequence[str]:
+        """Asks for each access request or row alone; returns the access requests of what the tenant takes."""
+        taken: list[str] = []
+
+        async def single(row: StatusRow) -> None:
+            if await self._one(row.activity):
+                taken.append(row.access_request)
+
+        async def whole(name: str) -> None:
+            if await self._one(name):
+                taken.append(name)
+                return
+            # Which id is meant, documents and tenants don't agree on.
+            for row in left.whole[name]:
+                await single(row)
+
+        await self._each(left.whole, whole)
+        await self._each(left.single, single)
+        return taken
+
+    async def _one(self, activity: str) -> bool:
+        if not activity or self._forbidden or self.stopped:
+            return False
+        answer = await self._desk.one(activity, self._comment)
+        self.calls["single"] += 1
+        if answer.status in _SUCCESS:
+            return True
+        self.calls["refused"] += 1
+        self.refused = _said(answer)
+        self._forbidden = self._forbidden or answer.status == _FORBIDDEN
+        return False
+
+    async def _each(self, jobs: Iterable[_Job], work: Callable[[_Job], Awaitable[None]]) -> None:
+        """Works on some at a time; the first failure ends it all."""
+        waiting = iter(jobs)
+
+        async def worker() -> None:
+            for job in waiting:
+                if self.stopped or self._forbidden:
+                    return
+                await work(job)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(worker())
+        except BaseExceptionGroup as failures:
+            stopped, _ = failures.split(StoppedError)
+            raise (stopped.exceptions[0] if stopped else failures.exceptions[0]) from failures
+
+    async def _read_back(self, taken: Sequence[str], besides: Sequence[str] = ()) -> None:
+        """Looks until nothing that the tenant has taken can be cancelled any more, or it has had its time.
+
+        Args:
+            taken: Access requests.
+            besides: More of them, at which one look is enough.
+        """
+        loop = asyncio.get_running_loop()
+        began, pause = loop.time(), FIRST_LOOK
+        wanted, names = set(taken), {*taken, *besides}
+        while not self.stopped:
+            await self._look_again(sorted(names))
+            names = {row.access_request for row in self._cancelable()} & wanted
+            left = began + self._settle_after - loop.time()
+            if not names or left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), min(pause, left))
+            pause = min(2 * pause, LONGEST_WAIT)
+
+    def _cancelable(self) -> Iterable[StatusRow]:
+        return (row for rows in self.sifted.rows.values() for row in rows if can_be_withdrawn(row))
+
+    async def _look_again(self, names: Sequence[str]) -> None:
+        """Reads these access requests again: by their ids where that takes fewer calls than reading everything."""
+        calls = -(-len(names) // FILTER_VALUES)
+        if self._by_id and calls < self._pages and all(names):
+            try:
+                return await self._look_at(names)
+            except ForbiddenError:
+                # Documents disagree on the filter's operators: some tenants may not know this one.
+                self._by_id = False
+        return await self.look()
+
+    async def _look_at(self, names: Sequence[str]) -> None:
+        rows = dict(self.sifted.rows)
+        for start in range(0, len(names), FILTER_VALUES):
+            query = Query(since=self._since, access_requests=tuple(names[start : start + FILTER_VALUES]))
+            found = [row async for page in pages(self._listing, query) for row in page.rows]
+            # Rows of other access requests are the same change, submitted twice: they stay as they were.
+            for place, new in sift(found, self._own).rows.items():
+                seen = {row.access_request for row in new}
+                rows[place] = [*(row for row in rows.get(place, ()) if row.access_request not in seen), *new]
+        self.sifted = Sifted(rows=rows, shared=self.sifted.shared)
+
+
+def _said(answer: Answer) -> str:
+    return f"{answer.status}: {answer.text}" if answer.text else f"it answered {answer.status}"

@@ -1,0 +1,256 @@
+"""Asking the tenant what is in progress and what is held, with the fewest calls, and nothing twice within a while."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from batch.api.dialects import PAGE_LIMIT
+from batch.status.cheapest_list import Way, calls_left, cheapest, pages_of, searches
+from batch.status.in_progress import Heard, InProgress, open_rows
+from batch.tenant.open_rows import open_pages
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import ListingForbiddenError, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from batch.ledger.cache import Cached
+    from batch.model import StatusRow
+    from batch.status.in_progress import Item
+    from batch.tenant.holdings import Holdings
+    from batch.tenant.status import Listing, Page
+
+IN_PROGRESS: Final = "in progress"
+"""Kind under which the memory has what is in progress for an identity."""
+
+HELD: Final = "access held"
+"""Kind under which it has what an identity holds of the items that were asked about."""
+
+
+class Memory(Protocol):
+    """What keeps what a tenant said: a ledger's cache, or a fake; see ledger.cache."""
+
+    def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
+        """What was said of the keys at `since` or later."""
+
+    def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
+        """Keeps what was said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is asked about.
+
+    Attributes:
+        people: Ids of the identities of which it matters what is in progress.
+        holders: Those of which it matters what they hold.
+        items: The items of which it matters whether they are held.
+    """
+
+    people: Sequence[str]
+    holders: Sequence[str]
+    items: Collection[Item]
+
+
+class Inquiry:
+    """Asks one tenant one question.
+
+    Args:
+        listing: Its status list.
+        holdings: Its search index.
+        administration: Whether this API version has the administration list.
+        sees_all: Whether the token's user is known to see everybody's requests: to others the list of everybody shows
+            their own, and does not say so.
+        myself: Id of the token's user, who may always see what is for oneself; empty where it is not known.
+        memory: What it said before.
+        tenant: Its name in the memory.
+        since: What it said earlier counts for nothing.
+        clock: Our clock.
+        width: Most calls at a time.
+        beforehand: Is told how many calls are left to make, before most of them are made.
+
+    Attributes:
+        calls: Calls made.
+        oldest: When the oldest answer was given on which the result rests; None where nothing was asked.
+        unread: Rows that do not say whom they are for.
+        closed_list: Why it can't be known what is in progress; empty where it can.
+        closed_index: Why it can't be known what is held; likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        listing: Listing,
+        holdings: Holdings,
+        administration: bool,
+        sees_all: bool,
+        myself: str,
+        memory: Memory,
+        tenant: str,
+        since: datetime,
+        clock: Callable[[], datetime],
+        width: int,
+        beforehand: Callable[[float], object],
+    ) -> None:
+        self._listing = listing
+        self._holdings = holdings
+        self._open_ways = {Way.EACH, Way.EVERYBODY, *([Way.ADMINISTRATION] if administration else [])}
+        self._sees_all = sees_all
+        self._myself = myself
+        self._memory = memory
+        self._tenant = tenant
+        self._since = since
+        self._clock = clock
+        self._slots = asyncio.Semaphore(width)
+        self._beforehand = beforehand
+        self.calls = 0
+        self.oldest: datetime | None = None
+        self.unread = 0
+        self.closed_list = ""
+        self.closed_index = ""
+
+    async def ask(self, question: Question) -> Heard:
+        """What the tenant says; what it does not let us ask is missing.
+
+        Raises:
+            TenantLostError: It can't be asked.
+            CredentialsRefusedError: It refuses the client.
+        """
+        of_items = hashlib.sha256(json.dumps(sorted(question.items)).encode()).hexdigest()
+        progress = self._remembered(IN_PROGRESS, question.people)
+        held = self._remembered(HELD, question.holders, of_items)
+        listed = [person for person in question.people if person not in progress]
+        searched = [person for person in question.holders if person not in held]
+        if listed:
+            progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
+        if searched:
+            held |= await self._ask_index(searched, question.items, of_items)
+        return Heard(
+            in_progress={person: [InProgress.from_list(one) for one in said] for person, said in progress.items()},
+            held={person: [(kind, name) for kind, name in said] for person, said in held.items() if said is not None},
+        )
+
+    def _remembered(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
+        """What is still good of what was said before, by person."""
+        found = {
+            person: cached
+            for person, cached in self._memory.get(self._tenant, kind, people, since=self._since).items()
+            if cached.value["of"] == of
+        }
+        for cached in found.values():
+            self._rests_on(cached.at)
+        return {person: cached.value["said"] for person, cached in found.items()}
+
+    def _remember(self, kind: str, said: Mapping[str, Any], at: datetime, of: str = "") -> None:
+        values = {person: {"of": of, "said": one} for person, one in said.items()}
+        self._memory.put(self._tenant, kind, values, at=at)
+        self._rests_on(at)
+
+    def _rests_on(self, at: datetime) -> None:
+        self.oldest = min(self.oldest or at, at)
+
+    async def _ask_list(self, people: Sequence[str], *, calls_besides: int) -> dict[str, Any]:
+        """What is in progress, as it is remembered, for each of the people; for nobody where it can't be known."""
+        at = self._clock()
+        try:
+            rows = await self._rows(people, calls_besides)
+        except ListingForbiddenError as error:
+            self.closed_list = str(error)
+            return {}
+        said: dict[str, list[Any]] = {person: [] for person in people}
+        for one in dict.fromkeys(open_rows(row for row in rows if row.identity in said)):
+            said[one.identity].append(one.as_list())
+        self._remember(IN_PROGRESS, said, at)
+        return dict(said)
+
+    async def _rows(self, people: Sequence[str], calls_besides: int) -> list[StatusRow]:
+        """Rows of the people, by the way that takes the fewest calls of those that are allowed.
+
+        Raises:
+            ListingForbiddenError: None is.
+        """
+        first: dict[Way, Page] = {}
+        pages: float | None = None
+        refusal = ""
+        while self._open_ways:
+            way = cheapest(len(people), pages, seen=first, open_ways=self._open_ways)
+            query = Query(executing=True, everybody=way is Way.EVERYBODY, administration=way is Way.ADMINISTRATION)
+            try:
+                if way is Way.EVERYBODY and not self._sees_all:
+                    await self._look_at_another(people)
+                if way is Way.EACH:
+                    self._beforehand(len(people) + calls_besides)
+                    each = [self._list(Query(executing=True, requested_for=person), {person}) for person in people]
+                    return [row for rows in await _all(each) for row in rows]
+                if way in first:
+                    self._beforehand(calls_left(way, len(people), pages, seen=True) + calls_besides)
+                    return await self._list(query, frozenset(people), first[way])
+                first[way] = page = await self._page(query, 0)
+                pages = pages_of(page.total, page.read, more=page.more)
+            except ListingForbiddenError as error:
+                refusal = refusal or str(error)
+                # Who may not see one other person's requests sees nobody's.
+                self._open_ways -= {way} if self._sees_all or way is Way.ADMINISTRATION else {Way.EACH, Way.EVERYBODY}
+        raise ListingForbiddenError(refusal)
+
+    async def _look_at_another(self, people: Sequence[str]) -> None:
+        """Makes sure that the token's user sees more than the own requests.
+
+        Raises:
+            ListingForbiddenError: That is not so.
+        """
+        another = next(person for person in people if person != self._myself)
+        await self._page(Query(executing=True, requested_for=another), 0)
+        self._sees_all = True
+
+    async def _list(self, query: Query, people: Collection[str], first: Page | None = None) -> list[StatusRow]:
+        """What a whole list says of the people."""
+        rows: list[StatusRow] = []
+        async for page in open_pages(partial(self._page, query), first or await self._page(query, 0)):
+            rows += [row for row in page.rows if row.identity in people]
+            self.unread += page.read - len(page.rows)
+        return rows
+
+    async def _page(self, query: Query, offset: int) -> Page:
+        async with self._slots:
+            self.calls += 1
+            return await self._listing.page(query, offset)
+
+    async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
+        """What is held, as it is remembered, null for who is unknown; for nobody where it can't be known."""
+        at = self._clock()
+        batches = [people[start : start + PAGE_LIMIT] for start in range(0, len(people), PAGE_LIMIT)]
+        try:
+            answers = await _all([self._search(some, items) for some in batches])
+        except ForbiddenError as error:
+            self.closed_index = str(error)
+            return {}
+        found = {person: sorted(held) for answer in answers for person, held in answer.items()}
+        said = {person: found.get(person) for person in people}
+        self._remember(HELD, said, at, of_items)
+        return dict(said)
+
+    async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, Collection[Item]]:
+        async with self._slots:
+            self.calls += 1
+            return await self._holdings.of(people, items)
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
+    """The answers of all; the first failure ends the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_Answer = TypeVar("_Answer")

@@ -1,0 +1,356 @@
+"""The sending loop: wait for a permit, claim (durably), POST, record.
+
+Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back. One
+that comes back PLANNED is among the next again. While the tenant fails, one attempt at a time probes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from batch.answers.outcome import Situation, Then, decide
+from batch.answers.shared_bodies import bodies_back, for_each
+from batch.answers.split import divide
+from batch.answers.stop_rule import Refusals
+from batch.answers.suspects import Evidence
+from batch.errors import (
+    AccessBatchError,
+    CredentialsRefusedError,
+    TenantLostError,
+    TooManyRefusalsError,
+)
+from batch.ledger.process import SILENT_FOR
+from batch.ledger.requests import Answered
+from batch.loops.group_commit import Recorder
+from batch.model import Answer, Failure
+from batch.plan.body import in_bodies
+from batch.states import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+
+    from batch.answers.outcome import Decision
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.loops.ports import Permit, Sender, Turnstile, Watcher
+    from batch.loops.settle import Settler
+    from batch.model import Part, Request, Run
+
+HEARTBEAT: Final = 10.0
+"""Seconds between two signs of life in the ledger."""
+
+STALE_AFTER: Final = SILENT_FOR / 2
+"""A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
+
+HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
+"""Stands for the answer to an attempt that was not made."""
+
+
+_REFUSES_ITS_OWN: Final = "It gives out new tokens and refuses them: have its administrators look into that."
+
+
+class Submitter:
+    """Sends a run's requests until none is left, or until something stops it.
+
+    Args:
+        run: Held by `process`.
+        ledger: Where its requests are.
+        tenant: Makes the attempts.
+        settler: Settles what stays undecided, meanwhile.
+        pace: Lets them go.
+        watcher: Is told.
+        process: Holds the run.
+        clock: Tells the time, for the ledger.
+        luck: A random number from 0 to 1, new each time.
+        give_up_after: Seconds without any success after which sending stops.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        ledger: Ledger,
+        tenant: Sender,
+        settler: Settler,
+        pace: Turnstile,
+        watcher: Watcher,
+        process: Process,
+        clock: Callable[[], datetime],
+        luck: Callable[[], float],
+        give_up_after: float,
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._tenant = tenant
+        self._settler = settler
+        self._pace = pace
+        self._watcher = watcher
+        self._process = process
+        self._clock = clock
+        self._luck = luck
+        self._give_up_after = give_up_after
+        self._recorder = Recorder(ledger)
+        self._evidence = Evidence()
+        self._error: BaseException | None = None
+        self._stopping = False
+        self._abandoned = False
+        self._refused_tokens: set[str] = set()
+        self._failures = 0
+        self._success_at = 0.0
+        self._silenced_before = 0.0
+        self._refusals = Refusals()
+        self._to_send = 0
+        self._feeder: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._landed = asyncio.Event()
+
+    async def submit(self, concurrency: int) -> None:
+        """Sends everything that is PLANNED, at most `concurrency` requests at a time, and settles what is UNCONFIRMED.
+
+        Raises:
+            StoppedError: Sending was stopped by the tenant or the ledger; everything that happened is recorded.
+            BrokenPromiseError: A bug.
+        """
+        self._succeeded()
+        companions = [asyncio.create_task(work) for work in (self._beat(), self._settler.run(), self._recorder.run())]
+        self._feeder = asyncio.create_task(self._guarded(self._feed(concurrency)))
+        await asyncio.gather(self._feeder, return_exceptions=True)
+        while self._in_flight:
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
+        for companion in companions:
+            companion.cancel()
+        for end in await asyncio.gather(*companions, return_exceptions=True):
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                self._fail(end)
+        if (error := self._error or self._settler.error) is not None:
+            raise error
+
+    def stop(self) -> None:
+        """Lets what is in flight finish, and sends nothing more."""
+        self._stopping = True
+        if self._feeder is not None and self._feeder is not _current_task():
+            self._feeder.cancel()
+
+    def abandon(self) -> None:
+        """Ends at once; what is in flight stays SENDING in the ledger, and is unconfirmed from the next start on."""
+        self._abandoned = True
+        self.stop()
+        for attempt in self._in_flight:
+            attempt.cancel()
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Does some work; the first error stops everything."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised again by `submit`, even a Rust panic
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        # A bug counts more than whatever the tenant did before it.
+        if self._error is None or not isinstance(error, AccessBatchError):
+            self._error = error
+        self.stop()
+
+    async def _feed(self, concurrency: int) -> None:
+        """Claims what is to be sent, and sets attempts going."""
+        while not self._stopping:
+            self._landed.clear()
+            settled_before, busy = self._settler.settled, bool(self._in_flight)
+            room = concurrency - len(self._in_flight)
+            if self._in_flight and (room <= 0 or self._failures):
+                await self._landing()
+                continue
+            if self._to_send <= 0:
+                self._to_send = await asyncio.to_thread(self._ledger.requests.left, self._run)
+            if self._to_send:
+                await self._send_some(1 if self._failures else room)
+            elif self._settler.settled != settled_before or (busy and not self._in_flight):
+                # What was settled, or ended, while the ledger was asked may have left something to send.
+                continue
+            elif self._in_flight:
+                await self._landing()
+            elif self._settler.open:
+                # What is being settled may have to be sent again.
+                await self._settler.news()
+            else:
+                return
+
+    async def _landing(self) -> None:
+        """Returns when an attempt has ended since the feeder last looked, or something was settled."""
+        news = asyncio.ensure_future(self._settler.news())
+        landed = asyncio.ensure_future(self._landed.wait())
+        try:
+            await asyncio.wait((news, landed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            landed.cancel()
+
+    async def _send_some(self, most: int) -> None:
+        await self._tenant.token()
+        permits = await self._pace.wait(most=most, to_come=self._to_send)
+        bodies: list[tuple[Request, ...]] = []
+        try:
+            # Asked again: the pace may have held us back for longer than the token lives.
+            token = await self._tenant.token()
+            if self._pace.quiet:
+                return
+            claimed_at = self._clock()
+            bodies = in_bodies(await self._claim(claimed_at, len(permits)))
+        finally:
+            for permit in permits if self._abandoned else permits[len(bodies) :]:
+                permit.unused()
+        self._to_send = self._to_send - len(bodies) if bodies else 0
+        if self._abandoned:
+            return
+        for body, permit in zip(bodies, permits, strict=False):
+            attempt = asyncio.create_task(self._guarded(self._attempt(body, permit, token, claimed_at)))
+            self._in_flight.add(attempt)
+            attempt.add_done_callback(self._land)
+
+    async def _claim(self, now: datetime, most: int) -> tuple[Request, ...]:
+        """Claims so many bodies; once that has begun it is carried through, since what is claimed must be sent."""
+        if self._stopping:
+            return ()
+        claiming = asyncio.ensure_future(
+            asyncio.to_thread(self._ledger.requests.claim, self._run, now, self._process, most=most)
+        )
+        while True:
+            try:
+                return await asyncio.shield(claiming)
+            except asyncio.CancelledError:
+                if claiming.cancelled():
+                    raise
+
+    def _land(self, attempt: asyncio.Task[None]) -> None:
+        self._in_flight.discard(attempt)
+        self._landed.set()
+
+    async def _attempt(self, body: tuple[Request, ...], permit: Permit, token: str, claimed_at: datetime) -> None:
+        failures_before = self._failures
+        began = asyncio.get_running_loop().time()
+        for request in body:
+            self._watcher.sending(request)
+        try:
+            held_up = self._clock() - claimed_at > STALE_AFTER
+            answer = HELD_UP if held_up else await self._tenant.submit(body, token, gone=permit.gone)
+        finally:
+            permit.gone()
+        seconds = asyncio.get_running_loop().time() - began
+        decision = self._decide(answer, token, failures_before)
+        decisions = for_each(body, decision, answer.text)
+        parts = self._divide(body, answer, decision)
+        if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
+            # First of all: it must hold for the others too, and for whoever comes after us.
+            violated = decision.then is Then.SLOW_DOWN
+            await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
+        elif decision.then is Then.BACK_OFF:
+            self._pace.hold(decision.pause)
+        at = self._clock()
+        await self._recorder.record(
+            *(
+                Answered(request=request, answer=answer, decision=one, at=at, parts=parts, alone=one.then is Then.PART)
+                for request, one in zip(body, decisions, strict=True)
+            ),
+            in_flight=len(self._in_flight),
+        )
+        self._to_send += len(parts) + bodies_back(decisions)
+        for request, one in zip(body, decisions, strict=True):
+            self._watcher.answered(request, answer, one, seconds, len(parts))
+        self._pace.tell(decision.pause, decision.reason)
+        if decision.event is Event.UNDECIDED:
+            self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
+        await self._follow(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
+
+    def _divide(self, body: tuple[Request, ...], answer: Answer, decision: Decision) -> tuple[Part, ...]:
+        """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
+        if decision.event is Event.ACCEPTED:
+            for request in body:
+                self._evidence.accepted(request)
+        if decision.event is not Event.REFUSED or len(body) > 1:
+            return ()
+        (request,) = body
+        self._evidence.refused(request, answer.text)
+        return divide(request, answer.text, self._evidence)
+
+    def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
+        if not self._failures:
+            # Where nothing was tried, nothing could succeed: the time counts from the first failure.
+            self._succeeded()
+        now = asyncio.get_running_loop().time()
+        silenced = self._pace.silenced - self._silenced_before
+        situation = Situation(
+            new_token=bool(self._refused_tokens - {token}),
+            failures_in_a_row=failures_before,
+            without_success=now - self._success_at - silenced,
+            give_up_after=self._give_up_after,
+            luck=self._luck(),
+        )
+        decision = decide(answer, situation)
+        if decision.then in {Then.BACK_OFF, Then.WAIT}:
+            # Attempts that failed side by side are one failure: those that began before the last one add nothing.
+            self._failures = max(self._failures, failures_before + 1)
+        elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
+            self._succeeded()
+            self._refused_tokens.clear()
+        if decision.then is Then.RENEW_TOKEN:
+            self._refused_tokens.add(token)
+        return decision
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._success_at = asyncio.get_running_loop().time()
+        self._silenced_before = self._pace.silenced
+
+    async def _follow(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
+        """Does what the decision says besides the requests' own state."""
+        match decision.then:
+            case Then.RENEW_TOKEN:
+                if not self._stopping and await self._tenant.token(other_than=token) == token:
+                    raise CredentialsRefusedError(
+                        "The tenant gives out a token that it then refuses.",
+                        next_step="Everything sent is recorded. Run the same command again later.",
+                    )
+            case Then.STOP_CREDENTIALS:
+                raise CredentialsRefusedError(
+                    f"The tenant does not let this client submit: {decision.reason}.",
+                    next_step=f"{self._tenant.explain_forbidden() if forbidden else _REFUSES_ITS_OWN} "
+                    "Then run the same command again.",
+                )
+            case Then.STOP_TENANT:
+                raise TenantLostError(
+                    f"The tenant can't be used: {decision.reason.rstrip('.')}.",
+                    next_step="Check the base URL, --api and the network; then run the same command again.",
+                )
+            case Then.GO_ON:
+                if decision.event is not Event.REFUSED or len(body) == 1:
+                    # Whether all are refused that were sent together is not known before each was sent by itself.
+                    self._watch_refusals(body[0], decision)
+
+    def _watch_refusals(self, request: Request, decision: Decision) -> None:
+        self._refusals = self._refusals.after(request, refused=decision.event is Event.REFUSED)
+        if verdict := self._refusals.verdict:
+            raise TooManyRefusalsError(
+                f"{verdict[0].upper()}{verdict[1:]}; the last: {decision.reason}.",
+                next_step="So many refusals point to the configuration: check --api, the tenant and what the user may "
+                "request. Then run the same command again, or give up the rest with `access-batch discard "
+                f"{self._run.id}`.",
+            )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            try:
+                await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
+            except AccessBatchError as error:
+                self._fail(error)
+                return
+
+
+def _current_task() -> asyncio.Task[object] | None:
+    """The task that runs now; None where a signal handler does."""
+    return asyncio.current_task()

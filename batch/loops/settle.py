@@ -1,0 +1,199 @@
+"""Settling: finding out in the tenant's status list what became of unconfirmed requests, while sending goes on.
+
+A request that is found has arrived. One that is not found is only taken for not arrived, and sent again, once
+everything that arrived must be visible, and after the list of each of its recipients was read: what the token's user
+has requested is the cheaper list, but it proves no absence, since an earlier attempt may have been another user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import AccessBatchError
+from batch.status.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival, window_start
+from batch.tenant.status import ListingForbiddenError, Query, all_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from batch.ledger.store import Ledger
+    from batch.loops.ports import Watcher
+    from batch.model import Doubt, StatusRow
+    from batch.tenant.status import Listing
+
+FIRST_LOOK: Final = 1.0
+"""Seconds after an attempt until the list is first read; each further look waits twice as long."""
+
+
+class Settler:
+    """Settles the unconfirmed requests of a run.
+
+    Args:
+        ledger: Where the verdicts go.
+        listing: The tenant's status list.
+        settle_after: Seconds that something that arrived may take to show in the list.
+        clock: Our clock.
+        watcher: Is told what was found out.
+
+    Attributes:
+        forbidden: Why something is left to a human; empty where nothing is.
+        error: Why settling ended early, if it did.
+        settled: How many requests have been settled.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        listing: Listing,
+        settle_after: float,
+        clock: Callable[[], datetime],
+        watcher: Watcher,
+    ) -> None:
+        self._ledger = ledger
+        self._listing = listing
+        self._settle_after = timedelta(seconds=settle_after)
+        self._clock = clock
+        self._watcher = watcher
+        self._doubts: dict[int, Doubt] = {}
+        self._next_look: dict[int, datetime] = {}
+        self._left: set[int] = set()
+        self._work = asyncio.Event()
+        self._news = asyncio.Event()
+        self.forbidden = ""
+        self._settling = False
+        self._ended = False
+        self.settled = 0
+        self.error: AccessBatchError | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether a verdict may still come."""
+        return (bool(self._doubts) or self._settling) and not self._ended
+
+    async def news(self) -> None:
+        """Returns when something was settled, or never will be."""
+        await self._news.wait()
+
+    def add(self, doubts: Iterable[Doubt]) -> None:
+        """Takes on requests that are UNCONFIRMED in the ledger."""
+        for doubt in doubts:
+            if doubt.request.number in self._doubts or doubt.request.number in self._left:
+                continue
+            self._doubts[doubt.request.number] = doubt
+            self._next_look[doubt.request.number] = min(
+                doubt.ended + timedelta(seconds=FIRST_LOOK), self._deadline(doubt)
+            )
+        self._work.set()
+
+    async def run(self) -> None:
+        """Settles until cancelled, or until the list can't be had any more; then `error` says why."""
+        try:
+            while True:
+                await self._work.wait()
+                while self._doubts:
+                    await self._look()
+                self._work.clear()
+        except AccessBatchError as error:
+            self.error = error
+        finally:
+            # Whatever ended this, nothing more will be settled: nobody may wait for it.
+            self._ended = True
+            self._announce()
+
+    def _deadline(self, doubt: Doubt) -> datetime:
+        return doubt.ended + self._settle_after
+
+    async def _look(self) -> None:
+        """Waits for the next look that is due, and looks."""
+        now = self._clock()
+        due = [self._doubts[number] for number, when in self._next_look.items() if when <= now]
+        if not due:
+            await asyncio.sleep((min(self._next_look.values()) - now).total_seconds())
+            return
+        offset = await self._listing.clock_offset()
+        listed, proves_absence = await self._rows(due)
+        rows = by_request(listed)
+        for doubt in [doubt for doubt in due if doubt.request.number in self._doubts]:
+            waited = now >= self._deadline(doubt)
+            found = found_pairs(doubt, rows, offset)
+            verdict = judge(doubt, found, waited=waited)
+            if verdict in {Verdict.NOT_FOUND, Verdict.PARTLY} and not proves_absence:
+                try:
+                    found = found_pairs(doubt, by_request(await self._of_identities([doubt])), offset)
+                except ListingForbiddenError as error:
+                    self._leave(doubt, str(error))
+                    continue
+                verdict = judge(doubt, found, waited=waited)
+            await self._settle(doubt, verdict, found)
+
+    async def _rows(self, due: Sequence[Doubt]) -> tuple[Sequence[StatusRow], bool]:
+        """Rows of the requests that are due, by the cheaper of two lists; and whether absence from them proves any."""
+        identities = {identity for doubt in due for identity in doubt.request.recipients}
+        own = Query(since=min(window_start(doubt) for doubt in due))
+        try:
+            first = await self._listing.page(own, 0)
+            pages = -(-(first.total or 0) // max(1, first.read))
+            if not first.more or 0 < pages <= len(identities):
+                return [row async for row in all_pages(self._listing, own, first)], False
+        except ListingForbiddenError:
+            pass
+        try:
+            return await self._of_identities(due), True
+        except ListingForbiddenError as error:
+            for doubt in due:
+                self._leave(doubt, str(error))
+            return [], True
+
+    async def _of_identities(self, due: Sequence[Doubt]) -> list[StatusRow]:
+        """Everything that the list has of the requests' recipients, whoever requested it."""
+        since = min(window_start(doubt) for doubt in due)
+        identities = sorted({identity for doubt in due for identity in doubt.request.recipients})
+        return [
+            row
+            for identity in identities
+            async for row in all_pages(self._listing, Query(since=since, requested_for=identity))
+        ]
+
+    async def _settle(self, doubt: Doubt, verdict: Verdict, found: Mapping[tuple[str, str], str]) -> None:
+        request, now = doubt.request, self._clock()
+        if verdict is Verdict.OPEN:
+            waited = now - doubt.ended
+            self._next_look[request.number] = min(
+                now + max(waited, timedelta(seconds=FIRST_LOOK)), self._deadline(doubt)
+            )
+            return
+        parts = parts_by_arrival(request, found) if verdict is Verdict.PARTLY else ()
+        # Forgotten first: once the ledger has it PLANNED, a worker may send it and bring it back in doubt.
+        self._forget(doubt)
+        self._settling = True
+        await asyncio.to_thread(
+            self._ledger.requests.settle,
+            request,
+            arrived=verdict is Verdict.FOUND,
+            now=now,
+            parts=parts,
+            access_requests=sorted(set(found.values()) - {""}),
+        )
+        self._settling = False
+        self.settled += 1
+        self._watcher.settled(request, verdict)
+        self._announce()
+
+    def _leave(self, doubt: Doubt, why: str) -> None:
+        """Leaves a request to a human: the tenant does not let us look."""
+        self.forbidden = why
+        self._left.add(doubt.request.number)
+        self._forget(doubt)
+        self._announce()
+
+    def _forget(self, doubt: Doubt) -> None:
+        self._doubts.pop(doubt.request.number, None)
+        self._next_look.pop(doubt.request.number, None)
+
+    def _announce(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()

@@ -1,0 +1,68 @@
+"""From requests to the JSON body that the API takes. Absent fields are left out: the API refuses empty ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch.model import Request, RequestItem
+
+
+def body_of(*requests: Request) -> dict[str, Any]:
+    """The body of `POST …/access-requests`; every item carries its request's id in its clientMetadata.
+
+    Args:
+        requests: One; or several grants that travel in one body, in the nested form (`requestedForWithRequestedItems`),
+            which gives each identity its own items and is for people where nothing else is said.
+    """
+    first = requests[0]
+    if len(requests) == 1:
+        return {
+            "requestType": REQUEST_TYPES[first.operation],
+            "requestedFor": list(first.recipients),
+            "requestedItems": [_item(item, first.id) for item in first.items],
+        }
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for request in requests:
+        for recipient in request.recipients:
+            wanted.setdefault(recipient, []).extend(_item(item, request.id) for item in request.items)
+    return {
+        "requestType": REQUEST_TYPES[first.operation],
+        "requestedForWithRequestedItems": [
+            {"identityId": identity, "requestedItems": items} for identity, items in wanted.items()
+        ],
+    }
+
+
+def in_bodies(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
+    """Requests by the bodies in which they travel, each behind the one in whose body it does."""
+    bodies: dict[int, list[Request]] = {}
+    for request in requests:
+        bodies.setdefault(request.number if request.within is None else request.within, []).append(request)
+    return [tuple(body) for body in bodies.values()]
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """The bytes that are sent: compact UTF-8 JSON, the same for the same body."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def fingerprint(content: bytes) -> str:
+    """SHA-256 in hex of the bytes of a body, kept with each attempt."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _item(item: RequestItem, request_id: str) -> dict[str, Any]:
+    optional = {"comment": item.comment, "startDate": item.start_date, "removeDate": item.remove_date}
+    return {
+        "type": item.type.value,
+        "id": item.id,
+        **{name: value for name, value in optional.items() if value},
+        "clientMetadata": {**item.metadata, REQUEST_ID_KEY: request_id, ITEM_ID_KEY: item.id},
+    }

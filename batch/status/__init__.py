@@ -1,0 +1,1 @@
+"""What the tenant's status list means: matching, evidence, progress, cancelling, adoption. Pure."""

@@ -1,0 +1,134 @@
+"""What the tenant's status list proves about a request in doubt.
+
+A row proves a change by the request's id in its clientMetadata. Only where the list returns no clientMetadata at all do
+identity, item, operation and time stand in for it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from batch.api.dialects import EXISTING, EXISTING_SAID, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.model import Finding, Part
+from batch.status.matching import item_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from batch.model import Doubt, Existing, Request, StatusRow
+
+LOOK_BACK: Final = timedelta(hours=25)
+"""How long before an attempt rows are asked for, whatever our clock did: the request's id tells them apart."""
+
+SKEW: Final = timedelta(minutes=5)
+"""By how much earlier than an attempt a row without a request's id may seem to be made."""
+
+Pair = tuple[str, str]
+"""Identity id and item id."""
+
+
+class Verdict(StrEnum):
+    """What became of a request in doubt."""
+
+    FOUND = "found"
+    NOT_FOUND = "not found"
+    PARTLY = "partly found"
+    OPEN = "open"
+
+
+def window_start(doubt: Doubt) -> datetime:
+    """From when on rows are asked for."""
+    return doubt.first_attempt - LOOK_BACK
+
+
+def by_request(rows: Iterable[StatusRow]) -> Mapping[str, Sequence[StatusRow]]:
+    """Rows by the request's id in their clientMetadata; under `""` those that have no clientMetadata at all."""
+    groups: dict[str, list[StatusRow]] = {}
+    for row in rows:
+        groups.setdefault(row.metadata.get(REQUEST_ID_KEY, "another's") if row.metadata else "", []).append(row)
+    return groups
+
+
+def found_pairs(doubt: Doubt, rows: Mapping[str, Sequence[StatusRow]], offset: timedelta) -> Mapping[Pair, str]:
+    """Which of the request's changes the rows prove, each with the tenant's id of its access request.
+
+    Args:
+        doubt: The request.
+        rows: From `by_request`.
+        offset: How far the tenant's clock is ahead of ours.
+    """
+    request = doubt.request
+    wanted = {(identity, item.id) for identity in request.recipients for item in request.items}
+    since = doubt.first_attempt + offset - SKEW
+    proven = {_named_pair(row): row.access_request for row in rows.get(request.id, ())}
+    for row in rows.get("", ()):
+        same_kind = row.request_type in {"", REQUEST_TYPES[request.operation]}
+        if same_kind and row.created is not None and row.created >= since:
+            proven[row.identity, row.item] = row.access_request
+    return {pair: access_request for pair, access_request in proven.items() if pair in wanted}
+
+
+def _named_pair(row: StatusRow) -> Pair:
+    return row.identity, item_of(row)
+
+
+def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:
+    """What follows from the changes that were found.
+
+    Args:
+        doubt: The request.
+        found: From `found_pairs`, over everything that the list has of its recipients.
+        waited: Whether everything that arrived must be visible by now.
+    """
+    if len(found) == doubt.request.changes:
+        return Verdict.FOUND
+    if not waited:
+        return Verdict.OPEN
+    return Verdict.PARTLY if found else Verdict.NOT_FOUND
+
+
+def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ...]:
+    """Divides a partly found request into products of what arrived and products of what did not.
+
+    Recipients of whom the same items arrived stay together.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for position, identity in enumerate(request.recipients):
+        arrived = tuple(i for i, item in enumerate(request.items) if (identity, item.id) in found)
+        groups.setdefault(arrived, []).append(position)
+    everything = range(len(request.items))
+    divided = []
+    for arrived, recipients in groups.items():
+        missing = tuple(i for i in everything if i not in arrived)
+        divided += [
+            Part(recipients=tuple(recipients), items=items, arrived=is_there)
+            for items, is_there in ((arrived, True), (missing, False))
+            if items
+        ]
+    return tuple(divided)
+
+
+def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[Finding, ...]:
+    """What an answer says of the request's own changes: these were requested already, so that nothing was created.
+
+    Args:
+        request: The request that was answered.
+        existing: From the answer; what is no change of the request says nothing of it.
+    """
+    wanted = {(identity, item.type.value, item.id) for identity in request.recipients for item in request.items}
+    return tuple(
+        Finding(
+            request=request.number,
+            identity=one.identity,
+            item_type=one.item_type,
+            item=one.item,
+            state=EXISTING,
+            said=EXISTING_SAID,
+            access_request=one.access_request,
+        )
+        for one in existing
+        if (one.identity, one.item_type, one.item) in wanted
+    )
