@@ -62,7 +62,7 @@ class CheckTenant(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
+class PrecheckResult:
     """What came of asking the tenant before planning.
 
     Attributes:
@@ -266,7 +266,7 @@ class StatusRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class ChangeStatus:
     """What the tenant last said of one change.
 
     Attributes:
@@ -300,7 +300,7 @@ IMPORTED_INPUT: Final = "(imported)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class StatusGroup:
     """Changes of which the tenant says the same.
 
     Attributes:
@@ -319,7 +319,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tracked:
+class TrackSummary:
     """What the tenant last said of the accepted changes of a run; of one that was submitted again, of the newest.
 
     Attributes:
@@ -327,7 +327,7 @@ class Tracked:
         silent: How many there are of which it has said nothing yet.
     """
 
-    told: tuple[Told, ...]
+    told: tuple[StatusGroup, ...]
     silent: int
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA, classify, heed
+from batch.dedupe.classify import KEY, KNOWN_SCHEMA, apply_tenant_view, classify
 from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from batch.api.dialects import Dialect, Standing
+    from batch.api.dialects import Dialect, TenantOutcome
     from batch.ledger.plans import Plans
     from batch.model import Tally
     from batch.plan import Plan
@@ -68,7 +68,7 @@ def classify_input(
     plans: Plans | None,
     tenant: str,
     run: str,
-    resubmit: Collection[Standing] = (),
+    resubmit: Collection[TenantOutcome] = (),
 ) -> Classified:
     """Gives every change and every row of an input its class.
 
@@ -94,11 +94,11 @@ def classify_input(
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
 
 
-def heeding(classified: Classified, told: pl.DataFrame) -> Classified:
+def with_tenant_verdicts(classified: Classified, told: pl.DataFrame) -> Classified:
     """The same, with what is set aside by the tenant's word: by dedupe's TOLD_SCHEMA."""
     if told.is_empty():
         return classified
-    changes = heed(classified.changes, told)
+    changes = apply_tenant_view(classified.changes, told)
     return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
 
 

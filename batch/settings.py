@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from batch.api.dialects import Rate, Standing, dialect_named
+from batch.api.dialects import Rate, TenantOutcome, dialect_named
 from batch.api.tenant_outcome import RESUBMITTED
 from batch.errors import SettingsError
 from batch.model import CheckTenant, Effort, IdentityBy
@@ -50,7 +50,7 @@ class Credentials(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whence:
+class SettingSources:
     """Where settings were given. A merged value no longer says what it belongs to; a secret must know its tenant.
 
     Attributes:
@@ -97,7 +97,7 @@ def _resubmit(value: Any) -> Any:
     named = {str(word).strip().lower() for word in words}
     if not named <= set(map(str, RESUBMITTED)):
         raise ValueError(f"name any of {_RESUBMIT}, with commas between them")
-    return frozenset(map(Standing, named))
+    return frozenset(map(TenantOutcome, named))
 
 
 _RESUBMIT: Final = ",".join(RESUBMITTED)
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     give_up_after: float = Field(default=600.0, ge=0, le=86400)
     identity_by: IdentityBy = IdentityBy.AUTO
     max_age: float = Field(default=300.0, ge=0, le=86400)
-    resubmit: Annotated[frozenset[Standing], NoDecode, BeforeValidator(_resubmit)] = frozenset()
+    resubmit: Annotated[frozenset[TenantOutcome], NoDecode, BeforeValidator(_resubmit)] = frozenset()
     wait: bool = False
     track_for: float | None = Field(default=None, ge=0, le=31_536_000)
     log_file: Path | None = None
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     date_format: str = ""
     comment: str = ""
 
-    _whence: Whence = PrivateAttr(default_factory=Whence)
+    _sources: SettingSources = PrivateAttr(default_factory=SettingSources)
 
     @property
     def dialect(self) -> Dialect:
@@ -201,13 +201,13 @@ class Settings(BaseSettings):
         return str(platformdirs.user_data_path(APPLICATION) / name)
 
     @property
-    def whence(self) -> Whence:
+    def sources(self) -> SettingSources:
         """Where it was all given."""
-        return self._whence
+        return self._sources
 
-    def given_in(self, whence: Whence) -> Self:
+    def given_in(self, sources: SettingSources) -> Self:
         """Remembers where it was all given; for `load`."""
-        self._whence = whence
+        self._sources = sources
         return self
 
 
@@ -242,7 +242,7 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
         ) from None
     dialect_named(settings.api)
     return settings.given_in(
-        Whence(
+        SettingSources(
             profile=profile,
             config_file=path,
             flags=frozenset(given),

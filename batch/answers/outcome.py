@@ -40,7 +40,7 @@ class Then(StrEnum):
     GO_ON = "go on"
     SLOW_DOWN = "wait as long as it says, then go on more slowly"
     WAIT = "wait as long as it says"
-    PART = "send what was refused together by itself"
+    SEND_ALONE = "send what was refused together by itself"
     BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
@@ -64,14 +64,14 @@ class Situation:
         failures_in_a_row: How many attempts in a row have failed before this one.
         without_success: Seconds since the tenant last did its work, not counting silence that it asked for.
         give_up_after: Seconds of that after which sending stops.
-        luck: A random number from 0 to 1, so that not everybody comes back at once.
+        jitter: A random number from 0 to 1, so that not everybody comes back at once.
     """
 
     new_token: bool = False
     failures_in_a_row: int = 0
     without_success: float = 0.0
     give_up_after: float = math.inf
-    luck: float = 1.0
+    jitter: float = 1.0
 
 
 USUAL: Final = Situation()
@@ -148,21 +148,21 @@ def decide(answer: Answer, situation: Situation = USUAL) -> Decision:
     return Decision(event=meaning.event, then=then, pause=_pause(then, answer, situation), reason=_reason(answer))
 
 
-def backoff(failures_in_a_row: int, luck: float) -> float:
+def backoff(failures_in_a_row: int, jitter: float) -> float:
     """Seconds to back off: up to twice as long after each failure in a row, and at least half of that.
 
     Args:
         failures_in_a_row: How many there were before this one.
-        luck: A random number from 0 to 1.
+        jitter: A random number from 0 to 1.
     """
     longest = min(MOST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures_in_a_row, 30))
-    return longest * (1 + luck) / 2
+    return longest * (1 + jitter) / 2
 
 
 def _pause(then: Then, answer: Answer, situation: Situation) -> float:
     match then:
         case Then.BACK_OFF:
-            return max(backoff(situation.failures_in_a_row, situation.luck), answer.retry_after or 0.0)
+            return max(backoff(situation.failures_in_a_row, situation.jitter), answer.retry_after or 0.0)
         case Then.SLOW_DOWN | Then.WAIT:
             return DEFAULT_PAUSE if answer.retry_after is None else max(answer.retry_after, LEAST_PAUSE)
         case _:

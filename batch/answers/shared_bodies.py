@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def for_each(body: Sequence[Request], decision: Decision, said: str) -> tuple[Decision, ...]:
-    """The decision about each request of a body, in order; with Then.PART for those that travel alone from now on.
+    """The decision about each request of a body, in order; Then.SEND_ALONE for those that travel alone from now on.
 
     Args:
         body: As it was sent.
@@ -34,12 +34,12 @@ def for_each(body: Sequence[Request], decision: Decision, said: str) -> tuple[De
     blamed = [bool(named((*identities(request), *items(request)), said)) for request in body]
     together = f"{decision.reason}; nothing is known of one of {len(body)} requests in one body, and it is sent again"
     stays = replace(decision, event=Event.NOT_PROCESSED, reason=together)
-    leaves = replace(stays, then=Then.PART, reason=f"{together} by itself")
+    leaves = replace(stays, then=Then.SEND_ALONE, reason=f"{together} by itself")
     return tuple(leaves if is_blamed or not any(blamed) else stays for is_blamed in blamed)
 
 
 def bodies_back(decisions: Sequence[Decision]) -> int:
     """How many bodies are to be sent again after these decisions about the requests of one."""
     back = [decision for decision in decisions if decision.event is Event.NOT_PROCESSED]
-    alone = sum(decision.then is Then.PART for decision in back)
+    alone = sum(decision.then is Then.SEND_ALONE for decision in back)
     return alone + (alone < len(back))

@@ -17,7 +17,7 @@ from batch.model import Part
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from batch.answers.suspects import Evidence, Suspect
+    from batch.answers.suspects import RefusalHistory, Suspect
     from batch.model import Request
 
 Positions = tuple[int, ...]
@@ -60,7 +60,7 @@ class _Side:
         return tuple(position for position in self.all if position not in left_out)
 
 
-def divide(request: Request, said: str, evidence: Evidence) -> tuple[Part, ...]:
+def divide(request: Request, said: str, evidence: RefusalHistory) -> tuple[Part, ...]:
     """The parts of a refused request: smaller products that ask for exactly what it asked for.
 
     Args:
@@ -82,7 +82,7 @@ def divide(request: Request, said: str, evidence: Evidence) -> tuple[Part, ...]:
     return _by_accusation(people, things) or _by_probe(people, things) or _by_halves(people, things, request.number)
 
 
-def _side(suspects: Sequence[Suspect], said: str, evidence: Evidence) -> _Side:
+def _side(suspects: Sequence[Suspect], said: str, evidence: RefusalHistory) -> _Side:
     in_message = named(suspects, said)
     return _Side(
         all=tuple(range(len(suspects))),

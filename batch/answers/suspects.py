@@ -64,7 +64,7 @@ def named(suspects: Iterable[Suspect], said: str) -> frozenset[Suspect]:
     return frozenset(suspect for suspect in suspects if suspect.id.casefold() in words)
 
 
-class Evidence:
+class RefusalHistory:
     """Gathers the answers of one process.
 
     It is added to in place: a run has as many answers as ids, so that a copy for each would be quadratic.

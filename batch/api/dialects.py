@@ -97,7 +97,7 @@ CANCEL_LIMIT: Final = 50
 """Access requests that one call of the bulk cancellation may name."""
 
 
-class Standing(StrEnum):
+class TenantOutcome(StrEnum):
     """What a change has come to at the tenant, as far as anything depends on it."""
 
     OPEN = "open"
@@ -120,18 +120,18 @@ EXISTING: Final = "EXISTING_REQUEST"
 EXISTING_SAID: Final = "the tenant answered that this was requested already"
 """Begins what is said of such a change, also once its state is known."""
 
-STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType(
+TENANT_OUTCOMES: Final[Mapping[str, TenantOutcome]] = MappingProxyType(
     {
-        EXISTING: Standing.OPEN,
-        "EXECUTING": Standing.OPEN,
-        "PROVISIONING_VERIFICATION_PENDING": Standing.OPEN,
-        "REQUEST_COMPLETED": Standing.PROVISIONED,
-        "REJECTED": Standing.REJECTED,
-        "CANCELLED": Standing.CANCELLED,
-        "TERMINATED": Standing.FAILED,
-        "PROVISIONING_FAILED": Standing.FAILED,
-        "NOT_ALL_ITEMS_PROVISIONED": Standing.FAILED,
-        "ERROR": Standing.FAILED,
+        EXISTING: TenantOutcome.OPEN,
+        "EXECUTING": TenantOutcome.OPEN,
+        "PROVISIONING_VERIFICATION_PENDING": TenantOutcome.OPEN,
+        "REQUEST_COMPLETED": TenantOutcome.PROVISIONED,
+        "REJECTED": TenantOutcome.REJECTED,
+        "CANCELLED": TenantOutcome.CANCELLED,
+        "TERMINATED": TenantOutcome.FAILED,
+        "PROVISIONING_FAILED": TenantOutcome.FAILED,
+        "NOT_ALL_ITEMS_PROVISIONED": TenantOutcome.FAILED,
+        "ERROR": TenantOutcome.FAILED,
     }
 )
 """The `state` of the status list (`RequestedItemStatusRequestState`). A value that does not stand here is taken as
@@ -147,15 +147,15 @@ IN_PROGRESS: Final = "EXECUTING"
 """What `request-state` asks the status list for: the one value it takes."""
 
 
-def standing(state: str, said: str = "") -> Standing:
+def tenant_outcome(state: str, said: str = "") -> TenantOutcome:
     """What a state of the status list amounts to.
 
     Args:
         state: The vendor's name of it.
         said: The comment beside it: a cancellation that speaks of a duplicate was the tenant's own.
     """
-    found = STANDINGS.get(state, Standing.OPEN)
-    return Standing.DUPLICATE if found is Standing.CANCELLED and DUPLICATE in said.lower() else found
+    found = TENANT_OUTCOMES.get(state, TenantOutcome.OPEN)
+    return TenantOutcome.DUPLICATE if found is TenantOutcome.CANCELLED and DUPLICATE in said.lower() else found
 
 
 def is_existing(state: str, said: str) -> bool:

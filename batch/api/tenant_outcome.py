@@ -7,47 +7,47 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import DUPLICATE, STANDINGS, Standing
+from batch.api.dialects import DUPLICATE, TENANT_OUTCOMES, TenantOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RESUBMITTED: Final = (Standing.REJECTED, Standing.CANCELLED, Standing.FAILED)
+RESUBMITTED: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.FAILED)
 """What `--resubmit` can name. A duplicate is not among them: the tenant had the same already."""
 
-WITHOUT_EFFECT: Final = (Standing.REJECTED, Standing.CANCELLED, Standing.DUPLICATE)
+WITHOUT_EFFECT: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.DUPLICATE)
 """Whatever stood before such an end still stands after it."""
 
-ENDED: Final[Mapping[Standing, str]] = MappingProxyType(
+ENDED: Final[Mapping[TenantOutcome, str]] = MappingProxyType(
     {
-        Standing.OPEN: "in progress",
-        Standing.PROVISIONED: "provisioned",
-        Standing.REJECTED: "rejected",
-        Standing.CANCELLED: "cancelled",
-        Standing.DUPLICATE: "cancelled by the tenant as a duplicate",
-        Standing.FAILED: "failed",
+        TenantOutcome.OPEN: "in progress",
+        TenantOutcome.PROVISIONED: "provisioned",
+        TenantOutcome.REJECTED: "rejected",
+        TenantOutcome.CANCELLED: "cancelled",
+        TenantOutcome.DUPLICATE: "cancelled by the tenant as a duplicate",
+        TenantOutcome.FAILED: "failed",
     }
 )
 """What became of a change, in words."""
 
 
-def standing_of(state: pl.Expr, said: pl.Expr) -> pl.Expr:
-    """`dialects.standing` over columns: a Standing's value for each state; null where there is no state.
+def outcome_column(state: pl.Expr, said: pl.Expr) -> pl.Expr:
+    """`dialects.standing` over columns: a TenantOutcome's value for each state; null where there is no state.
 
     Args:
         state: The vendor's name; null or empty where the tenant has said nothing.
         said: The comment beside it.
     """
     found = state.replace_strict(
-        {name: standing.value for name, standing in STANDINGS.items()},
-        default=pl.lit(Standing.OPEN.value),
+        {name: standing.value for name, standing in TENANT_OUTCOMES.items()},
+        default=pl.lit(TenantOutcome.OPEN.value),
         return_dtype=pl.String,
     )
     is_duplicate = said.fill_null("").str.to_lowercase().str.contains(DUPLICATE, literal=True)
     return (
         pl.when(state.fill_null("") == "")
         .then(pl.lit(None, dtype=pl.String))
-        .when((found == Standing.CANCELLED.value) & is_duplicate)
-        .then(pl.lit(Standing.DUPLICATE.value))
+        .when((found == TenantOutcome.CANCELLED.value) & is_duplicate)
+        .then(pl.lit(TenantOutcome.DUPLICATE.value))
         .otherwise(found)
     )

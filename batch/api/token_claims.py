@@ -32,11 +32,11 @@ SHOWN: Final = 10
 _LONGEST_NAME: Final = 256
 _PARTS_OF_A_JWT: Final = 3
 _KNOWN: Final = ("identity_id", "user_id", "user_name", "authorities", "client_id")
-"""Claims of which a token of this vendor has at least one."""
+"""TokenClaims of which a token of this vendor has at least one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claims:
+class TokenClaims:
     """What a token and the answer that brought it say.
 
     Attributes:
@@ -65,7 +65,7 @@ class Claims:
         )
 
 
-def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> Claims:
+def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> TokenClaims:
     """Reads a token's claims; whatever is wrong with them, what can be read is returned.
 
     Args:
@@ -75,7 +75,7 @@ def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], 
     """
     payload = _payload(token)
     said = payload or {}
-    claims = Claims(
+    claims = TokenClaims(
         readable=payload is not None,
         user_id=next(
             filter(None, (_text(one.get(k)) for k in ("identity_id", "user_id") for one in (said, answer))), ""
@@ -134,7 +134,7 @@ def _seconds(value: object) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def why_unfit(claims: Claims) -> str:
+def why_unfit(claims: TokenClaims) -> str:
     """Why nobody can submit with a token, as a sentence; empty where its kind may, or can't be told.
 
     What the vendor calls a token with API authority has no user behind it, and `API` is then its only authority. One
@@ -159,12 +159,12 @@ def token_needed(dialect: Dialect) -> str:
     )
 
 
-def lacks_scope(claims: Claims, scopes: tuple[str, ...]) -> bool:
+def lacks_scope(claims: TokenClaims, scopes: tuple[str, ...]) -> bool:
     """Whether a token is known to have none of these scopes."""
     return claims.scopes is not None and not {ALL_SCOPES, *scopes} & set(claims.scopes)
 
 
-def what_is_missing(claims: Claims, dialect: Dialect) -> str:
+def what_is_missing(claims: TokenClaims, dialect: Dialect) -> str:
     """Which right is missing where the tenant has answered 403 to a submit, as a sentence."""
     if unfit := why_unfit(claims):
         return unfit

@@ -68,7 +68,7 @@ def cancel(
 ) -> None:
     """Cancel what a run has created and nobody has approved yet; undo.csv revokes the rest."""
     from batch.commands.cancel import cancel as withdraw
-    from batch.report.cancelled import cancelled_as_json, describe_cancelled
+    from batch.report.cancel import cancel_as_json, describe_cancel
 
     settings = settings_of(
         profile,
@@ -89,7 +89,7 @@ def cancel(
         give_up_after=give_up_after,
     )
     ended = withdraw(run, settings, screen_of(quiet=quiet), comment=comment, dry_run=dry_run)
-    show(cancelled_as_json(ended.summary) if as_json else describe_cancelled(ended.summary))
+    show(cancel_as_json(ended.summary) if as_json else describe_cancel(ended.summary))
     if ended.stopped is not None:
         raise ended.stopped
     raise typer.Exit(ended.summary.exit_code)
@@ -132,8 +132,8 @@ def import_(
     quiet: Quiet = False,
 ) -> None:
     """Take what the tenant's status list has into the ledger, so that it is not submitted again."""
-    from batch.commands.import_ import moment_given, seed
-    from batch.report.imported import describe_seeded, seeded_as_json
+    from batch.commands.import_ import import_, moment_given
+    from batch.report.imported import describe_import, import_as_json
 
     settings = settings_of(
         profile,
@@ -149,6 +149,6 @@ def import_(
         ca_file=ca_file,
         give_up_after=give_up_after,
     )
-    seeded = seed(settings, screen_of(quiet=quiet), since=moment_given(since), everybody=everybody)
-    show(seeded_as_json(seeded) if as_json else describe_seeded(seeded))
-    raise typer.Exit(seeded.exit_code)
+    summary = import_(settings, screen_of(quiet=quiet), since=moment_given(since), everybody=everybody)
+    show(import_as_json(summary) if as_json else describe_import(summary))
+    raise typer.Exit(summary.exit_code)

@@ -12,16 +12,26 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.screen import require_an_answer
-from batch.commands.session import SANDBOX_FORGETS, Asking, Reach, find_access, results_folder
+from batch.commands.session import SANDBOX_FORGETS, NoticeListener, SessionFactory, find_access, results_folder
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.loops.cancel import Canceller
-from batch.model import Finding
-from batch.report.cancelled import Cancelled, question
+from batch.model import ChangeStatus
+from batch.report.cancel import CancelSummary, question
 from batch.report.files import UNDO, make_folder, write_undo
 from batch.states import IN_DOUBT, State
-from batch.status.cancel import Change, Fate, Own, Sifted, counted, fates, findings, to_revoke, withdrawal
+from batch.status.cancel import (
+    CancelOutcome,
+    Change,
+    RunChanges,
+    RunRows,
+    cancel_outcomes,
+    cancel_scope,
+    count_outcomes,
+    findings,
+    to_revoke,
+)
 from batch.status.evidence import LOOK_BACK
 from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
@@ -39,7 +49,7 @@ LONGEST_COMMENT: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class CancelResult:
     """How a cancellation ended.
 
     Attributes:
@@ -47,11 +57,11 @@ class Ended:
         stopped: Why it ended early, if it did.
     """
 
-    summary: Cancelled
+    summary: CancelSummary
     stopped: StoppedError | None = None
 
 
-def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", dry_run: bool = False) -> Ended:
+def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", dry_run: bool = False) -> CancelResult:
     """Withdraws what of a run can still be withdrawn, and writes `undo.csv` for what was granted.
 
     Args:
@@ -78,7 +88,7 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
     with (
-        Reach(settings, access) as reach,
+        SessionFactory(settings, access) as sessions,
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
@@ -86,13 +96,13 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
         _require_cancellable(run, access.tenant)
         with _held(ledger, run, only_look=dry_run):
             said = on_one_line(comment, most=LONGEST_COMMENT)
-            job = _Cancelling(ledger, run, settings, screen, reach, said)
+            job = _CancelJob(ledger, run, settings, screen, sessions, said)
             if not dry_run:
                 make_folder(job.folder, run.inputs, names=(UNDO,))
             stopped, interrupted = asyncio.run(job.work(dry_run=dry_run))
             with undisturbed():
                 summary = job.summary(dry_run=dry_run, interrupted=interrupted, began=began)
-    return Ended(summary=summary, stopped=stopped)
+    return CancelResult(summary=summary, stopped=stopped)
 
 
 def _require_cancellable(run: Run, tenant: str) -> None:
@@ -124,23 +134,23 @@ def _held(ledger: Ledger, run: Run, *, only_look: bool) -> Iterator[None]:
             ledger.runs.release(run, process)
 
 
-class _Cancelling:
+class _CancelJob:
     """Withdraws one run."""
 
     def __init__(
-        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, reach: Reach, comment: str
+        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, comment: str
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
-        self._reach = reach
+        self._sessions = sessions
         self._comment = comment
         followed = ledger.tracks.of_run(run)
-        self._own = Own(run.id, _changes(followed))
+        self._own = RunChanges(run.id, _changes(followed))
         self._accepted_at = followed.get_column("accepted_at").to_list()
         self._began = _now()
-        self._first: Sifted = Sifted()
+        self._first: RunRows = RunRows()
         self._canceller: Canceller | None = None
         self.folder = _folder(settings, run)
 
@@ -149,12 +159,12 @@ class _Cancelling:
         first_attempt = self._ledger.withdrawals.first_attempt(self._run)
         if first_attempt is None or not self._own.changes:
             return None, False
-        asking = Asking(self._screen)
-        async with self._reach.line(self._ledger, asking) as line:
+        asking = NoticeListener(self._screen)
+        async with self._sessions.line(self._ledger, asking) as line:
             statuses = line.tenant.statuses
             self._canceller = canceller = Canceller(
                 own=self._own,
-                desk=line.tenant.cancellation,
+                cancel_port=line.tenant.cancellation,
                 listing=statuses,
                 since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
@@ -169,14 +179,14 @@ class _Cancelling:
                     f"The tenant does not let this client read the status list: {error}.",
                     next_step="Nothing was cancelled. `access-batch doctor` says which rights are missing.",
                 ) from error
-            self._first = canceller.sifted
+            self._first = canceller.run_rows
             if dry_run:
                 return None, False
             self._keep()
             return await self._cancel(canceller)
 
     async def _cancel(self, canceller: Canceller) -> tuple[StoppedError | None, bool]:
-        wanted = withdrawal(canceller.sifted)
+        wanted = cancel_scope(canceller.run_rows)
         if not wanted.changes:
             return None, False
         requests = len(wanted.whole) + len({row.access_request for row in wanted.single})
@@ -214,40 +224,40 @@ class _Cancelling:
 
     def _keep(self) -> None:
         """Writes down what the list says now."""
-        self._ledger.tracks.write(self._run, findings(self._own, self._sifted))
+        self._ledger.tracks.write(self._run, findings(self._own, self._run_rows))
 
     @property
-    def _sifted(self) -> Sifted:
-        return self._canceller.sifted if self._canceller else Sifted()
+    def _run_rows(self) -> RunRows:
+        return self._canceller.run_rows if self._canceller else RunRows()
 
-    def summary(self, *, dry_run: bool, interrupted: bool, began: float) -> Cancelled:
+    def summary(self, *, dry_run: bool, interrupted: bool, began: float) -> CancelSummary:
         """Writes `undo.csv`, and sums up."""
-        came_to = fates(self._own, self._sifted)
-        before = fates(self._own, self._first)
+        came_to = cancel_outcomes(self._own, self._run_rows)
+        before = cancel_outcomes(self._own, self._first)
         granted = to_revoke(self._own, came_to)
         tally = self._ledger.runs.tally(self._run)
         canceller = self._canceller
-        return Cancelled(
+        return CancelSummary(
             run=self._run.id,
             tenant=self._run.tenant,
             dry_run=dry_run,
-            fates=counted(came_to),
-            found=before.count(Fate.CANCELABLE),
-            would_cancel=_of(self._own, before, Fate.CANCELABLE) if dry_run else (),
+            outcomes=count_outcomes(came_to),
+            found=before.count(CancelOutcome.CANCELABLE),
+            would_cancel=_of(self._own, before, CancelOutcome.CANCELABLE) if dry_run else (),
             to_revoke=granted,
             recent=sum(map(self._may_turn_up, came_to, self._accepted_at)),
             unsent=tally.changes.get(State.PLANNED, 0),
             unconfirmed=_unconfirmed(tally),
             calls=canceller.calls if canceller else {},
-            refused=canceller.refused if canceller and Fate.CANCELABLE in came_to else "",
+            refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in came_to else "",
             interrupted=interrupted,
             undo=None if dry_run else write_undo(self.folder, granted, self._undo_comment()),
             elapsed=time.monotonic() - began,
         )
 
-    def _may_turn_up(self, fate: Fate, accepted_at: str) -> bool:
+    def _may_turn_up(self, outcome: CancelOutcome, accepted_at: str) -> bool:
         patience = timedelta(seconds=self._settings.settle_after)
-        return fate is Fate.NOT_VISIBLE and self._began < datetime.fromisoformat(accepted_at) + patience
+        return outcome is CancelOutcome.NOT_VISIBLE and self._began < datetime.fromisoformat(accepted_at) + patience
 
     def _undo_comment(self) -> str:
         named = f"run {self._run.id} of access-batch"
@@ -265,7 +275,7 @@ def _changes(followed: pl.DataFrame) -> list[Change]:
             item=line["item_id"],
             known=None
             if line["state"] is None
-            else Finding(
+            else ChangeStatus(
                 request=line["request"],
                 identity=line["identity_id"],
                 item_type=line["item_type"],
@@ -277,8 +287,8 @@ def _changes(followed: pl.DataFrame) -> list[Change]:
     ]
 
 
-def _of(own: Own, came_to: Sequence[Fate], fate: Fate) -> tuple[Change, ...]:
-    return tuple(change for change, one in zip(own.changes, came_to, strict=True) if one is fate)
+def _of(own: RunChanges, came_to: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[Change, ...]:
+    return tuple(change for change, one in zip(own.changes, came_to, strict=True) if one is outcome)
 
 
 def _unconfirmed(tally: Tally) -> int:

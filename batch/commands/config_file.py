@@ -47,12 +47,12 @@ def with_entry(text: str, table: Sequence[str], key: str, value: Sequence[str]) 
 def _with_value(document: dict[str, Any], table: Sequence[str], key: str, value: list[str]) -> dict[str, Any] | None:
     """What the document is to say; None where something else stands in the place of a table."""
     wanted = copy.deepcopy(document)
-    place = wanted
+    connection = wanted
     for name in table:
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
+        connection = connection.setdefault(name, {})
+        if not isinstance(connection, dict):
             return None
-    place[key] = value
+    connection[key] = value
     return wanted
 
 
@@ -74,11 +74,15 @@ def _candidates(lines: list[str], table: Sequence[str], key: str, entry: str, en
     if not table:
         for at in (*headers, len(lines)):
             # Comments above a table's header belong to the table.
-            place = at
-            while at < len(lines) and place and (lines[place - 1].isspace() or lines[place - 1].lstrip()[0] == "#"):
-                place -= 1
-            gap = [end] if place < len(lines) and not lines[place].isspace() else []
-            yield "".join([*lines[:place], entry, end, *gap, *lines[place:]])
+            connection = at
+            while (
+                at < len(lines)
+                and connection
+                and (lines[connection - 1].isspace() or lines[connection - 1].lstrip()[0] == "#")
+            ):
+                connection -= 1
+            gap = [end] if connection < len(lines) and not lines[connection].isspace() else []
+            yield "".join([*lines[:connection], entry, end, *gap, *lines[connection:]])
         return
     for at in headers:
         yield "".join([*lines[: at + 1], entry, end, *lines[at + 1 :]])

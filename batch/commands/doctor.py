@@ -21,7 +21,7 @@ from batch.errors import (
     StoppedError,
     TenantLostError,
 )
-from batch.ledger.calls import Lane
+from batch.ledger.calls import RateKey
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.report import checkup
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from batch.api.rate_window import Permits
     from batch.commands.session import Connection
-    from batch.report.checkup import Finding
+    from batch.report.checkup import Check
     from batch.settings import Settings
     from batch.tenant.pace import Counter
 
@@ -41,7 +41,7 @@ MOST_PATIENCE: Final = 15.0
 """Seconds that are waited for leave to make the call: a window and a half of the documented limit."""
 
 
-def doctor(settings: Settings) -> Iterator[Finding]:
+def doctor(settings: Settings) -> Iterator[Check]:
     """One finding after the other, as they are made; no failure of what is checked is raised."""
     with contextlib.ExitStack() as stack:
         ledger = None
@@ -70,43 +70,43 @@ def doctor(settings: Settings) -> Iterator[Finding]:
         yield from asyncio.run(_ask(place, access.tenant, settings, ledger))
 
 
-def _tenant(settings: Settings) -> Finding:
+def _tenant(settings: Settings) -> Check:
     if settings.sandbox:
         return checkup.about_tenant(SANDBOX, "--sandbox")
     tenant = require_tenant(settings)
     return checkup.about_tenant(tenant.origin, tenant.source)
 
 
-async def _ask(place: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None) -> list[Finding]:
+async def _ask(connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None) -> list[Check]:
     """Asks for a token, and for one row of our own."""
     listener = _Listener()
     counter: Counter = _Uncounted()
     if ledger is not None:
-        lane = Lane(tenant=tenant_name, client=place.credentials.client_id, dialect=settings.api)
-        counter = ledger.calls(lane, rate=settings.pace, process=Process.current())
+        rate_key = RateKey(tenant=tenant_name, client=connection.credentials.client_id, dialect=settings.api)
+        counter = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
     pace = Pace(settings.pace, counter, listener=listener)
     async with (
         Tenant(
-            base_url=place.base_url,
+            base_url=connection.base_url,
             dialect=settings.dialect,
-            credentials=place.credentials,
+            credentials=connection.credentials,
             timeout=settings.timeout,
             concurrency=1,
             pace=pace,
             clock=_now,
-            luck=random,
+            jitter=random,
             # Whoever asks is there to try again.
             give_up_after=0.0,
             waiting=listener.waiting,
             noticed=listener.noticed,
-            ca_file=place.ca_file,
+            ca_file=connection.ca_file,
         ) as tenant,
         contextlib.aclosing(pace),
     ):
         return [finding async for finding in _findings(tenant, settings, listener)]
 
 
-async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[Finding]:
+async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[Check]:
     dialect = settings.dialect
     try:
         claims = await tenant.claims()
@@ -180,7 +180,7 @@ class _Uncounted:
         """Nothing was permitted, so that nothing was turned away."""
 
 
-def _failure(check: str, error: AccessBatchError) -> Finding:
+def _failure(check: str, error: AccessBatchError) -> Check:
     return checkup.failed(check, error.message, error.next_step)
 
 

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
-from batch.commands.session import Asking, Reach, find_access
+from batch.commands.session import NoticeListener, SessionFactory, find_access
 from batch.errors import CredentialsRefusedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.report.imported import Seeded
-from batch.status.adopt import Fate, Puzzle, understood
+from batch.report.imported import ImportSummary
+from batch.status.adopt import Adoption, NotAdoptable, read_listed
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages
 
@@ -30,7 +30,7 @@ AT_ONCE: Final = 1_000
 _TOLD_EVERY: Final = 25_000
 
 
-def seed(settings: Settings, screen: Screen, *, since: datetime | None, everybody: bool) -> Seeded:
+def import_(settings: Settings, screen: Screen, *, since: datetime | None, everybody: bool) -> ImportSummary:
     """Imports the status list into the ledger; what it has already is brought up to date.
 
     Args:
@@ -47,18 +47,18 @@ def seed(settings: Settings, screen: Screen, *, since: datetime | None, everybod
     access = find_access(settings)
     screen.say(*access.notices)
     with (
-        Reach(settings, access) as reach,
+        SessionFactory(settings, access) as sessions,
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        with Importing(ledger, access.tenant, settings.api, screen) as importing:
-            asyncio.run(_read(reach, ledger, screen, Query(since=since, everybody=everybody), importing))
-    return Seeded(
-        run=importing.run.id if importing.run else "",
+        with ImportReader(ledger, access.tenant, settings.api, screen) as reader:
+            asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))
+    return ImportSummary(
+        run=reader.run.id if reader.run else "",
         tenant=access.tenant,
-        read=importing.read,
-        fates=importing.fates,
-        puzzles=importing.puzzles,
+        read=reader.read,
+        outcomes=reader.outcomes,
+        not_adoptable=reader.not_adoptable,
         elapsed=time.monotonic() - began,
     )
 
@@ -80,17 +80,17 @@ def moment_given(text: str) -> datetime | None:
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
-async def _read(reach: Reach, ledger: Ledger, screen: Screen, query: Query, importing: Importing) -> None:
-    async with reach.line(ledger, Asking(screen)) as line:
-        await read_into(importing, line.tenant.statuses, query)
+async def _read(sessions: SessionFactory, ledger: Ledger, screen: Screen, query: Query, reader: ImportReader) -> None:
+    async with sessions.line(ledger, NoticeListener(screen)) as line:
+        await read_into(reader, line.tenant.statuses, query)
 
 
-async def read_into(importing: Importing, listing: Listing, query: Query) -> None:
+async def read_into(reader: ImportReader, listing: Listing, query: Query) -> None:
     """Reads a list, and imports it on the way."""
     try:
         async for page in pages(listing, query):
-            await asyncio.to_thread(importing.add, page)
-        await asyncio.to_thread(importing.flush)
+            await asyncio.to_thread(reader.add, page)
+        await asyncio.to_thread(reader.flush)
     except ForbiddenError as error:
         raise CredentialsRefusedError(
             f"The tenant does not let this client read the status list: {error}.",
@@ -99,7 +99,7 @@ async def read_into(importing: Importing, listing: Listing, query: Query) -> Non
         ) from error
 
 
-class Importing:
+class ImportReader:
     """Takes pages, and writes some of them at a time. While it lasts, no other process imports.
 
     Attributes:
@@ -119,28 +119,28 @@ class Importing:
         self._pending: list[StatusRow] = []
         self.run: Run | None = None
         self.read = 0
-        self.fates: Counter[Fate] = Counter()
-        self.puzzles: Counter[Puzzle] = Counter()
+        self.outcomes: Counter[Adoption] = Counter()
+        self.not_adoptable: Counter[NotAdoptable] = Counter()
 
     def add(self, page: Page) -> None:
         """Takes a page."""
         self.read += page.read
-        self.puzzles[Puzzle.NO_IDENTITY] += page.read - len(page.rows)
+        self.not_adoptable[NotAdoptable.NO_IDENTITY] += page.read - len(page.rows)
         self._pending += page.rows
         if len(self._pending) >= AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Writes what is pending."""
-        seeds, puzzles = understood(self._pending)
-        run = self.run or self._begin() if seeds else None
+        listed, not_adoptable = read_listed(self._pending)
+        run = self.run or self._begin() if listed else None
         if run is not None:
-            self.fates.update(self._ledger.imported.take(run, self._process, seeds, _now()))
-        self.puzzles.update(puzzles)
+            self.outcomes.update(self._ledger.imported.take(run, self._process, listed, _now()))
+        self.not_adoptable.update(not_adoptable)
         before = self.read - len(self._pending)
         self._pending = []
         if before // _TOLD_EVERY < self.read // _TOLD_EVERY:
-            self._screen.say(f"{self.read:,} rows read, {self.fates[Fate.IMPORTED]:,} imported.")
+            self._screen.say(f"{self.read:,} rows read, {self.outcomes[Adoption.IMPORTED]:,} imported.")
 
     def _begin(self) -> Run:
         runs = self._ledger.runs

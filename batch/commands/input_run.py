@@ -11,7 +11,7 @@ from batch.errors import SettingsError
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.ledger.process import Process
 from batch.model import EMPTY_TALLY
-from batch.pipeline import as_if_planned, check_rows, classify_input, heeding, plan_fresh
+from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
 from batch.read import Loaded, read_loaded
 from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from batch.api.dialects import Standing
-    from batch.commands.precheck import TenantCheck
+    from batch.api.dialects import TenantOutcome
+    from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Screen
-    from batch.commands.session import Reach
+    from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.names.resolve import NameCounts
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 
-class Job:
+class InputRun:
     """One input for one tenant.
 
     Attributes:
@@ -60,12 +60,12 @@ class Job:
         """How the names in the input were resolved."""
         return self._meanings.counts
 
-    def planned(self, ledger: Ledger, reach: Reach, check: TenantCheck) -> Run | None:
+    def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """The input's run, planned as far as it can be; None where nothing of it was ever planned.
 
         Args:
             ledger: Where it is planned.
-            reach: Asks the tenant for names, where the input has any.
+            sessions: Asks the tenant for names, where the input has any.
             check: Asks it what is in progress and held, where there is something to plan.
 
         Raises:
@@ -86,13 +86,13 @@ class Job:
                         self._ask(tally)
                     return run
             try:
-                self._meanings.look_up(self._table().rows, ledger, reach, run)
+                self._meanings.look_up(self._table().rows, ledger, sessions, run)
                 return self._plan(ledger, run, check)
             except LedgerMovedError:
                 self._screen.say("Another process has added to the ledger: looking again.")
 
     def classified(
-        self, ledger: Ledger, run: Run | None, now: datetime, *, resubmit: Collection[Standing] = ()
+        self, ledger: Ledger, run: Run | None, now: datetime, *, resubmit: Collection[TenantOutcome] = ()
     ) -> Classified:
         """The input's rows, judged by the moment of the run's first plan, so that a continued run judges alike."""
         table = self._table()
@@ -118,13 +118,13 @@ class Job:
             self._screen.say(*self._source.notices)
         return self._source
 
-    def _plan(self, ledger: Ledger, run: Run | None, check: TenantCheck) -> Run | None:
+    def _plan(self, ledger: Ledger, run: Run | None, check: CommandPrecheck) -> Run | None:
         """Plans what is fresh; the run is the same as before where nothing is."""
         now = datetime.now(UTC)
         classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
         told = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
-        classified = heeding(classified, told)
+        classified = with_tenant_verdicts(classified, told)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         check.describe(told)

@@ -39,7 +39,7 @@ def load(
         UsageError: A map, the date format or the comment is none, or there is no map to save.
         SettingsError: The maps can't be saved.
     """
-    is_order = "map" in settings.whence.flags
+    is_order = "map" in settings.sources.flags
     if save_map and not is_order:
         raise UsageError(
             "--save-map saves the maps that are given with it, and there are none.",
@@ -62,8 +62,8 @@ def load(
 def _save(settings: Settings, maps: Sequence[str]) -> str:
     """Writes maps into the config file; returns what was done, in a sentence."""
     # Whatever else stands at the end of a link that somebody keeps in a repository of such files.
-    path = Path(os.path.realpath(settings.whence.config_file))
-    profile = settings.whence.profile
+    path = Path(os.path.realpath(settings.sources.config_file))
+    profile = settings.sources.profile
     try:
         before = path.read_bytes() if path.exists() else b""
         mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
@@ -81,8 +81,8 @@ def _save(settings: Settings, maps: Sequence[str]) -> str:
         raise SettingsError(
             f"The maps can't be saved in {path}: {why}.", next_step="Nothing was sent. Leave out --save-map."
         ) from error
-    place = f"as the profile {profile!r} in {path}" if profile else f"in {path}"
-    return f"Saved {place}, in place of any saved before: {count(len(maps), 'map')} ({', '.join(maps)})."
+    connection = f"as the profile {profile!r} in {path}" if profile else f"in {path}"
+    return f"Saved {connection}, in place of any saved before: {count(len(maps), 'map')} ({', '.join(maps)})."
 
 
 def _replace(path: Path, content: bytes) -> None:

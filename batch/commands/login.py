@@ -59,7 +59,7 @@ def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKey
         raise SettingsError("Standard input is closed, so that nothing can be asked.", next_step=_NOT_STORED)
     keyring = keyring or SystemKeyring()
     keyring_name = keyring.name()
-    profile = settings.whence.profile
+    profile = settings.sources.profile
     tenant = _tenant_to_log_in_to(settings, screen)
     client_id = wanted_client(settings, tenant) or _ask(screen, "Client id", "--client-id")
     credentials = Credentials(client_id=client_id, client_secret=_ask_secret())
@@ -81,16 +81,16 @@ def logout(settings: Settings, *, keyring: SystemKeyring | None = None) -> Seque
     tenant = find_tenant(settings)
     if tenant is None:
         return ["There is no login to forget."]
-    place = entry(tenant.origin, settings.whence.profile)
+    connection = entry(tenant.origin, settings.sources.profile)
     try:
-        forgotten = forget_login(keyring or SystemKeyring(), tenant.origin, settings.whence.profile)
+        forgotten = forget_login(keyring or SystemKeyring(), tenant.origin, settings.sources.profile)
     except KeyringUnusableError as error:
         raise SettingsError(
-            error.message, next_step=f"Nothing was forgotten. Unlock it and try again, or remove there: {place}."
+            error.message, next_step=f"Nothing was forgotten. Unlock it and try again, or remove there: {connection}."
         ) from None
     if forgotten:
-        return [f"Forgot the login for {tenant.origin}: {place}."]
-    return [f"There was no login for {tenant.origin} to forget: nothing in {place}."]
+        return [f"Forgot the login for {tenant.origin}: {connection}."]
+    return [f"There was no login for {tenant.origin} to forget: nothing in {connection}."]
 
 
 def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:
@@ -144,7 +144,7 @@ async def _try_out(base_url: str, credentials: Credentials, settings: Settings, 
             token = Token(
                 http,
                 credentials,
-                luck=random,
+                jitter=random,
                 give_up_after=CHECK_WITHIN,
                 waiting=lambda seconds, reason: screen.say(f"Waiting {seconds:g} s: {reason}."),
             )

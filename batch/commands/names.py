@@ -9,10 +9,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.api.dialects import ItemType
-from batch.commands.session import Asking
+from batch.commands.session import NoticeListener
 from batch.ledger.cache import NAMES_OF_RUN, Kept
 from batch.model import IdentityBy
-from batch.names.meaning import ITEM_WORDS, Candidate, Found, Outcome, Verdict, which_item, which_person
+from batch.names.meaning import ITEM_WORDS, Candidate, Found, NameMeaning, NameOutcome, which_item, which_person
 from batch.names.resolve import IDENTITY, NameCounts, count_names, names_sought, resolve
 from batch.report.screen import describe_names
 from batch.tenant.directory import Directory
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from batch.commands.screen import Screen
-    from batch.commands.session import Reach
+    from batch.commands.session import SessionFactory
     from batch.ledger.cache import Cache
     from batch.ledger.store import Ledger
     from batch.model import Run
@@ -47,11 +47,11 @@ class Names:
         self.counts = NameCounts()
         self._settings = settings
         self._screen = screen
-        self._verdicts: dict[Name, Verdict] | None = None
+        self._verdicts: dict[Name, NameMeaning] | None = None
         self._calls = 0
         self._remembered = 0
 
-    def look_up(self, rows: pl.DataFrame, ledger: Ledger, reach: Reach, run: Run | None) -> None:
+    def look_up(self, rows: pl.DataFrame, ledger: Ledger, sessions: SessionFactory, run: Run | None) -> None:
         """Finds out what the names in rows mean, by asking the tenant where that is not known.
 
         What the input's run was planned by stays as it was.
@@ -59,7 +59,7 @@ class Names:
         Args:
             rows: As read.
             ledger: Knows what was said lately.
-            reach: How to reach the tenant.
+            sessions: How to reach the tenant.
             run: The input's run, where it has one.
 
         Raises:
@@ -69,9 +69,9 @@ class Names:
         if self._verdicts is not None and run is None:
             return
         sought = names_sought(rows, self._settings.identity_by)
-        lookup = self._lookup(ledger, reach.access.tenant)
+        lookup = self._lookup(ledger, sessions.access.tenant)
         planned = lookup.of_run(run.id, sought) if run else {}
-        verdicts = {name: verdict for name, verdict in planned.items() if verdict.outcome is Outcome.FOUND}
+        verdicts = {name: verdict for name, verdict in planned.items() if verdict.outcome is NameOutcome.FOUND}
         if self._verdicts is not None:
             # Another process may have planned the same input since then: what it was planned by counts.
             self._settle({**self._verdicts, **verdicts})
@@ -81,7 +81,7 @@ class Names:
         self._remembered = len(verdicts)
         if missing:
             self._screen.say(f"Looking up {count(len(missing), 'name')} …")
-            verdicts.update(asyncio.run(self._ask(lookup, missing, ledger, reach)))
+            verdicts.update(asyncio.run(self._ask(lookup, missing, ledger, sessions)))
         self._settle(verdicts)
         self._screen.say(*describe_names(self.counts))
 
@@ -98,15 +98,17 @@ class Names:
         """What a run's names mean, to be kept with its plan."""
         return self._lookup(ledger, tenant).kept_for_run(run, self._verdicts or {})
 
-    async def _ask(self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, reach: Reach) -> dict[Name, Verdict]:
-        async with reach.line(ledger, Asking(self._screen)) as line:
+    async def _ask(
+        self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, sessions: SessionFactory
+    ) -> dict[Name, NameMeaning]:
+        async with sessions.line(ledger, NoticeListener(self._screen)) as line:
             directory = Directory(line.tenant.reader, self._settings.dialect, noticed=self._screen.say)
             try:
                 return await lookup.ask(names, directory)
             finally:
                 self._calls = directory.calls
 
-    def _settle(self, verdicts: dict[Name, Verdict]) -> None:
+    def _settle(self, verdicts: dict[Name, NameMeaning]) -> None:
         self._verdicts = verdicts
         self.counts = count_names(verdicts, self._calls, self._remembered)
 
@@ -116,8 +118,8 @@ class Names:
         return Lookup(ledger.cache, tenant, settings.identity_by, max_age=max_age, clock=_now)
 
 
-_NOT_PLANNED = Verdict(
-    outcome=Outcome.UNKNOWN, problem="its name was not looked up, as an unfinished run goes first: submit it again"
+_NOT_PLANNED = NameMeaning(
+    outcome=NameOutcome.UNKNOWN, problem="its name was not looked up, as an unfinished run goes first: submit it again"
 )
 
 
@@ -161,18 +163,18 @@ class Lookup:
         self._max_age = max_age
         self._clock = clock
 
-    def of_run(self, run: str, names: Iterable[Name]) -> dict[Name, Verdict]:
+    def of_run(self, run: str, names: Iterable[Name]) -> dict[Name, NameMeaning]:
         """What names meant when a run was planned; those that it was not planned by are left out."""
         keys = {f"{self._kind(kind)}\n{name}": (kind, name) for kind, name in names}
         kept = self._cache.get(self._tenant, f"{NAMES_OF_RUN}{run}", keys, since=_LONG_AGO)
         return {keys[key]: _verdict(cached.value) for key, cached in kept.items()}
 
-    def kept_for_run(self, run: str, verdicts: Mapping[Name, Verdict]) -> Kept:
+    def kept_for_run(self, run: str, verdicts: Mapping[Name, NameMeaning]) -> Kept:
         """What a run is planned by, to be kept for good: so it never means another person when it is continued."""
         values = {f"{self._kind(kind)}\n{name}": _kept(verdict) for (kind, name), verdict in verdicts.items()}
         return Kept(kind=f"{NAMES_OF_RUN}{run}", values=values)
 
-    def recent(self, names: Iterable[Name]) -> dict[Name, Verdict]:
+    def recent(self, names: Iterable[Name]) -> dict[Name, NameMeaning]:
         """What the tenant said lately of names; those of which it said nothing are left out."""
         now, found = self._clock(), {}
         for kind, group in _by_kind(names):
@@ -182,7 +184,7 @@ class Lookup:
                     found[kind, name] = _which(kind, name, _found(cached.value))
         return found
 
-    async def ask(self, names: Iterable[Name], directory: NameDirectory) -> dict[Name, Verdict]:
+    async def ask(self, names: Iterable[Name], directory: NameDirectory) -> dict[Name, NameMeaning]:
         """What the tenant says of names now; each part of the answer is kept as soon as it is there.
 
         Raises:
@@ -207,7 +209,7 @@ def _by_kind(names: Iterable[Name]) -> Iterable[tuple[str, list[str]]]:
     return [(kind, [name for _, name in group]) for kind, group in groupby(sorted(names), key=itemgetter(0))]
 
 
-def _which(kind: str, name: str, found: Found) -> Verdict:
+def _which(kind: str, name: str, found: Found) -> NameMeaning:
     return which_person(name, found) if kind == IDENTITY else which_item(ItemType(kind), name, found)
 
 
@@ -222,9 +224,9 @@ def _found(value: Any) -> Found:
     )
 
 
-def _kept(verdict: Verdict) -> dict[str, str]:
+def _kept(verdict: NameMeaning) -> dict[str, str]:
     return {"outcome": verdict.outcome, "id": verdict.id, "problem": verdict.problem}
 
 
-def _verdict(value: Any) -> Verdict:
-    return Verdict(outcome=Outcome(value["outcome"]), id=value["id"], problem=value["problem"])
+def _verdict(value: Any) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome(value["outcome"]), id=value["id"], problem=value["problem"])

@@ -1,4 +1,4 @@
-"""Asking the tenant, before anything is planned, which wanted changes are in progress there or held already."""
+"""NoticeListener the tenant, before anything is planned, which wanted changes are in progress there or held already."""
 
 from __future__ import annotations
 
@@ -10,46 +10,52 @@ import polars as pl
 
 from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
-from batch.commands.session import Asking, check_fitness
-from batch.dedupe.classify import INTENTION, KEY, TOLD_SCHEMA
+from batch.commands.session import NoticeListener, require_fit_token
+from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
 from batch.errors import SettingsError
 from batch.ledger.cache import Kept
-from batch.loops.precheck import Inquiry, Question
-from batch.model import Checked, CheckTenant, RowClass
+from batch.loops.precheck import Precheck, PrecheckScope
+from batch.model import CheckTenant, PrecheckResult, RowClass
 from batch.report.precheck import describe_check, describe_cost, what_is_not_known
 from batch.states import VOID
 from batch.status.cheapest_list import is_dear
-from batch.status.in_progress import asked_about, not_understood, verdicts
+from batch.status.in_progress import asked_about, not_understood, tenant_verdicts
 
 if TYPE_CHECKING:
     from batch.commands.screen import Screen
-    from batch.commands.session import Listener, Reach
+    from batch.commands.session import Listener, SessionFactory
     from batch.ledger.store import Ledger
     from batch.pipeline import Classified
     from batch.settings import Settings
-    from batch.status.in_progress import Heard
+    from batch.status.in_progress import TenantView
 
 _SET_ASIDE: Final = "set aside by run"
 
 
-class TenantCheck:
+class CommandPrecheck:
     """What one command asks its tenant before it plans, however often it plans.
 
     Args:
         settings: Say whether, and which API version, at which rate.
         screen: For messages.
-        reach: How to reach the tenant.
+        sessions: How to reach the tenant.
         usual: What holds where the settings don't say whether.
         log: Is told what holds it up.
     """
 
     def __init__(
-        self, settings: Settings, screen: Screen, reach: Reach, *, usual: CheckTenant, log: Listener | None = None
+        self,
+        settings: Settings,
+        screen: Screen,
+        sessions: SessionFactory,
+        *,
+        usual: CheckTenant,
+        log: Listener | None = None,
     ) -> None:
         self._settings = settings
         self._screen = screen
-        self._reach = reach
-        self._listener = Asking(screen, log)
+        self._sessions = sessions
+        self._listener = NoticeListener(screen, log)
         self._when = settings.check_tenant or usual
         self._began = _now()
         # What it has told this very command counts, however long the command takes.
@@ -62,7 +68,7 @@ class TenantCheck:
         self._asked_held = True
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
-        """Which fresh changes are to be set aside by the tenant's word, by dedupe's TOLD_SCHEMA.
+        """Which fresh changes are to be set aside by the tenant's word, by dedupe's TENANT_VERDICTS.
 
         Raises:
             SettingsError: It must be asked, and does not let us.
@@ -71,9 +77,9 @@ class TenantCheck:
         """
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
         if self._when is CheckTenant.NEVER or fresh.is_empty():
-            return pl.DataFrame(schema=TOLD_SCHEMA)
+            return pl.DataFrame(schema=TENANT_VERDICTS)
         plain = asked_about(fresh)
-        question = Question(
+        question = PrecheckScope(
             people=fresh.get_column("identity_id").unique().sort().to_list(),
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
@@ -84,20 +90,20 @@ class TenantCheck:
         ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
         if not ended.is_empty():
             self._since = self._began
-        heard = asyncio.run(self._hear(ledger, question))
-        self._unclear += not_understood(heard, fresh)
-        return verdicts(fresh, classified.known, heard)
+        tenant_view = asyncio.run(self._hear(ledger, question))
+        self._unclear += not_understood(tenant_view, fresh)
+        return tenant_verdicts(fresh, classified.known, tenant_view)
 
     def describe(self, told: pl.DataFrame) -> None:
         """Says what came of it."""
         self._screen.say(*describe_check(self.checked(told)))
 
-    def checked(self, told: pl.DataFrame) -> Checked | None:
+    def checked(self, told: pl.DataFrame) -> PrecheckResult | None:
         """What came of it; None where the tenant was not asked, neither now nor before."""
         if self._oldest is None and not self._calls and told.is_empty():
             return None
         held = int((told.get_column("told_class") == RowClass.ALREADY_HELD.value).sum())
-        return Checked(
+        return PrecheckResult(
             calls=self._calls,
             in_progress=None if self._closed_list else told.height - held,
             held=held if self._asked_held and not self._closed_index else None,
@@ -105,7 +111,7 @@ class TenantCheck:
             unclear=self._unclear,
         )
 
-    async def _hear(self, ledger: Ledger, question: Question) -> Heard:
+    async def _hear(self, ledger: Ledger, question: PrecheckScope) -> TenantView:
         asking = asyncio.ensure_future(self._inquire(ledger, question))
 
         def stop() -> None:
@@ -119,27 +125,27 @@ class TenantCheck:
                     raise KeyboardInterrupt("Interrupted while the tenant was asked: nothing was sent.") from None
                 raise
 
-    async def _inquire(self, ledger: Ledger, question: Question) -> Heard:
+    async def _inquire(self, ledger: Ledger, question: PrecheckScope) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect
-        async with self._reach.line(ledger, self._listener) as line:
+        async with self._sessions.line(ledger, self._listener) as line:
             # What it can't be sure of is told before sending.
-            await check_fitness(line.tenant, dialect, lambda _text: None)
+            await require_fit_token(line.tenant, dialect, lambda _text: None)
             claims = await line.tenant.claims()
-            inquiry = Inquiry(
+            inquiry = Precheck(
                 listing=line.tenant.statuses,
                 holdings=line.tenant.holdings,
                 administration=bool(dialect.paths.administration),
                 sees_all=ADMIN_LEVEL in claims.authorities,
                 myself=claims.user_id,
                 memory=ledger.cache,
-                tenant=self._reach.access.tenant,
+                tenant=self._sessions.access.tenant,
                 since=self._since,
                 clock=_now,
                 width=settings.concurrency,
-                beforehand=lambda calls: self._tell_cost(calls, len(question.people)),
+                on_cost=lambda calls: self._tell_cost(calls, len(question.people)),
             )
             try:
-                heard = await inquiry.ask(question)
+                tenant_view = await inquiry.ask(question)
             finally:
                 self._calls += inquiry.calls
         self._oldest = inquiry.oldest or self._oldest
@@ -151,7 +157,7 @@ class TenantCheck:
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto goes on without knowing it."
             )
         self._screen.say(*unknown)
-        return heard
+        return tenant_view
 
     def _tell_cost(self, calls: float, people: int) -> None:
         settings = self._settings
@@ -164,9 +170,9 @@ def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
 
     Args:
         run: The run's id.
-        told: By dedupe's TOLD_SCHEMA; in place of what was kept before.
+        told: By dedupe's TENANT_VERDICTS; in place of what was kept before.
     """
-    values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TOLD_SCHEMA)).rows()}
+    values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TENANT_VERDICTS)).rows()}
     return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
 
 
@@ -178,10 +184,10 @@ def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) ->
 
 
 def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
-    """What a run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
+    """What a run has set aside by the tenant's word, by dedupe's TENANT_VERDICTS."""
     kept = ledger.cache.all_of(tenant, f"{_SET_ASIDE} {run}")
     lines = [(*key.split(" "), *cached.value) for key, cached in kept.items()]
-    return pl.DataFrame(lines, schema=TOLD_SCHEMA, orient="row")
+    return pl.DataFrame(lines, schema=TENANT_VERDICTS, orient="row")
 
 
 def _now() -> datetime:

@@ -11,9 +11,9 @@ import polars as pl
 
 from batch.commands.loading import load
 from batch.commands.names import Names
-from batch.commands.precheck import TenantCheck, kept_set_aside
-from batch.commands.session import Reach, find_access, results_folder, tenant_name
-from batch.dedupe.classify import TOLD_SCHEMA
+from batch.commands.precheck import CommandPrecheck, kept_set_aside
+from batch.commands.session import SessionFactory, find_access, results_folder, tenant_name
+from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import count_set_aside
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
@@ -21,7 +21,7 @@ from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.names.resolve import names_sought, resolve
-from batch.pipeline import as_if_planned, check_rows, classify_input, heeding, plan_fresh
+from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
 from batch.report.files import make_folder, write_rejected
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from batch.commands.screen import Screen
-    from batch.model import Run, Tally, Tracked
+    from batch.model import Run, Tally, TrackSummary
     from batch.pipeline import Classified
     from batch.settings import Settings
 
@@ -75,13 +75,13 @@ def look(
     sought = len(names_sought(table.rows, settings.identity_by))
     checks = not only_rows and _is_to_be_checked(settings, tenant)
     with (
-        _reached(settings, asked=checks or (bool(sought) and not only_rows)) as reach,
-        _ledger(settings) if reach else _ledger_if_any(settings, tenant, asked=not only_rows) as ledger,
+        _reached(settings, asked=checks or (bool(sought) and not only_rows)) as sessions,
+        _ledger(settings) if sessions else _ledger_if_any(settings, tenant, asked=not only_rows) as ledger,
     ):
-        check = TenantCheck(settings, screen, reach, usual=CheckTenant.NEVER) if reach and checks else None
+        check = CommandPrecheck(settings, screen, sessions, usual=CheckTenant.NEVER) if sessions and checks else None
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
-        if reach and ledger:
-            names.look_up(table.rows, ledger, reach, run)
+        if sessions and ledger:
+            names.look_up(table.rows, ledger, sessions, run)
             rows = names.resolved(table.rows, ledger, tenant, run)
         else:
             rows = resolve(table.rows, None, settings.identity_by)
@@ -97,7 +97,7 @@ def look(
             resubmit=settings.resubmit,
         )
         told = _told(ledger, check, classified, run)
-        classified = heeding(classified, told)
+        classified = with_tenant_verdicts(classified, told)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
@@ -131,25 +131,27 @@ def look(
     )
 
 
-def _told(ledger: Ledger | None, check: TenantCheck | None, classified: Classified, run: Run | None) -> pl.DataFrame:
+def _told(
+    ledger: Ledger | None, check: CommandPrecheck | None, classified: Classified, run: Run | None
+) -> pl.DataFrame:
     """What `submit` would set aside by the tenant's word; a run that goes on has set it aside before."""
     if ledger is not None and run is not None:
         states = ledger.runs.tally(run).requests
         if any(states.get(state) for state in (*UNSENT, *IN_DOUBT)):
             return kept_set_aside(ledger, run.tenant, run.id)
     if ledger is None or check is None:
-        return pl.DataFrame(schema=TOLD_SCHEMA)
+        return pl.DataFrame(schema=TENANT_VERDICTS)
     return check.ask(ledger, classified)
 
 
-def runs(settings: Settings) -> tuple[tuple[Run, Tally, Tracked], ...]:
+def runs(settings: Settings) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
     """Every run of the ledger with how far it has come and what the tenant last said, oldest first."""
     with _ledger_if_any(settings, "any", asked=True) as ledger:
         every = ledger.runs.all() if ledger else ()
         return tuple((run, ledger.runs.tally(run), ledger.tracks.told(run)) for run in every) if ledger else ()
 
 
-def status(settings: Settings, name: str, *, tenant: str = "") -> tuple[Run, Tally, Tracked]:
+def status(settings: Settings, name: str, *, tenant: str = "") -> tuple[Run, Tally, TrackSummary]:
     """One run with how far it has come and what the tenant last said.
 
     Args:
@@ -230,7 +232,7 @@ def _held(settings: Settings, name: str) -> Iterator[tuple[Ledger, Run, int]]:
 
 
 @contextmanager
-def _reached(settings: Settings, *, asked: bool) -> Iterator[Reach | None]:
+def _reached(settings: Settings, *, asked: bool) -> Iterator[SessionFactory | None]:
     """How to reach the tenant where it is to be asked; None where it is not.
 
     Raises:
@@ -239,8 +241,8 @@ def _reached(settings: Settings, *, asked: bool) -> Iterator[Reach | None]:
     if not asked:
         yield None
         return
-    with Reach(settings, find_access(settings)) as reach:
-        yield reach
+    with SessionFactory(settings, find_access(settings)) as sessions:
+        yield sessions
 
 
 def _ledger(settings: Settings) -> Ledger:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from batch.api.token_claims import token_needed, why_unfit
 from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.errors import UnfitTokenError
-from batch.ledger.calls import Lane
+from batch.ledger.calls import RateKey
 from batch.ledger.process import Process
 from batch.settings import Credentials
 from batch.tenant.client import Tenant
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from batch.api.dialects import Dialect
-    from batch.api.token_claims import Claims
+    from batch.api.token_claims import TokenClaims
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
     from batch.settings import Settings
@@ -137,7 +137,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class TenantSession:
     """An open line to a tenant.
 
     Attributes:
@@ -149,7 +149,7 @@ class Line:
     pace: Pace
 
 
-class Reach:
+class SessionFactory:
     """How a command reaches its tenant; the sandbox runs from its first use until the block is left.
 
     Args:
@@ -165,37 +165,37 @@ class Reach:
         self._told: set[str] = set()
 
     @property
-    def place(self) -> Connection:
+    def connection(self) -> Connection:
         """Where the tenant is; starts the sandbox where that is the tenant."""
         if self._place is None:
             self._place = self._open.enter_context(connection(self._settings, self.access))
         return self._place
 
     @contextlib.asynccontextmanager
-    async def line(self, ledger: Ledger, listener: Listener) -> AsyncIterator[Line]:
+    async def line(self, ledger: Ledger, listener: Listener) -> AsyncIterator[TenantSession]:
         """An open line, whose every call counts in the ledger, for as long as the block lasts."""
-        settings, place = self._settings, self.place
-        lane = Lane(tenant=self.access.tenant, client=place.credentials.client_id, dialect=settings.api)
-        calls = ledger.calls(lane, rate=settings.pace, process=Process.current())
+        settings, connection = self._settings, self.connection
+        rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
+        calls = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
         pace = Pace(settings.pace, calls, listener=listener)
         async with (
             Tenant(
-                base_url=place.base_url,
+                base_url=connection.base_url,
                 dialect=settings.dialect,
-                credentials=place.credentials,
+                credentials=connection.credentials,
                 timeout=settings.timeout,
                 concurrency=settings.concurrency,
                 pace=pace,
                 clock=_now,
-                luck=random,
+                jitter=random,
                 give_up_after=settings.give_up_after,
                 waiting=listener.waiting,
                 noticed=lambda text: self._tell_once(listener, text),
-                ca_file=place.ca_file,
+                ca_file=connection.ca_file,
             ) as tenant,
             contextlib.aclosing(pace),
         ):
-            yield Line(tenant=tenant, pace=pace)
+            yield TenantSession(tenant=tenant, pace=pace)
 
     def _tell_once(self, listener: Listener, text: str) -> None:
         """What is worth telling once is told once, however many lines are opened."""
@@ -210,7 +210,7 @@ class Reach:
         self._open.close()
 
 
-class Asking:
+class NoticeListener:
     """Tells the user of what holds up a question, where nothing is shown otherwise.
 
     Args:
@@ -248,14 +248,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Claimant(Protocol):
+class TokenHolder(Protocol):
     """Who has a token: a tenant over HTTP, or a fake."""
 
-    async def claims(self) -> Claims:
+    async def claims(self) -> TokenClaims:
         """What the token says of us."""
 
 
-async def check_fitness(tenant: Claimant, dialect: Dialect, say: Callable[[str], object]) -> None:
+async def require_fit_token(tenant: TokenHolder, dialect: Dialect, say: Callable[[str], object]) -> None:
     """Goes on silently with a token that can submit, and with a notice where a token does not tell.
 
     Raises:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING
 
-from batch.commands.input_run import Job
+from batch.commands.input_run import InputRun
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
-from batch.commands.precheck import TenantCheck
+from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
-from batch.commands.session import Reach, check_fitness, find_access, results_folder
-from batch.commands.track import follow
+from batch.commands.session import SessionFactory, find_access, require_fit_token, results_folder
+from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
 from batch.errors import LedgerLostError, StoppedError
 from batch.ledger.process import Process
@@ -25,7 +25,7 @@ from batch.loops.ports import Watchers
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.pipeline import heeding, with_outcomes, without_unplanned
+from batch.pipeline import with_outcomes, with_tenant_verdicts, without_unplanned
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -83,23 +83,23 @@ def submit(
     if not settings.sandbox:
         screen.say(*describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    job = Job(loaded, settings, screen, tenant=tenant, inputs=inputs)
-    # Not kept here either: see Job.
+    job = InputRun(loaded, settings, screen, tenant=tenant, inputs=inputs)
+    # Not kept here either: see InputRun.
     del loaded
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
     with (
-        Reach(settings, access) as reach,
+        SessionFactory(settings, access) as sessions,
         LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        check = TenantCheck(settings, screen, reach, usual=CheckTenant.AUTO, log=log)
-        run = job.planned(ledger, reach, check)
+        check = CommandPrecheck(settings, screen, sessions, usual=CheckTenant.AUTO, log=log)
+        run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = _Sending(ledger, run, settings, screen, reach, log).send() if run else (None, False)
+        stopped, interrupted = _Sending(ledger, run, settings, screen, sessions, log).send() if run else (None, False)
         if run and settings.wait and stopped is None and not interrupted:
-            stopped, interrupted = follow(ledger, run, settings, screen, reach, log)
+            stopped, interrupted = track_run(ledger, run, settings, screen, sessions, log)
         with undisturbed():
             summary = _report(
                 job,
@@ -119,13 +119,13 @@ class _Sending:
     """Sends what a run has planned."""
 
     def __init__(
-        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, reach: Reach, log: LogFile
+        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, log: LogFile
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
-        self._reach = reach
+        self._sessions = sessions
         self._log = log
 
     def send(self) -> tuple[StoppedError | None, bool]:
@@ -160,10 +160,10 @@ class _Sending:
         screen = self._screen
         progress = ProgressWatcher(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
         watcher = Watchers(progress, self._log)
-        async with progress, self._reach.line(self._ledger, watcher) as line:
+        async with progress, self._sessions.line(self._ledger, watcher) as line:
             tenant, pace = line.tenant, line.pace
             try:
-                await check_fitness(tenant, settings.dialect, watcher.noticed)
+                await require_fit_token(tenant, settings.dialect, watcher.noticed)
             except StoppedError as error:
                 return error, False
             settler = Settler(
@@ -183,7 +183,7 @@ class _Sending:
                 watcher=watcher,
                 process=process,
                 clock=_now,
-                luck=random,
+                jitter=random,
                 give_up_after=settings.give_up_after,
             )
 
@@ -202,13 +202,13 @@ class _Sending:
 
 
 def _report(
-    job: Job,
+    job: InputRun,
     ledger: Ledger,
     run: Run | None,
     folder: Path,
     *,
     tenant: str,
-    check: TenantCheck,
+    check: CommandPrecheck,
     posts_before: int,
     began: float,
     followed: bool,
@@ -216,7 +216,7 @@ def _report(
     """Writes the result files and sums up."""
     told = job.set_aside(ledger)
     run_id = run.id if run else ""
-    classified = without_unplanned(heeding(job.classified(ledger, run, _now()), told), run=run_id)
+    classified = without_unplanned(with_tenant_verdicts(job.classified(ledger, run, _now()), told), run=run_id)
     job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}

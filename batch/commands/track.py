@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.commands.interrupt import on_interrupt
 from batch.commands.preview import status
-from batch.commands.session import SANDBOX_FORGETS, Asking, Reach, find_access
+from batch.commands.session import SANDBOX_FORGETS, NoticeListener, SessionFactory, find_access
 from batch.errors import StoppedError, UsageError
 from batch.ledger.store import Ledger
 from batch.loops.track import Tracker
@@ -20,19 +20,19 @@ from batch.report.log_file import LogFile
 from batch.report.runs import describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import progress
-from batch.report.tracked import advice, describe_tracked, exit_code, tracked_as_json
+from batch.report.track import advice, describe_track, exit_code, track_as_json
 from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from batch.commands.screen import Screen
-    from batch.model import Finding, Run, Tally, Tracked
+    from batch.model import ChangeStatus, Run, Tally, TrackSummary
     from batch.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Followed:
+class TrackResult:
     """How `track` ended.
 
     Attributes:
@@ -47,7 +47,7 @@ class Followed:
 
     run: Run
     tally: Tally
-    tracked: Tracked
+    tracked: TrackSummary
     file: str | None
     elapsed: float
     stopped: StoppedError | None
@@ -64,7 +64,7 @@ class Followed:
         """The run as `status --json` shows it, and what is this command's own."""
         return {
             **run_as_json(self.run, self.tally, self.tracked),
-            "tracked": tracked_as_json(self.tracked),
+            "tracked": track_as_json(self.tracked),
             "files": {"tracked": self.file},
             "elapsed_s": round(self.elapsed, 3),
         }
@@ -73,7 +73,7 @@ class Followed:
         """The same for people."""
         yield from describe_run(self.run, self.tally, self.tracked)
         if not self.tracked.told and self.tracked.silent:
-            yield from describe_tracked(self.tracked)
+            yield from describe_track(self.tracked)
         if self.file:
             yield f"  tracked: {self.file}"
         yield from advice(self.tracked, self.run.id)
@@ -85,7 +85,7 @@ class Followed:
         return changes["unsent"] + changes["unconfirmed"]
 
 
-def track(settings: Settings, name: str, screen: Screen) -> Followed:
+def track(settings: Settings, name: str, screen: Screen) -> TrackResult:
     """Follows the accepted changes of a run.
 
     Args:
@@ -115,14 +115,14 @@ def track(settings: Settings, name: str, screen: Screen) -> Followed:
     if settings.out is not None:
         make_folder(settings.out, [])
     with (
-        Reach(settings, access) as reach,
+        SessionFactory(settings, access) as sessions,
         LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        stopped, interrupted = follow(ledger, run, settings, screen, reach, log)
+        stopped, interrupted = track_run(ledger, run, settings, screen, sessions, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None
-        return Followed(
+        return TrackResult(
             run=run,
             tally=ledger.runs.tally(run),
             tracked=ledger.tracks.told(run),
@@ -133,25 +133,25 @@ def track(settings: Settings, name: str, screen: Screen) -> Followed:
         )
 
 
-def follow(
-    ledger: Ledger, run: Run, settings: Settings, screen: Screen, reach: Reach, log: LogFile
+def track_run(
+    ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, log: LogFile
 ) -> tuple[StoppedError | None, bool]:
     """Follows a run until nothing of it is open; returns why that stopped early, and whether the user did it."""
     log.about(run)
-    return asyncio.run(_follow(ledger, run, settings, reach, _Telling(run, screen, log)))
+    return asyncio.run(_track_run(ledger, run, settings, sessions, _TrackReporter(run, screen, log)))
 
 
-async def _follow(
-    ledger: Ledger, run: Run, settings: Settings, reach: Reach, telling: _Telling
+async def _track_run(
+    ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, telling: _TrackReporter
 ) -> tuple[StoppedError | None, bool]:
-    async with reach.line(ledger, telling) as line:
+    async with sessions.line(ledger, telling) as line:
         tracker = Tracker(
             run,
             ledger=ledger,
             listing=line.tenant.statuses,
             settle_after=settings.settle_after,
             clock=_now,
-            spectator=telling,
+            listener=telling,
             track_for=settings.track_for,
         )
         with on_interrupt(first=tracker.stop, second=tracker.stop) as interruption:
@@ -162,7 +162,7 @@ async def _follow(
         return None, bool(interruption.asked)
 
 
-class _Telling(Asking):
+class _TrackReporter(NoticeListener):
     """Tells the user and the log what is found while a run is followed.
 
     Args:
@@ -195,7 +195,7 @@ class _Telling(Asking):
         super().noticed(text)
         self._log.noticed(text)
 
-    def moved(self, findings: Sequence[Finding]) -> None:
+    def moved(self, findings: Sequence[ChangeStatus]) -> None:
         """The tenant says something new."""
         groups = Counter((one.request, one.state, one.said) for one in findings)
         for (request, state, said), changes in groups.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch.credentials.choose import FoundTenant
-    from batch.credentials.given import Layer, Way
+    from batch.credentials.given import Layer, SecretSource
     from batch.credentials.logins import Login
     from batch.settings import Settings
 
@@ -60,7 +60,7 @@ def require_tenant(settings: Settings) -> FoundTenant:
     if tenant is None:
         places = [
             "--base-url and SAIL_BASE_URL",
-            f"the config file {settings.whence.config_file}",
+            f"the config file {settings.sources.config_file}",
             _CLI,
             "earlier logins (`access-batch login`)",
             SDK_SOURCE,
@@ -128,11 +128,11 @@ def check_profile(settings: Settings) -> None:
     Raises:
         SettingsError: Neither our config file nor a login nor the vendor's CLI has it.
     """
-    whence = settings.whence
-    name = whence.profile
-    if name and whence.table is None and not remembered_tenant(name) and cli_environment(name) is None:
+    sources = settings.sources
+    name = sources.profile
+    if name and sources.table is None and not remembered_tenant(name) and cli_environment(name) is None:
         raise SettingsError(
-            f"There is no profile {name!r} in {whence.config_file}, {logins_file()} or {_CLI}.",
+            f"There is no profile {name!r} in {sources.config_file}, {logins_file()} or {_CLI}.",
             next_step=f"Add a table [profile.{name}] to the config file, or run `access-batch login --profile {name}`.",
         )
 
@@ -148,7 +148,7 @@ def _homes(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
 
 def _tenant_offers(settings: Settings) -> Iterator[TenantOffer]:
     """Who names a tenant. A profile that is named comes before the config file's top level, whoever has the profile."""
-    profile = settings.whence.profile
+    profile = settings.sources.profile
     own, *below = in_the_file(settings)
     for layer in (on_the_spot(settings), own):
         yield TenantOffer(base_url=layer.base_url, source=layer.base_url_source)
@@ -167,8 +167,8 @@ def _candidates(settings: Settings, tenant: FoundTenant, keyring: SystemKeyring)
     yield _from_the_spot(on_the_spot(settings), tenant, wanted)
     for layer, home in _homes(in_the_file(settings)):
         yield _from_the_file(layer, home, tenant, wanted)
-    yield _from_the_cli(settings.whence.profile, tenant, wanted, keyring)
-    for profile in dict.fromkeys((settings.whence.profile, "")):
+    yield _from_the_cli(settings.sources.profile, tenant, wanted, keyring)
+    for profile in dict.fromkeys((settings.sources.profile, "")):
         yield _from_a_login(profile, tenant, wanted, keyring)
     yield _from_the_sdk(tenant, wanted)
 
@@ -205,7 +205,7 @@ def _from_the_file(layer: Layer, home: str, tenant: FoundTenant, wanted: str) ->
     return _revealed(layer.way, layer.client_id or wanted)
 
 
-def _revealed(way: Way, client_id: str) -> Candidate:
+def _revealed(way: SecretSource, client_id: str) -> Candidate:
     if not client_id:
         raise SettingsError(
             f"A client secret is given ({way.source}), but no client id: SAIL_CLIENT_ID is not set.",

@@ -22,7 +22,7 @@ _WAYS: Final = ("client_secret", "client_secret_file", "client_secret_env")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Way:
+class SecretSource:
     """How to come by a secret that is not read yet: its value, its file, or its variable.
 
     Attributes:
@@ -52,7 +52,7 @@ class Layer:
     base_url: str = ""
     base_url_source: str = ""
     client_id: str = ""
-    way: Way | None = None
+    way: SecretSource | None = None
     home: str = ""
 
 
@@ -62,8 +62,8 @@ def on_the_spot(settings: Settings) -> Layer:
     Raises:
         SettingsError: The secret is said to be in two places at once.
     """
-    whence = settings.whence
-    given = whence.flags | set(whence.environment)
+    sources = settings.sources
+    given = sources.flags | set(sources.environment)
     field = _field_on_the_spot(settings)
     return Layer(
         source="flags and environment",
@@ -71,7 +71,7 @@ def on_the_spot(settings: Settings) -> Layer:
         base_url_source=_place_of(settings, "base_url"),
         client_id=settings.client_id.strip() if "client_id" in given else "",
         way=_way(field, getattr(settings, field), _place_of(settings, field)) if field else None,
-        home="" if field in whence.flags else _beside(whence.environment.get(field, "")),
+        home="" if field in sources.flags else _beside(sources.environment.get(field, "")),
     )
 
 
@@ -84,16 +84,16 @@ def in_the_file(settings: Settings) -> tuple[Layer, ...]:
     Raises:
         SettingsError: An entry is of the wrong type, or the secret is said to be in two places at once.
     """
-    whence = settings.whence
-    file = f"the config file {whence.config_file}"
-    top = _layer(whence.top, file)
-    if not whence.profile:
+    sources = settings.sources
+    file = f"the config file {sources.config_file}"
+    top = _layer(sources.top, file)
+    if not sources.profile:
         return (top,)
-    profile = _layer(whence.table or {}, f"[profile.{whence.profile}] of {file}")
+    profile = _layer(sources.table or {}, f"[profile.{sources.profile}] of {file}")
     return profile, top
 
 
-def reveal(way: Way) -> tuple[SecretStr, tuple[str, ...]]:
+def reveal(way: SecretSource) -> tuple[SecretStr, tuple[str, ...]]:
     """Reads the secret, and says what the user should know of its place.
 
     Raises:
@@ -139,9 +139,9 @@ def one_line(text: str, name: str) -> SecretStr:
 
 def _field_on_the_spot(settings: Settings) -> str:
     """The strongest setting that says where the secret is; empty where none does."""
-    whence = settings.whence
-    ours = {name for name, variable in whence.environment.items() if variable.startswith("ACCESS_BATCH_")}
-    for stronger in (whence.flags, ours, set(whence.environment)):
+    sources = settings.sources
+    ours = {name for name, variable in sources.environment.items() if variable.startswith("ACCESS_BATCH_")}
+    for stronger in (sources.flags, ours, set(sources.environment)):
         fields = [field for field in _WAYS if field in stronger and getattr(settings, field) not in {None, ""}]
         if fields:
             _only_one(fields, lambda field: _place_of(settings, field))
@@ -156,10 +156,10 @@ def _beside(variable: str) -> str:
 
 
 def _place_of(settings: Settings, field: str) -> str:
-    whence = settings.whence
-    if field in whence.flags:
+    sources = settings.sources
+    if field in sources.flags:
         return f"--{field.replace('_', '-')}"
-    return f"the environment ({whence.environment.get(field, f'SAIL_{field.upper()}')})"
+    return f"the environment ({sources.environment.get(field, f'SAIL_{field.upper()}')})"
 
 
 def _layer(entries: Mapping[str, Any], source: str) -> Layer:
@@ -177,16 +177,16 @@ def _layer(entries: Mapping[str, Any], source: str) -> Layer:
     )
 
 
-def _way(field: str, value: Any, source: str) -> Way:
+def _way(field: str, value: Any, source: str) -> SecretSource:
     if field == "client_secret":
-        return Way(source=source, value=SecretStr(value.get_secret_value().strip()))
+        return SecretSource(source=source, value=SecretStr(value.get_secret_value().strip()))
     if field == "client_secret_env":
-        return Way(source=source, variable=value)
+        return SecretSource(source=source, variable=value)
     if str(value) == "-":
         raise SettingsError(
             f"{source} can't be standard input, where the input file may be.", next_step="Name a file or a pipe."
         )
-    return Way(source=source, file=Path(value))
+    return SecretSource(source=source, file=Path(value))
 
 
 def _only_one(fields: list[str], describe: Callable[[str], str]) -> None:

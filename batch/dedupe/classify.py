@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import EXISTING, IN_PROGRESS, Standing
-from batch.api.tenant_outcome import ENDED, RESUBMITTED, WITHOUT_EFFECT, standing_of
+from batch.api.dialects import EXISTING, IN_PROGRESS, TenantOutcome
+from batch.api.tenant_outcome import ENDED, RESUBMITTED, WITHOUT_EFFECT, outcome_column
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import phrase
@@ -45,20 +45,20 @@ run, the request's number (later ones are greater) and when that state was enter
 the change: the vendor's name of its state, who is behind it, what was said, since when (all empty where nothing)."""
 
 
-TOLD_SCHEMA: Final = {**dict.fromkeys(KEY, pl.String), "told_class": pl.String, "told_reason": pl.String}
+TENANT_VERDICTS: Final = {**dict.fromkeys(KEY, pl.String), "told_class": pl.String, "told_reason": pl.String}
 """Columns of what the tenant's word makes of changes: their key, once each, their class, and why."""
 
 _YIELDING: Final = (RowClass.SUBMITTED, RowClass.ALREADY_SUBMITTED, RowClass.HELD_BACK)
 
 
-def heed(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+def apply_tenant_view(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Sets changes aside by the tenant's word.
 
     It counts for the one change that stands for its key in the input, and not where the run itself has requested it.
 
     Args:
         changes: From `classify`.
-        told: By TOLD_SCHEMA, of changes that were fresh when the tenant was asked.
+        told: By TENANT_VERDICTS, of changes that were fresh when the tenant was asked.
 
     Returns:
         `changes` in its order and with its columns.
@@ -79,7 +79,7 @@ def heed(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def classify(
-    changes: pl.DataFrame, known: pl.DataFrame, *, run: str, resubmit: Collection[Standing] = ()
+    changes: pl.DataFrame, known: pl.DataFrame, *, run: str, resubmit: Collection[TenantOutcome] = ()
 ) -> pl.DataFrame:
     """Gives every change its class and reason.
 
@@ -189,7 +189,7 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
             pl.when(same | is_own).then(_fate().is_in(resubmit)).otherwise(_fate().is_in([*map(str, WITHOUT_EFFECT)]))
         )
         latest = latest.filter(~is_void.fill_null(value=False))
-    is_open = _fate().is_null() | (_fate() == Standing.OPEN.value)
+    is_open = _fate().is_null() | (_fate() == TenantOutcome.OPEN.value)
     own_number: pl.Expr = pl.when(is_own).then("known_request")
     superseded = pl.lit(value=False)
     if latest.get_column("change").is_duplicated().any():
@@ -270,7 +270,9 @@ def _with_standing(known: pl.DataFrame) -> pl.DataFrame:
     tracked = (pl.col("tracked") != "") & (pl.col("state") == State.ACCEPTED.value)
     if not known.select(tracked.any()).item():
         return known.with_columns(pl.lit(None, dtype=pl.String).alias("standing"))
-    return known.with_columns(pl.when(tracked).then(standing_of(pl.col("tracked"), pl.col("said"))).alias("standing"))
+    return known.with_columns(
+        pl.when(tracked).then(outcome_column(pl.col("tracked"), pl.col("said"))).alias("standing")
+    )
 
 
 def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
@@ -302,8 +304,8 @@ def _what_became_of_it() -> pl.Expr:
     words = {standing.value: said for standing, said in ENDED.items()}
     who, said, since = (pl.col(f"known_{name}") for name in ("who", "said", "since"))
     # Names of states that are not known yet stand for themselves.
-    is_odd = (_fate() == Standing.OPEN.value) & ~pl.col("known_tracked").is_in([IN_PROGRESS, EXISTING])
-    waits = _fate() == Standing.OPEN.value
+    is_odd = (_fate() == TenantOutcome.OPEN.value) & ~pl.col("known_tracked").is_in([IN_PROGRESS, EXISTING])
+    waits = _fate() == TenantOutcome.OPEN.value
     again = _fate().is_in([standing.value for standing in RESUBMITTED])
     return (
         pl.when(_fate().is_null())
@@ -318,7 +320,7 @@ def _what_became_of_it() -> pl.Expr:
                 pl.when(since != "").then(phrase(" since {}", since)),
                 pl.when(said != "").then(phrase(": {}", said)),
                 pl.when(again).then(phrase("; --resubmit {} submits it again", _fate())),
-                pl.when(_fate() == Standing.DUPLICATE.value).then(pl.lit(_NEVER_AGAIN)),
+                pl.when(_fate() == TenantOutcome.DUPLICATE.value).then(pl.lit(_NEVER_AGAIN)),
                 ignore_nulls=True,
             )
         )

@@ -67,7 +67,7 @@ _GIVEN: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class RateKey:
     """What the tenant counts together.
 
     Attributes:
@@ -94,10 +94,10 @@ class Calls:
     """
 
     def __init__(
-        self, engine: Engine, lane: Lane, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time
+        self, engine: Engine, rate_key: RateKey, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
-        self._lane = lane
+        self._rate_key = rate_key
         self._rate = rate
         self._process = process
         self._clock = clock
@@ -113,7 +113,7 @@ class Calls:
         rate = self._rate
         with writing(self._engine) as connection:
             now = self._clock()
-            pace = _pace(connection, self._lane, rate, now)
+            pace = _pace(connection, self._rate_key, rate, now)
             _tell(connection, pace.id, left)
             # Also where the clock was set back, since then.
             if not 0 <= now - self._tidied_at < TIDY_EVERY:
@@ -143,7 +143,7 @@ class Calls:
         """
         with writing(self._engine) as connection:
             now = self._clock()
-            pace = _pace(connection, self._lane, self._rate, now)
+            pace = _pace(connection, self._rate_key, self._rate, now)
             until = max(pace.silent_until, now + seconds)
             share = _share(pace)
             if violated:
@@ -159,17 +159,17 @@ def _share(pace: Any) -> Share:
     return Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
 
 
-def _pace(connection: Connection, lane: Lane, rate: Rate, now: float) -> Any:
+def _pace(connection: Connection, rate_key: RateKey, rate: Rate, now: float) -> Any:
     """The lane's line, made where there is none and set right where the clock was set back."""
-    of = {"tenant": lane.tenant, "client": lane.client, "dialect": lane.dialect}
+    of = {"tenant": rate_key.tenant, "client": rate_key.client, "dialect": rate_key.dialect}
     row = connection.execute(_PACE, of).first()
     if row is None:
         connection.execute(
             sa.insert(t.pace),
             {
-                "tenant": number_of_tenant(connection, lane.tenant),
-                "client": lane.client,
-                "dialect": lane.dialect,
+                "tenant": number_of_tenant(connection, rate_key.tenant),
+                "client": rate_key.client,
+                "dialect": rate_key.dialect,
                 "calls": 0,
                 "longest": rate.seconds,
                 "silent_since": 0.0,

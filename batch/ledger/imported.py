@@ -17,10 +17,10 @@ from batch.ledger.plans import NewRun, Plans, begin_run
 from batch.ledger.products import distinct
 from batch.ledger.runs import Runs, require_held
 from batch.ledger.tables import number_of_tenant
-from batch.ledger.tracks import write_findings
-from batch.model import IMPORT, IMPORTED_INPUT, Finding
+from batch.ledger.track import write_statuses
+from batch.model import IMPORT, IMPORTED_INPUT, ChangeStatus
 from batch.states import State
-from batch.status.adopt import Fate, Line, sort_out
+from batch.status.adopt import Adoption, LedgerChange, plan_adoption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.process import Process
     from batch.model import Run
-    from batch.status.adopt import Key, Seed
+    from batch.status.adopt import Key, ListedChange
 
 _SAID: Final = ("state", "who", "said", "since", "access_request")
 _TRACKED: Final = {"request": pl.Int64, "identity": pl.Int64, "item": pl.Int64, **dict.fromkeys(_SAID, pl.String)}
@@ -51,13 +51,13 @@ class Imported:
             begin_run(connection, run_id, number_of_tenant(connection, tenant), new, 0)
         return Runs(self._engine).named(run_id)
 
-    def take(self, run: Run, process: Process, seeds: Sequence[Seed], now: datetime) -> Mapping[Fate, int]:
+    def take(self, run: Run, process: Process, listed: Sequence[ListedChange], now: datetime) -> Mapping[Adoption, int]:
         """Imports rows, as far as the ledger does not have them, in one transaction.
 
         Args:
             run: From `begin`.
             process: It must hold the run.
-            seeds: Rows, in the list's order.
+            listed: Rows, in the list's order.
             now: When.
 
         Returns:
@@ -68,17 +68,17 @@ class Imported:
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
-            found = sort_out(seeds, _lines(connection, run.tenant, seeds), imported=run.id)
+            found = plan_adoption(listed, _lines(connection, run.tenant, listed), imported=run.id)
             new = _insert(connection, run, found.new, now) if found.new else []
             if new or found.findings:
-                write_findings(connection, run.tenant, [*found.findings, *new])
-        return found.fates
+                write_statuses(connection, run.tenant, [*found.findings, *new])
+        return found.outcomes
 
 
-def _lines(connection: Connection, tenant: str, seeds: Sequence[Seed]) -> dict[Key, list[Line]]:
+def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) -> dict[Key, list[LedgerChange]]:
     """What the ledger has of the rows' keys, oldest first."""
     keys = pl.DataFrame(
-        [seed.key for seed in seeds], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
+        [seed.key for seed in listed], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
     ).unique()
     number = number_of_tenant(connection, tenant)
     people = look_up(connection, t.identity, _entries(keys, external_id="p"), {"tenant": number})
@@ -91,11 +91,11 @@ def _lines(connection: Connection, tenant: str, seeds: Sequence[Seed]) -> dict[K
     changes = earlier(connection, distinct(pairs, "identity", "item")).sort("request")
     said = _tracked(connection, changes.get_column("request").unique().sort())
     names = {(identity, item): (p, kind, i) for p, kind, i, identity, item in pairs.rows()}
-    lines: dict[Key, list[Line]] = {}
+    lines: dict[Key, list[LedgerChange]] = {}
     for identity, item, request, run, state in changes.select(_LINE).rows():
         key = names[identity, item]
         finding = _finding(request, key, said.get((request, identity, item)))
-        lines.setdefault(key, []).append(Line(run=run, request=request, state=state, finding=finding))
+        lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, finding=finding))
     return lines
 
 
@@ -109,20 +109,20 @@ def _tracked(connection: Connection, requests: pl.Series) -> dict[tuple[int, int
     return {row[:3]: row[3:] for row in found.rows()}
 
 
-def _finding(request: int, key: Key, said: tuple[str, ...] | None) -> Finding | None:
+def _finding(request: int, key: Key, said: tuple[str, ...] | None) -> ChangeStatus | None:
     if said is None:
         return None
     identity, item_type, item = key
     texts = dict(zip(_SAID, said, strict=True))
-    return Finding(request=request, identity=identity, item_type=item_type, item=item, **texts)
+    return ChangeStatus(request=request, identity=identity, item_type=item_type, item=item, **texts)
 
 
-def _insert(connection: Connection, run: Run, seeds: Sequence[Seed], now: datetime) -> list[Finding]:
+def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], now: datetime) -> list[ChangeStatus]:
     """Writes requests for rows: one for what an access request has of one identity, operation and pair of dates."""
     first = last_id(connection, t.request) + 1
     numbers: dict[tuple[str, ...], int] = {}
     lines: list[tuple[Any, ...]] = []
-    for seed in seeds:
+    for seed in listed:
         whole = (seed.access_request, seed.identity, seed.operation.value, seed.start_date, seed.remove_date)
         request = numbers.setdefault(whole, first + len(numbers))
         lines.append((request, *whole[1:], seed.item_type, seed.item, seed.created or t.instant(now)))
@@ -162,9 +162,9 @@ def _insert(connection: Connection, run: Run, seeds: Sequence[Seed], now: dateti
     )
     insert_frame(connection, t.recipient, distinct(numbered, "identity", "request"))
     insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
-    written = {"first": first, "requests": len(numbers), "changes": len(seeds)}
+    written = {"first": first, "requests": len(numbers), "changes": len(listed)}
     events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
-    return [seed.finding(line[0]) for seed, line in zip(seeds, lines, strict=True)]
+    return [seed.finding(line[0]) for seed, line in zip(listed, lines, strict=True)]
 
 
 def _entries(frame: pl.DataFrame, **columns: str) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from batch.ledger.events import WITHIN, Entry
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
-from batch.ledger.tracks import write_findings
+from batch.ledger.track import write_statuses
 from batch.plan.body import body_of, encode, fingerprint, in_bodies
 from batch.states import Event, State
 from batch.status.evidence import requested_already
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from batch.answers.outcome import Decision
     from batch.ledger.process import Process
-    from batch.model import Answer, Doubt, Finding, Part, Request, Run
+    from batch.model import Answer, ChangeStatus, Doubt, Part, Request, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class Requests:
             if alone := [one.request for one in answered if one.alone]:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
-                write_findings(connection, _tenant_of(connection, answered[0].request.run), findings)
+                write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
 
     def left(self, run: Run) -> int:
         """How many bodies of the run are to be sent."""
@@ -200,7 +200,7 @@ def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
     ]
 
 
-def _existing(one: Answered) -> tuple[Finding, ...]:
+def _existing(one: Answered) -> tuple[ChangeStatus, ...]:
     is_accepted = one.decision.event is Event.ACCEPTED
     return requested_already(one.request, one.answer.existing) if is_accepted and one.answer.existing else ()
 

@@ -225,7 +225,7 @@ def _run(row: sa.Row[tuple[object, ...]]) -> Run:
     )
 
 
-class Withdrawals:
+class CancelLog:
     """What is withdrawn of a ledger's runs."""
 
     def __init__(self, engine: Engine) -> None:

@@ -12,8 +12,8 @@ from batch.ledger.health import health
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
-from batch.ledger.runs import Runs, Withdrawals
-from batch.ledger.tracks import Tracks
+from batch.ledger.runs import CancelLog, Runs
+from batch.ledger.track import TrackStore
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from batch.api.dialects import Rate
-    from batch.ledger.calls import Lane
+    from batch.ledger.calls import RateKey
     from batch.ledger.health import Health
     from batch.ledger.process import Process
 
@@ -48,10 +48,10 @@ class Ledger:
         self.runs = Runs(engine)
         self.plans = Plans(engine)
         self.requests = Requests(engine)
-        self.tracks = Tracks(engine)
+        self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
         self.imported = Imported(engine)
-        self.withdrawals = Withdrawals(engine)
+        self.withdrawals = CancelLog(engine)
         self.notices = notices
 
     @classmethod
@@ -65,9 +65,11 @@ class Ledger:
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
 
-    def calls(self, lane: Lane, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time) -> Calls:
+    def calls(
+        self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time
+    ) -> Calls:
         """Where `process` asks for permits to call; see Calls."""
-        return Calls(self._engine, lane, rate=rate, process=process, clock=clock)
+        return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock)
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

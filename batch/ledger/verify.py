@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.dialects import Operation, Standing, standing
+from batch.api.dialects import Operation, TenantOutcome, tenant_outcome
 from batch.api.tenant_outcome import RESUBMITTED
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
@@ -278,8 +278,8 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
         if wanted == before and not row.imported:
             yield f"request {row.id}: it submits {row.item} for {row.identity} again"
         # What came to nothing may be submitted again where the user wants it, and leaves what was wanted before it.
-        came_to = standing(row.tracked, row.said) if row.tracked else Standing.OPEN
+        came_to = tenant_outcome(row.tracked, row.said) if row.tracked else TenantOutcome.OPEN
         if came_to not in RESUBMITTED:
             before = wanted
-        elif came_to is Standing.FAILED:
+        elif came_to is TenantOutcome.FAILED:
             before = ()

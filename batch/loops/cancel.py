@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from batch.api.dialects import CANCEL_LIMIT, FILTER_VALUES
 from batch.errors import StoppedError
-from batch.status.cancel import Sifted, can_be_withdrawn, sift, withdrawal
+from batch.status.cancel import RunRows, cancel_scope, is_cancelable, rows_of_run
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.model import Answer, StatusRow
-    from batch.status.cancel import Own, Withdrawal
+    from batch.status.cancel import CancelScope, RunChanges
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0
@@ -37,7 +37,7 @@ _SUCCESS: Final = range(200, 300)
 _Job = TypeVar("_Job")
 
 
-class Desk(Protocol):
+class CancelPort(Protocol):
     """Where cancellations are asked for: a tenant over HTTP, or a fake."""
 
     @property
@@ -56,7 +56,7 @@ class Canceller:
 
     Args:
         own: The run's changes.
-        desk: Takes cancellations.
+        cancel_port: Takes cancellations.
         listing: The tenant's status list.
         since: Rows made earlier are not the run's.
         comment: Goes to the tenant with every cancellation.
@@ -73,8 +73,8 @@ class Canceller:
     def __init__(
         self,
         *,
-        own: Own,
-        desk: Desk,
+        own: RunChanges,
+        cancel_port: CancelPort,
         listing: Listing,
         since: datetime,
         comment: str,
@@ -83,7 +83,7 @@ class Canceller:
         noticed: Callable[[str], object],
     ) -> None:
         self._own = own
-        self._desk = desk
+        self._cancel_port = cancel_port
         self._listing = listing
         self._since = since
         self._comment = comment
@@ -94,7 +94,7 @@ class Canceller:
         self._pages = 1
         self._by_id = True
         self._forbidden = False
-        self.sifted = Sifted()
+        self.run_rows = RunRows()
         self.calls: Counter[str] = Counter()
         self.refused = ""
 
@@ -118,36 +118,36 @@ class Canceller:
         shared: set[str] = set()
         self._pages = 0
         async for page in pages(self._listing, Query(since=self._since)):
-            part = sift(page.rows, self._own)
+            part = rows_of_run(page.rows, self._own)
             for place, found in part.rows.items():
                 rows.setdefault(place, []).extend(found)
             shared |= part.shared
             self._pages += 1
-        self.sifted = Sifted(rows=rows, shared=frozenset(shared))
+        self.run_rows = RunRows(rows=rows, shared=frozenset(shared))
 
     async def cancel(self) -> None:
         """Withdraws what can be withdrawn, and reads back what came of it.
 
         Raises:
-            StoppedError: The tenant is lost, or refuses the client; `sifted` is what it said last.
+            StoppedError: The tenant is lost, or refuses the client; `run_rows` is what it said last.
         """
-        wanted = withdrawal(self.sifted)
-        asked = await self._in_bulk(wanted) if self._desk.in_bulk else ()
+        wanted = cancel_scope(self.run_rows)
+        asked = await self._in_bulk(wanted) if self._cancel_port.in_bulk else ()
         if asked:
             await self._read_back(asked)
-            left = withdrawal(self.sifted)
+            left = cancel_scope(self.run_rows)
             not_done = sum(name in left.whole for name in asked)
             if not_done and not self.stopped:
                 self._noticed(
                     f"The tenant took {not_done} access requests for cancelling in bulk and did not cancel them: "
                     "they are cancelled one at a time."
                 )
-        left = withdrawal(self.sifted)
+        left = cancel_scope(self.run_rows)
         if left.changes and not self.stopped:
             taken = await self._singly(left)
             await self._read_back(taken, besides=[*left.whole, *(row.access_request for row in left.single)])
 
-    async def _in_bulk(self, wanted: Withdrawal) -> tuple[str, ...]:
+    async def _in_bulk(self, wanted: CancelScope) -> tuple[str, ...]:
         """Asks for whole access requests; returns those of which the tenant says that it takes them."""
         names = list(wanted.whole)
         chunks = [names[start : start + CANCEL_LIMIT] for start in range(0, len(names), CANCEL_LIMIT)]
@@ -157,7 +157,7 @@ class Canceller:
         async def ask(chunk: list[str]) -> None:
             if useless.is_set():
                 return
-            answer = await self._desk.many(chunk, self._comment)
+            answer = await self._cancel_port.many(chunk, self._comment)
             self.calls["bulk"] += 1
             if answer.status in _SUCCESS:
                 taken.extend(chunk)
@@ -170,7 +170,7 @@ class Canceller:
         await self._each(chunks, ask)
         return tuple(taken)
 
-    async def _singly(self, left: Withdrawal) -> Sequence[str]:
+    async def _singly(self, left: CancelScope) -> Sequence[str]:
         """Asks for each access request or row alone; returns the access requests of what the tenant takes."""
         taken: list[str] = []
 
@@ -193,7 +193,7 @@ class Canceller:
     async def _one(self, activity: str) -> bool:
         if not activity or self._forbidden or self.stopped:
             return False
-        answer = await self._desk.one(activity, self._comment)
+        answer = await self._cancel_port.one(activity, self._comment)
         self.calls["single"] += 1
         if answer.status in _SUCCESS:
             return True
@@ -241,7 +241,7 @@ class Canceller:
             pause = min(2 * pause, LONGEST_WAIT)
 
     def _cancelable(self) -> Iterable[StatusRow]:
-        return (row for rows in self.sifted.rows.values() for row in rows if can_be_withdrawn(row))
+        return (row for rows in self.run_rows.rows.values() for row in rows if is_cancelable(row))
 
     async def _look_again(self, names: Sequence[str]) -> None:
         """Reads these access requests again: by their ids where that takes fewer calls than reading everything."""
@@ -255,15 +255,15 @@ class Canceller:
         return await self.look()
 
     async def _look_at(self, names: Sequence[str]) -> None:
-        rows = dict(self.sifted.rows)
+        rows = dict(self.run_rows.rows)
         for start in range(0, len(names), FILTER_VALUES):
             query = Query(since=self._since, access_requests=tuple(names[start : start + FILTER_VALUES]))
             found = [row async for page in pages(self._listing, query) for row in page.rows]
             # Rows of other access requests are the same change, submitted twice: they stay as they were.
-            for place, new in sift(found, self._own).rows.items():
+            for place, new in rows_of_run(found, self._own).rows.items():
                 seen = {row.access_request for row in new}
                 rows[place] = [*(row for row in rows.get(place, ()) if row.access_request not in seen), *new]
-        self.sifted = Sifted(rows=rows, shared=self.sifted.shared)
+        self.run_rows = RunRows(rows=rows, shared=self.run_rows.shared)
 
 
 def _said(answer: Answer) -> str:

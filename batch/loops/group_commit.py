@@ -17,7 +17,7 @@ ENOUGH: Final = 8
 """So many answers wait for no others."""
 
 
-class Recorder:
+class GroupCommit:
     """Records answers for many attempts at a time.
 
     Args:

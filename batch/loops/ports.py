@@ -17,8 +17,8 @@ class Sender(Protocol):
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now."""
 
-    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
-        """Makes one attempt with a request, or with several in one body; calls `gone` once its last byte has left."""
+    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
+        """Makes one attempt with one or more requests in one body; calls `on_sent` once its last byte has left."""
 
     def explain_forbidden(self) -> str:
         """Which right is missing where an attempt was answered 403, as a sentence."""
@@ -30,7 +30,7 @@ class Permit(Protocol):
     given_at: float
     """When, in seconds since the epoch."""
 
-    def gone(self) -> None:
+    def on_sent(self) -> None:
         """The call has left, or has failed."""
 
     def unused(self) -> None:

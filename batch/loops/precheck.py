@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from batch.api.dialects import PAGE_LIMIT
-from batch.status.cheapest_list import Way, calls_left, cheapest, pages_of, searches
-from batch.status.in_progress import Heard, InProgress, open_rows
+from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
+from batch.status.in_progress import InProgress, TenantView, open_rows
 from batch.tenant.open_rows import open_pages
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query
@@ -33,7 +33,7 @@ HELD: Final = "access held"
 """Kind under which it has what an identity holds of the items that were asked about."""
 
 
-class Memory(Protocol):
+class AnswerCache(Protocol):
     """What keeps what a tenant said: a ledger's cache, or a fake; see ledger.cache."""
 
     def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
@@ -44,7 +44,7 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class PrecheckScope:
     """What is asked about.
 
     Attributes:
@@ -58,7 +58,7 @@ class Question:
     items: Collection[Item]
 
 
-class Inquiry:
+class Precheck:
     """Asks one tenant one question.
 
     Args:
@@ -73,7 +73,7 @@ class Inquiry:
         since: What it said earlier counts for nothing.
         clock: Our clock.
         width: Most calls at a time.
-        beforehand: Is told how many calls are left to make, before most of them are made.
+        on_cost: Is told how many calls are left to make, before most of them are made.
 
     Attributes:
         calls: Calls made.
@@ -91,16 +91,20 @@ class Inquiry:
         administration: bool,
         sees_all: bool,
         myself: str,
-        memory: Memory,
+        memory: AnswerCache,
         tenant: str,
         since: datetime,
         clock: Callable[[], datetime],
         width: int,
-        beforehand: Callable[[float], object],
+        on_cost: Callable[[float], object],
     ) -> None:
         self._listing = listing
         self._holdings = holdings
-        self._open_ways = {Way.EACH, Way.EVERYBODY, *([Way.ADMINISTRATION] if administration else [])}
+        self._open_ways = {
+            ListChoice.EACH,
+            ListChoice.EVERYBODY,
+            *([ListChoice.ADMINISTRATION] if administration else []),
+        }
         self._sees_all = sees_all
         self._myself = myself
         self._memory = memory
@@ -108,14 +112,14 @@ class Inquiry:
         self._since = since
         self._clock = clock
         self._slots = asyncio.Semaphore(width)
-        self._beforehand = beforehand
+        self._on_cost = on_cost
         self.calls = 0
         self.oldest: datetime | None = None
         self.unread = 0
         self.closed_list = ""
         self.closed_index = ""
 
-    async def ask(self, question: Question) -> Heard:
+    async def ask(self, question: PrecheckScope) -> TenantView:
         """What the tenant says; what it does not let us ask is missing.
 
         Raises:
@@ -131,7 +135,7 @@ class Inquiry:
             progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
         if searched:
             held |= await self._ask_index(searched, question.items, of_items)
-        return Heard(
+        return TenantView(
             in_progress={person: [InProgress.from_list(one) for one in said] for person, said in progress.items()},
             held={person: [(kind, name) for kind, name in said] for person, said in held.items() if said is not None},
         )
@@ -175,28 +179,34 @@ class Inquiry:
         Raises:
             ListingForbiddenError: None is.
         """
-        first: dict[Way, Page] = {}
+        first: dict[ListChoice, Page] = {}
         pages: float | None = None
         refusal = ""
         while self._open_ways:
             way = cheapest(len(people), pages, seen=first, open_ways=self._open_ways)
-            query = Query(executing=True, everybody=way is Way.EVERYBODY, administration=way is Way.ADMINISTRATION)
+            query = Query(
+                executing=True, everybody=way is ListChoice.EVERYBODY, administration=way is ListChoice.ADMINISTRATION
+            )
             try:
-                if way is Way.EVERYBODY and not self._sees_all:
+                if way is ListChoice.EVERYBODY and not self._sees_all:
                     await self._look_at_another(people)
-                if way is Way.EACH:
-                    self._beforehand(len(people) + calls_besides)
+                if way is ListChoice.EACH:
+                    self._on_cost(len(people) + calls_besides)
                     each = [self._list(Query(executing=True, requested_for=person), {person}) for person in people]
                     return [row for rows in await _all(each) for row in rows]
                 if way in first:
-                    self._beforehand(calls_left(way, len(people), pages, seen=True) + calls_besides)
+                    self._on_cost(calls_left(way, len(people), pages, seen=True) + calls_besides)
                     return await self._list(query, frozenset(people), first[way])
                 first[way] = page = await self._page(query, 0)
                 pages = pages_of(page.total, page.read, more=page.more)
             except ListingForbiddenError as error:
                 refusal = refusal or str(error)
                 # Who may not see one other person's requests sees nobody's.
-                self._open_ways -= {way} if self._sees_all or way is Way.ADMINISTRATION else {Way.EACH, Way.EVERYBODY}
+                self._open_ways -= (
+                    {way}
+                    if self._sees_all or way is ListChoice.ADMINISTRATION
+                    else {ListChoice.EACH, ListChoice.EVERYBODY}
+                )
         raise ListingForbiddenError(refusal)
 
     async def _look_at_another(self, people: Sequence[str]) -> None:

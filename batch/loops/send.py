@@ -14,7 +14,7 @@ from batch.answers.outcome import Situation, Then, decide
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
 from batch.answers.stop_rule import Refusals
-from batch.answers.suspects import Evidence
+from batch.answers.suspects import RefusalHistory
 from batch.errors import (
     AccessBatchError,
     CredentialsRefusedError,
@@ -23,7 +23,7 @@ from batch.errors import (
 )
 from batch.ledger.process import SILENT_FOR
 from batch.ledger.requests import Answered
-from batch.loops.group_commit import Recorder
+from batch.loops.group_commit import GroupCommit
 from batch.model import Answer, Failure
 from batch.plan.body import in_bodies
 from batch.states import Event
@@ -64,7 +64,7 @@ class Submitter:
         watcher: Is told.
         process: Holds the run.
         clock: Tells the time, for the ledger.
-        luck: A random number from 0 to 1, new each time.
+        jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which sending stops.
     """
 
@@ -79,7 +79,7 @@ class Submitter:
         watcher: Watcher,
         process: Process,
         clock: Callable[[], datetime],
-        luck: Callable[[], float],
+        jitter: Callable[[], float],
         give_up_after: float,
     ) -> None:
         self._run = run
@@ -90,10 +90,10 @@ class Submitter:
         self._watcher = watcher
         self._process = process
         self._clock = clock
-        self._luck = luck
+        self._jitter = jitter
         self._give_up_after = give_up_after
-        self._recorder = Recorder(ledger)
-        self._evidence = Evidence()
+        self._recorder = GroupCommit(ledger)
+        self._evidence = RefusalHistory()
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
@@ -237,9 +237,9 @@ class Submitter:
             self._watcher.sending(request)
         try:
             held_up = self._clock() - claimed_at > STALE_AFTER
-            answer = HELD_UP if held_up else await self._tenant.submit(body, token, gone=permit.gone)
+            answer = HELD_UP if held_up else await self._tenant.submit(body, token, on_sent=permit.on_sent)
         finally:
-            permit.gone()
+            permit.on_sent()
         seconds = asyncio.get_running_loop().time() - began
         decision = self._decide(answer, token, failures_before)
         decisions = for_each(body, decision, answer.text)
@@ -253,7 +253,9 @@ class Submitter:
         at = self._clock()
         await self._recorder.record(
             *(
-                Answered(request=request, answer=answer, decision=one, at=at, parts=parts, alone=one.then is Then.PART)
+                Answered(
+                    request=request, answer=answer, decision=one, at=at, parts=parts, alone=one.then is Then.SEND_ALONE
+                )
                 for request, one in zip(body, decisions, strict=True)
             ),
             in_flight=len(self._in_flight),
@@ -288,7 +290,7 @@ class Submitter:
             failures_in_a_row=failures_before,
             without_success=now - self._success_at - silenced,
             give_up_after=self._give_up_after,
-            luck=self._luck(),
+            jitter=self._jitter(),
         )
         decision = decide(answer, situation)
         if decision.then in {Then.BACK_OFF, Then.WAIT}:

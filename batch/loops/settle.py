@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.errors import AccessBatchError
-from batch.status.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival, window_start
+from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival, window_start
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Settler:
             waited = now >= self._deadline(doubt)
             found = found_pairs(doubt, rows, offset)
             verdict = judge(doubt, found, waited=waited)
-            if verdict in {Verdict.NOT_FOUND, Verdict.PARTLY} and not proves_absence:
+            if verdict in {Settlement.NOT_FOUND, Settlement.PARTLY} and not proves_absence:
                 try:
                     found = found_pairs(doubt, by_request(await self._of_identities([doubt])), offset)
                 except ListingForbiddenError as error:
@@ -158,22 +158,22 @@ class Settler:
             async for row in all_pages(self._listing, Query(since=since, requested_for=identity))
         ]
 
-    async def _settle(self, doubt: Doubt, verdict: Verdict, found: Mapping[tuple[str, str], str]) -> None:
+    async def _settle(self, doubt: Doubt, verdict: Settlement, found: Mapping[tuple[str, str], str]) -> None:
         request, now = doubt.request, self._clock()
-        if verdict is Verdict.OPEN:
+        if verdict is Settlement.OPEN:
             waited = now - doubt.ended
             self._next_look[request.number] = min(
                 now + max(waited, timedelta(seconds=FIRST_LOOK)), self._deadline(doubt)
             )
             return
-        parts = parts_by_arrival(request, found) if verdict is Verdict.PARTLY else ()
+        parts = parts_by_arrival(request, found) if verdict is Settlement.PARTLY else ()
         # Forgotten first: once the ledger has it PLANNED, a worker may send it and bring it back in doubt.
         self._forget(doubt)
         self._settling = True
         await asyncio.to_thread(
             self._ledger.requests.settle,
             request,
-            arrived=verdict is Verdict.FOUND,
+            arrived=verdict is Settlement.FOUND,
             now=now,
             parts=parts,
             access_requests=sorted(set(found.values()) - {""}),

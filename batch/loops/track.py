@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
-from batch.status.progress import Following
+from batch.status.progress import TrackedRun
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.ledger.store import Ledger
-    from batch.model import Finding, Run, StatusRow
-    from batch.status.progress import Question
+    from batch.model import ChangeStatus, Run, StatusRow
+    from batch.status.progress import TrackQuery
     from batch.tenant.status import Listing, Page
 
 AT_ONCE: Final = 8 * PAGE_LIMIT
 """Rows after which what they say is written, at the latest."""
 
 
-class Spectator(Protocol):
+class TrackListener(Protocol):
     """Is told while a run is followed; every method returns at once."""
 
-    def moved(self, findings: Sequence[Finding]) -> None:
+    def moved(self, findings: Sequence[ChangeStatus]) -> None:
         """The tenant says something new of these changes, and it is recorded."""
 
     def looked(self, open_changes: int, wait: float) -> None:
@@ -48,7 +48,7 @@ class Tracker:
         listing: The tenant's status list.
         settle_after: Seconds that something accepted may take to show in the list.
         clock: Our clock.
-        spectator: Is told what is found.
+        listener: Is told what is found.
         track_for: Seconds after which to end, with what is then known; 0 to look once, None for as long as it takes.
     """
 
@@ -60,7 +60,7 @@ class Tracker:
         listing: Listing,
         settle_after: float,
         clock: Callable[[], datetime],
-        spectator: Spectator,
+        listener: TrackListener,
         track_for: float | None = None,
     ) -> None:
         self._run = run
@@ -68,11 +68,11 @@ class Tracker:
         self._listing = listing
         self._settle_after = timedelta(seconds=settle_after)
         self._clock = clock
-        self._spectator = spectator
+        self._listener = listener
         self._track_for = track_for
         self._work: asyncio.Task[None] | None = None
         self._stopped = False
-        self._unwritten: list[Finding] = []
+        self._unwritten: list[ChangeStatus] = []
         self._listed: int | None = None
         self._at_once = FILTER_VALUES
         self._others_listed = True
@@ -100,7 +100,7 @@ class Tracker:
         changes = await asyncio.to_thread(self._ledger.tracks.of_run, self._run)
         if changes.is_empty():
             return
-        following = Following(self._run.id, changes, since=self._run.started_at)
+        following = TrackedRun(self._run.id, changes, since=self._run.started_at)
         del changes
         if following.open:
             following.set_clock(await self._listing.clock_offset())
@@ -113,18 +113,18 @@ class Tracker:
             wait = next_wait(wait, moved=following.moved > moved, took=now - looked)
             left = None if self._track_for is None else self._track_for - (now - began)
             pause = self._pause(following, wait, left)
-            self._spectator.looked(following.open, pause if following.open else 0.0)
+            self._listener.looked(following.open, pause if following.open else 0.0)
             if not following.open or (left is not None and left <= 0):
                 return
             await asyncio.sleep(pause)
 
-    def _pause(self, following: Following, wait: float, left: float | None) -> float:
+    def _pause(self, following: TrackedRun, wait: float, left: float | None) -> float:
         """Seconds to the next look: no longer than to the end, nor than until something counts as not visible."""
         late = following.next_late(self._settle_after)
         until_late = wait if late is None else max(0.0, (late - self._clock()).total_seconds())
         return min(wait, until_late, wait if left is None else max(0.0, left))
 
-    async def _look(self, following: Following) -> None:
+    async def _look(self, following: TrackedRun) -> None:
         """Asks what is cheapest, then what else may have something of the changes that did not show."""
         following.begin_look()
         try:
@@ -142,7 +142,7 @@ class Tracker:
             await self._write()
         following.give_up(self._clock(), self._settle_after)
 
-    async def _ask_own(self, following: Following) -> None:
+    async def _ask_own(self, following: TrackedRun) -> None:
         questions = self._questions(following)
         if questions == (sweep := following.sweep(),):
             first = await self._first_page(sweep)
@@ -162,21 +162,21 @@ class Tracker:
                 await self._ask_own(following)
                 return
 
-    def _questions(self, following: Following) -> tuple[Question, ...]:
+    def _questions(self, following: TrackedRun) -> tuple[TrackQuery, ...]:
         return following.questions(listed=self._listed, at_once=self._at_once, identities=self._others_listed)
 
-    async def _first_page(self, sweep: Question) -> Page:
+    async def _first_page(self, sweep: TrackQuery) -> Page:
         page = await self._listing.page(_query(sweep), 0)
         self._listed = page.read if page.total is None else page.total
         return page
 
-    async def _ask_all(self, following: Following, questions: Iterable[Question]) -> None:
+    async def _ask_all(self, following: TrackedRun, questions: Iterable[TrackQuery]) -> None:
         """Asks for what others have requested, as far as that may be known."""
         for question in questions:
             with contextlib.suppress(ListingForbiddenError):
                 await self._take(following, question)
 
-    async def _take(self, following: Following, question: Question, first: Page | None = None) -> None:
+    async def _take(self, following: TrackedRun, question: TrackQuery, first: Page | None = None) -> None:
         rows: list[StatusRow] = []
         try:
             async for row in all_pages(self._listing, _query(question), first):
@@ -189,7 +189,7 @@ class Tracker:
         if len(self._unwritten) >= AT_ONCE:
             await self._write()
 
-    async def _keep(self, findings: list[Finding]) -> None:
+    async def _keep(self, findings: list[ChangeStatus]) -> None:
         self._unwritten += findings
         await self._write()
 
@@ -204,10 +204,10 @@ class Tracker:
         except asyncio.CancelledError:
             await writing
             raise
-        self._spectator.moved(findings)
+        self._listener.moved(findings)
 
 
-def _query(question: Question) -> Query:
+def _query(question: TrackQuery) -> Query:
     return Query(
         since=question.since,
         requested_for=question.identity,

@@ -115,7 +115,7 @@ class Found:
     refused: str = ""
 
 
-class Outcome(StrEnum):
+class NameOutcome(StrEnum):
     """What came of looking a name up."""
 
     FOUND = "found"
@@ -124,7 +124,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class NameMeaning:
     """What a name means.
 
     Attributes:
@@ -133,7 +133,7 @@ class Verdict:
         problem: Why there is none, as a sentence.
     """
 
-    outcome: Outcome
+    outcome: NameOutcome
     id: str = ""
     problem: str = ""
 
@@ -208,20 +208,20 @@ def items_named(
     return found
 
 
-def which_person(name: str, found: Found) -> Verdict:
+def which_person(name: str, found: Found) -> NameMeaning:
     """Whom a name means: the one whom it fits, and nobody where it fits several."""
     shown = _shown(name)
     if found.refused:
         return _refused(shown, found)
     if not found.candidates:
         problem = f"no identity has '{shown}' as {_either([FIELD_WORDS[field] for field in found.looked])}"
-        return Verdict(outcome=Outcome.UNKNOWN, problem=problem)
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
     if len(found.candidates) == 1:
-        return Verdict(outcome=Outcome.FOUND, id=found.candidates[0].id)
+        return NameMeaning(outcome=NameOutcome.FOUND, id=found.candidates[0].id)
     return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} identities", found.candidates)
 
 
-def which_item(item_type: ItemType, name: str, found: Found) -> Verdict:
+def which_item(item_type: ItemType, name: str, found: Found) -> NameMeaning:
     """Which item a name means: the only one that is written like it, or else the only one but for the case."""
     word, shown = ITEM_WORDS[item_type], _shown(name)
     exact = [one for one in found.candidates if one.exact]
@@ -229,9 +229,9 @@ def which_item(item_type: ItemType, name: str, found: Found) -> Verdict:
         return _refused(shown, found)
     if not found.candidates:
         hint = ", and the tenant can't be asked for names with a +: give its id" if "+" in name else ""
-        return Verdict(outcome=Outcome.UNKNOWN, problem=f"there is no {word} '{shown}'{hint}")
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=f"there is no {word} '{shown}'{hint}")
     if len(exact) == 1 or len(found.candidates) == 1:
-        return Verdict(outcome=Outcome.FOUND, id=(exact or found.candidates)[0].id)
+        return NameMeaning(outcome=NameOutcome.FOUND, id=(exact or found.candidates)[0].id)
     return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} {word}s", found.candidates)
 
 
@@ -287,15 +287,15 @@ def _said_of_item(item_type: ItemType, item: Item, clean: Callable[[str], str]) 
     return f"{name} ({', '.join(filter(None, about))})".strip()
 
 
-def _refused(shown: str, found: Found) -> Verdict:
+def _refused(shown: str, found: Found) -> NameMeaning:
     problem = f"'{shown}' can't be looked up, give its id instead: {found.refused}"
-    return Verdict(outcome=Outcome.UNKNOWN, problem=problem)
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
 
 
-def _ambiguous(beginning: str, candidates: Sequence[Candidate]) -> Verdict:
+def _ambiguous(beginning: str, candidates: Sequence[Candidate]) -> NameMeaning:
     more = f"; and {len(candidates) - LISTED} more" if len(candidates) > LISTED else ""
     listed = "; ".join(one.said for one in candidates[:LISTED])
-    return Verdict(outcome=Outcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}")
+    return NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}")
 
 
 def _either(words: Sequence[str]) -> str:

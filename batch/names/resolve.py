@@ -15,7 +15,7 @@ import polars as pl
 from batch.api.dialects import ItemType
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
-from batch.names.meaning import Outcome, Verdict, is_id
+from batch.names.meaning import NameMeaning, NameOutcome, is_id
 from batch.read.item_names import entitlement_name, split_items
 from batch.validate.prepare import IDENTITY_PROBLEM, ITEM_PROBLEM, ITEM_SEPARATOR, blank_to_null
 
@@ -61,14 +61,14 @@ NO_NAMES: Final = NameCounts()
 """Of an input that gives ids only, or whose names were not looked up."""
 
 
-def count_names(verdicts: Mapping[Name, Verdict], calls: int, remembered: int = 0) -> NameCounts:
+def count_names(verdicts: Mapping[Name, NameMeaning], calls: int, remembered: int = 0) -> NameCounts:
     """How many names came to what, in how many calls, and how many of them were known without."""
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     return NameCounts(
         calls=calls,
-        found=outcomes.count(Outcome.FOUND),
-        unknown=outcomes.count(Outcome.UNKNOWN),
-        ambiguous=outcomes.count(Outcome.AMBIGUOUS),
+        found=outcomes.count(NameOutcome.FOUND),
+        unknown=outcomes.count(NameOutcome.UNKNOWN),
+        ambiguous=outcomes.count(NameOutcome.AMBIGUOUS),
         remembered=remembered,
     )
 
@@ -91,7 +91,7 @@ def names_sought(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
     return tuple(sorted(people | items))
 
 
-def resolve(rows: pl.DataFrame, verdicts: Mapping[Name, Verdict] | None, by: IdentityBy) -> pl.DataFrame:
+def resolve(rows: pl.DataFrame, verdicts: Mapping[Name, NameMeaning] | None, by: IdentityBy) -> pl.DataFrame:
     """Puts ids in the place of names.
 
     Args:
@@ -174,14 +174,14 @@ def _means_itself(name: str, by: IdentityBy) -> bool:
     return by is IdentityBy.ID or (by is IdentityBy.AUTO and is_id(name))
 
 
-def _of_identity(name: str, verdicts: Mapping[Name, Verdict] | None, by: IdentityBy) -> tuple[str, str]:
+def _of_identity(name: str, verdicts: Mapping[Name, NameMeaning] | None, by: IdentityBy) -> tuple[str, str]:
     """The id that a name stands for, or what is wrong with it."""
     if _means_itself(name, by):
         return name, ""
     return _id_or_problem((IDENTITY, name), verdicts)
 
 
-def _of_cell(item_type: str, cell: str, verdicts: Mapping[Name, Verdict] | None) -> tuple[str, str]:
+def _of_cell(item_type: str, cell: str, verdicts: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
     """The ids that a cell of item names stands for, joined; or what is wrong with it."""
     if item_type not in _ITEM_TYPES:
         # The row is rejected for its item type, and nothing is to be said of an id that is missing besides.
@@ -195,7 +195,7 @@ def _of_cell(item_type: str, cell: str, verdicts: Mapping[Name, Verdict] | None)
     return ITEM_SEPARATOR.join(id_ for id_, _ in found), ""
 
 
-def _of_piece(item_type: str, piece: str, verdicts: Mapping[Name, Verdict] | None) -> tuple[str, str]:
+def _of_piece(item_type: str, piece: str, verdicts: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
     if not piece:
         return "", "one of the items has no name"
     if is_id(piece):
@@ -209,7 +209,7 @@ def _malformed(item_type: str, piece: str) -> bool:
     return item_type == ItemType.ENTITLEMENT and entitlement_name(piece) is None
 
 
-def _id_or_problem(name: Name, verdicts: Mapping[Name, Verdict] | None) -> tuple[str, str]:
+def _id_or_problem(name: Name, verdicts: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
     if verdicts is None:
         return _stand_in(name), ""
     if name not in verdicts:

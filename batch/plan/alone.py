@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from batch.plan.pairs import alike_wishes
+from batch.plan.pairs import alike_item_specs
 
 if TYPE_CHECKING:
     from batch.api.dialects import Limits
@@ -26,19 +26,19 @@ def who_stands_alone(pairs: Pairs, limits: Limits) -> Flags:
     rare = pairs.count_by_wish(np.ones(len(pairs.who), bool)) < limits.recipients
     wanted = np.diff(pairs.of_who)
     # A wish that somebody holds who wants more than a request takes is served wish by wish.
-    heavy = np.zeros(pairs.wishes, bool)
+    heavy = np.zeros(pairs.item_specs, bool)
     heavy[pairs.what[(wanted > limits.items)[pairs.who]]] = True
     edge = (rare & ~heavy)[pairs.what]
     # Wishes of exactly the same people fit into one request.
-    edge &= (alike_wishes(pairs, edge) == np.arange(pairs.wishes))[pairs.what]
+    edge &= (alike_item_specs(pairs, edge) == np.arange(pairs.item_specs))[pairs.what]
     return _people_of_least_cover(pairs.who[edge], pairs.what[edge], pairs)
 
 
 def _people_of_least_cover(who: Numbers, what: Numbers, pairs: Pairs) -> Flags:
-    edges = csr_array((np.ones(len(who), np.int8), (who, what)), shape=(pairs.people, pairs.wishes))
+    edges = csr_array((np.ones(len(who), np.int8), (who, what)), shape=(pairs.people, pairs.item_specs))
     match_of_person = maximum_bipartite_matching(edges, perm_type="column").astype(np.int64)
     matched = match_of_person >= 0
-    match_of_wish = np.full(pairs.wishes, -1)
+    match_of_wish = np.full(pairs.item_specs, -1)
     match_of_wish[match_of_person[matched]] = np.flatnonzero(matched)
     wanting = np.zeros(pairs.people, bool)
     wanting[who] = True

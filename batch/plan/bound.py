@@ -63,7 +63,7 @@ def _rarest(pairs: Pairs, work: int) -> Flags:
     holders = np.diff(pairs.of_what)
     order = np.argsort(holders, kind="stable")
     within = np.cumsum(holders[order] ** 2) <= min(work * len(pairs.who), MOST_WORK)
-    rare = np.zeros(pairs.wishes, bool)
+    rare = np.zeros(pairs.item_specs, bool)
     rare[order[within]] = True
     return rare[pairs.what]
 
@@ -71,7 +71,7 @@ def _rarest(pairs: Pairs, work: int) -> Flags:
 def _shares(pairs: Pairs, looked_at: Flags, limits: Limits, least: int) -> float:
     """The sum of all shares of the pairs that are looked at, each at most one over `least`."""
     who, what = pairs.who[looked_at], pairs.what[looked_at]
-    wants = csr_array((np.ones(len(who), np.int32), (who, what)), shape=(pairs.people, pairs.wishes))
+    wants = csr_array((np.ones(len(who), np.int32), (who, what)), shape=(pairs.people, pairs.item_specs))
     wanted_by = wants.T.tocsr()
     holders = np.diff(wanted_by.indptr).astype(np.int64)
     meetings = np.cumsum(np.bincount(who, weights=holders[what], minlength=pairs.people))
@@ -80,8 +80,8 @@ def _shares(pairs: Pairs, looked_at: Flags, limits: Limits, least: int) -> float
         before = meetings[start - 1] if start else 0.0
         end = max(start + 1, int(np.searchsorted(meetings, before + _SLICE, side="right")))
         part = wants[start:end]
-        company = _company_by_size(csr_array(part @ wanted_by), end - start, limits)
-        total += _shares_of(part, company, holders, limits, least)
+        max_overlap = _company_by_size(csr_array(part @ wanted_by), end - start, limits)
+        total += _shares_of(part, max_overlap, holders, limits, least)
         start = end
     return total
 
@@ -95,13 +95,13 @@ def _company_by_size(shared: csr_array, people: int, limits: Limits) -> Numbers:
     return np.minimum(at_least[:, 1:], limits.recipients)
 
 
-def _shares_of(part: csr_array, company: Numbers, holders: Numbers, limits: Limits, least: int) -> float:
+def _shares_of(part: csr_array, max_overlap: Numbers, holders: Numbers, limits: Limits, least: int) -> float:
     """The shares of some people's pairs: one over t wishes times as many people as share t, at the best t."""
     person = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-    wishes = np.arange(1, limits.items + 1)
+    item_specs = np.arange(1, limits.items + 1)
     total = 0.0
     for most in range(1, limits.recipients + 1):
         alike = np.minimum(holders[part.indices], limits.recipients) == most
-        largest = np.maximum((np.minimum(company, most) * wishes).max(axis=1), least)
+        largest = np.maximum((np.minimum(max_overlap, most) * item_specs).max(axis=1), least)
         total += float((1 / largest[person[alike]]).sum())
     return total

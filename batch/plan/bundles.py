@@ -23,7 +23,7 @@ BLOCK: Final = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class BundleTerms:
     """When a bundle is worth a request.
 
     Attributes:
@@ -38,13 +38,13 @@ class Terms:
     crowd: int | None = None
 
 
-def bundle(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, terms: Terms) -> Numbers:
+def bundle(pairs: Pairs, free: Flags, max_overlap: Numbers, limits: Limits, terms: BundleTerms) -> Numbers:
     """Places free pairs into bundles of at least two wishes.
 
     Args:
         pairs: All pairs.
         free: Which of them may be placed.
-        company: For each wish how many of its people share another one at most.
+        max_overlap: For each wish how many of its people share another one at most.
         limits: What one request may hold.
         terms: Which bundles are wanted.
 
@@ -52,9 +52,9 @@ def bundle(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, terms: T
         For each pair the number of its request, from 0; -1 where it has none.
     """
     bundler = _Bundler(pairs, free, limits, terms)
-    wanted = np.flatnonzero(np.minimum(bundler.rarity, company) >= terms.people)
-    for wish in wanted[np.argsort(bundler.rarity[wanted], kind="stable")].tolist():
-        bundler.bundle_around(wish)
+    wanted = np.flatnonzero(np.minimum(bundler.rarity, max_overlap) >= terms.people)
+    for item_spec in wanted[np.argsort(bundler.rarity[wanted], kind="stable")].tolist():
+        bundler.bundle_around(item_spec)
     return bundler.request
 
 
@@ -66,49 +66,49 @@ class _Bundler:
         rarity: How many free pairs each wish had at the beginning.
     """
 
-    def __init__(self, pairs: Pairs, free: Flags, limits: Limits, terms: Terms) -> None:
+    def __init__(self, pairs: Pairs, free: Flags, limits: Limits, terms: BundleTerms) -> None:
         self.request = np.full(len(pairs.who), -1)
         self.rarity = pairs.count_by_wish(free)
         self._pairs, self._limits, self._terms = pairs, limits, terms
         self._unplaced = free.copy()
         self._keys = pairs.keys()
         self._made = 0
-        self._line_of_wish = np.full(pairs.wishes, -1)
+        self._line_of_wish = np.full(pairs.item_specs, -1)
 
-    def bundle_around(self, wish: int) -> None:
+    def bundle_around(self, item_spec: int) -> None:
         """Places the people of a wish as far as they share others."""
-        holders = self._pairs.holders(wish)
+        holders = self._pairs.holders(item_spec)
         people = self._pairs.who[holders[self._unplaced[holders]]]
         if self._terms.crowd is not None and len(people) > self._terms.crowd:
             return
         for start in range(0, len(people), BLOCK):
             block = people[start : start + BLOCK]
             if len(block) >= self._terms.people:
-                self._bundle_block(wish, block)
+                self._bundle_block(item_spec, block)
 
-    def _bundle_block(self, wish: int, people: Numbers) -> None:
-        wishes, company = self._company(wish, people)
+    def _bundle_block(self, item_spec: int, people: Numbers) -> None:
+        item_specs, max_overlap = self._max_overlap(item_spec, people)
         alive = (1 << len(people)) - 1
-        while company and alive.bit_count() >= self._terms.people:
-            together, chosen = _gather(alive, company, self._limits, self._terms)
+        while max_overlap and alive.bit_count() >= self._terms.people:
+            together, chosen = _gather(alive, max_overlap, self._limits, self._terms)
             count = together.bit_count()
             size = min(count, self._limits.recipients)
             if not chosen or size * (len(chosen) + 1) < self._terms.pairs:
                 return
             members = _members(together, len(people))[: count // size * size]
-            self._place(people[members], np.append(wishes[chosen], wish), size)
+            self._place(people[members], np.append(item_specs[chosen], item_spec), size)
             alive ^= together & ((2 << int(members[-1])) - 1)
             for line in chosen:
-                company[line] &= alive
+                max_overlap[line] &= alive
 
-    def _place(self, people: Numbers, wishes: Numbers, size: int) -> None:
+    def _place(self, people: Numbers, item_specs: Numbers, size: int) -> None:
         """Gives each `size` of the people a request for the wishes."""
-        placed = np.searchsorted(self._keys, people * self._pairs.wishes + wishes[:, None])
+        placed = np.searchsorted(self._keys, people * self._pairs.item_specs + item_specs[:, None])
         self.request[placed] = self._made + np.arange(len(people)) // size
         self._unplaced[placed] = False
         self._made += len(people) // size
 
-    def _company(self, wish: int, people: Numbers) -> tuple[Numbers, list[int]]:
+    def _max_overlap(self, item_spec: int, people: Numbers) -> tuple[Numbers, list[int]]:
         """The other unplaced wishes that enough of the people share, rarest first.
 
         Returns:
@@ -118,9 +118,9 @@ class _Bundler:
         lengths = self._pairs.of_who[people + 1] - starts
         position = spans(starts, lengths)
         person = np.repeat(np.arange(len(people)), lengths)
-        kept = self._unplaced[position] & (self._pairs.what[position] != wish)
+        kept = self._unplaced[position] & (self._pairs.what[position] != item_spec)
         what, person = self._pairs.what[position[kept]], person[kept]
-        shared = _shared(what, self._pairs.wishes, self._terms.people)
+        shared = _shared(what, self._pairs.item_specs, self._terms.people)
         if not len(shared):
             return shared, []
         shared = shared[np.argsort(self.rarity[shared], kind="stable")]
@@ -133,14 +133,14 @@ class _Bundler:
         return shared, [int.from_bytes(bits.tobytes(), "little") for bits in packed]
 
 
-def _gather(alive: int, company: list[int], limits: Limits, terms: Terms) -> tuple[int, list[int]]:
+def _gather(alive: int, max_overlap: list[int], limits: Limits, terms: BundleTerms) -> tuple[int, list[int]]:
     """Who among `alive` go together with which of the other wishes, rarest first as long as enough people share them.
 
     Fewer people than fill a request are only taken where the product grows by it.
     """
     full, most, least = limits.recipients, limits.items - 1, terms.people
     together, size, chosen = alive, min(alive.bit_count(), full), list[int]()
-    for line, wanting in enumerate(company):
+    for line, wanting in enumerate(max_overlap):
         shared = together & wanting
         count = shared.bit_count()
         if count >= full or (count >= least and count * (len(chosen) + 2) > size * (len(chosen) + 1)):
@@ -151,10 +151,10 @@ def _gather(alive: int, company: list[int], limits: Limits, terms: Terms) -> tup
     return together, chosen
 
 
-def _shared(what: Numbers, wishes: int, least: int) -> Numbers:
-    """The numbers that stand at least `least` times in `what`, ascending; all are below `wishes`."""
-    if wishes < _DENSE * len(what):
-        return np.flatnonzero(np.bincount(what, minlength=wishes) >= least)
+def _shared(what: Numbers, item_specs: int, least: int) -> Numbers:
+    """The numbers that stand at least `least` times in `what`, ascending; all are below `item_specs`."""
+    if item_specs < _DENSE * len(what):
+        return np.flatnonzero(np.bincount(what, minlength=item_specs) >= least)
     different, count = np.unique(what, return_counts=True)
     return different[count >= least]
 

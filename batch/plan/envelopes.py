@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from batch.plan.filling import MakeUp, Size, Way, count_bodies, fill
+from batch.plan.filling import FillOrder, MakeUp, Size, count_bodies, fill
 from batch.plan.pairs import distinct
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def put_together(pairs: Pairs, request: Numbers, limits: Limits) -> tuple[Number
         whole = small & ~apart
         loads = _loads_of_people(pairs, apart[request], limits)
         loads.update(Size(*one) for one in zip(size[whole].tolist(), people[whole].tolist(), strict=True))
-        for way in Way:
+        for way in FillOrder:
             made = fill(loads, limits, way)
             bodies = count_bodies(made) + int((~small).sum())
             if bodies < fewest:

@@ -28,7 +28,7 @@ class Size(NamedTuple):
     people: int
 
 
-class Way(StrEnum):
+class FillOrder(StrEnum):
     """How bodies are filled. Only a load of one person can be cut in two."""
 
     WHOLE = "whole"
@@ -58,7 +58,7 @@ class MakeUp:
     piece: int = 0
 
 
-def fill(loads: Mapping[Size, int], limits: Limits, way: Way) -> tuple[MakeUp, ...]:
+def fill(loads: Mapping[Size, int], limits: Limits, way: FillOrder) -> tuple[MakeUp, ...]:
     """Fills bodies with loads of which each fits into one.
 
     Args:
@@ -81,18 +81,18 @@ def count_bodies(made: Iterable[MakeUp]) -> int:
     return sum(one.bodies for one in made)
 
 
-def _next(left: Counter[Size], limits: Limits, way: Way) -> MakeUp:
+def _next(left: Counter[Size], limits: Limits, way: FillOrder) -> MakeUp:
     """Takes some bodies of one make-up from what is left."""
     largest_first = sorted(left, key=lambda size: (_share(size, limits), size), reverse=True)
     room = Size(limits.items, limits.recipients)
     whole: Counter[Size] = Counter()
-    if way is Way.SMALLEST:
+    if way is FillOrder.SMALLEST:
         room = _add(whole, left, reversed(largest_first), room, keep=1)
     else:
-        part = _part_of_each(left, limits) if way is Way.MIXED else Counter()
+        part = _part_of_each(left, limits) if way is FillOrder.MIXED else Counter()
         room = _add(whole, part, largest_first, room)
         room = _add(whole, left, largest_first, room)
-    cut = 0 if way is Way.WHOLE or 0 in room else _largest_to_cut(left, whole, room.items)
+    cut = 0 if way is FillOrder.WHOLE or 0 in room else _largest_to_cut(left, whole, room.items)
     piece = room.items if cut else 0
     if not cut:
         _add(whole, left, largest_first, room)

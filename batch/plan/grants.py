@@ -16,9 +16,9 @@ import numpy as np
 
 from batch.model import Effort
 from batch.plan.alone import who_stands_alone
-from batch.plan.bundles import Terms, bundle
-from batch.plan.pairs import alike, distinct, make_pairs, most_company
-from batch.plan.stars import choose_crews, crews_of
+from batch.plan.bundles import BundleTerms, bundle
+from batch.plan.pairs import alike, distinct, make_pairs, max_overlap_of
+from batch.plan.star_groups import choose_star_groups, star_groups_of
 from batch.plan.teams import Turn, team_up
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
-    from batch.plan.stars import Crews
+    from batch.plan.star_groups import StarGroups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,26 +99,26 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
         The number of each pair's request, from 0 without gaps.
     """
     work = _WORK[effort]
-    company = most_company(pairs)
-    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, company, limits)]
+    max_overlap = max_overlap_of(pairs)
+    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, max_overlap, limits)]
     best = _fewest(finished)
     for multiples in work.dear:
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
-        drafts = [_without_dear(pairs, best, company, limits, multiple) for multiple in multiples]
+        drafts = [_without_dear(pairs, best, max_overlap, limits, multiple) for multiple in multiples]
         best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
     if work.last_sweeps > work.sweeps:
         best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
     return join_alike(pairs, best.request, limits)
 
 
-def _first_drafts(pairs: Pairs, company: Numbers, limits: Limits) -> Iterator[_Draft]:
+def _first_drafts(pairs: Pairs, max_overlap: Numbers, limits: Limits) -> Iterator[_Draft]:
     """Everybody with who wants exactly the same; bundles; and bundles after teams, where there can be any."""
     yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
     alone = who_stands_alone(pairs, limits)
-    yield _bundle(pairs, alone, company, limits, None)
+    yield _bundle(pairs, alone, max_overlap, limits, None)
     if 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who):
-        yield from (_bundle(pairs, alone, company, limits, turn) for turn in Turn)
+        yield from (_bundle(pairs, alone, max_overlap, limits, turn) for turn in Turn)
 
 
 def _team_work(pairs: Pairs, limits: Limits) -> int:
@@ -127,10 +127,10 @@ def _team_work(pairs: Pairs, limits: Limits) -> int:
     return int(np.diff(pairs.of_who)[pairs.who[rare]].sum())
 
 
-def _without_dear(pairs: Pairs, finished: _Finished, company: Numbers, limits: Limits, multiple: float) -> _Draft:
+def _without_dear(pairs: Pairs, finished: _Finished, max_overlap: Numbers, limits: Limits, multiple: float) -> _Draft:
     """Bundles again, with those people apart who cost more than that multiple of a request of their own."""
     own = _cost_of_person(pairs, finished.request) > multiple * _own_cost(pairs, limits)
-    return _bundle(pairs, finished.draft.own | own, company, limits, finished.draft.teams)
+    return _bundle(pairs, finished.draft.own | own, max_overlap, limits, finished.draft.teams)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
@@ -138,14 +138,14 @@ def _fewest(finished: Iterable[_Finished]) -> _Finished:
     return min(finished, key=lambda one: int(one.request.max()))
 
 
-def _bundle(pairs: Pairs, own: Flags, company: Numbers, limits: Limits, teams: Turn | None) -> _Draft:
+def _bundle(pairs: Pairs, own: Flags, max_overlap: Numbers, limits: Limits, teams: Turn | None) -> _Draft:
     """Teams where wanted, bundles that fill requests, then bundles of fewer people that still save some."""
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
-    request = team_up(pairs, free, company, limits, teams) if teams else np.full(len(pairs.who), -1)
-    small = Terms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
-    for terms in (Terms(people=full, pairs=2 * full), small):
-        more = bundle(pairs, free & (request < 0), company, limits, terms)
+    request = team_up(pairs, free, max_overlap, limits, teams) if teams else np.full(len(pairs.who), -1)
+    small = BundleTerms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
+    for terms in (BundleTerms(people=full, pairs=2 * full), small):
+        more = bundle(pairs, free & (request < 0), max_overlap, limits, terms)
         request = np.where(more >= 0, more + request.max() + 1, request)
     return _Draft(request=request, own=own, teams=teams)
 
@@ -154,21 +154,23 @@ def _finish(pairs: Pairs, draft: _Draft, limits: Limits, sweeps: int) -> _Finish
     """Places what is in no bundle."""
     own = draft.own[pairs.who]
     request = draft.request.copy()
-    alone = crews_of(pairs, own, limits)
-    _place_crews(pairs, request, own, alone, np.ones(len(alone.size), bool), limits)
+    alone = star_groups_of(pairs, own, limits)
+    _place_groups(pairs, request, own, alone, np.ones(len(alone.size), bool), limits)
     left = request < 0
-    crews = crews_of(pairs, left, limits)
-    _place_crews(pairs, request, left, crews, choose_crews(pairs, crews, limits, sweeps), limits)
+    groups = star_groups_of(pairs, left, limits)
+    _place_groups(pairs, request, left, groups, choose_star_groups(pairs, groups, limits, sweeps), limits)
     _place_by_wish(pairs, request, limits)
     return _Finished(draft=draft, request=request)
 
 
-def _place_crews(pairs: Pairs, request: Numbers, free: Flags, crews: Crews, chosen: Flags, limits: Limits) -> None:
+def _place_groups(
+    pairs: Pairs, request: Numbers, free: Flags, groups: StarGroups, chosen: Flags, limits: Limits
+) -> None:
     """Gives the chosen crews their own requests for their free pairs."""
-    cost = np.where(chosen, crews.cost, 0)
+    cost = np.where(chosen, groups.cost, 0)
     first = np.where(chosen, int(request.max()) + 1 + np.cumsum(cost) - cost, -1)
     number_of = np.full(pairs.people, -1)
-    number_of[crews.people] = np.repeat(first, crews.size)
+    number_of[groups.people] = np.repeat(first, groups.size)
     placed = np.flatnonzero(free & (number_of[pairs.who] >= 0))
     who = pairs.who[placed]
     position = np.arange(len(placed)) - np.searchsorted(who, who)
@@ -217,13 +219,13 @@ def _join(request: Numbers, same: Numbers, most: int) -> Numbers:
     """Joins requests that have the same on one side, as long as the other side holds at most `most`."""
     requests, others = int(request.max()) + 1, int(same.max()) + 1
     cells = distinct(request * others + same)
-    sides = make_pairs(cells // others, cells % others, people=requests, wishes=others)
+    sides = make_pairs(cells // others, cells % others, people=requests, item_specs=others)
     first = alike(sides, np.ones(len(cells), bool))
     size = np.bincount(request, minlength=requests) // np.maximum(np.diff(sides.of_who), 1)
     into = np.arange(requests)
     open_ones = np.flatnonzero((size > 0) & (size < most))
-    company = np.bincount(first[open_ones], minlength=requests)
-    open_ones = open_ones[company[first[open_ones]] > 1]
+    max_overlap = np.bincount(first[open_ones], minlength=requests)
+    open_ones = open_ones[max_overlap[first[open_ones]] > 1]
     room: dict[int, list[tuple[int, int]]] = {}
     for number in open_ones[np.argsort(-size[open_ones], kind="stable")].tolist():
         targets = room.setdefault(int(first[number]), [])

@@ -40,28 +40,28 @@ class Pairs:
         return len(self.of_who) - 1
 
     @property
-    def wishes(self) -> int:
+    def item_specs(self) -> int:
         """How many wishes there are."""
         return len(self.of_what) - 1
 
-    def holders(self, wish: int) -> Numbers:
+    def holders(self, item_spec: int) -> Numbers:
         """Positions of the pairs of one wish."""
-        return self.by_what[self.of_what[wish] : self.of_what[wish + 1]]
+        return self.by_what[self.of_what[item_spec] : self.of_what[item_spec + 1]]
 
     def keys(self) -> Numbers:
         """One ascending number for each pair: the person's times the number of wishes, plus the wish's."""
-        return self.who * self.wishes + self.what
+        return self.who * self.item_specs + self.what
 
     def count_by_wish(self, among: Flags) -> Numbers:
         """How many of the given pairs each wish has."""
-        return np.bincount(self.what[among], minlength=self.wishes)
+        return np.bincount(self.what[among], minlength=self.item_specs)
 
     def count_by_person(self, among: Flags) -> Numbers:
         """How many of the given pairs each person has."""
         return np.bincount(self.who[among], minlength=self.people)
 
 
-def make_pairs(who: Numbers, what: Numbers, *, people: int, wishes: int) -> Pairs:
+def make_pairs(who: Numbers, what: Numbers, *, people: int, item_specs: int) -> Pairs:
     """Pairs from two columns of equal length in the order that Pairs asks for."""
     by_what = np.argsort(what, kind="stable")
     return Pairs(
@@ -69,7 +69,7 @@ def make_pairs(who: Numbers, what: Numbers, *, people: int, wishes: int) -> Pair
         what=what,
         of_who=np.searchsorted(who, np.arange(people + 1)),
         by_what=by_what,
-        of_what=np.searchsorted(what[by_what], np.arange(wishes + 1)),
+        of_what=np.searchsorted(what[by_what], np.arange(item_specs + 1)),
     )
 
 
@@ -99,10 +99,10 @@ def alike(pairs: Pairs, among: Flags) -> Numbers:
     return first
 
 
-def alike_wishes(pairs: Pairs, among: Flags) -> Numbers:
+def alike_item_specs(pairs: Pairs, among: Flags) -> Numbers:
     """For each wish the first one that exactly the same people have among the given pairs; itself if no other is."""
     order = pairs.by_what
-    turned = make_pairs(pairs.what[order], pairs.who[order], people=pairs.wishes, wishes=pairs.people)
+    turned = make_pairs(pairs.what[order], pairs.who[order], people=pairs.item_specs, item_specs=pairs.people)
     return alike(turned, among[order])
 
 
@@ -124,10 +124,12 @@ _SLICE: Final = 2_000_000
 """Wishes of people that are looked at together."""
 
 
-def most_company(pairs: Pairs) -> Numbers:
+def max_overlap_of(pairs: Pairs) -> Numbers:
     """For each wish the most people who share another one; for wishes of many the number of their people."""
     most = np.diff(pairs.of_what)
-    seen = np.bincount(pairs.what, weights=np.diff(pairs.of_who)[pairs.who], minlength=pairs.wishes).astype(np.int64)
+    seen = np.bincount(pairs.what, weights=np.diff(pairs.of_who)[pairs.who], minlength=pairs.item_specs).astype(
+        np.int64
+    )
     small = np.flatnonzero((seen <= _SMALL) & (most > 0))
     upto = np.cumsum(seen[small])
     start = 0
@@ -139,17 +141,17 @@ def most_company(pairs: Pairs) -> Numbers:
     return most
 
 
-def _most_of(pairs: Pairs, wishes: Numbers) -> Numbers:
+def _most_of(pairs: Pairs, item_specs: Numbers) -> Numbers:
     """The same for some wishes."""
-    holders = np.diff(pairs.of_what)[wishes]
-    people = pairs.who[pairs.by_what[spans(pairs.of_what[wishes], holders)]]
+    holders = np.diff(pairs.of_what)[item_specs]
+    people = pairs.who[pairs.by_what[spans(pairs.of_what[item_specs], holders)]]
     wanted = np.diff(pairs.of_who)[people]
     other = pairs.what[spans(pairs.of_who[people], wanted)]
-    line = np.repeat(np.repeat(np.arange(len(wishes)), holders), wanted)
-    meeting = np.sort((line * pairs.wishes + other)[other != wishes[line]])
+    line = np.repeat(np.repeat(np.arange(len(item_specs)), holders), wanted)
+    meeting = np.sort((line * pairs.item_specs + other)[other != item_specs[line]])
     begins = np.flatnonzero(np.diff(meeting, prepend=-1))
-    most = np.zeros(len(wishes), np.int64)
-    np.maximum.at(most, meeting[begins] // pairs.wishes, np.diff(begins, append=len(meeting)))
+    most = np.zeros(len(item_specs), np.int64)
+    np.maximum.at(most, meeting[begins] // pairs.item_specs, np.diff(begins, append=len(meeting)))
     return most
 
 
@@ -164,7 +166,7 @@ def number_people(changes: pl.DataFrame) -> Numbers:
     return _number(changes.get_column("identity_id"))[0]
 
 
-def number_wishes(changes: pl.DataFrame) -> Numbers:
+def number_item_specs(changes: pl.DataFrame) -> Numbers:
     """For each change the number of its wish; there are no gaps."""
     combined, different = np.zeros(changes.height, np.int64), 1
     for name in WISH:

@@ -85,11 +85,11 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     from batch.plan.bound import grant_bound  # noqa: PLC0415
     from batch.plan.envelopes import put_together  # noqa: PLC0415
     from batch.plan.grants import pack_grants  # noqa: PLC0415
-    from batch.plan.pairs import make_pairs, number_people, number_wishes  # noqa: PLC0415
+    from batch.plan.pairs import make_pairs, number_item_specs, number_people  # noqa: PLC0415
 
-    who, what = number_people(grants), number_wishes(grants)
+    who, what = number_people(grants), number_item_specs(grants)
     order = np.lexsort((what, who))
-    pairs = make_pairs(who[order], what[order], people=int(who.max()) + 1, wishes=int(what.max()) + 1)
+    pairs = make_pairs(who[order], what[order], people=int(who.max()) + 1, item_specs=int(what.max()) + 1)
     packed, first = pack_grants(pairs, limits, effort), np.empty(0, np.int64)
     if nested:
         packed, first = put_together(pairs, packed, limits)
@@ -102,10 +102,10 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
 
 def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
     """The request of each revoke."""
-    from batch.plan.pairs import number_people, number_wishes  # noqa: PLC0415
+    from batch.plan.pairs import number_item_specs, number_people  # noqa: PLC0415
 
     is_entitlement = (revokes.get_column("item_type") == ItemType.ENTITLEMENT.value).to_numpy()
-    return pack_revokes(number_people(revokes), number_wishes(revokes), is_entitlement, limits)
+    return pack_revokes(number_people(revokes), number_item_specs(revokes), is_entitlement, limits)
 
 
 def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Limits) -> Numbers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from batch.plan.pairs import alike_wishes
+from batch.plan.pairs import alike_item_specs
 
 if TYPE_CHECKING:
     from batch.api.dialects import Limits
@@ -28,13 +28,13 @@ class Turn(StrEnum):
     """Those of the wishes that the fewest people share."""
 
 
-def team_up(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, turn: Turn) -> Numbers:
+def team_up(pairs: Pairs, free: Flags, max_overlap: Numbers, limits: Limits, turn: Turn) -> Numbers:
     """Places free pairs into requests of all people that are left of a rare wish.
 
     Args:
         pairs: All pairs.
         free: Which of them may be placed.
-        company: For each wish how many of its people share another one at most.
+        max_overlap: For each wish how many of its people share another one at most.
         limits: What one request may hold.
         turn: Which teams come first.
 
@@ -42,15 +42,15 @@ def team_up(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, turn: T
         For each pair the number of its request, from 0; -1 where it has none.
     """
     count = pairs.count_by_wish(free)
-    rare = (count > 1) & (count < limits.recipients) & (company > 1)
+    rare = (count > 1) & (count < limits.recipients) & (max_overlap > 1)
     teams = _Teams(pairs, free, rare, limits.items)
 
-    def turn_of(wish: int) -> tuple[int, int, int]:
-        return int(count[wish]) if turn is Turn.RAREST else 0, -teams.size(wish), wish
+    def turn_of(item_spec: int) -> tuple[int, int, int]:
+        return int(count[item_spec]) if turn is Turn.RAREST else 0, -teams.size(item_spec), item_spec
 
     # Of wishes that exactly the same people share one stands for all.
-    first = alike_wishes(pairs, free & rare[pairs.what]) == np.arange(pairs.wishes)
-    queue = [turn_of(wish) for wish in np.flatnonzero(rare & first).tolist()]
+    first = alike_item_specs(pairs, free & rare[pairs.what]) == np.arange(pairs.item_specs)
+    queue = [turn_of(item_spec) for item_spec in np.flatnonzero(rare & first).tolist()]
     heapify(queue)
     while queue:
         expected = heappop(queue)
@@ -61,8 +61,8 @@ def team_up(pairs: Pairs, free: Flags, company: Numbers, limits: Limits, turn: T
         if now > expected:
             heappush(queue, now)
         else:
-            for wish in teams.place(expected[-1]):
-                heappush(queue, turn_of(wish))
+            for item_spec in teams.place(expected[-1]):
+                heappush(queue, turn_of(item_spec))
     return teams.requests()
 
 
@@ -78,42 +78,42 @@ class _Teams:
         self._what: list[int] = []
         self._lengths: list[int] = []
         edge = free & rare[pairs.what]
-        for person, wish in zip(pairs.who[edge].tolist(), pairs.what[edge].tolist(), strict=True):
-            self._holders.setdefault(wish, []).append(person)
+        for person, item_spec in zip(pairs.who[edge].tolist(), pairs.what[edge].tolist(), strict=True):
+            self._holders.setdefault(item_spec, []).append(person)
         concerned = np.zeros(pairs.people, bool)
         concerned[pairs.who[edge]] = True
         wanted = free & concerned[pairs.who]
-        for person, wish in zip(pairs.who[wanted].tolist(), pairs.what[wanted].tolist(), strict=True):
-            self._wanted.setdefault(person, set()).add(wish)
+        for person, item_spec in zip(pairs.who[wanted].tolist(), pairs.what[wanted].tolist(), strict=True):
+            self._wanted.setdefault(person, set()).add(item_spec)
 
-    def size(self, wish: int) -> int:
+    def size(self, item_spec: int) -> int:
         """How many pairs the team of a wish could place; 0 where that is no product of several people and wishes."""
-        people, common = self._team(wish)
-        wishes = min(len(common), self._most)
-        return len(people) * wishes if len(people) > 1 and wishes > 1 else 0
+        people, common = self._team(item_spec)
+        item_specs = min(len(common), self._most)
+        return len(people) * item_specs if len(people) > 1 and item_specs > 1 else 0
 
-    def place(self, wish: int) -> list[int]:
+    def place(self, item_spec: int) -> list[int]:
         """Gives the team of a wish its request; returns a wish that did not fit in, if there is any."""
-        people, common = self._team(wish)
-        wishes = [wish, *sorted(common - {wish})][: self._most]
+        people, common = self._team(item_spec)
+        item_specs = [item_spec, *sorted(common - {item_spec})][: self._most]
         for person in people:
-            self._wanted[person].difference_update(wishes)
-            self._who += [person] * len(wishes)
-            self._what += wishes
-        self._lengths.append(len(people) * len(wishes))
-        return sorted(self._holders.keys() & common - set(wishes))[:1]
+            self._wanted[person].difference_update(item_specs)
+            self._who += [person] * len(item_specs)
+            self._what += item_specs
+        self._lengths.append(len(people) * len(item_specs))
+        return sorted(self._holders.keys() & common - set(item_specs))[:1]
 
     def requests(self) -> Numbers:
         """The number of each pair's request; -1 where it has none."""
         request = np.full(len(self._pairs.who), -1)
         if self._lengths:
-            placed = np.array(self._who) * self._pairs.wishes + np.array(self._what)
+            placed = np.array(self._who) * self._pairs.item_specs + np.array(self._what)
             request[np.searchsorted(self._pairs.keys(), placed)] = np.repeat(
                 np.arange(len(self._lengths)), self._lengths
             )
         return request
 
-    def _team(self, wish: int) -> tuple[list[int], set[int]]:
+    def _team(self, item_spec: int) -> tuple[list[int], set[int]]:
         """Who still wants a wish, and what they all want."""
-        people = [person for person in self._holders[wish] if wish in self._wanted[person]]
+        people = [person for person in self._holders[item_spec] if item_spec in self._wanted[person]]
         return people, set.intersection(*(self._wanted[person] for person in people)) if people else set()

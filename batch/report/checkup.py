@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import date, timedelta
 
     from batch.api.dialects import Dialect, Rate
-    from batch.api.token_claims import Claims
+    from batch.api.token_claims import TokenClaims
     from batch.ledger.health import Health
     from batch.model import Answer
 
@@ -33,7 +33,7 @@ _LIMIT_HEADERS: Final = ("ratelimit", "x-ratelimit", "x-rate-limit", "retry-afte
 """How headers begin that tell of a limit. The vendor documents only the last one; gateways may add the others."""
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """How a check has ended."""
 
     OK = "ok"
@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Check:
     """One check.
 
     Attributes:
@@ -53,26 +53,26 @@ class Finding:
     """
 
     check: str
-    verdict: Verdict
+    verdict: CheckResult
     said: str
     to_do: str = ""
 
 
-def _ok(check: str, said: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.OK, said=said)
+def _ok(check: str, said: str) -> Check:
+    return Check(check=check, verdict=CheckResult.OK, said=said)
 
 
-def warned(check: str, said: str, to_do: str) -> Finding:
+def warned(check: str, said: str, to_do: str) -> Check:
     """A check that leaves a doubt."""
-    return Finding(check=check, verdict=Verdict.WARN, said=said, to_do=to_do)
+    return Check(check=check, verdict=CheckResult.WARN, said=said, to_do=to_do)
 
 
-def failed(check: str, said: str, to_do: str) -> Finding:
+def failed(check: str, said: str, to_do: str) -> Check:
     """A check that failed."""
-    return Finding(check=check, verdict=Verdict.FAIL, said=said, to_do=to_do)
+    return Check(check=check, verdict=CheckResult.FAIL, said=said, to_do=to_do)
 
 
-def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
+def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Check, ...]:
     """The ledger and the runs in it.
 
     Args:
@@ -97,7 +97,7 @@ def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Finding, ...]:
     )
 
 
-def _about_runs(health: Health) -> Finding:
+def _about_runs(health: Health) -> Check:
     if not health.unfinished:
         return _ok("runs", "None is unfinished, and no request is in doubt.")
     more = len(health.unfinished) - SHOWN
@@ -112,12 +112,12 @@ def _about_runs(health: Health) -> Finding:
     )
 
 
-def about_tenant(name: str, source: str) -> Finding:
+def about_tenant(name: str, source: str) -> Check:
     """Which tenant is asked, and which source names it."""
     return _ok("tenant", f"{name}, from {source}." if source else f"{name}.")
 
 
-def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Finding:
+def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Check:
     """Which client we are, which source has won, and what is to be known of the sources."""
     said = f"client {client_id} from {source}"
     if doubts := [notice for notice in notices if said not in notice]:
@@ -130,14 +130,14 @@ def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Fi
     return _ok("credentials", _sentence(said))
 
 
-def about_token(claims: Claims, dialect: Dialect) -> tuple[Finding, ...]:
+def about_token(claims: TokenClaims, dialect: Dialect) -> tuple[Check, ...]:
     """The token, its user, what the user may do, and the token's scope."""
     if unfit := why_unfit(claims):
         return (_issued(claims), failed("user", unfit, token_needed(dialect)))
     return (_issued(claims), _about_user(claims), _about_authorities(claims), _about_scope(claims, dialect))
 
 
-def _issued(claims: Claims) -> Finding:
+def _issued(claims: TokenClaims) -> Check:
     lives = "it does not say for how long" if claims.expires_in is None else f"good for {claims.expires_in:g} s"
     if not claims.readable:
         return warned(
@@ -148,7 +148,7 @@ def _issued(claims: Claims) -> Finding:
     return _ok("token", f"The tenant gives one out, {lives}.")
 
 
-def _about_user(claims: Claims) -> Finding:
+def _about_user(claims: TokenClaims) -> Check:
     if claims.user:
         return _ok("user", f"{claims.user}.")
     return warned(
@@ -158,7 +158,7 @@ def _about_user(claims: Claims) -> Finding:
     )
 
 
-def _about_authorities(claims: Claims) -> Finding:
+def _about_authorities(claims: TokenClaims) -> Check:
     if ADMIN_LEVEL in claims.authorities:
         return _ok("authorities", f"{', '.join(claims.authorities[:SHOWN])}.")
     others = (
@@ -175,7 +175,7 @@ def _about_authorities(claims: Claims) -> Finding:
     )
 
 
-def _about_scope(claims: Claims, dialect: Dialect) -> Finding:
+def _about_scope(claims: TokenClaims, dialect: Dialect) -> Check:
     wanted = f"{dialect.submit_scopes[0]} and {dialect.status_scopes[0]} (or {ALL_SCOPES})"
     if claims.scopes is None:
         return warned(
@@ -196,7 +196,7 @@ def _about_scope(claims: Claims, dialect: Dialect) -> Finding:
     return _ok("scope", f"{', '.join(name for name in claims.scopes if name in enough)}.")
 
 
-def about_status_list(answer: Answer, dialect: Dialect) -> Finding:
+def about_status_list(answer: Answer, dialect: Dialect) -> Check:
     """Whether we may ask what became of requests; asking for one row of our own changes nothing."""
     if answer.status == 200:  # noqa: PLR2004 - HTTP
         return _ok("status list", f"{dialect.paths.status} answers.")
@@ -211,7 +211,7 @@ def about_status_list(answer: Answer, dialect: Dialect) -> Finding:
     return failed("status list", said, "Check --api: the tenant does not understand this version's list.")
 
 
-def about_clock(ahead: timedelta | None) -> Finding:
+def about_clock(ahead: timedelta | None) -> Check:
     """How far the tenant's clock is ahead of ours; None where it does not tell the time."""
     if ahead is None:
         return warned("clock", "The tenant does not tell the time.", "Make sure that this machine's clock is right.")
@@ -225,7 +225,7 @@ def about_clock(ahead: timedelta | None) -> Finding:
     )
 
 
-def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowed: int | None = None) -> Finding:
+def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowed: int | None = None) -> Check:
     """The rate limit that is kept, and what the tenant says of it.
 
     Args:
@@ -257,7 +257,7 @@ def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowe
     return _ok("rate limit", f"{kept}. {says}")
 
 
-def about_version(dialect: Dialect, notice: str, today: date) -> Finding:
+def about_version(dialect: Dialect, notice: str, today: date) -> Check:
     """The API version and its end, where one is announced.
 
     Args:
@@ -298,7 +298,7 @@ _WIDTH: Final = 13
 _MARGIN: Final = " " * (6 + _WIDTH)
 
 
-def describe_findings(findings: Iterable[Finding]) -> Iterator[str]:
+def describe_findings(findings: Iterable[Check]) -> Iterator[str]:
     """One line a check, each as soon as it is found, another for what to do, and what it comes to."""
     seen = []
     for finding in findings:
@@ -307,20 +307,20 @@ def describe_findings(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"{finding.verdict:<4}  {finding.check:<{_WIDTH}}{said}"
         if finding.to_do:
             yield f"{_MARGIN}→ {finding.to_do}"
-    failures = seen.count(Verdict.FAIL)
-    warned = count(seen.count(Verdict.WARN), "warning")
+    failures = seen.count(CheckResult.FAIL)
+    warned = count(seen.count(CheckResult.WARN), "warning")
     yield f"{count(failures, 'check')} failed, {warned}." if failures else f"Ready to submit, {warned}."
 
 
-def findings_as_json(findings: Iterable[Finding]) -> dict[str, Any]:
+def findings_as_json(findings: Iterable[Check]) -> dict[str, Any]:
     """The findings for scripts."""
     checks = [
         {"check": one.check, "verdict": one.verdict.value, "said": one.said, "to_do": one.to_do} for one in findings
     ]
     verdicts = [check["verdict"] for check in checks]
-    return {"checks": checks, **{verdict.value: verdicts.count(verdict.value) for verdict in Verdict}}
+    return {"checks": checks, **{verdict.value: verdicts.count(verdict.value) for verdict in CheckResult}}
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
+def exit_code(findings: Iterable[Check]) -> int:
     """0 where no check failed."""
-    return FOUND_WRONG if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
+    return FOUND_WRONG if any(finding.verdict is CheckResult.FAIL for finding in findings) else 0

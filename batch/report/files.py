@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.api.tenant_outcome import standing_of
+from batch.api.tenant_outcome import outcome_column
 from batch.errors import SettingsError
 from batch.model import RowClass
 from batch.text import defused, phrase
@@ -149,7 +149,7 @@ def write_tracked(folder: Path, run: str, changes: pl.DataFrame) -> str:
     written = changes.select(
         phrase("{}-{}", pl.lit(run), pl.col("request")).alias("request"),
         pl.exclude("request", "state", "who", "said", "since", "access_request"),
-        standing_of(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
+        outcome_column(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
         pl.col("state", "who", "said", "since", "access_request"),
     )
     path = folder / TRACKED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from batch.answers.outcome import Then
 from batch.report.summary import progress
 from batch.states import Event
-from batch.status.evidence import Verdict
+from batch.status.evidence import Settlement
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def after_answer(headway: Headway, request: Request, decision: Decision, parts: 
     """After an attempt has ended."""
     amount = _amount(request)
     headway = replace(headway, in_flight=max(0, headway.in_flight - amount.requests))
-    if decision.then is Then.PART:
+    if decision.then is Then.SEND_ALONE:
         return replace(headway, planned=headway.planned + Amount(requests=1 - amount.requests))
     match decision.event:
         case Event.ACCEPTED:
@@ -142,9 +142,9 @@ def after_settling(headway: Headway, request: Request, verdict: str) -> Headway:
     """
     amount = _amount(request)
     headway = replace(headway, unconfirmed=headway.unconfirmed - amount)
-    if verdict == Verdict.NOT_FOUND:
+    if verdict == Settlement.NOT_FOUND:
         return headway
-    divided = {request.number} if verdict == Verdict.PARTLY else set()
+    divided = {request.number} if verdict == Settlement.PARTLY else set()
     return replace(headway, accepted=headway.accepted + amount, divided=headway.divided | divided)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batch.status.adopt import Fate
+from batch.status.adopt import Adoption
 from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from batch.status.adopt import Puzzle
+    from batch.status.adopt import NotAdoptable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seeded:
+class ImportSummary:
     """What an import has done; the fates and puzzles add up to the rows read.
 
     Attributes:
@@ -30,43 +30,43 @@ class Seeded:
     run: str
     tenant: str
     read: int
-    fates: Mapping[Fate, int]
-    puzzles: Mapping[Puzzle, int]
+    outcomes: Mapping[Adoption, int]
+    not_adoptable: Mapping[NotAdoptable, int]
     elapsed: float
 
     @property
     def exit_code(self) -> int:
         """0; 3 where rows can't be understood, or are of requests that are still to be settled."""
-        return 3 if sum(self.puzzles.values()) or self.fates.get(Fate.UNSETTLED) else 0
+        return 3 if sum(self.not_adoptable.values()) or self.outcomes.get(Adoption.UNSETTLED) else 0
 
 
-def seeded_as_json(seeded: Seeded) -> dict[str, Any]:
+def import_as_json(summary: ImportSummary) -> dict[str, Any]:
     """An import for scripts; `rows` adds up to `read`."""
     return {
-        "run": seeded.run,
-        "tenant": seeded.tenant,
+        "run": summary.run,
+        "tenant": summary.tenant,
         "rows": {
-            "read": seeded.read,
-            **{fate.value: seeded.fates.get(fate, 0) for fate in Fate},
-            "not_understood": sum(seeded.puzzles.values()),
+            "read": summary.read,
+            **{outcome.value: summary.outcomes.get(outcome, 0) for outcome in Adoption},
+            "not_understood": sum(summary.not_adoptable.values()),
         },
-        "not_understood": {puzzle.name.lower(): number for puzzle, number in seeded.puzzles.items() if number},
-        "elapsed_s": round(seeded.elapsed, 1),
+        "not_understood": {reason.name.lower(): number for reason, number in summary.not_adoptable.items() if number},
+        "elapsed_s": round(summary.elapsed, 1),
     }
 
 
-def describe_seeded(seeded: Seeded) -> Iterator[str]:
+def describe_import(summary: ImportSummary) -> Iterator[str]:
     """An import for people."""
-    fates = seeded.fates
+    outcomes = summary.outcomes
     yield (
-        f"{count(seeded.read, 'row')} read from the status list of {seeded.tenant}: "
-        f"{fates.get(Fate.IMPORTED, 0):,} imported, {fates.get(Fate.UPDATED, 0):,} updated, "
-        f"{fates.get(Fate.UNCHANGED, 0):,} known as they are."
+        f"{count(summary.read, 'row')} read from the status list of {summary.tenant}: "
+        f"{outcomes.get(Adoption.IMPORTED, 0):,} imported, {outcomes.get(Adoption.UPDATED, 0):,} updated, "
+        f"{outcomes.get(Adoption.UNCHANGED, 0):,} known as they are."
     )
-    if known := fates.get(Fate.KNOWN):
+    if known := outcomes.get(Adoption.KNOWN):
         yield f"{count(known, 'row')} not imported: runs of this ledger have the same, and their word counts."
-    if unsettled := fates.get(Fate.UNSETTLED):
+    if unsettled := outcomes.get(Adoption.UNSETTLED):
         yield f"{count(unsettled, 'row')} of requests that are not settled yet: submit their input again first."
-    for puzzle, number in seeded.puzzles.items():
+    for reason, number in summary.not_adoptable.items():
         if number:
-            yield f"{count(number, 'row')} can't be understood, as {puzzle}: nothing is known of what they are about."
+            yield f"{count(number, 'row')} can't be understood, as {reason}: nothing is known of what they are about."

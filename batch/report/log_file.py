@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batch.errors import SettingsError
 from batch.report.summary import progress
 from batch.states import Event, State, advance
-from batch.status.evidence import Verdict
+from batch.status.evidence import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from batch.model import Answer, Request, Run, Tally
 
 _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
-    {Verdict.FOUND: Event.FOUND, Verdict.NOT_FOUND: Event.NOT_FOUND, Verdict.PARTLY: Event.TAKEN_OVER}
+    {Settlement.FOUND: Event.FOUND, Settlement.NOT_FOUND: Event.NOT_FOUND, Settlement.PARTLY: Event.TAKEN_OVER}
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.report.headway import countdown
 from batch.states import Event
-from batch.status.evidence import Verdict
+from batch.status.evidence import Settlement
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ STOPPING: Final = "Stopping: what has left is waited for. Press Ctrl-C again to 
 
 _FOUND_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
-        Verdict.FOUND: "found in the tenant",
-        Verdict.NOT_FOUND: "not found in the tenant, and is sent again",
-        Verdict.PARTLY: "partly found in the tenant; the rest is sent again",
+        Settlement.FOUND: "found in the tenant",
+        Settlement.NOT_FOUND: "not found in the tenant, and is sent again",
+        Settlement.PARTLY: "partly found in the tenant; the rest is sent again",
     }
 )
 

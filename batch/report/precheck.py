@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batch.api.dialects import Dialect, Rate
-    from batch.model import Checked
+    from batch.model import PrecheckResult
 
 _TOLD_FROM: Final = 20
 """Calls from which on it is told beforehand that they are made."""
@@ -38,7 +38,7 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
     yield f"{asking}."
 
 
-def describe_check(checked: Checked | None) -> Iterator[str]:
+def describe_check(checked: PrecheckResult | None) -> Iterator[str]:
     """What the tenant said, and how long ago; how much of it nobody understands."""
     if checked is None:
         return

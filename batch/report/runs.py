@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batch.report.summary import progress
-from batch.report.tracked import counts, describe_tracked, tracked_as_json
+from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from batch.model import Run, Tally, Tracked
+    from batch.model import Run, Tally, TrackSummary
 
 
-def run_as_json(run: Run, tally: Tally, tracked: Tracked) -> dict[str, Any]:
+def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]:
     """A run for scripts; the words are those of `submit --json`."""
     return {
         "run": run.id,
@@ -24,12 +24,12 @@ def run_as_json(run: Run, tally: Tally, tracked: Tracked) -> dict[str, Any]:
         "started_at": run.started_at.isoformat(),
         "changes": progress(tally.changes),
         "requests": {**progress(tally.requests), "lower_bound": run.lower_bound},
-        "tracked": tracked_as_json(tracked) if tracked.told else None,
+        "tracked": track_as_json(tracked) if tracked.told else None,
         "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
     }
 
 
-def describe_run(run: Run, tally: Tally, tracked: Tracked) -> Iterator[str]:
+def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]:
     """A run for people."""
     yield f"Run {run.id}, begun {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
     yield f"  input: {', '.join(run.inputs)}"
@@ -39,10 +39,10 @@ def describe_run(run: Run, tally: Tally, tracked: Tracked) -> Iterator[str]:
         yield f"  discarded before they were sent: {given_up:,} changes"
     yield f"  attempts: {tally.posts:,}, of these {tally.retried:,} repeated and {tally.throttled:,} throttled"
     if tracked.told:
-        yield from describe_tracked(tracked)
+        yield from describe_track(tracked)
 
 
-def list_runs(found: Sequence[tuple[Run, Tally, Tracked]]) -> Iterator[str]:
+def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]:
     """All runs for people, one a line."""
     if not found:
         yield "The ledger has no runs."

@@ -9,7 +9,7 @@ import polars as pl
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import progress
-from batch.report.tracked import advice, describe_existing, describe_tracked, resubmission
+from batch.report.track import advice, describe_existing, describe_track, resubmission
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
             f"{changes['unconfirmed']:,} unconfirmed, {changes['unsent']:,} not sent."
         )
     if summary.tracked:
-        yield from (describe_tracked if summary.followed else describe_existing)(summary.tracked)
+        yield from (describe_track if summary.followed else describe_existing)(summary.tracked)
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
-from batch.report.tracked import exit_code, tracked_as_json
+from batch.report.track import exit_code, track_as_json
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch.model import Checked, Tally, Tracked
+    from batch.model import PrecheckResult, Tally, TrackSummary
     from batch.names.resolve import NameCounts
 
 
@@ -49,8 +49,8 @@ class Summary:
     files: Mapping[str, str | None]
     elapsed: float
     names: NameCounts = NO_NAMES
-    checked: Checked | None = None
-    tracked: Tracked | None = None
+    checked: PrecheckResult | None = None
+    tracked: TrackSummary | None = None
     followed: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Summary:
                 "ambiguous": self.names.ambiguous,
             },
             "checked": self.checked and _as_json(self.checked),
-            "tracked": tracked_as_json(self.tracked) if self.tracked else None,
+            "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {"rejected": None, "results": None, "report": None, **self.files},
             "elapsed_s": round(self.elapsed, 3),
         }
@@ -102,7 +102,7 @@ class Summary:
         return max(came_to, 0 if self.flawless else 3)
 
 
-def _as_json(checked: Checked) -> dict[str, Any]:
+def _as_json(checked: PrecheckResult) -> dict[str, Any]:
     return {
         "calls": checked.calls,
         "in_progress": checked.in_progress,

@@ -80,7 +80,7 @@ class SandboxApp:
         return response(self._tokens.issue(await request.body(), self._clock()))
 
     async def _show_books(self, _request: Request) -> Response:
-        return response(Answer(status=HTTPStatus.OK, body=self._tenant.books.as_json()))
+        return response(Answer(status=HTTPStatus.OK, body=self._tenant.audit.as_json()))
 
     async def _take_faults(self, request: Request) -> Response:
         try:

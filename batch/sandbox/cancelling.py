@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batch.api.dialects import CANCEL_LIMIT
-from batch.sandbox.course import CANCELLED, Ending
+from batch.sandbox.lifecycle import CANCELLED, Ending
 from batch.sandbox.pages import BadQueryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from batch.sandbox.course import Reference
+    from batch.sandbox.lifecycle import Reference
     from batch.sandbox.rows import Rows, StatusRow
 
 

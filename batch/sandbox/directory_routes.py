@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batch.sandbox.list_endpoints import (
+    access_profiles_endpoint,
+    entitlements_endpoint,
+    people_endpoint,
+    roles_endpoint,
+)
 from batch.sandbox.search import IdentitySearch
-from batch.sandbox.shelves import access_profiles_shelf, entitlements_shelf, people_shelf, roles_shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +21,8 @@ if TYPE_CHECKING:
     from batch.api.dialects import Dialect
     from batch.sandbox.answers import Answer
     from batch.sandbox.gate import Gate
+    from batch.sandbox.list_endpoints import ListEndpoint
     from batch.sandbox.settings import SandboxSettings
-    from batch.sandbox.shelves import Shelf
 
 
 class DirectoryRoutes:
@@ -33,12 +38,12 @@ class DirectoryRoutes:
         self._gate = gate
         self._search = IdentitySearch(gate.tenant, body_limit=settings.search_body_limit)
         self._filter_limit = settings.filter_limit
-        self._people = people_shelf(known, public=False)
-        self._public_people = people_shelf(known, public=True)
+        self._people = people_endpoint(known, public=False)
+        self._public_people = people_endpoint(known, public=True)
         self._items = {
-            "roles": roles_shelf(known.directory),
-            "access_profiles": access_profiles_shelf(known.directory),
-            "entitlements": entitlements_shelf(known.directory),
+            "roles": roles_endpoint(known.directory),
+            "access_profiles": access_profiles_endpoint(known.directory),
+            "entitlements": entitlements_endpoint(known.directory),
         }
 
     def routes(self) -> Iterator[Route]:
@@ -53,16 +58,16 @@ class DirectoryRoutes:
 
         yield from self._gate.routes("search", "POST", search)
         yield from self._gate.routes("people", "GET", people)
-        for name, shelf in self._items.items():
-            yield from self._gate.routes(name, "GET", self._lister(shelf))
+        for name, endpoint in self._items.items():
+            yield from self._gate.routes(name, "GET", self._lister(endpoint))
 
-    def _lister(self, shelf: Shelf[Any]) -> Any:
+    def _lister(self, endpoint: ListEndpoint[Any]) -> Any:
         async def listed(request: Request, _dialect: Dialect) -> Answer:
-            return self._listed(shelf, request)
+            return self._listed(endpoint, request)
 
         return listed
 
-    def _listed(self, shelf: Shelf[Any], request: Request) -> Answer:
-        return shelf.answer(
+    def _listed(self, endpoint: ListEndpoint[Any], request: Request) -> Answer:
+        return endpoint.answer(
             request.query_params, filter_limit=self._filter_limit, tracking_id=self._gate.tenant.new_id()
         )

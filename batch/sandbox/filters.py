@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 from batch.api.dialects import FILTER_LIMIT
+from batch.sandbox.filter_ast import AllOf, AnyOf, Node, Term, joined
 from batch.sandbox.pages import BadQueryError
-from batch.sandbox.terms import AllOf, AnyOf, Node, Term, joined
 
 _TOKEN: Final = re.compile(r'\s*(?:(?P<mark>[(),])|"(?P<quoted>(?:[^"\\]|\\["\\])*)"|(?P<bare>[^\s(),"]+))')
 _NAME: Final = re.compile(r"[A-Za-z][\w.]*")

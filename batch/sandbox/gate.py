@@ -94,7 +94,7 @@ class Gate:
         scopes: tuple[str, ...] = getattr(dialect, f"{name}_scopes")
 
         async def respond(request: Request) -> Response:
-            self.tenant.books.calls[name] += 1
+            self.tenant.audit.calls[name] += 1
             refusal = await self.refusal(request, dialect, scopes, as_user=as_user)
             return response(refusal or await answer(request, dialect))
 

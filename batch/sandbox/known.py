@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batch.sandbox.course import Reference
 from batch.sandbox.directory import NOBODY, Person
+from batch.sandbox.lifecycle import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from batch.sandbox.books import AcceptedChange
+    from batch.sandbox.audit import AcceptedChange
     from batch.sandbox.directory import Directory
 
 APPROVER: Final = Reference(id="5a4d0b0c5e7f4a1cb0c5000000000002", name="Alex Approver")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch.sandbox.directory import Directory, Person
-    from batch.sandbox.terms import Term
+    from batch.sandbox.filter_ast import Term
 
 _FIELDS: Final[Mapping[str, Callable[[Person], str]]] = {
     "name": lambda person: person.alias,

@@ -58,14 +58,14 @@ class RequestsRoutes:
     def _submit_endpoint(self, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         async def submit(request: Request) -> Response:
             raw = await request.body()
-            books = self._tenant.books
-            books.posts += 1
-            books.calls["submit"] += 1
+            audit = self._tenant.audit
+            audit.posts += 1
+            audit.calls["submit"] += 1
             refusal = await self._gate.refusal(request, dialect, dialect.submit_scopes, as_user=True)
             if refusal is None:
                 return await self._struck(request, lambda: self._process(raw, dialect))
             if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-                books.throttled += 1
+                audit.throttled += 1
             return response(refusal)
 
         return submit
@@ -103,7 +103,7 @@ class RequestsRoutes:
         if true_answer is not None and effect.only_instead_of not in {None, true_answer.status}:
             return response(true_answer)
         if effect.result.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._tenant.books.throttled += 1
+            self._tenant.audit.throttled += 1
         return response(effect.result)
 
     def _process(self, raw: bytes, dialect: Dialect) -> Answer:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from batch.api.dialects import REQUEST_TYPES, STANDINGS, Standing
+from batch.api.dialects import REQUEST_TYPES, TENANT_OUTCOMES, TenantOutcome
 from batch.sandbox.answers import iso_moment
-from batch.sandbox.course import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
+from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from batch.sandbox.books import AcceptedChange
-    from batch.sandbox.course import Course, Ending, Reference, Stage
+    from batch.sandbox.audit import AcceptedChange
+    from batch.sandbox.lifecycle import Ending, Lifecycle, Reference, Stage
 
 _CREATED = attrgetter("created")
 
@@ -36,7 +36,7 @@ class StatusRow:
         requested_for: For whom.
         name: Display name of the item.
         approver: On whom it waits at first.
-        course: What becomes of it by itself.
+        lifecycle: What becomes of it by itself.
         ending: What somebody did to it, which has the last word; None while nobody did.
     """
 
@@ -49,29 +49,29 @@ class StatusRow:
     requested_for: Reference
     name: str
     approver: Reference
-    course: Course
+    lifecycle: Lifecycle
     ending: Ending | None = None
 
     def stage(self, now: datetime) -> Stage:
         """Where it stands."""
-        return stage_at(self.course, self.ending, now)
+        return stage_at(self.lifecycle, self.ending, now)
 
     def state(self, now: datetime) -> str:
         """Where it stands, in the API's word only; cheap enough to ask of every row."""
         if self.ending is not None:
             return self.ending.state
-        ended = self.course.ended
-        return EXECUTING if ended is None or now < ended else self.course.outcome
+        ended = self.lifecycle.ended
+        return EXECUTING if ended is None or now < ended else self.lifecycle.outcome
 
     def completed(self) -> datetime | None:
         """When it is, was or will be carried out; None for never."""
         if self.ending is not None:
             return self.ending.at if self.ending.state == COMPLETED else None
-        return self.course.ended if self.course.outcome == COMPLETED else None
+        return self.lifecycle.ended if self.lifecycle.outcome == COMPLETED else None
 
     def is_open(self, now: datetime) -> bool:
         """Whether it may still end in any way."""
-        return STANDINGS.get(self.state(now), Standing.OPEN) is Standing.OPEN
+        return TENANT_OUTCOMES.get(self.state(now), TenantOutcome.OPEN) is TenantOutcome.OPEN
 
     def as_json(self, now: datetime) -> dict[str, object]:
         """The row as the API writes it; `id` is the *item's* id, as live tenants have it."""
@@ -117,7 +117,7 @@ class StatusRow:
             "forwarded": decided_by != self.approver,
             "originalOwner": self.approver.as_json(),
             "currentOwner": decided_by.as_json(),
-            "modified": iso_moment(min(self.course.decided or stage.since, stage.since)),
+            "modified": iso_moment(min(self.lifecycle.decided or stage.since, stage.since)),
             "status": stage.approval,
             "scheme": SCHEMES[self.change.item_type],
             "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_words(stage),
@@ -206,10 +206,10 @@ class View:
 
 
 def _approvers_words(stage: Stage) -> str:
-    return APPROVAL_COMMENT if STANDINGS.get(stage.state) is Standing.FAILED else stage.said
+    return APPROVAL_COMMENT if TENANT_OUTCOMES.get(stage.state) is TenantOutcome.FAILED else stage.said
 
 
 def _errors(stage: Stage) -> list[list[dict[str, str]]]:
-    if STANDINGS.get(stage.state) is not Standing.FAILED:
+    if TENANT_OUTCOMES.get(stage.state) is not TenantOutcome.FAILED:
         return []
     return [[{"locale": "en-US", "localeOrigin": "DEFAULT", "text": stage.said}]]

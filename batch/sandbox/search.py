@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.api.dialects import SEARCH_VALUES
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.documents import NESTED_PARTS, access_entry, identity_document, only
+from batch.sandbox.filter_ast import found_by
 from batch.sandbox.known import nobody_in_particular
 from batch.sandbox.pages import BadQueryError, page_of
 from batch.sandbox.people_index import PeopleIndex
 from batch.sandbox.search_query import read_query
-from batch.sandbox.terms import found_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from batch.sandbox.directory import Person
+    from batch.sandbox.filter_ast import Term
     from batch.sandbox.holdings import ItemKey
     from batch.sandbox.tenant import SimulatedTenant
-    from batch.sandbox.terms import Term
 
 WINDOW: Final = 10_000
 """Documents that offset and limit together reach."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from batch.sandbox.filter_ast import AllOf, AnyOf, Node, NoneOf, Term, joined
 from batch.sandbox.pages import BadQueryError
-from batch.sandbox.terms import AllOf, AnyOf, Node, NoneOf, Term, joined
 
 EVERYTHING: Final = Term(field="*", operator="matches", values=())
 """The query `*`."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
-from batch.sandbox.course import Handling
 from batch.sandbox.directory import NOBODY, make_directory
 from batch.sandbox.faults import Fault, FaultPlan
 from batch.sandbox.known import Known
+from batch.sandbox.lifecycle import Handling
 from batch.sandbox.tenant import SimulatedTenant
 from batch.sandbox.throttle import RateLimit
 from batch.sandbox.tokens import TokenKind, TokenOffice

@@ -13,17 +13,17 @@ from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.sandbox.answers import Answer, problem
-from batch.sandbox.course import EXECUTING, Approval
+from batch.sandbox.filter_ast import AllOf, Term
 from batch.sandbox.filters import read_filter
+from batch.sandbox.lifecycle import EXECUTING, Approval
 from batch.sandbox.pages import BadQueryError, page_of
 from batch.sandbox.tenant import REQUESTER_ID
-from batch.sandbox.terms import AllOf, Term
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from batch.sandbox.filter_ast import Node
     from batch.sandbox.rows import StatusRow, View
-    from batch.sandbox.terms import Node
 
 _PEOPLE: Final = ("requested-for", "requested-by", "regarding-identity", "assigned-to")
 _COMPARISONS: Final[Mapping[str, Callable[[datetime, datetime], bool]]] = {"ge": ge, "gt": gt, "le": le, "lt": lt}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import DIALECTS, Dialect, ItemType, Operation
 from batch.sandbox.answers import Answer, problem
-from batch.sandbox.books import AcceptedChange, AcceptedRequest, Books
+from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, cancel, rows_to_cancel, rows_to_cancel_in_bulk
-from batch.sandbox.course import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.holdings import ALWAYS, Holdings
 from batch.sandbox.known import Known
+from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.pages import BadQueryError
 from batch.sandbox.rows import Rows, StatusRow, View
 from batch.sandbox.rules import OPERATIONS, first_broken_rule, wanted
@@ -75,7 +75,7 @@ class SimulatedTenant:
         ignores_bulk_cancel: bool = False,
         cancel_id: CancelId = CancelId.EITHER,
     ) -> None:
-        self.books = Books()
+        self.audit = AuditLog()
         self.known = known or Known(
             identities=identities, items=items, unrequestable=unrequestable, names_culprit=names_culprit
         )
@@ -112,7 +112,7 @@ class SimulatedTenant:
 
     def refuse(self, text: str) -> Answer:
         """Refuse a request (400), and count it; for bodies too that aren't even JSON."""
-        self.books.refused += 1
+        self.audit.refused += 1
         return problem(HTTPStatus.BAD_REQUEST, text, tracking_id=self.new_id())
 
     def request_by_other(
@@ -260,7 +260,7 @@ class SimulatedTenant:
                 if older is not None:
                     in_progress[row.account_activity_item_id] = older
         changes = tuple(row.change for row in rows)
-        self.books.accepted.append(AcceptedRequest(at=now, dialect=dialect.name, body=body, changes=changes))
+        self.audit.accepted.append(AcceptedRequest(at=now, dialect=dialect.name, body=body, changes=changes))
         return Answer(
             status=HTTPStatus.ACCEPTED, body=tracking_body(rows, in_progress) if self._tracking_response else {}
         )
@@ -288,7 +288,7 @@ class SimulatedTenant:
             requested_for=self.known.person(change.identity),
             name=self.known.item_name(change),
             approver=self.known.approver(change),
-            course=self._handling.course(change, now),
+            lifecycle=self._handling.lifecycle(change, now),
         )
         if is_duplicate and self._cancels_duplicates:
             row.ending = Ending(state=CANCELLED, at=now, who=requester, said=DUPLICATE_COMMENT)

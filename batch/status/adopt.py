@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import REQUEST_ID_KEY, REQUEST_TYPES, ItemType, Operation
-from batch.model import Finding
+from batch.model import ChangeStatus
 from batch.states import VOID, State
 from batch.status.matching import change_with_requests, listed_item, named_item
 from batch.text import instant
@@ -29,7 +29,7 @@ Key = tuple[str, str, str]
 """Identity id, item type and item id."""
 
 
-class Puzzle(StrEnum):
+class NotAdoptable(StrEnum):
     """Why a row can't be understood, in words."""
 
     NO_IDENTITY = "they don't say whom they are for"
@@ -40,7 +40,7 @@ class Puzzle(StrEnum):
     ODD_DATE = "their dates can't be read"
 
 
-class Fate(StrEnum):
+class Adoption(StrEnum):
     """What becomes of a row that is understood; the names are those of the JSON output."""
 
     IMPORTED = "imported"
@@ -54,7 +54,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seed:
+class ListedChange:
     """A change as a row of the status list has it.
 
     Attributes:
@@ -68,9 +68,9 @@ class Seed:
         created: When it was requested, in ISO 8601; empty where the tenant does not say.
         named: Id of the request that submitted it, of this ledger or another; empty where no ledger did.
         state: The vendor's name of its state.
-        who: As in Finding.
-        said: As in Finding.
-        since: As in Finding.
+        who: As in ChangeStatus.
+        said: As in ChangeStatus.
+        since: As in ChangeStatus.
     """
 
     identity: str
@@ -92,9 +92,9 @@ class Seed:
         """What makes it the same change as another, but for operation and dates."""
         return self.identity, self.item_type, self.item
 
-    def finding(self, request: int) -> Finding:
+    def finding(self, request: int) -> ChangeStatus:
         """What the row says of the change in the ledger's request of that number."""
-        return Finding(
+        return ChangeStatus(
             request=request,
             identity=self.identity,
             item_type=self.item_type,
@@ -108,7 +108,7 @@ class Seed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class LedgerChange:
     """A change that the ledger has.
 
     Attributes:
@@ -121,11 +121,11 @@ class Line:
     run: str
     request: int
     state: str
-    finding: Finding | None = None
+    finding: ChangeStatus | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sorted:
+class AdoptionPlan:
     """What is to be done about rows.
 
     Attributes:
@@ -134,45 +134,45 @@ class Sorted:
         fates: How many rows came to what.
     """
 
-    new: tuple[Seed, ...]
-    findings: tuple[Finding, ...]
-    fates: Mapping[Fate, int]
+    new: tuple[ListedChange, ...]
+    findings: tuple[ChangeStatus, ...]
+    outcomes: Mapping[Adoption, int]
 
 
 _TYPES: Final = frozenset(one.value for one in ItemType)
 _OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({said: name for name, said in REQUEST_TYPES.items()})
 
 
-def understood(rows: Iterable[StatusRow]) -> tuple[list[Seed], Counter[Puzzle]]:
+def read_listed(rows: Iterable[StatusRow]) -> tuple[list[ListedChange], Counter[NotAdoptable]]:
     """The changes that rows are about; and why so many others can't be understood."""
-    seeds: list[Seed] = []
-    puzzles: Counter[Puzzle] = Counter()
-    listed = list(rows)
-    trusted = not change_with_requests(listed)
-    for row in listed:
-        seed = _seed(row, trusted=trusted)
-        if isinstance(seed, Puzzle):
-            puzzles[seed] += 1
+    listed: list[ListedChange] = []
+    not_adoptable: Counter[NotAdoptable] = Counter()
+    all_rows = list(rows)
+    trusted = not change_with_requests(all_rows)
+    for row in all_rows:
+        change = _listed_change(row, trusted=trusted)
+        if isinstance(change, NotAdoptable):
+            not_adoptable[change] += 1
         else:
-            seeds.append(seed)
-    return seeds, puzzles
+            listed.append(change)
+    return listed, not_adoptable
 
 
-def _seed(row: StatusRow, *, trusted: bool) -> Seed | Puzzle:
+def _listed_change(row: StatusRow, *, trusted: bool) -> ListedChange | NotAdoptable:
     if not row.access_request:
-        return Puzzle.NO_REQUEST
+        return NotAdoptable.NO_REQUEST
     if row.item_type not in _TYPES:
-        return Puzzle.ODD_TYPE
+        return NotAdoptable.ODD_TYPE
     if row.request_type not in _OPERATIONS:
-        return Puzzle.ODD_OPERATION
+        return NotAdoptable.ODD_OPERATION
     metadata = row.metadata or {}
     item = named_item(row) or (listed_item(row) if trusted else "")
     if not item:
-        return Puzzle.NO_ITEM
+        return NotAdoptable.NO_ITEM
     start_date, remove_date = _date(row.start_date), _date(row.remove_date)
     if start_date is None or remove_date is None:
-        return Puzzle.ODD_DATE
-    return Seed(
+        return NotAdoptable.ODD_DATE
+    return ListedChange(
         identity=row.identity,
         item_type=row.item_type,
         item=item,
@@ -200,29 +200,31 @@ def _date(text: str) -> str | None:
     return found.replace(".000Z", "Z")
 
 
-def sort_out(seeds: Sequence[Seed], lines: Mapping[Key, Sequence[Line]], *, imported: str) -> Sorted:
+def plan_adoption(
+    listed: Sequence[ListedChange], lines: Mapping[Key, Sequence[LedgerChange]], *, imported: str
+) -> AdoptionPlan:
     """Decides about rows.
 
     Args:
-        seeds: Rows, in the list's order; of two about one change in one access request the later one counts.
+        listed: Rows, in the list's order; of two about one change in one access request the later one counts.
         lines: What the ledger has of their keys.
         imported: Id of the run of what was imported.
     """
-    latest = {(seed.access_request, seed.key): seed for seed in seeds}
-    fates: Counter[Fate] = Counter()
+    latest = {(seed.access_request, seed.key): seed for seed in listed}
+    outcomes: Counter[Adoption] = Counter()
     new, findings = [], []
     for seed in latest.values():
-        fate, line = _fate(seed, lines.get(seed.key, ()), imported)
-        fates[fate] += 1
-        if fate is Fate.IMPORTED:
+        outcome, line = _fate(seed, lines.get(seed.key, ()), imported)
+        outcomes[outcome] += 1
+        if outcome is Adoption.IMPORTED:
             new.append(seed)
-        elif fate is Fate.UPDATED and line is not None:
+        elif outcome is Adoption.UPDATED and line is not None:
             findings.append(seed.finding(line.request))
-    fates[Fate.UNCHANGED] += len(seeds) - len(latest)
-    return Sorted(new=tuple(new), findings=tuple(findings), fates=fates)
+    outcomes[Adoption.UNCHANGED] += len(listed) - len(latest)
+    return AdoptionPlan(new=tuple(new), findings=tuple(findings), outcomes=outcomes)
 
 
-def _fate(seed: Seed, lines: Sequence[Line], imported: str) -> tuple[Fate, Line | None]:
+def _fate(seed: ListedChange, lines: Sequence[LedgerChange], imported: str) -> tuple[Adoption, LedgerChange | None]:
     line = _submitted(seed, lines, imported) or next(
         (
             one
@@ -233,14 +235,14 @@ def _fate(seed: Seed, lines: Sequence[Line], imported: str) -> tuple[Fate, Line 
     )
     if line is not None:
         if line.state != State.ACCEPTED:
-            return Fate.UNSETTLED, None
-        return (Fate.UNCHANGED if line.finding == seed.finding(line.request) else Fate.UPDATED), line
+            return Adoption.UNSETTLED, None
+        return (Adoption.UNCHANGED if line.finding == seed.finding(line.request) else Adoption.UPDATED), line
     if any(one.run != imported and one.state not in VOID for one in lines):
-        return Fate.KNOWN, None
-    return Fate.IMPORTED, None
+        return Adoption.KNOWN, None
+    return Adoption.IMPORTED, None
 
 
-def _submitted(seed: Seed, lines: Sequence[Line], imported: str) -> Line | None:
+def _submitted(seed: ListedChange, lines: Sequence[LedgerChange], imported: str) -> LedgerChange | None:
     """The change of this ledger that the row is; where its request was divided, the one that took over from it."""
     run = seed.named.rpartition("-")[0]
     same_run = [one for one in lines if run and one.run == run != imported]

@@ -17,11 +17,11 @@ from batch.api.dialects import (
     PARTLY_PROVISIONED,
     REQUEST_ID_KEY,
     Operation,
-    Standing,
+    TenantOutcome,
     is_existing,
-    standing,
+    tenant_outcome,
 )
-from batch.model import Finding
+from batch.model import ChangeStatus
 from batch.status.matching import item_of
 from batch.text import instant
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch.model import StatusRow
 
 
-class Fate(StrEnum):
+class CancelOutcome(StrEnum):
     """What a change of a run has come to; the names are those of the JSON output."""
 
     CANCELABLE = "cancelable"
@@ -70,10 +70,10 @@ class Change:
     identity: str
     item_type: str
     item: str
-    known: Finding | None = None
+    known: ChangeStatus | None = None
 
 
-class Own:
+class RunChanges:
     """The accepted changes of a run, to be found by what a row of the status list says.
 
     Args:
@@ -107,7 +107,7 @@ class Own:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sifted:
+class RunRows:
     """The status list, sifted for a run.
 
     Attributes:
@@ -119,7 +119,7 @@ class Sifted:
     shared: frozenset[str] = frozenset()
 
 
-def sift(rows: Iterable[StatusRow], own: Own) -> Sifted:
+def rows_of_run(rows: Iterable[StatusRow], own: RunChanges) -> RunRows:
     """Parts rows that a run created from those of others."""
     mine: dict[int, list[StatusRow]] = {}
     shared = set()
@@ -129,11 +129,11 @@ def sift(rows: Iterable[StatusRow], own: Own) -> Sifted:
             shared.add(row.access_request)
         else:
             mine.setdefault(place, []).append(row)
-    return Sifted(rows=mine, shared=frozenset(shared))
+    return RunRows(rows=mine, shared=frozenset(shared))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Withdrawal:
+class CancelScope:
     """What is to be withdrawn.
 
     Attributes:
@@ -151,49 +151,49 @@ class Withdrawal:
         return sum(map(len, self.whole.values())) + len(self.single)
 
 
-def can_be_withdrawn(row: StatusRow) -> bool:
+def is_cancelable(row: StatusRow) -> bool:
     """Whether a row still waits for somebody's approval."""
     return row.state == IN_PROGRESS and row.cancelable
 
 
-def withdrawal(sifted: Sifted) -> Withdrawal:
+def cancel_scope(run_rows: RunRows) -> CancelScope:
     """What of a run is to be withdrawn, and how: as whole access requests, unless others have a part in them."""
     whole: dict[str, list[StatusRow]] = {}
     single = []
-    for rows in sifted.rows.values():
-        for row in filter(can_be_withdrawn, rows):
-            if row.access_request and row.access_request not in sifted.shared:
+    for rows in run_rows.rows.values():
+        for row in filter(is_cancelable, rows):
+            if row.access_request and row.access_request not in run_rows.shared:
                 whole.setdefault(row.access_request, []).append(row)
             else:
                 single.append(row)
-    return Withdrawal(whole=whole, single=tuple(single))
+    return CancelScope(whole=whole, single=tuple(single))
 
 
 _TELLING: Final = (
-    Standing.PROVISIONED,
-    Standing.OPEN,
-    Standing.FAILED,
-    Standing.REJECTED,
-    Standing.CANCELLED,
-    Standing.DUPLICATE,
+    TenantOutcome.PROVISIONED,
+    TenantOutcome.OPEN,
+    TenantOutcome.FAILED,
+    TenantOutcome.REJECTED,
+    TenantOutcome.CANCELLED,
+    TenantOutcome.DUPLICATE,
 )
 """Where one change has several rows, as it arrived twice, the first of these tells what became of it."""
 
 
-def telling(rows: Sequence[StatusRow]) -> StatusRow:
+def decisive_row(rows: Sequence[StatusRow]) -> StatusRow:
     """The row that says what became of a change."""
-    return min(rows, key=lambda row: _TELLING.index(standing(row.state, row.said)))
+    return min(rows, key=lambda row: _TELLING.index(tenant_outcome(row.state, row.said)))
 
 
-def findings(own: Own, sifted: Sifted) -> tuple[Finding, ...]:
+def findings(own: RunChanges, run_rows: RunRows) -> tuple[ChangeStatus, ...]:
     """What the list says of a run's changes, as far as that is news."""
-    found = ((own.changes[place], telling(rows)) for place, rows in sifted.rows.items())
+    found = ((own.changes[place], decisive_row(rows)) for place, rows in run_rows.rows.items())
     said = ((change, _finding(change, row)) for change, row in found)
     return tuple(finding for change, finding in said if finding != change.known)
 
 
-def _finding(change: Change, row: StatusRow) -> Finding:
-    return Finding(
+def _finding(change: Change, row: StatusRow) -> ChangeStatus:
+    return ChangeStatus(
         request=change.request,
         identity=change.identity,
         item_type=change.item_type,
@@ -206,46 +206,46 @@ def _finding(change: Change, row: StatusRow) -> Finding:
     )
 
 
-def fates(own: Own, sifted: Sifted) -> tuple[Fate, ...]:
+def cancel_outcomes(own: RunChanges, run_rows: RunRows) -> tuple[CancelOutcome, ...]:
     """What each change of a run has come to, by the list or else by what the ledger knows."""
-    return tuple(_fate(change, sifted.rows.get(place, ())) for place, change in enumerate(own.changes))
+    return tuple(_outcome(change, run_rows.rows.get(place, ())) for place, change in enumerate(own.changes))
 
 
-def _fate(change: Change, rows: Sequence[StatusRow]) -> Fate:
-    if any(map(can_be_withdrawn, rows)):
-        return Fate.CANCELABLE
+def _outcome(change: Change, rows: Sequence[StatusRow]) -> CancelOutcome:
+    if any(map(is_cancelable, rows)):
+        return CancelOutcome.CANCELABLE
     if rows:
-        row = telling(rows)
+        row = decisive_row(rows)
         state, said = row.state, row.said
     elif change.known is not None:
         state, said = change.known.state, change.known.said
         if is_existing(state, said):
-            return Fate.NOT_CREATED
+            return CancelOutcome.NOT_CREATED
     else:
-        return Fate.NOT_VISIBLE
-    if state == PARTLY_PROVISIONED or standing(state, said) is Standing.PROVISIONED:
-        return Fate.GRANTED if change.operation == Operation.GRANT else Fate.REVOKED
-    return _FATES[standing(state, said)]
+        return CancelOutcome.NOT_VISIBLE
+    if state == PARTLY_PROVISIONED or tenant_outcome(state, said) is TenantOutcome.PROVISIONED:
+        return CancelOutcome.GRANTED if change.operation == Operation.GRANT else CancelOutcome.REVOKED
+    return _OUTCOMES[tenant_outcome(state, said)]
 
 
-_FATES: Final[Mapping[Standing, Fate]] = MappingProxyType(
+_OUTCOMES: Final[Mapping[TenantOutcome, CancelOutcome]] = MappingProxyType(
     {
-        Standing.OPEN: Fate.UNDER_WAY,
-        Standing.FAILED: Fate.FAILED,
-        Standing.REJECTED: Fate.REJECTED,
-        Standing.CANCELLED: Fate.CANCELLED,
-        Standing.DUPLICATE: Fate.DUPLICATE,
+        TenantOutcome.OPEN: CancelOutcome.UNDER_WAY,
+        TenantOutcome.FAILED: CancelOutcome.FAILED,
+        TenantOutcome.REJECTED: CancelOutcome.REJECTED,
+        TenantOutcome.CANCELLED: CancelOutcome.CANCELLED,
+        TenantOutcome.DUPLICATE: CancelOutcome.DUPLICATE,
     }
 )
 
 
-def to_revoke(own: Own, came_to: Sequence[Fate]) -> tuple[Change, ...]:
+def to_revoke(own: RunChanges, came_to: Sequence[CancelOutcome]) -> tuple[Change, ...]:
     """The changes that a revoke file has to take back, in the order of identity and item, each once."""
-    granted = [change for change, fate in zip(own.changes, came_to, strict=True) if fate is Fate.GRANTED]
+    granted = [change for change, outcome in zip(own.changes, came_to, strict=True) if outcome is CancelOutcome.GRANTED]
     by_key = {(change.identity, change.item_type, change.item): change for change in granted}
     return tuple(by_key[key] for key in sorted(by_key))
 
 
-def counted(came_to: Sequence[Fate]) -> Mapping[Fate, int]:
+def count_outcomes(came_to: Sequence[CancelOutcome]) -> Mapping[CancelOutcome, int]:
     """How many changes have come to what."""
     return Counter(came_to)

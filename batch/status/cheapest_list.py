@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from batch.api.dialects import Limits
 
 
-class Way(StrEnum):
+class ListChoice(StrEnum):
     """A way to learn what is in progress; of those that take as many calls, the first is taken."""
 
     EACH = "each person's list"
@@ -38,7 +38,7 @@ class Way(StrEnum):
     ADMINISTRATION = "the administration list"
 
 
-def calls_left(way: Way, people: int, pages: float | None, *, seen: bool) -> float:
+def calls_left(way: ListChoice, people: int, pages: float | None, *, seen: bool) -> float:
     """How many more calls a way takes.
 
     Args:
@@ -47,7 +47,7 @@ def calls_left(way: Way, people: int, pages: float | None, *, seen: bool) -> flo
         pages: Pages of a list of everybody; None where no such list has told yet.
         seen: Whether the first page of this way's own list was read.
     """
-    if way is Way.EACH:
+    if way is ListChoice.EACH:
         return people
     if pages is None:
         return 1
@@ -56,7 +56,9 @@ def calls_left(way: Way, people: int, pages: float | None, *, seen: bool) -> flo
     return pages + (0 if seen else 1)
 
 
-def cheapest(people: int, pages: float | None, *, seen: Collection[Way], open_ways: Collection[Way]) -> Way:
+def cheapest(
+    people: int, pages: float | None, *, seen: Collection[ListChoice], open_ways: Collection[ListChoice]
+) -> ListChoice:
     """The way that takes the fewest calls from here on; what is not known yet is hoped to be one page.
 
     Args:
@@ -66,7 +68,8 @@ def cheapest(people: int, pages: float | None, *, seen: Collection[Way], open_wa
         open_ways: Ways that the tenant has not refused, at least one.
     """
     return min(
-        (way for way in Way if way in open_ways), key=lambda way: calls_left(way, people, pages, seen=way in seen)
+        (way for way in ListChoice if way in open_ways),
+        key=lambda way: calls_left(way, people, pages, seen=way in seen),
     )
 
 

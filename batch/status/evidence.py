@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import EXISTING, EXISTING_SAID, REQUEST_ID_KEY, REQUEST_TYPES
-from batch.model import Finding, Part
+from batch.model import ChangeStatus, Part
 from batch.status.matching import item_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 """Identity id and item id."""
 
 
-class Verdict(StrEnum):
+class Settlement(StrEnum):
     """What became of a request in doubt."""
 
     FOUND = "found"
@@ -75,7 +75,7 @@ def _named_pair(row: StatusRow) -> Pair:
     return row.identity, item_of(row)
 
 
-def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:
+def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Settlement:
     """What follows from the changes that were found.
 
     Args:
@@ -84,10 +84,10 @@ def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Verdict:
         waited: Whether everything that arrived must be visible by now.
     """
     if len(found) == doubt.request.changes:
-        return Verdict.FOUND
+        return Settlement.FOUND
     if not waited:
-        return Verdict.OPEN
-    return Verdict.PARTLY if found else Verdict.NOT_FOUND
+        return Settlement.OPEN
+    return Settlement.PARTLY if found else Settlement.NOT_FOUND
 
 
 def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ...]:
@@ -111,7 +111,7 @@ def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ..
     return tuple(divided)
 
 
-def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[Finding, ...]:
+def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[ChangeStatus, ...]:
     """What an answer says of the request's own changes: these were requested already, so that nothing was created.
 
     Args:
@@ -120,7 +120,7 @@ def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[F
     """
     wanted = {(identity, item.type.value, item.id) for identity in request.recipients for item in request.items}
     return tuple(
-        Finding(
+        ChangeStatus(
             request=request.number,
             identity=one.identity,
             item_type=one.item_type,

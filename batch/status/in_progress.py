@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.api.dialects import REQUEST_TYPES, Operation, Standing, standing
-from batch.dedupe.classify import INTENTION, KEY, TOLD_SCHEMA, age
+from batch.api.dialects import REQUEST_TYPES, Operation, TenantOutcome, tenant_outcome
+from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
 from batch.model import RowClass
 from batch.states import VOID
 from batch.status.matching import change_with_requests, listed_item, named_item
@@ -69,7 +69,7 @@ class InProgress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
+class TenantView:
     """What the tenant said.
 
     Attributes:
@@ -88,7 +88,7 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     The list's `id` is the item's at some tenants and the request's at others (see dialects.ITEM_ID_KEY). Where rows
     show that it is not the item's, whatever rests on it alone is not `sure`.
     """
-    listed = [row for row in rows if standing(row.state, row.said) is Standing.OPEN]
+    listed = [row for row in rows if tenant_outcome(row.state, row.said) is TenantOutcome.OPEN]
     names: dict[str, set[Item]] = {}
     for row in listed:
         names.setdefault(row.item, set()).add((row.item_type, row.item_name))
@@ -110,15 +110,15 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     ]
 
 
-def not_understood(heard: Heard, wanted: pl.DataFrame) -> int:
+def not_understood(tenant_view: TenantView, wanted: pl.DataFrame) -> int:
     """How many rows in progress can't be told to be of a wanted item or of another.
 
     Args:
-        heard: What the tenant said.
+        tenant_view: What the tenant said.
         wanted: Changes, with dedupe's KEY.
     """
     items = set(wanted.get_column("item_id"))
-    return sum(not one.sure and one.item not in items for rows in heard.in_progress.values() for one in rows)
+    return sum(not one.sure and one.item not in items for rows in tenant_view.in_progress.values() for one in rows)
 
 
 def asked_about(fresh: pl.DataFrame) -> pl.DataFrame:
@@ -127,16 +127,16 @@ def asked_about(fresh: pl.DataFrame) -> pl.DataFrame:
     return fresh.filter(plain & (pl.col("operation") == Operation.GRANT.value))
 
 
-def verdicts(fresh: pl.DataFrame, known: pl.DataFrame, heard: Heard) -> pl.DataFrame:
+def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
     """Which fresh changes need no request, or must wait, by the tenant's word.
 
     Args:
         fresh: Changes that the ledger has nothing against, one of each key: dedupe's KEY and INTENTION.
         known: What the ledger remembers of their keys, by dedupe's KNOWN_SCHEMA.
-        heard: What the tenant said.
+        tenant_view: What the tenant said.
 
     Returns:
-        By dedupe's TOLD_SCHEMA, for each change that is set aside:
+        By dedupe's TENANT_VERDICTS, for each change that is set aside:
 
         | the tenant says of the key | the change is |
         |---|---|
@@ -147,9 +147,9 @@ def verdicts(fresh: pl.DataFrame, known: pl.DataFrame, heard: Heard) -> pl.DataF
         What is held does not count where the ledger's newest knowledge of the key is a revoke or a grant with dates:
         the index may lag by hours, and it shows no end date, which a grant without one would take away.
     """
-    told = pl.DataFrame(list(_of_progress(fresh, heard)), schema=TOLD_SCHEMA, orient="row")
+    told = pl.DataFrame(list(_of_progress(fresh, tenant_view)), schema=TENANT_VERDICTS, orient="row")
     held = pl.DataFrame(
-        [(person, *item) for person, items in heard.held.items() for item in items],
+        [(person, *item) for person, items in tenant_view.held.items() for item in items],
         schema=dict.fromkeys(KEY, pl.String),
         orient="row",
     ).unique()
@@ -164,14 +164,14 @@ def verdicts(fresh: pl.DataFrame, known: pl.DataFrame, heard: Heard) -> pl.DataF
         .join(held, on=KEY, how="semi")
         .join(told, on=KEY, how="anti")
         .join(newest.join(asked_about(newest), on=KEY, how="anti"), on=KEY, how="anti")
-        .with_columns(told_class=pl.lit(RowClass.ALREADY_HELD.value), told_reason=pl.lit(_HELD))
+        .with_columns(tenant_class=pl.lit(RowClass.ALREADY_HELD.value), tenant_reason=pl.lit(_HELD))
     )
     return pl.concat([told, already]).sort(KEY)
 
 
-def _of_progress(fresh: pl.DataFrame, heard: Heard) -> Iterator[tuple[str, ...]]:
-    """Lines of TOLD_SCHEMA for what is in progress."""
-    rows = [one for some in heard.in_progress.values() for one in some]
+def _of_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
+    """Lines of TENANT_VERDICTS for what is in progress."""
+    rows = [one for some in tenant_view.in_progress.values() for one in some]
     listed = pl.DataFrame(
         [(one.identity, one.item, one.item_type, number) for number, one in enumerate(rows)],
         schema={"identity_id": pl.String, "item_id": pl.String, "type": pl.String, "number": pl.UInt32},

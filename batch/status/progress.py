@@ -1,4 +1,4 @@
-"""Following accepted changes: which row of the status list is which change, what is new, what to ask next and when.
+"""TrackedRun accepted changes: which row of the status list is which change, what is new, what to ask next and when.
 
 A row is a change's by the request's id in its clientMetadata. Where the list returns no clientMetadata at all,
 identity, item, operation and time stand in for it; and a row of an access request that the tenant itself has named for
@@ -20,11 +20,11 @@ from batch.api.dialects import (
     REQUEST_ID_KEY,
     REQUEST_TYPES,
     Operation,
-    Standing,
+    TenantOutcome,
     is_existing,
 )
-from batch.api.dialects import standing as standing_of
-from batch.model import Finding
+from batch.api.dialects import tenant_outcome as outcome_of
+from batch.model import ChangeStatus
 from batch.status.matching import item_of
 from batch.text import instant
 
@@ -45,8 +45,8 @@ UNNAMED: Final = "UNKNOWN"
 """Stands for the state of a row that gives none."""
 
 
-class Said(NamedTuple):
-    """What the tenant says of a change; the fields are those of model.Finding."""
+class TenantStatus(NamedTuple):
+    """What the tenant says of a change; the fields are those of model.ChangeStatus."""
 
     state: str
     who: str
@@ -55,13 +55,13 @@ class Said(NamedTuple):
     access_request: str
 
     @property
-    def standing(self) -> Standing:
+    def tenant_outcome(self) -> TenantOutcome:
         """What it amounts to."""
-        return standing_of(self.state, self.said)
+        return outcome_of(self.state, self.said)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class TrackQuery:
     """One list to ask for: what the token's user has requested, unless an identity or everybody is named.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Change(NamedTuple):
     accepted_at: datetime
 
 
-class _Claim(IntEnum):
+class _Match(IntEnum):
     """By what a row is taken for a change's, the surest last: its type only, the item, or the request's id."""
 
     GUESSED = 0
@@ -94,7 +94,7 @@ class _Claim(IntEnum):
     OWN = 2
 
 
-class Following:
+class TrackedRun:
     """The accepted changes of one run on their way to their ends.
 
     Args:
@@ -114,7 +114,9 @@ class Following:
             for request, operation, identity, item_type, item, at in named.iter_rows()
         ]
         known = changes.select("state", "who", "said", "since", "access_request").iter_rows()
-        self._said: list[Said | None] = [Said(*cells) if cells[0] is not None else None for cells in known]
+        self._said: list[TenantStatus | None] = [
+            TenantStatus(*cells) if cells[0] is not None else None for cells in known
+        ]
         self._prefix = f"{run}-"
         self._of_request: dict[tuple[str, str, str], list[int]] = {}
         for n, one in enumerate(self._changes):
@@ -136,7 +138,7 @@ class Following:
         self._own: set[int] = set()
         self._others: set[int] = set()
         self._asked: set[str] = set()
-        self._best: dict[int, tuple[_Claim, StatusRow]] = {}
+        self._best: dict[int, tuple[_Match, StatusRow]] = {}
         self._bare: dict[tuple[str, str], dict[str, StatusRow]] = {}
         self.moved = 0
 
@@ -156,7 +158,7 @@ class Following:
         self._best.clear()
         self._bare.clear()
 
-    def take(self, rows: Iterable[StatusRow]) -> list[Finding]:
+    def take(self, rows: Iterable[StatusRow]) -> list[ChangeStatus]:
         """What rows say that was not known: in whichever order the rows of one look come, and however often."""
         touched: dict[int, None] = {}
         for row in rows:
@@ -166,12 +168,12 @@ class Following:
             if own is not None:
                 self._own.add(own)
                 self._others.discard(own)
-                self._offer(own, row, touched, _Claim.OWN)
+                self._offer(own, row, touched, _Match.OWN)
             elif not self._take_named(row, item, touched) and not metadata:
                 self._keep_bare(row)
         return self._learned(touched)
 
-    def end_look(self) -> list[Finding]:
+    def end_look(self) -> list[ChangeStatus]:
         """What rows without clientMetadata say, once all are there: nothing where the list returns any of ours."""
         touched: dict[int, None] = {}
         for key, rows in self._bare.items() if not self._own else ():
@@ -183,7 +185,7 @@ class Following:
                 ]
                 # Of one change submitted twice, the older row is the older request's.
                 for n, row in zip(waiting, sorted(same, key=_rank), strict=False):
-                    self._offer(n, row, touched, _Claim.ALIKE)
+                    self._offer(n, row, touched, _Match.ALIKE)
         self._bare.clear()
         return self._learned(touched)
 
@@ -212,7 +214,7 @@ class Following:
         is_another = (row.identity, item) in self._of_pair
         found = same_item or (same_type if len(same_type) == 1 and not is_another else [])
         for n in found:
-            self._offer(n, row, touched, _Claim.ALIKE if same_item else _Claim.GUESSED)
+            self._offer(n, row, touched, _Match.ALIKE if same_item else _Match.GUESSED)
         return bool(found)
 
     def _keep_bare(self, row: StatusRow) -> None:
@@ -224,13 +226,13 @@ class Following:
         if mark not in rows or _rank(row) > _rank(rows[mark]):
             rows[mark] = row
 
-    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], claim: _Claim) -> None:
+    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], claim: _Match) -> None:
         best = self._best.get(n)
         if best is None or (claim, _rank(row)) > (best[0], _rank(best[1])):
             self._best[n] = claim, row
             touched[n] = None
 
-    def _learned(self, touched: Iterable[int]) -> list[Finding]:
+    def _learned(self, touched: Iterable[int]) -> list[ChangeStatus]:
         learned = []
         for n in touched:
             change, (claim, row), before = self._changes[n], self._best[n], self._said[n]
@@ -238,9 +240,9 @@ class Following:
             if row.created is not None:
                 self._created[n] = row.created
             # That it is another's request that ends so must not be forgotten: nothing of it is ours to take back.
-            is_anothers = claim is not _Claim.OWN and before is not None and is_existing(before.state, before.said)
+            is_anothers = claim is not _Match.OWN and before is not None and is_existing(before.state, before.said)
             said = "; ".join(filter(None, (EXISTING_SAID, row.said))) if is_anothers else row.said
-            now = Said(row.state or UNNAMED, row.who, said, instant(row.since), row.access_request)
+            now = TenantStatus(row.state or UNNAMED, row.who, said, instant(row.since), row.access_request)
             if now == before:
                 continue
             if before is None or now[:2] != before[:2]:
@@ -253,7 +255,7 @@ class Following:
             elif n in self._awaited:
                 self._open.add(n)
             learned.append(
-                Finding(
+                ChangeStatus(
                     request=change.request,
                     identity=change.identity,
                     item_type=change.item_type,
@@ -269,16 +271,16 @@ class Following:
 
     # What to ask.
 
-    def sweep(self) -> Question:
+    def sweep(self) -> TrackQuery:
         """The list of everything that the token's user has requested since the oldest open change."""
         created = [self._created.get(n) for n in self._open - self._others]
         known = [moment for moment in created if moment is not None]
         complete = bool(known) and len(known) == len(created)
-        return Question(since=min(known) - SKEW if complete else self._since)
+        return TrackQuery(since=min(known) - SKEW if complete else self._since)
 
     def questions(
         self, *, listed: int | None, at_once: int = FILTER_VALUES, identities: bool = True
-    ) -> tuple[Question, ...]:
+    ) -> tuple[TrackQuery, ...]:
         """The cheapest lists that have every open change of our own.
 
         Args:
@@ -295,18 +297,18 @@ class Following:
         people = sorted({self._changes[n].identity for n in self._open.difference(named)})
         if people and not identities:
             return sweep
-        by_identity = tuple(Question(identity=identity, since=self._since) for identity in people)
+        by_identity = tuple(TrackQuery(identity=identity, since=self._since) for identity in people)
         rows = (sum(self._rows_of[one] for one in part.access_requests) for part in by_id)
         calls = sum(map(_pages, rows)) + len(by_identity)
         return (*by_id, *by_identity) if calls < _pages(listed) else sweep
 
-    def _with_access_request(self) -> Iterator[tuple[int, Said]]:
+    def _with_access_request(self) -> Iterator[tuple[int, TenantStatus]]:
         for n in self._open:
             said = self._said[n]
             if said is not None and said.access_request:
                 yield n, said
 
-    def unheard(self, *, at_once: int = FILTER_VALUES) -> tuple[Question, ...]:
+    def unheard(self, *, at_once: int = FILTER_VALUES) -> tuple[TrackQuery, ...]:
         """The lists of access requests that the tenant has named, and that are not among our own: others made them."""
         missing = {n: said.access_request for n, said in self._with_access_request() if n not in self._best}
         self._others.update(missing)
@@ -314,7 +316,7 @@ class Following:
 
     # When to end, and when to look again.
 
-    def overdue(self, now: datetime, settle_after: timedelta) -> tuple[Question, ...]:
+    def overdue(self, now: datetime, settle_after: timedelta) -> tuple[TrackQuery, ...]:
         """The lists of those identities of whom something must be visible by now and was never seen, each asked once.
 
         Args:
@@ -324,7 +326,7 @@ class Following:
         late = {self._changes[n].identity for n in self._late(now, settle_after)} - self._asked
         asked = sorted(late)[: max(0, MOST_IDENTITIES - len(self._asked))]
         self._asked.update(asked)
-        return tuple(Question(identity=identity, since=self._since) for identity in asked)
+        return tuple(TrackQuery(identity=identity, since=self._since) for identity in asked)
 
     def give_up(self, now: datetime, settle_after: timedelta) -> None:
         """Waits no longer for what must be visible by now and was never seen."""
@@ -340,15 +342,15 @@ class Following:
         return [n for n in unseen if now - self._changes[n].accepted_at >= settle_after]
 
 
-def _is_open(said: Said | None) -> bool:
-    return said is None or said.standing is Standing.OPEN
+def _is_open(said: TenantStatus | None) -> bool:
+    return said is None or said.tenant_outcome is TenantOutcome.OPEN
 
 
-def _in_parts(ids: Sequence[str], at_once: int, *, everybody: bool) -> tuple[Question, ...]:
+def _in_parts(ids: Sequence[str], at_once: int, *, everybody: bool) -> tuple[TrackQuery, ...]:
     if not at_once:
         return ()
     parts = (tuple(ids[start : start + at_once]) for start in range(0, len(ids), at_once))
-    return tuple(Question(access_requests=part, everybody=everybody) for part in parts)
+    return tuple(TrackQuery(access_requests=part, everybody=everybody) for part in parts)
 
 
 def _pages(rows: int) -> int:
@@ -366,7 +368,7 @@ def _kind(row: StatusRow) -> tuple[str, str]:
 
 def _rank(row: StatusRow) -> tuple[object, ...]:
     """Which of several rows is the newest; of those that are equally old, always the same one."""
-    final = standing_of(row.state, row.said) is not Standing.OPEN
+    final = outcome_of(row.state, row.said) is not TenantOutcome.OPEN
     return (
         row.created or _NEVER,
         row.activity,

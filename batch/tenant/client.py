@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from batch.api.deprecation import deprecation_notice
 from batch.api.token_claims import token_needed, what_is_missing
 from batch.plan.body import body_of, encode
-from batch.tenant.cancellation import Cancellation
+from batch.tenant.cancel import CancelClient
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
 from batch.tenant.status import StatusList
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.api.dialects import Dialect
-    from batch.api.token_claims import Claims
+    from batch.api.token_claims import TokenClaims
     from batch.model import Answer, Request
     from batch.settings import Credentials
     from batch.tenant.pace import Pace
@@ -37,7 +37,7 @@ class Tenant:
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
         clock: Our clock.
-        luck: A random number from 0 to 1, new each time.
+        jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which the tenant is lost.
         waiting: Is told of each wait for a token, its seconds and the reason, before it begins.
         noticed: Is told, once, what the tenant says of the end of this API version.
@@ -60,27 +60,29 @@ class Tenant:
         concurrency: int,
         pace: Pace,
         clock: Callable[[], datetime],
-        luck: Callable[[], float],
+        jitter: Callable[[], float],
         give_up_after: float,
         waiting: Callable[[float, str], object],
         noticed: Callable[[str], object],
         ca_file: Path | None = None,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
-        self._token = Token(self._http, credentials, luck=luck, give_up_after=give_up_after, waiting=waiting)
+        self._token = Token(self._http, credentials, jitter=jitter, give_up_after=give_up_after, waiting=waiting)
         self._dialect = dialect
         self._noticed = noticed
         self._told = False
-        self.reader = Reader(self._http, self._token, pace, luck=luck, give_up_after=give_up_after, heard=self._hear)
+        self.reader = Reader(
+            self._http, self._token, pace, jitter=jitter, give_up_after=give_up_after, on_headers=self._hear
+        )
         self.statuses = StatusList(self.reader, dialect, clock=clock)
         self.holdings = SearchIndex(self.reader, dialect)
-        self.cancellation = Cancellation(self.reader, dialect)
+        self.cancellation = CancelClient(self.reader, dialect)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
         return await self._token.get(other_than=other_than)
 
-    async def claims(self) -> Claims:
+    async def claims(self) -> TokenClaims:
         """Who the tenant takes us for; see Token.claims."""
         return await self._token.claims()
 
@@ -88,17 +90,17 @@ class Tenant:
         """Which right is missing where the tenant has answered 403 to a submit, and what is needed, as sentences."""
         return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
-    async def submit(self, body: Sequence[Request], token: str, *, gone: Callable[[], None]) -> Answer:
+    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
         """Makes one attempt with a request, or with several in one body, where the dialect has the nested form.
 
-        It calls `gone` once the last byte has left. A failure is an answer too.
+        It calls `on_sent` once the last byte has left. A failure is an answer too.
         """
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         exchange = await fetch(
             self._http,
             "POST",
             self._dialect.paths.submit,
-            gone=gone,
+            on_sent=on_sent,
             content=encode(body_of(*body)),
             headers=headers,
         )

@@ -38,7 +38,7 @@ class Answered:
     refused: str = ""
 
 
-class Question(Protocol):
+class CollectionQuery(Protocol):
     """What is asked of a collection.
 
     Attributes:
@@ -78,7 +78,7 @@ def portions(
         yield tuple(portion)
 
 
-async def answers(question: Question, asked: Iterable[tuple[str, ...]]) -> AsyncIterator[Answered]:
+async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -> AsyncIterator[Answered]:
     """What the tenant answers, portion by portion; one that it refuses is halved until the bad value stands alone.
 
     Raises:
@@ -103,7 +103,7 @@ async def answers(question: Question, asked: Iterable[tuple[str, ...]]) -> Async
         yield answer
 
 
-async def _all_pages(question: Question, values: tuple[str, ...]) -> Answered:
+async def _all_pages(question: CollectionQuery, values: tuple[str, ...]) -> Answered:
     rows: list[Any] = []
     total: int | None = None
     last: tuple[Any, ...] = ()
@@ -131,7 +131,7 @@ async def _all_pages(question: Question, values: tuple[str, ...]) -> Answered:
     return Answered(values=values, rows=tuple(rows))
 
 
-def _lost(question: Question, why: str) -> TenantLostError:
+def _lost(question: CollectionQuery, why: str) -> TenantLostError:
     return TenantLostError(
         f"The tenant's {question.subject} {why}.",
         next_step="What the ledger says stays as it is. Run the same command again later.",

@@ -70,7 +70,7 @@ class Permit:
         self._open = True
         self.given_at = given_at
 
-    def gone(self) -> None:
+    def on_sent(self) -> None:
         """The call's last byte has left, or it has failed; the first time counts."""
         self._end(used=True)
 

@@ -67,9 +67,9 @@ class Reader:
         http: A client whose base URL is the tenant.
         token: Its token.
         pace: Every call counts against the rate limit.
-        luck: A random number from 0 to 1, new each time.
+        jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without a usable answer after which the tenant is lost.
-        heard: Is told the headers of every answer.
+        on_headers: Is told the headers of every answer.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class Reader:
         token: Token,
         pace: Pace,
         *,
-        luck: Callable[[], float],
+        jitter: Callable[[], float],
         give_up_after: float,
-        heard: Callable[[Mapping[str, str]], object],
+        on_headers: Callable[[Mapping[str, str]], object],
     ) -> None:
         self._http = http
         self._token = token
         self._pace = pace
-        self._luck = luck
+        self._jitter = jitter
         self._give_up_after = give_up_after
-        self._heard = heard
+        self._on_headers = on_headers
 
     def hide(self, text: str) -> str:
         """A text that came from the tenant, without the secrets that went out to it."""
@@ -137,7 +137,7 @@ class Reader:
                 failures_in_a_row=failures,
                 without_success=loop.time() - began - (self._pace.silenced - silenced),
                 give_up_after=self._give_up_after,
-                luck=self._luck(),
+                jitter=self._jitter(),
             )
             decision = decide(answer, situation)
             said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
@@ -161,10 +161,12 @@ class Reader:
     async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:
         (permit,) = await self._pace.wait()
         try:
-            exchange = await fetch(self._http, method, path, most_bytes=MOST_REPLY_BYTES, gone=permit.gone, **arguments)
+            exchange = await fetch(
+                self._http, method, path, most_bytes=MOST_REPLY_BYTES, on_sent=permit.on_sent, **arguments
+            )
         finally:
-            permit.gone()
-        self._heard(exchange.headers)
+            permit.on_sent()
+        self._on_headers(exchange.headers)
         return exchange, permit
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import REQUEST_TYPES, STANDINGS, ItemType
+from batch.api.dialects import REQUEST_TYPES, TENANT_OUTCOMES, ItemType
 from batch.model import StatusRow
 from batch.text import moment, on_one_line
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_SAID: Final = 300
 """Characters kept of a comment or of error messages."""
 
-_USUAL: Final = frozenset({"", *STANDINGS, *REQUEST_TYPES.values(), *ItemType})
+_USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
 _PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
 """Ids of the tenant, and of our requests: the secrets of clients are longer."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.outcome import backoff
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
-from batch.api.token_claims import Claims, read_claims
+from batch.api.token_claims import TokenClaims, read_claims
 from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.model import Failure
 from batch.tenant.wire import fetch, hiding
@@ -42,7 +42,7 @@ class _Issued:
     """A token as the tenant gave it out."""
 
     value: str = field(repr=False, default="")
-    claims: Claims = field(default_factory=Claims)
+    claims: TokenClaims = field(default_factory=TokenClaims)
     good_until: float = -math.inf
 
 
@@ -52,7 +52,7 @@ class Token:
     Args:
         http: A client whose base URL is the tenant.
         credentials: Client id and secret.
-        luck: A random number from 0 to 1, new each time.
+        jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
         waiting: Is told, before each wait between two tries, its seconds and the reason.
     """
@@ -62,7 +62,7 @@ class Token:
         http: httpx.AsyncClient,
         credentials: Credentials,
         *,
-        luck: Callable[[], float],
+        jitter: Callable[[], float],
         give_up_after: float,
         waiting: Callable[[float, str], object],
     ) -> None:
@@ -70,7 +70,7 @@ class Token:
         self._credentials = credentials
         self._give_up_after = give_up_after
         self._waiting = waiting
-        self._luck = luck
+        self._jitter = jitter
         self._issued = _Issued()
         self._renewing = asyncio.Lock()
 
@@ -86,12 +86,12 @@ class Token:
         """
         return (await self._good(other_than)).value
 
-    async def claims(self) -> Claims:
+    async def claims(self) -> TokenClaims:
         """What a token that is good now says of us; raises as `get` does."""
         return (await self._good("")).claims
 
     @property
-    def last_claims(self) -> Claims:
+    def last_claims(self) -> TokenClaims:
         """What the last token said of us, good or not any more; nothing is asked for it."""
         return self._issued.claims
 
@@ -115,7 +115,7 @@ class Token:
                 return _read(content, asked, hiding(self._http))
             if answer.status in {400, 401, 403}:
                 raise self._refused(answer)
-            delay = max(answer.retry_after or 0.0, round(backoff(failures, self._luck()), 1))
+            delay = max(answer.retry_after or 0.0, round(backoff(failures, self._jitter()), 1))
             if not _passes(answer) or _now() - began + delay > self._give_up_after:
                 raise self._lost(answer)
             failures += 1

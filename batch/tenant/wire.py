@@ -97,7 +97,7 @@ async def fetch(
     path: str,
     *,
     most_bytes: int = MOST_BYTES,
-    gone: Callable[[], None] | None = None,
+    on_sent: Callable[[], None] | None = None,
     **arguments: Any,
 ) -> Exchange:
     """Makes one exchange; a failure is an answer too, never an exception.
@@ -107,12 +107,12 @@ async def fetch(
         method: HTTP method.
         path: Below the client's base URL.
         most_bytes: Bytes read of the body; the rest is left.
-        gone: Is called once the last byte of the request has left.
+        on_sent: Is called once the last byte of the request has left.
         **arguments: For httpx.
     """
     content = bytearray()
     seen: httpx.Response | None = None
-    progress = _Progress(gone)
+    progress = _Progress(on_sent)
     secrets = _secrets_of(http)
     limit = http.timeout.read
     try:
@@ -139,21 +139,21 @@ class _Progress:
     """How far an exchange has come, as httpx tells its `trace` extension.
 
     Args:
-        gone: Is called once the last byte of the request has left.
+        on_sent: Is called once the last byte of the request has left.
 
     Attributes:
         sent: Whether bytes of the request may have left for the tenant; what a proxy is asked first is none of it.
     """
 
-    def __init__(self, gone: Callable[[], None] | None) -> None:
-        self._gone = gone
+    def __init__(self, on_sent: Callable[[], None] | None) -> None:
+        self._on_sent = on_sent
         self.sent = False
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self.sent = True
-        if self._gone is not None and self.sent and event.endswith("send_request_body.complete"):
-            self._gone()
+        if self._on_sent is not None and self.sent and event.endswith("send_request_body.complete"):
+            self._on_sent()
 
 
 def _secrets_of(http: httpx.AsyncClient) -> Secrets:

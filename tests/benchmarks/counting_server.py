@@ -38,7 +38,7 @@ class CountingServer:
     def __init__(self, least: float, most: float, jitter: float, *, seed: int = 7) -> None:
         self._latency = (least, most)
         self._jitter = jitter
-        self._luck = np.random.default_rng(seed)
+        self._random = np.random.default_rng(seed)
         self._arrivals: list[float] = []
         self._turned_away = 0
 
@@ -75,13 +75,13 @@ class CountingServer:
         if b"/oauth/token" in head.split(b"\r\n", 1)[0]:
             return 200, _TOKEN
         if self._jitter:
-            await asyncio.sleep(self._luck.uniform(0, self._jitter))
+            await asyncio.sleep(self._random.uniform(0, self._jitter))
         now = asyncio.get_running_loop().time()
         self._arrivals.append(now)
         # The limit is lifted where the answers come at once: then the speed is what is measured.
         violated = self._latency[1] > 0 and most_in_a_window(self._arrivals[-REQUESTS - 1 :]) > REQUESTS
         if self._latency[1]:
-            await asyncio.sleep(self._luck.uniform(*self._latency))
+            await asyncio.sleep(self._random.uniform(*self._latency))
         if violated:
             self._turned_away += 1
             return 429, {}

@@ -27,11 +27,11 @@ class SandboxProcess:
 
     settings: Mapping[str, str]
 
-    def books(self) -> dict[str, Any]:
+    def audit(self) -> dict[str, Any]:
         """What it has seen and accepted."""
         answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/books", timeout=60)
-        books: dict[str, Any] = answer.raise_for_status().json()
-        return books
+        audit: dict[str, Any] = answer.raise_for_status().json()
+        return audit
 
 
 def clean_environment() -> dict[str, str]:

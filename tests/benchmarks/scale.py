@@ -114,13 +114,13 @@ def _planning(folder: Path, scale: float) -> list[Figure]:
 def _asking(folder: Path, scale: float) -> list[Figure]:
     ledger = folder / "seeded.db"
     changes = round(10 * _MILLION * scale)
-    seeded = _step("seed_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
-    parts = [f"{name.removeprefix('bytes of ')} {size:.2f}" for name, size in seeded.items() if name != "bytes"]
+    summary = _step("seed_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
+    parts = [f"{name.removeprefix('bytes of ')} {size:.2f}" for name, size in summary.items() if name != "bytes"]
     figures = [
         Figure(
             benchmark=_NAME,
             name=f"ledger of {changes:,} changes, requests of {_TEAM} by {_ITEMS}",
-            value=seeded["bytes"],
+            value=summary["bytes"],
             unit="bytes a change",
             most=25,
             note=", ".join(part for part in parts if not part.startswith(("s ", "peak ", "wall "))),

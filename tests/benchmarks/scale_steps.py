@@ -155,9 +155,9 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
 
     import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
     from batch.commands import input_run  # noqa: PLC0415 - likewise
-    from batch.commands.precheck import TenantCheck  # noqa: PLC0415 - likewise
+    from batch.commands.precheck import CommandPrecheck  # noqa: PLC0415 - likewise
     from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
-    from batch.commands.session import Access, Reach  # noqa: PLC0415 - likewise
+    from batch.commands.session import Access, SessionFactory  # noqa: PLC0415 - likewise
     from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
     from batch.model import CheckTenant  # noqa: PLC0415 - likewise
     from batch.read import load_inputs  # noqa: PLC0415 - likewise
@@ -177,10 +177,10 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     # Asking the tenant is measured where there is one.
     settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
-    one = input_run.Job(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
+    one = input_run.InputRun(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
-        reach = Reach(settings, Access(tenant=TENANT))
-        check = TenantCheck(settings, screen, reach, usual=CheckTenant.NEVER)
+        reach = SessionFactory(settings, Access(tenant=TENANT))
+        check = CommandPrecheck(settings, screen, reach, usual=CheckTenant.NEVER)
         run = one.planned(opened, reach, check)
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0

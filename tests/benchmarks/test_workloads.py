@@ -17,7 +17,7 @@ from tests.benchmarks.dress import Comments, Dress, changes_of, write_file
 from tests.benchmarks.packing import cases
 from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
 from tests.benchmarks.workloads import Migration, Onboarding, Sparse
-from tests.core.changes import NOW, change, changes_frame
+from tests.plan.changes import NOW, change, changes_frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -99,9 +99,9 @@ def _submit(way: str, file: Path, changes: int) -> dict[str, float]:
             env={**clean_environment(), **sandbox.settings, "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder},
         )
         seconds = perf_counter() - began
-        books = sandbox.books()
-    assert [one["accepted"] for one in books["changes"]] == [1] * changes, f"{way} has not submitted each change once"
-    return {"requests": len(books["accepted"]), "turned away": books["throttled"], WALL_TIME: seconds}
+        audit = sandbox.audit()
+    assert [one["accepted"] for one in audit["changes"]] == [1] * changes, f"{way} has not submitted each change once"
+    return {"requests": len(audit["accepted"]), "turned away": audit["throttled"], WALL_TIME: seconds}
 
 
 def _python(module: str) -> Callable[[str, str], list[str]]:

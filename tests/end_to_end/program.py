@@ -87,7 +87,7 @@ def start(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.Popen[st
 
 def accepted(sandbox: RunningSandbox) -> dict[Pair, int]:
     """How often the tenant has accepted each change, by its own books."""
-    counts = sandbox.tenant.books.change_counts()
+    counts = sandbox.tenant.audit.change_counts()
     return {(str(c.operation), c.identity, c.item_type, c.item_id): number for c, number in counts.items()}
 
 

@@ -67,8 +67,8 @@ def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_acce
         if is_bad(row):
             assert COMPLAINT.search(row["_reason"])
             assert TRACKING_ID.search(row["_reason"])
-    assert ended.json["http"]["posts"] == tenant.tenant.books.posts
-    assert tenant.tenant.books.posts - planned <= 10 * 2 * log2(2000)
+    assert ended.json["http"]["posts"] == tenant.tenant.audit.posts
+    assert tenant.tenant.audit.posts - planned <= 10 * 2 * log2(2000)
 
 
 def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_be_resumed(
@@ -79,7 +79,7 @@ def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_b
     path = write_rows(tmp_path / "wanted.csv", wanted())
     with running_sandbox(choices) as tenant:
         stopped = program("submit", path, "--yes", "--json", "--concurrency", "1", env=environment(tenant))
-        assert tenant.tenant.books.posts == ALL_REFUSED_AFTER == 20
+        assert tenant.tenant.audit.posts == ALL_REFUSED_AFTER == 20
     with running_sandbox(healthy, port=urlsplit(tenant.base_url).port or 0) as healed:
         resumed = program("submit", path, "--yes", "--json", env=environment(healed))
         assert accepted(healed) == once(map(pair_of, wanted()))

@@ -181,10 +181,10 @@ def test_a_dry_run_shows_everything_and_does_nothing(program: Program, tmp_path:
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
         before = work.states()
-        books = rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")
+        audit = rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")
         ended = work.cancel(run, "--dry-run")
         assert (ended.code, work.states()) == (3, before)
-        assert (rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")) == books
+        assert (rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")) == audit
         assert (len(ended.json["would_cancel"]), len(ended.json["would_revoke"])) == (10, 2)
         assert ended.json["files"] == {"undo": None}
         assert sorted(path.name for path in (tmp_path / "wanted.results").iterdir()) == ["results.csv"]

@@ -56,7 +56,7 @@ def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) ->
 
 def asked(sandbox: RunningSandbox) -> int:
     """How often the tenant was asked about anything."""
-    calls = sandbox.tenant.books.calls
+    calls = sandbox.tenant.audit.calls
     return sum(calls[name] for name in ("status", "administration", "search"))
 
 
@@ -164,7 +164,7 @@ def test_who_must_know_sends_nothing_where_it_may_not_be_asked(program: Program,
     with running_sandbox(NOT_ADMIN) as sandbox:
         ended = submit(program, sandbox, path, "--check-tenant", "always")
         assert ended.code == 2
-        assert sandbox.tenant.books.posts == 0
+        assert sandbox.tenant.audit.posts == 0
     assert "sp:search:read" in ended.err
     assert "--check-tenant auto goes on" in ended.err
     assert "no runs" in program("runs").out
@@ -179,7 +179,7 @@ def test_the_administration_list_tells_who_may_not_list_otherwise(program: Progr
     with running_sandbox(settings) as sandbox:
         somebody_asks(sandbox, 0)
         ended = submit(program, sandbox, path, "--check-tenant", "always")
-        assert sandbox.tenant.books.calls["administration"] == 1
+        assert sandbox.tenant.audit.calls["administration"] == 1
         assert accepted(sandbox) == once(pair_of(row) for row in ROWS[1:])
     assert ended.code == 0
 
@@ -263,13 +263,13 @@ def test_a_tenant_that_can_not_be_asked_is_sent_nothing(program: Program, tenant
 def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, path: Path) -> None:
     with running_sandbox(SandboxSettings(rate=FAST, latency=(20.0, 20.0))) as sandbox:
         process = start("submit", path, "--yes", env=environment(sandbox))
-        while not sandbox.tenant.books.calls["status"]:
+        while not sandbox.tenant.audit.calls["status"]:
             assert process.poll() is None, process.communicate()
         process.send_signal(number)
         _, err = process.communicate(timeout=15)
         assert process.returncode == 130
         assert err.endswith("Interrupted while the tenant was asked: nothing was sent.\n")
-        assert sandbox.tenant.books.posts == 0
+        assert sandbox.tenant.audit.posts == 0
 
 
 def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant: RunningSandbox, path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant
     assert ended.json["changes"]["unsent"] == 3
     assert ended.json["checked"]["held"] == 1
     assert "no runs" in program("runs").out
-    assert tenant.tenant.books.posts == 0
+    assert tenant.tenant.audit.posts == 0
     assert program("plan", path, "--check-tenant", "always").code == 2
     assert "nor was any tenant" in program("plan", path, "--check-tenant", "auto").err
 

@@ -230,7 +230,7 @@ def test_wrong_usage_ends_with_2_says_why_and_sends_nothing(
     assert ended.code == 2
     assert said in ended.err
     assert ended.out == ""
-    assert tenant.tenant.books.posts == 0
+    assert tenant.tenant.audit.posts == 0
 
 
 def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, path: Path) -> None:

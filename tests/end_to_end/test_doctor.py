@@ -59,7 +59,7 @@ def test_where_all_is_well_everything_is_ok_and_nothing_happens_at_the_tenant(pr
     with running_sandbox() as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
         ended = program("doctor", "--json", env=env)
-        assert sandbox.tenant.books.posts == 0
+        assert sandbox.tenant.audit.posts == 0
         people = program("doctor", env=env)
     assert ended.code == people.code == 0
     assert verdicts(ended) == dict.fromkeys(CHECKS, "ok")
@@ -122,7 +122,7 @@ def test_what_a_tenant_has_against_us_is_told(
     with running_sandbox(settings) as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
         ended = program("doctor", "--json", env=env)
-        assert sandbox.tenant.books.posts == 0
+        assert sandbox.tenant.audit.posts == 0
     found = finding(ended, check)
     assert found["verdict"] == verdict
     assert said.lower() in found["said"].lower()

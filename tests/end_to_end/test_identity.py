@@ -43,7 +43,7 @@ def test_an_api_clients_token_ends_the_command_before_anything_is_sent(program: 
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, token_kind=TokenKind.API_CLIENT)) as sandbox:
         ended = program("submit", path, "--yes", env=environment(sandbox))
-        assert sandbox.tenant.books.posts == 0
+        assert sandbox.tenant.audit.posts == 0
     assert ended.code == 2
     assert "no user behind it but the authority API" in ended.err
     assert "A personal access token of an ORG_ADMIN user is needed" in ended.err
@@ -107,7 +107,7 @@ def test_the_end_of_an_api_version_is_told_once_a_run(program: Program, tmp_path
     headers = {"Deprecation": "@1830297600", "Link": '<https://x.example/why>; rel="deprecation"'}
     with running_sandbox(SandboxSettings(rate=RATE, extra_headers=headers)) as sandbox:
         ended = program("submit", path, "--yes", env=environment(sandbox))
-        assert sandbox.tenant.books.posts > 1
+        assert sandbox.tenant.audit.posts > 1
     assert ended.code == 0
     assert ended.err.count("deprecated (Deprecation: 2028-01-01; Link: <https://x.example/why>") == 1
 

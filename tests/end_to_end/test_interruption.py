@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 def after_some_posts(tenant: RunningSandbox, process: subprocess.Popen[str], posts: int) -> None:
     """Returns once the tenant has seen so many posts."""
-    while tenant.tenant.books.posts < posts:
+    while tenant.tenant.audit.posts < posts:
         assert process.poll() is None, process.communicate()[1]
 
 

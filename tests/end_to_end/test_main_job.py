@@ -40,7 +40,7 @@ def test_the_tenant_accepts_exactly_what_the_valid_rows_of_the_sample_ask_for(
     ended = program("submit", onboarding, "--yes", "--json", env=environment(tenant))
     rows = enumerate(read_rows(onboarding), start=2)
     assert accepted(tenant) == once(pair_of(row) for line, row in rows if line not in MISTAKES)
-    assert tenant.tenant.books.refused == 0
+    assert tenant.tenant.audit.refused == 0
     assert ended.code == 3
     assert ended.json["rows"] == {
         "read": 3115,
@@ -52,7 +52,7 @@ def test_the_tenant_accepts_exactly_what_the_valid_rows_of_the_sample_ask_for(
         "held_back": 0,
         "submitted": 3108,
     }
-    assert ended.json["http"]["posts"] == tenant.tenant.books.posts == ended.json["requests"]["accepted"]
+    assert ended.json["http"]["posts"] == tenant.tenant.audit.posts == ended.json["requests"]["accepted"]
     assert ended.json["requests"]["lower_bound"] <= ended.json["requests"]["planned"] < 150
 
 
@@ -60,10 +60,10 @@ def test_the_same_command_again_sends_nothing_and_says_so(
     program: Program, tenant: RunningSandbox, onboarding: Path
 ) -> None:
     first = program("submit", onboarding, "--yes", "--json", env=environment(tenant))
-    posts = tenant.tenant.books.posts
+    posts = tenant.tenant.audit.posts
     second = program("submit", onboarding, "--yes", "--json", env=environment(tenant))
     third = program("submit", onboarding, "--yes", env=environment(tenant))
-    assert tenant.tenant.books.posts == posts
+    assert tenant.tenant.audit.posts == posts
     assert second.json["http"]["posts_now"] == 0
     for key in ("run", "rows", "changes", "requests"):
         assert second.json[key] == first.json[key]

@@ -233,7 +233,7 @@ def test_a_token_that_may_not_read_roles_is_told_the_scope_and_nothing_is_sent(
         ended = program("submit", rows, "--yes", env=environment(tenant))
         assert ended.code == 2
         assert "idn:role-unchecked:read" in ended.err
-        assert tenant.tenant.books.posts == 0
+        assert tenant.tenant.audit.posts == 0
 
 
 def test_the_embedded_sandbox_knows_names(program: Program, sample: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_log_of_a_run_that_is_ended_from_outside_has_whole_lines(
     process = start(
         "submit", path, "--yes", "--log-file", log, env={**environment(tenant), "ACCESS_BATCH_RATE": "50/1"}
     )
-    while tenant.tenant.books.posts < 12:
+    while tenant.tenant.audit.posts < 12:
         assert process.poll() is None, process.communicate()
     process.send_signal(number)
     process.communicate(timeout=30)

@@ -53,8 +53,8 @@ def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program:
         assert (flat["planned"], planned["planned"]) == (100, 10)
         assert planned["lower_bound"] <= 10
         assert ended.json["requests"]["planned"] == ended.json["requests"]["accepted"] == 10
-        assert ended.json["http"]["posts"] == tenant.tenant.books.posts == 10
-        bodies: list[dict[str, Any]] = [request.body for request in tenant.tenant.books.accepted]
+        assert ended.json["http"]["posts"] == tenant.tenant.audit.posts == 10
+        bodies: list[dict[str, Any]] = [request.body for request in tenant.tenant.audit.accepted]
         comments = {
             (entry["identityId"], sent["comment"])
             for body in bodies
@@ -91,7 +91,7 @@ def test_of_a_refused_body_each_bad_change_ends_alone_and_all_others_are_accepte
     assert accepted(tenant) == once(pair_of(row) for row in rows if not is_bad(row))
     for row in read_rows(tmp_path / "a.results" / "results.csv"):
         assert row["_state"] == ("REFUSED" if is_bad(row) else "ACCEPTED")
-    assert ended.json["http"]["posts"] == tenant.tenant.books.posts
+    assert ended.json["http"]["posts"] == tenant.tenant.audit.posts
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 

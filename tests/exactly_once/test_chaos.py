@@ -37,5 +37,5 @@ def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
         assert ended.code == 0, ended.err
         assert accepted(tenant) == once(map(pair_of, rows))
         assert ended.json["changes"]["accepted"] == len(rows)
-        assert tenant.tenant.books.posts > 60
+        assert tenant.tenant.audit.posts > 60
     assert program("ledger", "verify").out == "The ledger is sound.\n"

@@ -75,14 +75,14 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
 
 def test_a_ledger_that_is_deleted_half_way_ends_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
     process = start("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
-    while tenant.tenant.books.posts < 8:
+    while tenant.tenant.audit.posts < 8:
         assert process.poll() is None, process.communicate()[1]
     for name in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             ledger.with_name(ledger.name + name).unlink()
-    posts = tenant.tenant.books.posts
+    posts = tenant.tenant.audit.posts
     _, err = process.communicate(timeout=30)
     assert process.returncode == 4, err
     assert "was removed or replaced" in err
-    assert tenant.tenant.books.posts <= posts + 4
+    assert tenant.tenant.audit.posts <= posts + 4
     assert set(accepted(tenant).values()) == {1}

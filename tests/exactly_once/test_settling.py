@@ -13,7 +13,7 @@ from batch.errors import StoppedError, TenantLostError
 from batch.loops.ports import Watchers
 from batch.loops.settle import Settler
 from batch.model import Doubt, Request, RequestItem, StatusRow
-from batch.status.evidence import Verdict, by_request, found_pairs, judge, parts_by_arrival
+from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival
 from batch.tenant.status import ListingForbiddenError, Page, Query
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def rows_of(of: Request) -> list[StatusRow]:
 def test_all_rows_prove_arrival_and_none_prove_absence_only_after_the_wait() -> None:
     asked = doubt(request())
     found = found_pairs(asked, by_request(rows_of(asked.request)), NO_OFFSET)
-    assert judge(asked, found, waited=False) is Verdict.FOUND
-    assert judge(asked, frozenset(), waited=False) is Verdict.OPEN
-    assert judge(asked, frozenset(), waited=True) is Verdict.NOT_FOUND
-    assert judge(asked, list(found)[:2], waited=False) is Verdict.OPEN
-    assert judge(asked, list(found)[:2], waited=True) is Verdict.PARTLY
+    assert judge(asked, found, waited=False) is Settlement.FOUND
+    assert judge(asked, frozenset(), waited=False) is Settlement.OPEN
+    assert judge(asked, frozenset(), waited=True) is Settlement.NOT_FOUND
+    assert judge(asked, list(found)[:2], waited=False) is Settlement.OPEN
+    assert judge(asked, list(found)[:2], waited=True) is Settlement.PARTLY
 
 
 def test_rows_of_another_request_prove_nothing() -> None:
@@ -198,8 +198,8 @@ def _as_ledger(fake: FakeLedger) -> Ledger:
 
 
 async def test_what_is_found_is_accepted_and_what_is_not_is_sent_again() -> None:
-    here, gone = request(1), request(2)
-    settled, _ = await settle(FakeListing(rows_of(here)), doubt(here), doubt(gone))
+    here, on_sent = request(1), request(2)
+    settled, _ = await settle(FakeListing(rows_of(here)), doubt(here), doubt(on_sent))
     assert settled == {1: True, 2: False}
 
 
@@ -236,11 +236,11 @@ async def test_few_doubts_are_not_settled_by_a_list_that_is_longer_than_theirs()
 
 
 async def test_where_others_requests_may_not_be_listed_what_is_found_is_settled_and_the_rest_left_to_a_human() -> None:
-    here, gone = request(1), request(2)
-    settled, settler = await settle(FakeListing(rows_of(here), others=False), doubt(here), doubt(gone))
+    here, on_sent = request(1), request(2)
+    settled, settler = await settle(FakeListing(rows_of(here), others=False), doubt(here), doubt(on_sent))
     assert settled == {1: True}
     assert settler.forbidden == "must be the current user"
-    settler.add([doubt(gone)])
+    settler.add([doubt(on_sent)])
     assert not settler.open
 
 

@@ -1,4 +1,4 @@
-"""Importing a status list into a ledger, whatever interrupts it and whatever the ledger has already."""
+"""ImportReader a status list into a ledger, whatever interrupts it and whatever the ledger has already."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from batch.commands.import_ import Importing, read_into
+from batch.commands.import_ import ImportReader, read_into
 from batch.commands.screen import Screen
 from batch.dedupe.classify import classify
 from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
 from batch.model import StatusRow
-from batch.status.adopt import Fate, Puzzle
-from batch.status.in_progress import Heard, verdicts
+from batch.status.adopt import Adoption, NotAdoptable
+from batch.status.in_progress import TenantView, tenant_verdicts
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
@@ -89,10 +89,10 @@ class FakeListing:
         return timedelta()
 
 
-def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> Importing:
-    with Importing(ledger, tenant, "beta", QUIET) as importing:
-        asyncio.run(read_into(importing, listing, query or Query()))
-    return importing
+def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> ImportReader:
+    with ImportReader(ledger, tenant, "beta", QUIET) as reader:
+        asyncio.run(read_into(reader, listing, query or Query()))
+    return reader
 
 
 def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
     listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     with open_ledger(whole) as ledger:
-        assert take(ledger, FakeListing(listed)).fates[Fate.IMPORTED] == 2_845
+        assert take(ledger, FakeListing(listed)).outcomes[Adoption.IMPORTED] == 2_845
     with open_ledger(broken) as ledger:
         for lost_after in (1_250, 2_250):
             with pytest.raises(TenantLostError):
@@ -115,11 +115,11 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
 def test_what_can_not_be_understood_is_counted_and_the_counts_add_up(path: Path) -> None:
     listed = [row(0), None, row(1, item="a0"), row(2, item_type="SOURCE"), row(3, state="CANCELLED")]
     with open_ledger(path) as ledger:
-        importing = take(ledger, FakeListing(listed))
+        reader = take(ledger, FakeListing(listed))
         assert ledger.verify() == ()
-    puzzles = {puzzle: number for puzzle, number in importing.puzzles.items() if number}
-    assert puzzles == {Puzzle.NO_IDENTITY: 1, Puzzle.NO_ITEM: 1, Puzzle.ODD_TYPE: 1}
-    assert importing.read == sum(importing.fates.values()) + sum(puzzles.values())
+    not_adoptable = {reason: number for reason, number in reader.not_adoptable.items() if number}
+    assert not_adoptable == {NotAdoptable.NO_IDENTITY: 1, NotAdoptable.NO_ITEM: 1, NotAdoptable.ODD_TYPE: 1}
+    assert reader.read == sum(reader.outcomes.values()) + sum(not_adoptable.values())
     assert rows(path, "SELECT item_id, tenant_state FROM changes ORDER BY 1") == [
         ("r0", "EXECUTING"),
         ("r3", "CANCELLED"),
@@ -152,8 +152,8 @@ def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
 def test_two_processes_do_not_import_at_once(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = ledger.imported.begin(TENANT, "beta", NOW)
-        with Importing(ledger, TENANT, "beta", QUIET) as importing:
-            asyncio.run(read_into(importing, FakeListing([row(0)]), Query()))
+        with ImportReader(ledger, TENANT, "beta", QUIET) as reader:
+            asyncio.run(read_into(reader, FakeListing([row(0)]), Query()))
             with pytest.raises(RunHeldError):
                 ledger.imported.take(run, a_process(), [], NOW)
 
@@ -279,6 +279,6 @@ def test_what_was_requested_last_counts_in_whichever_order_it_is_imported(
         known = ledger.plans.known(TENANT, wanted.select("identity_id", "item_type", "item_id"))
         assert known.changes.height == 2
         assert classify(wanted, known.changes, run="a")["class"].to_list() == [expected]
-        heard = Heard(held={"i1": [("ROLE", "r0")]})
-        told = verdicts(wanted, known.changes, heard)
+        tenant_view = TenantView(held={"i1": [("ROLE", "r0")]})
+        told = tenant_verdicts(wanted, known.changes, tenant_view)
         assert told.height == (expected == "already_submitted"), "a grant after a revoke is not held, whatever lags"

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.answers.split import divide
-from batch.answers.suspects import Evidence
+from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
 from batch.ledger.process import SILENT_FOR
@@ -201,7 +201,7 @@ def test_an_answer_after_another_process_took_the_run_over_is_a_broken_promise(p
 def test_a_refused_request_hands_all_its_changes_over_to_its_parts(path: Path, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2", "i3"], ["r1", "r2"], comment="Please."))
     whole = claim(ledger, run)
-    record(ledger, whole, REFUSED, parts=divide(whole, "", Evidence()))
+    record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
     assert states(path) == ["SPLIT", "PLANNED", "PLANNED"]
     parts = [claim(ledger, run), claim(ledger, run)]
     assert [part.parent for part in parts] == [whole.number] * 2
@@ -216,7 +216,7 @@ def test_a_refused_request_hands_all_its_changes_over_to_its_parts(path: Path, l
 def test_a_revoke_is_divided_between_its_items(ledger: Ledger) -> None:
     run = write(ledger, product(["i1"], ["r1", "r2", "r3"], operation="REVOKE", comment="Left."))
     whole = claim(ledger, run)
-    record(ledger, whole, REFUSED, parts=divide(whole, "", Evidence()))
+    record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
     parts = [claim(ledger, run), claim(ledger, run)]
     assert [part.operation for part in parts] == [Operation.REVOKE] * 2
     assert sorted(item.id for part in parts for item in part.items) == ["r1", "r2", "r3"]

@@ -108,8 +108,8 @@ def test_a_later_process_of_the_same_number_is_not_the_holder(
     ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
-    gone = replace(process_of(child), started=process_of(child).started - 3600)
-    ledger.runs.hold(run, gone, NOW)
+    on_sent = replace(process_of(child), started=process_of(child).started - 3600)
+    ledger.runs.hold(run, on_sent, NOW)
     assert ledger.runs.hold(run, ME, NOW) == 0
     assert holders(path) == [(ME.host, ME.pid)]
 

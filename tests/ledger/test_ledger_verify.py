@@ -12,7 +12,7 @@ import pytest
 
 from batch.answers.outcome import decide
 from batch.answers.split import divide
-from batch.answers.suspects import Evidence
+from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import Limits
 from batch.ledger.plans import NewRun
 from batch.ledger.requests import Answered
@@ -50,7 +50,7 @@ def answered(ledger: Ledger, run: Run, status: int) -> None:
     """Sends the next request, and gets an answer."""
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="said the tenant")
-    parts = divide(request, "", Evidence()) if status == 400 else ()
+    parts = divide(request, "", RefusalHistory()) if status == 400 else ()
     ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
 
 

@@ -16,7 +16,7 @@ from batch.read.inputs import Content
 from batch.report.files import write_rejected
 from batch.validate.prepare import prepare
 from batch.validate.rows import validate
-from tests.core.changes import NOW
+from tests.plan.changes import NOW
 from tests.read.read_helpers import read_frame, read_text, refusal
 
 OURS = ("operation", "identity", "item_type", "item")

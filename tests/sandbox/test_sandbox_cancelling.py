@@ -8,7 +8,7 @@ import pytest
 
 from batch.api.dialects import CANCEL_LIMIT, ItemType
 from batch.sandbox.cancelling import CancelId
-from batch.sandbox.course import Handling
+from batch.sandbox.lifecycle import Handling
 from batch.sandbox.tenant import SimulatedTenant
 from tests.sandbox.asking import NOW, grant, later, shown, text_of
 

@@ -66,7 +66,7 @@ def test_every_endpoint_of_every_api_version_answers_and_is_counted() -> None:
         for dialect in DIALECTS.values():
             for name in present(dialect):
                 assert call(client, dialect, name).status_code == ANSWERS.get(name, 200), (dialect.name, name)
-        assert sandbox.tenant.books.calls["people"] == len(DIALECTS)
+        assert sandbox.tenant.audit.calls["people"] == len(DIALECTS)
 
 
 def test_every_endpoint_refuses_a_token_that_lacks_its_scope_and_takes_one_that_has_it() -> None:

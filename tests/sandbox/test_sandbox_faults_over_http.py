@@ -53,7 +53,7 @@ def test_a_dropped_connection_is_closed_without_an_answer(
     sandbox.faults.add(fault)
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         client.post(BETA.paths.submit, json=BODY)
-    assert len(sandbox.tenant.books.accepted) == accepted
+    assert len(sandbox.tenant.audit.accepted) == accepted
     assert client.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
@@ -64,7 +64,7 @@ def test_a_hanging_connection_ends_with_the_clients_patience(
     sandbox.faults.add(fault)
     with pytest.raises(httpx.ReadTimeout):
         client.post(BETA.paths.submit, json=BODY, timeout=httpx.Timeout(5, read=PATIENCE))
-    assert len(sandbox.tenant.books.accepted) == accepted
+    assert len(sandbox.tenant.audit.accepted) == accepted
     assert client.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
@@ -74,7 +74,7 @@ def test_a_hang_ends_when_the_server_stops() -> None:
         client = stack.enter_context(client_of(sandbox))
         sandbox.faults.add(Fault.HANG_AFTER)
         attempt = pool.submit(client.post, BETA.paths.submit, json=BODY, timeout=60)
-        while not sandbox.tenant.books.accepted:
+        while not sandbox.tenant.audit.accepted:
             time.sleep(0.001)
         started = time.monotonic()
         stack.pop_all().__exit__(None, None, None)
@@ -91,7 +91,7 @@ def test_a_hang_that_would_begin_while_the_server_stops_ends_at_once() -> None:
         client = stack.enter_context(client_of(sandbox))
         sandbox.faults.add(Fault.HANG_BEFORE)
         attempt = pool.submit(client.post, BETA.paths.submit, json=BODY, timeout=60)
-        while not sandbox.tenant.books.posts:
+        while not sandbox.tenant.audit.posts:
             time.sleep(0.001)
         stack.pop_all().__exit__(None, None, None)
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
@@ -118,8 +118,8 @@ def test_a_fault_with_an_answer_strikes_one_attempt_and_no_more(
     sandbox.faults.add(fault)
     answer = client.post(BETA.paths.submit, json=BODY)
     assert (answer.status_code, answer.headers.get("Retry-After")) == (status, retry_after)
-    assert len(sandbox.tenant.books.accepted) == accepted
-    assert sandbox.tenant.books.throttled == (status == 429)
+    assert len(sandbox.tenant.audit.accepted) == accepted
+    assert sandbox.tenant.audit.throttled == (status == 429)
     following = client.post(BETA.paths.submit, json=BODY)
     assert (following.status_code, following.json()) == (202, {})
 
@@ -162,7 +162,7 @@ def test_chance_faults_strike_from_the_settings() -> None:
     settings = SandboxSettings(fault_probability=1.0, fault_kinds=[Fault.UNAVAILABLE_503_BARE])
     with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
         assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [503, 503, 503]
-        assert sandbox.tenant.books.accepted == []
+        assert sandbox.tenant.audit.accepted == []
 
 
 def test_an_attempt_that_is_turned_away_leaves_the_fault_for_the_next() -> None:

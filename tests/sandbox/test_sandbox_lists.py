@@ -11,22 +11,27 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
 from batch.sandbox.directory import make_directory
+from batch.sandbox.filter_ast import AllOf, AnyOf, Term
 from batch.sandbox.filters import read_filter
 from batch.sandbox.known import Known
+from batch.sandbox.list_endpoints import (
+    access_profiles_endpoint,
+    entitlements_endpoint,
+    people_endpoint,
+    roles_endpoint,
+)
 from batch.sandbox.pages import BadQueryError
-from batch.sandbox.shelves import access_profiles_shelf, entitlements_shelf, people_shelf, roles_shelf
-from batch.sandbox.terms import AllOf, AnyOf, Term
 
 if TYPE_CHECKING:
-    from batch.sandbox.shelves import Shelf
+    from batch.sandbox.list_endpoints import ListEndpoint
 
 COMPANY = make_directory(600)
 KNOWN = Known(directory=COMPANY, identities=())
-PEOPLE = people_shelf(KNOWN, public=False)
-PUBLIC = people_shelf(KNOWN, public=True)
-ROLES = roles_shelf(COMPANY)
-PROFILES = access_profiles_shelf(COMPANY)
-ENTITLEMENTS = entitlements_shelf(COMPANY)
+PEOPLE = people_endpoint(KNOWN, public=False)
+PUBLIC = people_endpoint(KNOWN, public=True)
+ROLES = roles_endpoint(COMPANY)
+PROFILES = access_profiles_endpoint(COMPANY)
+ENTITLEMENTS = entitlements_endpoint(COMPANY)
 ANNA, BEN = COMPANY.people[:2]
 
 
@@ -34,21 +39,21 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def listed(shelf: Shelf[Any], filters: str = "", limit: int = 4000, **query: str) -> list[dict[str, Any]]:
+def listed(shelf: ListEndpoint[Any], filters: str = "", limit: int = 4000, **query: str) -> list[dict[str, Any]]:
     answer = shelf.answer({"filters": filters} | query, filter_limit=limit, tracking_id="t")
     assert answer.status == 200, answer.body
     body: Any = answer.body
     return list(body)
 
 
-def refused(shelf: Shelf[Any], filters: str, limit: int = 4000, **query: str) -> str:
+def refused(shelf: ListEndpoint[Any], filters: str, limit: int = 4000, **query: str) -> str:
     answer = shelf.answer({"filters": filters} | query, filter_limit=limit, tracking_id="t")
     assert answer.status == 400
     body: Any = answer.body
     return str(body["messages"][0]["text"])
 
 
-def names(shelf: Shelf[Any], filters: str, field: str = "name") -> list[str]:
+def names(shelf: ListEndpoint[Any], filters: str, field: str = "name") -> list[str]:
     return [entry[field] for entry in listed(shelf, filters)]
 
 
@@ -138,7 +143,7 @@ def test_a_page_of_roles_has_at_most_50_and_of_the_others_250() -> None:
 
 
 @given(size=st.integers(1, 250), shelf=st.sampled_from([PEOPLE, ROLES, PROFILES, ENTITLEMENTS]))
-def test_pages_one_after_the_other_show_everything_once(size: int, shelf: Shelf[Any]) -> None:
+def test_pages_one_after_the_other_show_everything_once(size: int, shelf: ListEndpoint[Any]) -> None:
     step = min(size, 50) if shelf is ROLES else size
     whole: list[str] = []
     total = 10**9
@@ -199,7 +204,7 @@ def test_whatever_is_asked_is_read_or_refused(text: str) -> None:
 
 
 def test_ids_that_stand_in_no_directory_are_people_too_where_any_id_may_be_used() -> None:
-    lenient = people_shelf(Known(directory=COMPANY), public=False)
+    lenient = people_endpoint(Known(directory=COMPANY), public=False)
     stranger = "f" * 32
     assert names(lenient, f'id in ("{stranger}","{ANNA.id}","jane.doe")', "id") == [ANNA.id, stranger]
     assert names(PEOPLE, f'id in ("{stranger}","{ANNA.id}")', "id") == [ANNA.id]

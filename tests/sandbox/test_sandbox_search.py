@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
-from batch.sandbox.course import Handling
 from batch.sandbox.directory import Directory, make_directory
+from batch.sandbox.filter_ast import terms_of
 from batch.sandbox.known import Known
+from batch.sandbox.lifecycle import Handling
 from batch.sandbox.pages import BadQueryError
 from batch.sandbox.search import IdentitySearch
 from batch.sandbox.search_query import read_query
 from batch.sandbox.tenant import SimulatedTenant
-from batch.sandbox.terms import terms_of
 from tests.sandbox.asking import NOW, later
 
 COMPANY = make_directory(600)

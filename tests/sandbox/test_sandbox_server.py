@@ -61,7 +61,7 @@ def test_every_dialect_takes_a_request_and_shows_it_in_its_status_list(dialect: 
         assert (answer.status_code, answer.json()) == (202, {})
         rows = client.get(dialect.paths.status, params={"requested-for": "i1", "count": "true"})
         assert (rows.status_code, rows.headers["X-Total-Count"], len(rows.json())) == (200, "1", 1)
-        assert sandbox.tenant.books.accepted[0].dialect == dialect.name
+        assert sandbox.tenant.audit.accepted[0].dialect == dialect.name
 
 
 def test_the_status_list_waits_out_the_visibility_delay() -> None:
@@ -114,7 +114,7 @@ def test_a_call_without_a_token_of_this_tenant_is_answered_401(authorization: st
         for answer in (client.get(BETA.paths.status), client.post(BETA.paths.submit, json=BODY)):
             assert answer.status_code == 401
             assert answer.json()["error"].startswith("JWT validation failed")
-        assert (sandbox.tenant.books.posts, sandbox.tenant.books.accepted) == (1, [])
+        assert (sandbox.tenant.audit.posts, sandbox.tenant.audit.accepted) == (1, [])
 
 
 def test_a_token_expires_by_the_tenants_clock() -> None:
@@ -143,7 +143,7 @@ def test_the_rate_limit_counts_submits_and_lists_of_one_dialect_together_but_no_
         assert client.post(DIALECTS["v3"].paths.submit, json=BODY).status_code == 202
         clock.advance(10)
         assert client.post(BETA.paths.submit, json=BODY).status_code == 202
-        assert (sandbox.tenant.books.posts, sandbox.tenant.books.throttled) == (4, 1)
+        assert (sandbox.tenant.audit.posts, sandbox.tenant.audit.throttled) == (4, 1)
 
 
 def test_answers_carry_the_date_of_the_tenants_clock() -> None:
@@ -157,7 +157,7 @@ def test_a_body_that_is_not_json_is_refused_in_the_apis_form(raw: bytes) -> None
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         answer = client.post(BETA.paths.submit, content=raw)
         assert (answer.status_code, answer.json()["messages"][0]["text"]) == (400, "The body is not JSON.")
-        assert sandbox.tenant.books.refused == 1
+        assert sandbox.tenant.audit.refused == 1
 
 
 def test_a_tracking_response_can_be_chosen() -> None:
@@ -169,10 +169,10 @@ def test_the_books_can_be_read_from_another_process() -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)
         client.post(BETA.paths.submit, json={})
-        books = httpx.get(f"{sandbox.base_url}/sandbox/books", trust_env=False).json()
-    assert (books["posts"], books["refused"], books["throttled"]) == (2, 1, 0)
-    assert books["accepted"][0]["body"] == BODY
-    assert books["changes"] == [
+        audit = httpx.get(f"{sandbox.base_url}/sandbox/books", trust_env=False).json()
+    assert (audit["posts"], audit["refused"], audit["throttled"]) == (2, 1, 0)
+    assert audit["accepted"][0]["body"] == BODY
+    assert audit["changes"] == [
         {"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item_id": "r1", "accepted": 1}
     ]
 

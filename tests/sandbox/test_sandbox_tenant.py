@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from batch.api.dialects import DIALECTS, ItemType, Operation
-from batch.sandbox.books import AcceptedChange
+from batch.sandbox.audit import AcceptedChange
 from batch.sandbox.known import APPROVER
 from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
 
@@ -33,8 +33,8 @@ def test_an_accepted_request_answers_202_with_an_empty_object_and_stands_in_the_
     tenant = SimulatedTenant()
     answer = tenant.submit(body("i1", "i2", items=("r1", "r2")), NOW)
     assert (answer.status, answer.body, answer.content()) == (202, {}, b"{}")
-    assert tenant.books.change_counts() == {change(i, r): 1 for i in ("i1", "i2") for r in ("r1", "r2")}
-    (accepted,) = tenant.books.accepted
+    assert tenant.audit.change_counts() == {change(i, r): 1 for i in ("i1", "i2") for r in ("r1", "r2")}
+    (accepted,) = tenant.audit.accepted
     assert (accepted.at, accepted.dialect, accepted.body) == (NOW, "beta", body("i1", "i2", items=("r1", "r2")))
 
 
@@ -46,13 +46,13 @@ def test_a_refused_request_answers_400_in_the_apis_form_and_leaves_only_a_count(
     assert set(answer.body) == {"detailCode", "trackingId", "messages", "causes"}
     assert set(answer.body["messages"][0]) == {"locale", "localeOrigin", "text"}
     assert "requestedItems" in text_of(answer.body)
-    assert (tenant.books.refused, tenant.books.accepted, tenant.visible_rows(NOW)) == (1, [], [])
+    assert (tenant.audit.refused, tenant.audit.accepted, tenant.visible_rows(NOW)) == (1, [], [])
 
 
 def test_the_same_change_again_is_accepted_without_a_word_and_counted_twice() -> None:
     tenant = SimulatedTenant()
     assert [tenant.submit(body(), NOW).status for _ in range(2)] == [202, 202]
-    assert tenant.books.change_counts() == {change("i1", "r1"): 2}
+    assert tenant.audit.change_counts() == {change("i1", "r1"): 2}
 
 
 def test_a_grant_and_a_revoke_of_one_item_are_two_changes() -> None:
@@ -60,7 +60,7 @@ def test_a_grant_and_a_revoke_of_one_item_are_two_changes() -> None:
     leaver = body(requestType="REVOKE_ACCESS")
     leaver["requestedItems"][0]["comment"] = "leaver"
     assert [tenant.submit(asked, NOW).status for asked in (body(), leaver)] == [202, 202]
-    assert tenant.books.change_counts() == {change("i1", "r1"): 1, change("i1", "r1", Operation.REVOKE): 1}
+    assert tenant.audit.change_counts() == {change("i1", "r1"): 1, change("i1", "r1", Operation.REVOKE): 1}
 
 
 def test_the_dialect_decides_which_fields_there_are() -> None:
@@ -68,7 +68,7 @@ def test_the_dialect_decides_which_fields_there_are() -> None:
     dated["requestedItems"][0]["startDate"] = "2027-01-01T00:00:00Z"
     tenant = SimulatedTenant()
     assert [tenant.submit(dated, NOW, DIALECTS[name]).status for name in ("beta", "v3", "v1")] == [400, 202, 202]
-    assert [request.dialect for request in tenant.books.accepted] == ["v3", "v1"]
+    assert [request.dialect for request in tenant.audit.accepted] == ["v3", "v1"]
 
 
 def test_an_unknown_identity_or_item_refuses_the_whole_request_and_is_named() -> None:
@@ -78,7 +78,7 @@ def test_an_unknown_identity_or_item_refuses_the_whole_request_and_is_named() ->
         answer = tenant.submit(asked, NOW)
         assert answer.status == 400
         assert culprit in text_of(answer.body)
-    assert tenant.books.change_counts().total() == 1
+    assert tenant.audit.change_counts().total() == 1
 
 
 def test_an_unknown_id_need_not_be_named() -> None:
@@ -191,7 +191,7 @@ def test_the_books_show_as_json() -> None:
     tenant.submit(body(), NOW)
     tenant.submit(body(), NOW)
     entry = {"at": "2026-03-01T12:00:00.123Z", "api": "beta", "body": body()}
-    assert tenant.books.as_json() == {
+    assert tenant.audit.as_json() == {
         "posts": 0,
         "refused": 0,
         "throttled": 0,
@@ -207,7 +207,7 @@ def test_what_comes_in_the_nested_form_stands_in_the_books_and_in_the_list_like_
     entries = [{"identityId": "i1", "requestedItems": items}, {"identityId": "i2", "requestedItems": items[1:]}]
     nested = {"requestedForWithRequestedItems": entries}
     assert tenant.submit(nested, NOW, DIALECTS["v1"]).status == 202
-    assert tenant.books.change_counts() == {change("i1", "r1"): 1, change("i1", "r2"): 1, change("i2", "r2"): 1}
+    assert tenant.audit.change_counts() == {change("i1", "r1"): 1, change("i1", "r2"): 1, change("i2", "r2"): 1}
     rows = tenant.visible_rows(NOW)
     assert [row.item.get("comment") for row in rows] == ["one", None, None]
     assert len({row.access_request_id for row in rows}) == 2

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from batch.api.dialects import DIALECTS, TOKEN_PATH
-from batch.api.token_claims import Claims, read_claims
+from batch.api.token_claims import TokenClaims, read_claims
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tokens import TokenKind
@@ -14,13 +14,13 @@ from batch.sandbox.tokens import TokenKind
 BODY = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
 
 
-def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int]:
+def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int]:
     """What a token of such a sandbox says, and how a submit with it is answered."""
     claims, submitted, _ = answers(settings, api)
     return claims, submitted
 
 
-def answers(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int, int]:
+def answers(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int, int]:
     """What a token of such a sandbox says, and how a submit and the status list are answered with it."""
     with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
         form = {
@@ -32,7 +32,7 @@ def answers(settings: SandboxSettings, api: str = "beta") -> tuple[Claims, int, 
         token = answer["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         status = http.post(DIALECTS[api].paths.submit, json=BODY, headers=headers).status_code
-        assert (status == 202) == bool(sandbox.tenant.books.change_counts())
+        assert (status == 202) == bool(sandbox.tenant.audit.change_counts())
         listed = http.get(DIALECTS[api].paths.status, headers=headers).status_code
         return read_claims(token, answer), status, listed
 

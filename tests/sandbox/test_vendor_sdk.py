@@ -74,7 +74,7 @@ def test_a_request_submitted_through_the_sdk_shows_in_the_sdks_status_list(sandb
     answer = submit(api, BODY)
     assert answer.status_code == 202
     assert [tracked.requested_for for tracked in answer.data.new_requests] == ["i1", "i2"]
-    assert sandbox.tenant.books.change_counts().total() == 4
+    assert sandbox.tenant.audit.change_counts().total() == 4
 
     rows = api.list_access_request_status_v1(requested_for="i1", request_state="EXECUTING")
     assert [(row.id, row.type, row.state, row.requested_for.id) for row in rows] == [
@@ -101,7 +101,7 @@ def test_the_sdk_understands_a_refusal(sandbox: RunningSandbox, api: Any) -> Non
         submit(api, BODY | {"requestType": "REVOKE_ACCESS"})
     assert caught.value.status == 400
     assert "exactly one identity" in caught.value.data.messages[0].text
-    assert sandbox.tenant.books.refused == 1
+    assert sandbox.tenant.audit.refused == 1
 
 
 def test_the_sdk_reads_every_state_with_who_said_what(sandbox: RunningSandbox, api: Any) -> None:

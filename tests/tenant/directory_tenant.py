@@ -72,11 +72,13 @@ class DirectoryTenant:
                 token = Token(
                     http,
                     Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"}),
-                    luck=lambda: 1.0,
+                    jitter=lambda: 1.0,
                     give_up_after=60.0,
                     waiting=lambda _seconds, _reason: None,
                 )
-                reader = Reader(http, token, open_pace(), luck=lambda: 1.0, give_up_after=60.0, heard=lambda _: None)
+                reader = Reader(
+                    http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _: None
+                )
                 directory = Directory(reader, DIALECTS[api], noticed=self.notices.append)
                 everything: dict[str, Found] = {}
                 async for part in ask(directory):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.api.dialects import Standing, standing
+from batch.api.dialects import TenantOutcome, tenant_outcome
 from batch.tenant.status_row import MOST_SAID, status_row
 
 MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}
@@ -66,8 +66,8 @@ def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
     cancelled = {"comment": "This is a duplicate.", "owner": {"name": "Cleo"}, "modified": MINUTE[4]}
     found = read(row(state="CANCELLED", cancelledRequestDetails=cancelled, cancelable=False))
     assert (found.who, found.said, found.since) == ("Cleo", "This is a duplicate.", at(4))
-    assert standing(found.state, found.said) is Standing.DUPLICATE
-    assert standing(found.state, "changed our minds") is Standing.CANCELLED
+    assert tenant_outcome(found.state, found.said) is TenantOutcome.DUPLICATE
+    assert tenant_outcome(found.state, "changed our minds") is TenantOutcome.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
 def test_what_failed_says_what_went_wrong(errors: Any) -> None:
     found = read(row(state="PROVISIONING_FAILED", errorMessages=errors))
     assert (found.said, found.since) == ("No such account.; Gave up.", at(1))
-    assert standing(found.state, found.said) is Standing.FAILED
+    assert tenant_outcome(found.state, found.said) is TenantOutcome.FAILED
 
 
 def test_a_group_that_has_an_approval_is_named_where_nobody_owns_it_yet() -> None:
@@ -90,7 +90,7 @@ def test_a_group_that_has_an_approval_is_named_where_nobody_owns_it_yet() -> Non
 def test_a_state_that_is_new_stays_as_it_is_and_counts_as_open() -> None:
     found = read(row(state="WAITING_FOR_THE_MOON"))
     assert found.state == "WAITING_FOR_THE_MOON"
-    assert standing(found.state) is Standing.OPEN
+    assert tenant_outcome(found.state) is TenantOutcome.OPEN
 
 
 _TEXT = st.text(st.sampled_from('az AZ09.-é中\u200b\u202e\x1b\x00\x85\n\t"\\\ud800'), max_size=400)

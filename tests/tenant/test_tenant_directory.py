@@ -13,7 +13,7 @@ from batch.api.dialects import ItemType
 from batch.errors import SettingsError, TenantLostError
 from batch.model import IdentityBy
 from batch.tenant.collection import portions
-from tests.core.changes import hex_id
+from tests.plan.changes import hex_id
 from tests.tenant.directory_tenant import DirectoryTenant, Reply, asked_of_list, asked_of_search
 
 if TYPE_CHECKING:

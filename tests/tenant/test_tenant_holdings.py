@@ -41,9 +41,11 @@ def with_reader(answer: tuple[int, Any], use: Callable[[Reader], Awaitable[Any]]
         async with httpx.AsyncClient(transport=httpx.MockTransport(endpoint), base_url="https://tenant") as http:
             credentials = Credentials.model_validate({"client_id": "c", "client_secret": "s"})
             token = Token(
-                http, credentials, luck=lambda: 1.0, give_up_after=60.0, waiting=lambda _seconds, _reason: None
+                http, credentials, jitter=lambda: 1.0, give_up_after=60.0, waiting=lambda _seconds, _reason: None
             )
-            reader = Reader(http, token, open_pace(), luck=lambda: 1.0, give_up_after=60.0, heard=lambda _headers: None)
+            reader = Reader(
+                http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None
+            )
             return await use(reader)
 
     return run_in_virtual_time(program()), asked

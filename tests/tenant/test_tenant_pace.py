@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch.api.dialects import Rate
 from batch.api.rate_window import HOLD, MARGIN
 from batch.errors import LedgerLostError
-from batch.ledger.calls import Lane
+from batch.ledger.calls import RateKey
 from batch.tenant.pace import Pace
 from tests.ledger.ledger_helpers import ME, a_process, open_ledger
 from tests.tenant.open_calls import UNLIMITED, Ear, OpenCalls
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from batch.tenant.pace import Permit
 
 DOCUMENTED = Rate(requests=100, seconds=10.0)
-LANE = Lane(tenant="https://tenant.example", client="client", dialect="beta")
+LANE = RateKey(tenant="https://tenant.example", client="client", dialect="beta")
 
 
 class World:
@@ -43,15 +43,15 @@ class World:
         self.ear = Ear()
         self.random = Random(7)  # noqa: S311 - repeatable
 
-    def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, lane: Lane = LANE) -> Pace:
-        calls = self.ledger.calls(lane, rate=rate, process=process, clock=now)
+    def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, rate_key: RateKey = LANE) -> Pace:
+        calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=now)
         return Pace(rate, calls, listener=self.ear, clock=now)
 
     async def call(self, permit: Permit) -> None:
         """A call that takes a moment to leave, and another to arrive; its answer is of no interest."""
         self.permitted.append(now())
         await asyncio.sleep(self.random.uniform(0, 0.03))
-        permit.gone()
+        permit.on_sent()
         await asyncio.sleep(self.random.uniform(0, 0.05))
         self.arrivals.append(now())
 
@@ -122,13 +122,13 @@ def test_three_processes_on_one_ledger_keep_one_limit_together(world: World) -> 
 def test_other_clients_and_other_api_versions_have_limits_of_their_own(world: World) -> None:
     lanes = [
         LANE,
-        Lane(tenant=LANE.tenant, client="another", dialect="beta"),
-        Lane(tenant=LANE.tenant, client="client", dialect="v3"),
-        Lane(tenant="https://other.example", client="client", dialect="beta"),
+        RateKey(tenant=LANE.tenant, client="another", dialect="beta"),
+        RateKey(tenant=LANE.tenant, client="client", dialect="v3"),
+        RateKey(tenant="https://other.example", client="client", dialect="beta"),
     ]
 
     async def program() -> None:
-        await asyncio.gather(*(world.send(world.pace(lane=lane), 100) for lane in lanes))
+        await asyncio.gather(*(world.send(world.pace(rate_key=rate_key), 100) for rate_key in lanes))
 
     run_in_virtual_time(program())
     assert world.arrivals[-1] - world.arrivals[0] < 1
@@ -165,7 +165,7 @@ def test_calls_that_have_not_left_yet_keep_their_place_for_as_long_as_their_proc
         pace = world.pace()
         while len(held) < 100:
             held += await pace.wait(most=10, to_come=100 - len(held))
-        asyncio.get_running_loop().call_later(60, held[0].gone)
+        asyncio.get_running_loop().call_later(60, held[0].on_sent)
         began = now()
         await world.send(world.pace(), 1)
         return now() - began
@@ -179,7 +179,7 @@ def test_a_permit_that_is_not_used_leaves_its_place_to_others(world: World) -> N
         for _ in range(100):
             for permit in await pace.wait(to_come=1):
                 permit.unused()
-                permit.gone()
+                permit.on_sent()
         began = now()
         await world.send(pace, 100)
         return now() - began
@@ -265,7 +265,7 @@ def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> 
         pace = world.pace()
         permits = [*await pace.wait(), *await pace.wait()]
         for permit in permits:
-            permit.gone()
+            permit.on_sent()
             await pace.pause(1, permitted_at=permit.given_at, violated=True)
         await world.send(pace, 1)
 
@@ -294,7 +294,7 @@ def test_callers_go_in_the_order_in_which_they_came(world: World) -> None:
 
         async def call(number: int) -> None:
             (permit,) = await pace.wait(to_come=150)
-            permit.gone()
+            permit.on_sent()
             order.append(number)
 
         await asyncio.gather(*(call(number) for number in range(150)))
@@ -378,7 +378,7 @@ def test_what_the_ledger_could_not_be_told_it_is_told_later() -> None:
         pace = Pace(UNLIMITED, calls, listener=Ear(), clock=now)
         (permit,) = await pace.wait()
         calls.trouble = lose
-        permit.gone()
+        permit.on_sent()
         await asyncio.sleep(1)
         await pace.aclose()
         return calls.told

@@ -52,11 +52,13 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
             token = Token(
                 http,
                 Credentials.model_validate({"client_id": "c", "client_secret": "s"}),
-                luck=lambda: 1.0,
+                jitter=lambda: 1.0,
                 give_up_after=60.0,
                 waiting=lambda _seconds, _reason: None,
             )
-            reader = Reader(http, token, open_pace(), luck=lambda: 1.0, give_up_after=60.0, heard=lambda _headers: None)
+            reader = Reader(
+                http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None
+            )
             statuses = StatusList(reader, DIALECTS["beta"], clock=lambda: NOW)
             assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
             return [one.item async for one in all_pages(statuses, Query(since=NOW, requested_for=requested_for))]

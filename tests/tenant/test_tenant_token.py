@@ -59,7 +59,7 @@ def with_token(
     program: Callable[[Token], Awaitable[object]],
     *,
     give_up_after: float = 600.0,
-    luck: float = 1.0,
+    jitter: float = 1.0,
 ) -> list[tuple[float, str]]:
     """Runs a program that is given a Token; returns the waits that were told."""
     told: list[tuple[float, str]] = []
@@ -75,7 +75,7 @@ def with_token(
                 credentials,
                 give_up_after=give_up_after,
                 waiting=lambda seconds, reason: told.append((seconds, reason)),
-                luck=lambda: luck,
+                jitter=lambda: jitter,
             )
             await program(token)
 
@@ -88,7 +88,7 @@ def a_token(http: httpx.AsyncClient, credentials: dict[str, str]) -> Token:
     return Token(
         http,
         Credentials.model_validate(credentials),
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
         give_up_after=0.0,
         waiting=lambda _seconds, _reason: None,
     )
@@ -219,7 +219,7 @@ def test_a_tenant_that_asks_for_more_patience_than_there_is_is_given_up_and_not_
 
 
 @pytest.mark.parametrize("luck", [0.0, 1.0])
-def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(luck: float) -> None:
+def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(jitter: float) -> None:
     endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100)
     told: list[object] = []
 
@@ -230,7 +230,7 @@ def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(luck: fl
         assert caught.value.exit_code == 4
         assert 200 - MOST_BACKOFF <= now() - began <= 200
 
-    told += with_token(endpoint, program, give_up_after=200, luck=luck)
+    told += with_token(endpoint, program, give_up_after=200, jitter=jitter)
     assert len(told) == len(endpoint.asked) - 1
 
 

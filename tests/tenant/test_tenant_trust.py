@@ -128,7 +128,7 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
                 await Token(
                     http,
                     credentials,
-                    luck=lambda: 0.0,
+                    jitter=lambda: 0.0,
                     give_up_after=1.0,
                     waiting=lambda seconds, _reason: waits.append(seconds),
                 ).get()

@@ -58,7 +58,7 @@ def tenant_at(url: str, client: str = "client", secret: str = SECRET) -> Tenant:
         concurrency=2,
         pace=open_pace(),
         clock=lambda: datetime.now(UTC),
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
         give_up_after=0.0,
         waiting=lambda _seconds, _reason: None,
         noticed=lambda _text: None,
@@ -207,7 +207,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
 
 async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of() -> None:
     async with raw_server(answer("202 Accepted", body=b"{}")) as server, tenant_at(server.url) as tenant:
-        found = await tenant.submit([REQUEST], "token-1", gone=lambda: None)
+        found = await tenant.submit([REQUEST], "token-1", on_sent=lambda: None)
     assert found.status == 202
     head, body = server.received[0].decode().split("\r\n\r\n")
     assert head.startswith("POST /beta/access-requests HTTP/1.1\r\n")
@@ -219,7 +219,7 @@ async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of(
 @pytest.mark.parametrize("token", ["to\nken", "to\r\nX-Evil: 1", "tök€n", "to\x00ken", "\ud800"])
 async def test_a_token_that_no_header_can_carry_fails_as_an_answer_that_does_not_repeat_it(token: str) -> None:
     async with raw_server(answer("202 Accepted")) as server, tenant_at(server.url) as tenant:
-        found = await tenant.submit([REQUEST], token, gone=lambda: None)
+        found = await tenant.submit([REQUEST], token, on_sent=lambda: None)
     assert server.received == []
     assert found.failure is not None
     assert "ken" not in found.text
@@ -229,30 +229,30 @@ async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> No
     with running_sandbox() as sandbox:
         async with tenant_at(sandbox.base_url, sandbox.client_id, sandbox.client_secret) as tenant:
             token = await tenant.token()
-            found = await tenant.submit([REQUEST], token, gone=lambda: None)
+            found = await tenant.submit([REQUEST], token, on_sent=lambda: None)
             assert token
             assert token not in repr(tenant)
             assert sandbox.client_secret not in repr(tenant) + repr(vars(tenant))
             assert token not in repr(vars(tenant))
     assert found.status == 202
-    assert len(sandbox.tenant.books.accepted) == 1
+    assert len(sandbox.tenant.audit.accepted) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_it_is_told_when_the_last_byte_of_a_call_has_left_and_not_when_the_answer_comes(method: str) -> None:
     left: list[str] = []
-    gone = asyncio.Event()
+    on_sent = asyncio.Event()
 
     async def reply(writer: asyncio.StreamWriter) -> None:
-        await gone.wait()
+        await on_sent.wait()
         left.append("answered")
         writer.write(answer("202 Accepted"))
 
     def leave() -> None:
         left.append("gone")
-        gone.set()
+        on_sent.set()
 
     async with raw_server(reply) as server, http_client(server.url, timeout=5, concurrency=1) as http:
-        found = await fetch(http, method, "/path", gone=leave)
+        found = await fetch(http, method, "/path", on_sent=leave)
     assert found.answer.status == 202
     assert left == ["gone", "answered"]

@@ -1,0 +1,177 @@
+"""What the tenant last said of each change that was accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
+from batch.ledger.engine import reading, writing
+from batch.model import StatusGroup, TrackSummary
+from batch.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.model import ChangeStatus, Run
+
+TRACK_SCHEMA: Final = {
+    "request": pl.Int64,
+    "operation": pl.String,
+    "identity_id": pl.String,
+    "item_type": pl.String,
+    "item_id": pl.String,
+    "start_date": pl.String,
+    "remove_date": pl.String,
+    "accepted_at": pl.String,
+    "state": pl.String,
+    "who": pl.String,
+    "said": pl.String,
+    "since": pl.String,
+    "access_request": pl.String,
+}
+"""Columns of `TrackStore.of_run`; the last five are null for a change of which the tenant has said nothing yet."""
+
+
+class TrackStore:
+    """What became of the changes of a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of_run(self, run: Run) -> pl.DataFrame:
+        """Every accepted change of a run, with what the tenant last said of it, by TRACK_SCHEMA."""
+        q, r, i, k, f = t.request.c, t.recipient.c, t.request_item.c, t.track.c, t.finding.c
+        query = (
+            sa.select(
+                q.id,
+                q.operation,
+                t.identity.c.external_id,
+                t.item.c.type,
+                t.item.c.external_id,
+                t.detail.c.start_date,
+                t.detail.c.remove_date,
+                q.state_at,
+                f.state,
+                f.who,
+                f.said,
+                k.since,
+                k.access_request,
+            )
+            .select_from(t.request)
+            .join(t.recipient, r.request == q.id)
+            .join(t.identity, t.identity.c.id == r.identity)
+            .join(t.request_item, i.request == q.id)
+            .join(t.item, t.item.c.id == i.item)
+            .join(t.detail, t.detail.c.id == i.detail)
+            .outerjoin(t.track, (k.request == q.id) & (k.identity == r.identity) & (k.item == i.item))
+            .outerjoin(t.finding, f.id == k.finding)
+            .where(q.run == t.number_of_run(run.id), q.state == State.ACCEPTED.value)
+            .order_by(q.id)
+        )
+        with reading(self._engine) as connection:
+            return select_frame(connection, query, TRACK_SCHEMA)
+
+    def told(self, run: Run) -> TrackSummary:
+        """What the tenant last said of a run's accepted changes, summed up."""
+        q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
+        accepted = (q.run == t.number_of_run(run.id)) & (q.state == State.ACCEPTED.value)
+        newer = t.request.alias("newer").c
+        submitted_again = sa.exists(
+            sa.select(r.request)
+            .select_from(t.recipient)
+            .join(t.request_item, i.request == r.request)
+            .join(newer.id.table, newer.id == r.request)
+            .where(
+                r.identity == k.identity,
+                r.request > k.request,
+                i.item == k.item,
+                # The sums keep databases from looking through all requests of the run for each line.
+                newer.run + 0 == q.run,
+                newer.state + "" == State.ACCEPTED.value,
+            )
+        )
+        current = sa.case((submitted_again, 0), else_=1)
+        since = sa.func.min(sa.case((submitted_again, None), else_=k.since))
+        lines = (
+            sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
+            .select_from(t.request)
+            .join(t.track, k.request == q.id)
+            .join(t.finding, f.id == k.finding)
+            .where(accepted)
+            .group_by(f.id, f.state, f.who, f.said)
+            .order_by(f.id)
+        )
+        every = sa.select(sa.func.coalesce(sa.func.sum(q.recipient_count * q.item_count), 0)).where(accepted)
+        with reading(self._engine) as connection:
+            rows = connection.execute(lines).all()
+            total = int(connection.execute(every).scalar_one())
+        told = [
+            StatusGroup(state=state, who=who, said=said, since=since, changes=int(changes))
+            for state, who, said, since, changes, _ in rows
+            if changes
+        ]
+        return TrackSummary(told=tuple(told), silent=total - sum(int(lines) for *_, lines in rows))
+
+    def write(self, run: Run, findings: Sequence[ChangeStatus]) -> None:
+        """Keeps what the tenant says now of changes of a run, in place of what it said before."""
+        if not findings:
+            return
+        with writing(self._engine) as connection:
+            write_statuses(connection, run.tenant, findings)
+
+
+def write_statuses(connection: Connection, tenant: str, findings: Sequence[ChangeStatus]) -> None:
+    """Likewise, in a transaction of the caller's; of two findings about one change the later one counts."""
+    number: int = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar_one()
+    frame = pl.DataFrame(
+        [
+            (x.request, x.identity, x.item_type, x.item, x.state, x.who, x.said, x.since, x.access_request)
+            for x in findings
+        ],
+        schema={"request": pl.Int64, **dict.fromkeys(_FINDING, pl.String)},
+        orient="row",
+    ).unique(["request", "identity", "item_type", "item"], keep="last", maintain_order=True)
+    people = frame.select(external_id="identity").unique().sort("external_id")
+    items = frame.select(external_id="item", type="item_type").unique().sort("external_id", "type")
+    said = frame.select("state", "who", "said").unique().sort("state", "who", "said")
+    known = look_up(connection, t.identity, people, {"tenant": number}).rename({"external_id": "identity", "id": "p"})
+    these = look_up(connection, t.item, items, {"tenant": number}).rename(
+        {"external_id": "item", "type": "item_type", "id": "i"}
+    )
+    words = intern(connection, t.finding, said, {}).rename({"id": "f"})
+    lines = (
+        frame.join(known, on="identity")
+        .join(these, on=["item", "item_type"])
+        .join(words, on=["state", "who", "said"])
+        .select(
+            "request",
+            pl.col("p").alias("identity"),
+            pl.col("i").alias("item"),
+            pl.col("f").alias("finding"),
+            "since",
+            "access_request",
+        )
+        .sort("request", "identity", "item")
+    )
+    connection.execute(
+        _FORGET,
+        [
+            {"of_request": request, "of_identity": identity, "of_item": item}
+            for request, identity, item in lines.select("request", "identity", "item").rows()
+        ],
+    )
+    insert_frame(connection, t.track, lines)
+
+
+_FINDING: Final = ("identity", "item_type", "item", "state", "who", "said", "since", "access_request")
+_FORGET: Final = sa.delete(t.track).where(
+    t.track.c.request == sa.bindparam("of_request"),
+    t.track.c.identity == sa.bindparam("of_identity"),
+    t.track.c.item == sa.bindparam("of_item"),
+)

@@ -1,0 +1,160 @@
+"""What a cancellation has done, as people and scripts see it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.status.cancel import CancelOutcome
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from batch.status.cancel import Change
+
+EXAMPLES: Final = 10
+"""Changes that a dry run names on the screen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelSummary:
+    """What became of the changes of a run that was cancelled.
+
+    Attributes:
+        run: The run's id.
+        tenant: The tenant's name.
+        dry_run: Whether it was only looked at.
+        fates: The run's accepted changes by what they have come to; for a dry run, before anything was done.
+        found: Changes that could be withdrawn when it began.
+        would_cancel: Those changes, for a dry run.
+        to_revoke: Granted changes, for which `undo.csv` has a revoke.
+        recent: Of the changes that are not visible, those that may still turn up.
+        unsent: Changes that the run has not sent.
+        unconfirmed: Changes of which nobody knows whether they arrived.
+        calls: Cancellations asked for: `bulk`, `single`, and of these `refused`.
+        refused: Why the tenant refused some; empty where it refused none.
+        interrupted: Whether the user ended it early.
+        undo: Path of `undo.csv`; None where it was not written.
+        elapsed: Seconds.
+    """
+
+    run: str
+    tenant: str
+    dry_run: bool
+    outcomes: Mapping[CancelOutcome, int]
+    found: int
+    would_cancel: Sequence[Change]
+    to_revoke: Sequence[Change]
+    recent: int
+    unsent: int
+    unconfirmed: int
+    calls: Mapping[str, int]
+    refused: str
+    interrupted: bool
+    undo: str | None
+    elapsed: float
+
+    @property
+    def left(self) -> int:
+        """Changes that could still be withdrawn."""
+        return self.outcomes.get(CancelOutcome.CANCELABLE, 0)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3, 4 or 130, as documented."""
+        if self.interrupted:
+            return 130
+        not_read_back = self.left and not self.refused and not self.dry_run
+        if not_read_back or self.unconfirmed or self.recent:
+            return 4
+        undone = self.dry_run or not self.left
+        rest = (CancelOutcome.GRANTED, CancelOutcome.UNDER_WAY, CancelOutcome.NOT_VISIBLE, CancelOutcome.REVOKED)
+        return 0 if undone and not any(self.outcomes.get(outcome) for outcome in rest) else 3
+
+
+def cancel_as_json(found: CancelSummary) -> dict[str, Any]:
+    """A cancellation for scripts; what the changes came to adds up to `accepted`, and none of these is unsent."""
+    lists = {"would_cancel": found.would_cancel, "would_revoke": found.to_revoke} if found.dry_run else {}
+    return {
+        "run": found.run,
+        "tenant": found.tenant,
+        "dry_run": found.dry_run,
+        "changes": {
+            "accepted": sum(found.outcomes.values()),
+            **{outcome.value: found.outcomes.get(outcome, 0) for outcome in CancelOutcome},
+            "unsent": found.unsent,
+            "unconfirmed": found.unconfirmed,
+        },
+        "calls": {name: found.calls.get(name, 0) for name in ("bulk", "single", "refused")},
+        "refused": found.refused,
+        "files": {"undo": found.undo},
+        **{name: [_named(change) for change in changes] for name, changes in lists.items()},
+        "elapsed_s": round(found.elapsed, 1),
+    }
+
+
+def _named(change: Change) -> dict[str, str]:
+    return {
+        "operation": change.operation,
+        "identity_id": change.identity,
+        "item_type": change.item_type,
+        "item_id": change.item,
+    }
+
+
+_DONE: Final = {
+    CancelOutcome.CANCELLED: "cancelled",
+    CancelOutcome.DUPLICATE: "cancelled by the tenant as a duplicate",
+    CancelOutcome.NOT_CREATED: "requested already by others, so that nothing was created",
+    CancelOutcome.REJECTED: "rejected",
+    CancelOutcome.FAILED: "failed",
+}
+_OPEN: Final = {
+    CancelOutcome.CANCELABLE: "can still be cancelled",
+    CancelOutcome.UNDER_WAY: "approved, not provisioned yet: they can no longer be cancelled and can't yet be revoked",
+    CancelOutcome.REVOKED: "revoked already, which nothing here gives back",
+    CancelOutcome.NOT_VISIBLE: "not in the list of what this token's user has requested",
+}
+
+
+def question(run: str, tenant: str, changes: int, requests: int) -> str:
+    """What is asked before anything is cancelled."""
+    return f"Cancel {count(changes, 'change')} of run {run} in {count(requests, 'access request')} at {tenant}?"
+
+
+def describe_cancel(found: CancelSummary) -> Iterator[str]:
+    """A cancellation for people, and what to do next."""
+    yield f"Run {found.run}: {count(sum(found.outcomes.values()), 'accepted change')} at {found.tenant}."
+    for outcome, said in (_DONE | _OPEN).items():
+        if number := found.outcomes.get(outcome):
+            yield f"  {number:,} {said}"
+    if found.to_revoke:
+        yield f"  {found.outcomes[CancelOutcome.GRANTED]:,} granted already"
+    if found.dry_run:
+        yield from _preview(found)
+    if found.refused:
+        yield f"The tenant refuses to cancel: {found.refused}"
+    if found.unconfirmed:
+        yield (
+            f"{count(found.unconfirmed, 'change')} unconfirmed: submit the input of the run again (or `access-batch "
+            f"settle {found.run}`) to find out whether they arrived; then cancel again."
+        )
+    if found.unsent:
+        yield f"{count(found.unsent, 'change')} not sent: `access-batch discard {found.run}` forgets them."
+    waits = found.outcomes.get(CancelOutcome.UNDER_WAY) and not found.dry_run
+    if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
+        yield f"To look again: access-batch cancel {found.run}"
+    if found.undo:
+        yield f"To take back what was granted: access-batch submit {shlex.quote(found.undo)}"
+
+
+def _preview(found: CancelSummary) -> Iterator[str]:
+    for changes, said in ((found.would_cancel, "cancelled"), (found.to_revoke, "revoked by undo.csv")):
+        for change in changes[:EXAMPLES]:
+            what = f"{change.operation.lower()} of {change.item_type} {change.item} for {change.identity}"
+            yield f"  would be {said}: {what}"
+        if len(changes) > EXAMPLES:
+            yield f"  … and {len(changes) - EXAMPLES:,} more"
+    yield "Nothing was cancelled or written."

@@ -1,0 +1,111 @@
+"""A tenant that refuses a whole request for one bad id in it, and sends what `divide` makes of that, in any order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch.answers.split import divide
+from batch.answers.suspects import RefusalHistory
+from batch.api.dialects import ItemType, Operation
+from batch.model import Request, RequestItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from batch.model import Part
+
+Pair = tuple[str, str]
+
+
+def a_request(recipients: Iterable[str], items: Iterable[str], number: int = 1, parent: int | None = None) -> Request:
+    return Request(
+        number=number,
+        run="r",
+        operation=Operation.GRANT,
+        recipients=tuple(recipients),
+        items=tuple(RequestItem(type=ItemType.ROLE, id=item) for item in items),
+        parent=parent,
+    )
+
+
+def part_of(whole: Request, part: Part, number: int = 1) -> Request:
+    items = [whole.items[at].id for at in part.items]
+    return a_request([whole.recipients[at] for at in part.recipients], items, number, whole.number)
+
+
+def pairs(one: Request) -> Counter[Pair]:
+    return Counter((person, item.id) for person in one.recipients for item in one.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FussyTenant:
+    """Refuses bad identities, bad items and bad pairs, and says which it was or not."""
+
+    people: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+    pairs: frozenset[Pair] = frozenset()
+    names: bool = False
+
+    def refusal(self, request: Request) -> str | None:
+        """What it says to a request that it refuses: the first cause."""
+        items = [item.id for item in request.items]
+        for noun, ids, bad in (("identity", request.recipients, self.people), ("access item", items, self.items)):
+            for one in ids:
+                if one in bad:
+                    return f"The {noun} {one if self.names else ''} was not found."
+        for person, item in pairs(request):
+            if (person, item) in self.pairs:
+                return f"{person} can't have {item}." if self.names else "Not allowed."
+        return None
+
+    def minds(self, pair: Pair) -> bool:
+        return pair[0] in self.people or pair[1] in self.items or pair in self.pairs
+
+
+@dataclass(kw_only=True)
+class Sent:
+    """What came of it all."""
+
+    posts: int = 0
+    accepted: Counter[Pair] = field(default_factory=Counter)
+    refused: Counter[Pair] = field(default_factory=Counter)
+
+
+def send(
+    planned: Sequence[Request],
+    tenant: FussyTenant,
+    random: Random,
+    *,
+    at_once: int,
+    process_ends_after: int = 1_000_000,
+) -> Sent:
+    """Sends requests, and after them their parts; so many are under way at once, and answered in any order.
+
+    After so many answers the next process goes on, which knows nothing of them.
+    """
+    evidence, sent, answers = RefusalHistory(), Sent(), 0
+    waiting, under_way = list(planned), list[Request]()
+    while waiting or under_way:
+        room = at_once - len(under_way)
+        under_way += waiting[:room]
+        sent.posts += len(waiting[:room])
+        del waiting[:room]
+        request = under_way.pop(random.randrange(len(under_way)))
+        answers += 1
+        if answers % process_ends_after == 0:
+            evidence = RefusalHistory()
+        said = tenant.refusal(request)
+        if said is None:
+            evidence.accepted(request)
+            sent.accepted += pairs(request)
+            continue
+        evidence.refused(request, said)
+        parts = divide(request, said, evidence)
+        if not parts:
+            sent.refused += pairs(request)
+        first = sent.posts + len(waiting) + 1
+        waiting += [part_of(request, part, first + place) for place, part in enumerate(parts)]
+    return sent

@@ -1,0 +1,190 @@
+"""What a token says of us: read whatever it is, and judged only where it says enough."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.api.dialects import DIALECTS
+from batch.api.token_claims import MOST_TOKEN, TokenClaims, read_claims, token_needed, what_is_missing, why_unfit
+
+BETA = DIALECTS["beta"]
+USER: dict[str, Any] = {"identity_id": "2c91", "user_name": "ada", "authorities": ["ORG_ADMIN"], "client_id": "c1"}
+ADMIN = TokenClaims(
+    readable=True,
+    user_id="2c91",
+    user_name="ada",
+    authorities=("ORG_ADMIN",),
+    scopes=("sp:scopes:all",),
+    client_id="c1",
+)
+
+
+def jwt(payload: object) -> str:
+    """A token as the vendor makes them, with these claims."""
+    return f"e30.{urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip('=')}.c2ln"
+
+
+def judged(payload: object, **answer: object) -> str:
+    """Why a token with these claims is unfit."""
+    return why_unfit(read_claims(jwt(payload), answer))
+
+
+def test_the_claims_of_a_users_token_are_read() -> None:
+    claims = read_claims(jwt({**USER, "scope": ["idn:a:b"]}), {"expires_in": 749})
+    assert claims == TokenClaims(
+        readable=True,
+        user_id="2c91",
+        user_name="ada",
+        authorities=("ORG_ADMIN",),
+        scopes=("idn:a:b",),
+        client_id="c1",
+        expires_in=749.0,
+    )
+    assert claims.user == "ada (2c91)"
+
+
+@pytest.mark.parametrize(
+    ("said", "answered", "scopes"),
+    [
+        (["idn:a:b", "idn:c:d"], {}, ("idn:a:b", "idn:c:d")),
+        ("idn:a:b idn:c:d", {}, ("idn:a:b", "idn:c:d")),
+        (["idn:a:b"], {"scope": "sp:scopes:all"}, ("sp:scopes:all",)),
+        ("Cg8IAAEC", {"scope": "idn:a:b"}, ("idn:a:b",)),
+        ("Cg8IAAEC", {}, None),
+        ("read write", {}, None),
+        (7, {"scope": None}, None),
+    ],
+)
+def test_scopes_are_those_in_words_and_the_endpoints_word_comes_first(
+    said: object, answered: dict[str, object], scopes: tuple[str, ...] | None
+) -> None:
+    assert read_claims(jwt({**USER, "scope": said}), answered).scopes == scopes
+
+
+def test_who_the_user_is_may_stand_beside_the_token() -> None:
+    opaque = read_claims("no-jwt-at-all", {"identity_id": "2c91"})
+    assert (opaque.readable, opaque.user) == (False, "2c91")
+    assert read_claims(jwt({"client_id": "c1"}), {"user_id": "2c92"}).user == "2c92"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {**USER, "user_name": 7.5, "identity_id": True, "authorities": {"a": 1}, "scope": [[]]},
+        {**USER, "user_name": "a\nb", "identity_id": "x" * 300, "authorities": [None, "\x07"]},
+        {**USER, "authorities": None, "identity_id": [], "user_name": {}},
+    ],
+)
+def test_odd_claims_are_left_out_and_the_rest_is_read(payload: dict[str, object]) -> None:
+    claims = read_claims(jwt(payload), {})
+    assert claims.readable
+    assert claims.client_id == "c1"
+    assert (claims.user, claims.authorities) == ("", ())
+
+
+@pytest.mark.parametrize("said", [None, "soon", [7], {}, "nan", -1, 10**400])
+def test_a_life_that_can_not_be_is_none(said: object) -> None:
+    assert read_claims(jwt(USER), {"expires_in": said}).expires_in is None
+    assert read_claims(jwt(USER), {"expires_in": "749"}).expires_in == 749
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b",
+        "a.%%%.c",
+        "a.bm90IGpzb24.c",
+        jwt([1]),
+        jwt({"iss": "another vendor"}),
+        jwt(USER) + "x" * MOST_TOKEN,
+        f"a.{urlsafe_b64encode(b'[' * 40_000).decode()}.c",
+    ],
+)
+def test_what_is_no_token_of_this_kind_is_not_judged(token: str) -> None:
+    claims = read_claims(token, {})
+    assert not claims.readable
+    assert why_unfit(claims) == ""
+
+
+@given(
+    st.text(max_size=200) | st.from_regex(r"[\w-]{1,8}\.[\w-]{1,60}\.[\w-]{0,8}"), st.dictionaries(st.text(), st.text())
+)
+def test_no_token_is_too_strange_to_be_read(token: str, answer: dict[str, str]) -> None:
+    assert read_claims(token, answer).user.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"client_id": "c1", "authorities": ["API"]}, "no user behind it but the authority API"),
+        ({"client_id": "c1"}, "no user behind it: it is an API client's"),
+        ({**USER, "authorities": ["API"]}, "no user level but the authority API"),
+    ],
+)
+def test_a_token_that_nobody_can_submit_with_is_known_by_its_claims(payload: dict[str, object], said: str) -> None:
+    assert said in judged(payload)
+    assert "client c1" in judged(payload)
+
+
+@pytest.mark.parametrize("authorities", [["ORG_ADMIN"], ["API", "ORG_ADMIN"], ["HELPDESK"], [], None])
+def test_a_users_token_is_the_tenants_to_judge(authorities: list[str] | None) -> None:
+    assert judged({**USER, "authorities": authorities}) == ""
+
+
+def test_a_user_who_is_named_beside_the_token_is_one() -> None:
+    assert judged({"client_id": "c1", "authorities": ["ORG_ADMIN"]}, identity_id="2c91") == ""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
+def test_what_is_needed_is_said_with_a_scope_and_a_place(dialect: Any) -> None:
+    said = token_needed(dialect)
+    assert "personal access token" in said
+    assert dialect.submit_scopes[0] in said
+    assert "Preferences" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scopes": ("idn:x:read",)}, "has the scope idn:x:read, and not idn:access-request:create"),
+        ({"authorities": ("HELPDESK",)}, "its user ada (2c91) has the user level HELPDESK, and not ORG_ADMIN"),
+        ({"scopes": None}, "can't be read from the token"),
+        ({"authorities": ()}, "can't be read from the token"),
+        ({"readable": False, "authorities": (), "scopes": None}, "can't be read from the token"),
+        ({"user_id": "", "user_name": ""}, "no user behind it"),
+        ({}, "the tenant's own settings forbid it"),
+    ],
+)
+def test_after_a_403_what_is_missing_is_named(changed: dict[str, Any], said: str) -> None:
+    fields = {name: getattr(ADMIN, name) for name in TokenClaims.__slots__}
+    assert said in what_is_missing(TokenClaims(**{**fields, **changed}), BETA)
+
+
+def test_both_things_that_are_missing_are_named() -> None:
+    claims = TokenClaims(readable=True, user_name="ada", authorities=("DASHBOARD",), scopes=("idn:x:read",))
+    said = what_is_missing(claims, BETA)
+    assert "idn:x:read" in said
+    assert "DASHBOARD" in said
+
+
+def test_one_of_several_scopes_suffices() -> None:
+    claims = TokenClaims(
+        readable=True, user_name="ada", authorities=("ORG_ADMIN",), scopes=("idn:access-request:manage",)
+    )
+    assert "scope suffices" in what_is_missing(claims, BETA)
+
+
+def test_of_many_names_the_first_are_listed() -> None:
+    claims = TokenClaims(
+        readable=True, user_name="ada", authorities=("ORG_ADMIN",), scopes=tuple(f"s:{n}" for n in range(50))
+    )
+    said = what_is_missing(claims, BETA)
+    assert "s:9, and 40 more" in said
+    assert "s:10" not in said

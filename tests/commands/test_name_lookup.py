@@ -1,0 +1,155 @@
+"""What was said of names is known for a while, nobody for a minute only, and what a run was planned by for good."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from unittest.mock import Mock
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from batch.api.dialects import ItemType
+from batch.commands.names import Lookup, Names
+from batch.commands.screen import Screen
+from batch.ledger.store import Ledger
+from batch.model import IdentityBy
+from batch.names.meaning import Candidate, Found, NameMeaning, NameOutcome
+from batch.names.resolve import IDENTITY
+from batch.settings import load
+from tests.plan.changes import hex_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from batch.names.resolve import Name
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ANNA: Name = (IDENTITY, "anna")
+NOBODY: Name = (IDENTITY, "nobody")
+CLERK: Name = ("ROLE", "Clerk")
+
+
+class Company:
+    """A directory whose names may move."""
+
+    def __init__(self, **known: int | tuple[int, ...]) -> None:
+        self.known = known
+        self.asked: list[str] = []
+        self.refuses: set[str] = set()
+
+    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, Found]]:
+        looked = (IdentityBy.ALIAS,) if by is IdentityBy.AUTO else (by,)
+        for name in names:
+            yield {name: self._found(name, looked)}
+
+    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+        assert item_type is ItemType.ROLE
+        for name in names:
+            yield {name: self._found(name, ())}
+
+    def _found(self, name: str, looked: tuple[IdentityBy, ...]) -> Found:
+        self.asked.append(name)
+        numbers = self.known.get(name, ())
+        numbers = (numbers,) if isinstance(numbers, int) else numbers
+        candidates = tuple(Candidate(id=hex_id(number), said=f"number {number}") for number in numbers)
+        return Found(candidates=candidates, looked=looked, refused="no" if name in self.refuses else "")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(str(tmp_path / "ledger.db"), sandbox=False, now=NOW) as opened:
+        yield opened
+
+
+def at(ledger: Ledger, minutes: float = 0, *, by: IdentityBy = IdentityBy.AUTO, tenant: str = "t") -> Lookup:
+    """A lookup so many minutes later."""
+    moment = NOW + timedelta(minutes=minutes)
+    return Lookup(ledger.cache, tenant, by, max_age=timedelta(minutes=5), clock=lambda: moment)
+
+
+def ask(lookup: Lookup, company: Company, *names: Name) -> dict[Name, NameMeaning]:
+    return asyncio.run(lookup.ask(names, company))
+
+
+def found(number: int) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.FOUND, id=hex_id(number))
+
+
+def test_each_name_is_asked_for_by_its_kind(ledger: Ledger) -> None:
+    verdicts = ask(at(ledger), Company(anna=1, Clerk=0xC), ANNA, NOBODY, CLERK)
+    assert (verdicts[ANNA], verdicts[CLERK]) == (found(1), found(0xC))
+    assert verdicts[NOBODY].problem == "no identity has 'nobody' as alias"
+
+
+def test_what_was_said_is_known_until_it_is_too_old_and_that_there_is_nobody_for_a_minute(ledger: Ledger) -> None:
+    told = ask(at(ledger), Company(anna=1, Clerk=(1, 2)), ANNA, NOBODY, CLERK)
+    assert at(ledger, 0.9).recent([ANNA, NOBODY, CLERK]) == told
+    assert at(ledger, 4.9).recent([ANNA, NOBODY, CLERK]) == {name: told[name] for name in (ANNA, CLERK)}
+    assert at(ledger, 5.1).recent([ANNA, NOBODY, CLERK]) == {}
+
+
+def test_what_was_said_of_an_alias_says_nothing_of_an_e_mail_nor_of_another_tenant(ledger: Ledger) -> None:
+    ask(at(ledger), Company(anna=1), ANNA)
+    assert at(ledger, by=IdentityBy.EMAIL).recent([ANNA]) == {}
+    assert at(ledger, tenant="other").recent([ANNA]) == {}
+
+
+def test_a_name_that_the_tenant_refused_is_asked_for_again(ledger: Ledger) -> None:
+    company = Company()
+    company.refuses = {"anna"}
+    assert ask(at(ledger), company, ANNA)[ANNA].problem.endswith("give its id instead: no")
+    assert at(ledger).recent([ANNA]) == {}
+
+
+def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
+    verdicts = ask(at(ledger), Company(anna=1), ANNA, NOBODY)
+    kept = at(ledger).kept_for_run("r1", verdicts)
+    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
+    later = at(ledger, 1_000_000)
+    assert later.recent([ANNA]) == {}
+    assert later.of_run("r1", [ANNA, NOBODY, CLERK]) == verdicts
+    assert later.of_run("r2", [ANNA]) == {}
+
+
+def test_an_interrupted_lookup_keeps_what_it_was_told(ledger: Ledger) -> None:
+    class Lost(Company):
+        async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+            async for part in super().items(item_type, names):
+                yield part
+                raise ConnectionError
+
+    chief: Name = ("ROLE", "Zen")
+    with pytest.raises(ConnectionError):
+        ask(at(ledger), Lost(Clerk=0xC), CLERK, chief)
+    assert at(ledger).recent([CLERK, chief]) == {CLERK: found(0xC)}
+
+
+def names(count: int) -> Iterable[Name]:
+    return [(IDENTITY, f"user{number}") for number in range(count)]
+
+
+def test_a_run_of_twenty_thousand_names_is_kept_whole(ledger: Ledger) -> None:
+    verdicts = {name: found(number) for number, name in enumerate(names(20_000))}
+    kept = at(ledger).kept_for_run("r1", verdicts)
+    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
+    assert at(ledger).of_run("r1", verdicts) == verdicts
+
+
+def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(ledger: Ledger) -> None:
+    settings = load({"base_url": "https://t.example.com"})
+    reach, screen = Mock(access=Mock(tenant="t")), Screen(console=Console(stderr=True), quiet=True)
+    rows = pl.DataFrame({"identity": ["anna"], "item_id": [hex_id(9)], "item_type": ["ROLE"]})
+    put = ledger.cache.put
+    found_now = {"looked": ["alias"], "found": [[hex_id(2), "Anna", True]]}
+    put("t", "identity by auto", {"anna": found_now}, at=datetime.now(UTC))
+    ours = Names(settings, screen)
+    ours.look_up(rows, ledger, reach, None)
+    assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(2)]
+    theirs = at(ledger).kept_for_run("r1", {ANNA: found(1)})
+    put("t", theirs.kind, theirs.values, at=NOW)
+    ours.look_up(rows, ledger, reach, Mock(id="r1"))
+    assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(1)]

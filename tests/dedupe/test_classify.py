@@ -1,0 +1,468 @@
+"""What is the same change: each line of the table, and any mixture of them against a model in plain Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.api.dialects import TenantOutcome, tenant_outcome
+from batch.api.tenant_outcome import RESUBMITTED
+from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify
+from batch.states import State
+from batch.validate.rows import CHANGE_COLUMNS
+from tests.plan.changes import RUN, change, in_odd_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+UNTIL = "2027-01-31T00:00:00Z"
+SCHEMA: dict[str, Any] = {
+    "row": pl.UInt32,
+    "file": pl.String,
+    "line": pl.Int64,
+    **dict.fromkeys(CHANGE_COLUMNS, pl.String),
+}
+ADDED = ["class", "reason", "own_request", "fresh"]
+
+
+def frame(*changes: dict[str, Any]) -> pl.DataFrame:
+    """Changes of rows one after the other, in lines from 2 on, unless a change says otherwise."""
+    placed = [{"row": number, "file": "in.csv", "line": number + 2, **change} for number, change in enumerate(changes)]
+    return pl.DataFrame(placed, schema=SCHEMA)
+
+
+UNTRACKED = dict.fromkeys(("tracked", "who", "said", "since"), "")
+
+
+def earlier(state: State, *, run: str = "other", request: int = 1, **others: str) -> dict[str, Any]:
+    """A change as the ledger remembers it."""
+    said = {name: others.pop(name, "") for name in UNTRACKED}
+    remembered = {**change(**others), "state": state.value, "run": run, "request": request, "at": f"at-{request}"}
+    remembered |= said
+    return {name: remembered[name] for name in KNOWN_SCHEMA}
+
+
+def classified(
+    changes: pl.DataFrame, *known: dict[str, Any], resubmit: Collection[TenantOutcome] = ()
+) -> list[tuple[Any, ...]]:
+    found = classify(changes, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN, resubmit=resubmit)
+    assert found.select(changes.columns).equals(changes), "changes stay as they are, in their order"
+    return found.select(ADDED).rows()
+
+
+FRESH = ("submitted", "", None, True)
+
+
+def test_changes_of_different_people_items_and_types_are_all_fresh() -> None:
+    changes = frame(
+        change("anna", "r1"), change("bob", "r1"), change("anna", "r2"), change("anna", "r1", kind="ENTITLEMENT")
+    )
+    assert classified(changes) == [FRESH] * 4
+
+
+def test_ids_that_differ_in_letter_case_are_different_changes() -> None:
+    assert classified(frame(change("ab", "r1"), change("AB", "r1"))) == [FRESH] * 2
+
+
+def test_a_repeat_is_a_duplicate_that_names_the_first_line() -> None:
+    changes = frame(change(), change("bob"), change(), change())
+    repeat = ("duplicate_in_input", "repeats line 2 of in.csv", None, False)
+    assert classified(changes) == [FRESH, FRESH, repeat, repeat]
+
+
+def test_a_repeat_in_another_file_names_the_file_of_the_first() -> None:
+    changes = frame({**change(), "file": "a.csv", "line": 9}, {**change(), "file": "b.csv", "line": 2})
+    assert classified(changes)[1][1] == "repeats line 9 of a.csv"
+
+
+def test_comments_and_metadata_do_not_make_two_changes_of_one() -> None:
+    changes = frame(change(comment="a", metadata='{"k":"1"}'), change(comment="b"))
+    assert [found[0] for found in classified(changes)] == ["submitted", "duplicate_in_input"]
+
+
+def test_a_grant_and_a_revoke_of_one_key_are_a_conflict_for_both() -> None:
+    changes = frame(change(), change("bob"), change(operation="REVOKE"))
+    conflict = ("conflict_in_input", "both granted and revoked in lines 2, 4", None, False)
+    assert classified(changes) == [conflict, FRESH, conflict]
+
+
+def test_one_key_with_two_dates_is_a_conflict_for_all_also_for_exact_repeats() -> None:
+    changes = frame(change(), change(remove_date=UNTIL), change())
+    conflict = ("conflict_in_input", "wanted with different dates in lines 2, 3, 4", None, False)
+    assert classified(changes) == [conflict] * 3
+
+
+@pytest.mark.parametrize("name", ["start_date", "remove_date"])
+def test_each_of_the_two_dates_can_be_the_conflict(name: str) -> None:
+    assert [found[0] for found in classified(frame(change(), change(**{name: UNTIL})))] == ["conflict_in_input"] * 2
+
+
+def test_a_conflict_over_many_lines_names_the_first_five() -> None:
+    changes = frame(*(change() for _ in range(6)), change(operation="REVOKE"))
+    (reason,) = {found[1] for found in classified(changes)}
+    assert reason.startswith("both granted and revoked in lines 2, 3, 4, 5, 6")
+    assert " 7" not in reason
+
+
+def test_a_conflict_over_two_files_names_both_files() -> None:
+    granted, revoked = (
+        {**change(), "file": "a.csv", "line": 2},
+        {**change(operation="REVOKE"), "file": "b.csv", "line": 2},
+    )
+    (reason,) = {found[1] for found in classified(frame(granted, revoked))}
+    assert "a.csv" in reason
+    assert "b.csv" in reason
+
+
+def test_a_line_is_named_once_where_its_row_has_the_item_twice() -> None:
+    changes = frame(change(), {**change(), "row": 0, "line": 2}, change(operation="REVOKE"))
+    assert {found[1] for found in classified(changes)} == {"both granted and revoked in lines 2, 4"}
+
+
+def test_an_accepted_change_of_another_run_is_already_submitted() -> None:
+    known = earlier(State.ACCEPTED, run="spring", request=7)
+    assert classified(frame(change()), known) == [("already_submitted", "accepted in run spring at at-7", None, False)]
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.UNCONFIRMED])
+def test_a_change_that_may_have_arrived_is_already_submitted_and_said_to_be_unconfirmed(state: State) -> None:
+    assert classified(frame(change()), earlier(state, run="spring")) == [
+        ("already_submitted", "sent in run spring, arrival unconfirmed since at-1", None, False)
+    ]
+
+
+def test_a_change_that_another_run_has_planned_is_held_back_until_that_run_is_resumed_or_discarded() -> None:
+    assert classified(frame(change()), earlier(State.PLANNED, run="spring")) == [
+        (
+            "held_back",
+            "planned in run spring and not sent yet: submit its input again, or discard that run",
+            None,
+            False,
+        )
+    ]
+
+
+@pytest.mark.parametrize("state", [State.REFUSED, State.DISCARDED, State.SPLIT])
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_created_nothing_does_not_stand_in_the_way(state: State, run: str) -> None:
+    assert classified(frame(change()), earlier(state, run=run)) == [FRESH]
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.SENDING, State.UNCONFIRMED, State.ACCEPTED])
+@pytest.mark.parametrize(
+    ("known", "described"),
+    [
+        ({"operation": "REVOKE"}, "revoke"),
+        ({"remove_date": UNTIL}, f"grant until {UNTIL}"),
+        ({"start_date": UNTIL}, f"grant from {UNTIL}"),
+        ({"start_date": "S", "remove_date": "E"}, "grant from S until E"),
+    ],
+)
+def test_another_intention_in_progress_holds_a_change_back(state: State, known: dict[str, Any], described: str) -> None:
+    reason = f"in_progress_conflict: run other has a {described} of it in progress"
+    assert classified(frame(change()), earlier(state, **known)) == [("held_back", reason, None, False)]
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.SENDING, State.UNCONFIRMED, State.ACCEPTED])
+def test_what_the_run_itself_has_planned_or_sent_is_submitted_and_not_fresh(state: State) -> None:
+    assert classified(frame(change()), earlier(state, run=RUN, request=5)) == [("submitted", "", 5, False)]
+
+
+def test_the_runs_own_request_counts_also_where_another_run_has_the_change() -> None:
+    known = [earlier(State.ACCEPTED, run=RUN, request=5), earlier(State.ACCEPTED, request=6)]
+    assert classified(frame(change()), *known) == [("submitted", "", 5, False)]
+
+
+def test_what_another_run_has_undone_since_is_neither_submitted_again_nor_passed_over_in_silence() -> None:
+    own = earlier(State.ACCEPTED, run=RUN, request=5, tracked=DONE)
+    undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tracked=DONE)
+    ((row_class, reason, number, fresh),) = classified(frame(change()), own, undone)
+    assert (row_class, number, fresh) == ("held_back", 5, False)
+    assert reason.startswith("this input submitted it, and run undo has a revoke of it since")
+    assert classified(frame(change()), own, {**undone, "tracked": REJECTED}) == [("submitted", "", 5, False)]
+
+
+def test_what_is_in_progress_stands_in_the_way_also_where_something_later_is_over() -> None:
+    waiting = earlier(State.ACCEPTED, request=1, remove_date=UNTIL, tracked="EXECUTING")
+    over = earlier(State.ACCEPTED, request=2, tracked=DONE)
+    ((row_class, reason, _, _),) = classified(frame(change(operation="REVOKE", comment="c")), waiting, over)
+    assert row_class == "held_back"
+    assert reason == f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress"
+
+
+def test_of_several_own_requests_the_latest_counts() -> None:
+    known = [earlier(State.ACCEPTED, run=RUN, request=9), earlier(State.ACCEPTED, run=RUN, request=5)]
+    assert classified(frame(change()), *known) == [("submitted", "", 9, False)]
+
+
+def test_the_latest_intention_decides_whichever_way_the_ledger_lists_them() -> None:
+    granted, revoked = earlier(State.ACCEPTED, request=4), earlier(State.ACCEPTED, request=5, operation="REVOKE")
+    for known in ([granted, revoked], [revoked, granted]):
+        assert [found[0] for found in classified(frame(change()), *known)] == ["held_back"]
+        assert [found[0] for found in classified(frame(change(operation="REVOKE")), *known)] == ["already_submitted"]
+
+
+def test_a_later_request_that_created_nothing_does_not_hide_an_earlier_one() -> None:
+    known = [earlier(State.ACCEPTED, request=4), earlier(State.REFUSED, request=5, operation="REVOKE")]
+    assert [found[0] for found in classified(frame(change()), *known)] == ["already_submitted"]
+
+
+def test_comments_and_metadata_do_not_make_a_known_change_a_new_one() -> None:
+    changes = frame(change(comment="again", metadata='{"k":"v"}'))
+    assert [found[0] for found in classified(changes, earlier(State.ACCEPTED))] == ["already_submitted"]
+
+
+def test_what_the_ledger_knows_of_other_keys_does_not_matter() -> None:
+    known = [
+        earlier(State.ACCEPTED, identity="bob"),
+        earlier(State.ACCEPTED, item="r2"),
+        earlier(State.ACCEPTED, kind="ENTITLEMENT"),
+    ]
+    assert classified(frame(change()), *known) == [FRESH]
+
+
+def test_the_repeat_of_a_known_change_is_a_duplicate_of_its_line() -> None:
+    found = classified(frame(change(), change()), earlier(State.ACCEPTED))
+    assert [one[0] for one in found] == ["already_submitted", "duplicate_in_input"]
+
+
+def test_without_changes_there_are_no_classes() -> None:
+    assert classified(frame()) == []
+    assert classified(frame(), earlier(State.ACCEPTED)) == []
+
+
+# What the tenant said of the earlier change.
+
+ALL = list(RESUBMITTED)
+REJECTED, CANCELLED, FAILED = "REJECTED", "CANCELLED", "PROVISIONING_FAILED"
+DONE = "REQUEST_COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"tracked": DONE, "since": "S"}, "accepted in run other at at-1, provisioned since S"),
+        ({"tracked": "EXECUTING", "who": "Ann"}, "accepted in run other at at-1, in progress, waiting for Ann"),
+        ({"tracked": "EXISTING_REQUEST"}, "accepted in run other at at-1, in progress"),
+        ({"tracked": "BRAND_NEW"}, "accepted in run other at at-1, in progress (BRAND_NEW)"),
+        (
+            {"tracked": REJECTED, "who": "Ann", "said": "no need", "since": "S"},
+            "accepted in run other at at-1, rejected by Ann since S: no need; --resubmit rejected submits it again",
+        ),
+        (
+            {"tracked": CANCELLED, "who": "Bob"},
+            "accepted in run other at at-1, cancelled by Bob; --resubmit cancelled submits it again",
+        ),
+        (
+            {"tracked": "ERROR", "said": "no account"},
+            "accepted in run other at at-1, failed: no account; --resubmit failed submits it again",
+        ),
+        (
+            {"tracked": CANCELLED, "said": "A Duplicate request"},
+            (
+                "accepted in run other at at-1, cancelled by the tenant as a duplicate: A Duplicate request; "
+                "the tenant had the same already, so --resubmit does not submit it again"
+            ),
+        ),
+    ],
+)
+def test_what_was_submitted_before_is_skipped_and_what_became_of_it_is_said(said: dict[str, Any], reason: str) -> None:
+    known = earlier(State.ACCEPTED, **said)
+    assert classified(frame(change()), known) == [("already_submitted", reason, None, False)]
+
+
+@pytest.mark.parametrize(("state", "word"), [(REJECTED, "rejected"), (CANCELLED, "cancelled"), (FAILED, "failed")])
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, word: str, run: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    others = [tenant_outcome for tenant_outcome in RESUBMITTED if tenant_outcome != word]
+    assert classified(frame(change()), known, resubmit=[TenantOutcome(word)]) == [FRESH]
+    assert classified(frame(change()), known, resubmit=others) == classified(frame(change()), known) != [FRESH]
+
+
+@pytest.mark.parametrize("state", ["", "EXECUTING", DONE, "BRAND_NEW", "EXISTING_REQUEST"])
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    assert (
+        classified(frame(change()), known, resubmit=list(TenantOutcome))
+        == classified(frame(change()), known)
+        != [FRESH]
+    )
+
+
+def test_a_duplicate_is_never_submitted_again_since_the_tenant_had_the_same() -> None:
+    known = earlier(State.ACCEPTED, tracked=CANCELLED, said="duplicate of another request")
+    assert classified(frame(change()), known, resubmit=list(TenantOutcome))[0][0] == "already_submitted"
+
+
+@pytest.mark.parametrize("run", ["other", RUN])
+def test_what_was_submitted_again_is_not_submitted_once_more_until_that_has_ended_too(run: str) -> None:
+    first = earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=run)
+    for said in ("", "EXECUTING", DONE):
+        second = earlier(State.ACCEPTED, tracked=said, request=5, run=run)
+        for known in ([first, second], [second, first]):
+            assert not classified(frame(change()), *known, resubmit=ALL)[0][3]
+    again = earlier(State.ACCEPTED, tracked=REJECTED, request=5, run=run)
+    assert classified(frame(change()), first, again, resubmit=ALL) == [FRESH]
+
+
+def test_what_the_run_could_submit_again_is_not_where_another_run_has_done_so() -> None:
+    known = [earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=RUN), earlier(State.ACCEPTED, request=5)]
+    assert [found[0] for found in classified(frame(change()), *known, resubmit=ALL)] == ["already_submitted"]
+
+
+@pytest.mark.parametrize("known", [{"operation": "REVOKE"}, {"remove_date": UNTIL}, {"start_date": UNTIL}])
+@pytest.mark.parametrize("state", [DONE, REJECTED, CANCELLED, FAILED])
+def test_another_intention_that_has_ended_does_not_hold_a_change_back(known: dict[str, Any], state: str) -> None:
+    assert classified(frame(change()), earlier(State.ACCEPTED, tracked=state, **known)) == [FRESH]
+
+
+@pytest.mark.parametrize("state", ["", "EXECUTING", "BRAND_NEW", "EXISTING_REQUEST"])
+def test_another_intention_that_may_still_end_in_any_way_holds_a_change_back(state: str) -> None:
+    known = earlier(State.ACCEPTED, tracked=state, operation="REVOKE")
+    assert [found[0] for found in classified(frame(change()), known)] == ["held_back"]
+
+
+def test_what_was_granted_and_revoked_may_be_granted_again() -> None:
+    granted = earlier(State.ACCEPTED, request=4)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=DONE)
+    assert classified(frame(change()), granted, revoked) == [FRESH]
+    assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
+
+
+@pytest.mark.parametrize("state", [REJECTED, CANCELLED])
+def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(state: str) -> None:
+    granted = earlier(State.ACCEPTED, request=4, tracked=DONE)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=state)
+    (again,) = classified(frame(change()), granted, revoked)
+    assert again == ("already_submitted", "accepted in run other at at-4, provisioned", None, False)
+    assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
+    assert classified(frame(change(operation="REVOKE")), granted, revoked, resubmit=ALL) == [FRESH]
+
+
+def test_what_is_to_be_submitted_again_waits_for_the_opposite_that_is_in_progress() -> None:
+    revoked = earlier(State.ACCEPTED, request=4, operation="REVOKE")
+    granted = earlier(State.ACCEPTED, request=5, tracked=REJECTED)
+    assert [found[0] for found in classified(frame(change()), revoked, granted, resubmit=ALL)] == ["held_back"]
+
+
+# Anything mixed with anything.
+
+_ANY_CHANGE = st.builds(
+    change,
+    st.sampled_from(["anna", "bob"]),
+    st.sampled_from(["x", "y"]),
+    operation=st.sampled_from(["GRANT", "GRANT", "GRANT", "REVOKE"]),
+    kind=st.sampled_from(["ROLE", "ROLE", "ENTITLEMENT"]),
+    comment=st.sampled_from(["", "c"]),
+    remove_date=st.sampled_from(["", "", "", UNTIL]),
+)
+_ANY_EARLIER = st.tuples(
+    _ANY_CHANGE,
+    st.sampled_from(State),
+    st.sampled_from([RUN, "spring", "summer"]),
+    st.sampled_from([("", ""), ("", ""), ("EXECUTING", ""), (DONE, ""), (REJECTED, ""), (CANCELLED, "duplicate")]),
+)
+
+
+def key(one: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one[name] for name in KEY)
+
+
+def intention(one: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one[name] for name in INTENTION)
+
+
+def end(line: dict[str, Any]) -> TenantOutcome:
+    accepted = line["state"] == "ACCEPTED" and line["tracked"]
+    return tenant_outcome(line["tracked"], line["said"]) if accepted else TenantOutcome.OPEN
+
+
+def stands(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOutcome]) -> bool:
+    """Whether a remembered line says anything of a wanted change."""
+    if key(line) != key(wanted) or line["state"] in ("REFUSED", "SPLIT", "DISCARDED"):
+        return False
+    if line["run"] == RUN or intention(line) == intention(wanted):
+        return end(line) not in resubmit - {TenantOutcome.DUPLICATE}
+    return end(line) not in {TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.DUPLICATE}
+
+
+def model(
+    changes: list[dict[str, str]], known: list[dict[str, Any]], resubmit: set[TenantOutcome]
+) -> list[tuple[str, int | None, bool]]:
+    """The table, one change at a time: class, own request, fresh."""
+    verdicts: list[tuple[str, int | None, bool]] = []
+    for position, one in enumerate(changes):
+        siblings = [other for other in changes if key(other) == key(one)]
+        live = sorted((line for line in known if stands(line, one, resubmit)), key=lambda line: int(line["request"]))
+        own = [line for line in live if line["run"] == RUN]
+        others = [line for line in live if line["run"] != RUN]
+        if any(intention(sibling) != intention(one) for sibling in siblings):
+            verdicts.append(("conflict_in_input", None, False))
+        elif any(key(before) == key(one) for before in changes[:position]):
+            verdicts.append(("duplicate_in_input", None, False))
+        elif own:
+            overtaken = live[-1]["run"] != RUN and intention(live[-1]) != intention(one)
+            verdicts.append(("held_back" if overtaken else "submitted", own[-1]["request"], False))
+        elif not others:
+            verdicts.append(("submitted", None, True))
+        elif intention(others[-1]) != intention(one):
+            in_the_way = [x for x in others if intention(x) != intention(one) and end(x) is TenantOutcome.OPEN]
+            verdicts.append(("held_back", None, False) if in_the_way else ("submitted", None, True))
+        elif others[-1]["state"] != "PLANNED":
+            verdicts.append(("already_submitted", None, False))
+        else:
+            verdicts.append(("held_back", None, False))
+    return verdicts
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    wanted=st.lists(_ANY_CHANGE, max_size=8),
+    remembered=st.lists(_ANY_EARLIER, max_size=8),
+    resubmit=st.sets(st.sampled_from([TenantOutcome.REJECTED, TenantOutcome.DUPLICATE])),
+    order=st.randoms(use_true_random=False),
+)
+def test_any_mixture_is_classified_as_the_table_says(
+    wanted: list[dict[str, str]],
+    remembered: list[tuple[dict[str, str], State, str, tuple[str, str]]],
+    resubmit: set[TenantOutcome],
+    order: Any,
+) -> None:
+    known = [
+        {
+            **{name: one.get(name) for name in KNOWN_SCHEMA},
+            **UNTRACKED,
+            "tracked": tracked,
+            "said": said,
+            "state": state.value,
+            "run": run,
+            "request": number,
+            "at": "t",
+        }
+        for number, (one, state, run, (tracked, said)) in enumerate(remembered, 1)
+    ]
+    expected = model(wanted, known, resubmit)
+    order.shuffle(known)
+    found = classified(frame(*wanted), *known, resubmit=resubmit)
+    assert [(row_class, own, fresh) for row_class, _, own, fresh in found] == expected
+    for row_class, reason, own, fresh in found:
+        assert bool(reason) == (row_class != "submitted"), "whatever is not submitted has a reason"
+        assert not (fresh and own)
+
+
+def test_frames_in_chunks_of_which_the_first_is_empty_are_classified_alike() -> None:
+    changes = frame(change(), change(), change("bob"), change("eve"), change("eve", operation="REVOKE"))
+    known = pl.DataFrame(
+        [earlier(State.ACCEPTED, identity="bob"), earlier(State.PLANNED), earlier(State.REFUSED)], schema=KNOWN_SCHEMA
+    )
+    whole = classify(changes, known, run=RUN)
+    assert classify(in_odd_chunks(changes), in_odd_chunks(known), run=RUN).equals(whole)
+    assert whole["class"].to_list() == [
+        "held_back", "duplicate_in_input", "already_submitted", "conflict_in_input", "conflict_in_input",
+    ]  # fmt: skip

@@ -1,0 +1,120 @@
+"""What the tenant said: of each change, and of people and items."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.model import ChangeStatus
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, TENANT, claim, open_ledger, plan_of, product, record, rows, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def finding(request: int, identity: str, state: str, **other: str) -> ChangeStatus:
+    return ChangeStatus(request=request, identity=identity, item_type="ROLE", item="r1", state=state, **other)
+
+
+def test_what_is_said_of_a_change_takes_the_place_of_what_was_said_before(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1", "i2"], ["r1"]))
+        request = claim(ledger, run)
+        record(ledger, request, ACCEPTED)
+        assert ledger.tracks.of_run(run).get_column("state").to_list() == [None, None]
+        ledger.tracks.write(run, [finding(1, "i1", "EXECUTING", who="Ann", access_request="a1")])
+        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")])
+        followed = ledger.tracks.of_run(run).sort("identity_id")
+    assert followed.select("identity_id", "state", "who", "said", "access_request").rows() == [
+        ("i1", "REJECTED", "Ann", "no", "a1"),
+        ("i2", None, None, None, None),
+    ]
+    assert rows(path, "SELECT identity_id, tenant_state, tenant_who FROM changes ORDER BY 1") == [
+        ("i1", "REJECTED", "Ann"),
+        ("i2", None, None),
+    ]
+
+
+def test_only_what_was_accepted_can_be_followed(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1"], ["r1"]), product(["i2"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        assert ledger.tracks.of_run(run).get_column("identity_id").to_list() == ["i1"]
+
+
+def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        wanted = plan_of(product(["i1", "i2"], ["r1", "r2"])).changes
+        before = ledger.plans.known(TENANT, wanted).changes
+        assert before.select("tracked", "who", "said", "since").unique().rows() == [("", "", "", "")]
+        said = finding(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
+        ledger.tracks.write(run, [said, finding(1, "i2", "EXECUTING")])
+        known = ledger.plans.known(TENANT, wanted).changes.sort("identity_id", "item_id")
+    assert known.select("identity_id", "item_id", "tracked", "who", "said", "since").rows() == [
+        ("i1", "r1", "REJECTED", "Ann", "no", "2026-03-02T00:00:00Z"),
+        ("i1", "r2", "", "", "", ""),
+        ("i2", "r1", "EXECUTING", "", "", ""),
+        ("i2", "r2", "", "", "", ""),
+    ]
+
+
+def test_what_was_submitted_again_is_summed_up_with_its_own_time_and_not_with_that_of_the_earlier(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        run = write(ledger, product(["i1"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")])
+        run = write(ledger, product(["i1"], ["r1"]))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        ledger.tracks.write(run, [finding(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
+        told = ledger.tracks.told(run).told
+    assert [(one.changes, one.since) for one in told] == [(1, "2026-03-03T00:00:00Z")]
+
+
+@pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])
+def test_only_what_came_to_nothing_may_stand_in_the_ledger_twice(path: Path, state: str, *, sound: bool) -> None:
+    with open_ledger(path) as ledger:
+        for _ in range(2):
+            run = write(ledger, product(["i1"], ["r1"]))
+            record(ledger, claim(ledger, run), ACCEPTED)
+        assert ledger.verify() == ("request 2: it submits r1 for i1 again",)
+        ledger.tracks.write(run, [finding(1, "i1", state)])
+        assert (ledger.verify() == ()) is sound
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return open_ledger(path)
+
+
+def test_what_was_said_of_people_is_kept_until_it_is_too_old_or_said_anew(ledger: Ledger) -> None:
+    later = NOW + timedelta(hours=1)
+    ledger.cache.put(TENANT, "held", {"i1": ["r1"], "i2": []}, at=NOW)
+    ledger.cache.put(TENANT, "held", {"i2": ["r2"]}, at=later)
+    found = ledger.cache.get(TENANT, "held", ["i1", "i2", "i3"], since=NOW)
+    assert {key: (one.value, one.at) for key, one in found.items()} == {"i1": (["r1"], NOW), "i2": (["r2"], later)}
+    assert set(ledger.cache.get(TENANT, "held", ["i1", "i2"], since=later)) == {"i2"}
+    assert ledger.cache.get(TENANT, "name", ["i1"], since=NOW) == {}
+    assert ledger.cache.get("https://another.example", "held", ["i1"], since=NOW) == {}
+
+
+def test_a_kind_is_replaced_as_a_whole_and_no_other(ledger: Ledger) -> None:
+    assert ledger.cache.all_of(TENANT, "set aside") == {}
+    ledger.cache.put(TENANT, "held", {"i1": []}, at=NOW)
+    ledger.cache.replace(TENANT, "set aside", {"a": 1, "b": 2}, at=NOW)
+    ledger.cache.replace(TENANT, "set aside", {"b": 3, "c": 4}, at=NOW)
+    assert {key: one.value for key, one in ledger.cache.all_of(TENANT, "set aside").items()} == {"b": 3, "c": 4}
+    ledger.cache.replace(TENANT, "set aside", {}, at=NOW)
+    assert ledger.cache.all_of(TENANT, "set aside") == {}
+    assert set(ledger.cache.all_of(TENANT, "held")) == {"i1"}
+    assert ledger.cache.all_of("https://another.example", "held") == {}

@@ -1,0 +1,265 @@
+"""Whole runs against a tenant in trouble, in virtual time: a real ledger, a real pace, a scripted tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import Rate
+from batch.errors import TenantLostError
+from batch.ledger.calls import RateKey
+from batch.ledger.process import Process
+from batch.loops.send import Submitter
+from batch.loops.settle import Settler
+from batch.model import Answer, Failure, Request
+from batch.tenant.pace import Pace
+from batch.tenant.status import Page
+from tests.ledger.ledger_helpers import ACCEPTED, open_ledger, singles, write
+from tests.tenant.virtual_time import now, run_in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from batch.answers.outcome import Decision
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+    from batch.tenant.status import Query
+
+RATE = Rate(requests=100, seconds=10.0)
+REFUSED_CONNECTION = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
+
+
+def clock() -> datetime:
+    """The virtual time as a moment."""
+    return datetime.fromtimestamp(now(), UTC)
+
+
+class StrictTenant:
+    """Counts calls in a sliding window, and turns away what is too many; each violation costs more than the last.
+
+    Args:
+        limit: Calls in any ten seconds, as a function of the time.
+        penalties: Seconds of `Retry-After` for the first, second … violation.
+        outage: What is answered instead, at a time; None for business as usual.
+    """
+
+    def __init__(
+        self,
+        limit: Callable[[float], int],
+        *,
+        penalties: tuple[float, ...] = (),
+        outage: Callable[[float], Answer | None] = lambda _: None,
+    ) -> None:
+        self._limit = limit
+        self._penalties = list(penalties)
+        self._outage = outage
+        self._random = Random(5)  # noqa: S311 - repeatable
+        self._closed_until = 0.0
+        self._counted: list[float] = []
+        self.accepted: Counter[str] = Counter()
+        self.arrivals: list[float] = []
+        self.violations: list[float] = []
+        self.impatient: list[float] = []
+
+    async def token(self, *, other_than: str = "") -> str:
+        return f"token other than {other_than}"
+
+    def explain_forbidden(self) -> str:
+        return "Nothing is forbidden here."
+
+    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
+        assert token
+        await asyncio.sleep(self._random.uniform(0, 0.02))
+        on_sent()
+        await asyncio.sleep(self._random.uniform(0, 0.05))
+        moment = now()
+        self.arrivals.append(moment)
+        answer = self._outage(moment) or self._throttled(moment) or ACCEPTED
+        if answer is ACCEPTED:
+            self.accepted.update(identity for request in body for identity in request.recipients)
+        await asyncio.sleep(self._random.uniform(0.02, 0.4))
+        return answer
+
+    def _throttled(self, moment: float) -> Answer | None:
+        if moment < self._closed_until:
+            self.impatient.append(moment)
+            return Answer(status=429, retry_after=self._closed_until - moment)
+        recent = [one for one in self._counted if one > moment - 10]
+        if len(recent) < self._limit(moment):
+            self._counted.append(moment)
+            return None
+        penalty = self._penalties.pop(0) if self._penalties else 10.0
+        self._closed_until = moment + penalty
+        self.violations.append(moment)
+        return Answer(status=429, retry_after=penalty)
+
+
+class EmptyListing:
+    """A status list without a row."""
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+    async def page(self, query: Query, offset: int) -> Page:
+        assert query
+        assert offset == 0
+        return Page(rows=(), read=0, total=0, more=False)
+
+
+class Notes:
+    """What was told while sending."""
+
+    def __init__(self) -> None:
+        self.waits: list[tuple[float, str]] = []
+        self.allowed: list[int] = []
+        self.events: Counter[str] = Counter()
+
+    def sending(self, request: Request) -> None:
+        self.events[f"sending {request.attempts}"] += 1
+
+    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
+        assert request.number
+        assert (answer.status or answer.failure, seconds >= 0, parts) != (None, True, 0)
+        self.events[decision.event.value] += 1
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        self.waits.append((seconds, reason))
+
+    def paced(self, allowed: int) -> None:
+        self.allowed.append(allowed)
+
+    def settled(self, request: Request, verdict: str) -> None:
+        self.events[f"settled {verdict} {request.run}"] += 1
+
+    def noticed(self, text: str) -> None:
+        self.events[text] += 1
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, give_up_after: float = 600.0) -> None:
+    """Sends a run as `submit` does."""
+    process = Process.current()
+    ledger.runs.hold(run, process, clock())
+    calls = ledger.calls(
+        RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=now
+    )
+    pace = Pace(RATE, calls, listener=notes, clock=now)
+    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, watcher=notes)
+    jitter = Random(3)  # noqa: S311 - repeatable
+    submitter = Submitter(
+        run,
+        ledger=ledger,
+        tenant=tenant,
+        settler=settler,
+        pace=pace,
+        watcher=notes,
+        process=process,
+        clock=clock,
+        jitter=jitter.random,
+        give_up_after=give_up_after,
+    )
+    try:
+        await submitter.submit(10)
+    finally:
+        await pace.aclose()
+
+
+def all_once(count: int) -> dict[str, int]:
+    return {f"i{number:03}": 1 for number in range(count)}
+
+
+def test_against_a_tenant_that_keeps_its_word_there_is_not_one_429(ledger: Ledger) -> None:
+    run, tenant, notes = write(ledger, *singles(600)), StrictTenant(lambda _: 100), Notes()
+    run_in_virtual_time(send(ledger, run, tenant, notes))
+    assert tenant.accepted == all_once(600)
+    assert tenant.violations == []
+    assert 599 / (tenant.arrivals[-1] - tenant.arrivals[0]) >= 0.985 * 10
+
+
+def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(900)), Notes()
+    tenant = StrictTenant(lambda moment: 100 if moment < 1030 else 50, penalties=(60.0,))
+    run_in_virtual_time(send(ledger, run, tenant, notes))
+    assert tenant.accepted == all_once(900)
+    assert all(after - before > 120 for before, after in itertools.pairwise(tenant.violations))
+    assert [moment for moment in tenant.impatient if moment > tenant.violations[0] + 1] == []
+    assert notes.allowed[0] == 50
+
+
+def test_three_violations_with_ever_longer_silence_are_each_waited_out_in_full(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(400)), Notes()
+    closing = iter([1080.0, 1400.0])
+    turn: float | None = 1005.0
+
+    def limit(moment: float) -> int:
+        nonlocal turn
+        if turn is not None and moment >= turn:
+            turn = next(closing, None)
+            return 0
+        return 100
+
+    tenant = StrictTenant(limit, penalties=(60.0, 300.0, 1200.0))
+    run_in_virtual_time(send(ledger, run, tenant, notes))
+    assert tenant.accepted == all_once(400)
+    assert len(tenant.violations) == 3
+    for violation, penalty in zip(tenant.violations, (60.0, 300.0, 1200.0), strict=True):
+        # What was already on its way arrives within a moment; after that, silence.
+        late = [moment for moment in tenant.arrivals if violation + 1 < moment < violation + penalty]
+        assert late == []
+    assert [round(seconds) for seconds, reason in notes.waits if "429" in reason] == [60, 300, 1200]
+
+
+def test_five_minutes_of_refused_connections_are_backed_off_from_and_survived(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(300)), Notes()
+    tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 1310 else None)
+    run_in_virtual_time(send(ledger, run, tenant, notes))
+    assert tenant.accepted == all_once(300)
+    attempts = [moment for moment in tenant.arrivals if 1012 <= moment < 1310]
+    assert len(attempts) < 20
+    assert max(after - before for before, after in itertools.pairwise(attempts)) < 62
+    assert "undecided" not in notes.events
+
+
+def test_five_minutes_of_errors_leave_few_requests_in_doubt_and_each_is_settled(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(300)), Notes()
+    tenant = StrictTenant(lambda _: 100, outage=lambda moment: Answer(status=502) if 1010 <= moment < 1310 else None)
+    run_in_virtual_time(send(ledger, run, tenant, notes))
+    assert tenant.accepted == all_once(300)
+    assert notes.events["undecided"] < 30
+
+
+def test_an_outage_that_does_not_end_stops_the_run_which_continues_later(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(300)), Notes()
+    tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 5000 else None)
+
+    async def program() -> float:
+        with pytest.raises(TenantLostError, match="refused") as caught:
+            await send(ledger, run, tenant, notes)
+        assert caught.value.exit_code == 4
+        given_up = now()
+        await asyncio.sleep(5000)
+        await send(ledger, run, tenant, notes)
+        return given_up
+
+    assert 1600 <= run_in_virtual_time(program()) <= 1690
+    assert tenant.accepted == all_once(300)
+
+
+def test_silence_that_was_asked_for_is_not_counted_as_an_outage(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(5)), Notes()
+    struck = iter([Answer(status=429, retry_after=1200.0), REFUSED_CONNECTION])
+    tenant = StrictTenant(lambda _: 100, outage=lambda _: next(struck, None))
+    run_in_virtual_time(send(ledger, run, tenant, notes, give_up_after=300.0))
+    assert tenant.accepted == all_once(5)

@@ -1,0 +1,321 @@
+"""The following loop against a tenant that is a list: what is asked how often, and what is kept whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.answers.outcome import decide
+from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
+from batch.errors import TenantLostError
+from batch.ledger.requests import Answered
+from batch.loops.track import Tracker
+from batch.model import Existing, StatusRow
+from batch.tenant.status import ListingForbiddenError, Page, Query
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, open_ledger, product, record, write
+from tests.tenant import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+    from batch.model import ChangeStatus, Run
+
+START = 1000.0
+
+
+def clock() -> datetime:
+    return NOW + timedelta(seconds=virtual_time.now() - START)
+
+
+class FakeListing:
+    """A tenant's status list, whose rows move when a test says so."""
+
+    def __init__(self, *rows: StatusRow) -> None:
+        self.rows = list(rows)
+        self.asked: list[tuple[float, Query]] = []
+        self.refuses: Callable[[Query], bool] = lambda _query: False
+        self.before_page: Callable[[float], None] = lambda _seconds: None
+        self.cut = False
+
+    async def page(self, query: Query, offset: int) -> Page:
+        await asyncio.sleep(0.01)
+        seconds = virtual_time.now() - START
+        self.asked.append((seconds, query))
+        self.before_page(seconds)
+        if self.refuses(query):
+            raise ListingForbiddenError("no")
+        chosen = [row for row in self.rows if _is_asked(query, row)]
+        rows = tuple(chosen[offset : offset + PAGE_LIMIT])
+        if self.cut and offset:
+            rows = ()
+        return Page(rows=rows, read=len(rows), total=len(chosen), more=bool(rows) and offset + len(rows) < len(chosen))
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+    def moves(self, identity: str, state: str) -> None:
+        self.rows = [replace(row, state=state) if row.identity == identity else row for row in self.rows]
+
+
+def _is_asked(query: Query, row: StatusRow) -> bool:
+    if query.access_requests and row.access_request not in query.access_requests:
+        return False
+    if query.requested_for:
+        return row.identity == query.requested_for
+    return query.everybody or row.requester == "me"
+
+
+class Diary:
+    """Notes what is told."""
+
+    def __init__(self) -> None:
+        self.found: list[ChangeStatus] = []
+        self.waits: list[tuple[int, float]] = []
+
+    def moved(self, findings: Sequence[ChangeStatus]) -> None:
+        self.found += findings
+
+    def looked(self, open_changes: int, wait: float) -> None:
+        self.waits.append((open_changes, wait))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+def people(number: int) -> list[str]:
+    return [f"i{n:04}" for n in range(number)]
+
+
+def accepted_run(ledger: Ledger, number: int) -> Run:
+    """A run of one request for each of so many people."""
+    run = write(ledger, *(product([one], ["r1"]) for one in people(number)))
+    for _ in range(number):
+        record(ledger, claim(ledger, run), ACCEPTED)
+    return run
+
+
+def rows_of(run: Run, number: int, state: str = "EXECUTING") -> list[StatusRow]:
+    return [
+        StatusRow(
+            identity=one,
+            item="r1",
+            request_type="GRANT_ACCESS",
+            created=NOW,
+            metadata={REQUEST_ID_KEY: f"{run.id}-{n}", ITEM_ID_KEY: "r1"},
+            access_request=f"a{n}",
+            state=state,
+            requester="me",
+        )
+        for n, one in enumerate(people(number), 1)
+    ]
+
+
+def tracker(run: Run, ledger: Ledger, listing: FakeListing, diary: Diary, track_for: float | None = None) -> Tracker:
+    return Tracker(
+        run,
+        ledger=ledger,
+        listing=listing,
+        settle_after=60.0,
+        clock=clock,
+        listener=diary,
+        track_for=track_for,
+    )
+
+
+def follow(run: Run, ledger: Ledger, listing: FakeListing, track_for: float | None = None) -> Diary:
+    diary = Diary()
+    virtual_time.run_in_virtual_time(tracker(run, ledger, listing, diary, track_for).track())
+    return diary
+
+
+def states(ledger: Ledger, run: Run) -> list[str | None]:
+    return ledger.tracks.of_run(run).sort("identity_id").get_column("state").to_list()
+
+
+def test_a_run_is_looked_at_more_rarely_until_something_moves_and_to_its_end(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 2)
+    listing = FakeListing(*rows_of(run, 2))
+
+    def later(seconds: float) -> None:
+        if seconds > 500:
+            listing.moves("i0000", "REQUEST_COMPLETED")
+        if seconds > 5000:
+            listing.moves("i0001", "REJECTED")
+
+    listing.before_page = later
+    diary = follow(run, ledger, listing)
+    assert states(ledger, run) == ["REQUEST_COMPLETED", "REJECTED"]
+    waits = [wait for _, wait in diary.waits]
+    assert waits[:4] == [2, 4, 8, 16]
+    assert max(waits) == 300
+    moved = [open_changes for open_changes, _ in diary.waits].index(1)
+    assert waits[moved] == waits[moved - 1] / 2
+    assert [open_changes for open_changes, _ in diary.waits][-1] == 0
+    assert len(diary.found) == 4, "only what is new is written"
+
+
+def test_a_large_run_is_followed_by_few_calls_and_each_page_counts_once(ledger: Ledger) -> None:
+    run = write(ledger, *(product(people(1000)[n : n + 10], ["r1"]) for n in range(0, 1000, 10)))
+    for _ in range(100):
+        record(ledger, claim(ledger, run), ACCEPTED)
+    rows = [
+        replace(row, metadata={REQUEST_ID_KEY: f"{run.id}-{1 + n // 10}", ITEM_ID_KEY: "r1"}, state="REQUEST_COMPLETED")
+        for n, row in enumerate(rows_of(run, 1000))
+    ]
+    listing = FakeListing(*rows)
+    diary = follow(run, ledger, listing)
+    assert (len(listing.asked), len(diary.found)) == (4, 1000)
+    assert set(states(ledger, run)) == {"REQUEST_COMPLETED"}
+
+
+def test_the_last_of_a_large_run_are_asked_for_by_their_access_requests(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 3)
+    others = [
+        replace(row, metadata={"ticket": "T"}, identity=f"x{n}", access_request="x")
+        for n in range(300)
+        for row in rows_of(run, 2)
+    ]
+    listing = FakeListing(*rows_of(run, 3), *others)
+    follow(run, ledger, listing, track_for=1)
+    first, second = (listing.asked[0][1], listing.asked[-1][1])
+    assert (first.access_requests, second.access_requests) == ((), ("a1", "a2", "a3"))
+
+
+@pytest.mark.parametrize(
+    ("refused", "then"),
+    [
+        (lambda query: len(query.access_requests) > 1, [("a1",), ("a2",)]),
+        (lambda query: bool(query.access_requests), [(), ()]),
+        (lambda query: bool(query.access_requests or query.requested_for), [(), (), (), ()]),
+    ],
+)
+def test_where_access_requests_can_not_be_named_together_another_way_is_taken(
+    refused: Callable[[Query], bool], then: list[tuple[str, ...]], ledger: Ledger
+) -> None:
+    run = accepted_run(ledger, 2)
+    others = [
+        replace(row, metadata={"ticket": "T"}, identity=f"x{n}", access_request="x")
+        for n in range(400)
+        for row in rows_of(run, 2)
+    ]
+    listing = FakeListing(*rows_of(run, 2), *others)
+    follow(run, ledger, listing, track_for=0)
+    listing.moves("i0000", "REQUEST_COMPLETED")
+    listing.refuses = refused
+    listing.asked.clear()
+    second = Diary()
+    virtual_time.run_in_virtual_time(tracker(run, ledger, listing, second, track_for=0).track())
+    assert [query.access_requests for _, query in listing.asked if not refused(query)][-len(then) :] == then
+    assert states(ledger, run) == ["REQUEST_COMPLETED", "EXECUTING"]
+
+
+def test_what_others_had_requested_already_is_followed_too_and_marked_at_once(ledger: Ledger) -> None:
+    run = write(ledger, product(["i0000", "i0001"], ["r1"]))
+    request = claim(ledger, run)
+    existing = [
+        Existing(identity="i0000", item_type="ROLE", item="r1", access_request="theirs"),
+        Existing(identity="i0009", item_type="ROLE", item="r1", access_request="theirs"),
+        Existing(identity="i0001", item_type="ENTITLEMENT", item="r1", access_request="theirs"),
+    ]
+    answer = replace(ACCEPTED, existing=tuple(existing))
+    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW))
+    assert states(ledger, run) == ["EXISTING_REQUEST", None]
+    theirs = StatusRow(
+        identity="i0000", item="r1", request_type="GRANT_ACCESS", created=NOW - timedelta(days=9), metadata=None,
+        access_request="theirs", state="REQUEST_COMPLETED", requester="another",
+    )  # fmt: skip
+    own = replace(rows_of(run, 2)[1], metadata={REQUEST_ID_KEY: f"{run.id}-1", ITEM_ID_KEY: "r1"}, state="REJECTED")
+    listing = FakeListing(theirs, own)
+    follow(run, ledger, listing)
+    assert states(ledger, run) == ["REQUEST_COMPLETED", "REJECTED"]
+    assert any(query.everybody and query.access_requests == ("theirs",) for _, query in listing.asked)
+
+
+def test_who_may_not_see_what_others_requested_does_not_wait_for_it(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    ledger.tracks.write(
+        run,
+        [
+            # As the answer to a submit leaves it.
+            replace(finding, state="EXISTING_REQUEST", access_request="theirs")
+            for finding in follow(run, ledger, FakeListing(*rows_of(run, 1)), track_for=0).found
+        ],
+    )
+    listing = FakeListing()
+    listing.refuses = lambda query: query.everybody or bool(query.requested_for)
+    follow(run, ledger, listing)
+    assert states(ledger, run) == ["EXISTING_REQUEST"]
+    assert virtual_end(listing) < 65
+
+
+def virtual_end(listing: FakeListing) -> float:
+    return max(seconds for seconds, _ in listing.asked)
+
+
+def test_what_never_shows_is_looked_for_by_identity_and_waited_for_no_longer_than_it_may_take(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 2)
+    by_another_user = replace(rows_of(run, 2)[1], requester="another", state="REQUEST_COMPLETED")
+    listing = FakeListing(by_another_user)
+    follow(run, ledger, listing)
+    assert states(ledger, run) == [None, "REQUEST_COMPLETED"]
+    assert 60 <= virtual_end(listing) < 65
+    assert {query.requested_for for _, query in listing.asked} == {"", "i0000", "i0001"}
+
+
+@pytest.mark.parametrize(("track_for", "looks"), [(0, 1), (1, 2), (7, 4)])
+def test_following_ends_when_its_time_is_up(track_for: float, looks: int, ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    diary = follow(run, ledger, FakeListing(*rows_of(run, 1)), track_for)
+    assert len(diary.waits) == looks
+
+
+def test_a_list_that_ends_early_stops_following_and_what_it_said_is_kept(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 300)
+    listing = FakeListing(*rows_of(run, 300, "REQUEST_COMPLETED"))
+    listing.cut = True
+    with pytest.raises(TenantLostError, match="250 of 300"):
+        follow(run, ledger, listing)
+    assert states(ledger, run).count("REQUEST_COMPLETED") == 250
+
+
+def test_a_list_that_is_forbidden_stops_following(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    listing = FakeListing()
+    listing.refuses = lambda _query: True
+    with pytest.raises(TenantLostError, match="does not let this client list its requests: no"):
+        follow(run, ledger, listing)
+
+
+def test_following_that_is_stopped_keeps_what_it_has_found(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 300)
+    listing = FakeListing(*rows_of(run, 300))
+    diary = Diary()
+    made = tracker(run, ledger, listing, diary)
+    pages = 0
+
+    def stop_at_the_second(_seconds: float) -> None:
+        nonlocal pages
+        pages += 1
+        if pages == 2:
+            made.stop()
+
+    listing.before_page = stop_at_the_second
+    virtual_time.run_in_virtual_time(made.track())
+    assert states(ledger, run).count("EXECUTING") in {250, 300}
+    assert len(listing.asked) == 2
+
+
+def test_a_run_without_accepted_changes_is_not_asked_about(ledger: Ledger) -> None:
+    run = write(ledger, product(["i0000"], ["r1"]))
+    listing = FakeListing()
+    assert follow(run, ledger, listing).waits == []
+    assert listing.asked == []

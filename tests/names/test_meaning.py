@@ -1,0 +1,191 @@
+"""Whom and what a name may mean: only what fits as a whole, and never a guess among several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.api.dialects import ItemType
+from batch.model import IdentityBy
+from batch.names.meaning import (
+    Found,
+    Item,
+    NameMeaning,
+    NameOutcome,
+    Person,
+    fields_of,
+    items_named,
+    people_named,
+    which_item,
+    which_person,
+)
+from tests.plan.changes import hex_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+JANE = Person(id=hex_id(1), alias="jane.doe", email="jane.doe@example.com", numbers=("0042",), name="Jane Doe")
+OTHER_JANE = Person(id=hex_id(2), alias="jane.doe2", email="jd@example.com", numbers=("0043",), name="Jane Doe")
+AUTO = IdentityBy.AUTO
+
+
+def person_meant(name: str, *people: Person, by: IdentityBy = AUTO) -> NameMeaning:
+    fields = fields_of(by)
+    return which_person(name, Found(candidates=people_named([name], people, fields, str)[name], looked=fields))
+
+
+def item_meant(name: str, *items: Item, kind: ItemType = ItemType.ROLE) -> NameMeaning:
+    return which_item(kind, name, Found(candidates=items_named(kind, [name], items, str)[name]))
+
+
+@pytest.mark.parametrize(
+    "name", ["jane.doe", "JANE.DOE", " jane.doe@Example.com ", "0042", "Jane Doe", "jane doe", "JANE DOE "]
+)
+def test_a_person_is_known_by_alias_e_mail_employee_number_or_display_name(name: str) -> None:
+    assert person_meant(name, JANE, Person(id=hex_id(3), alias="x")) == NameMeaning(
+        outcome=NameOutcome.FOUND, id=JANE.id
+    )
+
+
+@pytest.mark.parametrize("name", ["jane", "jane.do", "jane.*", "jane?doe", "*", "42", "Doe", "Jane  Doe", "a:*", "("])
+def test_a_name_that_only_resembles_one_means_nobody(name: str) -> None:
+    verdict = person_meant(name, JANE)
+    assert verdict.outcome is NameOutcome.UNKNOWN
+    assert verdict.problem.startswith("no identity has '")
+    assert verdict.problem.endswith("' as alias, e-mail, employee number or display name")
+
+
+def test_who_is_named_by_one_field_only_is_not_looked_for_in_others() -> None:
+    assert person_meant("0042", JANE, by=IdentityBy.EMPLOYEE_NUMBER).id == JANE.id
+    verdict = person_meant("0042", JANE, by=IdentityBy.ALIAS)
+    assert verdict.problem == "no identity has '0042' as alias"
+
+
+def test_two_people_of_one_name_are_listed_with_what_tells_them_apart() -> None:
+    verdict = person_meant("jane doe", JANE, OTHER_JANE)
+    assert (verdict.outcome, verdict.id) == (NameOutcome.AMBIGUOUS, "")
+    assert verdict.problem == (
+        f"'jane doe' may be any of 2 identities: Jane Doe (alias jane.doe, id {JANE.id}, by its display name); "
+        f"Jane Doe (alias jane.doe2, id {OTHER_JANE.id}, by its display name)"
+    )
+
+
+def test_one_persons_alias_that_is_anothers_employee_number_is_ambiguous() -> None:
+    verdict = person_meant("0042", JANE, Person(id=hex_id(9), alias="0042", name="Robot"))
+    assert verdict.outcome is NameOutcome.AMBIGUOUS
+    assert "by its employee number" in verdict.problem
+    assert "by its alias" in verdict.problem
+
+
+def test_people_whose_aliases_differ_in_case_only_are_ambiguous_however_the_name_is_written() -> None:
+    shouting = Person(id=hex_id(2), alias="JANE.DOE")
+    assert {person_meant(name, JANE, shouting).outcome for name in ("jane.doe", "JANE.DOE")} == {NameOutcome.AMBIGUOUS}
+
+
+def test_a_person_who_is_listed_twice_is_one() -> None:
+    assert person_meant("Jane Doe", JANE, JANE).id == JANE.id
+
+
+def test_of_many_candidates_the_first_five_are_listed() -> None:
+    verdict = person_meant("x", *(Person(id=hex_id(n), alias=f"a{n}", name="X") for n in range(8)))
+    assert verdict.problem.count(" (alias") == 5
+    assert verdict.problem.endswith("; and 3 more")
+
+
+def test_a_name_that_the_tenant_would_not_look_up_is_told_with_its_words() -> None:
+    refused = Found(refused="too many have it")
+    for verdict in (which_person("x", refused), which_item(ItemType.ROLE, "x", refused)):
+        assert verdict == NameMeaning(
+            outcome=NameOutcome.UNKNOWN, problem="'x' can't be looked up, give its id instead: too many have it"
+        )
+
+
+def test_a_long_name_is_cut_short_in_messages() -> None:
+    assert f"'{'x' * 80}…'" in person_meant("x" * 500).problem
+
+
+CLERK = Item(id=hex_id(0xC), names=("Clerk",), owner="Ann")
+SMALL_CLERK = Item(id=hex_id(0xD), names=("clerk",))
+
+
+def test_a_role_is_known_by_its_name_whatever_the_case() -> None:
+    assert item_meant("CLERK", CLERK, Item(id=hex_id(1), names=("Clerks",))).id == CLERK.id
+    assert item_meant("Cler*", CLERK) == NameMeaning(outcome=NameOutcome.UNKNOWN, problem="there is no role 'Cler*'")
+
+
+def test_of_roles_that_differ_in_case_the_one_that_is_written_alike_is_meant_if_there_is_one() -> None:
+    assert item_meant("Clerk", CLERK, SMALL_CLERK).id == CLERK.id
+    assert item_meant("clerk", CLERK, SMALL_CLERK).id == SMALL_CLERK.id
+    assert item_meant("CLERK", CLERK, SMALL_CLERK).outcome is NameOutcome.AMBIGUOUS
+
+
+def test_two_roles_of_one_name_are_listed_with_owner_and_id() -> None:
+    verdict = item_meant("Clerk", CLERK, Item(id=hex_id(0xE), names=("Clerk",), source="HR"))
+    assert verdict.problem == (
+        f"'Clerk' may be any of 2 roles: Clerk (owner Ann, id {CLERK.id}); Clerk (source HR, id {hex_id(0xE)})"
+    )
+
+
+def test_a_name_with_a_plus_may_be_there_though_the_tenant_can_not_find_it() -> None:
+    assert "can't be asked for names with a +: give its id" in item_meant("R+D").problem
+
+
+READERS = Item(id=hex_id(0xF), names=("Readers",), source="AD", attribute="memberOf", value=r"CN=Readers|\all")
+
+
+@pytest.mark.parametrize("name", [r"AD|memberOf|CN=Readers\|\all", "ad | MEMBEROF|cn=readers\\|\\ALL", "AD|readers"])
+def test_an_entitlement_is_known_by_source_attribute_and_value_or_by_source_and_name(name: str) -> None:
+    assert item_meant(name, READERS, kind=ItemType.ENTITLEMENT).id == READERS.id
+
+
+@pytest.mark.parametrize(
+    "name",
+    [r"HR|memberOf|CN=Readers\|\all", r"AD|groups|CN=Readers\|\all", "AD|memberOf|Readers", "HR|Readers"],
+)
+def test_an_entitlement_of_another_source_attribute_or_value_is_another(name: str) -> None:
+    assert item_meant(name, READERS, kind=ItemType.ENTITLEMENT).outcome is NameOutcome.UNKNOWN
+
+
+WORDS = st.text(alphabet='ab B*?:("\\|+é', min_size=1, max_size=3)
+PEOPLE = st.lists(
+    st.builds(
+        Person,
+        id=st.integers(0, 5).map(hex_id),
+        alias=WORDS,
+        email=WORDS,
+        numbers=st.lists(WORDS, max_size=2).map(tuple),
+        name=WORDS,
+    ),
+    unique_by=lambda person: person.id,
+    max_size=6,
+)
+
+
+def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -> set[str]:
+    """Whom a name fits, by a loop that shares nothing with the product."""
+    found = set()
+    for person in people:
+        texts = {
+            IdentityBy.ALIAS: [person.alias], IdentityBy.EMAIL: [person.email], IdentityBy.NAME: [person.name]
+        }  # fmt: skip
+        for field in fields:
+            same = [one for one in texts.get(field, []) if one.strip().lower() == name.strip().lower()]
+            exact = [one for one in person.numbers if one.strip() == name.strip()]
+            found |= {person.id} if (exact if field is IdentityBy.EMPLOYEE_NUMBER else same) else set()
+    return found
+
+
+@settings(deadline=None, max_examples=100)
+@given(WORDS.filter(str.strip), PEOPLE, st.sampled_from([by for by in IdentityBy if by is not IdentityBy.ID]))
+def test_a_name_resolves_exactly_where_it_fits_one_person_and_whatever_the_order(
+    name: str, people: list[Person], by: IdentityBy
+) -> None:
+    fits = fitting(name, people, fields_of(by))
+    verdict = person_meant(name, *people, by=by)
+    outcomes = {0: NameOutcome.UNKNOWN, 1: NameOutcome.FOUND}
+    assert verdict.outcome is outcomes.get(len(fits), NameOutcome.AMBIGUOUS)
+    assert {verdict.id} == (fits if len(fits) == 1 else {""})
+    assert person_meant(name, *reversed(people), *people, by=by) == verdict

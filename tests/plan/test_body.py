@@ -1,0 +1,162 @@
+"""Bodies: what is absent is left out, every item carries our ids, and the vendor's SDK can read them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
+from batch.model import Request, RequestItem
+from batch.plan import plan
+from batch.plan.body import body_of, encode, fingerprint, in_bodies
+from tests.plan.changes import bodies_of, changes_frame, item_specs, requests_of
+
+BARE = RequestItem(type=ItemType.ROLE, id="r1")
+FULL = RequestItem(
+    type=ItemType.ACCESS_PROFILE,
+    id="a1",
+    comment='naïve "quoted" 🎉',
+    start_date="2027-01-01T00:00:00Z",
+    remove_date="2027-01-31T00:00:00Z",
+    metadata=MappingProxyType({"ticket": "T-1", "é": "ü"}),
+)
+REQUEST = Request(number=7, run="run", operation=Operation.GRANT, recipients=("p2", "p1"), items=(BARE, FULL))
+
+
+def test_a_body_has_what_was_given_and_nothing_that_was_not() -> None:
+    assert body_of(REQUEST) == {
+        "requestType": "GRANT_ACCESS",
+        "requestedFor": ["p2", "p1"],
+        "requestedItems": [
+            {"type": "ROLE", "id": "r1", "clientMetadata": {"accessBatchRequest": "run-7", "accessBatchItem": "r1"}},
+            {
+                "type": "ACCESS_PROFILE",
+                "id": "a1",
+                "comment": 'naïve "quoted" 🎉',
+                "startDate": "2027-01-01T00:00:00Z",
+                "removeDate": "2027-01-31T00:00:00Z",
+                "clientMetadata": {"ticket": "T-1", "é": "ü", "accessBatchRequest": "run-7", "accessBatchItem": "a1"},
+            },
+        ],
+    }
+
+
+def test_one_identity_is_still_a_list() -> None:
+    revoke = dataclasses.replace(REQUEST, operation=Operation.REVOKE, recipients=("p1",))
+    assert body_of(revoke)["requestedFor"] == ["p1"]
+    assert body_of(revoke)["requestType"] == "REVOKE_ACCESS"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("comment", "comment"), ("start_date", "startDate"), ("remove_date", "removeDate")]
+)
+def test_an_absent_field_is_left_out_alone(field: str, name: str) -> None:
+    without: dict[str, Any] = {field: ""}
+    item = dataclasses.replace(FULL, **without)
+    (sent,) = body_of(dataclasses.replace(REQUEST, items=(item,)))["requestedItems"]
+    assert set(sent) == {"type", "id", "comment", "startDate", "removeDate", "clientMetadata"} - {name}
+
+
+def test_our_own_ids_win_over_metadata_of_the_same_name() -> None:
+    item = dataclasses.replace(BARE, metadata={REQUEST_ID_KEY: "forged", ITEM_ID_KEY: "forged"})
+    (sent,) = body_of(dataclasses.replace(REQUEST, items=(item,)))["requestedItems"]
+    assert sent["clientMetadata"] == {"accessBatchRequest": "run-7", "accessBatchItem": "r1"}
+
+
+def test_a_request_counts_the_changes_of_its_product() -> None:
+    assert (REQUEST.changes, REQUEST.id) == (4, "run-7")
+
+
+def test_the_bytes_are_compact_utf_8_and_the_same_each_time() -> None:
+    content = encode(body_of(REQUEST))
+    assert content == encode(body_of(dataclasses.replace(REQUEST)))
+    assert 'naïve \\"quoted\\" 🎉'.encode() in content
+    assert b'"requestedFor":["p2","p1"]' in content
+    assert json.loads(content) == body_of(REQUEST)
+
+
+def test_the_fingerprint_is_the_sha_256_of_the_bytes() -> None:
+    assert fingerprint(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert fingerprint(encode(body_of(REQUEST))) != fingerprint(encode(body_of(dataclasses.replace(REQUEST, number=8))))
+
+
+@settings(deadline=None, max_examples=40)
+@given(wanted=item_specs())
+def test_every_item_of_every_request_carries_its_own_and_its_requests_id_beside_the_users_metadata(
+    wanted: list[dict[str, str]],
+) -> None:
+    for request in requests_of(plan(changes_frame(wanted), Limits()).changes):
+        for item, sent in zip(request.items, body_of(request)["requestedItems"], strict=True):
+            ours = {"accessBatchRequest": f"this-{request.number}", "accessBatchItem": item.id}
+            assert sent["clientMetadata"] == {**item.metadata, **ours}
+            assert all(sent.values())
+
+
+@settings(deadline=None, max_examples=40)
+@given(wanted=item_specs())
+def test_every_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(wanted: list[dict[str, str]]) -> None:
+    pytest.importorskip("sailpoint")
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+
+    for body in [*bodies_of(plan(changes_frame(wanted), Limits()).changes), body_of(REQUEST)]:
+        parsed = AccessRequest.from_json(json.dumps(body))
+        assert parsed is not None
+        again = parsed.to_dict()
+        assert again.pop("requestedForWithRequestedItems", None) is None
+        for item, wanted_item in zip(again["requestedItems"], body["requestedItems"], strict=True):
+            for name in ("startDate", "removeDate"):
+                if name in item:
+                    item[name] = f"{item[name]:%Y-%m-%dT%H:%M:%SZ}"
+            assert {name: value for name, value in item.items() if value is not None} == wanted_item
+        assert {**again, "requestedItems": body["requestedItems"]} == body
+
+
+NESTED = (
+    dataclasses.replace(REQUEST, number=8, recipients=("p1", "p2"), items=(BARE,)),
+    dataclasses.replace(REQUEST, number=9, recipients=("p1",), items=(FULL,)),
+)
+
+
+def test_several_requests_in_one_body_give_each_identity_its_own_items_once() -> None:
+    body = body_of(*NESTED)
+    assert set(body) == {"requestType", "requestedForWithRequestedItems"}
+    entries = {
+        entry["identityId"]: [(item["id"], item["clientMetadata"][REQUEST_ID_KEY]) for item in entry["requestedItems"]]
+        for entry in body["requestedForWithRequestedItems"]
+    }
+    assert entries == {"p1": [("r1", "run-8"), ("a1", "run-9")], "p2": [("r1", "run-8")]}
+    assert len(entries) == len(body["requestedForWithRequestedItems"])
+
+
+def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged() -> None:
+    pytest.importorskip("sailpoint")
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+
+    body = body_of(*NESTED)
+    parsed = AccessRequest.from_json(json.dumps(body))
+    assert parsed is not None
+    again = {name: value for name, value in parsed.to_dict().items() if value is not None}
+    for entry in again["requestedForWithRequestedItems"]:
+        assert entry.pop("identityType", "HUMAN") == "HUMAN"
+        for item in entry["requestedItems"]:
+            for name, value in [*item.items()]:
+                if value is None:
+                    del item[name]
+                elif isinstance(value, datetime):
+                    item[name] = f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    assert again == body
+
+
+def test_requests_are_sorted_by_the_bodies_in_which_they_travel() -> None:
+    alone, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
+    assert in_bodies([first, alone, dataclasses.replace(second, within=2)]) == [
+        (first, dataclasses.replace(second, within=2)),
+        (alone,),
+    ]

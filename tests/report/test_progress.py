@@ -1,0 +1,206 @@
+"""What is shown while requests are sent: on a terminal of 80 columns, without one, and when quiet."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from batch.answers.outcome import decide
+from batch.api.dialects import Rate
+from batch.loops.ports import Watchers
+from batch.model import EMPTY_TALLY, Answer, Failure, Tally
+from batch.report.progress import ProgressWatcher, draw
+from batch.status.evidence import Settlement
+from tests.report.test_headway import BEGAN, begun, request
+from tests.tenant.virtual_time import now, run_in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch.loops.ports import Watcher
+
+LIMIT = Rate(requests=100, seconds=10)
+TALLY = replace(EMPTY_TALLY, requests={"PLANNED": 1000}, changes={"PLANNED": 12000})
+SILENCE = Answer(status=429, text="Rate Limit Exceeded", retry_after=600.0)
+REFUSAL = Answer(status=400, text="no such role", tracking_id="t-1")
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def without_terminal() -> Console:
+    return Console(file=io.StringIO(), width=80)
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), width=80, height=24, force_terminal=True, _environ={"TERM": "xterm"})
+
+
+def shown(
+    console: Console,
+    happens: Callable[[Watcher], None],
+    *,
+    seconds: float = 0.0,
+    tally: Tally = TALLY,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> list[str]:
+    """The lines on a console after something happened and so many seconds have passed."""
+
+    async def watch() -> None:
+        import asyncio  # noqa: PLC0415 - for this helper alone
+
+        async with ProgressWatcher(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=now) as watcher:
+            happens(Watchers(watcher))
+            await asyncio.sleep(seconds)
+
+    run_in_virtual_time(watch())
+    return printed(console).splitlines()
+
+
+def refuse(watcher: Watcher, number: int) -> None:
+    watcher.sending(request(number))
+    watcher.answered(request(number), REFUSAL, decide(REFUSAL), 0.5, 0)
+
+
+def nothing(_: Watcher) -> None:
+    """Nothing happens."""
+
+
+def test_without_a_terminal_a_line_is_printed_every_ten_seconds_though_nothing_is_answered() -> None:
+    lines = shown(without_terminal(), lambda watcher: watcher.sending(request()), seconds=35)
+    counts = "0 of 1,000 requests; 0 of 12,000 changes: 0 accepted, 0 refused, 0 unconfirmed"
+    assert lines == [
+        f"{counts}; 0.1/s of 10/s, 2 h 46 min left",
+        f"{counts}; 0/s of 10/s, time left unknown",
+        f"{counts}; 0/s of 10/s, time left unknown",
+    ]
+
+
+def test_without_a_terminal_a_wait_is_said_when_it_begins_and_counted_down_in_each_line() -> None:
+    lines = shown(without_terminal(), lambda watcher: watcher.waiting(600, decide(SILENCE).reason), seconds=25)
+    assert lines[0] == "Waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded"
+    assert "; waiting 9 min 50 s: the tenant answered 429: Rate Limit Exceeded; " in lines[1]
+    assert "; waiting 9 min 40 s: the tenant answered 429: Rate Limit Exceeded; " in lines[2]
+
+
+def test_nothing_ticks_on_after_the_end() -> None:
+    console = without_terminal()
+    shown(console, nothing, seconds=5)
+    assert printed(console) == ""
+
+
+def test_on_a_terminal_a_wait_is_counted_down_and_the_display_goes_in_the_end() -> None:
+    lines = shown(terminal(), lambda watcher: watcher.waiting(600, decide(SILENCE).reason))
+    text = "\n".join(lines)
+    assert "waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded" in text
+    assert "Waiting" not in text
+    assert lines[-1].endswith("\x1b[2K"), "the last thing done is to erase the display"
+
+
+def test_a_quiet_program_shows_nothing_with_and_without_a_terminal() -> None:
+    def everything(watcher: Watcher) -> None:
+        refuse(watcher, 1)
+        watcher.waiting(60, "silence")
+        watcher.settled(request(2), Settlement.FOUND)
+        watcher.noticed("a deprecation")
+
+    assert shown(terminal(), everything, seconds=60, quiet=True) == []
+    assert shown(without_terminal(), everything, seconds=60, quiet=True) == []
+
+
+def test_a_refused_request_is_named_with_the_tenants_reason() -> None:
+    assert shown(without_terminal(), lambda watcher: refuse(watcher, 7)) == [
+        "Request R-7 was refused: the tenant answered 400: no such role (tracking id t-1)"
+    ]
+
+
+def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> None:
+    def many(watcher: Watcher) -> None:
+        for number in range(100):
+            refuse(watcher, number)
+
+    lines = shown(without_terminal(), many)
+    assert len(lines) == 21
+    assert "R-19" in lines[19]
+    assert lines[20] == "Further refusals are not shown here: results.csv lists them, and -v shows them."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (Settlement.FOUND, "Settled: request R-1 was found in the tenant."),
+        (Settlement.NOT_FOUND, "Settled: request R-1 was not found in the tenant, and is sent again."),
+        (Settlement.PARTLY, "Settled: request R-1 was partly found in the tenant; the rest is sent again."),
+    ],
+)
+def test_what_settling_finds_out_is_said(verdict: Settlement, sentence: str) -> None:
+    assert shown(without_terminal(), lambda watcher: watcher.settled(request(), verdict)) == [sentence]
+
+
+def test_a_lowered_pace_shows_in_the_next_line() -> None:
+    lines = shown(without_terminal(), lambda watcher: watcher.paced(50), seconds=10.5)
+    assert "of 5/s (limit 10/s)" in lines[0]
+
+
+def test_the_display_of_a_million_changes_fits_a_terminal_of_80_columns() -> None:
+    million = begun(1_234_567, 9_876_543, ACCEPTED=1_000_000, REFUSED=1_000_000, UNCONFIRMED=1_000_000)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(draw(million, BEGAN))
+    lines = printed(console).splitlines()
+    assert [line.split()[0] for line in lines] == ["requests", "changes", "1,000,000", "0/s"]
+    assert lines[0].split()[-3:] == ["2,000,000", "of", "4,234,567"]
+    assert lines[2].rstrip() == "1,000,000 accepted, 1,000,000 refused, 1,000,000 unconfirmed"
+
+
+def test_a_long_reason_is_cut_rather_than_wrapped() -> None:
+    def draw_on(watcher: Watcher) -> None:
+        watcher.waiting(600, "the tenant answered 503: " + "very long " * 30)
+
+    lines = [line for line in shown(terminal(), draw_on) if "waiting" in line]
+    assert lines
+    assert all("…" in line for line in lines)
+
+
+def answer_each(*answers: Answer) -> Callable[[Watcher], None]:
+    def answer_all(watcher: Watcher) -> None:
+        for number, answer in enumerate(answers):
+            watcher.sending(request(number, people=3))
+            watcher.answered(request(number, people=3), answer, decide(answer), 0.305, 2 * (answer is REFUSAL))
+
+    return answer_all
+
+
+def test_when_verbose_every_answer_is_shown_with_its_status_tracking_id_and_duration() -> None:
+    accepted = Answer(status=202, tracking_id="t-0")
+    broken = Answer(failure=Failure.BROKEN, text="the connection broke")
+    refused = "the tenant answered 400: no such role (tracking id t-1)"
+    lines = shown(without_terminal(), answer_each(accepted, REFUSAL, SILENCE, broken), verbose=True)
+    assert lines == [
+        "Request R-0 (3 changes, attempt 1) was accepted after 0.30 s: the tenant answered 202 (tracking id t-0)",
+        f"Request R-1 (3 changes, attempt 1) was refused after 0.30 s: {refused}; it is sent again in 2 parts",
+        f"Request R-2 (3 changes, attempt 1) was not processed after 0.30 s: {decide(SILENCE).reason}",
+        "Request R-3 (3 changes, attempt 1) is unconfirmed after 0.30 s: the connection broke",
+    ]
+
+
+def test_when_verbose_all_refusals_are_shown() -> None:
+    lines = shown(without_terminal(), answer_each(*[REFUSAL] * 100), verbose=True)
+    assert len(lines) == 100
+    assert all("was refused" in line for line in lines)
+
+
+def test_when_verbose_a_terminal_too_keeps_the_waits_and_the_changes_of_the_pace() -> None:
+    def slow_down(watcher: Watcher) -> None:
+        watcher.waiting(600, "silence")
+        watcher.paced(50)
+
+    text = "\n".join(shown(terminal(), slow_down, verbose=True))
+    assert "Waiting 10 min 0 s: silence" in text
+    assert "The pace is now 50 of the 100 requests per 10 s that the limit permits." in text

@@ -1,0 +1,40 @@
+"""The result files carry whatever columns the user has, whatever they are called."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import DIALECTS
+from batch.pipeline import check_rows, classify_input, with_outcomes
+from batch.read import Loaded, read_loaded
+from batch.read.inputs import Content
+from batch.report.files import write_rejected, write_results
+from tests.plan.changes import RUN, hex_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "name", ["department", "row", "rule", "message", "class", "line", "file", "state", "number", "*", "^.*$", "{}"]
+)
+def test_any_other_column_is_carried_through_to_the_result_files(name: str, tmp_path: Path) -> None:
+    good, bad = f"{hex_id(1)},ROLE,{hex_id(2)},mine", f"x,ROLE,{hex_id(2)},wrong"
+    text = f"identity_id,item_type,item_id,{name}\n{good}\n{bad}\nragged\n"
+    table = read_loaded(Loaded((Content("in.csv", text.encode()),), "digest"))
+    validated = check_rows(table, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
+
+    write_rejected(tmp_path, table, classified.rejected)
+    write_results(tmp_path, table, classified.rejected, with_outcomes(classified, run=RUN, reasons={}))
+
+    def written(file: str) -> list[tuple[str, str]]:
+        with (tmp_path / file).open(newline="", encoding="utf-8") as lines:
+            return [(row["_line"], row[name]) for row in csv.DictReader(lines)]
+
+    assert written("results.csv") == [("2", "mine"), ("3", "wrong"), ("4", "")]
+    assert written("rejected.csv") == [("3", "wrong"), ("4", "")]

@@ -1,0 +1,316 @@
+"""The summary: the JSON that scripts depend on, and the exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.model import EMPTY_TALLY, RowClass, Run, StatusGroup, Tally, TrackSummary
+from batch.names.resolve import NameCounts
+from batch.report.runs import describe_run, list_runs, run_as_json
+from batch.report.summary import Summary, progress
+from batch.report.track import describe_existing, describe_track, exit_code, track_as_json
+from batch.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# As documented for `submit --json` and `plan --json`; added were `http.posts_now`, `names`, `checked` and `tracked`.
+DOCUMENTED = """
+{"run": "…", "tenant": "…", "dry_run": false,
+ "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
+          "already_held": 0, "held_back": 0, "submitted": 0},
+ "changes": {"planned": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
+ "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
+ "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
+ "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
+ "tracked": null, "checked": null,
+ "files": {"rejected": null, "results": null, "report": null}, "elapsed_s": 0.0}
+"""
+
+NO_ROWS = dict.fromkeys(RowClass, 0)
+
+
+def tally(**changes: int) -> Tally:
+    by_state: dict[str, int] = {State[name]: number for name, number in changes.items()}
+    return dataclasses.replace(EMPTY_TALLY, changes=by_state, requests=by_state)
+
+
+def summary(
+    *, rows: Mapping[RowClass, int] | None = None, tally: Tally = EMPTY_TALLY, dry_run: bool = False, **others: Any
+) -> Summary:
+    given = {
+        "run": "r1", "tenant": "sandbox", "lower_bound": 0, "posts_now": 0, "files": {}, "elapsed": 0.0,
+        "set_aside": 0, **others,
+    }  # fmt: skip
+    return Summary(rows=NO_ROWS | dict(rows or {}), tally=tally, dry_run=dry_run, **given)
+
+
+def shape(value: Any) -> Any:
+    return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+def test_the_json_has_exactly_the_documented_keys() -> None:
+    made = json.loads(json.dumps(summary().as_json()))
+    assert shape(made) == shape(json.loads(DOCUMENTED))
+
+
+def test_every_number_of_the_json_stands_under_its_own_key() -> None:
+    rows = {row_class: 10 + position for position, row_class in enumerate(RowClass)}
+    by_state: dict[str, int] = {
+        State.PLANNED: 1, State.SENDING: 2, State.ACCEPTED: 4, State.REFUSED: 8, State.UNCONFIRMED: 16,
+        State.SPLIT: 32, State.DISCARDED: 64,
+    }  # fmt: skip
+    changed = Tally(
+        requests=by_state, changes={state: 100 * n for state, n in by_state.items()}, grants=5, revokes=6, posts=21,
+        throttled=22, retried=23,
+    )  # fmt: skip
+    made = summary(
+        rows=rows,
+        tally=changed,
+        lower_bound=3,
+        posts_now=20,
+        files={"rejected": "out/rejected.csv"},
+        elapsed=1.23456,
+        names=NameCounts(calls=9, found=405, unknown=4, ambiguous=3),
+    ).as_json()
+    assert made == {
+        "run": "r1",
+        "tenant": "sandbox",
+        "dry_run": False,
+        "rows": {
+            "read": sum(range(10, 17)),
+            "rejected": 10,
+            "duplicate_in_input": 11,
+            "conflict_in_input": 12,
+            "already_submitted": 13,
+            "already_held": 14,
+            "held_back": 15,
+            "submitted": 16,
+        },
+        "changes": {"planned": 3100, "accepted": 400, "refused": 800, "unconfirmed": 1800, "unsent": 100},
+        "requests": {"planned": 31, "accepted": 4, "refused": 8, "unconfirmed": 18, "unsent": 1, "lower_bound": 3},
+        "http": {"posts": 21, "throttled": 22, "retried": 23, "posts_now": 20},
+        "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
+        "tracked": None,
+        "checked": None,
+        "files": {"rejected": "out/rejected.csv", "results": None, "report": None},
+        "elapsed_s": 1.235,
+    }
+
+
+def test_what_is_planned_adds_up_from_what_became_of_it() -> None:
+    counts = progress({state.value: 2**position for position, state in enumerate(State)})
+    planned = counts.pop("planned")
+    assert planned == sum(counts.values())
+
+
+def test_split_and_discarded_requests_are_not_counted() -> None:
+    assert set(progress({State.SPLIT: 5, State.DISCARDED: 7}).values()) == {0}
+
+
+FINE = {RowClass.SUBMITTED: 1, RowClass.ALREADY_SUBMITTED: 1, RowClass.ALREADY_HELD: 1, RowClass.DUPLICATE_IN_INPUT: 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "dry_run", "code"),
+    [
+        ({}, {}, False, 0),
+        (FINE, {"ACCEPTED": 3}, False, 0),
+        (FINE, {"ACCEPTED": 3, "SPLIT": 2, "DISCARDED": 1}, False, 0),
+        ({RowClass.REJECTED: 1}, {"ACCEPTED": 3}, False, 3),
+        (FINE, {"ACCEPTED": 3, "REFUSED": 1}, False, 3),
+        (FINE, {"PLANNED": 1}, False, 4),
+        (FINE, {"UNCONFIRMED": 1}, False, 4),
+        (FINE, {"SENDING": 1}, False, 4),
+        ({RowClass.REJECTED: 1}, {"REFUSED": 1, "UNCONFIRMED": 1}, False, 4),
+        (FINE, {"PLANNED": 5}, True, 0),
+        (FINE, {"UNCONFIRMED": 5}, True, 0),
+        ({RowClass.REJECTED: 1}, {"PLANNED": 5}, True, 3),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(
+    rows: dict[RowClass, int],
+    changes: dict[str, int],
+    dry_run: bool,  # noqa: FBT001 - a table
+    code: int,
+) -> None:
+    assert summary(rows=rows, tally=tally(**changes), dry_run=dry_run).exit_code == code
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_single_item_that_is_set_aside_is_not_everything_asked_for(*, dry_run: bool) -> None:
+    assert summary(rows=FINE, tally=tally(ACCEPTED=3), dry_run=dry_run, set_aside=1).exit_code == 3
+
+
+RUN = Run(
+    id="r1",
+    tenant="https://acme.api.example",
+    input_digest="d",
+    inputs=("a.csv", "b.csv"),
+    dialect="beta",
+    started_at=datetime(2026, 11, 23, 15, 45, tzinfo=UTC),
+    lower_bound=3,
+)
+NOTHING_SAID = TrackSummary(told=(), silent=2000)
+TALLY = Tally(
+    requests={State.ACCEPTED: 4, State.SPLIT: 1},
+    changes={State.ACCEPTED: 2000, State.PLANNED: 1},
+    grants=1,
+    revokes=0,
+    posts=1200,
+    throttled=2,
+    retried=1,
+)
+
+
+def test_a_run_speaks_the_words_of_the_summary() -> None:
+    made = run_as_json(RUN, TALLY, NOTHING_SAID)
+    documented = json.loads(DOCUMENTED)
+    assert made["requests"].keys() == documented["requests"].keys()
+    assert made["changes"].keys() == documented["changes"].keys()
+    assert made["http"] == {"posts": 1200, "throttled": 2, "retried": 1}
+    assert (made["requests"]["planned"], made["requests"]["lower_bound"], made["changes"]["unsent"]) == (4, 3, 1)
+    assert (made["run"], made["tenant"], made["api"]) == ("r1", "https://acme.api.example", "beta")
+    assert (made["inputs"], made["started_at"]) == (["a.csv", "b.csv"], "2026-11-23T15:45:00+00:00")
+    assert json.loads(json.dumps(made)) == made
+
+
+def test_a_run_is_described_in_lines() -> None:
+    assert list(describe_run(RUN, TALLY, NOTHING_SAID)) == [
+        "Run r1, begun 2026-11-23 15:45 UTC, to https://acme.api.example (beta)",
+        "  input: a.csv, b.csv",
+        "  changes: 2,001 planned, 2,000 accepted, 0 refused, 0 unconfirmed, 1 unsent",
+        "  requests: 4 planned, 4 accepted, 0 refused, 0 unconfirmed, 0 unsent",
+        "  attempts: 1,200, of these 1 repeated and 2 throttled",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({State.ACCEPTED: 5}, "complete"),
+        ({State.ACCEPTED: 5, State.REFUSED: 1}, "1 refused"),
+        ({State.PLANNED: 1999, State.UNCONFIRMED: 1}, "1,999 to send, 1 unconfirmed"),
+        ({State.SENDING: 1}, "1 unconfirmed"),
+    ],
+)
+def test_a_listed_run_says_how_much_of_it_is_left(changes: dict[str, int], state: str) -> None:
+    (line,) = list_runs([(RUN, dataclasses.replace(TALLY, changes=changes), NOTHING_SAID)])
+    accepted = changes.get(State.ACCEPTED, 0)
+    assert line.split("  ")[0] == "r1"
+    assert (
+        f" {accepted} of {Counter(changes).total():,} accepted  {state}  https://acme.api.example  a.csv, b.csv" in line
+    )
+
+
+def test_a_ledger_without_runs_says_so() -> None:
+    assert list(list_runs([])) == ["The ledger has no runs."]
+
+
+def said(state: str, changes: int = 1, who: str = "", words: str = "", since: str = "") -> StatusGroup:
+    return StatusGroup(state=state, who=who, said=words, since=since, changes=changes)
+
+
+SAID = TrackSummary(
+    told=(
+        said("REQUEST_COMPLETED", 40),
+        said("EXECUTING", 2, "Ann", since="2026-03-02"),
+        said("EXECUTING", 3, "Ann", "soon", since="2026-03-01"),
+        said("EXECUTING", 4, "Bob"),
+        said("EXECUTING", 1),
+        said("NEW_STATE", 2),
+        said("EXISTING_REQUEST", 5),
+        said("REJECTED", 6, "Ann", "no need"),
+        said("CANCELLED", 1, "Cy"),
+        said("CANCELLED", 2, words="Duplicate request"),
+        said("ERROR", 1, words="no account"),
+    ),
+    silent=7,
+)
+
+
+def test_what_became_of_changes_is_described_with_who_is_behind_it_and_what_was_said() -> None:
+    assert list(describe_track(SAID)) == [
+        "Of 74 accepted changes the tenant says:",
+        "  provisioned: 40",
+        "  awaiting approval: 9",
+        "    5 of Ann since 2026-03-01",
+        "    4 of Bob",
+        "  requested already by others: 5",
+        "  in progress: 3",
+        "    2 in the state NEW_STATE, which this version does not know",
+        "  rejected: 6",
+        "    6 by Ann: no need",
+        "  cancelled: 1",
+        "    1 by Cy",
+        "  cancelled by the tenant as a duplicate: 2",
+        "  failed: 1",
+        "    1: no account",
+        "  not visible: 7",
+    ]
+
+
+def test_what_became_of_changes_is_counted_by_what_it_amounts_to_and_in_the_vendors_own_words() -> None:
+    made = track_as_json(SAID)
+    assert made == {
+        "open": 17, "provisioned": 40, "rejected": 6, "cancelled": 1, "duplicate": 2, "failed": 1, "not_visible": 7,
+        "states": {
+            "CANCELLED": 3, "ERROR": 1, "EXECUTING": 10, "EXISTING_REQUEST": 5, "NEW_STATE": 2, "REJECTED": 6,
+            "REQUEST_COMPLETED": 40,
+        },
+    }  # fmt: skip
+    assert sum(made["states"].values()) + made["not_visible"] == 74
+
+
+def test_of_many_groups_the_largest_are_shown_and_the_rest_are_counted() -> None:
+    many = tuple(said("REJECTED", number, f"approver {number:02}") for number in range(1, 15))
+    lines = list(describe_track(TrackSummary(told=many, silent=0)))
+    assert lines[1:3] == ["  rejected: 105", "    14 by approver 14"]
+    assert lines[-1].startswith("    … and 10 more")
+    assert len(lines) == 13
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "code"),
+    [
+        ("REQUEST_COMPLETED", "", 0),
+        ("CANCELLED", "a duplicate", 0),
+        ("CANCELLED", "", 3),
+        ("REJECTED", "", 3),
+        ("NOT_ALL_ITEMS_PROVISIONED", "", 3),
+        ("EXECUTING", "", 4),
+        ("NEW_STATE", "", 4),
+        ("EXISTING_REQUEST", "", 4),
+    ],
+)
+def test_the_exit_code_of_a_run_that_was_followed_tells_the_worst_of_its_changes(
+    state: str, words: str, code: int
+) -> None:
+    done = said("REQUEST_COMPLETED")
+    tracked = TrackSummary(told=(done, said(state, words=words)), silent=0)
+    assert exit_code(tracked) == code
+    assert exit_code(TrackSummary(told=(done,), silent=1)) == 4
+    followed = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, followed=True)
+    assert followed.exit_code == code
+    assert dataclasses.replace(followed, followed=False).exit_code == 0, "what nobody waited for does not count"
+    assert dataclasses.replace(followed, set_aside=1).exit_code == max(code, 3)
+
+
+def test_a_run_and_a_list_of_runs_show_what_became_of_changes_where_anything_is_known() -> None:
+    assert "  not visible: 7" in list(describe_run(RUN, TALLY, SAID))
+    assert run_as_json(RUN, TALLY, SAID)["tracked"]["rejected"] == 6
+    (line,) = list_runs([(RUN, TALLY, SAID)])
+    assert "17 open, 40 provisioned, 6 rejected, 1 cancelled, 2 duplicate, 1 failed, 7 not visible" in line
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
+def test_what_others_had_requested_already_is_said_after_sending(number: int, words: str) -> None:
+    tracked = TrackSummary(told=(said("EXISTING_REQUEST", number), said("EXECUTING")), silent=0)
+    assert list(describe_existing(tracked)) == [f"{words} requested already by others, says the tenant."]
+    assert list(describe_existing(NOTHING_SAID)) == []

@@ -1,0 +1,242 @@
+"""What becomes of accepted changes over time, and how the status list tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.api.dialects import TENANT_OUTCOMES, ItemType, Operation, TenantOutcome
+from batch.sandbox.known import APPROVER
+from batch.sandbox.lifecycle import Handling
+from batch.sandbox.tenant import REQUESTER, REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant
+from tests.sandbox.asking import NOW, grant, later, revoke, shown
+
+ROLE = (ItemType.ROLE, "r1")
+
+
+def told(handling: Handling, *moments: float, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The one row as it shows after so many seconds each."""
+    tenant = SimulatedTenant(handling=handling)
+    tenant.submit(body or grant(), NOW)
+    return [shown(tenant, later(moment))[0] for moment in moments]
+
+
+def test_by_default_a_change_waits_for_its_approver_for_ever() -> None:
+    (row,) = told(Handling(), 10**9)
+    (approval,) = row["approvalDetails"]
+    assert (row["state"], row["cancelable"], approval["status"]) == ("EXECUTING", True, "PENDING")
+
+
+def test_a_change_is_approved_then_provisioned_each_after_its_time() -> None:
+    rows = told(Handling(approval_seconds=60, provisioning_seconds=30), 0, 59.9, 60, 89.9, 90)
+    assert [row["state"] for row in rows] == ["EXECUTING"] * 4 + ["REQUEST_COMPLETED"]
+    assert [row["approvalDetails"][0]["status"] for row in rows] == ["PENDING", "PENDING", *["APPROVED"] * 3]
+    assert [row["cancelable"] for row in rows] == [True, True, False, False, False]
+    assert [row["modified"][11:19] for row in rows] == ["12:00:00", "12:00:00", "12:01:00", "12:01:00", "12:01:30"]
+    assert rows[-1]["approvalDetails"][0] == {
+        "forwarded": False,
+        "originalOwner": APPROVER.as_json(),
+        "currentOwner": APPROVER.as_json(),
+        "modified": "2026-03-01T12:01:00.000Z",
+        "status": "APPROVED",
+        "scheme": "ROLE_OWNER",
+        "comment": "Approved.",
+    }
+
+
+def test_no_time_at_all_means_at_once() -> None:
+    (row,) = told(Handling(approval_seconds=0, provisioning_seconds=0), 0)
+    assert row["state"] == "REQUEST_COMPLETED"
+
+
+def test_an_approver_who_rejects_says_why() -> None:
+    before, after = told(Handling(approval_seconds=60, provisioning_seconds=30, rejected=1), 59, 60)
+    (approval,) = after["approvalDetails"]
+    assert (before["state"], after["state"], approval["status"]) == ("EXECUTING", "REJECTED", "REJECTED")
+    assert (approval["currentOwner"]["name"], bool(approval["comment"])) == ("Alex Approver", True)
+
+
+def test_what_could_not_be_provisioned_says_why() -> None:
+    (row,) = told(Handling(approval_seconds=60, provisioning_seconds=30, failed=1), 90)
+    assert (row["state"], row["approvalDetails"][0]["status"]) == ("PROVISIONING_FAILED", "APPROVED")
+    ((message,),) = row["errorMessages"]
+    assert set(message) == {"locale", "localeOrigin", "text"}
+    assert "locked" in message["text"]
+
+
+def test_about_the_share_asked_for_is_rejected_and_always_the_same_changes() -> None:
+    def states(seed: int) -> list[str]:
+        handling = Handling(approval_seconds=0, provisioning_seconds=0, rejected=0.25, failed=0.25, seed=seed)
+        tenant = SimulatedTenant(handling=handling)
+        for person in range(40):
+            tenant.submit(grant(f"i{person}", items=tuple(f"r{n}" for n in range(25))), NOW)
+        return [row["state"] for row in shown(tenant, NOW)]
+
+    first = states(1)
+    assert first == states(1) != states(2)
+    assert 200 < first.count("REJECTED") < 300
+    assert 140 < first.count("PROVISIONING_FAILED") < 235
+
+
+@given(
+    approval=st.none() | st.floats(0, 100),
+    provisioning=st.none() | st.floats(0, 100),
+    rejected=st.sampled_from([0.0, 0.5, 1.0]),
+    failed=st.sampled_from([0.0, 0.5, 1.0]),
+    moments=st.lists(st.floats(0, 250), min_size=2),
+)
+def test_what_is_over_stays_over_and_the_cheap_state_agrees_with_the_full_one(
+    approval: float | None, provisioning: float | None, rejected: float, failed: float, moments: list[float]
+) -> None:
+    tenant = SimulatedTenant(
+        handling=Handling(
+            approval_seconds=approval, provisioning_seconds=provisioning, rejected=rejected, failed=failed
+        )
+    )
+    tenant.submit(grant(), NOW)
+    (row,) = tenant.visible_rows(NOW)
+    states = [row.state(later(moment)) for moment in sorted(moments)]
+    over = [state for state in states if TENANT_OUTCOMES[state] is not TenantOutcome.OPEN]
+    assert states[len(states) - len(over) :] == over
+    assert len(set(over)) <= 1
+    assert states == [row.stage(later(moment)).state for moment in sorted(moments)]
+
+
+def test_somebody_can_conclude_a_change_at_a_moment_with_a_name_and_a_comment() -> None:
+    tenant = SimulatedTenant(handling=Handling(approval_seconds=1, provisioning_seconds=1))
+    tenant.submit(grant(), NOW)
+    tenant.conclude("REJECTED", now=later(50), who="Rita Rector", said="Ask me again in May.")
+    (row,) = shown(tenant, later(60))
+    (approval,) = row["approvalDetails"]
+    assert (row["state"], row["modified"]) == ("REJECTED", "2026-03-01T12:00:50.000Z")
+    assert (approval["currentOwner"]["name"], approval["comment"]) == ("Rita Rector", "Ask me again in May.")
+    assert approval["originalOwner"]["name"] == "Alex Approver"
+
+
+def test_a_completed_grant_is_held_and_a_completed_revoke_takes_it_away() -> None:
+    tenant = SimulatedTenant(handling=Handling(approval_seconds=10, provisioning_seconds=10))
+    tenant.submit(grant(), NOW)
+    tenant.submit(revoke(), later(100))
+    held = [ROLE in tenant.held("i1", later(seconds)) for seconds in (0, 19.9, 20, 119.9, 120)]
+    assert held == [False, False, True, True, False]
+
+
+def test_what_was_rejected_or_failed_is_not_held() -> None:
+    for rejected, failed in ((1, 0), (0, 1)):
+        handling = Handling(approval_seconds=0, provisioning_seconds=0, rejected=rejected, failed=failed)
+        tenant = SimulatedTenant(handling=handling)
+        tenant.submit(grant(), NOW)
+        assert tenant.held("i1", later(1)) == {}
+
+
+def test_access_with_dates_is_held_between_them() -> None:
+    tenant = SimulatedTenant(handling=Handling(approval_seconds=0, provisioning_seconds=0))
+    tenant.submit(grant(removeDate="2026-03-01T13:00:00Z"), NOW)
+    assert [ROLE in tenant.held("i1", later(seconds)) for seconds in (0, 3599, 3600)] == [True, True, False]
+
+
+def test_the_search_knows_of_access_only_after_its_lag() -> None:
+    tenant = SimulatedTenant(handling=Handling(approval_seconds=0, provisioning_seconds=0), search_lag=60)
+    tenant.submit(grant(), NOW)
+    assert [bool(tenant.held_as_searched("i1", later(seconds))) for seconds in (59, 60)] == [False, True]
+
+
+def test_a_change_of_what_is_held_already_shows_as_a_cancelled_duplicate_and_was_accepted() -> None:
+    tenant = SimulatedTenant()
+    tenant.hold("i1", ItemType.ROLE, "r1")
+    assert tenant.submit(grant(items=("r1", "r2")), NOW).status == 202
+    duplicate, other = shown(tenant, NOW)
+    assert (duplicate["state"], other["state"]) == ("CANCELLED", "EXECUTING")
+    assert "duplicate" in duplicate["cancelledRequestDetails"]["comment"]
+    assert duplicate["cancelledRequestDetails"]["modified"] == duplicate["created"]
+    assert (duplicate["cancelable"], duplicate["approvalDetails"]) == (False, [])
+    assert tenant.audit.change_counts().total() == 2
+
+
+def test_a_change_under_way_shows_as_a_cancelled_duplicate_and_the_opposite_does_not() -> None:
+    tenant = SimulatedTenant()
+    for body in (grant(), grant(), revoke(), revoke()):
+        tenant.submit(body, NOW)
+    assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "CANCELLED", "EXECUTING", "CANCELLED"]
+
+
+def test_a_change_is_no_duplicate_of_one_that_is_over() -> None:
+    tenant = SimulatedTenant()
+    tenant.submit(grant(), NOW)
+    tenant.conclude("REJECTED", now=NOW)
+    tenant.submit(grant(), later(1))
+    assert [row["state"] for row in shown(tenant, later(1))] == ["REJECTED", "EXECUTING"]
+
+
+def test_other_dates_of_what_is_held_are_no_duplicate() -> None:
+    tenant = SimulatedTenant()
+    tenant.hold("i1", ItemType.ROLE, "r1")
+    tenant.hold("i2", ItemType.ROLE, "r1", until=later(10**7))
+    tenant.submit(grant("i1", removeDate="2027-01-01T00:00:00Z"), NOW)
+    tenant.submit(grant("i2"), NOW)
+    assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "EXECUTING"]
+
+
+def test_a_tenant_may_let_duplicates_through() -> None:
+    tenant = SimulatedTenant(cancels_duplicates=False)
+    tenant.hold("i1", ItemType.ROLE, "r1")
+    for _ in range(2):
+        tenant.submit(grant(), NOW)
+    assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "EXECUTING"]
+
+
+def test_a_tracking_response_tells_what_was_under_way_by_its_older_request() -> None:
+    tenant = SimulatedTenant(tracking_response=True)
+    older = tenant.request_by_other(NOW, identity="i1", item_type=ItemType.ROLE, item_id="r1")
+    body: Any = tenant.submit(grant("i1", "i2", items=("r1", "r2")), NOW).body
+    (existing,) = body["existingRequests"]
+    assert existing["requestedFor"] == "i1"
+    assert existing["requestedItemsDetails"] == [{"type": "ROLE", "id": "r1"}]
+    assert existing["accessRequestIds"] == [older.access_request_id]
+    new = [
+        (entry["requestedFor"], [one["id"] for one in entry["requestedItemsDetails"]]) for entry in body["newRequests"]
+    ]
+    assert new == [("i1", ["r2"]), ("i2", ["r1", "r2"])]
+
+
+def test_requests_of_others_show_with_their_name_and_stand_in_no_books() -> None:
+    tenant = SimulatedTenant()
+    tenant.request_by_other(
+        NOW,
+        identity="i1",
+        item_type=ItemType.ROLE,
+        item_id="r1",
+        operation=Operation.REVOKE,
+        comment="leaver",
+        clientMetadata={"tool": "other"},
+    )
+    (row,) = shown(tenant, NOW)
+    assert row["requester"] == SOMEBODY_ELSE.as_json()
+    assert (row["requestType"], row["clientMetadata"]) == ("REVOKE_ACCESS", {"tool": "other"})
+    assert row["requesterComment"]["author"] == SOMEBODY_ELSE.as_json()
+    assert tenant.audit.accepted == []
+
+
+@pytest.mark.parametrize(
+    "named",
+    [lambda row: row.account_activity_item_id, lambda row: row.access_request_id],
+    ids=["by its own id", "by the access request's"],
+)
+def test_a_request_can_be_cancelled_while_it_waits_for_its_approver(named: Any) -> None:
+    tenant = SimulatedTenant()
+    tenant.submit(grant(), NOW)
+    (row,) = tenant.visible_rows(NOW)
+    answer = tenant.cancel({"accountActivityId": named(row), "comment": "By mistake."}, later(5))
+    assert (answer.status, answer.body) == (202, {})
+    (cancelled,) = shown(tenant, later(5))
+    assert cancelled["state"] == "CANCELLED"
+    assert cancelled["cancelledRequestDetails"] == {
+        "comment": "By mistake.",
+        "owner": REQUESTER.as_json(),
+        "modified": "2026-03-01T12:00:05.000Z",
+    }
+    assert cancelled["approvalDetails"][0]["status"] == "CANCELLED"
+    assert cancelled["requester"]["id"] == REQUESTER_ID

@@ -1,0 +1,159 @@
+"""What is imported: nothing is guessed, and nothing counts as fresh afterwards that did not before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.model import ChangeStatus, StatusRow
+from batch.states import VOID, State
+from batch.status.adopt import Adoption, LedgerChange, ListedChange, NotAdoptable, plan_adoption, read_listed
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def row(**other: object) -> StatusRow:
+    usual = {
+        "identity": "i1",
+        "item": "r1",
+        "request_type": "GRANT_ACCESS",
+        "created": NOW,
+        "metadata": None,
+        "access_request": "a1",
+        "item_type": "ROLE",
+        "state": "EXECUTING",
+        "activity": "x1",
+    }
+    return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
+
+
+def seed(**other: object) -> ListedChange:
+    (found,), _ = read_listed([row(**other)])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ({"access_request": ""}, NotAdoptable.NO_REQUEST),
+        ({"item": ""}, NotAdoptable.NO_ITEM),
+        ({"item": "a1"}, NotAdoptable.NO_ITEM),
+        ({"item": "x1"}, NotAdoptable.NO_ITEM),
+        ({"item_type": "SOURCE"}, NotAdoptable.ODD_TYPE),
+        ({"item_type": ""}, NotAdoptable.ODD_TYPE),
+        ({"request_type": "MODIFY_ACCESS"}, NotAdoptable.ODD_OPERATION),
+        ({"remove_date": "next year"}, NotAdoptable.ODD_DATE),
+    ],
+)
+def test_a_row_that_does_not_say_what_it_is_about_is_counted_and_left_out(
+    odd: dict[str, str], why: NotAdoptable
+) -> None:
+    listed, not_adoptable = read_listed([row(), row(**odd)])
+    assert (len(listed), dict(not_adoptable)) == (1, {why: 1})
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"metadata": {"accessBatchItem": "r7", "accessBatchRequest": "run-3"}, "item": "r8"},
+        {"item_name": "Buyer", "item": "r8", "access_request": "a2"},
+    ],
+)
+def test_ids_that_change_with_requests_are_not_taken_for_items(others: dict[str, object]) -> None:
+    listed, not_adoptable = read_listed([row(item_name="Buyer"), row(**others)])
+    assert [one.item for one in listed] == (["r7"] if "metadata" in others else [])
+    assert not_adoptable[NotAdoptable.NO_ITEM] == 2 - len(listed)
+
+
+def test_the_items_id_in_our_own_metadata_goes_before_what_the_list_calls_id() -> None:
+    assert seed(item="a1", metadata={"accessBatchItem": "r7", "accessBatchRequest": "run-3"}).item == "r7"
+
+
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        ("", ""),
+        ("2027-01-31T00:00:00.000Z", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T01:00:00+01:00", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T00:00:00.250Z", "2027-01-31T00:00:00.250Z"),
+    ],
+)
+def test_dates_are_kept_as_requests_have_them(listed: str, kept: str) -> None:
+    assert seed(remove_date=listed).remove_date == kept
+
+
+LINES = st.lists(
+    st.builds(
+        lambda run, request, state, access_request: LedgerChange(
+            run=run,
+            request=request,
+            state=State.ACCEPTED.value if run == "imported" else state,
+            finding=None if access_request is None else seed(access_request=access_request).finding(request),
+        ),
+        st.sampled_from(["imported", "run", "other"]),
+        st.integers(1, 9),
+        st.sampled_from([state.value for state in State]),
+        st.sampled_from([None, "a1", "a2"]),
+    ),
+    max_size=5,
+    unique_by=lambda line: line.request,
+)
+SEEDS = st.lists(
+    st.builds(
+        seed,
+        access_request=st.sampled_from(["a1", "a2", "a3"]),
+        state=st.sampled_from(["EXECUTING", "CANCELLED", "REQUEST_COMPLETED"]),
+        request_type=st.sampled_from(["GRANT_ACCESS", "REVOKE_ACCESS"]),
+        metadata=st.sampled_from([None, {"accessBatchRequest": "run-1"}, {"accessBatchRequest": "imported-1"}]),
+    ),
+    max_size=5,
+)
+
+
+@given(SEEDS, LINES)
+def test_a_key_of_which_a_run_of_ours_has_something_gets_nothing_imported(
+    listed: list[ListedChange], lines: list[LedgerChange]
+) -> None:
+    found = plan_adoption(listed, {("i1", "ROLE", "r1"): lines}, imported="imported")
+    if any(line.run != "imported" and line.state not in VOID for line in lines):
+        assert found.new == ()
+    assert sum(found.outcomes.values()) == len(listed)
+    accepted = {line.request for line in lines if line.state == State.ACCEPTED}
+    assert {finding.request for finding in found.findings} <= accepted
+
+
+@given(SEEDS)
+def test_the_same_rows_again_are_nothing_new(listed: list[ListedChange]) -> None:
+    new = plan_adoption(listed, {}, imported="imported").new
+    lines = [
+        LedgerChange(run="imported", request=number, state="ACCEPTED", finding=one.finding(number))
+        for number, one in enumerate(new)
+    ]
+    again = plan_adoption(listed, {("i1", "ROLE", "r1"): lines}, imported="imported")
+    assert (again.new, again.findings) == ((), ())
+    assert len({one.access_request for one in new}) == len(new) == len({one.access_request for one in listed})
+
+
+def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
+    mine = seed(metadata={"accessBatchRequest": "run-1"}, state="REJECTED", said="no")
+    line = LedgerChange(run="run", request=1, state="ACCEPTED")
+    found = plan_adoption([mine], {mine.key: [line]}, imported="imported")
+    assert found.findings == (
+        ChangeStatus(
+            request=1, identity="i1", item_type="ROLE", item="r1", state="REJECTED", said="no", access_request="a1"
+        ),
+    )
+    divided = [LedgerChange(run="run", request=1, state="SPLIT"), LedgerChange(run="run", request=4, state="ACCEPTED")]
+    assert plan_adoption([mine], {mine.key: divided}, imported="imported").findings[0].request == 4
+    again = [*divided, LedgerChange(run="run", request=9, state="ACCEPTED")]
+    assert plan_adoption([mine], {mine.key: again}, imported="imported").findings[0].request == 4
+
+
+@pytest.mark.parametrize("state", ["UNCONFIRMED", "SENDING", "PLANNED"])
+def test_whether_a_request_has_arrived_is_left_to_settling(state: str) -> None:
+    mine = seed(metadata={"accessBatchRequest": "run-1"})
+    found = plan_adoption([mine], {mine.key: [LedgerChange(run="run", request=1, state=state)]}, imported="imported")
+    assert (found.new, found.findings, dict(found.outcomes)[Adoption.UNSETTLED]) == ((), (), 1)

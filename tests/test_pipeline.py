@@ -1,0 +1,107 @@
+"""From an input to a checked plan, and from what became of it back to the input's changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch.api.dialects import DIALECTS
+from batch.dedupe.classify import KNOWN_SCHEMA
+from batch.model import EMPTY_TALLY, RowClass
+from batch.pipeline import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
+from batch.plan import NO_PLAN
+from batch.read import Loaded, Table, read_loaded
+from batch.read.inputs import Content
+from batch.states import State
+from tests.plan.changes import RUN, hex_id
+
+ITEM = hex_id(0xA)
+BETA = DIALECTS["beta"]
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def table(text: str) -> Table:
+    return read_loaded(Loaded((Content("in.csv", text.encode()),), "digest"))
+
+
+def classified(*people: int, operation: str = "GRANT") -> Classified:
+    lines = [f"{operation},{hex_id(person)},ROLE,{ITEM},why" for person in people]
+    read = table("\n".join(["operation,identity_id,item_type,item_id,comment", *lines]))
+    return classify_input(read, check_rows(read, dialect=BETA, now=NOW), plans=None, tenant="t", run=RUN)
+
+
+def test_a_column_of_names_beside_the_ids_does_no_harm() -> None:
+    read = table(f"identity,identity_id,item_type,item_id,item\nAnna,{hex_id(1)},ROLE,{ITEM},Clerk\n")
+    assert check_rows(read, dialect=BETA, now=NOW).changes.height == 1
+
+
+def test_without_a_ledger_nothing_is_known() -> None:
+    made = classified(1, 2, 2)
+    assert (made.known.height, made.upto) == (0, 0)
+    assert made.known.schema == pl.Schema(KNOWN_SCHEMA)
+    assert (made.rows[RowClass.SUBMITTED], made.rows[RowClass.DUPLICATE_IN_INPUT]) == (2, 1)
+
+
+def test_a_dry_run_counts_its_plan_on_top_of_what_the_run_has_already() -> None:
+    so_far = dataclasses.replace(
+        EMPTY_TALLY,
+        requests={State.ACCEPTED: 1, State.PLANNED: 1},
+        changes={State.ACCEPTED: 5, State.PLANNED: 2},
+        grants=2,
+        posts=1,
+    )
+    grants = as_if_planned(so_far, plan_fresh(classified(1, 2), BETA))
+    assert grants.requests == {State.ACCEPTED: 1, State.PLANNED: 2}
+    assert grants.changes == {State.ACCEPTED: 5, State.PLANNED: 4}
+    assert (grants.grants, grants.revokes, grants.posts) == (4, 0, 1)
+    revokes = as_if_planned(so_far, plan_fresh(classified(1, 2, operation="REVOKE"), BETA))
+    assert revokes.requests[State.PLANNED] == 3
+    assert (revokes.grants, revokes.revokes) == (2, 2)
+    assert so_far.changes == {State.ACCEPTED: 5, State.PLANNED: 2}, "the tally itself stays as it is"
+
+
+def test_a_plan_of_nothing_changes_no_count() -> None:
+    made = as_if_planned(EMPTY_TALLY, NO_PLAN)
+    assert (made.requests, made.changes, made.grants, made.revokes) == ({State.PLANNED: 0}, {State.PLANNED: 0}, 0, 0)
+
+
+def known(person: int, state: State, request: int, run: str = RUN) -> dict[str, Any]:
+    return {
+        "identity_id": hex_id(person), "item_type": "ROLE", "item_id": ITEM, "operation": "GRANT", "start_date": "",
+        "remove_date": "", "state": state.value, "run": run, "request": request, "at": "t",
+        "tracked": "", "who": "", "said": "", "since": "",
+    }  # fmt: skip
+
+
+def outcomes(made: Classified, *lines: dict[str, Any], reasons: dict[int, str] | None = None) -> list[tuple[Any, ...]]:
+    remembered = dataclasses.replace(made, known=pl.DataFrame(list(lines), schema=KNOWN_SCHEMA))
+    found = with_outcomes(remembered, run=RUN, reasons=reasons or {})
+    assert found.height == made.changes.height
+    return found.select("request_id", "state", "reason").rows()
+
+
+def test_each_submitted_change_shows_its_request_its_state_and_what_the_tenant_said() -> None:
+    lines = [known(1, State.ACCEPTED, 4), known(2, State.REFUSED, 5)]
+    assert outcomes(classified(1, 2, 2), *lines, reasons={5: "not found"}) == [
+        ("this-4", "ACCEPTED", ""),
+        ("this-5", "REFUSED", "not found"),
+        (None, None, "repeats line 3 of in.csv"),
+    ]
+
+
+def test_the_request_that_took_over_is_shown_in_place_of_the_one_that_was_split() -> None:
+    lines = [known(1, State.SPLIT, 4), known(1, State.ACCEPTED, 6), known(1, State.REFUSED, 5)]
+    assert outcomes(classified(1), *lines) == [("this-6", "ACCEPTED", "")]
+
+
+@pytest.mark.parametrize("state", [State.SPLIT, State.DISCARDED])
+def test_a_change_that_no_request_has_any_more_shows_none(state: State) -> None:
+    assert outcomes(classified(1), known(1, state, 4), reasons={4: "old"}) == [(None, None, "")]
+
+
+def test_requests_of_other_runs_are_not_shown() -> None:
+    assert outcomes(classified(1), known(1, State.REFUSED, 4, run="other")) == [(None, None, "")]

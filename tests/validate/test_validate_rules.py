@@ -1,0 +1,287 @@
+"""Every rule of the input schema by its name: what breaks it, what keeps it, and what people are told."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from batch.api.dialects import DIALECTS
+from batch.validate.prepare import prepare
+from batch.validate.rows import CHANGE_COLUMNS, validate
+from batch.validate.rules import MESSAGES, schema
+from tests.plan.changes import (
+    GOOD_ROW,
+    IDENTITY,
+    ITEM,
+    NOW,
+    OTHER_IDENTITY,
+    OTHER_ITEM,
+    broken_rules,
+    in_odd_chunks,
+    judged,
+    only_change,
+    rows,
+)
+
+FUTURE = "2027-01-31"
+PAST = "2026-01-31"
+REVOKE: dict[str, str | None] = {"operation": "REVOKE", "comment": "leaver"}
+LONG = "no identity has 'anna' as " + "this or that or " * 20 + "another"
+
+# rule, API version, cells that break it and nothing else, and a part of what is said
+BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
+    ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is not known: write GRANT or REVOKE"),
+    (
+        "operation_possible",
+        "beta",
+        {"_row_problem": "operation", "operation": "CreateIdentity"},
+        "can't be done here",
+    ),
+    ("operation_fits_item_type", "beta", {"_row_problem": "item_type"}, "the operation is for ROLEs"),
+    ("identity_not_account", "beta", {"_row_problem": "account", "identity_id": None}, "give identityName"),
+    ("entitlement_whole", "beta", {"_row_problem": "entitlement", "item_id": None}, "no empty attributeValue"),
+    ("identity_id_present", "beta", {"identity_id": None}, "neither identity_id nor identity is given"),
+    ("identity_id_present", "beta", {"identity_id": "  "}, "neither identity_id nor identity is given"),
+    ("identity_id_shape", "beta", {"identity_id": "0012"}, "identity_id '0012' is not an id"),
+    ("identity_id_shape", "beta", {"identity_id": IDENTITY + "0"}, "32 hex digits"),
+    ("identity_id_shape", "beta", {"identity_id": IDENTITY[:-1] + "g"}, "is not an id"),
+    ("identity_id_shape", "beta", {"identity_id": f"{IDENTITY}|{IDENTITY}"}, "is not an id"),
+    ("identity_id_shape", "beta", {"identity_id": OTHER_IDENTITY.replace("-", "", 1)}, "is not an id"),
+    ("identity_found", "beta", {"identity_id": None, "_identity_problem": LONG}, LONG),
+    ("item_found", "beta", {"item_id": None, "_item_problem": LONG}, LONG),
+    ("item_type_present", "beta", {"item_type": ""}, "item_type is missing"),
+    ("item_type_known", "beta", {"item_type": "GROUP"}, "'GROUP' is not known: write ROLE, ACCESS_PROFILE or"),
+    ("item_id_present", "beta", {"item_id": ""}, "neither item_id nor item is given"),
+    ("item_id_shape", "beta", {"item_id": "1e5"}, "item_id '1e5' is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"{ITEM}|"}, "is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"| {ITEM}"}, "is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"{ITEM}||{OTHER_ITEM}"}, "is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"{ITEM}| |{OTHER_ITEM}"}, "is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"{ITEM}|x"}, "is not an id"),
+    ("item_id_shape", "beta", {"item_id": f"{ITEM} {OTHER_ITEM}"}, "is not an id"),
+    ("revoke_has_comment", "beta", {"operation": "REVOKE"}, "a revoke needs a comment"),
+    ("revoke_has_comment", "v1", {"operation": "revoke", "comment": " "}, "a revoke needs a comment"),
+    ("start_date_readable", "v2025", {"start_date": "soon"}, "start_date 'soon' is not a date: write 2027-01-31 or"),
+    ("remove_date_readable", "beta", {"remove_date": "31.01.2027"}, "remove_date '31.01.2027' is not a date"),
+    ("start_date_has_zone", "v2025", {"start_date": "2027-01-31T09:00"}, "has a time without a zone: add Z or"),
+    ("remove_date_has_zone", "beta", {"remove_date": "2027-01-31 09:00:00"}, "has a time without a zone"),
+    ("start_date_in_future", "v2025", {"start_date": PAST}, f"start_date '{PAST}' is not in the future"),
+    ("remove_date_in_future", "beta", {"remove_date": PAST}, f"remove_date '{PAST}' is not in the future"),
+    ("remove_date_in_future", "beta", {"remove_date": "2026-11-23T12:00:00Z"}, "is not in the future"),
+    ("start_before_remove", "v2025", {"start_date": FUTURE, "remove_date": FUTURE}, "does not come after start_date"),
+    ("start_before_remove", "v1", {"start_date": FUTURE, "remove_date": "2027-01-30"}, "does not come after"),
+    ("start_date_supported", "beta", {"start_date": FUTURE}, "this API version has no start_date"),
+    ("start_date_not_on_revoke", "v2025", {**REVOKE, "start_date": FUTURE}, "a revoke can't have a start_date"),
+    ("remove_date_not_on_entitlement", "beta", {"item_type": "ENTITLEMENT", "remove_date": FUTURE}, "an entitlement"),
+    ("comment_printable", "beta", {"comment": "bell\a"}, "comment holds control characters"),
+    ("comment_printable", "beta", {"comment": "\x7fdelete"}, "comment holds control characters"),
+    ("comment_printable", "beta", {"comment": "next\x85line"}, "comment holds control characters"),
+    ("metadata_printable", "beta", {"metadata.ticket": "nul\0"}, "metadata holds control characters"),
+    ("metadata_key_free", "beta", {"metadata.accessBatchRequest": "mine"}, "reserved for access-batch"),
+    ("metadata_key_free", "beta", {"metadata.accessBatchItem": "mine"}, "reserved for access-batch"),
+]
+
+
+@pytest.mark.parametrize(("rule", "api", "cells", "said"), BROKEN)
+def test_a_row_is_rejected_by_the_name_of_the_one_rule_that_it_breaks(
+    rule: str, api: str, cells: dict[str, str | None], said: str
+) -> None:
+    validated = judged(cells, api=api)
+    assert validated.changes.is_empty()
+    assert validated.rejected.get_column("rule").to_list() == [rule]
+    assert said in validated.rejected.get_column("message").item()
+
+
+def test_every_rule_of_the_schema_is_broken_by_an_example_above() -> None:
+    assert {rule for rule, *_ in BROKEN} == set(MESSAGES)
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_every_rule_has_exactly_one_sentence(api: str) -> None:
+    declared = schema(DIALECTS[api], NOW)
+    _, failure = declared.filter(prepare(rows({})).collect())
+    named = {name for name in failure.details().columns if name not in declared.column_names()}
+    assert named == {*MESSAGES} | {name for name in named if "|" in name}
+    assert {name for name in named if "|" in name} <= {
+        f"{column}|nullability"
+        for column in ("row", "metadata_control", "metadata_reserved", "start_date_zoneless", "remove_date_zoneless")
+    }, "a rule of a column's own could reject a row without a sentence"
+    assert all(sentence for _, sentence in MESSAGES.values())
+
+
+@pytest.mark.parametrize(
+    ("api", "cells"),
+    [
+        ("beta", {}),
+        ("beta", {"operation": " grant "}),
+        ("beta", {"operation": "Revoke", "comment": "left"}),
+        ("beta", {"item_type": "\taccess_Profile "}),
+        ("beta", {"item_type": "entitlement"}),
+        ("beta", {"identity_id": OTHER_IDENTITY}),
+        ("beta", {"identity_id": f" {IDENTITY}\n"}),
+        ("beta", {"comment": 'two lines\r\nand a\ttab, «quotes» " and 🎉'}),
+        ("beta", {"remove_date": FUTURE}),
+        ("beta", {"item_type": "ACCESS_PROFILE", "remove_date": FUTURE}),
+        ("beta", {**REVOKE, "remove_date": FUTURE}),
+        ("beta", {"start_date": "  "}),
+        ("v2025", {"start_date": FUTURE, "remove_date": "2027-02-01"}),
+        ("v2025", {"item_type": "ENTITLEMENT", "remove_date": FUTURE}),
+        ("v2025", {"start_date": FUTURE}),
+        ("beta", {"metadata.accessBatchRequest": ""}),
+        ("beta", {"metadata.ticket": '"accessBatchRequest":'}),
+        ("beta", {"metadata.accessBatchRequests": "mine"}),
+        ("beta", {'metadata.my"accessBatchRequest': "mine"}),
+    ],
+)
+def test_a_good_row_breaks_no_rule(api: str, cells: dict[str, str | None]) -> None:
+    validated = judged(cells, api=api)
+    assert validated.rejected.rows() == []
+    assert validated.changes.height == 1
+
+
+def test_a_metadata_key_with_a_control_character_is_never_sent() -> None:
+    assert judged({"metadata.tick\aet": "T-1"}).changes.is_empty()
+
+
+def test_start_dates_and_ends_of_entitlements_are_allowed_where_the_api_version_has_them() -> None:
+    ended = {"item_type": "ENTITLEMENT", "remove_date": FUTURE}
+    started = {"start_date": FUTURE}
+    assert [api for api in DIALECTS if broken_rules(api, **ended)] == ["beta"]
+    assert [api for api in DIALECTS if broken_rules(api, **started)] == ["beta"]
+
+
+def test_all_the_rules_that_a_row_breaks_are_named_together_each_with_its_sentence() -> None:
+    cells: dict[str, str | None] = {
+        "operation": "revoke",
+        "identity_id": "joe",
+        "item_type": "entitlement",
+        "item_id": "",
+        "start_date": "soon",
+        "remove_date": PAST,
+        "metadata.k": "\x01",
+    }
+    (_, rule, message) = judged(cells).rejected.row(0)
+    broken = rule.split("; ")
+    assert set(broken) == {
+        "identity_id_shape",
+        "item_id_present",
+        "revoke_has_comment",
+        "start_date_readable",
+        "start_date_supported",
+        "start_date_not_on_revoke",
+        "remove_date_in_future",
+        "remove_date_not_on_entitlement",
+        "metadata_printable",
+    }
+    sentences = [MESSAGES[name][1] for name in broken]
+    shown = iter(["joe", "soon", "2027-01-31 or 2027-01-31T09:00:00Z", PAST])
+    assert message == "; ".join(text.format(*(next(shown) for _ in range(text.count("{}")))) for text in sentences)
+
+
+def test_a_cell_with_braces_is_shown_as_it_is() -> None:
+    assert "identity_id '{}' is not an id" in judged({"identity_id": "{}"}).rejected.get_column("message").item()
+
+
+def test_bad_rows_do_not_stop_good_rows_and_both_keep_their_positions() -> None:
+    validated = judged({}, {"item_type": "GROUP"}, {"item_id": OTHER_ITEM}, {"identity_id": "x"}, {})
+    assert validated.changes.get_column("row").to_list() == [0, 2, 4]
+    assert validated.rejected.select("row", "rule").rows() == [(1, "item_type_known"), (3, "identity_id_shape")]
+
+
+def test_all_good_rows_leave_no_rejected_ones() -> None:
+    validated = judged({}, {}, {})
+    assert (validated.changes.height, validated.rejected.height) == (3, 0)
+    assert validated.rejected.columns == ["row", "rule", "message"]
+
+
+def test_all_bad_rows_leave_no_changes() -> None:
+    validated = judged({"item_id": "x"}, {"item_id": "y"})
+    assert (validated.changes.height, validated.rejected.height) == (0, 2)
+    assert validated.changes.columns == ["row", *CHANGE_COLUMNS]
+
+
+def test_an_empty_frame_gives_neither_changes_nor_rejected_rows() -> None:
+    validated = validate(rows(), dialect=DIALECTS["beta"], now=NOW)
+    assert (validated.changes.height, validated.rejected.height) == (0, 0)
+    assert validated.changes.columns == ["row", *CHANGE_COLUMNS]
+    assert validated.rejected.columns == ["row", "rule", "message"]
+
+
+def test_columns_that_are_not_there_are_absent_and_the_operation_is_a_grant() -> None:
+    validated = validate(pl.DataFrame([GOOD_ROW]), dialect=DIALECTS["beta"], now=NOW)
+    assert validated.changes.to_dicts() == [
+        {
+            "row": 0,
+            "operation": "GRANT",
+            "identity_id": IDENTITY,
+            "item_type": "ROLE",
+            "item_id": ITEM,
+            "comment": "",
+            "start_date": "",
+            "remove_date": "",
+            "metadata": "",
+        }
+    ]
+
+
+def test_without_the_columns_of_ids_every_row_is_rejected_for_each() -> None:
+    nothing = pl.DataFrame({"comment": ["a", "b"]})
+    validated = validate(nothing, dialect=DIALECTS["beta"], now=NOW)
+    assert (
+        validated.rejected.get_column("rule").to_list()
+        == ["identity_id_present; item_type_present; item_id_present"] * 2
+    )
+
+
+def test_a_blank_operation_is_a_grant() -> None:
+    assert only_change(operation="  ")["operation"] == "GRANT"
+
+
+def test_unknown_columns_have_no_effect() -> None:
+    assert only_change(department="\a", row="7", metadata="x") == only_change()
+
+
+def test_operation_and_type_become_canonical_while_ids_keep_their_letter_case() -> None:
+    mixed = "2C9180857182305e0171993735622948"
+    change = only_change(
+        operation=" revoke",
+        item_type=" Access_profile",
+        identity_id=f" {OTHER_IDENTITY} ",
+        item_id=mixed,
+        comment=" c ",
+    )
+    assert (change["operation"], change["item_type"], change["comment"]) == ("REVOKE", "ACCESS_PROFILE", "c")
+    assert (change["identity_id"], change["item_id"]) == (OTHER_IDENTITY, mixed)
+
+
+@pytest.mark.parametrize("separator", ["|", " | ", "\t|\n", "|  "])
+def test_items_parted_by_a_bar_become_a_change_each_in_their_order(separator: str) -> None:
+    cell = separator.join([OTHER_ITEM, ITEM, OTHER_ITEM])
+    validated = judged({"item_id": cell, "comment": "joiner"}, {"item_id": ITEM})
+    assert validated.changes.select("row", "item_id", "comment").rows() == [
+        (0, OTHER_ITEM, "joiner"),
+        (0, ITEM, "joiner"),
+        (0, OTHER_ITEM, "joiner"),
+        (1, ITEM, ""),
+    ]
+
+
+def test_a_frame_in_chunks_of_which_the_first_is_empty_is_judged_like_one_in_a_single_chunk() -> None:
+    frame = rows(
+        {"item_id": f"{ITEM}|{OTHER_ITEM}", "remove_date": FUTURE, "metadata.k": "v"},
+        {"operation": "ADD", "identity_id": "{}", "remove_date": "soon"},
+        {"operation": "revoke"},
+        {"start_date": "2027-01-31T09:00"},
+    )
+    whole = validate(frame, dialect=DIALECTS["beta"], now=NOW)
+    odd = validate(in_odd_chunks(frame), dialect=DIALECTS["beta"], now=NOW)
+    assert odd.changes.equals(whole.changes)
+    assert odd.rejected.equals(whole.rejected)
+    assert (whole.changes.height, whole.rejected.height) == (2, 3)
+
+
+def test_bad_rows_of_any_kind_together_are_each_rejected_by_their_own_rule() -> None:
+    beta = [(rule, cells) for rule, api, cells, _ in BROKEN if api == "beta"]
+    validated = judged(*(cells for _, cells in beta), {})
+    assert validated.rejected.get_column("rule").to_list() == [rule for rule, _ in beta]
+    assert validated.changes.get_column("row").to_list() == [len(beta)]
