@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import keyring
 import pytest
 from keyring.core import load_env
@@ -14,6 +15,14 @@ from tests.end_to_end.program import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# How fast the machine is proves nothing: no example fails because it took long, or because the first ones, which fill
+# hypothesis' and polars' caches, were generated slowly.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.text import defused, restored
@@ -12,14 +12,12 @@ from batch.text import defused, restored
 _CELLS = st.one_of(st.text(), st.text(alphabet="'=+-@\t\r\na "), st.none())
 
 
-@settings(deadline=None)
 @given(st.lists(_CELLS))
 def test_restoring_what_was_defused_gives_the_same_cells(cells: list[str | None]) -> None:
     frame = pl.DataFrame({"cell": cells}, schema={"cell": pl.String})
     assert frame.select(restored(defused(pl.col("cell"))))["cell"].to_list() == cells
 
 
-@settings(deadline=None)
 @given(st.lists(_CELLS))
 def test_no_defused_cell_begins_like_a_formula(cells: list[str | None]) -> None:
     frame = pl.DataFrame({"cell": cells}, schema={"cell": pl.String})

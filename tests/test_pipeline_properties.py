@@ -211,7 +211,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     return classes, pairs
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 @example(
     file=Input(
@@ -257,7 +257,7 @@ def test_every_row_has_one_class_and_the_plan_asks_for_exactly_what_the_valid_ro
     assert plan.lower_bound <= plan.requests
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 def test_the_same_input_gives_the_same_plan(file: Input, api: str) -> None:
     def planned() -> Any:

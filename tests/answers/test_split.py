@@ -7,7 +7,7 @@ from math import log2
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.answers.split import divide
@@ -50,7 +50,6 @@ def products(people: list[str], items: list[str], said: str, evidence: RefusalHi
     return [("".join(part.recipients), "".join(item.id for item in part.items)) for part in parts]
 
 
-@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 10), st.integers(1, 25)),
     number=st.integers(1, 1_000_000),
@@ -67,7 +66,6 @@ def test_the_parts_are_smaller_and_ask_for_exactly_what_the_whole_asked_for(
         assert sum((pairs(part) for part in parts), Counter[Pair]()) == pairs(whole)
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 10), st.integers(1, 25)), min_size=1, max_size=4),
     bad_people=st.frozensets(st.sampled_from(PEOPLE), max_size=3),
@@ -97,7 +95,6 @@ def test_dividing_ends_with_every_good_change_accepted_once_and_only_the_bad_ref
     assert sent.accepted + sent.refused == wanted
 
 
-@settings(deadline=None)
 @given(bad=st.tuples(st.sampled_from(PEOPLE), st.sampled_from(ITEMS)), names=st.booleans(), seed=st.integers(0, 1000))
 def test_a_bad_pair_of_good_ids_ends_up_alone(bad: Pair, names: bool, seed: int) -> None:  # noqa: FBT001 - as above
     tenant = FussyTenant(pairs=frozenset({bad}), names=names)
@@ -106,7 +103,6 @@ def test_a_bad_pair_of_good_ids_ends_up_alone(bad: Pair, names: bool, seed: int)
     assert sent.posts <= 1 + 4 * log2(250)
 
 
-@settings(deadline=None)
 @given(evidence=evidence_of_anything(), said=IDS)
 def test_a_single_change_has_no_parts(evidence: RefusalHistory, said: str) -> None:
     assert divide(a_request(PEOPLE[:1], ITEMS[:1]), said, evidence) == ()

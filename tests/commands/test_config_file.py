@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.commands.config_file import with_entry
@@ -70,7 +70,6 @@ def written(entries: dict[str, Any]) -> list[str]:
     ]
 
 
-@settings(deadline=None)
 @given(ENTRIES, st.dictionaries(WORDS, ENTRIES, max_size=3), WORDS | st.none(), st.lists(WORDS, max_size=3))
 def test_whatever_is_set_is_read_back_and_all_else_stays(
     top: dict[str, Any], profiles: dict[str, dict[str, Any]], name: str | None, value: list[str]

@@ -421,7 +421,7 @@ def model(
     return verdicts
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     wanted=st.lists(_ANY_CHANGE, max_size=8),
     remembered=st.lists(_ANY_EARLIER, max_size=8),

@@ -70,7 +70,7 @@ def test_a_row_that_is_both_rejected_and_classified_does_not_make_up_for_a_lost_
         count_rows(2, rejected(0), changes((0, RowClass.SUBMITTED)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(st.none(), st.lists(st.sampled_from(STRONGEST_FIRST[1:]), min_size=1, max_size=4)), max_size=12)
 )

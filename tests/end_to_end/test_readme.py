@@ -56,6 +56,10 @@ def test_both_commands_are_a_single_line_without_activation() -> None:
         assert "activate" not in block(name)
 
 
+def test_the_test_command_measures_coverage_and_so_fails_if_it_is_too_low() -> None:
+    assert block("test command").endswith("/pytest --cov\n")
+
+
 def test_the_gate_runs_exactly_the_test_command() -> None:
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "<!-- test command -->" in gate

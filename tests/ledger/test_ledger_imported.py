@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -200,7 +200,7 @@ def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(path: Path)
     numbers = itertools.count()
     with open_ledger(path) as ledger:
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=40)
         @given(HISTORY, LISTED)
         def holds(history: list[Any], listed: list[Any]) -> None:
             # A tenant of its own has nothing to do with what the ledger has of others.

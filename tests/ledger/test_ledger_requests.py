@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.answers.split import divide
@@ -279,7 +279,7 @@ details = st.fixed_dictionaries(
 items = st.dictionaries(st.tuples(ids, st.sampled_from(ItemType)), details, min_size=1, max_size=6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(recipients=st.sets(ids, min_size=1, max_size=5), wanted=items)
 def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tuple[str, ItemType], Any]) -> None:
     lines = [

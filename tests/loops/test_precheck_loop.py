@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.loops.precheck import Precheck, PrecheckScope
@@ -195,7 +195,6 @@ def read(tenant: FakeTenant) -> list[StatusRow]:
     return asyncio.run(program())
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1_500), st.lists(st.tuples(st.integers(0, 1_499), st.integers(0, 400)), max_size=10))
 def test_what_stays_in_the_list_is_never_missed_whatever_vanishes_and_comes_meanwhile(
     length: int, changes: list[tuple[int, int]]

@@ -178,7 +178,7 @@ def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -
     return found
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(WORDS.filter(str.strip), PEOPLE, st.sampled_from([by for by in IdentityBy if by is not IdentityBy.ID]))
 def test_a_name_resolves_exactly_where_it_fits_one_person_and_whatever_the_order(
     name: str, people: list[Person], by: IdentityBy

@@ -87,7 +87,7 @@ def test_the_fingerprint_is_the_sha_256_of_the_bytes() -> None:
     assert fingerprint(encode(body_of(REQUEST))) != fingerprint(encode(body_of(dataclasses.replace(REQUEST, number=8))))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(wanted=item_specs())
 def test_every_item_of_every_request_carries_its_own_and_its_requests_id_beside_the_users_metadata(
     wanted: list[dict[str, str]],
@@ -99,7 +99,7 @@ def test_every_item_of_every_request_carries_its_own_and_its_requests_id_beside_
             assert all(sent.values())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(wanted=item_specs())
 def test_every_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(wanted: list[dict[str, str]]) -> None:
     pytest.importorskip("sailpoint")

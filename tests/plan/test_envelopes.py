@@ -61,7 +61,7 @@ def flattened(bodies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(wanted=item_specs(), limits=ANY_LIMITS)
 def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
     wanted: list[dict[str, str]], limits: Limits
@@ -83,7 +83,7 @@ def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
                 assert len({(item["type"], item["id"]) for item in items}) == len(items) > 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(wanted=item_specs(), limits=ANY_LIMITS, shuffle=st.randoms(use_true_random=False))
 def test_there_are_never_more_bodies_than_without_and_their_order_in_the_file_does_not_matter(
     wanted: list[dict[str, str]], limits: Limits, shuffle: Random
@@ -122,7 +122,7 @@ def fewest_bodies(pairs: tuple[tuple[int, int], ...], limits: Limits) -> int:
     return fewest((1 << len(pairs)) - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     pairs=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=9),
     limits=st.sampled_from([TINY, Limits(recipients=2, items=3), Limits(recipients=3, items=2)]),
@@ -133,7 +133,7 @@ def test_the_bound_is_below_the_true_optimum(pairs: set[tuple[int, int]], limits
     assert made.lower_bound <= optimum <= made.bodies
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     loads=st.dictionaries(
         st.builds(Size, st.integers(1, 25), st.integers(1, 10)), st.integers(1, 40), min_size=1, max_size=8

@@ -127,7 +127,7 @@ def test_the_lower_bound_counts_what_no_plan_can_avoid(changes: list[dict[str, s
     assert plan(changes_frame(changes), LIMITS).lower_bound == bound
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(wanted=item_specs())
 def test_every_request_is_legal_and_together_they_ask_for_exactly_what_is_wanted(wanted: list[dict[str, str]]) -> None:
     frame = changes_frame(wanted)
@@ -140,7 +140,7 @@ def test_every_request_is_legal_and_together_they_ask_for_exactly_what_is_wanted
     check_plan(made.changes, frame, LIMITS)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wanted=item_specs(), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]], order: Any) -> None:
     shuffled = list(wanted)
@@ -151,7 +151,7 @@ def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]],
     assert made.changes["request"].unique().sort().to_list() == list(range(made.requests))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wanted=item_specs())
 def test_people_with_identical_wishes_need_no_more_grants_than_their_own_product(wanted: list[dict[str, str]]) -> None:
     sets: dict[str, set[tuple[str, ...]]] = defaultdict(set)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import Limits
@@ -58,7 +58,6 @@ def every(pairs: Pairs) -> Flags:
     return np.ones(len(pairs.who), bool)
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, among=st.randoms(use_true_random=False))
 def test_people_are_alike_who_want_the_same_among_what_counts(pairs: Pairs, among: object) -> None:
     counted = np.array([among.random() < 0.7 for _ in pairs.who])  # type: ignore[attr-defined]
@@ -66,7 +65,6 @@ def test_people_are_alike_who_want_the_same_among_what_counts(pairs: Pairs, amon
     assert alike(pairs, counted).tolist() == [wanted.index(one) for one in wanted]
 
 
-@settings(deadline=None)
 @given(pairs=WANTED)
 def test_the_most_company_of_a_wish_is_the_most_people_who_share_another(pairs: Pairs) -> None:
     wanted = {item_spec: set(pairs.who[pairs.what == item_spec].tolist()) for item_spec in range(pairs.item_specs)}
@@ -85,7 +83,6 @@ def test_what_does_not_fit_beside_a_team_gets_a_request_of_its_own() -> None:
     assert products(pairs, team_up(pairs, every(pairs), max_overlap_of(pairs), SMALL, Turn.LARGEST)) == [(2, 4), (2, 3)]
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS, least=st.integers(2, 4))
 def test_bundles_are_products_on_the_terms_that_are_asked_for(pairs: Pairs, limits: Limits, least: int) -> None:
     terms = BundleTerms(people=least, pairs=2 * least + 1)
@@ -116,7 +113,6 @@ def test_what_may_not_be_placed_is_left_alone() -> None:
         assert (placed[free] >= 0).any()
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS, turn=st.sampled_from(Turn))
 def test_teams_are_products_of_several_people_and_wishes(pairs: Pairs, limits: Limits, turn: Turn) -> None:
     for people, item_specs in products(pairs, team_up(pairs, every(pairs), max_overlap_of(pairs), limits, turn)):
@@ -147,7 +143,6 @@ def fewest_stars(pairs: Pairs) -> int:
     )
 
 
-@settings(deadline=None)
 @given(pairs=WANTED)
 def test_who_stands_alone_is_part_of_a_least_cover_of_what_is_rare(pairs: Pairs) -> None:
     alone = who_stands_alone(pairs, FULL)
@@ -162,7 +157,6 @@ def test_nobody_stands_alone_who_wants_more_than_a_request_takes() -> None:
     assert who_stands_alone(pairs, SMALL).tolist()[:2] == [False, True]
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS)
 def test_crews_want_the_same_and_are_no_larger_than_a_request(pairs: Pairs, limits: Limits) -> None:
     crews = star_groups_of(pairs, every(pairs), limits)
@@ -174,7 +168,6 @@ def test_crews_want_the_same_and_are_no_larger_than_a_request(pairs: Pairs, limi
             assert pairs.what[pairs.who == person].tolist() == wanted.tolist()
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS)
 def test_choosing_crews_never_needs_more_than_choosing_none(pairs: Pairs, limits: Limits) -> None:
     crews = star_groups_of(pairs, every(pairs), limits)
@@ -194,7 +187,6 @@ def test_remainders_vanish_together() -> None:
     assert crews.people[np.repeat(choose_star_groups(pairs, crews, FULL, 8), crews.size)].tolist() == [0]
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS)
 def test_requests_are_joined_into_products_within_the_limits(pairs: Pairs, limits: Limits) -> None:
     alone = np.arange(len(pairs.who))
@@ -204,7 +196,6 @@ def test_requests_are_joined_into_products_within_the_limits(pairs: Pairs, limit
     assert all(people <= limits.recipients and item_specs <= limits.items for people, item_specs in sizes)
 
 
-@settings(deadline=None)
 @given(pairs=WANTED, limits=LIMITS, effort=st.sampled_from(Effort))
 def test_any_effort_places_every_pair_into_one_legal_product(pairs: Pairs, limits: Limits, effort: Effort) -> None:
     request = pack_grants(pairs, limits, effort)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS
@@ -26,7 +26,6 @@ def test_known_names_are_found_in_any_case_and_spacing() -> None:
     assert table.rows.columns == ["_file", "_line", *(column.name for column in table.columns)]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20), st.integers(1, 99))
 def test_a_canonical_name_is_its_own_canonical_name(header: str, position: int) -> None:
     name = canonical_name(header, position)
@@ -85,7 +84,6 @@ def test_names_of_our_own_columns_are_refused(name: str) -> None:
     assert f"`{name}`" in refusal(lambda: read_text(f"{HEADER},{name.upper()}\n1,ROLE,2,a,b\n")).message
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.text(alphabet="x=+-@'\",\n\r\t |;", max_size=6),

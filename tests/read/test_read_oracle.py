@@ -6,7 +6,7 @@ import csv
 import io
 from typing import NamedTuple
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch.errors import InputFileError
@@ -43,7 +43,6 @@ def _writable(cell: str, style: _Style) -> str:
     return cell
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.lists(_CELL, min_size=5, max_size=5), min_size=1, max_size=8), style=_STYLES)
 def test_what_pythons_writer_writes_is_read_with_its_cells_and_lines(rows: list[list[str]], style: _Style) -> None:
     rows = [["id", *(_writable(cell, style) for cell in row[1:])] for row in rows]
@@ -105,7 +104,6 @@ def _reference(text: str, delimiter: str, width: int) -> list[_Expected]:
     return records
 
 
-@settings(deadline=None)
 @given(body=st.text(alphabet='a," \n\r\n\n"', max_size=40))
 @example(body='"')
 @example(body='a,b,"\n"')
@@ -128,7 +126,6 @@ def test_any_text_is_taken_apart_as_the_grammar_says(body: str) -> None:
         assert raw == "\n".join(physical[record.line - 1 : record.last]).removesuffix("\r")
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(2, 8),
     damage=st.lists(
@@ -151,7 +148,6 @@ def test_no_row_without_line_breaks_holds_anything_of_another_line(count: int, d
             assert all(cell.replace('"', "") in physical[line - 1].replace('"', "") for cell in held)
 
 
-@settings(deadline=None)
 @given(
     start=st.sampled_from(
         [

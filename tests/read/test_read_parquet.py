@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.read import Loaded, interpretation, read_loaded
@@ -98,7 +98,6 @@ def test_list_members_that_could_be_misread_reject_their_row() -> None:
     assert json.loads(table.rejected["_raw"][0])["item_id"] == ["a|b"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.one_of(st.none(), st.text(alphabet="a| ", max_size=2)), max_size=3), min_size=1, max_size=6)
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
@@ -274,7 +274,6 @@ def test_what_the_run_has_requested_itself_stays_its_own() -> None:
 SOME = st.sampled_from(["a", "b", "c"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(SOME, SOME, st.sampled_from(["GRANT", "REVOKE"])), max_size=8),
     st.lists(st.tuples(SOME, SOME, st.sampled_from(["GRANT_ACCESS", "REVOKE_ACCESS", ""])), max_size=8),

@@ -212,7 +212,7 @@ def test_an_answer_of_which_nothing_ever_comes_ends_in_time() -> None:
 BEGINNINGS = [b"", b"HTTP/1.1 ", b"HTTP/1.1 202 Accepted\r\n", b"HTTP/1.1 302 Found\r\nLocation: "]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from(BEGINNINGS))
 def test_whatever_bytes_come_back_there_is_an_answer(noise: bytes, begin: bytes) -> None:
     found = asyncio.run(exchange(begin + noise, patience=2.0))

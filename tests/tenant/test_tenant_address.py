@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import SettingsError
@@ -90,7 +90,6 @@ def test_a_password_in_a_refused_address_is_not_repeated(scheme: str) -> None:
     assert "hunter2" not in caught.value.message + caught.value.next_step
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(), st.text().map("https://{}".format), st.text().map("http://127.0.0.1{}".format)))
 def test_any_text_is_an_origin_or_a_settings_error_and_an_origin_names_itself(text: str) -> None:
     try:

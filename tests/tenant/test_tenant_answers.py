@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.ledger.tables import instant
@@ -143,7 +143,6 @@ header_values = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     status=st.integers(100, 599),
     content=st.binary(max_size=200) | documents,

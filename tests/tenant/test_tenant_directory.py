@@ -105,7 +105,7 @@ def test_names_with_characters_of_the_query_language_are_asked_for_as_they_are_a
     assert [ids(one) for one in found.values()] == [[]] * len(AWKWARD)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.text(min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1, max_size=5, unique=True))
 def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: list[str]) -> None:
     tenant = DirectoryTenant()
@@ -117,7 +117,7 @@ def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: l
     assert listed == [set(names), set(names)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True),
     st.tuples(st.integers(1, 9), st.integers(1, 20)),

@@ -317,7 +317,7 @@ def test_a_caller_that_gives_up_holds_nobody_back(world: World) -> None:
     assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rate=st.builds(Rate, requests=st.integers(1, 12), seconds=st.floats(0.1, 20)),
     gaps=st.lists(st.floats(0, 5), min_size=1, max_size=40),

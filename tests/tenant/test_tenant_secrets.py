@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.tenant.answers import MOST_TEXT, from_failure, from_response
@@ -94,7 +94,6 @@ def test_the_secret_stays_known_however_many_tokens_come_after_it() -> None:
     assert known.hide("token-number-0000") == "token-number-0000"
 
 
-@settings(deadline=None)
 @given(
     secret=st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=LEAST, max_size=80),
     before=st.text(max_size=2 * MOST_TEXT),

@@ -111,7 +111,7 @@ def test_a_date_must_come_after_now_to_the_second(name: str) -> None:
 _ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     instants=st.lists(
         st.datetimes(datetime(2026, 11, 26), datetime(9000, 1, 1), timezones=_ZONES),  # noqa: DTZ001 - hypothesis wants them naive
@@ -144,7 +144,7 @@ def test_a_row_whose_metadata_is_all_blank_has_none() -> None:
 _PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"), max_size=8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     metadata=st.dictionaries(_PRINTABLE.filter(lambda key: key.strip() == key != ""), _PRINTABLE, max_size=4),
 )
