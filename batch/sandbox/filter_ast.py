@@ -1,4 +1,4 @@
-"""Terms joined by and, or and not, as both the `filters` of lists and the queries of the search end up."""
+"""Terms joined by and, or and not: the result of parsing a list's `filters` or a search query."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """One comparison.
-
-    Attributes:
-        field: What is compared.
-        operator: How, such as `eq`.
-        values: With what.
-    """
+    """One comparison, such as `id in ("a", "b")`: a field, an operator, and the values."""
 
     field: str
     operator: str
@@ -33,7 +27,7 @@ class AllOf:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnyOf:
-    """One part must hold."""
+    """At least one part must hold."""
 
     parts: tuple[Node, ...]
 
@@ -49,12 +43,12 @@ Node = Term | AllOf | AnyOf | NoneOf
 
 
 def found_by(node: Node, look_up: Callable[[Term], set[str]], everything: frozenset[str]) -> set[str]:
-    """The ids that a whole expression finds.
+    """The ids that an expression finds.
 
     Args:
         node: The expression.
-        look_up: The ids that one term finds.
-        everything: All ids, for what must not hold.
+        look_up: Returns the ids that one term finds.
+        everything: All ids; `NoneOf` subtracts from them.
     """
     match node:
         case Term():
@@ -65,20 +59,3 @@ def found_by(node: Node, look_up: Callable[[Term], set[str]], everything: frozen
             return set().union(*(found_by(part, look_up, everything) for part in node.parts))
         case NoneOf():
             return set(everything - found_by(node.part, look_up, everything))
-
-
-def terms_of(node: Node) -> Iterator[Term]:
-    """Every term of an expression, from left to right."""
-    match node:
-        case Term():
-            yield node
-        case NoneOf():
-            yield from terms_of(node.part)
-        case AllOf() | AnyOf():
-            for part in node.parts:
-                yield from terms_of(part)
-
-
-def joined(parts: list[Node], kind: type[AllOf | AnyOf]) -> Node:
-    """Parts joined, where there is more than one."""
-    return parts[0] if len(parts) == 1 else kind(parts=tuple(parts))

@@ -10,8 +10,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from batch.sandbox.filters import EVERYTHING
 from batch.sandbox.pages import BadQueryError
-from batch.sandbox.search_query import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,10 +15,10 @@ from batch.api.dialects import SEARCH_VALUES
 from batch.sandbox.answers import Answer, problem
 from batch.sandbox.documents import NESTED_PARTS, access_entry, identity_document, only
 from batch.sandbox.filter_ast import found_by
+from batch.sandbox.filters import read_query
 from batch.sandbox.known import nobody_in_particular
 from batch.sandbox.pages import BadQueryError, page_of
 from batch.sandbox.people_index import PeopleIndex
-from batch.sandbox.search_query import read_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
