@@ -14,7 +14,7 @@ from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
 from batch.pipeline import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
 from batch.plan import NO_PLAN
-from batch.read import Loaded, Table, read_loaded
+from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
 from batch.states import State
 from tests.plan.changes import RUN, hex_id
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def table(text: str) -> Table:
-    return read_loaded(Loaded((Content("in.csv", text.encode()),), "digest"))
+    return read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest"))
 
 
 def classified(*people: int, operation: str = "GRANT") -> Classified:

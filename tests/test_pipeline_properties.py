@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import DIALECTS
 from batch.pipeline import check_rows, classify_input, plan_fresh
-from batch.read import Loaded, read_loaded
+from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
 from tests.plan.changes import RUN, bodies_of, hex_id, illegalities, in_odd_chunks, pairs_of
 
@@ -237,7 +237,7 @@ def test_every_row_has_one_class_and_the_plan_asks_for_exactly_what_the_valid_ro
     later_api = api != "beta"
     classes, pairs = expected(file, later_api=later_api)
 
-    table = read_loaded(Loaded((Content("in.csv", written(file)),), "digest"))
+    table = read_loaded(LoadedInputs((Content("in.csv", written(file)),), "digest"))
     dialect = DIALECTS[api]
     validated = check_rows(table, dialect=dialect, now=NOW)
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
@@ -261,7 +261,7 @@ def test_every_row_has_one_class_and_the_plan_asks_for_exactly_what_the_valid_ro
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 def test_the_same_input_gives_the_same_plan(file: Input, api: str) -> None:
     def planned() -> Any:
-        table = read_loaded(Loaded((Content("in.csv", written(file)),), "digest"))
+        table = read_loaded(LoadedInputs((Content("in.csv", written(file)),), "digest"))
         validated = check_rows(table, dialect=DIALECTS[api], now=NOW)
         return plan_fresh(classify_input(table, validated, plans=None, tenant="t", run=RUN), DIALECTS[api]).changes
 
@@ -273,7 +273,7 @@ def test_several_files_are_one_input_whose_rows_keep_their_files_and_lines() -> 
     first = text + f"{hex_id(1)},ROLE,{ITEMS[0]}\n" + "x\n"
     second = text + f"\n{hex_id(1)},ROLE,{ITEMS[0]}\n" + f"{hex_id(2)},ROLE,{ITEMS[0]}\n"
     contents = (Content("a.csv", first.encode()), Content("b.csv", second.encode()))
-    table = read_loaded(Loaded(contents, "digest"))
+    table = read_loaded(LoadedInputs(contents, "digest"))
     validated = check_rows(table, dialect=DIALECTS["beta"], now=NOW)
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
     assert classified.changes.select("file", "line", "class", "reason").rows() == [
@@ -289,7 +289,7 @@ def test_several_files_are_one_input_whose_rows_keep_their_files_and_lines() -> 
 
 def test_validated_rows_in_odd_chunks_are_classified_alike() -> None:
     rows = "".join(f"{hex_id(number)},ROLE,{ITEMS[number % 2]}|{ITEMS[2]}\n" for number in (1, 2, 1))
-    table = read_loaded(Loaded((Content("in.csv", f"identity_id,item_type,item_id\n{rows}".encode()),), "digest"))
+    table = read_loaded(LoadedInputs((Content("in.csv", f"identity_id,item_type,item_id\n{rows}".encode()),), "digest"))
     validated = check_rows(table, dialect=DIALECTS["beta"], now=NOW)
     odd = type(validated)(changes=in_odd_chunks(validated.changes), rejected=validated.rejected)
     whole = classify_input(table, validated, plans=None, tenant="t", run=RUN)

@@ -71,7 +71,7 @@ def doctor(
     from itertools import tee
 
     from batch.commands.doctor import doctor as examine
-    from batch.report.checkup import describe_findings, exit_code, findings_as_json
+    from batch.report.doctor_checks import checks_as_json, describe_checks, exit_code
 
     settings = settings_of(
         profile,
@@ -87,7 +87,7 @@ def doctor(
         ca_file=ca_file,
     )
     shown, kept = tee(examine(settings))
-    show(findings_as_json(shown) if as_json else describe_findings(shown))
+    show(checks_as_json(shown) if as_json else describe_checks(shown))
     raise typer.Exit(exit_code(kept))
 
 

@@ -133,7 +133,7 @@ def import_(
 ) -> None:
     """Take what the tenant's status list has into the ledger, so that it is not submitted again."""
     from batch.commands.import_ import import_, moment_given
-    from batch.report.imported import describe_import, import_as_json
+    from batch.report.import_ import describe_import, import_as_json
 
     settings = settings_of(
         profile,

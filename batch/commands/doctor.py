@@ -24,7 +24,7 @@ from batch.errors import (
 from batch.ledger.calls import RateKey
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.report import checkup
+from batch.report import doctor_checks
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from batch.api.rate_window import Permits
     from batch.commands.session import Connection
-    from batch.report.checkup import Check
+    from batch.report.doctor_checks import DoctorCheck
     from batch.settings import Settings
     from batch.tenant.pace import Counter
 
@@ -41,7 +41,7 @@ MOST_PATIENCE: Final = 15.0
 """Seconds that are waited for leave to make the call: a window and a half of the documented limit."""
 
 
-def doctor(settings: Settings) -> Iterator[Check]:
+def doctor(settings: Settings) -> Iterator[DoctorCheck]:
     """One finding after the other, as they are made; no failure of what is checked is raised."""
     with contextlib.ExitStack() as stack:
         ledger = None
@@ -51,7 +51,7 @@ def doctor(settings: Settings) -> Iterator[Check]:
         except AccessBatchError as error:
             yield _failure("ledger", error)
         else:
-            yield from checkup.about_ledger(health, opened.notices)
+            yield from doctor_checks.about_ledger(health, opened.notices)
             # Nothing more is written into a damaged one.
             ledger = None if health.faults else opened
         try:
@@ -66,18 +66,20 @@ def doctor(settings: Settings) -> Iterator[Check]:
             yield _failure("credentials", error)
             return
         credentials = place.credentials
-        yield checkup.about_credentials(credentials.client_id, credentials.source, access.notices)
+        yield doctor_checks.about_credentials(credentials.client_id, credentials.source, access.notices)
         yield from asyncio.run(_ask(place, access.tenant, settings, ledger))
 
 
-def _tenant(settings: Settings) -> Check:
+def _tenant(settings: Settings) -> DoctorCheck:
     if settings.sandbox:
-        return checkup.about_tenant(SANDBOX, "--sandbox")
+        return doctor_checks.about_tenant(SANDBOX, "--sandbox")
     tenant = require_tenant(settings)
-    return checkup.about_tenant(tenant.origin, tenant.source)
+    return doctor_checks.about_tenant(tenant.origin, tenant.source)
 
 
-async def _ask(connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None) -> list[Check]:
+async def _ask(
+    connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None
+) -> list[DoctorCheck]:
     """Asks for a token, and for one row of our own."""
     listener = _Listener()
     counter: Counter = _Uncounted()
@@ -106,28 +108,28 @@ async def _ask(connection: Connection, tenant_name: str, settings: Settings, led
         return [finding async for finding in _findings(tenant, settings, listener)]
 
 
-async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[Check]:
+async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
         claims = await tenant.claims()
     except AccessBatchError as error:
         yield _failure("token", error)
         return
-    for finding in checkup.about_token(claims, dialect):
+    for finding in doctor_checks.about_token(claims, dialect):
         yield finding
     try:
         answer, headers = await tenant.statuses.probe()
     except TenantLostError as error:
-        yield checkup.failed("status list", error.message, "Check the base URL, --api and the network.")
+        yield doctor_checks.failed("status list", error.message, "Check the base URL, --api and the network.")
     except (CredentialsRefusedError, LedgerLostError) as error:
         yield _failure("status list", error)
     except StoppedError as error:
-        yield checkup.warned("status list", error.message, error.next_step)
+        yield doctor_checks.warned("status list", error.message, error.next_step)
     else:
-        yield checkup.about_status_list(answer, dialect)
-        yield checkup.about_clock(answer.server_time - _now() if answer.server_time else None)
-        yield checkup.about_limit(settings.pace, dialect, headers, listener.allowed)
-    yield checkup.about_version(dialect, listener.notice, _now().date())
+        yield doctor_checks.about_status_list(answer, dialect)
+        yield doctor_checks.about_clock(answer.server_time - _now() if answer.server_time else None)
+        yield doctor_checks.about_limit(settings.pace, dialect, headers, listener.allowed)
+    yield doctor_checks.about_version(dialect, listener.notice, _now().date())
 
 
 class _Listener:
@@ -180,8 +182,8 @@ class _Uncounted:
         """Nothing was permitted, so that nothing was turned away."""
 
 
-def _failure(check: str, error: AccessBatchError) -> Check:
-    return checkup.failed(check, error.message, error.next_step)
+def _failure(check: str, error: AccessBatchError) -> DoctorCheck:
+    return doctor_checks.failed(check, error.message, error.next_step)
 
 
 def _now() -> datetime:

@@ -13,7 +13,7 @@ from batch.commands.session import NoticeListener, SessionFactory, find_access
 from batch.errors import CredentialsRefusedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.report.imported import ImportSummary
+from batch.report.import_ import ImportSummary
 from batch.status.adopt import Adoption, NotAdoptable, read_listed
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages

@@ -12,7 +12,7 @@ from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.ledger.process import Process
 from batch.model import EMPTY_TALLY
 from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
-from batch.read import Loaded, read_loaded
+from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
 
@@ -42,12 +42,12 @@ class InputRun:
     """
 
     def __init__(
-        self, loaded: Loaded, settings: Settings, screen: Screen, *, tenant: str, inputs: Sequence[str]
+        self, loaded: LoadedInputs, settings: Settings, screen: Screen, *, tenant: str, inputs: Sequence[str]
     ) -> None:
         self.digest = loaded.digest
         self.names = [content.name for content in loaded.contents]
         # The bytes are let go once they are parsed: of a large input they are a large part of the memory.
-        self._source: Loaded | Table = loaded
+        self._source: LoadedInputs | Table = loaded
         self._settings = settings
         self._screen = screen
         self._meanings = Names(settings, screen)
@@ -113,7 +113,7 @@ class InputRun:
         self._described = True
 
     def _table(self) -> Table:
-        if isinstance(self._source, Loaded):
+        if isinstance(self._source, LoadedInputs):
             self._source = read_loaded(self._source)
             self._screen.say(*self._source.notices)
         return self._source

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batch.commands.config_file import with_entry
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
-from batch.read import Loaded, interpretation, load_inputs
+from batch.read import LoadedInputs, interpretation, load_inputs
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def load(
     inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, save_map: bool = False
-) -> Loaded:
+) -> LoadedInputs:
     """Loads the inputs of `submit`, `plan` and `validate`.
 
     Args:
@@ -39,15 +39,15 @@ def load(
         UsageError: A map, the date format or the comment is none, or there is no map to save.
         SettingsError: The maps can't be saved.
     """
-    is_order = "map" in settings.sources.flags
-    if save_map and not is_order:
+    maps_required = "map" in settings.sources.flags
+    if save_map and not maps_required:
         raise UsageError(
             "--save-map saves the maps that are given with it, and there are none.",
             next_step="Nothing was sent. Give them: --map THEIRS=OURS --save-map.",
         )
     wanted = interpretation(
         maps=settings.map,
-        is_order=is_order,
+        maps_required=maps_required,
         date_format=settings.date_format,
         comment=settings.comment,
         # A name that is another field's is another person's.

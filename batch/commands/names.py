@@ -12,8 +12,16 @@ from batch.api.dialects import ItemType
 from batch.commands.session import NoticeListener
 from batch.ledger.cache import NAMES_OF_RUN, Kept
 from batch.model import IdentityBy
-from batch.names.meaning import ITEM_WORDS, Candidate, Found, NameMeaning, NameOutcome, which_item, which_person
-from batch.names.resolve import IDENTITY, NameCounts, count_names, names_sought, resolve
+from batch.names.meaning import (
+    ITEM_WORDS,
+    NameCandidate,
+    NameMatches,
+    NameMeaning,
+    NameOutcome,
+    item_meaning,
+    person_meaning,
+)
+from batch.names.resolve import IDENTITY, NameCounts, count_names, names_to_look_up, resolve
 from batch.report.screen import describe_names
 from batch.tenant.directory import Directory
 from batch.text import count
@@ -68,7 +76,7 @@ class Names:
         """
         if self._verdicts is not None and run is None:
             return
-        sought = names_sought(rows, self._settings.identity_by)
+        sought = names_to_look_up(rows, self._settings.identity_by)
         lookup = self._lookup(ledger, sessions.access.tenant)
         planned = lookup.of_run(run.id, sought) if run else {}
         verdicts = {name: verdict for name, verdict in planned.items() if verdict.outcome is NameOutcome.FOUND}
@@ -89,7 +97,7 @@ class Names:
         """The rows with ids in the place of names; where nothing was looked up, by what their run was planned by."""
         by = self._settings.identity_by
         if self._verdicts is None:
-            sought = names_sought(rows, by)
+            sought = names_to_look_up(rows, by)
             planned = self._lookup(ledger, tenant).of_run(run.id, sought) if run else {}
             self._settle({name: planned.get(name, _NOT_PLANNED) for name in sought})
         return resolve(rows, self._verdicts, by)
@@ -136,10 +144,10 @@ _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 class NameDirectory(Protocol):
     """What can be asked for names: a tenant over HTTP, or a fake."""
 
-    def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, Found]]:
+    def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, NameMatches]]:
         """Whom each name may mean, a part of the names at a time."""
 
-    def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+    def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
         """What each name may mean, a part of the names at a time."""
 
 
@@ -209,17 +217,17 @@ def _by_kind(names: Iterable[Name]) -> Iterable[tuple[str, list[str]]]:
     return [(kind, [name for _, name in group]) for kind, group in groupby(sorted(names), key=itemgetter(0))]
 
 
-def _which(kind: str, name: str, found: Found) -> NameMeaning:
-    return which_person(name, found) if kind == IDENTITY else which_item(ItemType(kind), name, found)
+def _which(kind: str, name: str, found: NameMatches) -> NameMeaning:
+    return person_meaning(name, found) if kind == IDENTITY else item_meaning(ItemType(kind), name, found)
 
 
-def _cached(found: Found) -> dict[str, Any]:
+def _cached(found: NameMatches) -> dict[str, Any]:
     return {"looked": list(found.looked), "found": [[one.id, one.said, one.exact] for one in found.candidates]}
 
 
-def _found(value: Any) -> Found:
-    return Found(
-        candidates=tuple(Candidate(id=id_, said=said, exact=exact) for id_, said, exact in value["found"]),
+def _found(value: Any) -> NameMatches:
+    return NameMatches(
+        candidates=tuple(NameCandidate(id=id_, said=said, exact=exact) for id_, said, exact in value["found"]),
         looked=tuple(map(IdentityBy, value["looked"])),
     )
 

@@ -16,7 +16,7 @@ from batch.errors import SettingsError
 from batch.ledger.cache import Kept
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, PrecheckResult, RowClass
-from batch.report.precheck import describe_check, describe_cost, what_is_not_known
+from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
 from batch.states import VOID
 from batch.status.cheapest_list import is_dear
 from batch.status.in_progress import asked_about, not_understood, tenant_verdicts
@@ -96,13 +96,13 @@ class CommandPrecheck:
 
     def describe(self, told: pl.DataFrame) -> None:
         """Says what came of it."""
-        self._screen.say(*describe_check(self.checked(told)))
+        self._screen.say(*describe_precheck(self.checked(told)))
 
     def checked(self, told: pl.DataFrame) -> PrecheckResult | None:
         """What came of it; None where the tenant was not asked, neither now nor before."""
         if self._oldest is None and not self._calls and told.is_empty():
             return None
-        held = int((told.get_column("told_class") == RowClass.ALREADY_HELD.value).sum())
+        held = int((told.get_column("tenant_class") == RowClass.ALREADY_HELD.value).sum())
         return PrecheckResult(
             calls=self._calls,
             in_progress=None if self._closed_list else told.height - held,
@@ -151,7 +151,7 @@ class CommandPrecheck:
         self._oldest = inquiry.oldest or self._oldest
         self._unclear = inquiry.unread
         self._closed_list, self._closed_index = bool(inquiry.closed_list), bool(inquiry.closed_index)
-        unknown = tuple(what_is_not_known(dialect, closed_list=inquiry.closed_list, closed_index=inquiry.closed_index))
+        unknown = tuple(describe_unknown(dialect, closed_list=inquiry.closed_list, closed_index=inquiry.closed_index))
         if unknown and self._when is CheckTenant.ALWAYS:
             raise SettingsError(
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto goes on without knowing it."

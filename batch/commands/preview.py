@@ -20,7 +20,7 @@ from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.names.resolve import names_sought, resolve
+from batch.names.resolve import names_to_look_up, resolve
 from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
@@ -72,7 +72,7 @@ def look(
     tenant = "" if only_rows else tenant_name(settings)
     files: dict[str, str | None] = {}
     names = Names(settings, screen)
-    sought = len(names_sought(table.rows, settings.identity_by))
+    sought = len(names_to_look_up(table.rows, settings.identity_by))
     checks = not only_rows and _is_to_be_checked(settings, tenant)
     with (
         _reached(settings, asked=checks or (bool(sought) and not only_rows)) as sessions,

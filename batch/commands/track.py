@@ -19,7 +19,7 @@ from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_run, run_as_json
 from batch.report.screen import duration
-from batch.report.summary import progress
+from batch.report.summary import count_states
 from batch.report.track import advice, describe_track, exit_code, track_as_json
 from batch.text import count
 
@@ -81,7 +81,7 @@ class TrackResult:
             yield f"{count(unsent, 'change')} of the run not sent or unconfirmed: submit its input again."
 
     def _unsent(self) -> int:
-        changes = progress(self.tally.changes)
+        changes = count_states(self.tally.changes)
         return changes["unsent"] + changes["unconfirmed"]
 
 

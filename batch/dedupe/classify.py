@@ -45,7 +45,7 @@ run, the request's number (later ones are greater) and when that state was enter
 the change: the vendor's name of its state, who is behind it, what was said, since when (all empty where nothing)."""
 
 
-TENANT_VERDICTS: Final = {**dict.fromkeys(KEY, pl.String), "told_class": pl.String, "told_reason": pl.String}
+TENANT_VERDICTS: Final = {**dict.fromkeys(KEY, pl.String), "tenant_class": pl.String, "tenant_reason": pl.String}
 """Columns of what the tenant's word makes of changes: their key, once each, their class, and why."""
 
 _YIELDING: Final = (RowClass.SUBMITTED, RowClass.ALREADY_SUBMITTED, RowClass.HELD_BACK)
@@ -66,12 +66,12 @@ def apply_tenant_view(changes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame
     if told.is_empty():
         return changes
     yields = pl.col("class").is_in([one.value for one in _YIELDING]) & pl.col("own_request").is_null()
-    is_told = pl.col("told_class").is_not_null() & yields
+    is_told = pl.col("tenant_class").is_not_null() & yields
     return (
         changes.join(told, on=KEY, how="left", maintain_order="left")
         .with_columns(
-            pl.when(is_told).then("told_class").otherwise("class").alias("class"),
-            pl.when(is_told).then("told_reason").otherwise("reason").alias("reason"),
+            pl.when(is_told).then("tenant_class").otherwise("class").alias("class"),
+            pl.when(is_told).then("tenant_reason").otherwise("reason").alias("reason"),
             (pl.col("fresh") & ~is_told).alias("fresh"),
         )
         .select(changes.columns)

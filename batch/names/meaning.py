@@ -86,7 +86,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class NameCandidate:
     """One that a name may mean.
 
     Attributes:
@@ -101,7 +101,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class NameMatches:
     """What the tenant has of one name.
 
     Attributes:
@@ -110,7 +110,7 @@ class Found:
         refused: Why the tenant can't be asked for it; empty where it was asked.
     """
 
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[NameCandidate, ...] = ()
     looked: tuple[IdentityBy, ...] = ()
     refused: str = ""
 
@@ -143,16 +143,16 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def fields_of(by: IdentityBy) -> tuple[IdentityBy, ...]:
+def identity_fields(by: IdentityBy) -> tuple[IdentityBy, ...]:
     """The fields in which a name is looked for; none where it is an id."""
     if by is IdentityBy.AUTO:
         return tuple(FIELD_WORDS)
     return () if by is IdentityBy.ID else (by,)
 
 
-def people_named(
+def match_people(
     names: Iterable[str], people: Iterable[Person], fields: Sequence[IdentityBy], clean: Callable[[str], str]
-) -> dict[str, tuple[Candidate, ...]]:
+) -> dict[str, tuple[NameCandidate, ...]]:
     """The people that each name may mean, whatever else was listed beside them.
 
     Args:
@@ -173,14 +173,14 @@ def people_named(
                 target[text][person.id] = person
     found = {}
     for name in names:
-        fitting = {**by_text.get(folded(name), {}), **numbered.get(name.strip(), {})}
+        fitting = {**by_text.get(casefolded(name), {}), **numbered.get(name.strip(), {})}
         found[name] = tuple(_person_candidate(fitting[id_], name, fields, clean) for id_ in sorted(fitting))
     return found
 
 
-def items_named(
+def match_items(
     item_type: ItemType, names: Iterable[str], items: Iterable[Item], clean: Callable[[str], str]
-) -> dict[str, tuple[Candidate, ...]]:
+) -> dict[str, tuple[NameCandidate, ...]]:
     """The items that each name may mean, whatever else was listed beside them.
 
     Args:
@@ -195,20 +195,22 @@ def items_named(
     by_name: dict[tuple[str, ...], dict[str, tuple[Item, set[tuple[str, ...]]]]] = defaultdict(dict)
     for item in items:
         for written in _ways(item_type, item):
-            _, ways = by_name[tuple(map(folded, written))].setdefault(item.id, (item, set()))
+            _, ways = by_name[tuple(map(casefolded, written))].setdefault(item.id, (item, set()))
             ways.add(written)
     found = {}
     for name in names:
         written = _written(item_type, name)
-        fitting = by_name.get(tuple(map(folded, written)), {})
+        fitting = by_name.get(tuple(map(casefolded, written)), {})
         found[name] = tuple(
-            Candidate(id=id_, said=_said_of_item(item_type, fitting[id_][0], clean), exact=written in fitting[id_][1])
+            NameCandidate(
+                id=id_, said=_said_of_item(item_type, fitting[id_][0], clean), exact=written in fitting[id_][1]
+            )
             for id_ in sorted(fitting)
         )
     return found
 
 
-def which_person(name: str, found: Found) -> NameMeaning:
+def person_meaning(name: str, found: NameMatches) -> NameMeaning:
     """Whom a name means: the one whom it fits, and nobody where it fits several."""
     shown = _shown(name)
     if found.refused:
@@ -221,7 +223,7 @@ def which_person(name: str, found: Found) -> NameMeaning:
     return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} identities", found.candidates)
 
 
-def which_item(item_type: ItemType, name: str, found: Found) -> NameMeaning:
+def item_meaning(item_type: ItemType, name: str, found: NameMatches) -> NameMeaning:
     """Which item a name means: the only one that is written like it, or else the only one but for the case."""
     word, shown = ITEM_WORDS[item_type], _shown(name)
     exact = [one for one in found.candidates if one.exact]
@@ -235,7 +237,7 @@ def which_item(item_type: ItemType, name: str, found: Found) -> NameMeaning:
     return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} {word}s", found.candidates)
 
 
-def folded(text: str) -> str:
+def casefolded(text: str) -> str:
     """A text as it is compared where case and surrounding space are of no matter."""
     return text.strip().casefold()
 
@@ -245,17 +247,17 @@ def _texts(person: Person, field: IdentityBy) -> list[str]:
     if field is IdentityBy.EMPLOYEE_NUMBER:
         return [text for number in person.numbers if (text := number.strip())]
     texts = {IdentityBy.ALIAS: person.alias, IdentityBy.EMAIL: person.email, IdentityBy.NAME: person.name}
-    return [text] if (text := folded(texts[field])) else []
+    return [text] if (text := casefolded(texts[field])) else []
 
 
 def _person_candidate(
     person: Person, name: str, fields: Sequence[IdentityBy], clean: Callable[[str], str]
-) -> Candidate:
+) -> NameCandidate:
     given = {IdentityBy.EMPLOYEE_NUMBER: name.strip()}
-    by = [FIELD_WORDS[field] for field in fields if given.get(field, folded(name)) in _texts(person, field)]
+    by = [FIELD_WORDS[field] for field in fields if given.get(field, casefolded(name)) in _texts(person, field)]
     who = clean(person.name) or clean(person.alias)
     about = [f"alias {clean(person.alias)}" if person.alias else "", f"id {person.id}", f"by its {' and '.join(by)}"]
-    return Candidate(id=person.id, said=f"{who} ({', '.join(filter(None, about))})".strip())
+    return NameCandidate(id=person.id, said=f"{who} ({', '.join(filter(None, about))})".strip())
 
 
 def _ways(item_type: ItemType, item: Item) -> set[tuple[str, ...]]:
@@ -287,12 +289,12 @@ def _said_of_item(item_type: ItemType, item: Item, clean: Callable[[str], str]) 
     return f"{name} ({', '.join(filter(None, about))})".strip()
 
 
-def _refused(shown: str, found: Found) -> NameMeaning:
+def _refused(shown: str, found: NameMatches) -> NameMeaning:
     problem = f"'{shown}' can't be looked up, give its id instead: {found.refused}"
     return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
 
 
-def _ambiguous(beginning: str, candidates: Sequence[Candidate]) -> NameMeaning:
+def _ambiguous(beginning: str, candidates: Sequence[NameCandidate]) -> NameMeaning:
     more = f"; and {len(candidates) - LISTED} more" if len(candidates) > LISTED else ""
     listed = "; ".join(one.said for one in candidates[:LISTED])
     return NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}")

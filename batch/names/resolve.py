@@ -73,7 +73,7 @@ def count_names(verdicts: Mapping[Name, NameMeaning], calls: int, remembered: in
     )
 
 
-def names_sought(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
+def names_to_look_up(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
     """The distinct names that have to be looked up, in the order of their kind and text.
 
     Args:
@@ -96,8 +96,8 @@ def resolve(rows: pl.DataFrame, verdicts: Mapping[Name, NameMeaning] | None, by:
 
     Args:
         rows: As read.
-        verdicts: What each name means that `names_sought` gives; None where nobody was asked, and rows are only to be
-            judged: each name then stands for itself, and its rows must not be sent.
+        verdicts: The meaning of each name from `names_to_look_up`; None if no tenant was asked: a stand-in id then
+            replaces each name, and the rows must not be sent.
         by: What the names of identities are.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS
 from batch.read.header import Column
-from batch.read.inputs import Loaded, load_inputs
+from batch.read.inputs import LoadedInputs, load_inputs
 from batch.read.interpretation import PLAIN, ColumnMap, Interpretation, interpretation
 from batch.read.table import Table, read_inputs, read_loaded
 
@@ -14,7 +14,7 @@ __all__ = [
     "Column",
     "ColumnMap",
     "Interpretation",
-    "Loaded",
+    "LoadedInputs",
     "Table",
     "interpretation",
     "load_inputs",

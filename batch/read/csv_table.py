@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from batch.errors import BrokenPromiseError, InputFileError
-from batch.read.csv_header import find_head
+from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
+from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
-from batch.read.identityiq import telling_names
-from batch.read.part import REJECTED_SCHEMA, Part
+from batch.read.identityiq import recognised_names
 from batch.read.records import PhysicalLines, blank_pattern, blocks, records_at, row_pattern
 from batch.text import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from batch.read.csv_header import Head
+    from batch.read.csv_layout import CsvLayout
     from batch.read.header import Header
     from batch.read.interpretation import Interpretation
     from batch.read.records import Record
@@ -30,15 +30,15 @@ _WIDEST_PATTERN = 500
 _BLOCK_BYTES = 64 << 20
 
 
-class _Taken(NamedTuple):
-    """The body taken apart: cells under the names `0`, `1` …, and what needs saying."""
+class _Body(NamedTuple):
+    """The body body apart: cells under the names `0`, `1` …, and what needs saying."""
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     notices: tuple[str, ...]
 
 
-def read_csv(data: bytes, name: str, wanted: Interpretation) -> Part:
+def read_csv(data: bytes, name: str, wanted: Interpretation) -> FileRows:
     """Read one CSV file.
 
     Args:
@@ -50,22 +50,22 @@ def read_csv(data: bytes, name: str, wanted: Interpretation) -> Part:
         InputFileError: The file as a whole can't be used: empty, no rows, unreadable encoding, unusable header.
     """
     text, notices = to_utf8(data, name)
-    head = find_head(text, name, telling_names(wanted))
-    header = read_header(head.headers, name, wanted)
-    taken = _take_apart(text, head, name)
-    if not taken.rows.height and not taken.rejected.height:
+    layout = find_layout(text, name, recognised_names(wanted))
+    header = read_header(layout.headers, name, wanted)
+    body = _parse_body(text, layout, name)
+    if not body.rows.height and not body.rejected.height:
         raise InputFileError(
             f"{name} has a header but no rows.", next_step="Give a file with at least one row below the header."
         )
-    return Part(
-        rows=_named(taken.rows, header, has_quotes=b'"' in text),
-        rejected=taken.rejected,
+    return FileRows(
+        rows=_user_columns(body.rows, header, has_quotes=b'"' in text),
+        rejected=body.rejected,
         columns=header.kept,
-        notices=(*notices, *header.notices, *taken.notices),
+        notices=(*notices, *header.notices, *body.notices),
     )
 
 
-def _named(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl.DataFrame:
+def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl.DataFrame:
     def cell(position: int) -> pl.Expr:
         column = pl.col(str(position))
         if has_quotes:
@@ -81,53 +81,57 @@ def _named(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl.DataFr
     return rows.select("_line", *kept)
 
 
-def _take_apart(text: bytes, head: Head, name: str) -> _Taken:
-    plain, blank = _judge(text, head)
+def _parse_body(text: bytes, layout: CsvLayout, name: str) -> _Body:
+    plain, blank = _classify_lines(text, layout)
     if plain.all() and not blank.any():
-        numbers = pl.int_range(1, plain.len() + 1, dtype=pl.Int64, eager=True) + head.lines
-        return _Taken(_parse(text, numbers, head, skip_lines=head.lines), pl.DataFrame(schema=REJECTED_SCHEMA), ())
-    return _take_apart_abnormal(PhysicalLines(text), plain, blank, head=head, name=name)
+        numbers = pl.int_range(1, plain.len() + 1, dtype=pl.Int64, eager=True) + layout.lines
+        return _Body(
+            _parse_regular(text, numbers, layout, skip_lines=layout.lines), pl.DataFrame(schema=REJECTED_SCHEMA), ()
+        )
+    return _parse_irregular(PhysicalLines(text), plain, blank, layout=layout, name=name)
 
 
-def _judge(text: bytes, head: Head) -> tuple[pl.Series, pl.Series]:
+def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Series]:
     """Of each line after the header, whether it is a good record on its own, and whether it is blank."""
-    width = len(head.headers)
+    width = len(layout.headers)
     plain, blank = [], []
     for block in blocks(text, _BLOCK_BYTES):
         lines = pl.read_lines(block)["line"]
-        blank.append(lines.str.contains(blank_pattern(head.delimiter)))
+        blank.append(lines.str.contains(blank_pattern(layout.delimiter)))
         if width <= _WIDEST_PATTERN:
-            plain.append(lines.str.contains(row_pattern(head.delimiter, width)))
+            plain.append(lines.str.contains(row_pattern(layout.delimiter, width)))
         else:
             plain.append(pl.repeat(False, lines.len(), dtype=pl.Boolean, eager=True))
-    return pl.concat(plain).slice(head.lines), pl.concat(blank).slice(head.lines)
+    return pl.concat(plain).slice(layout.lines), pl.concat(blank).slice(layout.lines)
 
 
-def _take_apart_abnormal(lines: PhysicalLines, plain: pl.Series, blank: pl.Series, *, head: Head, name: str) -> _Taken:
+def _parse_irregular(
+    lines: PhysicalLines, plain: pl.Series, blank: pl.Series, *, layout: CsvLayout, name: str
+) -> _Body:
     """Take a body apart in which some lines are not a record on their own.
 
     Args:
         lines: All lines of the file; indexes are counted in these.
         plain: Of each line after the header, whether it is a good record, unless an open quote covers it.
         blank: Of each line after the header, whether it is blank, unless an open quote covers it.
-        head: The file's head.
+        layout: The file's layout.
         name: How messages call the file.
     """
-    if len(lines) != head.lines + plain.len():
-        raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {head.lines + plain.len()}.")
-    starts = (~(plain | blank)).arg_true() + head.lines
-    records = list(records_at(lines, starts, delimiter=head.delimiter, width=len(head.headers)))
+    if len(lines) != layout.lines + plain.len():
+        raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {layout.lines + plain.len()}.")
+    starts = (~(plain | blank)).arg_true() + layout.lines
+    records = list(records_at(lines, starts, delimiter=layout.delimiter, width=len(layout.headers)))
     covered = pl.Series([index for record in records for index in range(record.first, record.last + 1)], dtype=pl.Int64)
-    free = pl.repeat(True, plain.len(), dtype=pl.Boolean, eager=True).scatter(covered - head.lines, False)
-    kept = (plain & ~blank & free).arg_true().cast(pl.Int64) + head.lines
-    skipped = (blank & free).arg_true() + head.lines
-    if head.lines + kept.len() + skipped.len() + covered.len() != len(lines):
+    free = pl.repeat(True, plain.len(), dtype=pl.Boolean, eager=True).scatter(covered - layout.lines, False)
+    kept = (plain & ~blank & free).arg_true().cast(pl.Int64) + layout.lines
+    skipped = (blank & free).arg_true() + layout.lines
+    if layout.lines + kept.len() + skipped.len() + covered.len() != len(lines):
         raise BrokenPromiseError(f"The lines of {name} don't add up: some line is in no record, or in two.")
     # No cell that spans lines gets into this text, so that polars can't cut one in two.
     plain_text = b"".join(lines.block(first, end) for first, end in _runs(kept))
     good = [record for record in records if not record.rule]
-    return _Taken(
-        pl.concat([_parse(plain_text, kept + 1, head), _frame(good, head)]).sort("_line"),
+    return _Body(
+        pl.concat([_parse_regular(plain_text, kept + 1, layout), _scanned(good, layout)]).sort("_line"),
         _rejected([record for record in records if record.rule], lines),
         _notices(lines, skipped, good, name),
     )
@@ -140,17 +144,17 @@ def _runs(indexes: pl.Series) -> Iterator[tuple[int, int]]:
     return zip(begins, ends, strict=True)
 
 
-def _parse(text: bytes, numbers: pl.Series, head: Head, *, skip_lines: int = 0) -> pl.DataFrame:
+def _parse_regular(text: bytes, numbers: pl.Series, layout: CsvLayout, *, skip_lines: int = 0) -> pl.DataFrame:
     """Parse lines that are a good record each; `numbers` are their line numbers."""
-    schema = {str(position): pl.String() for position in range(len(head.headers))}
-    rows = pl.read_csv(text, has_header=False, schema=schema, separator=head.delimiter, skip_lines=skip_lines)
+    schema = {str(position): pl.String() for position in range(len(layout.headers))}
+    rows = pl.read_csv(text, has_header=False, schema=schema, separator=layout.delimiter, skip_lines=skip_lines)
     if rows.height != numbers.len():
         raise BrokenPromiseError(f"{numbers.len()} records were parsed into {rows.height} rows.")
     return rows.insert_column(0, numbers.alias("_line"))
 
 
-def _frame(records: Sequence[Record], head: Head) -> pl.DataFrame:
-    columns = zip(*(record.cells for record in records), strict=True) if records else [()] * len(head.headers)
+def _scanned(records: Sequence[Record], layout: CsvLayout) -> pl.DataFrame:
+    columns = zip(*(record.cells for record in records), strict=True) if records else [()] * len(layout.headers)
     cells = [
         pl.Series(str(position), [cell or None for cell in column], pl.String)
         for position, column in enumerate(columns)

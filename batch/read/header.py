@@ -124,7 +124,7 @@ def _mapped(
             for place, (name, header) in enumerate(zip(names, headers, strict=True))
             if one.key == (bare_name(header) or name).lower()
         ]
-        if not places and wanted.is_order:
+        if not places and wanted.maps_required:
             shown = _listed([name for name in names if name not in RESERVED_COLUMNS])
             raise InputFileError(
                 f"{file} has no column `{one.theirs}` to read as `{one.ours}`. Its columns are {shown}.",

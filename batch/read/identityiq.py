@@ -55,7 +55,7 @@ _WHERE: Final = {"identity": "identityname", "comment": "comments", "start_date"
 """Of our columns the one of theirs that says the same."""
 
 
-def telling_names(wanted: Interpretation) -> frozenset[str]:
+def recognised_names(wanted: Interpretation) -> frozenset[str]:
     """Names of columns, in small letters, that tell a header as well as ours do."""
     return frozenset({*_COLUMNS, *(one.key for one in wanted.maps)})
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import polars as pl
 
 from batch.errors import InputFileError
-from batch.read.csv_header import find_head
+from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
 from batch.read.header import read_header
-from batch.read.identityiq import telling_names
+from batch.read.identityiq import recognised_names
 from batch.read.interpretation import PLAIN
 from batch.read.parquet_table import parquet_headers
 
@@ -49,7 +49,7 @@ class Content(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedInputs:
     """The bytes of all inputs, read once: what is digested is what is parsed, also from a pipe.
 
     Attributes:
@@ -66,7 +66,7 @@ class Loaded:
 
 def load_inputs(
     inputs: Sequence[str], *, stdin: BinaryIO | None = None, interpretation: Interpretation = PLAIN
-) -> Loaded:
+) -> LoadedInputs:
     """Read all inputs into memory and digest them.
 
     Args:
@@ -82,7 +82,7 @@ def load_inputs(
     maps = [_maps_found(content, interpretation) for content in contents] if interpretation.maps else []
     if changed := interpretation.digest_part(maps):
         digest = hashlib.sha256(f"{digest}\n{changed}".encode()).hexdigest()
-    return Loaded(contents, digest, interpretation)
+    return LoadedInputs(contents, digest, interpretation)
 
 
 def _maps_found(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
@@ -92,7 +92,7 @@ def _maps_found(content: Content, interpretation: Interpretation) -> tuple[Colum
             headers: Sequence[str] = parquet_headers(content.data, content.title)
         else:
             text = to_utf8(content.data, content.title).data
-            headers = find_head(text, content.title, telling_names(interpretation)).headers
+            headers = find_layout(text, content.title, recognised_names(interpretation)).headers
     except InputFileError:
         # Parsing it will tell, together with all that is wrong with the others.
         return ()

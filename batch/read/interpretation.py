@@ -50,14 +50,14 @@ class Interpretation:
 
     Attributes:
         maps: Columns to be read as ours.
-        is_order: Whether every map must find its column. A habit (from the environment or the config file) need not.
+        maps_required: Whether every map must match a column. Maps from the environment or config file need not.
         date_format: Name of the form that dates have, see `date_form`; empty for each kind of file's usual one.
         comment: For every row without a comment of its own; empty for none.
         identity_by: What names of identities are, where the user fixes that; empty where all is tried.
     """
 
     maps: tuple[ColumnMap, ...] = ()
-    is_order: bool = False
+    maps_required: bool = False
     date_format: str = ""
     comment: str = ""
     identity_by: str = ""
@@ -86,7 +86,7 @@ PLAIN: Final = Interpretation()
 def interpretation(
     *,
     maps: Sequence[str] = (),
-    is_order: bool = False,
+    maps_required: bool = False,
     date_format: str = "",
     comment: str = "",
     identity_by: str = "",
@@ -95,7 +95,7 @@ def interpretation(
 
     Args:
         maps: Each `their_column=our_column`.
-        is_order: See `Interpretation`.
+        maps_required: See `Interpretation`.
         date_format: Likewise.
         comment: Likewise.
         identity_by: Likewise.
@@ -109,7 +109,7 @@ def interpretation(
         raise UsageError("--comment is blank.", next_step=f"{_NOTHING_SENT} Give it a text, or leave it out.")
     return Interpretation(
         maps=column_maps(maps),
-        is_order=is_order,
+        maps_required=maps_required,
         date_format=date_format.strip(),
         comment=comment.strip(),
         identity_by=identity_by,

@@ -11,9 +11,9 @@ import polars as pl
 
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX
+from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
 from batch.read.item_names import join_items
-from batch.read.part import REJECTED_SCHEMA, Part
 from batch.text import restored
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LINE = "_line"
 _LISTS = (pl.List, pl.Array)
 
 
-def read_parquet(data: bytes, name: str, wanted: Interpretation) -> Part:
+def read_parquet(data: bytes, name: str, wanted: Interpretation) -> FileRows:
     """Read one Parquet file; `_line` is the row's number, from 1.
 
     Args:
@@ -59,7 +59,7 @@ def read_parquet(data: bytes, name: str, wanted: Interpretation) -> Part:
     for column in lists:
         unreadable |= _has_unreadable_member(frame[column])
     rows = text.insert_column(0, pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True).alias(_LINE))
-    return Part(
+    return FileRows(
         rows=rows.filter(~unreadable),
         rejected=_rejected(frame, unreadable, lists),
         columns=header.kept,

@@ -9,16 +9,16 @@ import polars as pl
 
 from batch.errors import InputFileError
 from batch.read.csv_table import read_csv
-from batch.read.inputs import Content, Loaded, load_inputs
+from batch.read.file_rows import interpret
+from batch.read.inputs import Content, LoadedInputs, load_inputs
 from batch.read.parquet_table import read_parquet
-from batch.read.understand import understood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.read.file_rows import FileRows
     from batch.read.header import Column
     from batch.read.interpretation import Interpretation
-    from batch.read.part import Part
 
 _FOREIGN_MAGIC = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
@@ -46,7 +46,7 @@ class Table:
         rejected: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text): records that can't be taken apart.
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
-        digest: Identifies the input's bytes, see `Loaded`.
+        digest: Identifies the input's bytes, see `LoadedInputs`.
     """
 
     rows: pl.DataFrame
@@ -70,7 +70,7 @@ def read_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Tabl
     return read_loaded(load_inputs(inputs, stdin=stdin))
 
 
-def read_loaded(loaded: Loaded) -> Table:
+def read_loaded(loaded: LoadedInputs) -> Table:
     """Parse inputs that are loaded already.
 
     Args:
@@ -79,7 +79,7 @@ def read_loaded(loaded: Loaded) -> Table:
     Raises:
         InputFileError: An input as a whole can't be used; with several, all that is wrong with any of them.
     """
-    parts: list[tuple[str, Part]] = []
+    parts: list[tuple[str, FileRows]] = []
     errors: list[InputFileError] = []
     for content in loaded.contents:
         try:
@@ -105,18 +105,18 @@ def read_loaded(loaded: Loaded) -> Table:
     )
 
 
-def _read_one(content: Content, wanted: Interpretation) -> Part:
+def _read_one(content: Content, wanted: Interpretation) -> FileRows:
     data, name = content.data, content.title
     if not data:
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
     if content.is_parquet:
-        return understood(read_parquet(data, name, wanted), name, wanted)
+        return interpret(read_parquet(data, name, wanted), name, wanted)
     for magic, kind in _FOREIGN_MAGIC.items():
         if data.startswith(magic):
             raise InputFileError(f"{name} is {kind}, not a CSV file.", next_step="Save or unpack it as CSV (UTF-8).")
-    return understood(read_csv(data, name, wanted), name, wanted)
+    return interpret(read_csv(data, name, wanted), name, wanted)
 
 
 def _joined(errors: Sequence[InputFileError]) -> InputFileError:

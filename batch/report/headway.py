@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.outcome import Then
-from batch.report.summary import progress
+from batch.report.summary import count_states
 from batch.states import Event
 from batch.status.evidence import Settlement
 from batch.text import count
@@ -82,7 +82,7 @@ class Headway:
 
 def begin(tally: Tally, limit: Rate, now: float) -> Headway:
     """The headway of a run that is begun, or continued where earlier processes left it."""
-    requests, changes = progress(tally.requests), progress(tally.changes)
+    requests, changes = count_states(tally.requests), count_states(tally.changes)
     amounts = {name: Amount(requests=requests[name], changes=changes[name]) for name in requests}
     return Headway(
         planned=amounts["planned"],

@@ -27,7 +27,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from batch.errors import SettingsError
-from batch.report.summary import progress
+from batch.report.summary import count_states
 from batch.states import Event, State, advance
 from batch.status.evidence import Settlement
 
@@ -88,7 +88,10 @@ class LogFile:
     def run_begins(self, run: Run, tally: Tally) -> None:
         """Sending begins; the counts are those of the whole run."""
         self._run, self._began = run.id, self._clock()
-        planned = {"requests": progress(tally.requests)["planned"], "changes": progress(tally.changes)["planned"]}
+        planned = {
+            "requests": count_states(tally.requests)["planned"],
+            "changes": count_states(tally.changes)["planned"],
+        }
         self._write("run_begins", **planned)
 
     def run_ends(self, state: str, reason: str = "") -> None:

@@ -38,7 +38,7 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
     yield f"{asking}."
 
 
-def describe_check(checked: PrecheckResult | None) -> Iterator[str]:
+def describe_precheck(checked: PrecheckResult | None) -> Iterator[str]:
     """What the tenant said, and how long ago; how much of it nobody understands."""
     if checked is None:
         return
@@ -58,7 +58,7 @@ def describe_check(checked: PrecheckResult | None) -> Iterator[str]:
         )
 
 
-def what_is_not_known(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
+def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
     """What the tenant does not let us know, why, and what is missing.
 
     Args:

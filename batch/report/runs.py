@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch.report.summary import progress
+from batch.report.summary import count_states
 from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
 
@@ -22,8 +22,8 @@ def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]
         "api": run.dialect,
         "inputs": list(run.inputs),
         "started_at": run.started_at.isoformat(),
-        "changes": progress(tally.changes),
-        "requests": {**progress(tally.requests), "lower_bound": run.lower_bound},
+        "changes": count_states(tally.changes),
+        "requests": {**count_states(tally.requests), "lower_bound": run.lower_bound},
         "tracked": track_as_json(tracked) if tracked.told else None,
         "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
     }
@@ -33,7 +33,7 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]
     """A run for people."""
     yield f"Run {run.id}, begun {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
     yield f"  input: {', '.join(run.inputs)}"
-    for name, numbers in (("changes", progress(tally.changes)), ("requests", progress(tally.requests))):
+    for name, numbers in (("changes", count_states(tally.changes)), ("requests", count_states(tally.requests))):
         yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in numbers.items())
     if given_up := tally.changes.get(State.DISCARDED, 0):
         yield f"  discarded before they were sent: {given_up:,} changes"
@@ -47,7 +47,7 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
     if not found:
         yield "The ledger has no runs."
     for run, tally, tracked in found:
-        changes = progress(tally.changes)
+        changes = count_states(tally.changes)
         open_ones = {"to send": "unsent", "unconfirmed": "unconfirmed", "refused": "refused"}
         state = ", ".join(f"{changes[name]:,} {said}" for said, name in open_ones.items() if changes[name])
         given_up = tally.changes.get(State.DISCARDED, 0)

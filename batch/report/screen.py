@@ -8,7 +8,7 @@ import polars as pl
 
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
-from batch.report.summary import progress
+from batch.report.summary import count_states
 from batch.report.track import advice, describe_existing, describe_track, resubmission
 from batch.text import count
 
@@ -116,7 +116,7 @@ def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
 
 def question(tally: Tally, tenant: str, rate: Rate) -> str:
     """What is asked before sending: how much, to whom, and how long it takes at least."""
-    requests = progress(tally.requests)["unsent"]
+    requests = count_states(tally.requests)["unsent"]
     parts = [count(number, name) for number, name in ((tally.grants, "grant"), (tally.revokes, "revoke")) if number]
     least = max(0, requests - 1) * rate.seconds / rate.requests
     return (
@@ -132,7 +132,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
         summary: The run's.
         again: The command that continues.
     """
-    changes, requests = progress(summary.tally.changes), progress(summary.tally.requests)
+    changes, requests = count_states(summary.tally.changes), count_states(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
         bound = f" (no plan of the whole run can do with fewer than {summary.lower_bound:,})"
@@ -158,7 +158,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
 
 
 def _advice(summary: Summary, again: str) -> Iterator[str]:
-    changes = progress(summary.tally.changes)
+    changes = count_states(summary.tally.changes)
     if changes["unsent"] or changes["unconfirmed"]:
         yield f"To continue: {again}"
     if changes["unconfirmed"]:

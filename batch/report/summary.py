@@ -60,8 +60,8 @@ class Summary:
             "tenant": self.tenant,
             "dry_run": self.dry_run,
             "rows": {"read": sum(self.rows.values()), **{name.value: count for name, count in self.rows.items()}},
-            "changes": progress(self.tally.changes),
-            "requests": {**progress(self.tally.requests), "lower_bound": self.lower_bound},
+            "changes": count_states(self.tally.changes),
+            "requests": {**count_states(self.tally.requests), "lower_bound": self.lower_bound},
             "http": {
                 "posts": self.tally.posts,
                 "throttled": self.tally.throttled,
@@ -84,13 +84,13 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Whether nothing is left to send or to settle."""
-        changes = progress(self.tally.changes)
+        changes = count_states(self.tally.changes)
         return not changes["unsent"] and not changes["unconfirmed"]
 
     @property
     def flawless(self) -> bool:
         """Whether everything asked for is submitted, or already was."""
-        refused = progress(self.tally.changes)["refused"]
+        refused = count_states(self.tally.changes)["refused"]
         return not (self.rows[RowClass.REJECTED] or self.set_aside or refused)
 
     @property
@@ -112,7 +112,7 @@ def _as_json(checked: PrecheckResult) -> dict[str, Any]:
     }
 
 
-def progress(by_state: Mapping[str, int]) -> dict[str, int]:
+def count_states(by_state: Mapping[str, int]) -> dict[str, int]:
     """Counts by state, in the words of the JSON; what other requests took over is counted with those."""
     counts = {state: by_state.get(state.value, 0) for state in State}
     given_up = counts[State.SPLIT] + counts[State.DISCARDED]

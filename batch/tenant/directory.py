@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType
 from batch.errors import SettingsError
-from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, Found, fields_of, items_named, people_named
+from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, NameMatches, identity_fields, match_items, match_people
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import answers
 from batch.tenant.directory_questions import Caller, Items, People, Search
@@ -49,7 +49,7 @@ class Directory:
         """Calls made so far."""
         return self._caller.calls
 
-    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, Found]]:
+    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, NameMatches]]:
         """Whom each name may mean, a part of the names at a time.
 
         Args:
@@ -60,7 +60,7 @@ class Directory:
             SettingsError: The token may not ask.
             TenantLostError: The tenant can't be asked.
         """
-        fields = fields_of(by)
+        fields = identity_fields(by)
         missing: list[str] = []
         try:
             async for found in self._searched(names, fields):
@@ -75,7 +75,7 @@ class Directory:
         async for found in self._listed(missing, fields):
             yield found
 
-    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
         """What each name may mean, a part of the names at a time; see `people`.
 
         Args:
@@ -96,32 +96,38 @@ class Directory:
             try:
                 async for answer in answers(question, question.portions(group)):
                     items = [item for raw in answer.rows if (item := item_listed(raw)) is not None]
-                    named = items_named(item_type, answer.values, items, self._clean)
-                    yield {name: Found(candidates=named[name], refused=self._clean(answer.refused)) for name in named}
+                    named = match_items(item_type, answer.values, items, self._clean)
+                    yield {
+                        name: NameMatches(candidates=named[name], refused=self._clean(answer.refused)) for name in named
+                    }
             except ForbiddenError:
                 scopes = _scopes(self._dialect, item_type)
                 raise self._forbidden(f"read {ITEM_WORDS[item_type]}s", scopes, "item_id") from None
 
-    async def _searched(self, names: Iterable[str], fields: tuple[IdentityBy, ...]) -> AsyncIterator[dict[str, Found]]:
+    async def _searched(
+        self, names: Iterable[str], fields: tuple[IdentityBy, ...]
+    ) -> AsyncIterator[dict[str, NameMatches]]:
         question = Search(self._caller, fields)
         async for answer in answers(question, question.portions(names)):
             people = [person for raw in answer.rows if (person := person_found(raw)) is not None]
-            named = people_named(answer.values, people, fields, self._clean)
+            named = match_people(answer.values, people, fields, self._clean)
             refused = self._clean(answer.refused)
-            yield {name: Found(candidates=named[name], looked=fields, refused=refused) for name in named}
+            yield {name: NameMatches(candidates=named[name], looked=fields, refused=refused) for name in named}
 
-    async def _listed(self, names: Iterable[str], fields: tuple[IdentityBy, ...]) -> AsyncIterator[dict[str, Found]]:
+    async def _listed(
+        self, names: Iterable[str], fields: tuple[IdentityBy, ...]
+    ) -> AsyncIterator[dict[str, NameMatches]]:
         """Whom the list of identities has of names, which is asked only for names that may stand in it."""
         question = People(self._caller, tuple(field for field in fields if field in self._dialect.people_filters))
         hopeless = [name for name in names if not question.terms(name)]
         if hopeless:
-            yield {name: Found(looked=fields) for name in hopeless}
+            yield {name: NameMatches(looked=fields) for name in hopeless}
         try:
             async for answer in answers(question, question.portions(name for name in names if question.terms(name))):
                 people = [person for raw in answer.rows if (person := person_listed(raw)) is not None]
-                named = people_named(answer.values, people, fields, self._clean)
+                named = match_people(answer.values, people, fields, self._clean)
                 refused = self._clean(answer.refused)
-                yield {name: Found(candidates=named[name], looked=fields, refused=refused) for name in named}
+                yield {name: NameMatches(candidates=named[name], looked=fields, refused=refused) for name in named}
         except ForbiddenError:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 

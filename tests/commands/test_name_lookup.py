@@ -16,7 +16,7 @@ from batch.commands.names import Lookup, Names
 from batch.commands.screen import Screen
 from batch.ledger.store import Ledger
 from batch.model import IdentityBy
-from batch.names.meaning import Candidate, Found, NameMeaning, NameOutcome
+from batch.names.meaning import NameCandidate, NameMatches, NameMeaning, NameOutcome
 from batch.names.resolve import IDENTITY
 from batch.settings import load
 from tests.plan.changes import hex_id
@@ -41,22 +41,22 @@ class Company:
         self.asked: list[str] = []
         self.refuses: set[str] = set()
 
-    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, Found]]:
+    async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, NameMatches]]:
         looked = (IdentityBy.ALIAS,) if by is IdentityBy.AUTO else (by,)
         for name in names:
             yield {name: self._found(name, looked)}
 
-    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+    async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
         assert item_type is ItemType.ROLE
         for name in names:
             yield {name: self._found(name, ())}
 
-    def _found(self, name: str, looked: tuple[IdentityBy, ...]) -> Found:
+    def _found(self, name: str, looked: tuple[IdentityBy, ...]) -> NameMatches:
         self.asked.append(name)
         numbers = self.known.get(name, ())
         numbers = (numbers,) if isinstance(numbers, int) else numbers
-        candidates = tuple(Candidate(id=hex_id(number), said=f"number {number}") for number in numbers)
-        return Found(candidates=candidates, looked=looked, refused="no" if name in self.refuses else "")
+        candidates = tuple(NameCandidate(id=hex_id(number), said=f"number {number}") for number in numbers)
+        return NameMatches(candidates=candidates, looked=looked, refused="no" if name in self.refuses else "")
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
 
 def test_an_interrupted_lookup_keeps_what_it_was_told(ledger: Ledger) -> None:
     class Lost(Company):
-        async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, Found]]:
+        async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
             async for part in super().items(item_type, names):
                 yield part
                 raise ConnectionError

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from batch.api.dialects import ItemType
 from batch.model import IdentityBy
 from batch.names.meaning import (
-    Found,
     Item,
+    NameMatches,
     NameMeaning,
     NameOutcome,
     Person,
-    fields_of,
-    items_named,
-    people_named,
-    which_item,
-    which_person,
+    identity_fields,
+    item_meaning,
+    match_items,
+    match_people,
+    person_meaning,
 )
 from tests.plan.changes import hex_id
 
@@ -33,12 +33,12 @@ AUTO = IdentityBy.AUTO
 
 
 def person_meant(name: str, *people: Person, by: IdentityBy = AUTO) -> NameMeaning:
-    fields = fields_of(by)
-    return which_person(name, Found(candidates=people_named([name], people, fields, str)[name], looked=fields))
+    fields = identity_fields(by)
+    return person_meaning(name, NameMatches(candidates=match_people([name], people, fields, str)[name], looked=fields))
 
 
 def item_meant(name: str, *items: Item, kind: ItemType = ItemType.ROLE) -> NameMeaning:
-    return which_item(kind, name, Found(candidates=items_named(kind, [name], items, str)[name]))
+    return item_meaning(kind, name, NameMatches(candidates=match_items(kind, [name], items, str)[name]))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_of_many_candidates_the_first_five_are_listed() -> None:
 
 
 def test_a_name_that_the_tenant_would_not_look_up_is_told_with_its_words() -> None:
-    refused = Found(refused="too many have it")
-    for verdict in (which_person("x", refused), which_item(ItemType.ROLE, "x", refused)):
+    refused = NameMatches(refused="too many have it")
+    for verdict in (person_meaning("x", refused), item_meaning(ItemType.ROLE, "x", refused)):
         assert verdict == NameMeaning(
             outcome=NameOutcome.UNKNOWN, problem="'x' can't be looked up, give its id instead: too many have it"
         )
@@ -183,7 +183,7 @@ def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -
 def test_a_name_resolves_exactly_where_it_fits_one_person_and_whatever_the_order(
     name: str, people: list[Person], by: IdentityBy
 ) -> None:
-    fits = fitting(name, people, fields_of(by))
+    fits = fitting(name, people, identity_fields(by))
     verdict = person_meant(name, *people, by=by)
     outcomes = {0: NameOutcome.UNKNOWN, 1: NameOutcome.FOUND}
     assert verdict.outcome is outcomes.get(len(fits), NameOutcome.AMBIGUOUS)

@@ -13,7 +13,7 @@ from batch.api.dialects import DIALECTS
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
 from batch.names.meaning import NameMeaning, NameOutcome
-from batch.names.resolve import Name, NameCounts, count_names, names_sought, resolve
+from batch.names.resolve import Name, NameCounts, count_names, names_to_look_up, resolve
 from batch.validate.rows import validate
 from tests.plan.changes import IDENTITY, ITEM, NOW, OTHER_IDENTITY, OTHER_ITEM, hex_id
 
@@ -58,7 +58,7 @@ def test_each_name_is_sought_once_in_the_form_that_it_is_asked_for() -> None:
         {"identity": "anna", "item": "Clerk | Chief"},
         {"identity": "bob", "item_type": " entitlement", "item": "AD|g|v||AD|x"},
     )
-    assert names_sought(rows, AUTO) == (
+    assert names_to_look_up(rows, AUTO) == (
         ("ENTITLEMENT", "AD|g|v"), ("ENTITLEMENT", "AD|x"), ("ROLE", "Chief"), ("ROLE", "Clerk"),
         ("identity", "anna"), ("identity", "bob"),
     )  # fmt: skip
@@ -73,8 +73,8 @@ def test_what_needs_no_looking_up_is_not_sought() -> None:
         {"identity": None, "item_type": "ENTITLEMENT", "item": "no source"},
         {"_row_problem": "account"},
     )
-    assert names_sought(rows, AUTO) == ()
-    assert names_sought(rows.drop("identity", "item"), AUTO) == ()
+    assert names_to_look_up(rows, AUTO) == ()
+    assert names_to_look_up(rows.drop("identity", "item"), AUTO) == ()
 
 
 def test_names_become_ids_and_an_id_that_is_given_stays_whatever_the_name_is() -> None:
@@ -122,7 +122,7 @@ def test_a_cell_that_names_nothing_is_told_what_is_wrong_with_it(cells: dict[str
 def test_what_looks_like_an_id_is_one_unless_it_is_said_what_names_are() -> None:
     assert resolved({"identity": IDENTITY})[0][0] == IDENTITY
     assert resolved({"identity": "not an id"}, by=IdentityBy.ID)[0][0] == "not an id"
-    assert ("identity", IDENTITY) in names_sought(frame({"identity": IDENTITY}), IdentityBy.ALIAS)
+    assert ("identity", IDENTITY) in names_to_look_up(frame({"identity": IDENTITY}), IdentityBy.ALIAS)
 
 
 def test_a_name_that_nobody_looked_up_is_never_sent() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import InputFileError
-from batch.read import Loaded, Table, read_loaded
+from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ HEADER = "identity_id,item_type,item_id,comment"
 
 
 def read_bytes(data: bytes, name: str = "in.csv") -> Table:
-    return read_loaded(Loaded((Content(name, data),), "digest"))
+    return read_loaded(LoadedInputs((Content(name, data),), "digest"))
 
 
 def read_text(text: str) -> Table:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.read import Loaded, Table, interpretation, read_loaded
+from batch.read import LoadedInputs, Table, interpretation, read_loaded
 from batch.read.identityiq import PROBLEMS
 from batch.read.inputs import Content
 from batch.report.files import write_rejected
@@ -82,7 +82,7 @@ def test_sunrise_and_sunset_are_dates_of_the_american_form() -> None:
 def test_another_form_of_dates_can_be_given() -> None:
     text = "operation,roles,identityName,sunset\nAddRole,Clerk,anna,31.1.2027\n"
     wanted = interpretation(date_format="eu")
-    rows = read_loaded(Loaded((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert prepare(rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
 
 
@@ -91,13 +91,13 @@ def test_dates_that_are_dates_by_their_type_need_no_form() -> None:
     assert prepare(read_frame(pl.DataFrame(frame)).rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
     assert read_frame(pl.DataFrame({**frame, "sunrise": [""]})).rows["_dates"].item() == "iso"
     mixed = pl.DataFrame({**frame, "sunrise": ["1/2/2027"]})
-    assert "`sunset` of in.parquet holds dates and column `sunrise` text" in refusal(lambda: read_frame(mixed)).message
+    assert "`sunset` holds dates but column `sunrise` holds text" in refusal(lambda: read_frame(mixed)).message
 
 
 def test_comments_are_kept_and_else_the_default_is_taken() -> None:
     text = "operation,roles,identityName,Comments\nRemoveRole,Clerk,anna,left\nRemoveRole,Clerk,bob,\n"
     wanted = interpretation(comment="quarter")
-    rows = read_loaded(Loaded((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert rows["comment"].to_list() == ["left", "quarter"]
 
 
@@ -112,7 +112,7 @@ def test_the_user_is_told_how_the_file_is_read() -> None:
 def test_revokes_without_a_comment_are_pointed_to_the_option_for_it(comment: str, told: int) -> None:
     text = f"operation,roles,identityName,comments\nRemoveRole,Clerk,anna,{comment}\nAddRole,Clerk,bob,\n"
     assert sum("--comment" in notice for notice in read_text(text).notices) == told
-    loaded = Loaded((Content("in.csv", text.encode()),), "digest", interpretation(comment="quarter"))
+    loaded = LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation(comment="quarter"))
     assert not any("--comment" in notice for notice in read_loaded(loaded).notices)
 
 
@@ -160,7 +160,7 @@ def test_rows_that_cannot_be_read_say_why() -> None:
 def test_a_row_without_its_columns_takes_those_mapped_to_ours() -> None:
     wanted = interpretation(maps=["User=identity", "What=item"])
     text = "operation,User,What\nAddRole,anna,Clerk\nRemoveEntitlement,anna,AD|memberOf|x\n"
-    rows = read_loaded(Loaded((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert rows.select(OURS).to_dicts() == [
         row("GRANT", "anna", "ROLE", "Clerk"),
         row("REVOKE", "anna", "ENTITLEMENT", "AD|memberOf|x"),
@@ -198,7 +198,7 @@ def test_rejected_rows_come_back_as_the_same_kind_of_file(tmp_path: Path) -> Non
         "operation,roles,identityName,sunset,_line,_rule,_message",
         "AddRole,Clerk,'=anna,1/31/2027,2,r,m",
     ]
-    again = read_loaded(Loaded((Content("rejected.csv", written),), "digest"))
+    again = read_loaded(LoadedInputs((Content("rejected.csv", written),), "digest"))
     assert again.rows.drop("_file").equals(first.rows.drop("_file"))
     assert rejected_of(again) == written
 
@@ -207,7 +207,7 @@ def test_two_files_of_different_kinds_are_read_together() -> None:
     buffer = io.BytesIO()
     pl.DataFrame({"identity_id": ["1"], "item_type": ["ROLE"], "item_id": ["2"]}).write_parquet(buffer)
     foreign = b"operation,roles,identityName\nAddRole,Clerk,anna\n"
-    table = read_loaded(Loaded((Content("a.csv", foreign), Content("b.parquet", buffer.getvalue())), "digest"))
+    table = read_loaded(LoadedInputs((Content("a.csv", foreign), Content("b.parquet", buffer.getvalue())), "digest"))
     assert table.rows.select("operation", "identity", "identity_id", "_dates").rows() == [
         ("GRANT", "anna", None, "us"),
         (None, None, "1", None),

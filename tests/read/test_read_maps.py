@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import UsageError
-from batch.read import KNOWN_COLUMNS, Interpretation, Loaded, Table, interpretation, load_inputs, read_loaded
+from batch.read import KNOWN_COLUMNS, Interpretation, LoadedInputs, Table, interpretation, load_inputs, read_loaded
 from batch.read.columns import bare_name
 from batch.read.inputs import Content
 from tests.read.read_helpers import cells, refusal
@@ -26,12 +26,12 @@ MAPS = ("user name=identity", "KIND=item_type", "Role=item")
 
 def read(text: str | bytes, wanted: Interpretation, name: str = "in.csv") -> Table:
     data = text if isinstance(text, bytes) else text.encode()
-    return read_loaded(Loaded((Content(name, data),), "digest", wanted))
+    return read_loaded(LoadedInputs((Content(name, data),), "digest", wanted))
 
 
 def order(*maps: str) -> Interpretation:
     """Maps as flags give them."""
-    return interpretation(maps=maps, is_order=True)
+    return interpretation(maps=maps, maps_required=True)
 
 
 def habit(*maps: str) -> Interpretation:

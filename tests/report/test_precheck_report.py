@@ -6,14 +6,14 @@ from typing import Any
 
 from batch.api.dialects import DIALECTS, Rate
 from batch.model import PrecheckResult
-from batch.report.precheck import describe_check, describe_cost, what_is_not_known
+from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
 
 RATE = Rate(requests=100, seconds=10.0)
 
 
 def said(**facts: Any) -> str:
     usual: dict[str, Any] = {"calls": 3, "in_progress": 2, "held": 1, "age": 0.1, "unclear": 0}
-    return " ".join(describe_check(PrecheckResult(**{**usual, **facts})))
+    return " ".join(describe_precheck(PrecheckResult(**{**usual, **facts})))
 
 
 def test_the_age_of_an_answer_is_told_once_it_matters() -> None:
@@ -32,7 +32,7 @@ def test_what_is_not_known_is_not_called_none() -> None:
     assert "held" not in said(held=None)
     assert "in progress" not in said(in_progress=None)
     assert said(held=None, in_progress=None) == ""
-    assert list(describe_check(None)) == []
+    assert list(describe_precheck(None)) == []
 
 
 def test_rows_that_nobody_understands_are_told() -> None:
@@ -48,6 +48,6 @@ def test_asking_is_announced_where_it_takes_long_and_a_way_out_is_named_where_it
 
 
 def test_a_list_that_an_api_version_does_not_have_is_not_asked_for() -> None:
-    (line,) = what_is_not_known(DIALECTS["v3"], closed_list="no", closed_index="")
+    (line,) = describe_unknown(DIALECTS["v3"], closed_list="no", closed_index="")
     assert "idn:access-request-status:read" in line
     assert "administration" not in line

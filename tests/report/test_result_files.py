@@ -10,7 +10,7 @@ import pytest
 
 from batch.api.dialects import DIALECTS
 from batch.pipeline import check_rows, classify_input, with_outcomes
-from batch.read import Loaded, read_loaded
+from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
 from batch.report.files import write_rejected, write_results
 from tests.plan.changes import RUN, hex_id
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def test_any_other_column_is_carried_through_to_the_result_files(name: str, tmp_path: Path) -> None:
     good, bad = f"{hex_id(1)},ROLE,{hex_id(2)},mine", f"x,ROLE,{hex_id(2)},wrong"
     text = f"identity_id,item_type,item_id,{name}\n{good}\n{bad}\nragged\n"
-    table = read_loaded(Loaded((Content("in.csv", text.encode()),), "digest"))
+    table = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest"))
     validated = check_rows(table, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
 

@@ -13,7 +13,7 @@ import pytest
 from batch.model import EMPTY_TALLY, RowClass, Run, StatusGroup, Tally, TrackSummary
 from batch.names.resolve import NameCounts
 from batch.report.runs import describe_run, list_runs, run_as_json
-from batch.report.summary import Summary, progress
+from batch.report.summary import Summary, count_states
 from batch.report.track import describe_existing, describe_track, exit_code, track_as_json
 from batch.states import State
 
@@ -105,13 +105,13 @@ def test_every_number_of_the_json_stands_under_its_own_key() -> None:
 
 
 def test_what_is_planned_adds_up_from_what_became_of_it() -> None:
-    counts = progress({state.value: 2**position for position, state in enumerate(State)})
+    counts = count_states({state.value: 2**position for position, state in enumerate(State)})
     planned = counts.pop("planned")
     assert planned == sum(counts.values())
 
 
 def test_split_and_discarded_requests_are_not_counted() -> None:
-    assert set(progress({State.SPLIT: 5, State.DISCARDED: 7}).values()) == {0}
+    assert set(count_states({State.SPLIT: 5, State.DISCARDED: 7}).values()) == {0}
 
 
 FINE = {RowClass.SUBMITTED: 1, RowClass.ALREADY_SUBMITTED: 1, RowClass.ALREADY_HELD: 1, RowClass.DUPLICATE_IN_INPUT: 1}

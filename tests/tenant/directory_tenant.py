@@ -20,9 +20,9 @@ from tests.tenant.virtual_time import run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from batch.names.meaning import Found
+    from batch.names.meaning import NameMatches
 
-    Question = Callable[[Directory], AsyncIterator[dict[str, Found]]]
+    Question = Callable[[Directory], AsyncIterator[dict[str, NameMatches]]]
 
 SEARCHED = {"name": "name", "displayName": "displayName", "email": "email", "employeeNumber": "employeeNumber"}
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -62,11 +62,11 @@ class DirectoryTenant:
                     self._by_word[word][document["id"]] = document
 
     def found(
-        self, ask: Callable[[Directory], AsyncIterator[dict[str, Found]]], *, api: str = "beta"
-    ) -> dict[str, Found]:
+        self, ask: Callable[[Directory], AsyncIterator[dict[str, NameMatches]]], *, api: str = "beta"
+    ) -> dict[str, NameMatches]:
         """All that comes of a question to the directory."""
 
-        async def program() -> dict[str, Found]:
+        async def program() -> dict[str, NameMatches]:
             transport = httpx.MockTransport(self._endpoint)
             async with httpx.AsyncClient(transport=transport, base_url="https://tenant") as http:
                 token = Token(
@@ -80,7 +80,7 @@ class DirectoryTenant:
                     http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _: None
                 )
                 directory = Directory(reader, DIALECTS[api], noticed=self.notices.append)
-                everything: dict[str, Found] = {}
+                everything: dict[str, NameMatches] = {}
                 async for part in ask(directory):
                     assert not everything.keys() & part.keys()
                     everything |= part

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from batch.names.meaning import Found
+    from batch.names.meaning import NameMatches
 
 AUTO = IdentityBy.AUTO
 FORBIDDEN: Reply = (403, {"detailCode": "403", "messages": [{"text": "no"}]}, {})
@@ -31,15 +31,15 @@ def document(number: int, alias: str, **others: Any) -> dict[str, Any]:
     return {"id": hex_id(number), "name": alias, **others}
 
 
-def people(tenant: DirectoryTenant, *names: str, by: IdentityBy = AUTO, api: str = "beta") -> Mapping[str, Found]:
+def people(tenant: DirectoryTenant, *names: str, by: IdentityBy = AUTO, api: str = "beta") -> Mapping[str, NameMatches]:
     return tenant.found(lambda directory: directory.people(names, by), api=api)
 
 
-def items(tenant: DirectoryTenant, kind: ItemType, *names: str) -> Mapping[str, Found]:
+def items(tenant: DirectoryTenant, kind: ItemType, *names: str) -> Mapping[str, NameMatches]:
     return tenant.found(lambda directory: directory.items(kind, names))
 
 
-def ids(found: Found) -> list[str]:
+def ids(found: NameMatches) -> list[str]:
     return [candidate.id for candidate in found.candidates]
 
 

@@ -1,4 +1,4 @@
-"""The head of a CSV file: where the header is, and which delimiter it speaks. Pure."""
+"""The layout of a CSV file: where the header is, and which delimiter it speaks. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXCEL_HINT = re.compile(r'"?sep=([,;\t])"?\s*')
 _BLANK_HEADER = re.compile(r'[\s,;\ufeff"]*')
 
 
-class Head(NamedTuple):
+class CsvLayout(NamedTuple):
     """The header record and what follows from it.
 
     headers: Its cells, as written.
@@ -30,7 +30,7 @@ class Head(NamedTuple):
     lines: int
 
 
-def find_head(data: bytes, name: str, others: Collection[str] = ()) -> Head:
+def find_layout(data: bytes, name: str, others: Collection[str] = ()) -> CsvLayout:
     """Find the header, which is the first record that isn't blank, and choose the delimiter that fits it best.
 
     Args:
@@ -54,17 +54,17 @@ def find_head(data: bytes, name: str, others: Collection[str] = ()) -> Head:
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
-    heads = [head for head in (_head(data, start, number, delimiter) for delimiter in forced) if head]
-    if not heads:
+    layouts = [layout for layout in (_layout(data, start, number, delimiter) for delimiter in forced) if layout]
+    if not layouts:
         raise InputFileError(
             f"The header of {name} ({line_range(number + 1, number + 1)}) has a stray or unclosed quote.",
             next_step="Write the column names without quotes, or close every quote.",
         )
     # `max` keeps the first of equals, so a single column counts as delimited by commas.
-    return max(heads, key=lambda head: (count_known(head.headers, others), len(head.headers)))
+    return max(layouts, key=lambda layout: (count_known(layout.headers, others), len(layout.headers)))
 
 
-def _head(data: bytes, start: int, number: int, delimiter: str) -> Head | None:
+def _layout(data: bytes, start: int, number: int, delimiter: str) -> CsvLayout | None:
     scanner = Scanner(delimiter)
     for line, _ in _lines(data, start):
         scanner.feed(line)
@@ -72,7 +72,7 @@ def _head(data: bytes, start: int, number: int, delimiter: str) -> Head | None:
         if scanner.is_malformed:
             return None
         if not scanner.is_open:
-            return Head(tuple(scanner.cells), delimiter, number)
+            return CsvLayout(tuple(scanner.cells), delimiter, number)
     return None
 
 

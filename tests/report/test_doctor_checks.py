@@ -13,9 +13,9 @@ from batch.api.dialects import DIALECTS, Rate
 from batch.api.token_claims import TokenClaims
 from batch.ledger.health import Health
 from batch.model import Answer
-from batch.report.checkup import (
-    Check,
+from batch.report.doctor_checks import (
     CheckResult,
+    DoctorCheck,
     about_clock,
     about_credentials,
     about_ledger,
@@ -24,9 +24,9 @@ from batch.report.checkup import (
     about_tenant,
     about_token,
     about_version,
-    describe_findings,
+    checks_as_json,
+    describe_checks,
     exit_code,
-    findings_as_json,
 )
 
 BETA, V1 = DIALECTS["beta"], DIALECTS["v1"]
@@ -52,7 +52,7 @@ GOOD = [
 ]
 
 
-def verdicts(findings: tuple[Check, ...]) -> dict[str, str]:
+def verdicts(findings: tuple[DoctorCheck, ...]) -> dict[str, str]:
     return {one.check: one.verdict.value for one in findings}
 
 
@@ -191,7 +191,7 @@ def test_what_was_done_to_open_the_ledger_is_told() -> None:
 
 
 def test_people_see_a_line_a_check_and_what_to_do_below_it() -> None:
-    lines = list(describe_findings([GOOD[2], about_clock(None)]))
+    lines = list(describe_checks([GOOD[2], about_clock(None)]))
     assert lines == [
         "ok    tenant       https://acme.example, from the environment.",
         "warn  clock        The tenant does not tell the time.",
@@ -201,14 +201,16 @@ def test_people_see_a_line_a_check_and_what_to_do_below_it() -> None:
 
 
 FINDINGS = st.lists(
-    st.builds(Check, check=st.just("x"), verdict=st.sampled_from(CheckResult), said=st.just("y"), to_do=st.just("z"))
+    st.builds(
+        DoctorCheck, check=st.just("x"), verdict=st.sampled_from(CheckResult), said=st.just("y"), to_do=st.just("z")
+    )
 )
 
 
 @given(FINDINGS)
-def test_only_failures_make_an_exit_code_and_scripts_see_what_people_see(findings: list[Check]) -> None:
-    document = findings_as_json(findings)
+def test_only_failures_make_an_exit_code_and_scripts_see_what_people_see(findings: list[DoctorCheck]) -> None:
+    document = checks_as_json(findings)
     failures = sum(finding.verdict is CheckResult.FAIL for finding in findings)
     assert (exit_code(findings) == 0) == (failures == 0) == (document["fail"] == 0)
     assert document["ok"] + document["warn"] + document["fail"] == len(document["checks"]) == len(findings)
-    assert list(describe_findings(findings))[-1].startswith(f"{failures}" if failures else "Ready")
+    assert list(describe_checks(findings))[-1].startswith(f"{failures}" if failures else "Ready")

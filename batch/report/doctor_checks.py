@@ -42,7 +42,7 @@ class CheckResult(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class DoctorCheck:
     """One check.
 
     Attributes:
@@ -58,21 +58,21 @@ class Check:
     to_do: str = ""
 
 
-def _ok(check: str, said: str) -> Check:
-    return Check(check=check, verdict=CheckResult.OK, said=said)
+def _ok(check: str, said: str) -> DoctorCheck:
+    return DoctorCheck(check=check, verdict=CheckResult.OK, said=said)
 
 
-def warned(check: str, said: str, to_do: str) -> Check:
+def warned(check: str, said: str, to_do: str) -> DoctorCheck:
     """A check that leaves a doubt."""
-    return Check(check=check, verdict=CheckResult.WARN, said=said, to_do=to_do)
+    return DoctorCheck(check=check, verdict=CheckResult.WARN, said=said, to_do=to_do)
 
 
-def failed(check: str, said: str, to_do: str) -> Check:
+def failed(check: str, said: str, to_do: str) -> DoctorCheck:
     """A check that failed."""
-    return Check(check=check, verdict=CheckResult.FAIL, said=said, to_do=to_do)
+    return DoctorCheck(check=check, verdict=CheckResult.FAIL, said=said, to_do=to_do)
 
 
-def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Check, ...]:
+def about_ledger(health: Health, notices: Sequence[str]) -> tuple[DoctorCheck, ...]:
     """The ledger and the runs in it.
 
     Args:
@@ -97,7 +97,7 @@ def about_ledger(health: Health, notices: Sequence[str]) -> tuple[Check, ...]:
     )
 
 
-def _about_runs(health: Health) -> Check:
+def _about_runs(health: Health) -> DoctorCheck:
     if not health.unfinished:
         return _ok("runs", "None is unfinished, and no request is in doubt.")
     more = len(health.unfinished) - SHOWN
@@ -112,12 +112,12 @@ def _about_runs(health: Health) -> Check:
     )
 
 
-def about_tenant(name: str, source: str) -> Check:
+def about_tenant(name: str, source: str) -> DoctorCheck:
     """Which tenant is asked, and which source names it."""
     return _ok("tenant", f"{name}, from {source}." if source else f"{name}.")
 
 
-def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Check:
+def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> DoctorCheck:
     """Which client we are, which source has won, and what is to be known of the sources."""
     said = f"client {client_id} from {source}"
     if doubts := [notice for notice in notices if said not in notice]:
@@ -130,14 +130,14 @@ def about_credentials(client_id: str, source: str, notices: Sequence[str]) -> Ch
     return _ok("credentials", _sentence(said))
 
 
-def about_token(claims: TokenClaims, dialect: Dialect) -> tuple[Check, ...]:
+def about_token(claims: TokenClaims, dialect: Dialect) -> tuple[DoctorCheck, ...]:
     """The token, its user, what the user may do, and the token's scope."""
     if unfit := why_unfit(claims):
         return (_issued(claims), failed("user", unfit, token_needed(dialect)))
     return (_issued(claims), _about_user(claims), _about_authorities(claims), _about_scope(claims, dialect))
 
 
-def _issued(claims: TokenClaims) -> Check:
+def _issued(claims: TokenClaims) -> DoctorCheck:
     lives = "it does not say for how long" if claims.expires_in is None else f"good for {claims.expires_in:g} s"
     if not claims.readable:
         return warned(
@@ -148,7 +148,7 @@ def _issued(claims: TokenClaims) -> Check:
     return _ok("token", f"The tenant gives one out, {lives}.")
 
 
-def _about_user(claims: TokenClaims) -> Check:
+def _about_user(claims: TokenClaims) -> DoctorCheck:
     if claims.user:
         return _ok("user", f"{claims.user}.")
     return warned(
@@ -158,7 +158,7 @@ def _about_user(claims: TokenClaims) -> Check:
     )
 
 
-def _about_authorities(claims: TokenClaims) -> Check:
+def _about_authorities(claims: TokenClaims) -> DoctorCheck:
     if ADMIN_LEVEL in claims.authorities:
         return _ok("authorities", f"{', '.join(claims.authorities[:SHOWN])}.")
     others = (
@@ -175,7 +175,7 @@ def _about_authorities(claims: TokenClaims) -> Check:
     )
 
 
-def _about_scope(claims: TokenClaims, dialect: Dialect) -> Check:
+def _about_scope(claims: TokenClaims, dialect: Dialect) -> DoctorCheck:
     wanted = f"{dialect.submit_scopes[0]} and {dialect.status_scopes[0]} (or {ALL_SCOPES})"
     if claims.scopes is None:
         return warned(
@@ -196,7 +196,7 @@ def _about_scope(claims: TokenClaims, dialect: Dialect) -> Check:
     return _ok("scope", f"{', '.join(name for name in claims.scopes if name in enough)}.")
 
 
-def about_status_list(answer: Answer, dialect: Dialect) -> Check:
+def about_status_list(answer: Answer, dialect: Dialect) -> DoctorCheck:
     """Whether we may ask what became of requests; asking for one row of our own changes nothing."""
     if answer.status == 200:  # noqa: PLR2004 - HTTP
         return _ok("status list", f"{dialect.paths.status} answers.")
@@ -211,7 +211,7 @@ def about_status_list(answer: Answer, dialect: Dialect) -> Check:
     return failed("status list", said, "Check --api: the tenant does not understand this version's list.")
 
 
-def about_clock(ahead: timedelta | None) -> Check:
+def about_clock(ahead: timedelta | None) -> DoctorCheck:
     """How far the tenant's clock is ahead of ours; None where it does not tell the time."""
     if ahead is None:
         return warned("clock", "The tenant does not tell the time.", "Make sure that this machine's clock is right.")
@@ -225,7 +225,7 @@ def about_clock(ahead: timedelta | None) -> Check:
     )
 
 
-def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowed: int | None = None) -> Check:
+def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowed: int | None = None) -> DoctorCheck:
     """The rate limit that is kept, and what the tenant says of it.
 
     Args:
@@ -257,7 +257,7 @@ def about_limit(rate: Rate, dialect: Dialect, headers: Mapping[str, str], allowe
     return _ok("rate limit", f"{kept}. {says}")
 
 
-def about_version(dialect: Dialect, notice: str, today: date) -> Check:
+def about_version(dialect: Dialect, notice: str, today: date) -> DoctorCheck:
     """The API version and its end, where one is announced.
 
     Args:
@@ -298,7 +298,7 @@ _WIDTH: Final = 13
 _MARGIN: Final = " " * (6 + _WIDTH)
 
 
-def describe_findings(findings: Iterable[Check]) -> Iterator[str]:
+def describe_checks(findings: Iterable[DoctorCheck]) -> Iterator[str]:
     """One line a check, each as soon as it is found, another for what to do, and what it comes to."""
     seen = []
     for finding in findings:
@@ -312,7 +312,7 @@ def describe_findings(findings: Iterable[Check]) -> Iterator[str]:
     yield f"{count(failures, 'check')} failed, {warned}." if failures else f"Ready to submit, {warned}."
 
 
-def findings_as_json(findings: Iterable[Check]) -> dict[str, Any]:
+def checks_as_json(findings: Iterable[DoctorCheck]) -> dict[str, Any]:
     """The findings for scripts."""
     checks = [
         {"check": one.check, "verdict": one.verdict.value, "said": one.said, "to_do": one.to_do} for one in findings
@@ -321,6 +321,6 @@ def findings_as_json(findings: Iterable[Check]) -> dict[str, Any]:
     return {"checks": checks, **{verdict.value: verdicts.count(verdict.value) for verdict in CheckResult}}
 
 
-def exit_code(findings: Iterable[Check]) -> int:
+def exit_code(findings: Iterable[DoctorCheck]) -> int:
     """0 where no check failed."""
     return FOUND_WRONG if any(finding.verdict is CheckResult.FAIL for finding in findings) else 0

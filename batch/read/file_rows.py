@@ -1,0 +1,91 @@
+"""The rows of one file: as written, and as meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from batch.errors import InputFileError
+from batch.read.date_forms import ISO, date_form
+from batch.read.header import check_columns
+from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
+
+if TYPE_CHECKING:
+    from batch.read.header import Column
+    from batch.read.interpretation import Interpretation
+
+REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.String(), "_raw": pl.String()}
+
+_OUR_DATES = ("start_date", "remove_date")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRows:
+    """The rows of one file.
+
+    Attributes:
+        rows: `_line` (Int64) and the user's columns (String), as written.
+        rejected: Records that can't be parsed: `_line`, `_rule`, `_message`, `_raw`.
+        columns: The user's columns in the file's order.
+        notices: Sentences for the user.
+        typed: Columns whose type is a date; their text is ISO 8601.
+        translated: The rows as meant; None if that is the same.
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    columns: tuple[Column, ...]
+    notices: tuple[str, ...]
+    typed: frozenset[str] = frozenset()
+    translated: pl.DataFrame | None = None
+
+
+def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) -> FileRows:
+    """Fill `translated`: translate IdentityIQ's columns, note the form of the dates, add the default comment.
+
+    Args:
+        file_rows: One file, as written.
+        file: The file's name for messages.
+        interpretation: The user's reading options.
+
+    Raises:
+        InputFileError: A required column is missing, or one date column is typed and another is text.
+    """
+    names = [column.name for column in file_rows.columns]
+    rows = file_rows.rows
+    if is_foreign := is_identityiq(rows):
+        rows, notices = translate(rows, names, file, interpretation)
+    else:
+        notices = check_columns(names, file)
+    rows = _with_date_forms(rows, file_rows, file, interpretation, is_foreign=is_foreign)
+    if interpretation.comment:
+        own = pl.col("comment") if "comment" in rows.columns else pl.lit(None, pl.String)
+        is_blank = own.is_null() | (own.str.strip_chars() == "")
+        rows = rows.with_columns(pl.when(is_blank).then(pl.lit(interpretation.comment)).otherwise(own).alias("comment"))
+    notices = (*file_rows.notices, *notices)
+    return replace(file_rows, notices=notices, translated=None if rows is file_rows.rows else rows)
+
+
+def _with_date_forms(
+    rows: pl.DataFrame, file_rows: FileRows, file: str, interpretation: Interpretation, *, is_foreign: bool
+) -> pl.DataFrame:
+    """Add `_dates`, the form of each row's dates, unless every date is ISO 8601."""
+    date_format = interpretation.date_format
+    if (not date_format or date_form(date_format).layout == ISO) and "_dates" not in rows.columns:
+        return rows
+    if date_format:
+        rows = rows.with_columns(pl.lit(date_format).alias("_dates"))
+    date_columns = {*_OUR_DATES, *(DATE_COLUMNS if is_foreign else ())}
+    written = file_rows.rows
+    filled = [column.name for column in file_rows.columns if written[column.name].null_count() < written.height]
+    columns = [name for name in filled if name.lower() in date_columns]
+    typed = [name for name in columns if name in file_rows.typed]
+    if typed and len(typed) < len(columns):
+        text = next(name for name in columns if name not in file_rows.typed)
+        raise InputFileError(
+            f"In {file}, column `{typed[0]}` holds dates but column `{text}` holds text in another date format.",
+            next_step="Write both as dates, or both as text.",
+        )
+    return rows.with_columns(pl.lit(ISO).alias("_dates")) if typed else rows
