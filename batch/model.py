@@ -274,7 +274,7 @@ class ChangeStatus:
         identity: Id of the identity.
         item_type: Kind of access item.
         item: Id of the item.
-        state: The vendor's name of the state, or dialects.EXISTING.
+        state: The vendor's name of the state, or tenant_outcome.EXISTING.
         who: Who decided, or on whom it waits.
         said: Comment or error messages.
         since: Since when it is so, in ISO 8601; empty where the tenant does not say.
@@ -304,7 +304,7 @@ class StatusGroup:
     """Changes of which the tenant says the same.
 
     Attributes:
-        state: The vendor's name of the state, or dialects.EXISTING.
+        state: The vendor's name of the state, or tenant_outcome.EXISTING.
         who: Who decided, or on whom it waits.
         said: Comment or error messages.
         since: Since when the first of them is so, in ISO 8601; empty where the tenant does not say.

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from batch.api.dialects import Dialect, TenantOutcome
+    from batch.api.dialects import Dialect
+    from batch.api.tenant_outcome import TenantOutcome
     from batch.ledger.plans import Plans
     from batch.model import Tally
     from batch.plan import Plan

@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from batch.api.dialects import Rate, TenantOutcome, dialect_named
-from batch.api.tenant_outcome import RESUBMITTED
+from batch.api.dialects import Rate, dialect_named
+from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
 from batch.errors import SettingsError
 from batch.model import CheckTenant, Effort, IdentityBy
 
@@ -95,12 +95,12 @@ def _resubmit(value: Any) -> Any:
     if not isinstance(words, list | tuple | set | frozenset):
         raise ValueError(f"write it as {_RESUBMIT}")  # noqa: TRY004 - pydantic takes no TypeError
     named = {str(word).strip().lower() for word in words}
-    if not named <= set(map(str, RESUBMITTED)):
+    if not named <= set(map(str, RESUBMITTABLE)):
         raise ValueError(f"name any of {_RESUBMIT}, with commas between them")
     return frozenset(map(TenantOutcome, named))
 
 
-_RESUBMIT: Final = ",".join(RESUBMITTED)
+_RESUBMIT: Final = ",".join(RESUBMITTABLE)
 
 
 def _both(name: str) -> AliasChoices:

@@ -1,8 +1,8 @@
-"""Every fact about the API, one row per API version: paths, limits, allowed fields.
+"""The API's words, limits and paths, with one dialect per API version.
 
-Sources: the vendor's published OpenAPI documents of the API versions (operation `createAccessRequest` and its
-neighbours), and for the rate limit the vendor's page on rate limits. Where documents and live tenants disagree, the
-stricter reading stands here. No other module holds a limit, a path or a field name as a literal.
+Sources: the vendor's OpenAPI documents of each version (`createAccessRequest` and its neighbours) and its page on rate
+limits. If documents and live tenants disagree, this module follows the stricter. No other module holds a limit or a
+path as a literal.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Operation(StrEnum):
-    """What is wanted: to give an access item, or to take it away."""
+    """What a change does: grant an access item, or revoke it."""
 
     GRANT = "GRANT"
     REVOKE = "REVOKE"
 
 
 class ItemType(StrEnum):
-    """The kinds of access item that can be requested."""
+    """The kinds of access item that a request may name."""
 
     ACCESS_PROFILE = "ACCESS_PROFILE"
     ROLE = "ROLE"
@@ -40,41 +40,40 @@ REQUEST_TYPES: Final[Mapping[Operation, str]] = MappingProxyType(
 """The API's `requestType` of each operation."""
 
 REQUEST_ID_KEY: Final = "accessBatchRequest"
-"""Key of the item-level `clientMetadata` that carries a request's id; the status list returns it."""
+"""Key in an item's `clientMetadata` for the id of our request; the status list returns it."""
 
 ITEM_ID_KEY: Final = "accessBatchItem"
-"""Key that carries the item's id beside it: in later API versions the status list's `id` is not the item's."""
+"""Key beside it for the item's id, because the status list's `id` is not the item's in later API versions."""
 
 PAGE_LIMIT: Final = 250
-"""Most rows of one page of a collection, and how many it has when nobody asks for less."""
+"""Most rows of a collection's page, and the default."""
 
 ROLES_PAGE_LIMIT: Final = 50
-"""The same for the list of roles, of which the vendor's documents allow fewer."""
+"""Most rows of a page of the list of roles, by the vendor's documents."""
 
 SEARCH_VALUES: Final = 800
-"""Values that one search may ask for, by the vendor's description of it."""
+"""Most values in one search, by the vendor's description of the operation."""
 
 ADDRESS_LIMIT: Final = 8_192
-"""Characters of a path and its query beyond which a gateway answers 414."""
+"""Most characters of a path and its query: a gateway answers 414 to more."""
 
 EXPERIMENTAL_HEADER: Final = "X-SailPoint-Experimental"
-"""Header with the value `true` that the administration list wants."""
+"""Experimental endpoints, such as the administration list, require this header with the value `true`."""
 
 FILTER_LIMIT: Final = 4_000
-"""Characters of one `filters` parameter: longer ones come near the length at which addresses are refused (414)."""
+"""Most characters of a `filters` parameter, well below the length at which gateways answer 414."""
 
 FILTER_VALUES: Final = 50
-"""Values that one filter asks for, as a chain of OR or as a list of IN."""
+"""Most values in one filter, joined by OR or listed after IN."""
 
 ENCODED_LIMIT: Final = 6_000
-"""Characters of one `filters` parameter as it stands in the address, where most others become three: addresses of
-about 8 KB are refused."""
+"""Most characters of a `filters` parameter once it is percent-encoded: gateways refuse addresses of about 8 KB."""
 
 SEARCH_BYTES: Final = 60_000
-"""Bytes of one search's query: no limit is documented, and a body of this size is nowhere refused."""
+"""Most bytes of a search's query. No limit is documented; no tenant is known to refuse a body of this size."""
 
 SEARCH_WINDOW: Final = 10_000
-"""Rows of one search that can be read page by page. Source: the vendor's page on standard collection parameters."""
+"""Most rows of a search that paging can read. Source: the vendor's page on standard collection parameters."""
 
 PEOPLE_INDEX: Final = "identities"
 """The search index of identities."""
@@ -87,91 +86,29 @@ SEARCH_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "name": ("displayName",),
     }
 )
-"""Fields of an `IdentityDocument` that hold what identities are named by. With `.exact` they would be compared with
-regard to case. An employee number is documented in one place and reported from another."""
+"""Fields of an `IdentityDocument` for each kind of name. We do not add `.exact`, which would make the comparison
+case-sensitive. Employee numbers are documented in the first field; live tenants report them in the second."""
 
 ACCESS_FIELD: Final = "access"
-"""Where a document of that index lists what somebody holds, each with `id` and `type` (`ItemType`)."""
+"""Field of an `IdentityDocument` that lists the access items held, each with `id` and `type` (`ItemType`)."""
 
 CANCEL_LIMIT: Final = 50
-"""Access requests that one call of the bulk cancellation may name."""
+"""Most access requests in one bulk cancellation."""
 
-
-class TenantOutcome(StrEnum):
-    """What a change has come to at the tenant, as far as anything depends on it."""
-
-    OPEN = "open"
-    """It may still end in any way: it waits for an approver or a connector."""
-    PROVISIONED = "provisioned"
-    """Done."""
-    REJECTED = "rejected"
-    """An approver said no."""
-    CANCELLED = "cancelled"
-    """Somebody withdrew it."""
-    DUPLICATE = "duplicate"
-    """The tenant cancelled it because the same was held or requested already."""
-    FAILED = "failed"
-    """It was approved, and could not be carried out, or not in full."""
-
-
-EXISTING: Final = "EXISTING_REQUEST"
-"""Our own word beside the vendor's states: the answer to a submit listed it under `existingRequests`."""
-
-EXISTING_SAID: Final = "the tenant answered that this was requested already"
-"""Begins what is said of such a change, also once its state is known."""
-
-TENANT_OUTCOMES: Final[Mapping[str, TenantOutcome]] = MappingProxyType(
-    {
-        EXISTING: TenantOutcome.OPEN,
-        "EXECUTING": TenantOutcome.OPEN,
-        "PROVISIONING_VERIFICATION_PENDING": TenantOutcome.OPEN,
-        "REQUEST_COMPLETED": TenantOutcome.PROVISIONED,
-        "REJECTED": TenantOutcome.REJECTED,
-        "CANCELLED": TenantOutcome.CANCELLED,
-        "TERMINATED": TenantOutcome.FAILED,
-        "PROVISIONING_FAILED": TenantOutcome.FAILED,
-        "NOT_ALL_ITEMS_PROVISIONED": TenantOutcome.FAILED,
-        "ERROR": TenantOutcome.FAILED,
-    }
-)
-"""The `state` of the status list (`RequestedItemStatusRequestState`). A value that does not stand here is taken as
-open, since new ones may appear at any time."""
-
-DUPLICATE: Final = "duplicate"
-"""The word by which the comment of a cancellation says that it was the tenant's own."""
-
-PARTLY_PROVISIONED: Final = "NOT_ALL_ITEMS_PROVISIONED"
-"""The failure that may have granted something."""
 
 IN_PROGRESS: Final = "EXECUTING"
-"""What `request-state` asks the status list for: the one value it takes."""
-
-
-def tenant_outcome(state: str, said: str = "") -> TenantOutcome:
-    """What a state of the status list amounts to.
-
-    Args:
-        state: The vendor's name of it.
-        said: The comment beside it: a cancellation that speaks of a duplicate was the tenant's own.
-    """
-    found = TENANT_OUTCOMES.get(state, TenantOutcome.OPEN)
-    return TenantOutcome.DUPLICATE if found is TenantOutcome.CANCELLED and DUPLICATE in said.lower() else found
-
-
-def is_existing(state: str, said: str) -> bool:
-    """Whether what is known of a change is known of a request that was there before ours, which created nothing."""
-    return state == EXISTING or said.startswith(EXISTING_SAID)
+"""The only value that the status list's parameter `request-state` accepts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much one request may hold.
+    """Limits of one request.
 
     Attributes:
         recipients: Identities of one grant.
         items: Access items of one grant.
-        revoke_items: Roles and access profiles of one revoke (which has exactly one identity).
-        revoke_entitlements: Entitlements of one revoke; an entitlement stands alone in its request.
+        revoke_items: Roles and access profiles of one revoke, which has exactly one identity.
+        revoke_entitlements: Entitlements of one revoke, which then holds nothing else.
     """
 
     recipients: int = 10
@@ -182,7 +119,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """A tenant's rate limit: at most `requests` calls in any window of `seconds`."""
+    """At most `requests` calls in any window of `seconds`."""
 
     requests: int = 100
     seconds: float = 10.0
@@ -190,19 +127,20 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paths:
-    """Where the endpoints of one API version are.
+    """The endpoints of one API version.
 
     Attributes:
         submit: Path of `POST …/access-requests`.
         status: Path of `GET …/access-request-status`.
-        cancel: Path of `POST …/access-requests/cancel`, for one at a time.
-        bulk_cancel: Path of `POST …/access-requests/bulk-cancel`; empty where this version has none.
-        administration: Path of `GET …/access-request-administration`, everybody's; empty where there is none.
-        search: Path of `POST …/search`. Beta has none of its own, and asks v3's.
-        people: Path of `GET …/identities`; of `GET …/public-identities` where this version has no other.
+        cancel: Path of `POST …/access-requests/cancel`, which cancels one access request.
+        bulk_cancel: Path of `POST …/access-requests/bulk-cancel`; empty if this version has none.
+        administration: Path of `GET …/access-request-administration`, which lists the whole tenant; empty if this
+            version has none.
+        search: Path of `POST …/search`; beta has none and uses v3's.
+        people: Path of `GET …/identities`, or of `GET …/public-identities` if this version has no other.
         roles: Path of `GET …/roles`.
         access_profiles: Path of `GET …/access-profiles`.
-        entitlements: Path of `GET …/entitlements`. v3 has none of its own, and asks beta's.
+        entitlements: Path of `GET …/entitlements`; v3 has none and uses beta's.
     """
 
     submit: str
@@ -222,27 +160,27 @@ class Dialect:
     """One API version.
 
     Attributes:
-        name: What `--api` calls it.
-        paths: Where its endpoints are.
-        nested: Whether a grant may give each identity its own items (`requestedForWithRequestedItems`) instead of
-            `requestedFor` and `requestedItems`: by its schema, only v1.
+        name: Its name in `--api`.
+        paths: Its endpoints.
+        nested: Whether a grant may list items per identity (`requestedForWithRequestedItems`) without `requestedFor`
+            and `requestedItems`. Only v1's schema allows it.
         start_date: Whether a grant may carry `startDate`.
         entitlement_remove_date: Whether an entitlement may carry `removeDate`.
-        limits: What one request may hold.
+        limits: Limits of one request.
         rate: The documented rate limit, per client id and API version.
-        submit_scopes: Scopes of which any one lets a token submit; the first is the one to ask for.
-        status_scopes: The same for the status list.
-        administration_scopes: The same for the administration list.
-        cancel_scopes: The same for cancelling one at a time.
-        bulk_cancel_scopes: The same for cancelling in bulk.
-        search_scopes: The same for searching.
-        people_scopes: The same for the list of people.
-        roles_scopes: The same for the list of roles.
-        access_profiles_scopes: The same for the list of access profiles.
-        entitlements_scopes: The same for the list of entitlements.
-        people_filters: Fields by which identities can be listed.
-        support_ends: The day from which this version has no support, where its end is announced.
-        stops: When it stops, in words; empty where no end is announced.
+        submit_scopes: Any one of these scopes lets a token submit; messages recommend the first.
+        status_scopes: The same, to list statuses.
+        administration_scopes: The same, to read the administration list.
+        cancel_scopes: The same, to cancel one access request.
+        bulk_cancel_scopes: The same, to cancel in bulk.
+        search_scopes: The same, to search.
+        people_scopes: The same, to list people.
+        roles_scopes: The same, to list roles.
+        access_profiles_scopes: The same, to list access profiles.
+        entitlements_scopes: The same, to list entitlements.
+        people_filters: Fields that filter the list of people.
+        support_ends: First day without the vendor's support; None if no end is announced.
+        stops: When this version stops, in words; empty if no end is announced.
     """
 
     name: str
@@ -276,17 +214,17 @@ TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, not a password
 """Path of the token endpoint, the same for every API version."""
 
 ALL_SCOPES: Final = "sp:scopes:all"
-"""The scope that has all others in it."""
+"""The scope that includes all others."""
 
 ADMIN_LEVEL: Final = "ORG_ADMIN"
-"""The user level (a token's authority) that may submit for everybody, revoke from everybody, and list it all.
+"""The user level (an authority of the token) that may submit for, revoke from and list everybody.
 
-Source: `x-sailpoint-userLevels` and the descriptions of `createAccessRequest` and `listAccessRequestStatus`. Other
-users may request for themselves, for others where the tenant is configured so, and list their own requests only.
+Other users may request for themselves, for others only if the tenant's configuration allows it, and list only their own
+requests. Source: `x-sailpoint-userLevels` and the descriptions of `createAccessRequest` and `listAccessRequestStatus`.
 """
 
 CLIENT_AUTHORITY: Final = "API"
-"""The authority of a token without a user, as an API client gets with client credentials: it may not submit."""
+"""The authority of a token without a user, which an API client gets by client credentials. It may not submit."""
 
 WHERE_TOKENS_ARE_MADE: Final = (
     "in the tenant under your user name: Preferences, then Personal Access Tokens, then New Token"
@@ -295,7 +233,7 @@ WHERE_TOKENS_ARE_MADE: Final = (
 
 
 def _paths(version: str) -> Paths:
-    """The paths of a version whose paths begin with its name, where it has all of them."""
+    """The paths of a version that has every endpoint under its own name."""
     return Paths(
         submit=f"/{version}/access-requests",
         status=f"/{version}/access-request-status",
@@ -312,11 +250,11 @@ def _paths(version: str) -> Paths:
 
 _SUPPORT_ENDS: Final = date(2028, 4, 1)
 _STOPS: Final = "the first quarter of 2029"
-"""Of beta, v3 and all v202X, by the vendor's page on API versioning."""
+"""For beta, v3 and all v202X. Source: the vendor's page on API versioning."""
 
 
 def _later(version: str, paths: Paths) -> Dialect:
-    """One of the versions after beta whose paths begin with their name."""
+    """A version after beta."""
     return Dialect(
         name=version,
         paths=paths,
@@ -332,7 +270,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
         "beta": Dialect(
             name="beta",
             paths=replace(_paths("beta"), search="/v3/search", bulk_cancel=""),
-            # The later two stand in beta's documents since 2024.
+            # Beta's documents list the other two since 2024.
             submit_scopes=(
                 "idn:access-request:create",
                 "idn:access-request:manage",
@@ -352,7 +290,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                     entitlements="/beta/entitlements",
                 ),
             ),
-            # The public identities have names, and no filter for them.
+            # Public identities have names but no filter for them.
             people_scopes=("sp:scopes:default",),
             people_filters=("alias", "email"),
         ),
@@ -377,8 +315,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
         ),
     }
 )
-"""API versions by name. `beta` is the operation as documented in March 2024, the strictest of all; `startDate`, and
-`removeDate` on entitlements, stand in the later documents."""
+"""API versions by name. `beta` follows the document of March 2024, the strictest; only later ones have `startDate`, and
+`removeDate` on entitlements."""
 
 
 def dialect_named(name: str) -> Dialect:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from batch.api.dialects import TenantOutcome
+    from batch.api.tenant_outcome import TenantOutcome
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import EXISTING, IN_PROGRESS, TenantOutcome
-from batch.api.tenant_outcome import ENDED, RESUBMITTED, WITHOUT_EFFECT, outcome_column
+from batch.api.dialects import IN_PROGRESS
+from batch.api.tenant_outcome import (
+    EXISTING,
+    OUTCOME_WORDS,
+    RESUBMITTABLE,
+    WITHOUT_EFFECT,
+    TenantOutcome,
+    outcome_column,
+)
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import phrase
@@ -87,7 +94,7 @@ def classify(
         changes: `row`, `file` and `line` of the row it came from, and validate's CHANGE_COLUMNS.
         known: What the ledger remembers of these keys, by KNOWN_SCHEMA.
         run: Id of the run being classified for; its own earlier changes are its own plan, not repeats.
-        resubmit: Earlier changes that have come to this are submitted again, those of RESUBMITTED.
+        resubmit: Earlier changes that have come to this are submitted again, those of RESUBMITTABLE.
 
     Returns:
         `changes` in its order with `class` (a RowClass), `reason` (empty where nothing needs saying), `own_request`
@@ -97,7 +104,7 @@ def classify(
     # Different hashes are certainly different keys, and comparing them is several times faster.
     keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
     within = _within_input(keys)
-    against = _against_ledger(keys, known, run, [one.value for one in resubmit if one in RESUBMITTED])
+    against = _against_ledger(keys, known, run, [one.value for one in resubmit if one in RESUBMITTABLE])
     # The verdicts are put together apart and set beside the changes, whose many columns are never copied.
     verdicts = _beside(_beside(keys.select("change"), within), against)
     is_first = pl.col("within_class").is_null()
@@ -301,12 +308,12 @@ def _wanted_then() -> pl.Expr:
 
 def _what_became_of_it() -> pl.Expr:
     """What the tenant last said, as the end of a sentence; empty where it said nothing."""
-    words = {standing.value: said for standing, said in ENDED.items()}
+    words = {standing.value: said for standing, said in OUTCOME_WORDS.items()}
     who, said, since = (pl.col(f"known_{name}") for name in ("who", "said", "since"))
     # Names of states that are not known yet stand for themselves.
     is_odd = (_fate() == TenantOutcome.OPEN.value) & ~pl.col("known_tracked").is_in([IN_PROGRESS, EXISTING])
     waits = _fate() == TenantOutcome.OPEN.value
-    again = _fate().is_in([standing.value for standing in RESUBMITTED])
+    again = _fate().is_in([standing.value for standing in RESUBMITTABLE])
     return (
         pl.when(_fate().is_null())
         .then(pl.lit(""))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.dialects import Operation, TenantOutcome, tenant_outcome
-from batch.api.tenant_outcome import RESUBMITTED
+from batch.api.dialects import Operation
+from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
@@ -279,7 +279,7 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
             yield f"request {row.id}: it submits {row.item} for {row.identity} again"
         # What came to nothing may be submitted again where the user wants it, and leaves what was wanted before it.
         came_to = tenant_outcome(row.tracked, row.said) if row.tracked else TenantOutcome.OPEN
-        if came_to not in RESUBMITTED:
+        if came_to not in RESUBMITTABLE:
             before = wanted
         elif came_to is TenantOutcome.FAILED:
             before = ()

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import EXISTING, TENANT_OUTCOMES, TenantOutcome, tenant_outcome
-from batch.api.tenant_outcome import ENDED, RESUBMITTED
+from batch.api.tenant_outcome import (
+    EXISTING,
+    OUTCOME_WORDS,
+    RESUBMITTABLE,
+    TENANT_OUTCOMES,
+    TenantOutcome,
+    tenant_outcome,
+)
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -54,10 +60,10 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
     }
     everything = sum(one.changes for one in tracked.told) + tracked.silent
     yield f"Of {count(everything, 'accepted change')} the tenant says:"
-    yield from _total(ENDED[TenantOutcome.PROVISIONED], groups[TenantOutcome.PROVISIONED])
+    yield from _total(OUTCOME_WORDS[TenantOutcome.PROVISIONED], groups[TenantOutcome.PROVISIONED])
     yield from _describe_open(groups[TenantOutcome.OPEN])
     for name in (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.DUPLICATE, TenantOutcome.FAILED):
-        yield from _total(ENDED[name], groups[name])
+        yield from _total(OUTCOME_WORDS[name], groups[name])
         if name is not TenantOutcome.DUPLICATE:
             yield from _largest(groups[name], "by ")
     if tracked.silent:
@@ -75,7 +81,7 @@ def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
 def resubmission(tracked: TrackSummary) -> Iterator[str]:
     """How many changes came to nothing, and how to submit them again; nothing where none did."""
     found = counts(tracked)
-    if bad := [name.value for name in RESUBMITTED if found[name]]:
+    if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
         yield (
             f"{count(number, 'change')} came to nothing at the tenant. "

@@ -14,7 +14,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import IN_PROGRESS, TENANT_OUTCOMES, ItemType, TenantOutcome
+from batch.api.dialects import IN_PROGRESS, ItemType
+from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from batch.api.dialects import REQUEST_TYPES, TENANT_OUTCOMES, TenantOutcome
+from batch.api.dialects import REQUEST_TYPES
+from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
 from batch.sandbox.answers import iso_moment
 from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
 

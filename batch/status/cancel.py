@@ -12,15 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import (
-    IN_PROGRESS,
-    PARTLY_PROVISIONED,
-    REQUEST_ID_KEY,
-    Operation,
-    TenantOutcome,
-    is_existing,
-    tenant_outcome,
-)
+from batch.api.dialects import IN_PROGRESS, REQUEST_ID_KEY, Operation
+from batch.api.tenant_outcome import PARTLY_PROVISIONED, TenantOutcome, is_existing, tenant_outcome
 from batch.model import ChangeStatus
 from batch.status.matching import item_of
 from batch.text import instant

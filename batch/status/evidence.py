@@ -10,7 +10,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import EXISTING, EXISTING_SAID, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.api.dialects import REQUEST_ID_KEY, REQUEST_TYPES
+from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
 from batch.model import ChangeStatus, Part
 from batch.status.matching import item_of
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.api.dialects import REQUEST_TYPES, Operation, TenantOutcome, tenant_outcome
+from batch.api.dialects import REQUEST_TYPES, Operation
+from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
 from batch.model import RowClass
 from batch.states import VOID

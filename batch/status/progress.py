@@ -13,17 +13,9 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch.api.dialects import (
-    EXISTING_SAID,
-    FILTER_VALUES,
-    PAGE_LIMIT,
-    REQUEST_ID_KEY,
-    REQUEST_TYPES,
-    Operation,
-    TenantOutcome,
-    is_existing,
-)
-from batch.api.dialects import tenant_outcome as outcome_of
+from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT, REQUEST_ID_KEY, REQUEST_TYPES, Operation
+from batch.api.tenant_outcome import EXISTING_SAID, TenantOutcome, is_existing
+from batch.api.tenant_outcome import tenant_outcome as outcome_of
 from batch.model import ChangeStatus
 from batch.status.matching import item_of
 from batch.text import instant

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import REQUEST_TYPES, TENANT_OUTCOMES, ItemType
+from batch.api.dialects import REQUEST_TYPES, ItemType
+from batch.api.tenant_outcome import TENANT_OUTCOMES
 from batch.model import StatusRow
 from batch.text import moment, on_one_line
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.api.dialects import TenantOutcome, tenant_outcome
-from batch.api.tenant_outcome import RESUBMITTED
+from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
@@ -237,7 +236,7 @@ def test_without_changes_there_are_no_classes() -> None:
 
 # What the tenant said of the earlier change.
 
-ALL = list(RESUBMITTED)
+ALL = list(RESUBMITTABLE)
 REJECTED, CANCELLED, FAILED = "REJECTED", "CANCELLED", "PROVISIONING_FAILED"
 DONE = "REQUEST_COMPLETED"
 
@@ -279,7 +278,7 @@ def test_what_was_submitted_before_is_skipped_and_what_became_of_it_is_said(said
 @pytest.mark.parametrize("run", ["other", RUN])
 def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, word: str, run: str) -> None:
     known = earlier(State.ACCEPTED, tracked=state, run=run)
-    others = [tenant_outcome for tenant_outcome in RESUBMITTED if tenant_outcome != word]
+    others = [tenant_outcome for tenant_outcome in RESUBMITTABLE if tenant_outcome != word]
     assert classified(frame(change()), known, resubmit=[TenantOutcome(word)]) == [FRESH]
     assert classified(frame(change()), known, resubmit=others) == classified(frame(change()), known) != [FRESH]
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.api.dialects import TENANT_OUTCOMES, ItemType, Operation, TenantOutcome
+from batch.api.dialects import ItemType, Operation
+from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
 from batch.sandbox.known import APPROVER
 from batch.sandbox.lifecycle import Handling
 from batch.sandbox.tenant import REQUESTER, REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.api.dialects import TENANT_OUTCOMES
+from batch.api.tenant_outcome import TENANT_OUTCOMES
 from batch.model import ChangeStatus, StatusRow
 from batch.status.cancel import (
     CancelOutcome,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.api.dialects import TenantOutcome, tenant_outcome
+from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.tenant.status_row import MOST_SAID, status_row
 
 MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}
