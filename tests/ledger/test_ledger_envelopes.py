@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.answers.outcome import decide
+from batch.answers.outcome import Then, decide
 from batch.answers.shared_bodies import for_each
 from batch.ledger.requests import Answered
 from batch.model import Part
@@ -68,7 +68,7 @@ def record(ledger: Ledger, body: Sequence[Request], answer: Answer) -> None:
     decisions = for_each(body, decide(answer), answer.text)
     ledger.requests.record(
         *(
-            Answered(request=request, answer=answer, decision=one, at=NOW, alone=one.then.name == "PART")
+            Answered(request=request, answer=answer, decision=one, at=NOW, alone=one.then is Then.SEND_ALONE)
             for request, one in zip(body, decisions, strict=True)
         )
     )
