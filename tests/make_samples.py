@@ -1,7 +1,7 @@
 """Makes the files in `sample_csvs/`, always the same: `python tests/make_samples.py`.
 
-Made-up identities and items; their ids are hashes of made-up names, but in `by_name.csv` stand names that the
-sandbox knows. The mistakes in `onboarding.csv` are deliberate.
+Identities and items are made up, and their ids are hashes of made-up names. `by_name.csv` has names that the sandbox's
+directory knows instead. The mistakes in `onboarding.csv` and `by_name.csv` are deliberate.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import random
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from batch.api.dialects import ItemType, Operation
 from batch.sandbox.directory import make_directory
-from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
 from batch.sandbox.settings import EMBEDDED_PEOPLE
 
 FOLDER = Path(__file__).resolve().parent.parent / "sample_csvs"
@@ -29,10 +30,17 @@ JOINERS = 200
 BIRTHRIGHT = 6
 ITEM_TYPES = ("ROLE", "ACCESS_PROFILE", "ENTITLEMENT")
 
+NAMED_HEADER = ("operation", "identity", "item_type", "item", "comment")
+REVOKE_EVERY = 9
+"""In `by_name.csv`, one row in so many is a revoke."""
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from batch.sandbox.directory import AccessItem, Directory, Person
 
 Row = list[str]
+NamedRow = tuple[str, str, str, str, str]
 
 
 def made_up_id(name: str) -> str:
@@ -103,13 +111,74 @@ def contractors(random_source: random.Random) -> pl.DataFrame:
 
 
 def by_name() -> list[Row]:
-    """Changes in which people and items stand by name, as the sandbox's directory has them; the last three mistaken."""
+    """Changes that name people and items of the sandbox's directory; the last three are mistakes."""
     directory = make_directory(EMBEDDED_PEOPLE)
     return [list(row) for row in (*sample_rows(directory, 57), *sample_mistakes(directory))]
 
 
+def sample_rows(directory: Directory, count: int) -> list[NamedRow]:
+    """The first `count` rows that resolve: every kind of name in turn, every type of item.
+
+    Grants are of requestable items that the person does not hold, revokes of items that the person holds.
+    """
+    return [row for row, _ in zip(_rows(directory), range(count), strict=False)]
+
+
+def sample_mistakes(directory: Directory) -> list[NamedRow]:
+    """Three rows that don't resolve: an unknown person, a display name of two people, an unknown role."""
+    role = _wanted(directory, ItemType.ROLE)[0].name
+    times = Counter(person.display_name for person in directory.people)
+    namesake = next(person for person in directory.people if times[person.display_name] > 1)
+    grant = Operation.GRANT
+    return [
+        (grant, "nobody.known", ItemType.ROLE, role, "there is no such person"),
+        (grant, namesake.display_name, ItemType.ROLE, role, "two people are called this"),
+        (grant, directory.people[0].alias, ItemType.ROLE, "Unheard-of Role", "there is no such role"),
+    ]
+
+
+def _rows(directory: Directory) -> Iterator[NamedRow]:
+    held = set(directory.held)
+    held_by = {person.id: [key for key in directory.held if key[0] == person.id] for person in directory.people[:1000]}
+    wanted = {kind: _wanted(directory, kind) for kind in ItemType}
+    times = Counter(person.display_name for person in directory.people)
+    for number, person in enumerate(directory.people[:1000]):
+        name = _names(person, unique=times[person.display_name] == 1)[number % 4]
+        if number % REVOKE_EVERY == REVOKE_EVERY - 1:
+            _, kind, item_id = held_by[person.id][number % len(held_by[person.id])]
+            item = directory.item_by_id[item_id]
+            yield Operation.REVOKE, name, kind, _item_name(item, number), "moves to another department"
+            continue
+        kind = list(ItemType)[number % len(ItemType)]
+        item = wanted[kind][number * 11 % len(wanted[kind])]
+        if (person.id, kind, item.id) not in held:
+            yield (
+                Operation.GRANT,
+                name,
+                kind,
+                _item_name(item, number),
+                "" if number % 5 else "asked for by the manager",
+            )
+
+
+def _wanted(directory: Directory, kind: ItemType) -> list[AccessItem]:
+    return [item for item in directory.of_type(kind) if item.requestable]
+
+
+def _names(person: Person, *, unique: bool) -> tuple[str, ...]:
+    return person.alias, person.email, person.employee_number, person.display_name if unique else person.alias
+
+
+def _item_name(item: AccessItem, number: int) -> str:
+    """The item's name; for entitlements `Source|attribute|value` and `Source|name` (without a plus sign) in turn."""
+    if item.type is not ItemType.ENTITLEMENT or item.source is None:
+        return item.name
+    by_value = number % 2 or "+" in item.name
+    return f"{item.source.name}|" + (f"{item.attribute}|{item.value}" if by_value else item.name)
+
+
 def write_csv(name: str, rows: list[Row], header: Sequence[str] = HEADER) -> None:
-    """Writes a sample file."""
+    """Write a sample file."""
     with (FOLDER / name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -117,11 +186,11 @@ def write_csv(name: str, rows: list[Row], header: Sequence[str] = HEADER) -> Non
 
 
 def main() -> None:
-    """Makes all files."""
+    """Make all files."""
     random_source = random.Random(2026)  # noqa: S311 - samples, not secrets
     write_csv("onboarding.csv", onboarding(random_source))
     write_csv("leavers.csv", leavers(random_source))
-    write_csv("by_name.csv", by_name(), COLUMNS)
+    write_csv("by_name.csv", by_name(), NAMED_HEADER)
     contractors(random_source).write_parquet(FOLDER / "contractors.parquet")
 
 

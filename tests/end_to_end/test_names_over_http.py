@@ -9,11 +9,11 @@ import pytest
 from batch.api.dialects import ALL_SCOPES, ItemType, Rate
 from batch.sandbox.directory import make_directory
 from batch.sandbox.faults import Fault
-from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, once, read_rows, write_rows
 from tests.end_to_end.program import environment as usual_environment
+from tests.make_samples import NAMED_HEADER, sample_mistakes, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def tenant() -> Iterator[RunningSandbox]:
 @pytest.fixture
 def sample(tmp_path: Path) -> Path:
     rows = [*sample_rows(COMPANY, 150), *sample_mistakes(COMPANY)]
-    return write_rows(tmp_path / "names.csv", [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    return write_rows(tmp_path / "names.csv", [dict(zip(NAMED_HEADER, row, strict=True)) for row in rows])
 
 
 def environment(tenant: RunningSandbox) -> dict[str, str]:
@@ -80,7 +80,7 @@ def test_each_name_that_means_one_is_submitted_and_each_other_is_a_rejected_row(
         assert COMPANY.item_by_id[one["_item_id"]].name in one["item"] or "|" in one["item"]
     assert [one["_rule"] for one in mistakes] == ["identity_found", "identity_found", "item_found"]
     assert mistakes[1]["_message"].count("(alias ") == 2
-    assert list(mistakes[0]) == [*COLUMNS, "_line", "_rule", "_message"]
+    assert list(mistakes[0]) == [*NAMED_HEADER, "_line", "_rule", "_message"]
 
 
 def test_the_names_are_told_on_the_screen_and_in_the_json(

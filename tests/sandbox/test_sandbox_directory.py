@@ -11,8 +11,8 @@ import pytest
 
 from batch.api.dialects import ItemType, Operation
 from batch.sandbox.directory import Directory, make_directory
-from batch.sandbox.sample_rows import COLUMNS, sample_mistakes, sample_rows
 from batch.sandbox.settings import EMBEDDED_PEOPLE
+from tests.make_samples import NAMED_HEADER, sample_mistakes, sample_rows
 
 SAMPLE = Path(__file__).parents[2] / "sample_csvs" / "by_name.csv"
 
@@ -95,5 +95,5 @@ def test_the_sample_mistakes_are_an_unknown_person_an_ambiguous_one_and_an_unkno
 def test_the_sample_file_is_made_of_them(company: Directory) -> None:
     with SAMPLE.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert tuple(header) == COLUMNS
+    assert tuple(header) == NAMED_HEADER
     assert [tuple(row) for row in rows] == [*sample_rows(company, 57), *sample_mistakes(company)]
