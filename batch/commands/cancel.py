@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.screen import require_an_answer
-from batch.commands.session import SANDBOX_FORGETS, NoticeListener, SessionFactory, find_access, results_folder
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, results_folder
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
@@ -159,8 +159,8 @@ class _CancelJob:
         first_attempt = self._ledger.withdrawals.first_attempt(self._run)
         if first_attempt is None or not self._own.changes:
             return None, False
-        asking = NoticeListener(self._screen)
-        async with self._sessions.line(self._ledger, asking) as line:
+        tell = notices_on(self._screen)
+        async with self._sessions.line(self._ledger, tell) as line:
             statuses = line.tenant.statuses
             self._canceller = canceller = Canceller(
                 own=self._own,
@@ -170,7 +170,7 @@ class _CancelJob:
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
                 settle_after=self._settings.settle_after,
                 concurrency=self._settings.concurrency,
-                noticed=self._screen.say,
+                tell=tell,
             )
             try:
                 await canceller.look()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import Notice, PaceChanged, Waiting
 from batch.commands.session import SANDBOX, connection, find_access
 from batch.credentials.find import require_tenant
 from batch.errors import (
@@ -31,6 +32,7 @@ from batch.tenant.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from batch.answers.events import RunEvent
     from batch.api.rate_window import Permits
     from batch.commands.session import Connection
     from batch.report.doctor_checks import DoctorCheck
@@ -81,12 +83,12 @@ async def _ask(
     connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None
 ) -> list[DoctorCheck]:
     """Asks for a token, and for one row of our own."""
-    listener = _Listener()
+    seen = _Seen()
     counter: Counter = _Uncounted()
     if ledger is not None:
         rate_key = RateKey(tenant=tenant_name, client=connection.credentials.client_id, dialect=settings.api)
         counter = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
-    pace = Pace(settings.pace, counter, listener=listener)
+    pace = Pace(settings.pace, counter, tell=seen.tell)
     async with (
         Tenant(
             base_url=connection.base_url,
@@ -99,16 +101,15 @@ async def _ask(
             jitter=random,
             # Whoever asks is there to try again.
             give_up_after=0.0,
-            waiting=listener.waiting,
-            noticed=listener.noticed,
+            tell=seen.tell,
             ca_file=connection.ca_file,
         ) as tenant,
         contextlib.aclosing(pace),
     ):
-        return [finding async for finding in _findings(tenant, settings, listener)]
+        return [finding async for finding in _findings(tenant, settings, seen)]
 
 
-async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> AsyncIterator[DoctorCheck]:
+async def _findings(tenant: Tenant, settings: Settings, seen: _Seen) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
         claims = await tenant.claims()
@@ -128,15 +129,15 @@ async def _findings(tenant: Tenant, settings: Settings, listener: _Listener) -> 
     else:
         yield doctor_checks.about_status_list(answer, dialect)
         yield doctor_checks.about_clock(answer.server_time - _now() if answer.server_time else None)
-        yield doctor_checks.about_limit(settings.pace, dialect, headers, listener.allowed)
-    yield doctor_checks.about_version(dialect, listener.notice, _now().date())
+        yield doctor_checks.about_limit(settings.pace, dialect, headers, seen.allowed)
+    yield doctor_checks.about_version(dialect, seen.notice, _now().date())
 
 
-class _Listener:
-    """Hears how the call goes, and ends the waiting where it would be long.
+class _Seen:
+    """Keeps what the call shows of the tenant, and ends a long wait.
 
     Attributes:
-        allowed: Calls of a window that are used at present; None for all.
+        allowed: Calls that a window holds at present; None for the whole limit.
         notice: What the tenant says of the end of the API version.
     """
 
@@ -144,25 +145,24 @@ class _Listener:
         self.allowed: int | None = None
         self.notice = ""
 
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Raises where nobody would sit and wait for so long.
+    def tell(self, event: RunEvent) -> None:
+        """Take an event.
 
         Raises:
-            StoppedError: Likewise.
+            StoppedError: The wait would be too long.
         """
-        if seconds > MOST_PATIENCE:
-            raise StoppedError(
-                f"No answer yet: {reason}, for another {seconds:.0f} s.",
-                next_step="Run doctor again after that; a submit waits by itself.",
-            )
-
-    def paced(self, allowed: int) -> None:
-        """A window holds so many calls at present."""
-        self.allowed = allowed
-
-    def noticed(self, text: str) -> None:
-        """The tenant says that the API version ends."""
-        self.notice = text
+        match event:
+            case Waiting(seconds=seconds, reason=reason) if seconds > MOST_PATIENCE:
+                raise StoppedError(
+                    f"No answer yet: {reason}, for another {seconds:.0f} s.",
+                    next_step="Run doctor again after that; a submit waits by itself.",
+                )
+            case PaceChanged(allowed=allowed):
+                self.allowed = allowed
+            case Notice(text=text):
+                self.notice = text
+            case _:
+                pass
 
 
 class _Uncounted:

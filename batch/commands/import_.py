@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
-from batch.commands.session import NoticeListener, SessionFactory, find_access
+from batch.commands.session import SessionFactory, find_access, notices_on
 from batch.errors import CredentialsRefusedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
@@ -81,7 +81,7 @@ def moment_given(text: str) -> datetime | None:
 
 
 async def _read(sessions: SessionFactory, ledger: Ledger, screen: Screen, query: Query, reader: ImportReader) -> None:
-    async with sessions.line(ledger, NoticeListener(screen)) as line:
+    async with sessions.line(ledger, notices_on(screen)) as line:
         await read_into(reader, line.tenant.statuses, query)
 
 

@@ -9,6 +9,7 @@ from getpass import GetPassWarning, getpass
 from random import random
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import Waiting
 from batch.api.token_claims import token_needed, why_unfit
 from batch.credentials.choose import FoundTenant, TenantOffer, choose_tenant
 from batch.credentials.find import find_credentials, find_tenant, require_sendable, wanted_client
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from batch.answers.events import RunEvent
     from batch.commands.screen import Screen
     from batch.settings import Settings
 
@@ -136,6 +138,10 @@ def _ask_secret() -> SecretStr:
 
 
 async def _try_out(base_url: str, credentials: Credentials, settings: Settings, screen: Screen) -> None:
+    def show_wait(event: RunEvent) -> None:
+        if isinstance(event, Waiting):
+            screen.say(f"Waiting {event.seconds:g} s: {event.reason}.")
+
     try:
         async with (
             asyncio.timeout(CHECK_WITHIN),
@@ -146,7 +152,7 @@ async def _try_out(base_url: str, credentials: Credentials, settings: Settings, 
                 credentials,
                 jitter=random,
                 give_up_after=CHECK_WITHIN,
-                waiting=lambda seconds, reason: screen.say(f"Waiting {seconds:g} s: {reason}."),
+                tell=show_wait,
             )
             claims = await token.claims()
     except CredentialsRefusedError as error:

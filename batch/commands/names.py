@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.api.dialects import ItemType
-from batch.commands.session import NoticeListener
+from batch.commands.session import notices_on
 from batch.ledger.cache import NAMES_OF_RUN, Kept
 from batch.model import IdentityBy
 from batch.names.meaning import (
@@ -109,8 +109,9 @@ class Names:
     async def _ask(
         self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, sessions: SessionFactory
     ) -> dict[Name, NameMeaning]:
-        async with sessions.line(ledger, NoticeListener(self._screen)) as line:
-            directory = Directory(line.tenant.reader, self._settings.dialect, noticed=self._screen.say)
+        tell = notices_on(self._screen)
+        async with sessions.line(ledger, tell) as line:
+            directory = Directory(line.tenant.reader, self._settings.dialect, tell=tell)
             try:
                 return await lookup.ask(names, directory)
             finally:

@@ -1,4 +1,4 @@
-"""NoticeListener the tenant, before anything is planned, which wanted changes are in progress there or held already."""
+"""Ask the tenant, before anything is planned, which wanted changes are in progress there or held already."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.answers.events import PrecheckCost, tell_each
 from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
-from batch.commands.session import NoticeListener, require_fit_token
+from batch.commands.session import notices_on, require_fit_token
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
 from batch.errors import SettingsError
 from batch.ledger.cache import Kept
@@ -22,8 +23,9 @@ from batch.status.cheapest_list import is_dear
 from batch.status.in_progress import asked_about, not_understood, tenant_verdicts
 
 if TYPE_CHECKING:
+    from batch.answers.events import RunEvent, Tell
     from batch.commands.screen import Screen
-    from batch.commands.session import Listener, SessionFactory
+    from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
     from batch.pipeline import Classified
     from batch.settings import Settings
@@ -40,7 +42,7 @@ class CommandPrecheck:
         screen: For messages.
         sessions: How to reach the tenant.
         usual: What holds where the settings don't say whether.
-        log: Is told what holds it up.
+        log: Takes what holds it up.
     """
 
     def __init__(
@@ -50,12 +52,12 @@ class CommandPrecheck:
         sessions: SessionFactory,
         *,
         usual: CheckTenant,
-        log: Listener | None = None,
+        log: Tell | None = None,
     ) -> None:
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
-        self._listener = NoticeListener(screen, log)
+        self._tell = tell_each(self._show_cost, notices_on(screen), *([log] if log else []))
         self._when = settings.check_tenant or usual
         self._began = _now()
         # What it has told this very command counts, however long the command takes.
@@ -127,9 +129,9 @@ class CommandPrecheck:
 
     async def _inquire(self, ledger: Ledger, question: PrecheckScope) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect
-        async with self._sessions.line(ledger, self._listener) as line:
+        async with self._sessions.line(ledger, self._tell) as line:
             # What it can't be sure of is told before sending.
-            await require_fit_token(line.tenant, dialect, lambda _text: None)
+            await require_fit_token(line.tenant, dialect, lambda _event: None)
             claims = await line.tenant.claims()
             inquiry = Precheck(
                 listing=line.tenant.statuses,
@@ -142,7 +144,7 @@ class CommandPrecheck:
                 since=self._since,
                 clock=_now,
                 width=settings.concurrency,
-                on_cost=lambda calls: self._tell_cost(calls, len(question.people)),
+                tell=self._tell,
             )
             try:
                 tenant_view = await inquiry.ask(question)
@@ -159,10 +161,11 @@ class CommandPrecheck:
         self._screen.say(*unknown)
         return tenant_view
 
-    def _tell_cost(self, calls: float, people: int) -> None:
-        settings = self._settings
-        dear = is_dear(calls, people, settings.dialect.limits)
-        self._screen.say(*describe_cost(calls, settings.pace, dear=dear))
+    def _show_cost(self, event: RunEvent) -> None:
+        if isinstance(event, PrecheckCost):
+            settings = self._settings
+            dear = is_dear(event.calls, event.people, settings.dialect.limits)
+            self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
 
 
 def set_aside_by(run: str, told: pl.DataFrame) -> Kept:

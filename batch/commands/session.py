@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pydantic import SecretStr
 
+from batch.answers.events import Notice, Waiting
 from batch.api.token_claims import token_needed, why_unfit
 from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.errors import UnfitTokenError
@@ -23,8 +24,9 @@ from batch.tenant.pace import Pace
 from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from batch.answers.events import RunEvent, Tell
     from batch.api.dialects import Dialect
     from batch.api.token_claims import TokenClaims
     from batch.commands.screen import Screen
@@ -123,19 +125,6 @@ def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
     return Path(first).with_name(f"{Path(first).stem}.results")
 
 
-class Listener(Protocol):
-    """Who is told while a tenant is asked."""
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing is asked for so long, and why."""
-
-    def paced(self, allowed: int) -> None:
-        """A window holds so many calls from now on."""
-
-    def noticed(self, text: str) -> None:
-        """Something that the user should know."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantSession:
     """An open line to a tenant.
@@ -162,7 +151,7 @@ class SessionFactory:
         self._settings = settings
         self._open = contextlib.ExitStack()
         self._place: Connection | None = None
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
 
     @property
     def connection(self) -> Connection:
@@ -172,12 +161,13 @@ class SessionFactory:
         return self._place
 
     @contextlib.asynccontextmanager
-    async def line(self, ledger: Ledger, listener: Listener) -> AsyncIterator[TenantSession]:
+    async def line(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
         """An open line, whose every call counts in the ledger, for as long as the block lasts."""
         settings, connection = self._settings, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
+        tell = self._once(tell)
         calls = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
-        pace = Pace(settings.pace, calls, listener=listener)
+        pace = Pace(settings.pace, calls, tell=tell)
         async with (
             Tenant(
                 base_url=connection.base_url,
@@ -189,19 +179,24 @@ class SessionFactory:
                 clock=_now,
                 jitter=random,
                 give_up_after=settings.give_up_after,
-                waiting=listener.waiting,
-                noticed=lambda text: self._tell_once(listener, text),
+                tell=tell,
                 ca_file=connection.ca_file,
             ) as tenant,
             contextlib.aclosing(pace),
         ):
             yield TenantSession(tenant=tenant, pace=pace)
 
-    def _tell_once(self, listener: Listener, text: str) -> None:
-        """What is worth telling once is told once, however many lines are opened."""
-        if text not in self._told:
-            self._told.add(text)
-            listener.noticed(text)
+    def _once(self, tell: Tell) -> Tell:
+        """Pass each notice on once, however many sessions are opened."""
+
+        def tell_once(event: RunEvent) -> None:
+            if isinstance(event, Notice):
+                if event.text in self._shown:
+                    return
+                self._shown.add(event.text)
+            tell(event)
+
+        return tell_once
 
     def __enter__(self) -> Self:
         return self
@@ -210,38 +205,23 @@ class SessionFactory:
         self._open.close()
 
 
-class NoticeListener:
-    """Tells the user of what holds up a question, where nothing is shown otherwise.
+LONG_WAIT: Final = 5.0
+"""Seconds of waiting from which on the user is shown why, if there is no other display."""
 
-    Args:
-        screen: Where to.
-        also: Is told as well: a log file.
-    """
 
-    LONG = 5.0
-    """Seconds of waiting from which on it is told."""
+def notices_on(screen: Screen) -> Tell:
+    """Show long waits and notices on the screen: for calls without a display of their own."""
 
-    def __init__(self, screen: Screen, also: Listener | None = None) -> None:
-        self._screen = screen
-        self._also = also
+    def tell(event: RunEvent) -> None:
+        match event:
+            case Waiting(seconds=seconds, reason=reason) if seconds >= LONG_WAIT:
+                screen.say(f"Waiting {seconds:.0f} s: {reason}.")
+            case Notice(text=text):
+                screen.say(text)
+            case _:
+                pass
 
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Says so where it is long."""
-        if self._also:
-            self._also.waiting(seconds, reason)
-        if seconds >= self.LONG:
-            self._screen.say(f"Waiting {seconds:.0f} s: {reason}.")
-
-    def paced(self, allowed: int) -> None:
-        """Is of no interest to a person here."""
-        if self._also:
-            self._also.paced(allowed)
-
-    def noticed(self, text: str) -> None:
-        """Says it."""
-        if self._also:
-            self._also.noticed(text)
-        self._screen.say(text)
+    return tell
 
 
 def _now() -> datetime:
@@ -255,7 +235,7 @@ class TokenHolder(Protocol):
         """What the token says of us."""
 
 
-async def require_fit_token(tenant: TokenHolder, dialect: Dialect, say: Callable[[str], object]) -> None:
+async def require_fit_token(tenant: TokenHolder, dialect: Dialect, tell: Tell) -> None:
     """Goes on silently with a token that can submit, and with a notice where a token does not tell.
 
     Raises:
@@ -267,4 +247,5 @@ async def require_fit_token(tenant: TokenHolder, dialect: Dialect, say: Callable
     if unfit := why_unfit(claims):
         raise UnfitTokenError(unfit, next_step=f"Nothing was sent. {token_needed(dialect)}")
     if not claims.readable:
-        say("The tenant's token can't be looked into, so whether its user may submit shows with the first request.")
+        text = "The tenant's token can't be looked into, so whether its user may submit shows with the first request."
+        tell(Notice(text=text))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING
 
+from batch.answers.events import Notice, tell_each
 from batch.commands.input_run import InputRun
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
@@ -21,7 +22,6 @@ from batch.dedupe.row_class import count_set_aside
 from batch.errors import LedgerLostError, StoppedError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
-from batch.loops.ports import Watchers
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
@@ -29,7 +29,7 @@ from batch.pipeline import with_outcomes, with_tenant_verdicts, without_unplanne
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
-from batch.report.progress import ProgressWatcher
+from batch.report.progress import Progress
 from batch.report.screen import describe_rate
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
@@ -94,7 +94,7 @@ def submit(
         Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
     ):
         screen.say(*ledger.notices)
-        check = CommandPrecheck(settings, screen, sessions, usual=CheckTenant.AUTO, log=log)
+        check = CommandPrecheck(settings, screen, sessions, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
         stopped, interrupted = _Sending(ledger, run, settings, screen, sessions, log).send() if run else (None, False)
@@ -158,12 +158,12 @@ class _Sending:
     async def _send(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
         screen = self._screen
-        progress = ProgressWatcher(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
-        watcher = Watchers(progress, self._log)
-        async with progress, self._sessions.line(self._ledger, watcher) as line:
+        progress = Progress(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
+        tell = tell_each(progress.tell, self._log.tell)
+        async with progress, self._sessions.line(self._ledger, tell) as line:
             tenant, pace = line.tenant, line.pace
             try:
-                await require_fit_token(tenant, settings.dialect, watcher.noticed)
+                await require_fit_token(tenant, settings.dialect, tell)
             except StoppedError as error:
                 return error, False
             settler = Settler(
@@ -171,7 +171,7 @@ class _Sending:
                 listing=tenant.statuses,
                 settle_after=settings.settle_after,
                 clock=_now,
-                watcher=watcher,
+                tell=tell,
             )
             settler.add(self._ledger.requests.doubts(run))
             submitter = Submitter(
@@ -180,7 +180,7 @@ class _Sending:
                 tenant=tenant,
                 settler=settler,
                 pace=pace,
-                watcher=watcher,
+                tell=tell,
                 process=process,
                 clock=_now,
                 jitter=random,
@@ -188,7 +188,7 @@ class _Sending:
             )
 
             def stop() -> None:
-                watcher.noticed(STOPPING)
+                tell(Notice(text=STOPPING))
                 submitter.stop()
 
             with on_interrupt(first=stop, second=submitter.abandon) as interruption:

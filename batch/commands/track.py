@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from batch.answers.events import StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
 from batch.commands.preview import status
-from batch.commands.session import SANDBOX_FORGETS, NoticeListener, SessionFactory, find_access
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on
 from batch.errors import StoppedError, UsageError
 from batch.ledger.store import Ledger
 from batch.loops.track import Tracker
@@ -24,10 +24,11 @@ from batch.report.track import advice, describe_track, exit_code, track_as_json
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from batch.answers.events import RunEvent, Tell
     from batch.commands.screen import Screen
-    from batch.model import ChangeStatus, Run, Tally, TrackSummary
+    from batch.model import Run, Tally, TrackSummary
     from batch.settings import Settings
 
 
@@ -138,20 +139,21 @@ def track_run(
 ) -> tuple[StoppedError | None, bool]:
     """Follows a run until nothing of it is open; returns why that stopped early, and whether the user did it."""
     log.about(run)
-    return asyncio.run(_track_run(ledger, run, settings, sessions, _TrackReporter(run, screen, log)))
+    tell = tell_each(notices_on(screen), log.tell, _open_changes_on(screen))
+    return asyncio.run(_track_run(ledger, run, settings, sessions, tell))
 
 
 async def _track_run(
-    ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, telling: _TrackReporter
+    ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, tell: Tell
 ) -> tuple[StoppedError | None, bool]:
-    async with sessions.line(ledger, telling) as line:
+    async with sessions.line(ledger, tell) as line:
         tracker = Tracker(
             run,
             ledger=ledger,
             listing=line.tenant.statuses,
             settle_after=settings.settle_after,
             clock=_now,
-            listener=telling,
+            tell=tell,
             track_for=settings.track_for,
         )
         with on_interrupt(first=tracker.stop, second=tracker.stop) as interruption:
@@ -162,52 +164,23 @@ async def _track_run(
         return None, bool(interruption.asked)
 
 
-class _TrackReporter(NoticeListener):
-    """Tells the user and the log what is found while a run is followed.
+LINE_EVERY: Final = 10.0
+"""Seconds between two lines that show how many changes are open."""
 
-    Args:
-        run: The run.
-        screen: Where to.
-        log: Likewise.
-    """
 
-    EVERY = 10.0
-    """Seconds between two lines of progress."""
+def _open_changes_on(screen: Screen) -> Tell:
+    """Show how many changes are still open, after readings of the list that are far enough apart."""
+    shown_at = -LINE_EVERY
 
-    def __init__(self, run: Run, screen: Screen, log: LogFile) -> None:
-        super().__init__(screen)
-        self._run = run
-        self._out = screen
-        self._log = log
-        self._told_at = -self.EVERY
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing is asked for a while."""
-        super().waiting(seconds, reason)
-        self._log.waiting(seconds, reason)
-
-    def paced(self, allowed: int) -> None:
-        """The pace has changed."""
-        self._log.paced(allowed)
-
-    def noticed(self, text: str) -> None:
-        """Something is worth telling once."""
-        super().noticed(text)
-        self._log.noticed(text)
-
-    def moved(self, findings: Sequence[ChangeStatus]) -> None:
-        """The tenant says something new."""
-        groups = Counter((one.request, one.state, one.said) for one in findings)
-        for (request, state, said), changes in groups.items():
-            self._log.tracked(f"{self._run.id}-{request}", changes, state, said)
-
-    def looked(self, open_changes: int, wait: float) -> None:
-        """A look has ended."""
+    def tell(event: RunEvent) -> None:
+        nonlocal shown_at
         now = time.monotonic()
-        if open_changes and now - self._told_at >= self.EVERY:
-            self._told_at = now
-            then = f"; the next look is in {duration(wait)}" if wait > 0 else ""
-            self._out.say(f"{count(open_changes, 'change')} still open{then}.")
+        if isinstance(event, StatusesRead) and event.open_changes and now - shown_at >= LINE_EVERY:
+            shown_at = now
+            then = f"; the next look is in {duration(event.wait)}" if event.wait > 0 else ""
+            screen.say(f"{count(event.open_changes, 'change')} still open{then}.")
+
+    return tell
 
 
 def _now() -> datetime:

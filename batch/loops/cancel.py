@@ -12,6 +12,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from batch.answers.events import Notice
 from batch.api.dialects import CANCEL_LIMIT, FILTER_VALUES
 from batch.errors import StoppedError
 from batch.status.cancel import RunRows, cancel_scope, is_cancelable, rows_of_run
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
+    from batch.answers.events import Tell
     from batch.model import Answer, StatusRow
     from batch.status.cancel import CancelScope, RunChanges
     from batch.tenant.status import Listing
@@ -62,7 +64,7 @@ class Canceller:
         comment: Goes to the tenant with every cancellation.
         settle_after: Seconds that a cancellation may take to show in the list.
         concurrency: Most calls at a time.
-        noticed: Is told what does not go as it should.
+        tell: Takes notices of what does not go as it should.
 
     Attributes:
         sifted: What the list last said.
@@ -80,7 +82,7 @@ class Canceller:
         comment: str,
         settle_after: float,
         concurrency: int,
-        noticed: Callable[[str], object],
+        tell: Tell,
     ) -> None:
         self._own = own
         self._cancel_port = cancel_port
@@ -89,7 +91,7 @@ class Canceller:
         self._comment = comment
         self._settle_after = settle_after
         self._concurrency = concurrency
-        self._noticed = noticed
+        self._tell = tell
         self._stop = asyncio.Event()
         self._pages = 1
         self._by_id = True
@@ -138,9 +140,11 @@ class Canceller:
             left = cancel_scope(self.run_rows)
             not_done = sum(name in left.whole for name in asked)
             if not_done and not self.stopped:
-                self._noticed(
-                    f"The tenant took {not_done} access requests for cancelling in bulk and did not cancel them: "
-                    "they are cancelled one at a time."
+                self._tell(
+                    Notice(
+                        text=f"The tenant took {not_done} access requests for cancelling in bulk and did not cancel "
+                        "them: they are cancelled one at a time."
+                    )
                 )
         left = cancel_scope(self.run_rows)
         if left.changes and not self.stopped:
@@ -164,7 +168,7 @@ class Canceller:
                 return
             self.calls["refused"] += 1
             if not useless.is_set():
-                self._noticed(f"The tenant does not cancel in bulk ({_said(answer)}): one at a time, then.")
+                self._tell(Notice(text=f"The tenant does not cancel in bulk ({_said(answer)}): one at a time, then."))
             useless.set()
 
         await self._each(chunks, ask)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.answers.outcome import Decision
     from batch.model import Answer, Request
 
 
@@ -59,72 +58,5 @@ class Turnstile(Protocol):
     def hold(self, seconds: float) -> None:
         """Lets nothing go for so long, in this process."""
 
-    def tell(self, seconds: float, reason: str) -> None:
-        """Tells why nothing goes for so long."""
-
-
-class Watcher(Protocol):
-    """Is told what happens; every method returns at once."""
-
-    def sending(self, request: Request) -> None:
-        """An attempt begins: it is claimed, and about to leave."""
-
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        """An attempt has ended, and what came of it is recorded.
-
-        Args:
-            request: As it was sent.
-            answer: What came back.
-            decision: What that means.
-            seconds: How long the attempt took.
-            parts: How many requests take over from a refused one.
-        """
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing goes for so many seconds from now."""
-
-    def paced(self, allowed: int) -> None:
-        """A window may hold so many calls from now on: fewer than the limit after a 429, until it has climbed back."""
-
-    def settled(self, request: Request, verdict: str) -> None:
-        """Settling has found out what became of an unconfirmed request."""
-
-    def noticed(self, text: str) -> None:
-        """Something is worth telling once."""
-
-
-class Watchers:
-    """Tells each of several watchers in turn, and nobody where there are none."""
-
-    def __init__(self, *watchers: Watcher) -> None:
-        self._watchers = watchers
-
-    def sending(self, request: Request) -> None:
-        """An attempt begins."""
-        for watcher in self._watchers:
-            watcher.sending(request)
-
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        """An attempt has ended."""
-        for watcher in self._watchers:
-            watcher.answered(request, answer, decision, seconds, parts)
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing goes for a while."""
-        for watcher in self._watchers:
-            watcher.waiting(seconds, reason)
-
-    def paced(self, allowed: int) -> None:
-        """The pace has changed."""
-        for watcher in self._watchers:
-            watcher.paced(allowed)
-
-    def settled(self, request: Request, verdict: str) -> None:
-        """Settling has found something out."""
-        for watcher in self._watchers:
-            watcher.settled(request, verdict)
-
-    def noticed(self, text: str) -> None:
-        """Something is worth telling once."""
-        for watcher in self._watchers:
-            watcher.noticed(text)
+    def report_wait(self, seconds: float, reason: str) -> None:
+        """Reports why nothing goes for so long."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from batch.answers.events import PrecheckCost
 from batch.api.dialects import PAGE_LIMIT
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
 from batch.status.in_progress import InProgress, TenantView, open_rows
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from batch.answers.events import Tell
     from batch.ledger.cache import Cached
     from batch.model import StatusRow
     from batch.status.in_progress import Item
@@ -73,7 +75,7 @@ class Precheck:
         since: What it said earlier counts for nothing.
         clock: Our clock.
         width: Most calls at a time.
-        on_cost: Is told how many calls are left to make, before most of them are made.
+        tell: Takes the number of calls left to make, before most of them are made.
 
     Attributes:
         calls: Calls made.
@@ -96,7 +98,7 @@ class Precheck:
         since: datetime,
         clock: Callable[[], datetime],
         width: int,
-        on_cost: Callable[[float], object],
+        tell: Tell,
     ) -> None:
         self._listing = listing
         self._holdings = holdings
@@ -112,7 +114,8 @@ class Precheck:
         self._since = since
         self._clock = clock
         self._slots = asyncio.Semaphore(width)
-        self._on_cost = on_cost
+        self._tell = tell
+        self._people = 0
         self.calls = 0
         self.oldest: datetime | None = None
         self.unread = 0
@@ -126,6 +129,7 @@ class Precheck:
             TenantLostError: It can't be asked.
             CredentialsRefusedError: It refuses the client.
         """
+        self._people = len(question.people)
         of_items = hashlib.sha256(json.dumps(sorted(question.items)).encode()).hexdigest()
         progress = self._remembered(IN_PROGRESS, question.people)
         held = self._remembered(HELD, question.holders, of_items)
@@ -191,11 +195,11 @@ class Precheck:
                 if way is ListChoice.EVERYBODY and not self._sees_all:
                     await self._look_at_another(people)
                 if way is ListChoice.EACH:
-                    self._on_cost(len(people) + calls_besides)
+                    self._tell_cost(len(people) + calls_besides)
                     each = [self._list(Query(executing=True, requested_for=person), {person}) for person in people]
                     return [row for rows in await _all(each) for row in rows]
                 if way in first:
-                    self._on_cost(calls_left(way, len(people), pages, seen=True) + calls_besides)
+                    self._tell_cost(calls_left(way, len(people), pages, seen=True) + calls_besides)
                     return await self._list(query, frozenset(people), first[way])
                 first[way] = page = await self._page(query, 0)
                 pages = pages_of(page.total, page.read, more=page.more)
@@ -208,6 +212,9 @@ class Precheck:
                     else {ListChoice.EACH, ListChoice.EVERYBODY}
                 )
         raise ListingForbiddenError(refusal)
+
+    def _tell_cost(self, calls: float) -> None:
+        self._tell(PrecheckCost(calls=calls, people=self._people))
 
     async def _look_at_another(self, people: Sequence[str]) -> None:
         """Makes sure that the token's user sees more than the own requests.

@@ -10,6 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import AttemptEnded, AttemptStarted
 from batch.answers.outcome import Situation, Then, decide
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import datetime
 
+    from batch.answers.events import Tell
     from batch.answers.outcome import Decision
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.loops.ports import Permit, Sender, Turnstile, Watcher
+    from batch.loops.ports import Permit, Sender, Turnstile
     from batch.loops.settle import Settler
     from batch.model import Part, Request, Run
 
@@ -61,7 +63,7 @@ class Submitter:
         tenant: Makes the attempts.
         settler: Settles what stays undecided, meanwhile.
         pace: Lets them go.
-        watcher: Is told.
+        tell: Takes what happens.
         process: Holds the run.
         clock: Tells the time, for the ledger.
         jitter: A random number from 0 to 1, new each time.
@@ -76,7 +78,7 @@ class Submitter:
         tenant: Sender,
         settler: Settler,
         pace: Turnstile,
-        watcher: Watcher,
+        tell: Tell,
         process: Process,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
@@ -87,7 +89,7 @@ class Submitter:
         self._tenant = tenant
         self._settler = settler
         self._pace = pace
-        self._watcher = watcher
+        self._tell = tell
         self._process = process
         self._clock = clock
         self._jitter = jitter
@@ -234,7 +236,7 @@ class Submitter:
         failures_before = self._failures
         began = asyncio.get_running_loop().time()
         for request in body:
-            self._watcher.sending(request)
+            self._tell(AttemptStarted(request=request))
         try:
             held_up = self._clock() - claimed_at > STALE_AFTER
             answer = HELD_UP if held_up else await self._tenant.submit(body, token, on_sent=permit.on_sent)
@@ -262,8 +264,8 @@ class Submitter:
         )
         self._to_send += len(parts) + bodies_back(decisions)
         for request, one in zip(body, decisions, strict=True):
-            self._watcher.answered(request, answer, one, seconds, len(parts))
-        self._pace.tell(decision.pause, decision.reason)
+            self._tell(AttemptEnded(request=request, answer=answer, decision=one, seconds=seconds, parts=len(parts)))
+        self._pace.report_wait(decision.pause, decision.reason)
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
         await self._follow(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)

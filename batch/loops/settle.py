@@ -11,6 +11,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import Settled
 from batch.errors import AccessBatchError
 from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival, window_start
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from batch.answers.events import Tell
     from batch.ledger.store import Ledger
-    from batch.loops.ports import Watcher
     from batch.model import Doubt, StatusRow
     from batch.tenant.status import Listing
 
@@ -36,7 +37,7 @@ class Settler:
         listing: The tenant's status list.
         settle_after: Seconds that something that arrived may take to show in the list.
         clock: Our clock.
-        watcher: Is told what was found out.
+        tell: Takes each verdict.
 
     Attributes:
         forbidden: Why something is left to a human; empty where nothing is.
@@ -51,13 +52,13 @@ class Settler:
         listing: Listing,
         settle_after: float,
         clock: Callable[[], datetime],
-        watcher: Watcher,
+        tell: Tell,
     ) -> None:
         self._ledger = ledger
         self._listing = listing
         self._settle_after = timedelta(seconds=settle_after)
         self._clock = clock
-        self._watcher = watcher
+        self._tell = tell
         self._doubts: dict[int, Doubt] = {}
         self._next_look: dict[int, datetime] = {}
         self._left: set[int] = set()
@@ -180,7 +181,7 @@ class Settler:
         )
         self._settling = False
         self.settled += 1
-        self._watcher.settled(request, verdict)
+        self._tell(Settled(request=request, verdict=verdict))
         self._announce()
 
     def _leave(self, doubt: Doubt, why: str) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import StatusesChanged, StatusesRead
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.status.progress import TrackedRun
 from batch.tenant.status import ListingForbiddenError, Query, all_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from batch.answers.events import Tell
     from batch.ledger.store import Ledger
     from batch.model import ChangeStatus, Run, StatusRow
     from batch.status.progress import TrackQuery
@@ -27,16 +29,6 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 8 * PAGE_LIMIT
 """Rows after which what they say is written, at the latest."""
-
-
-class TrackListener(Protocol):
-    """Is told while a run is followed; every method returns at once."""
-
-    def moved(self, findings: Sequence[ChangeStatus]) -> None:
-        """The tenant says something new of these changes, and it is recorded."""
-
-    def looked(self, open_changes: int, wait: float) -> None:
-        """A look has ended: how many changes are open, and how many seconds it is to the next."""
 
 
 class Tracker:
@@ -48,7 +40,7 @@ class Tracker:
         listing: The tenant's status list.
         settle_after: Seconds that something accepted may take to show in the list.
         clock: Our clock.
-        listener: Is told what is found.
+        tell: Takes what is found.
         track_for: Seconds after which to end, with what is then known; 0 to look once, None for as long as it takes.
     """
 
@@ -60,7 +52,7 @@ class Tracker:
         listing: Listing,
         settle_after: float,
         clock: Callable[[], datetime],
-        listener: TrackListener,
+        tell: Tell,
         track_for: float | None = None,
     ) -> None:
         self._run = run
@@ -68,7 +60,7 @@ class Tracker:
         self._listing = listing
         self._settle_after = timedelta(seconds=settle_after)
         self._clock = clock
-        self._listener = listener
+        self._tell = tell
         self._track_for = track_for
         self._work: asyncio.Task[None] | None = None
         self._stopped = False
@@ -113,7 +105,7 @@ class Tracker:
             wait = next_wait(wait, moved=following.moved > moved, took=now - looked)
             left = None if self._track_for is None else self._track_for - (now - began)
             pause = self._pause(following, wait, left)
-            self._listener.looked(following.open, pause if following.open else 0.0)
+            self._tell(StatusesRead(open_changes=following.open, wait=pause if following.open else 0.0))
             if not following.open or (left is not None and left <= 0):
                 return
             await asyncio.sleep(pause)
@@ -204,7 +196,7 @@ class Tracker:
         except asyncio.CancelledError:
             await writing
             raise
-        self._listener.moved(findings)
+        self._tell(StatusesChanged(changes=findings))
 
 
 def _query(question: TrackQuery) -> Query:

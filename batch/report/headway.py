@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import AttemptEnded, AttemptStarted, PaceChanged, Settled, Waiting
 from batch.answers.outcome import Then
 from batch.report.summary import count_states
 from batch.states import Event
@@ -15,6 +16,7 @@ from batch.status.evidence import Settlement
 from batch.text import count
 
 if TYPE_CHECKING:
+    from batch.answers.events import RunEvent
     from batch.answers.outcome import Decision
     from batch.api.dialects import Rate
     from batch.model import Request, Tally
@@ -96,6 +98,23 @@ def begin(tally: Tally, limit: Rate, now: float) -> Headway:
     )
 
 
+def after(headway: Headway, event: RunEvent, now: float) -> Headway:
+    """The headway after an event; events that change nothing of it leave it as it is."""
+    match event:
+        case AttemptStarted():
+            return after_sending(headway, event.request, now)
+        case AttemptEnded():
+            return after_answer(headway, event.request, event.decision, event.parts)
+        case Settled():
+            return after_settling(headway, event.request, event.verdict)
+        case Waiting():
+            return after_wait(headway, event.seconds, event.reason, now)
+        case PaceChanged():
+            return replace(headway, allowed=event.allowed)
+        case _:
+            return headway
+
+
 def after_sending(headway: Headway, request: Request, now: float) -> Headway:
     """After an attempt has begun; one in the body of another is that other's."""
     step = _step(headway, now)
@@ -153,11 +172,6 @@ def after_wait(headway: Headway, seconds: float, reason: str, now: float) -> Hea
     if now + seconds <= headway.silent_until:
         return headway
     return replace(headway, silent_until=now + seconds, reason=reason)
-
-
-def after_pacing(headway: Headway, allowed: int) -> Headway:
-    """After a window of the rate limit may hold so many calls."""
-    return replace(headway, allowed=allowed)
 
 
 def pace(headway: Headway, now: float) -> float:

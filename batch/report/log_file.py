@@ -22,10 +22,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
+from batch.answers.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Notice,
+    PaceChanged,
+    Settled,
+    StatusesChanged,
+    Waiting,
+)
 from batch.errors import SettingsError
 from batch.report.summary import count_states
 from batch.states import Event, State, advance
@@ -37,8 +47,8 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-    from batch.answers.outcome import Decision
-    from batch.model import Answer, Request, Run, Tally
+    from batch.answers.events import RunEvent
+    from batch.model import Request, Run, Tally
 
 _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
     {Settlement.FOUND: Event.FOUND, Settlement.NOT_FOUND: Event.NOT_FOUND, Settlement.PARTLY: Event.TAKEN_OVER}
@@ -46,7 +56,7 @@ _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
 
 
 class LogFile:
-    """A Watcher that writes lines, until it can't any more; a context manager.
+    """Writes a line for each event, until it can't any more; a context manager.
 
     Args:
         file: Unbuffered, so that every line is there at once; None where no log is wanted.
@@ -108,45 +118,44 @@ class LogFile:
         """What follows is about this run, also where nothing of it is sent."""
         self._run = run.id
 
-    def sending(self, request: Request) -> None:
-        """An attempt begins."""
-        self._write("attempt", **_named(request), state=State.SENDING)
+    def tell(self, event: RunEvent) -> None:
+        """Write the line, or the lines, of an event."""
+        match event:
+            case AttemptStarted(request=request):
+                self._write("attempt", **_named(request), state=State.SENDING)
+            case AttemptEnded():
+                self._answer(event)
+            case Waiting(seconds=seconds, reason=reason):
+                self._write("waiting", reason=reason, duration_s=seconds)
+            case PaceChanged(allowed=allowed):
+                self._write("paced", allowed=allowed)
+            case Settled(request=request, verdict=verdict):
+                state = advance(State.UNCONFIRMED, _SETTLED[verdict])
+                self._write("settled", **_named(request), state=state, reason=verdict)
+            case StatusesChanged(changes=changes):
+                groups = Counter((one.request, one.state, one.said) for one in changes)
+                for (number, name, said), size in groups.items():
+                    self._write("tracked", request=f"{self._run}-{number}", changes=size, state=name, reason=said)
+            case Notice(text=text):
+                self._write("notice", reason=text)
+            case _:
+                pass
 
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        """An attempt has ended."""
+    def _answer(self, event: AttemptEnded) -> None:
+        answer, decision, parts = event.answer, event.decision, event.parts
         state = advance(State.SENDING, decision.event)
         self._write(
             "answer",
-            **_named(request),
+            **_named(event.request),
             state=advance(state, Event.TAKEN_OVER) if parts else state,
             status=answer.status,
             detail_code=answer.detail_code,
             tracking_id=answer.tracking_id,
             reason=decision.reason,
-            duration_s=seconds,
+            duration_s=event.seconds,
             retry_after=answer.retry_after,
             parts=parts or None,
         )
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing goes for a while."""
-        self._write("waiting", reason=reason, duration_s=seconds)
-
-    def paced(self, allowed: int) -> None:
-        """The pace has changed."""
-        self._write("paced", allowed=allowed)
-
-    def settled(self, request: Request, verdict: str) -> None:
-        """Settling has found something out."""
-        self._write("settled", **_named(request), state=advance(State.UNCONFIRMED, _SETTLED[verdict]), reason=verdict)
-
-    def tracked(self, request: str, changes: int, state: str, reason: str) -> None:
-        """The tenant says something new of some accepted changes of one request."""
-        self._write("tracked", request=request, changes=changes, state=state, reason=reason)
-
-    def noticed(self, text: str) -> None:
-        """Something is worth telling once."""
-        self._write("notice", reason=text)
 
     def _write(self, event: str, **facts: object) -> None:
         if self._file is None:

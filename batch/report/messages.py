@@ -13,9 +13,10 @@ from batch.text import count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch.answers.events import AttemptEnded
     from batch.answers.outcome import Decision
     from batch.api.dialects import Rate
-    from batch.model import Answer, Request
+    from batch.model import Request
 
 REFUSALS_SHOWN: Final = 20
 """Refusals that are shown one by one; the result files have all."""
@@ -49,13 +50,14 @@ def refused(request: Request, decision: Decision) -> str:
     return f"Request {request.id} was refused: {decision.reason}"
 
 
-def answered(request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> str:
-    """An attempt has ended, however it did."""
+def answered(event: AttemptEnded) -> str:
+    """An attempt has ended, with any outcome."""
+    request, answer, decision = event.request, event.answer, event.decision
     attempt = f"{count(request.changes, 'change')}, attempt {request.attempts}"
     tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
     said = decision.reason or f"the tenant answered {answer.status}{tracking}"
-    again = f"; it is sent again in {parts} parts" if parts else ""
-    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {seconds:.2f} s: {said}{again}"
+    again = f"; it is sent again in {event.parts} parts" if event.parts else ""
+    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {event.seconds:.2f} s: {said}{again}"
 
 
 def settled(request: Request, verdict: str) -> str:

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from batch.answers.events import AttemptEnded, Notice, PaceChanged, Settled, Waiting
 from batch.report import headway, messages
 from batch.report.headway import describe, describe_results, describe_sending, describe_wait
 from batch.states import Event
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch.answers.outcome import Decision
+    from batch.answers.events import RunEvent
     from batch.api.dialects import Rate
-    from batch.model import Answer, Request, Tally
+    from batch.model import Tally
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
@@ -34,7 +35,7 @@ BAR_WIDTH: Final = 30
 """Columns: beside it there is room for two numbers of millions at a width of 80."""
 
 
-class ProgressWatcher:
+class Progress:
     """Shows how sending goes, while it is entered (`async with`).
 
     Args:
@@ -69,42 +70,29 @@ class ProgressWatcher:
             # Standard output is the answer's: what is printed there must not be drawn on the display instead.
             self._live = Live(console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False)
 
-    def sending(self, request: Request) -> None:
-        """An attempt begins."""
-        self._headway = headway.after_sending(self._headway, request, self._clock())
-
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        """An attempt has ended."""
-        self._headway = headway.after_answer(self._headway, request, decision, parts)
-        if self._verbose:
-            self._say(messages.answered(request, answer, decision, seconds, parts))
-        elif decision.event is Event.REFUSED:
-            self._refusals += 1
-            if self._refusals <= messages.REFUSALS_SHOWN:
-                self._say(messages.refused(request, decision))
-            elif self._refusals == messages.REFUSALS_SHOWN + 1:
-                self._say(messages.ENOUGH_REFUSALS)
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing goes for a while; a live display counts down."""
-        self._headway = headway.after_wait(self._headway, seconds, reason, self._clock())
-        if self._live is None or self._verbose:
-            self._say(messages.waiting(seconds, reason))
-
-    def paced(self, allowed: int) -> None:
-        """The pace has changed."""
-        self._headway = headway.after_pacing(self._headway, allowed)
-        if self._verbose:
-            self._say(messages.paced(allowed, self._limit))
-
-    def settled(self, request: Request, verdict: str) -> None:
-        """Settling has found something out."""
-        self._headway = headway.after_settling(self._headway, request, verdict)
-        self._say(messages.settled(request, verdict))
-
-    def noticed(self, text: str) -> None:
-        """Something is worth telling once."""
-        self._say(text)
+    def tell(self, event: RunEvent) -> None:
+        """Take one event into the display, and print what deserves a line of its own."""
+        self._headway = headway.after(self._headway, event, self._clock())
+        match event:
+            case AttemptEnded() if self._verbose:
+                self._say(messages.answered(event))
+            case AttemptEnded() if event.decision.event is Event.REFUSED:
+                self._refusals += 1
+                if self._refusals <= messages.REFUSALS_SHOWN:
+                    self._say(messages.refused(event.request, event.decision))
+                elif self._refusals == messages.REFUSALS_SHOWN + 1:
+                    self._say(messages.ENOUGH_REFUSALS)
+            case Waiting() if self._live is None or self._verbose:
+                # Otherwise the live display counts down.
+                self._say(messages.waiting(event.seconds, event.reason))
+            case PaceChanged() if self._verbose:
+                self._say(messages.paced(event.allowed, self._limit))
+            case Settled():
+                self._say(messages.settled(event.request, event.verdict))
+            case Notice():
+                self._say(event.text)
+            case _:
+                pass
 
     async def __aenter__(self) -> Self:
         if self._live is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from batch.answers.events import Notice
 from batch.api.deprecation import deprecation_notice
 from batch.api.token_claims import token_needed, what_is_missing
 from batch.plan.body import body_of, encode
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from batch.answers.events import Tell
     from batch.api.dialects import Dialect
     from batch.api.token_claims import TokenClaims
     from batch.model import Answer, Request
@@ -39,8 +41,7 @@ class Tenant:
         clock: Our clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which the tenant is lost.
-        waiting: Is told of each wait for a token, its seconds and the reason, before it begins.
-        noticed: Is told, once, what the tenant says of the end of this API version.
+        tell: Takes each wait for a token before it begins, and once the notice that this API version ends.
         ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
@@ -62,14 +63,13 @@ class Tenant:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         give_up_after: float,
-        waiting: Callable[[float, str], object],
-        noticed: Callable[[str], object],
+        tell: Tell,
         ca_file: Path | None = None,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
-        self._token = Token(self._http, credentials, jitter=jitter, give_up_after=give_up_after, waiting=waiting)
+        self._token = Token(self._http, credentials, jitter=jitter, give_up_after=give_up_after, tell=tell)
         self._dialect = dialect
-        self._noticed = noticed
+        self._tell = tell
         self._told = False
         self.reader = Reader(
             self._http, self._token, pace, jitter=jitter, give_up_after=give_up_after, on_headers=self._hear
@@ -113,7 +113,7 @@ class Tenant:
             self._told = True
             hide = hiding(self._http)
             # A notice is cut short, and a secret that was cut in two would not be found in it.
-            self._noticed(deprecation_notice({name: hide(value) for name, value in headers.items()}))
+            self._tell(Notice(text=deprecation_notice({name: hide(value) for name, value in headers.items()})))
 
     async def __aenter__(self) -> Self:
         return self

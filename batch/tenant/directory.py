@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch.answers.events import Notice
 from batch.api.dialects import ItemType
 from batch.errors import SettingsError
 from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, NameMatches, identity_fields, match_items, match_people
@@ -19,8 +20,9 @@ from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
+    from batch.answers.events import Tell
     from batch.api.dialects import Dialect
     from batch.model import IdentityBy
     from batch.tenant.reading import Reader
@@ -35,14 +37,14 @@ class Directory:
     Args:
         reader: Asks the tenant.
         dialect: The API version.
-        noticed: Is told what the user should know.
+        tell: Takes notices.
     """
 
-    def __init__(self, reader: Reader, dialect: Dialect, *, noticed: Callable[[str], object]) -> None:
+    def __init__(self, reader: Reader, dialect: Dialect, *, tell: Tell) -> None:
         self._caller = Caller(reader, dialect)
         self._reader = reader
         self._dialect = dialect
-        self._noticed = noticed
+        self._tell = tell
 
     @property
     def calls(self) -> int:
@@ -137,7 +139,8 @@ class Directory:
     def _tell_of(self, unseen: Iterable[IdentityBy]) -> None:
         if words := " and ".join(f"{FIELD_WORDS[field]}s" for field in unseen):
             scope = self._dialect.search_scopes[0]
-            self._noticed(f"The token may not search (scope {scope}), so names are not compared with {words}.")
+            text = f"The token may not search (scope {scope}), so names are not compared with {words}."
+            self._tell(Notice(text=text))
 
     def _forbidden(self, what: str, scopes: tuple[str, ...], column: str) -> SettingsError:
         return SettingsError(

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
+from batch.answers.events import PaceChanged, Waiting
 from batch.errors import LedgerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from batch.answers.events import Tell
     from batch.api.dialects import Rate
     from batch.api.rate_window import Permits
 
@@ -45,16 +47,6 @@ class Counter(Protocol):
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         """Lets no call go for so long; see the ledger's Calls.silence."""
-
-
-class Listener(Protocol):
-    """Who is told about waiting and about the limit in force."""
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Nothing goes for so many seconds from now."""
-
-    def paced(self, allowed: int) -> None:
-        """So many calls a window may hold at present, where that has changed."""
 
 
 class Permit:
@@ -90,19 +82,17 @@ class Pace:
     Args:
         rate: The limit to keep.
         counter: Counts.
-        listener: Is told.
+        tell: Takes waits and changes of the pace.
         clock: The time in seconds since the epoch: other processes must know it too.
 
     Attributes:
         silenced: Seconds spent in silence that the tenant asked for.
     """
 
-    def __init__(
-        self, rate: Rate, counter: Counter, *, listener: Listener, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, rate: Rate, counter: Counter, *, tell: Tell, clock: Callable[[], float] = time.time) -> None:
         self._rate = rate
         self._counter = counter
-        self._listener = listener
+        self._tell = tell
         self._clock = clock
         self._allowed = rate.requests
         self._bucket = _bucket(rate, rate.requests)
@@ -142,9 +132,9 @@ class Pace:
                     continue
                 if permits.silence:
                     self._silent_until = asyncio.get_running_loop().time() + permits.silence
-                    self.tell(permits.silence, "the tenant has asked for silence")
+                    self.report_wait(permits.silence, "the tenant has asked for silence")
                 else:
-                    self.tell(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
+                    self.report_wait(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
                     await asyncio.sleep(permits.wait)
 
     @property
@@ -167,12 +157,12 @@ class Pace:
         """Lets nothing go for so many seconds from now, in this process."""
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
 
-    def tell(self, seconds: float, reason: str) -> None:
-        """Tells why nothing goes for so long, unless that is short or known."""
+    def report_wait(self, seconds: float, reason: str) -> None:
+        """Reports why nothing goes for so long, unless the wait is short or was reported."""
         until = asyncio.get_running_loop().time() + seconds
         if seconds > LONG and until > self._told_until + 1:
             self._told_until = until
-            self._listener.waiting(seconds, reason)
+            self._tell(Waiting(seconds=seconds, reason=reason))
 
     def ended(self, number: int, *, used: bool) -> None:
         """A permit was used, or is given back: told with the next asking, or soon."""
@@ -210,7 +200,7 @@ class Pace:
         if permits.allowed != self._allowed:
             self._allowed = permits.allowed
             self._bucket = _bucket(self._rate, permits.allowed)
-            self._listener.paced(permits.allowed)
+            self._tell(PaceChanged(allowed=permits.allowed))
         return permits
 
     def _give_back(self, asked: asyncio.Future[Permits]) -> None:

@@ -155,7 +155,7 @@ class Reader:
                         f"The tenant's {subject} can't be had: {said}.",
                         next_step="What the ledger says stays as it is. Run the same command again later.",
                     )
-            self._pace.tell(decision.pause, f"{said}, when asked for the {subject}")
+            self._pace.report_wait(decision.pause, f"{said}, when asked for the {subject}")
             refused, failures = "", failures + 1
 
     async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:

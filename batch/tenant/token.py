@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.answers.events import Waiting
 from batch.answers.outcome import backoff
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from batch.answers.events import Tell
     from batch.model import Answer
     from batch.settings import Credentials
 
@@ -54,7 +56,7 @@ class Token:
         credentials: Client id and secret.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
-        waiting: Is told, before each wait between two tries, its seconds and the reason.
+        tell: Takes each wait between two tries before it begins.
     """
 
     def __init__(
@@ -64,12 +66,12 @@ class Token:
         *,
         jitter: Callable[[], float],
         give_up_after: float,
-        waiting: Callable[[float, str], object],
+        tell: Tell,
     ) -> None:
         self._http = http
         self._credentials = credentials
         self._give_up_after = give_up_after
-        self._waiting = waiting
+        self._tell = tell
         self._jitter = jitter
         self._issued = _Issued()
         self._renewing = asyncio.Lock()
@@ -119,7 +121,7 @@ class Token:
             if not _passes(answer) or _now() - began + delay > self._give_up_after:
                 raise self._lost(answer)
             failures += 1
-            self._waiting(delay, f"no token can be had: {_said(answer)}")
+            self._tell(Waiting(seconds=delay, reason=f"no token can be had: {_said(answer)}"))
             await asyncio.sleep(delay)
 
     def _refused(self, answer: Answer) -> CredentialsRefusedError:

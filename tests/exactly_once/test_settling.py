@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.answers.events import tell_each
 from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY, ItemType, Operation
 from batch.errors import StoppedError, TenantLostError
-from batch.loops.ports import Watchers
 from batch.loops.settle import Settler
 from batch.model import Doubt, Request, RequestItem, StatusRow
 from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival
@@ -182,7 +182,7 @@ async def settle(
 
     ledger = FakeLedger()
     settler = Settler(
-        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=clock, watcher=Watchers()
+        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=clock, tell=tell_each()
     )
     settler.add(doubts)
     task = asyncio.create_task(settler.run())

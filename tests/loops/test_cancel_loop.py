@@ -13,6 +13,7 @@ from batch.loops.cancel import Canceller
 from batch.model import Answer, StatusRow
 from batch.status.cancel import CancelOutcome, Change, RunChanges, cancel_outcomes, count_outcomes
 from batch.tenant.status import ListingForbiddenError, Page
+from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def withdrawn(
     tenant: FakeTenant, own: RunChanges, *, stop_after: int = 0
 ) -> tuple[dict[CancelOutcome, int], Canceller, list[str]]:
     """What the run's changes have come to, by the last look; who did it; and what was told."""
-    told: list[str] = []
+    events = Events()
 
     async def program() -> Canceller:
         canceller = Canceller(
@@ -126,7 +127,7 @@ def withdrawn(
             comment="why",
             settle_after=60.0,
             concurrency=3,
-            noticed=told.append,
+            tell=events.append,
         )
         await canceller.look()
         if stop_after:
@@ -135,7 +136,7 @@ def withdrawn(
         return canceller
 
     canceller = run_in_virtual_time(program())
-    return dict(count_outcomes(cancel_outcomes(own, canceller.run_rows))), canceller, told
+    return dict(count_outcomes(cancel_outcomes(own, canceller.run_rows))), canceller, events.notices
 
 
 def own_of(*rows: StatusRow) -> RunChanges:

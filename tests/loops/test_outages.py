@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.answers.events import AttemptEnded
 from batch.api.dialects import Rate
 from batch.errors import TenantLostError
 from batch.ledger.calls import RateKey
@@ -18,16 +19,17 @@ from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import Answer, Failure, Request
+from batch.states import Event
 from batch.tenant.pace import Pace
 from batch.tenant.status import Page
 from tests.ledger.ledger_helpers import ACCEPTED, open_ledger, singles, write
+from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from batch.answers.outcome import Decision
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.tenant.status import Query
@@ -113,33 +115,13 @@ class EmptyListing:
         return Page(rows=(), read=0, total=0, more=False)
 
 
-class Notes:
-    """What was told while sending."""
+class Notes(Events):
+    """The events of sending."""
 
-    def __init__(self) -> None:
-        self.waits: list[tuple[float, str]] = []
-        self.allowed: list[int] = []
-        self.events: Counter[str] = Counter()
-
-    def sending(self, request: Request) -> None:
-        self.events[f"sending {request.attempts}"] += 1
-
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        assert request.number
-        assert (answer.status or answer.failure, seconds >= 0, parts) != (None, True, 0)
-        self.events[decision.event.value] += 1
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        self.waits.append((seconds, reason))
-
-    def paced(self, allowed: int) -> None:
-        self.allowed.append(allowed)
-
-    def settled(self, request: Request, verdict: str) -> None:
-        self.events[f"settled {verdict} {request.run}"] += 1
-
-    def noticed(self, text: str) -> None:
-        self.events[text] += 1
+    @property
+    def undecided(self) -> int:
+        ends = [event.decision.event for event in self if isinstance(event, AttemptEnded)]
+        return ends.count(Event.UNDECIDED)
 
 
 @pytest.fixture
@@ -155,8 +137,8 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
     calls = ledger.calls(
         RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=now
     )
-    pace = Pace(RATE, calls, listener=notes, clock=now)
-    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, watcher=notes)
+    pace = Pace(RATE, calls, tell=notes.append, clock=now)
+    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, tell=notes.append)
     jitter = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,
@@ -164,7 +146,7 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         tenant=tenant,
         settler=settler,
         pace=pace,
-        watcher=notes,
+        tell=notes.append,
         process=process,
         clock=clock,
         jitter=jitter.random,
@@ -229,7 +211,7 @@ def test_five_minutes_of_refused_connections_are_backed_off_from_and_survived(le
     attempts = [moment for moment in tenant.arrivals if 1012 <= moment < 1310]
     assert len(attempts) < 20
     assert max(after - before for before, after in itertools.pairwise(attempts)) < 62
-    assert "undecided" not in notes.events
+    assert not notes.undecided
 
 
 def test_five_minutes_of_errors_leave_few_requests_in_doubt_and_each_is_settled(ledger: Ledger) -> None:
@@ -237,7 +219,7 @@ def test_five_minutes_of_errors_leave_few_requests_in_doubt_and_each_is_settled(
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: Answer(status=502) if 1010 <= moment < 1310 else None)
     run_in_virtual_time(send(ledger, run, tenant, notes))
     assert tenant.accepted == all_once(300)
-    assert notes.events["undecided"] < 30
+    assert notes.undecided < 30
 
 
 def test_an_outage_that_does_not_end_stops_the_run_which_continues_later(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.answers.events import tell_each
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.tenant.open_rows import open_pages
 from batch.tenant.status import ListingForbiddenError, Page, Query
@@ -33,7 +34,7 @@ def inquiry(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) -
         tenant="https://tenant",
         myself="me",
         width=5,
-        on_cost=lambda _calls: None,
+        tell=tell_each(),
         **{**usual, **more},
     )
 

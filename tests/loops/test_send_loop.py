@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.answers.events import AttemptEnded, AttemptStarted, Waiting
 from batch.answers.outcome import DEFAULT_PAUSE, backoff
 from batch.answers.stop_rule import ALL_REFUSED_AFTER, HALF_REFUSED_AFTER
 from batch.api.dialects import DIALECTS
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from batch.answers.outcome import Decision
+    from batch.answers.events import RunEvent
     from batch.ledger.store import Ledger
     from batch.loops.ports import Turnstile
     from batch.tenant.status import Page, Query
@@ -139,7 +140,7 @@ class OpenTurnstile:
     def hold(self, seconds: float) -> None:
         self.holds.append(seconds)
 
-    def tell(self, seconds: float, reason: str) -> None:
+    def report_wait(self, seconds: float, reason: str) -> None:
         self.told.append((seconds, reason))
 
 
@@ -152,26 +153,19 @@ class Witness:
         self.parts: list[int] = []
         self.waits: list[tuple[float, str]] = []
 
-    def sending(self, request: Request) -> None:
-        self.begun.append(request.number)
-
-    def answered(self, request: Request, answer: Answer, decision: Decision, seconds: float, parts: int) -> None:
-        assert answer.status is not None or decision.reason
-        assert seconds >= 0
-        self.decisions.append((request.number, decision.event.value))
-        self.parts.append(parts)
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        self.waits.append((seconds, reason))
-
-    def paced(self, allowed: int) -> None:
-        raise AssertionError(allowed)
-
-    def settled(self, request: Request, verdict: str) -> None:
-        raise AssertionError((request, verdict))
-
-    def noticed(self, text: str) -> None:
-        raise AssertionError(text)
+    def tell(self, event: RunEvent) -> None:
+        match event:
+            case AttemptStarted(request=request):
+                self.begun.append(request.number)
+            case AttemptEnded(request=request, answer=answer, decision=decision):
+                assert answer.status is not None or decision.reason
+                assert event.seconds >= 0
+                self.decisions.append((request.number, decision.event.value))
+                self.parts.append(event.parts)
+            case Waiting(seconds=seconds, reason=reason):
+                self.waits.append((seconds, reason))
+            case _:
+                raise AssertionError(event)
 
 
 class ClosedListing:
@@ -206,10 +200,10 @@ class Stage:
             ledger=self.ledger,
             tenant=tenant,
             settler=Settler(
-                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), watcher=self.witness
+                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), tell=self.witness.tell
             ),
             pace=pace or self.pace,
-            watcher=self.witness,
+            tell=self.witness.tell,
             process=Process.current(),
             clock=clock or FakeClock(),
             jitter=lambda: 1.0,
@@ -719,7 +713,7 @@ async def test_a_sandbox_with_faults_accepts_what_the_ledger_says_and_the_ledger
         calls = ledger.calls(
             RateKey(tenant="t", client="c", dialect="beta"), rate=DIALECTS["beta"].rate, process=Process.current()
         )
-        pace = Pace(DIALECTS["beta"].rate, calls, listener=stage.witness)
+        pace = Pace(DIALECTS["beta"].rate, calls, tell=stage.witness.tell)
         async with Tenant(
             base_url=sandbox.base_url,
             dialect=DIALECTS["beta"],
@@ -730,8 +724,7 @@ async def test_a_sandbox_with_faults_accepts_what_the_ledger_says_and_the_ledger
             clock=FakeClock(),
             jitter=lambda: 0.0,
             give_up_after=60,
-            waiting=stage.witness.waiting,
-            noticed=stage.witness.noticed,
+            tell=stage.witness.tell,
         ) as tenant:
             await stage.submitter(tenant).submit(1)
             token = await tenant.token()

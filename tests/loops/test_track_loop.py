@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.answers.events import RunEvent, StatusesChanged, StatusesRead
 from batch.answers.outcome import decide
 from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
@@ -20,7 +21,7 @@ from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, open_ledger, produ
 from tests.tenant import virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batch.ledger.store import Ledger
@@ -71,18 +72,16 @@ def _is_asked(query: Query, row: StatusRow) -> bool:
     return query.everybody or row.requester == "me"
 
 
-class Diary:
-    """Notes what is told."""
+class Diary(list[RunEvent]):
+    """The events reported so far."""
 
-    def __init__(self) -> None:
-        self.found: list[ChangeStatus] = []
-        self.waits: list[tuple[int, float]] = []
+    @property
+    def found(self) -> list[ChangeStatus]:
+        return [one for event in self if isinstance(event, StatusesChanged) for one in event.changes]
 
-    def moved(self, findings: Sequence[ChangeStatus]) -> None:
-        self.found += findings
-
-    def looked(self, open_changes: int, wait: float) -> None:
-        self.waits.append((open_changes, wait))
+    @property
+    def waits(self) -> list[tuple[int, float]]:
+        return [(event.open_changes, event.wait) for event in self if isinstance(event, StatusesRead)]
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def tracker(run: Run, ledger: Ledger, listing: FakeListing, diary: Diary, track_
         listing=listing,
         settle_after=60.0,
         clock=clock,
-        listener=diary,
+        tell=diary.append,
         track_for=track_for,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.answers.events import PaceChanged, Waiting
 from batch.answers.outcome import Decision, Then
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
@@ -183,7 +184,7 @@ def test_at_first_the_pace_is_measured_over_the_time_so_far() -> None:
 def test_the_time_left_follows_from_what_is_left_and_the_pace_allowed() -> None:
     at = begun(1000, 1000)
     assert headway.time_left(at, BEGAN) == 100
-    assert headway.time_left(headway.after_pacing(at, 50), BEGAN) == 200
+    assert headway.time_left(headway.after(at, PaceChanged(allowed=50), BEGAN), BEGAN) == 200
 
 
 def test_silence_adds_to_the_time_left() -> None:
@@ -216,11 +217,12 @@ def test_the_wait_that_ends_later_holds_with_its_reason() -> None:
 def test_a_lowered_pace_is_shown_beside_the_limit() -> None:
     at, now = sent_evenly(begun(1000, 1000), 20, per_second=4)
     assert describe_pace(at, now + 0.25) == "4/s of 10/s"
-    assert describe_pace(headway.after_pacing(at, 50), now + 0.25) == "4/s of 5/s (limit 10/s)"
+    assert describe_pace(headway.after(at, PaceChanged(allowed=50), BEGAN), now + 0.25) == "4/s of 5/s (limit 10/s)"
 
 
 def test_while_nothing_goes_it_is_said_how_fast_it_may_go_afterwards() -> None:
-    at = headway.after_wait(headway.after_pacing(begun(1000, 1000), 50), 60, "silence", BEGAN)
+    at = headway.after(begun(1000, 1000), PaceChanged(allowed=50), BEGAN)
+    at = headway.after(at, Waiting(seconds=60, reason="silence"), BEGAN)
     assert describe_sending(at, BEGAN) == "then up to 5/s (limit 10/s), 4 min 20 s left"
 
 

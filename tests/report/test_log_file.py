@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.answers.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Notice,
+    PaceChanged,
+    RunEvent,
+    Settled,
+    StatusesChanged,
+    Waiting,
+)
 from batch.answers.outcome import decide
 from batch.errors import SettingsError
 from batch.ledger.store import Ledger
-from batch.model import EMPTY_TALLY, Answer, Failure, Run
+from batch.model import EMPTY_TALLY, Answer, ChangeStatus, Failure, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
 from tests.report.test_headway import request
@@ -51,12 +61,12 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def answered(answer: Answer, parts: int = 0) -> Callable[[LogFile], None]:
-    return lambda log: log.answered(request(), answer, decide(answer), 0.31249, parts)
+def answered(answer: Answer, parts: int = 0) -> AttemptEnded:
+    return AttemptEnded(request=request(), answer=answer, decision=decide(answer), seconds=0.31249, parts=parts)
 
 
-EVENTS: list[tuple[Callable[[LogFile], None], dict[str, Any]]] = [
-    (lambda log: log.sending(request()), {"event": "attempt", **ONE, "state": "SENDING"}),
+EVENTS: list[tuple[RunEvent, dict[str, Any]]] = [
+    (AttemptStarted(request=request()), {"event": "attempt", **ONE, "state": "SENDING"}),
     (answered(ACCEPTED), {"event": "answer", **ONE, "state": "ACCEPTED", "status": 202, "duration_s": 0.312}),
     (
         answered(REFUSED),
@@ -87,39 +97,46 @@ EVENTS: list[tuple[Callable[[LogFile], None], dict[str, Any]]] = [
         answered(BROKEN),
         {"event": "answer", **ONE, "state": "UNCONFIRMED", "reason": "the connection broke", "duration_s": 0.312},
     ),
-    (lambda log: log.waiting(600.0, "silence"), {"event": "waiting", "reason": "silence", "duration_s": 600.0}),
-    (lambda log: log.paced(50), {"event": "paced", "allowed": 50}),
+    (Waiting(seconds=600.0, reason="silence"), {"event": "waiting", "reason": "silence", "duration_s": 600.0}),
+    (PaceChanged(allowed=50), {"event": "paced", "allowed": 50}),
     (
-        lambda log: log.settled(request(), Settlement.FOUND),
+        Settled(request=request(), verdict=Settlement.FOUND),
         {"event": "settled", **ONE, "state": "ACCEPTED", "reason": "found"},
     ),
     (
-        lambda log: log.settled(request(), Settlement.NOT_FOUND),
+        Settled(request=request(), verdict=Settlement.NOT_FOUND),
         {"event": "settled", **ONE, "state": "PLANNED", "reason": "not found"},
     ),
     (
-        lambda log: log.settled(request(), Settlement.PARTLY),
+        Settled(request=request(), verdict=Settlement.PARTLY),
         {"event": "settled", **ONE, "state": "SPLIT", "reason": "partly found"},
     ),
-    (lambda log: log.noticed("a deprecation"), {"event": "notice", "reason": "a deprecation"}),
+    (
+        StatusesChanged(
+            changes=[
+                ChangeStatus(request=1, identity=identity, item_type="ROLE", item="r1", state="EXECUTING")
+                for identity in ("i1", "i2")
+            ]
+        ),
+        {"event": "tracked", "request": "R-1", "changes": 2, "state": "EXECUTING"},
+    ),
+    (Notice(text="a deprecation"), {"event": "notice", "reason": "a deprecation"}),
 ]
 
 
-@pytest.mark.parametrize(("happens", "line"), EVENTS)
-def test_an_event_is_one_line_of_what_is_known_of_it(
-    happens: Callable[[LogFile], None], line: dict[str, Any], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("event", "line"), EVENTS)
+def test_an_event_is_one_line_of_what_is_known_of_it(event: RunEvent, line: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
         log.run_begins(RUN, TALLY)
-        happens(log)
+        log.tell(event)
     assert lines_of(path)[1:] == [{"at": AT, "run": "R", **line}]
 
 
 def test_a_refused_request_that_is_divided_says_into_how_many_parts(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
-        answered(REFUSED, parts=2)(log)
+        log.tell(answered(REFUSED, parts=2))
     assert [(line["state"], line["parts"]) for line in lines_of(path)] == [("SPLIT", 2)]
 
 
@@ -144,7 +161,7 @@ def test_a_run_begins_with_its_size_and_ends_with_its_duration(tmp_path: Path) -
 def test_a_reason_with_line_breaks_and_quotes_stays_one_line(tmp_path: Path) -> None:
     path, reason = tmp_path / "log", 'said "no"\r\n\u2028{"event": "forged"}'
     with opened(path) as log:
-        log.noticed(reason)
+        log.tell(Notice(text=reason))
     assert path.read_bytes().count(b"\n") == 1
     assert json.loads(path.read_bytes())["reason"] == reason
 
@@ -152,7 +169,7 @@ def test_a_reason_with_line_breaks_and_quotes_stays_one_line(tmp_path: Path) -> 
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
-        log.noticed("now")
+        log.tell(Notice(text="now"))
         assert [line["reason"] for line in lines_of(path)] == ["now"]
 
 
@@ -170,8 +187,8 @@ def test_two_who_write_by_turns_overwrite_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as one, opened(path) as other:
         for number in range(0, 10, 2):
-            one.noticed(str(number))
-            other.noticed(str(number + 1))
+            one.tell(Notice(text=str(number)))
+            other.tell(Notice(text=str(number + 1)))
     assert [int(line["reason"]) for line in lines_of(path)] == list(range(10))
 
 
@@ -185,7 +202,7 @@ class Sluggish(FileIO):
 def test_a_line_that_is_taken_in_pieces_is_written_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with LogFile(Sluggish(path, "ab"), clock=lambda: BEGAN, complain=ignore) as log:
-        log.noticed("something that is longer than seven bytes")
+        log.tell(Notice(text="something that is longer than seven bytes"))
     assert lines_of(path)[0]["reason"] == "something that is longer than seven bytes"
 
 
@@ -193,7 +210,7 @@ def test_a_line_that_a_full_disk_cut_short_does_not_spoil_the_next(tmp_path: Pat
     path = tmp_path / "log"
     path.write_text('{"at": "2026-')
     with opened(path) as log:
-        log.noticed("on a line of its own")
+        log.tell(Notice(text="on a line of its own"))
     assert [json.loads(line)["reason"] for line in path.read_text().splitlines()[1:]] == ["on a line of its own"]
 
 
@@ -208,7 +225,7 @@ def test_a_full_disk_is_told_once_and_written_to_no_more(tmp_path: Path) -> None
     path, told = tmp_path / "log", list[str]()
     with LogFile(Full(path, "ab"), clock=lambda: BEGAN, complain=told.append) as log:
         for _ in range(3):
-            log.sending(request())
+            log.tell(AttemptStarted(request=request()))
     assert told == [f"The log file {path} can't be written: No space left on device. Sending goes on without it."]
 
 

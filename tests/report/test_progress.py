@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from batch.answers.events import AttemptEnded, AttemptStarted, Notice, PaceChanged, Settled, Waiting
 from batch.answers.outcome import decide
 from batch.api.dialects import Rate
-from batch.loops.ports import Watchers
 from batch.model import EMPTY_TALLY, Answer, Failure, Tally
-from batch.report.progress import ProgressWatcher, draw
+from batch.report.progress import Progress, draw
 from batch.status.evidence import Settlement
 from tests.report.test_headway import BEGAN, begun, request
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -21,7 +21,8 @@ from tests.tenant.virtual_time import now, run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch.loops.ports import Watcher
+    from batch.answers.events import Tell
+    from batch.model import Request
 
 LIMIT = Rate(requests=100, seconds=10)
 TALLY = replace(EMPTY_TALLY, requests={"PLANNED": 1000}, changes={"PLANNED": 12000})
@@ -44,7 +45,7 @@ def terminal() -> Console:
 
 def shown(
     console: Console,
-    happens: Callable[[Watcher], None],
+    happens: Callable[[Tell], None],
     *,
     seconds: float = 0.0,
     tally: Tally = TALLY,
@@ -56,25 +57,29 @@ def shown(
     async def watch() -> None:
         import asyncio  # noqa: PLC0415 - for this helper alone
 
-        async with ProgressWatcher(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=now) as watcher:
-            happens(Watchers(watcher))
+        async with Progress(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=now) as progress:
+            happens(progress.tell)
             await asyncio.sleep(seconds)
 
     run_in_virtual_time(watch())
     return printed(console).splitlines()
 
 
-def refuse(watcher: Watcher, number: int) -> None:
-    watcher.sending(request(number))
-    watcher.answered(request(number), REFUSAL, decide(REFUSAL), 0.5, 0)
+def attempt_ended(request: Request, answer: Answer, seconds: float, parts: int = 0) -> AttemptEnded:
+    return AttemptEnded(request=request, answer=answer, decision=decide(answer), seconds=seconds, parts=parts)
 
 
-def nothing(_: Watcher) -> None:
+def refuse(tell: Tell, number: int) -> None:
+    tell(AttemptStarted(request=request(number)))
+    tell(attempt_ended(request(number), REFUSAL, 0.5))
+
+
+def nothing(_: Tell) -> None:
     """Nothing happens."""
 
 
 def test_without_a_terminal_a_line_is_printed_every_ten_seconds_though_nothing_is_answered() -> None:
-    lines = shown(without_terminal(), lambda watcher: watcher.sending(request()), seconds=35)
+    lines = shown(without_terminal(), lambda tell: tell(AttemptStarted(request=request())), seconds=35)
     counts = "0 of 1,000 requests; 0 of 12,000 changes: 0 accepted, 0 refused, 0 unconfirmed"
     assert lines == [
         f"{counts}; 0.1/s of 10/s, 2 h 46 min left",
@@ -84,7 +89,8 @@ def test_without_a_terminal_a_line_is_printed_every_ten_seconds_though_nothing_i
 
 
 def test_without_a_terminal_a_wait_is_said_when_it_begins_and_counted_down_in_each_line() -> None:
-    lines = shown(without_terminal(), lambda watcher: watcher.waiting(600, decide(SILENCE).reason), seconds=25)
+    wait = Waiting(seconds=600, reason=decide(SILENCE).reason)
+    lines = shown(without_terminal(), lambda tell: tell(wait), seconds=25)
     assert lines[0] == "Waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded"
     assert "; waiting 9 min 50 s: the tenant answered 429: Rate Limit Exceeded; " in lines[1]
     assert "; waiting 9 min 40 s: the tenant answered 429: Rate Limit Exceeded; " in lines[2]
@@ -97,7 +103,7 @@ def test_nothing_ticks_on_after_the_end() -> None:
 
 
 def test_on_a_terminal_a_wait_is_counted_down_and_the_display_goes_in_the_end() -> None:
-    lines = shown(terminal(), lambda watcher: watcher.waiting(600, decide(SILENCE).reason))
+    lines = shown(terminal(), lambda tell: tell(Waiting(seconds=600, reason=decide(SILENCE).reason)))
     text = "\n".join(lines)
     assert "waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded" in text
     assert "Waiting" not in text
@@ -105,26 +111,26 @@ def test_on_a_terminal_a_wait_is_counted_down_and_the_display_goes_in_the_end() 
 
 
 def test_a_quiet_program_shows_nothing_with_and_without_a_terminal() -> None:
-    def everything(watcher: Watcher) -> None:
-        refuse(watcher, 1)
-        watcher.waiting(60, "silence")
-        watcher.settled(request(2), Settlement.FOUND)
-        watcher.noticed("a deprecation")
+    def everything(tell: Tell) -> None:
+        refuse(tell, 1)
+        tell(Waiting(seconds=60, reason="silence"))
+        tell(Settled(request=request(2), verdict=Settlement.FOUND))
+        tell(Notice(text="a deprecation"))
 
     assert shown(terminal(), everything, seconds=60, quiet=True) == []
     assert shown(without_terminal(), everything, seconds=60, quiet=True) == []
 
 
 def test_a_refused_request_is_named_with_the_tenants_reason() -> None:
-    assert shown(without_terminal(), lambda watcher: refuse(watcher, 7)) == [
+    assert shown(without_terminal(), lambda tell: refuse(tell, 7)) == [
         "Request R-7 was refused: the tenant answered 400: no such role (tracking id t-1)"
     ]
 
 
 def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> None:
-    def many(watcher: Watcher) -> None:
+    def many(tell: Tell) -> None:
         for number in range(100):
-            refuse(watcher, number)
+            refuse(tell, number)
 
     lines = shown(without_terminal(), many)
     assert len(lines) == 21
@@ -141,11 +147,11 @@ def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> 
     ],
 )
 def test_what_settling_finds_out_is_said(verdict: Settlement, sentence: str) -> None:
-    assert shown(without_terminal(), lambda watcher: watcher.settled(request(), verdict)) == [sentence]
+    assert shown(without_terminal(), lambda tell: tell(Settled(request=request(), verdict=verdict))) == [sentence]
 
 
 def test_a_lowered_pace_shows_in_the_next_line() -> None:
-    lines = shown(without_terminal(), lambda watcher: watcher.paced(50), seconds=10.5)
+    lines = shown(without_terminal(), lambda tell: tell(PaceChanged(allowed=50)), seconds=10.5)
     assert "of 5/s (limit 10/s)" in lines[0]
 
 
@@ -160,19 +166,19 @@ def test_the_display_of_a_million_changes_fits_a_terminal_of_80_columns() -> Non
 
 
 def test_a_long_reason_is_cut_rather_than_wrapped() -> None:
-    def draw_on(watcher: Watcher) -> None:
-        watcher.waiting(600, "the tenant answered 503: " + "very long " * 30)
+    def draw_on(tell: Tell) -> None:
+        tell(Waiting(seconds=600, reason="the tenant answered 503: " + "very long " * 30))
 
     lines = [line for line in shown(terminal(), draw_on) if "waiting" in line]
     assert lines
     assert all("…" in line for line in lines)
 
 
-def answer_each(*answers: Answer) -> Callable[[Watcher], None]:
-    def answer_all(watcher: Watcher) -> None:
+def answer_each(*answers: Answer) -> Callable[[Tell], None]:
+    def answer_all(tell: Tell) -> None:
         for number, answer in enumerate(answers):
-            watcher.sending(request(number, people=3))
-            watcher.answered(request(number, people=3), answer, decide(answer), 0.305, 2 * (answer is REFUSAL))
+            tell(AttemptStarted(request=request(number, people=3)))
+            tell(attempt_ended(request(number, people=3), answer, 0.305, 2 * (answer is REFUSAL)))
 
     return answer_all
 
@@ -197,9 +203,9 @@ def test_when_verbose_all_refusals_are_shown() -> None:
 
 
 def test_when_verbose_a_terminal_too_keeps_the_waits_and_the_changes_of_the_pace() -> None:
-    def slow_down(watcher: Watcher) -> None:
-        watcher.waiting(600, "silence")
-        watcher.paced(50)
+    def slow_down(tell: Tell) -> None:
+        tell(Waiting(seconds=600, reason="silence"))
+        tell(PaceChanged(allowed=50))
 
     text = "\n".join(shown(terminal(), slow_down, verbose=True))
     assert "Waiting 10 min 0 s: silence" in text

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS
 from batch.settings import Credentials
 from batch.tenant.directory import Directory
 from batch.tenant.reading import Reader
 from batch.tenant.token import Token
-from tests.tenant.open_calls import open_pace
+from tests.tenant.open_calls import Events, open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -74,17 +75,19 @@ class DirectoryTenant:
                     Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"}),
                     jitter=lambda: 1.0,
                     give_up_after=60.0,
-                    waiting=lambda _seconds, _reason: None,
+                    tell=tell_each(),
                 )
                 reader = Reader(
                     http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _: None
                 )
-                directory = Directory(reader, DIALECTS[api], noticed=self.notices.append)
+                events = Events()
+                directory = Directory(reader, DIALECTS[api], tell=events.append)
                 everything: dict[str, NameMatches] = {}
                 async for part in ask(directory):
                     assert not everything.keys() & part.keys()
                     everything |= part
                 self.calls = directory.calls
+                self.notices += events.notices
                 return everything
 
         return run_in_virtual_time(program())

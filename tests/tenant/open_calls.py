@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from batch.answers.events import Notice, PaceChanged, RunEvent, Waiting
 from batch.api.dialects import Rate
 from batch.api.rate_window import Permits
 from batch.tenant.pace import Pace
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 UNLIMITED = Rate(requests=100_000, seconds=1)
 
 
-class Ear:
-    """Remembers what it was told."""
+class Events(list[RunEvent]):
+    """The events reported so far."""
 
-    def __init__(self) -> None:
-        self.waits: list[tuple[float, str]] = []
-        self.allowed: list[int] = []
+    @property
+    def waits(self) -> list[tuple[float, str]]:
+        return [(event.seconds, event.reason) for event in self if isinstance(event, Waiting)]
 
-    def waiting(self, seconds: float, reason: str) -> None:
-        self.waits.append((seconds, reason))
+    @property
+    def allowed(self) -> list[int]:
+        return [event.allowed for event in self if isinstance(event, PaceChanged)]
 
-    def paced(self, allowed: int) -> None:
-        self.allowed.append(allowed)
+    @property
+    def notices(self) -> list[str]:
+        return [event.text for event in self if isinstance(event, Notice)]
 
 
 class OpenCalls:
@@ -48,6 +51,6 @@ class OpenCalls:
         self.silences.append((seconds, violated))
 
 
-def open_pace(ear: Ear | None = None) -> Pace:
+def open_pace() -> Pace:
     """A pace that only keeps silence."""
-    return Pace(UNLIMITED, OpenCalls(), listener=ear or Ear(), clock=now)
+    return Pace(UNLIMITED, OpenCalls(), tell=Events().append, clock=now)

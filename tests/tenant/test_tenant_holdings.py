@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS
 from batch.settings import Credentials
 from batch.tenant.holdings import SearchIndex
@@ -40,9 +41,7 @@ def with_reader(answer: tuple[int, Any], use: Callable[[Reader], Awaitable[Any]]
     async def program() -> Any:
         async with httpx.AsyncClient(transport=httpx.MockTransport(endpoint), base_url="https://tenant") as http:
             credentials = Credentials.model_validate({"client_id": "c", "client_secret": "s"})
-            token = Token(
-                http, credentials, jitter=lambda: 1.0, give_up_after=60.0, waiting=lambda _seconds, _reason: None
-            )
+            token = Token(http, credentials, jitter=lambda: 1.0, give_up_after=60.0, tell=tell_each())
             reader = Reader(
                 http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None
             )

@@ -17,7 +17,7 @@ from batch.errors import LedgerLostError
 from batch.ledger.calls import RateKey
 from batch.tenant.pace import Pace
 from tests.ledger.ledger_helpers import ME, a_process, open_ledger
-from tests.tenant.open_calls import UNLIMITED, Ear, OpenCalls
+from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class World:
         self.ledger = ledger
         self.arrivals: list[float] = []
         self.permitted: list[float] = []
-        self.ear = Ear()
+        self.events = Events()
         self.random = Random(7)  # noqa: S311 - repeatable
 
     def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, rate_key: RateKey = LANE) -> Pace:
         calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=now)
-        return Pace(rate, calls, listener=self.ear, clock=now)
+        return Pace(rate, calls, tell=self.events.append, clock=now)
 
     async def call(self, permit: Permit) -> None:
         """A call that takes a moment to leave, and another to arrive; its answer is of no interest."""
@@ -105,8 +105,8 @@ def test_a_restart_finds_the_window_as_it_was_left(world: World) -> None:
     run_in_virtual_time(program())
     assert_never_too_many(world.arrivals)
     assert len(world.arrivals) == 600
-    assert max(seconds for seconds, _ in world.ear.waits) > 2
-    assert {reason for _, reason in world.ear.waits} == {"the limit of the last 10 s is used up"}
+    assert max(seconds for seconds, _ in world.events.waits) > 2
+    assert {reason for _, reason in world.events.waits} == {"the limit of the last 10 s is used up"}
 
 
 def test_three_processes_on_one_ledger_keep_one_limit_together(world: World) -> None:
@@ -201,7 +201,7 @@ def test_silence_that_the_tenant_asks_for_holds_everybody_and_survives_a_restart
     waited, silenced = run_in_virtual_time(program())
     assert waited == pytest.approx(300, abs=0.2)
     assert silenced == pytest.approx(200, abs=0.2)
-    ((seconds, reason),) = world.ear.waits
+    ((seconds, reason),) = world.events.waits
     assert seconds == pytest.approx(200, abs=0.2)
     assert reason == "the tenant has asked for silence"
 
@@ -255,9 +255,9 @@ def test_after_a_violation_the_pace_is_halved_held_and_climbs_back(world: World)
     assert {per_window[n] for n in range(1, int(HOLD // 10) - 1)} <= {49, 50}
     assert per_window[14] > 50
     assert per_window[23] >= 95
-    assert world.ear.allowed[0] == 50
-    assert world.ear.allowed == sorted(world.ear.allowed)
-    assert world.ear.allowed[-1] == 100
+    assert world.events.allowed[0] == 50
+    assert world.events.allowed == sorted(world.events.allowed)
+    assert world.events.allowed[-1] == 100
 
 
 def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> None:
@@ -270,7 +270,7 @@ def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> 
         await world.send(pace, 1)
 
     run_in_virtual_time(program())
-    assert world.ear.allowed == [50]
+    assert world.events.allowed == [50]
 
 
 def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(world: World) -> None:
@@ -280,7 +280,7 @@ def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(wor
         await pace.pause(30)
         await pace.aclose()
         calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=a_process(2), clock=lambda: now() - 5000)
-        later = Pace(DOCUMENTED, calls, listener=world.ear, clock=lambda: now() - 5000)
+        later = Pace(DOCUMENTED, calls, tell=world.events.append, clock=lambda: now() - 5000)
         began = now()
         await world.send(later, 1)
         return now() - began
@@ -361,7 +361,7 @@ class TroubledCalls(OpenCalls):
 
 def test_silence_that_begins_while_a_permit_is_asked_for_is_kept() -> None:
     async def program() -> float:
-        pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), listener=Ear(), clock=now)
+        pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), tell=Events().append, clock=now)
         began = now()
         await pace.wait()
         return now() - began
@@ -375,7 +375,7 @@ def test_what_the_ledger_could_not_be_told_it_is_told_later() -> None:
             raise LedgerLostError("The ledger is locked.", next_step="")
 
         calls = TroubledCalls(lambda: None)
-        pace = Pace(UNLIMITED, calls, listener=Ear(), clock=now)
+        pace = Pace(UNLIMITED, calls, tell=Events().append, clock=now)
         (permit,) = await pace.wait()
         calls.trouble = lose
         permit.on_sent()

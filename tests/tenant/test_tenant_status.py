@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS
 from batch.errors import TenantLostError
 from batch.settings import Credentials
@@ -54,7 +55,7 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
                 Credentials.model_validate({"client_id": "c", "client_secret": "s"}),
                 jitter=lambda: 1.0,
                 give_up_after=60.0,
-                waiting=lambda _seconds, _reason: None,
+                tell=tell_each(),
             )
             reader = Reader(
                 http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from batch.answers.events import tell_each
 from batch.answers.outcome import MOST_BACKOFF, backoff
 from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.sandbox.server import running_sandbox
@@ -19,6 +20,7 @@ from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
 from batch.tenant.token import RENEW_BEFORE, UNSAID_LIFETIME, Token
 from batch.tenant.wire import http_client
+from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -61,8 +63,8 @@ def with_token(
     give_up_after: float = 600.0,
     jitter: float = 1.0,
 ) -> list[tuple[float, str]]:
-    """Runs a program that is given a Token; returns the waits that were told."""
-    told: list[tuple[float, str]] = []
+    """Run a program with a Token; return the waits that it reported."""
+    events = Events()
 
     async def run() -> None:
         transport = httpx.MockTransport(endpoint)
@@ -74,13 +76,13 @@ def with_token(
                 http,
                 credentials,
                 give_up_after=give_up_after,
-                waiting=lambda seconds, reason: told.append((seconds, reason)),
+                tell=events.append,
                 jitter=lambda: jitter,
             )
             await program(token)
 
     run_in_virtual_time(run())
-    return told
+    return events.waits
 
 
 def a_token(http: httpx.AsyncClient, credentials: dict[str, str]) -> Token:
@@ -90,7 +92,7 @@ def a_token(http: httpx.AsyncClient, credentials: dict[str, str]) -> Token:
         Credentials.model_validate(credentials),
         jitter=lambda: 0.0,
         give_up_after=0.0,
-        waiting=lambda _seconds, _reason: None,
+        tell=tell_each(),
     )
 
 
@@ -218,7 +220,7 @@ def test_a_tenant_that_asks_for_more_patience_than_there_is_is_given_up_and_not_
     assert len(endpoint.asked) == 1
 
 
-@pytest.mark.parametrize("luck", [0.0, 1.0])
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(jitter: float) -> None:
     endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100)
     told: list[object] = []

@@ -18,6 +18,7 @@ from batch.states import Event
 from batch.tenant.token import Token
 from batch.tenant.trust import trusted
 from batch.tenant.wire import fetch, http_client
+from tests.tenant.open_calls import Events
 from tests.tenant.raw_server import answer, raw_server
 from tests.tenant.tls import certified, written
 
@@ -121,7 +122,7 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
     authority: trustme.CA,
 ) -> None:
     credentials = Credentials.model_validate({"client_id": "client", "client_secret": "hunter2-hunter2"})
-    waits: list[float] = []
+    events = Events()
     async with raw_server(answer("200 OK"), tls=certified(authority, HERE)) as server:
         async with http_client(server.url, timeout=5.0, concurrency=1) as http:
             with pytest.raises(TenantLostError, match="--ca-file"):
@@ -130,10 +131,10 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
                     credentials,
                     jitter=lambda: 0.0,
                     give_up_after=1.0,
-                    waiting=lambda seconds, _reason: waits.append(seconds),
+                    tell=events.append,
                 ).get()
         assert server.received == []
-    assert waits == []
+    assert events.waits == []
 
 
 def test_a_tenant_that_is_not_trusted_stops_the_run_and_nothing_was_processed() -> None:

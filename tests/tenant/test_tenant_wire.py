@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from batch import __version__
+from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Answer, Failure, Request, RequestItem
 from batch.plan.body import body_of, encode
@@ -60,8 +61,7 @@ def tenant_at(url: str, client: str = "client", secret: str = SECRET) -> Tenant:
         clock=lambda: datetime.now(UTC),
         jitter=lambda: 0.0,
         give_up_after=0.0,
-        waiting=lambda _seconds, _reason: None,
-        noticed=lambda _text: None,
+        tell=tell_each(),
     )
 
 

@@ -1,0 +1,132 @@
+"""What happens while a run is sent or tracked: one frozen event type, and the function type that takes it.
+
+The loops and the tenant client report events. The screen, the log file and the commands consume them. A consumer
+returns at once; it may raise to end the work that reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.answers.outcome import Decision
+    from batch.model import Answer, ChangeStatus, Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptStarted:
+    """A request is SENDING in the ledger and about to leave."""
+
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptEnded:
+    """An attempt has ended, and its outcome is in the ledger.
+
+    Attributes:
+        request: As it was sent.
+        answer: What came back.
+        decision: What that means.
+        seconds: How long the attempt took.
+        parts: How many requests take over from a refused one.
+    """
+
+    request: Request
+    answer: Answer
+    decision: Decision
+    seconds: float
+    parts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """An unconfirmed request is settled; the verdict is a status.evidence.Settlement."""
+
+    request: Request
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusesChanged:
+    """The tenant shows new states of accepted changes, and they are in the ledger."""
+
+    changes: Sequence[ChangeStatus]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusesRead:
+    """One reading of the tenant's status list has ended.
+
+    Attributes:
+        open_changes: Changes whose end is not known yet.
+        wait: Seconds to the next reading; 0 if there is none.
+    """
+
+    open_changes: int
+    wait: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrecheckCost:
+    """A precheck is about to make most of its calls.
+
+    Attributes:
+        calls: Calls left to make.
+        people: Identities that it asks about.
+    """
+
+    calls: float
+    people: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """No call leaves for so many seconds from now."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaceChanged:
+    """A window of the rate limit holds at most `allowed` calls from now on."""
+
+    allowed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A sentence that the user should read once."""
+
+    text: str
+
+
+RunEvent: TypeAlias = (
+    AttemptStarted
+    | AttemptEnded
+    | Settled
+    | StatusesChanged
+    | StatusesRead
+    | PrecheckCost
+    | Waiting
+    | PaceChanged
+    | Notice
+)
+
+Tell: TypeAlias = Callable[[RunEvent], None]
+"""What takes events."""
+
+
+def tell_each(*consumers: Tell) -> Tell:
+    """Pass each event to every consumer, in order."""
+
+    def tell(event: RunEvent) -> None:
+        for consumer in consumers:
+            consumer(event)
+
+    return tell
