@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batch.commands.config_file import with_entry
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
-from batch.read import LoadedInputs, interpretation, load_inputs
+from batch.read import LoadedInputs, load_inputs, make_interpretation
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load(
             "--save-map saves the maps that are given with it, and there are none.",
             next_step="Nothing was sent. Give them: --map THEIRS=OURS --save-map.",
         )
-    wanted = interpretation(
+    interpretation = make_interpretation(
         maps=settings.map,
         maps_required=maps_required,
         date_format=settings.date_format,
@@ -53,9 +53,9 @@ def load(
         # A name that is another field's is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
     )
-    loaded = load_inputs(inputs, stdin=stdin, interpretation=wanted)
+    loaded = load_inputs(inputs, stdin=stdin, interpretation=interpretation)
     if save_map:
-        screen.say(_save(settings, [one.text for one in wanted.maps]))
+        screen.say(_save(settings, [one.text for one in interpretation.maps]))
     return loaded
 
 

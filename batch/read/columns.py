@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
 
 KNOWN_COLUMNS = (
     "operation",
@@ -31,11 +27,11 @@ _AROUND_NAMES = re.compile(r'^[\s"\ufeff]+|[\s"\ufeff]+\Z')
 
 
 def canonical_name(header: str, position: int) -> str:
-    """The name under which a column is known.
+    """The canonical name of a column.
 
     Args:
         header: As written.
-        position: 1-based, names a column without a name.
+        position: From 1; names a column whose header is blank.
     """
     name = bare_name(header)
     lowered = name.lower()
@@ -47,11 +43,10 @@ def canonical_name(header: str, position: int) -> str:
 
 
 def bare_name(header: str) -> str:
-    """A header's name without what spreadsheets and people put around it: space, quotes, byte-order marks."""
+    """The header without surrounding space, quotes and byte-order marks."""
     return _AROUND_NAMES.sub("", header)
 
 
-def count_known(headers: Sequence[str], others: Collection[str] = ()) -> int:
-    """How many of the names are ours, or among the `others` (in small letters): the measure of a delimiter."""
-    names = {canonical_name(header, position) for position, header in enumerate(headers, 1)}
-    return sum(name in KNOWN_COLUMNS or name in RESERVED_COLUMNS or name.lower() in others for name in names)
+def has_effect(name: str) -> bool:
+    """Whether access-batch acts on a column of this canonical name."""
+    return name in KNOWN_COLUMNS or (name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX)

@@ -1,4 +1,4 @@
-"""The layout of a CSV file: where the header is, and which delimiter it speaks. Pure."""
+"""Where a CSV file's header is, and which delimiter the file uses. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch.errors import InputFileError
-from batch.read.columns import count_known
+from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS, canonical_name
 from batch.read.records import Scanner, line_range
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 _DELIMITERS = (",", ";", "\t")
 _EXCEL_HINT = re.compile(r'"?sep=([,;\t])"?\s*')
@@ -18,11 +18,11 @@ _BLANK_HEADER = re.compile(r'[\s,;\ufeff"]*')
 
 
 class CsvLayout(NamedTuple):
-    """The header record and what follows from it.
+    """The header record and the delimiter.
 
-    headers: Its cells, as written.
+    headers: The header's cells, as written.
     delimiter: One of `,` `;` tab.
-    lines: How many physical lines the header ends after, blank lines above it included.
+    lines: Physical lines up to the end of the header, including blank lines above it.
     """
 
     headers: tuple[str, ...]
@@ -30,23 +30,23 @@ class CsvLayout(NamedTuple):
     lines: int
 
 
-def find_layout(data: bytes, name: str, others: Collection[str] = ()) -> CsvLayout:
+def find_layout(data: bytes, name: str, extra_names: Collection[str] = ()) -> CsvLayout:
     """Find the header, which is the first record that isn't blank, and choose the delimiter that fits it best.
 
     Args:
         data: The file's text as UTF-8.
-        name: How messages call the file.
-        others: Names of columns, in small letters, that are as telling as ours.
+        name: The file's name for messages.
+        extra_names: Lower-case column names that identify a header as well as our own do.
 
     Raises:
-        InputFileError: There is nothing but blank lines, or the header's quotes are malformed.
+        InputFileError: The file has only blank lines, or the header's quotes are malformed.
     """
-    forced: tuple[str, ...] = _DELIMITERS
+    delimiters: tuple[str, ...] = _DELIMITERS
     start, number = 0, 0
     for line, end in _lines(data, 0):
         hint = _EXCEL_HINT.fullmatch(line)
         if hint:
-            forced = (hint.group(1),)
+            delimiters = (hint.group(1),)
         elif not _BLANK_HEADER.fullmatch(line):
             break
         start, number = end, number + 1
@@ -54,17 +54,22 @@ def find_layout(data: bytes, name: str, others: Collection[str] = ()) -> CsvLayo
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
-    layouts = [layout for layout in (_layout(data, start, number, delimiter) for delimiter in forced) if layout]
+    layouts = [layout for delimiter in delimiters if (layout := _scan_header(data, start, number, delimiter))]
     if not layouts:
         raise InputFileError(
             f"The header of {name} ({line_range(number + 1, number + 1)}) has a stray or unclosed quote.",
             next_step="Write the column names without quotes, or close every quote.",
         )
-    # `max` keeps the first of equals, so a single column counts as delimited by commas.
-    return max(layouts, key=lambda layout: (count_known(layout.headers, others), len(layout.headers)))
+    # `max` keeps the first of equals, so a header with a single column counts as delimited by commas.
+    return max(layouts, key=lambda layout: (_count_known(layout.headers, extra_names), len(layout.headers)))
 
 
-def _layout(data: bytes, start: int, number: int, delimiter: str) -> CsvLayout | None:
+def _count_known(headers: Sequence[str], extra_names: Collection[str]) -> int:
+    names = {canonical_name(header, position) for position, header in enumerate(headers, 1)}
+    return sum(name in KNOWN_COLUMNS or name in RESERVED_COLUMNS or name.lower() in extra_names for name in names)
+
+
+def _scan_header(data: bytes, start: int, number: int, delimiter: str) -> CsvLayout | None:
     scanner = Scanner(delimiter)
     for line, _ in _lines(data, start):
         scanner.feed(line)
@@ -77,7 +82,7 @@ def _layout(data: bytes, start: int, number: int, delimiter: str) -> CsvLayout |
 
 
 def _lines(data: bytes, start: int) -> Iterator[tuple[str, int]]:
-    """Physical lines from `start` on, each without its line feed and with the offset of the next."""
+    """Physical lines from `start` on: each without its line feed, and with the offset of the next line."""
     while start < len(data):
         newline = data.find(b"\n", start)
         end = len(data) if newline < 0 else newline

@@ -1,4 +1,4 @@
-"""CSV bytes → rows with line numbers: polars for what is plain, the strict scanner for every other line."""
+"""CSV bytes → rows with line numbers: polars parses the regular lines, the strict scanner every other line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from batch.errors import BrokenPromiseError, InputFileError
+from batch.errors import BrokenPromiseError
 from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
 from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
 from batch.read.identityiq import recognised_names
 from batch.read.records import PhysicalLines, blank_pattern, blocks, records_at, row_pattern
-from batch.text import restored
+from batch.text import count, restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,37 +26,33 @@ if TYPE_CHECKING:
 # A regular expression for wider rows takes seconds to compile; such files are short.
 _WIDEST_PATTERN = 500
 
-# So much is judged at a time, since the lines take as much memory again as the text.
+# Lines are classified in blocks of this size, because they take as much memory again as the text.
 _BLOCK_BYTES = 64 << 20
 
 
 class _Body(NamedTuple):
-    """The body body apart: cells under the names `0`, `1` …, and what needs saying."""
+    """The parsed lines below the header: cells in columns `0`, `1` …, and sentences for the user."""
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     notices: tuple[str, ...]
 
 
-def read_csv(data: bytes, name: str, wanted: Interpretation) -> FileRows:
+def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows:
     """Read one CSV file.
 
     Args:
         data: The whole file, in any of the encodings of `to_utf8`.
-        name: How messages call the file.
-        wanted: Which columns are to be read as ours.
+        name: The file's name for messages.
+        interpretation: The user's reading options.
 
     Raises:
-        InputFileError: The file as a whole can't be used: empty, no rows, unreadable encoding, unusable header.
+        InputFileError: The file as a whole can't be used: empty, unreadable encoding, unusable header.
     """
     text, notices = to_utf8(data, name)
-    layout = find_layout(text, name, recognised_names(wanted))
-    header = read_header(layout.headers, name, wanted)
+    layout = find_layout(text, name, recognised_names(interpretation))
+    header = read_header(layout.headers, name, interpretation)
     body = _parse_body(text, layout, name)
-    if not body.rows.height and not body.rejected.height:
-        raise InputFileError(
-            f"{name} has a header but no rows.", next_step="Give a file with at least one row below the header."
-        )
     return FileRows(
         rows=_user_columns(body.rows, header, has_quotes=b'"' in text),
         rejected=body.rejected,
@@ -69,7 +65,7 @@ def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl
     def cell(position: int) -> pl.Expr:
         column = pl.col(str(position))
         if has_quotes:
-            # polars tells a quoted empty cell from an empty one; to the user both are empty.
+            # polars distinguishes a quoted empty cell from an empty one; for the user both are empty.
             column = pl.when(column != "").then(column)
         return restored(column) if header.is_own_file else column
 
@@ -82,62 +78,61 @@ def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl
 
 
 def _parse_body(text: bytes, layout: CsvLayout, name: str) -> _Body:
-    plain, blank = _classify_lines(text, layout)
-    if plain.all() and not blank.any():
-        numbers = pl.int_range(1, plain.len() + 1, dtype=pl.Int64, eager=True) + layout.lines
-        return _Body(
-            _parse_regular(text, numbers, layout, skip_lines=layout.lines), pl.DataFrame(schema=REJECTED_SCHEMA), ()
-        )
-    return _parse_irregular(PhysicalLines(text), plain, blank, layout=layout, name=name)
+    regular, blank = _classify_lines(text, layout)
+    if regular.all() and not blank.any():
+        numbers = pl.int_range(1, regular.len() + 1, dtype=pl.Int64, eager=True) + layout.lines
+        rows = _parse_regular(text, numbers, layout, skip_lines=layout.lines)
+        return _Body(rows, pl.DataFrame(schema=REJECTED_SCHEMA), ())
+    return _parse_irregular(PhysicalLines(text), regular, blank, layout=layout, name=name)
 
 
 def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Series]:
-    """Of each line after the header, whether it is a good record on its own, and whether it is blank."""
+    """For each line after the header: whether it is a good record on its own, and whether it is blank."""
     width = len(layout.headers)
-    plain, blank = [], []
+    regular, blank = [], []
     for block in blocks(text, _BLOCK_BYTES):
         lines = pl.read_lines(block)["line"]
         blank.append(lines.str.contains(blank_pattern(layout.delimiter)))
         if width <= _WIDEST_PATTERN:
-            plain.append(lines.str.contains(row_pattern(layout.delimiter, width)))
+            regular.append(lines.str.contains(row_pattern(layout.delimiter, width)))
         else:
-            plain.append(pl.repeat(False, lines.len(), dtype=pl.Boolean, eager=True))
-    return pl.concat(plain).slice(layout.lines), pl.concat(blank).slice(layout.lines)
+            regular.append(pl.repeat(False, lines.len(), dtype=pl.Boolean, eager=True))
+    return pl.concat(regular).slice(layout.lines), pl.concat(blank).slice(layout.lines)
 
 
 def _parse_irregular(
-    lines: PhysicalLines, plain: pl.Series, blank: pl.Series, *, layout: CsvLayout, name: str
+    lines: PhysicalLines, regular: pl.Series, blank: pl.Series, *, layout: CsvLayout, name: str
 ) -> _Body:
-    """Take a body apart in which some lines are not a record on their own.
+    """Parse a body in which some lines are not a record on their own.
 
     Args:
-        lines: All lines of the file; indexes are counted in these.
-        plain: Of each line after the header, whether it is a good record, unless an open quote covers it.
-        blank: Of each line after the header, whether it is blank, unless an open quote covers it.
+        lines: All lines of the file; indexes count these.
+        regular: For each line after the header: whether it is a good record, unless an open quote covers it.
+        blank: For each line after the header: whether it is blank, unless an open quote covers it.
         layout: The file's layout.
-        name: How messages call the file.
+        name: The file's name for messages.
     """
-    if len(lines) != layout.lines + plain.len():
-        raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {layout.lines + plain.len()}.")
-    starts = (~(plain | blank)).arg_true() + layout.lines
+    if len(lines) != layout.lines + regular.len():
+        raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {layout.lines + regular.len()}.")
+    starts = (~(regular | blank)).arg_true() + layout.lines
     records = list(records_at(lines, starts, delimiter=layout.delimiter, width=len(layout.headers)))
     covered = pl.Series([index for record in records for index in range(record.first, record.last + 1)], dtype=pl.Int64)
-    free = pl.repeat(True, plain.len(), dtype=pl.Boolean, eager=True).scatter(covered - layout.lines, False)
-    kept = (plain & ~blank & free).arg_true().cast(pl.Int64) + layout.lines
+    free = pl.repeat(True, regular.len(), dtype=pl.Boolean, eager=True).scatter(covered - layout.lines, False)
+    kept = (regular & ~blank & free).arg_true().cast(pl.Int64) + layout.lines
     skipped = (blank & free).arg_true() + layout.lines
     if layout.lines + kept.len() + skipped.len() + covered.len() != len(lines):
         raise BrokenPromiseError(f"The lines of {name} don't add up: some line is in no record, or in two.")
-    # No cell that spans lines gets into this text, so that polars can't cut one in two.
-    plain_text = b"".join(lines.block(first, end) for first, end in _runs(kept))
+    # This text holds no cell that spans lines, so polars can't split a cell.
+    regular_text = b"".join(lines.block(first, end) for first, end in _ranges(kept))
     good = [record for record in records if not record.rule]
     return _Body(
-        pl.concat([_parse_regular(plain_text, kept + 1, layout), _scanned(good, layout)]).sort("_line"),
+        pl.concat([_parse_regular(regular_text, kept + 1, layout), _scanned_rows(good, layout)]).sort("_line"),
         _rejected([record for record in records if record.rule], lines),
         _notices(lines, skipped, good, name),
     )
 
 
-def _runs(indexes: pl.Series) -> Iterator[tuple[int, int]]:
+def _ranges(indexes: pl.Series) -> Iterator[tuple[int, int]]:
     """Ascending indexes as half-open ranges."""
     begins = indexes.filter((indexes.diff() > 1).fill_null(True))
     ends = indexes.filter((indexes.diff(-1) < -1).fill_null(True)) + 1
@@ -153,7 +148,7 @@ def _parse_regular(text: bytes, numbers: pl.Series, layout: CsvLayout, *, skip_l
     return rows.insert_column(0, numbers.alias("_line"))
 
 
-def _scanned(records: Sequence[Record], layout: CsvLayout) -> pl.DataFrame:
+def _scanned_rows(records: Sequence[Record], layout: CsvLayout) -> pl.DataFrame:
     columns = zip(*(record.cells for record in records), strict=True) if records else [()] * len(layout.headers)
     cells = [
         pl.Series(str(position), [cell or None for cell in column], pl.String)
@@ -179,14 +174,12 @@ def _notices(lines: PhysicalLines, skipped: pl.Series, good: Sequence[Record], n
     notices = []
     only_delimiters = [index + 1 for index in skipped if lines[index].strip(" \r")]
     if only_delimiters:
-        notices.append(
-            f"{name}: {len(only_delimiters)} line{'s' * (len(only_delimiters) > 1)} without any content "
-            f"skipped (first: line {only_delimiters[0]})."
-        )
+        notices.append(f"{name}: skipped {count(len(only_delimiters), 'empty line')}, first line {only_delimiters[0]}.")
     swallowing = [record.first + 1 for record in good if record.swallows_row]
     if swallowing:
+        more = f", as do {len(swallowing) - 1} more" if len(swallowing) > 1 else ""
         notices.append(
-            f"{name}: a quoted cell of line {swallowing[0]} runs over lines that look like rows of their own"
-            f"{f' (so do {len(swallowing) - 1} more)' if len(swallowing) > 1 else ''}; check that no quote is missing."
+            f"{name}: a quoted cell on line {swallowing[0]} covers lines that look like rows of their own{more}. "
+            "Check that no quote is missing."
         )
     return tuple(notices)

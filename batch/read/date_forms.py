@@ -1,4 +1,4 @@
-"""The forms in which files write dates: ISO 8601, some by name, and any other by a format as of strptime. Pure."""
+"""The forms of dates in input files: ISO 8601, named forms, and formats like those of strptime. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch.errors import UsageError
 from batch.text import on_one_line
 
 ISO: Final = "iso"
-"""The form that dates have unless something else is said."""
+"""The default form."""
 
 US: Final = "us"
 """The form of IdentityIQ's batch files."""
@@ -32,7 +32,7 @@ _ISO_PATTERN: Final = (
 
 _EXAMPLE: Final = datetime(2027, 1, 31, 9, tzinfo=UTC)
 _ZONE: Final = r"(?i:Z|UTC|GMT|(?:UTC|GMT)?[+-][0-9]{2}(?::?[0-9]{2})?)"
-# What each directive is read into, its pattern, and whether it is a number of changing length.
+# For each directive: its group in the pattern, its own pattern, and whether it is a number of varying length.
 _DIRECTIVES: Final = {
     "Y": ("year", "[0-9]{4}", False),
     "y": ("short_year", "[0-9]{2}", False),
@@ -56,16 +56,16 @@ class DateForm:
     """One form of dates.
 
     Attributes:
-        layout: What identifies it: a format, or ISO.
-        pattern: A regular expression with groups named `year` or `short_year`, `month` or `month_name`, `day`, and
-            where it has them `hour`, `minute`, `second` and `zone`. Where numbers have their full length anyway, as
-            in ISO 8601, it is `date`, `clock` (hours and minutes), `seconds` (with a fraction) and `zone`.
-        wanted: What to write, with an example, in words.
+        layout: Identifies the form: a format, or ISO.
+        pattern: A regular expression. Its groups are `year` or `short_year`, `month` or `month_name`, `day`, and
+            optionally `hour`, `minute`, `second` and `zone`. For ISO they are `date`, `clock` (hours and minutes),
+            `seconds` (with a fraction) and `zone`.
+        example: How to write a date, for messages.
     """
 
     layout: str
     pattern: str
-    wanted: str
+    example: str
 
     @property
     def groups(self) -> frozenset[str]:
@@ -73,33 +73,33 @@ class DateForm:
         return frozenset(re.compile(self.pattern).groupindex)
 
 
-_ISO_FORM: Final = DateForm(layout=ISO, pattern=_ISO_PATTERN, wanted="2027-01-31 or 2027-01-31T09:00:00Z")
+_ISO_FORM: Final = DateForm(layout=ISO, pattern=_ISO_PATTERN, example="2027-01-31 or 2027-01-31T09:00:00Z")
 
 
 @cache
 def date_form(name: str) -> DateForm:
-    """The form that a name or a format stands for.
+    """The form of a given name or format.
 
     Args:
-        name: `iso`, `us`, `eu`, or a format of %Y %y %m %b %B %d %H %M %S %z %Z %% and text, with what may be missing
-            in brackets: `%m/%d/%Y[ %H:%M %z]`.
+        name: `iso`, `us`, `eu`, or a format of %Y %y %m %b %B %d %H %M %S %z %Z %% and text, with optional parts in
+            brackets: `%m/%d/%Y[ %H:%M %z]`.
 
     Raises:
-        UsageError: It is neither, or no instant follows from it.
+        UsageError: The format is malformed, or does not determine an instant.
     """
     word = name.strip()
     if word.lower() == ISO:
         return _ISO_FORM
     layout = _WORDS.get(word.lower(), word)
     if len(layout) > _LONGEST:
-        raise _no_format(word, f"is longer than {_LONGEST} characters")
+        raise _bad_format(word, f"is longer than {_LONGEST} characters")
     if not layout.isprintable():
-        raise _no_format(word, "holds characters that can't be printed")
+        raise _bad_format(word, "contains characters that can't be printed")
     tokens = list(_tokens(layout, word))
     _check_parts(tokens, word)
     short, long = _example(tokens, with_optional=False), _example(tokens, with_optional=True)
     examples = " or ".join(dict.fromkeys((short, long)))
-    return DateForm(layout=layout, pattern=_pattern(tokens), wanted=f"{examples} ({word})")
+    return DateForm(layout=layout, pattern=_pattern(tokens), example=f"{examples} ({word})")
 
 
 def _tokens(layout: str, word: str) -> list[tuple[str, str]]:
@@ -109,7 +109,7 @@ def _tokens(layout: str, word: str) -> list[tuple[str, str]]:
         directive, opening, closing, space, text, lonely = match.groups()
         if lonely or (directive and directive != "%" and directive not in _DIRECTIVES):
             known = " ".join(f"%{name}" for name in (*_DIRECTIVES, "%"))
-            raise _no_format(word, f"holds {match.group()!r}: there are {known}")
+            raise _bad_format(word, f"contains {match.group()!r}; the known directives are {known}")
         depth += bool(opening) - bool(closing)
         if depth < 0:
             break
@@ -121,12 +121,12 @@ def _tokens(layout: str, word: str) -> list[tuple[str, str]]:
             kind = "open" if opening else "close" if closing else "space" if space else "text"
             found.append((kind, text or space or ""))
     if depth:
-        raise _no_format(word, "has brackets that are not closed, or not open")
+        raise _bad_format(word, "has unbalanced brackets")
     return found
 
 
 def _check_parts(tokens: list[tuple[str, str]], word: str) -> None:
-    """Refuses a format from which no instant follows, or more than one."""
+    """Refuse a format that does not determine exactly one instant."""
     depth = 0
     always: list[str] = []
     maybe: list[str] = []
@@ -136,14 +136,14 @@ def _check_parts(tokens: list[tuple[str, str]], word: str) -> None:
             (maybe if depth else always).append(_DIRECTIVES[text][0].replace("short_", "").replace("_name", ""))
     everything = [*always, *maybe]
     if twice := next((part for part in everything if everything.count(part) > 1), None):
-        raise _no_format(word, f"has the {twice} twice")
+        raise _bad_format(word, f"has the {twice} twice")
     if missing := [part for part in ("year", "month", "day") if part not in always]:
-        raise _no_format(word, f"has no {missing[0]}")
+        raise _bad_format(word, f"has no {missing[0]}")
     clock = [part for part in ("hour", "minute", "second") if part in everything]
     if clock and clock != ["hour", "minute", "second"][: max(len(clock), 2)]:
-        raise _no_format(word, "has a time of day without an hour and a minute")
+        raise _bad_format(word, "has a time of day without both hour and minute")
     if clock and "zone" not in everything:
-        raise _no_format(word, "has a time of day but no zone (%z), without which a time is no instant")
+        raise _bad_format(word, "has a time of day but no zone (%z)")
 
 
 def _pattern(tokens: list[tuple[str, str]]) -> str:
@@ -157,7 +157,7 @@ def _pattern(tokens: list[tuple[str, str]]) -> str:
         at += 1
         if kind == "directive":
             name, pattern, varies = _DIRECTIVES[text]
-            # Without anything between them, numbers have their full length: `1112027` would have two readings.
+            # Adjacent numbers must have their full length: `1112027` would have two readings.
             beside = [flat[i] for i in (at - 1, at + 1) if 0 <= i < len(flat)]
             if varies and any(kind == "directive" and text in _DIGITS for kind, text in beside):
                 pattern = "[0-9]{2}"
@@ -177,8 +177,8 @@ def _example(tokens: list[tuple[str, str]], *, with_optional: bool) -> str:
     return shown
 
 
-def _no_format(word: str, why: str) -> UsageError:
+def _bad_format(word: str, why: str) -> UsageError:
     return UsageError(
         f"--date-format: {on_one_line(word, most=_LONGEST)!r} {why}.",
-        next_step="Nothing was sent. Write iso, us, eu, or a format such as %m/%d/%Y or '%d %b %Y[ %H:%M %z]'.",
+        next_step="Nothing was sent. Give iso, us, eu, or a format such as %m/%d/%Y or '%d %b %Y[ %H:%M %z]'.",
     )

@@ -8,27 +8,27 @@ from typing import NamedTuple
 from batch.errors import InputFileError
 
 _RESAVE = "Save the file again as UTF-8 (in a spreadsheet: “CSV UTF-8”)."
-# Within the header, which is nearly all ASCII.
+# These bytes belong to the header, which is nearly all ASCII.
 _UTF16_SAMPLE_BYTES = 64
 _CHUNK_BYTES = 1 << 20
 
 
 class Text(NamedTuple):
-    """A file's text: UTF-8 without a byte-order mark, and what the user should know about how it was decoded."""
+    """A file's text as UTF-8 without a byte-order mark, and sentences for the user about its decoding."""
 
     data: bytes
     notices: tuple[str, ...]
 
 
 def to_utf8(data: bytes, name: str) -> Text:
-    """Decode by byte-order mark, by UTF-16's pattern of NUL bytes, as UTF-8, and at last as Windows-1252.
+    """Decode by byte-order mark, by UTF-16's pattern of NUL bytes, as UTF-8, or else as Windows-1252.
 
     Args:
         data: The whole file.
-        name: How messages call the file.
+        name: The file's name for messages.
 
     Raises:
-        InputFileError: The bytes are not text in the encoding which they announce, or in any of these.
+        InputFileError: The bytes are no text in the encoding that they announce, or in any of these.
     """
     notices: tuple[str, ...] = ()
     if data.startswith(codecs.BOM_UTF8):
@@ -36,7 +36,7 @@ def to_utf8(data: bytes, name: str) -> Text:
         bad = _first_invalid_utf8(data)
         if bad is not None:
             raise InputFileError(
-                f"{name} announces UTF-8 by a byte-order mark, but line {_line_of(data, bad)} is not UTF-8.",
+                f"{name} starts with a UTF-8 byte-order mark, but line {_line_of(data, bad)} is not UTF-8.",
                 next_step=_RESAVE,
             )
     elif utf16 := _utf16_codec(data):
@@ -54,7 +54,7 @@ def to_utf8(data: bytes, name: str) -> Text:
 def _first_invalid_utf8(data: bytes) -> int | None:
     if data.isascii():
         return None
-    # In pieces: a str of a non-ASCII file takes up to four times its bytes.
+    # Decode in chunks: a str of a non-ASCII file takes up to four times its bytes.
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), _CHUNK_BYTES):
         pending = len(decoder.getstate()[0])
@@ -69,7 +69,7 @@ def _utf16_codec(data: bytes) -> str | None:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     sample = data[:_UTF16_SAMPLE_BYTES]
-    if len(data) % 2 or len(sample) < 4:  # noqa: PLR2004 - two characters are the least that shows a pattern
+    if len(data) % 2 or len(sample) < 4:  # noqa: PLR2004 - it takes two characters to show a pattern
         return None
     even, odd = sample[::2], sample[1::2]
     if odd.count(0) > 0.7 * len(odd) and not even.count(0):
@@ -84,12 +84,12 @@ def _from_utf16(data: bytes, codec: str, name: str) -> bytes:
         return data.decode(codec).encode()
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(codec, errors="replace").count("\n") + 1
-        raise InputFileError(f"{name} is UTF-16, but damaged on line {line}.", next_step=_RESAVE) from error
+        raise InputFileError(f"{name} is UTF-16, but line {line} is damaged.", next_step=_RESAVE) from error
 
 
 def _windows_1252_notice(data: bytes, bad: int, name: str) -> str:
-    doubt = "" if data[:bad].isascii() else ", although lines above seem to be UTF-8: check names and comments"
-    return f"{name} is not UTF-8 (first on line {_line_of(data, bad)}) and was read as Windows-1252{doubt}."
+    doubt = "" if data[:bad].isascii() else " Earlier lines look like UTF-8: check names and comments."
+    return f"{name} is not UTF-8 (first on line {_line_of(data, bad)}) and was read as Windows-1252.{doubt}"
 
 
 def _from_windows_1252(data: bytes, bad: int, name: str) -> bytes:

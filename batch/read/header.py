@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS, bare_name, canonical_name
+from batch.read.columns import (
+    KNOWN_COLUMNS,
+    METADATA_PREFIX,
+    RESERVED_COLUMNS,
+    bare_name,
+    canonical_name,
+    has_effect,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +23,9 @@ if TYPE_CHECKING:
     from batch.read.interpretation import ColumnMap, Interpretation
 
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))
-
-
 _OF_REJECTED_FILE = frozenset({"_line", "_rule", "_message"})
-
-
 _APOSTROPHE_BEFORE_FORMULA = re.compile(r"^'(?='*[=+\-@\t\r])")
+_MOST_LISTED = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +34,7 @@ class Column:
 
     Attributes:
         name: The canonical name, as in `Table.rows`.
-        header: The name as written in the file where the column first appears.
+        header: The header in the file where the column first appears, as written.
     """
 
     name: str
@@ -42,10 +46,10 @@ class Header:
     """A file's header.
 
     Attributes:
-        columns: Every field of the header in the file's order, also those to drop.
-        dropped: Names of the columns that our own result files add, when this file is one.
+        columns: Every field of the header in the file's order, dropped ones included.
+        dropped: Names of the columns that our result files add, if this file is one.
         notices: Sentences for the user.
-        maps: The user's maps that found their column here.
+        maps: The user's column maps that matched a column here.
     """
 
     columns: tuple[Column, ...]
@@ -55,25 +59,25 @@ class Header:
 
     @property
     def is_own_file(self) -> bool:
-        """Whether this is a `rejected.csv` of ours coming back."""
+        """Whether this is a `rejected.csv` that access-batch wrote."""
         return bool(self.dropped)
 
     @property
     def kept(self) -> tuple[Column, ...]:
-        """The columns that are the user's."""
+        """The user's columns."""
         return tuple(column for column in self.columns if column.name not in self.dropped)
 
 
-def read_header(headers: Sequence[str], file: str, wanted: Interpretation) -> Header:
-    """Give every column its canonical name. Whether the columns suffice is for `check_columns` to say.
+def read_header(headers: Sequence[str], file: str, interpretation: Interpretation) -> Header:
+    """Give every column its canonical name; `check_columns` checks that the required columns are there.
 
     Args:
         headers: The header's cells, as written.
-        file: How messages call the file.
-        wanted: Which of the columns are to be read as ours.
+        file: The file's name for messages.
+        interpretation: The user's reading options.
 
     Raises:
-        InputFileError: Two columns have one name, a name is reserved, or a map can't be followed.
+        InputFileError: Two columns have one name, a name is reserved, or a required map matches no column or several.
     """
     names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
     is_own_file = _OF_REJECTED_FILE.issubset(names)
@@ -81,68 +85,78 @@ def read_header(headers: Sequence[str], file: str, wanted: Interpretation) -> He
         headers = [_APOSTROPHE_BEFORE_FORMULA.sub("", header) for header in headers]
         names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
     reserved = [name for name in names if name in RESERVED_COLUMNS]
-    names, maps = _mapped(names, headers, file, wanted)
+    names, maps = _apply_maps(names, headers, file, interpretation)
     columns = tuple(Column(name=name, header=header) for name, header in zip(names, headers, strict=True))
     _check_unique(columns, file, maps)
-    _check_metadata_keys(columns, file)
+    if METADATA_PREFIX in names:
+        raise InputFileError(
+            f"{file} has a column `{METADATA_PREFIX}` without a key.",
+            next_step=f"Name the column `{METADATA_PREFIX}<key>`, for example `{METADATA_PREFIX}ticket`.",
+        )
     if reserved and not is_own_file:
         raise InputFileError(
             f"{file} has columns named as in our own result files: {_listed(reserved)}.",
-            next_step="Remove or rename them. Of the result files only `rejected.csv` can be submitted again.",
+            next_step="Remove or rename them. Of the result files, only `rejected.csv` can be submitted again.",
         )
-    came_back = (
-        f"{file} is a result file of access-batch: its columns {_listed(reserved)} were left out, "
-        "and apostrophes that kept cells from being formulas were removed."
+    own_file = (
+        f"{file} is a result file of access-batch. Its columns {_listed(reserved)} were left out, "
+        "and the apostrophes that protect cells from being read as formulas were removed."
     )
-    notices = (came_back,) if is_own_file else ()
+    notices = (own_file,) if is_own_file else ()
     return Header(columns=columns, dropped=frozenset(reserved), notices=notices, maps=maps)
 
 
-def check_columns(found: Sequence[str], file: str) -> tuple[str, ...]:
-    """Whether a file has the columns that every row needs; returns what the user should know of the others.
+def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
+    """Check that a file has the columns that every row needs; return notices about columns without effect.
 
     Args:
-        found: Canonical names of the user's columns.
-        file: How messages call the file.
+        names: Canonical names of the user's columns.
+        file: The file's name for messages.
 
     Raises:
-        InputFileError: A required column is missing, or a name is nearly ours.
+        InputFileError: A required column is missing, or a name is a misspelling of ours.
     """
-    _check_required(found, file)
-    check_misspelt(found, file)
-    return _nearly_known(found, file)
+    _check_required(names, file)
+    check_misspelt(names, file)
+    absent = [name for name in KNOWN_COLUMNS if name not in names]
+    return tuple(
+        f"{file}: column `{name}` has no effect and is only copied to the result files (did you mean `{match}`?)."
+        for name in names
+        if not has_effect(name)
+        for match in _nearest(name, absent, cutoff=0.8)
+    )
 
 
-def _mapped(
-    names: Sequence[str], headers: Sequence[str], file: str, wanted: Interpretation
+def _apply_maps(
+    names: Sequence[str], headers: Sequence[str], file: str, interpretation: Interpretation
 ) -> tuple[list[str], tuple[ColumnMap, ...]]:
-    """The names with the user's maps followed, and the maps that found their column."""
-    mapped, followed = list(names), []
-    for one in wanted.maps:
-        places = [
-            place
-            for place, (name, header) in enumerate(zip(names, headers, strict=True))
-            if one.key == (bare_name(header) or name).lower()
+    """The names after applying the user's maps, and the maps that matched a column."""
+    mapped, applied = list(names), []
+    for column_map in interpretation.maps:
+        positions = [
+            position
+            for position, (name, header) in enumerate(zip(names, headers, strict=True))
+            if column_map.key == (bare_name(header) or name).lower()
         ]
-        if not places and wanted.maps_required:
+        if not positions and interpretation.maps_required:
             shown = _listed([name for name in names if name not in RESERVED_COLUMNS])
             raise InputFileError(
-                f"{file} has no column `{one.theirs}` to read as `{one.ours}`. Its columns are {shown}.",
-                next_step=f"Mend the map or leave it out: `--map {one.text}`.",
+                f"{file} has no column `{column_map.theirs}` to read as `{column_map.ours}`. Its columns are {shown}.",
+                next_step=f"Correct or remove the map: `--map {column_map.text}`.",
             )
-        if len(places) > 1:
+        if len(positions) > 1:
             raise InputFileError(
-                f"{file} has {len(places)} columns `{one.theirs}`, so `--map {one.text}` is not clear.",
-                next_step="Remove or rename all of them but one.",
+                f"{file} has {len(positions)} columns `{column_map.theirs}`, so `--map {column_map.text}` is unclear.",
+                next_step="Remove or rename all but one of them.",
             )
-        if places:
-            mapped[places[0]] = one.ours
-            followed.append(one)
-    return mapped, tuple(followed)
+        if positions:
+            mapped[positions[0]] = column_map.ours
+            applied.append(column_map)
+    return mapped, tuple(applied)
 
 
 def _check_unique(columns: tuple[Column, ...], file: str, maps: Sequence[ColumnMap]) -> None:
-    mapped = {one.ours: one.text for one in maps}
+    mapped = {column_map.ours: column_map.text for column_map in maps}
     seen: dict[str, tuple[int, Column]] = {}
     for position, column in enumerate(columns, 1):
         if column.name in seen:
@@ -157,59 +171,41 @@ def _check_unique(columns: tuple[Column, ...], file: str, maps: Sequence[ColumnM
         seen[column.name] = (position, column)
 
 
-def _check_metadata_keys(columns: tuple[Column, ...], file: str) -> None:
-    if any(column.name == METADATA_PREFIX for column in columns):
-        raise InputFileError(
-            f"{file} has a column `{METADATA_PREFIX}` without a key.",
-            next_step=f"Name the column `{METADATA_PREFIX}<key>`, for example `{METADATA_PREFIX}ticket`.",
-        )
-
-
-def _check_required(found: Sequence[str], file: str) -> None:
-    missing = [choices for choices in _REQUIRED if not set(choices) & set(found)]
+def _check_required(names: Sequence[str], file: str) -> None:
+    missing = [choices for choices in _REQUIRED if not set(choices) & set(names)]
     if not missing:
         return
-    wanted = ", ".join(" or ".join(f"`{name}`" for name in choices) for choices in missing)
-    unknown = [name for name in found if not _is_ours(name)]
+    required = ", ".join(" or ".join(f"`{name}`" for name in choices) for choices in missing)
+    unknown = [name for name in names if not has_effect(name)]
     hints = []
     for choices in missing:
         near = [(name, match) for name in choices for match in _nearest(name, unknown, cutoff=0.6)]
         hints += [f"`{match}` looks like `{name}`: rename it." for name, match in near[:1]]
     raise InputFileError(
-        f"{file} has no column {wanted}. Its columns are {_listed(found)}.",
+        f"{file} has no column {required}. Its columns are {_listed(names)}.",
         next_step=" ".join(hints) or "Add what is missing; the first line must hold the column names.",
     )
 
 
-def check_misspelt(found: Sequence[str], file: str) -> None:
-    """Whether no column's name is ours but for how it is written.
+def check_misspelt(names: Sequence[str], file: str) -> None:
+    """Check that no column differs from one of ours only in case and punctuation.
 
     Args:
-        found: Canonical names of the user's columns.
-        file: How messages call the file.
+        names: Canonical names of the user's columns.
+        file: The file's name for messages.
 
     Raises:
-        InputFileError: One is.
+        InputFileError: A column does.
     """
-    # `removeDate` carried along as an unknown column would mean access without an end: too dangerous for a notice.
-    absent = {_squashed(name): name for name in KNOWN_COLUMNS if name not in found}
-    for name in found:
-        meant = None if _is_ours(name) else absent.get(_squashed(name))
+    # A `removeDate` without effect would grant access without an end: too dangerous for a notice.
+    absent = {_squashed(name): name for name in KNOWN_COLUMNS if name not in names}
+    for name in names:
+        meant = None if has_effect(name) else absent.get(_squashed(name))
         if meant:
             raise InputFileError(
                 f"{file} has a column `{name}`, which would have no effect; it looks like `{meant}`.",
-                next_step=f"Rename it to `{meant}`, or to something quite different if it is not meant.",
+                next_step=f"Rename it to `{meant}`, or to something quite different if you don't mean that.",
             )
-
-
-def _nearly_known(found: Sequence[str], file: str) -> tuple[str, ...]:
-    absent = [name for name in KNOWN_COLUMNS if name not in found]
-    pairs = [(name, match) for name in found if not _is_ours(name) for match in _nearest(name, absent, cutoff=0.8)]
-    return tuple(
-        f"{file}: column `{name}` is not one that access-batch acts on (did you mean `{match}`?) and is only carried "
-        "through to the result files."
-        for name, match in pairs
-    )
 
 
 def _nearest(name: str, candidates: Sequence[str], *, cutoff: float) -> list[str]:
@@ -217,14 +213,10 @@ def _nearest(name: str, candidates: Sequence[str], *, cutoff: float) -> list[str
     return [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)]
 
 
-def _is_ours(name: str) -> bool:
-    return name in KNOWN_COLUMNS or name.startswith(METADATA_PREFIX)
-
-
 def _squashed(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:30])
-    return shown + (f" and {len(names) - 30} more" if len(names) > 30 else "")  # noqa: PLR2004 - the same 30
+    shown = ", ".join(f"`{name}`" for name in names[:_MOST_LISTED])
+    return shown + (f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else "")

@@ -1,9 +1,9 @@
-"""Batch request files of IdentityIQ: recognised by their operations, and read as grants and revokes. Pure.
+"""Batch request files of IdentityIQ: recognised by their operations, and translated into grants and revokes. Pure.
 
-Format: the product's help, “Batch Request Types and Examples” and “Adding Roles by Batch Request”: a header line;
+Format, from the product's help, “Batch Request Types and Examples” and “Adding Roles by Batch Request”: a header line;
 `operation, roles, identityName, sunrise, sunset` for roles; `application`, `attributeName`, `attributeValue` and
-`identityName` or `nativeIdentity` for entitlements; several roles or values in one cell parted by `|`; dates as
-MM/DD/YYYY, with H:m:s and a zone where wanted. No column of comments is known; one named `comments` is read as such.
+`identityName` or `nativeIdentity` for entitlements; `|` separates several roles or values in one cell; dates are
+MM/DD/YYYY, optionally with H:m:s and a zone. The help names no column for comments; we read `comments` as one.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from batch.read.interpretation import Interpretation
 
 PROBLEMS: Final = ("operation", "account", "entitlement", "item_type")
-"""Why a row can't be read: its operation is none of access; it names an account instead of an identity; its entitlement
-is not whole; its operation contradicts its item_type."""
+"""Why a row can't be read: its operation does not change access; it names an account instead of an identity; a part of
+its entitlement is missing; its operation contradicts its item_type."""
 
 DATE_COLUMNS: Final = ("sunrise", "sunset")
 
 
-class _Meaning(NamedTuple):
+class _Change(NamedTuple):
     operation: Operation
     item_type: ItemType
 
 
 _OPERATIONS: Final = {
-    "addrole": _Meaning(Operation.GRANT, ItemType.ROLE),
-    "removerole": _Meaning(Operation.REVOKE, ItemType.ROLE),
-    "addentitlement": _Meaning(Operation.GRANT, ItemType.ENTITLEMENT),
-    "removeentitlement": _Meaning(Operation.REVOKE, ItemType.ENTITLEMENT),
+    "addrole": _Change(Operation.GRANT, ItemType.ROLE),
+    "removerole": _Change(Operation.REVOKE, ItemType.ROLE),
+    "addentitlement": _Change(Operation.GRANT, ItemType.ENTITLEMENT),
+    "removeentitlement": _Change(Operation.REVOKE, ItemType.ENTITLEMENT),
 }
-_TYPES: Final = {word: meaning.item_type.value for word, meaning in _OPERATIONS.items()}
-_GRANTED: Final = {word: meaning.operation.value for word, meaning in _OPERATIONS.items()}
-_IMPOSSIBLE: Final = (
+_ITEM_TYPE_OF: Final = {word: change.item_type.value for word, change in _OPERATIONS.items()}
+_OPERATION_OF: Final = {word: change.operation.value for word, change in _OPERATIONS.items()}
+_UNSUPPORTED: Final = (
     "createidentity", "modifyidentity", "createaccount", "deleteaccount", "enableaccount", "disableaccount",
     "unlockaccount", "changepassword",
 )  # fmt: skip
 _PARTS: Final = ("application", "attributename", "attributevalue")
 _COLUMNS: Final = ("identityname", "nativeidentity", "roles", *_PARTS, *DATE_COLUMNS, "comments")
 _OURS: Final = ("operation", "identity", "item_type", "item", "comment", "start_date", "remove_date")
-_WHERE: Final = {"identity": "identityname", "comment": "comments", "start_date": "sunrise", "remove_date": "sunset"}
-"""Of our columns the one of theirs that says the same."""
+_SOURCES: Final = {"identity": "identityname", "comment": "comments", "start_date": "sunrise", "remove_date": "sunset"}
+"""For our columns, the column of IdentityIQ with the same meaning."""
 
 
-def recognised_names(wanted: Interpretation) -> frozenset[str]:
-    """Names of columns, in small letters, that tell a header as well as ours do."""
-    return frozenset({*_COLUMNS, *(one.key for one in wanted.maps)})
+def recognised_names(interpretation: Interpretation) -> frozenset[str]:
+    """Lower-case column names that identify a header as well as our own do."""
+    return frozenset({*_COLUMNS, *(column_map.key for column_map in interpretation.maps)})
 
 
 def is_identityiq(rows: pl.DataFrame) -> bool:
@@ -68,56 +68,57 @@ def is_identityiq(rows: pl.DataFrame) -> bool:
     """
     if "operation" not in rows.columns:
         return False
-    return not set(_lowered("operation", rows).unique()).isdisjoint((*_OPERATIONS, *_IMPOSSIBLE))
+    return not set(_lowered("operation", rows).unique()).isdisjoint((*_OPERATIONS, *_UNSUPPORTED))
 
 
 def translate(
-    rows: pl.DataFrame, names: Sequence[str], file: str, wanted: Interpretation
+    rows: pl.DataFrame, names: Sequence[str], file: str, interpretation: Interpretation
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Reads the rows that have an operation of IdentityIQ; the others stay as they are.
+    """Translate the rows that have an operation of IdentityIQ; leave the others as they are.
 
     Args:
         rows: As written, columns by their canonical names.
-        names: Those of the user's columns.
-        file: How messages call the file.
-        wanted: May say how dates are written, and give a comment.
+        names: Canonical names of the user's columns.
+        file: The file's name for messages.
+        interpretation: The user's reading options.
 
     Returns:
-        The rows with our columns filled, and `_row_problem` and `_dates` for IdentityIQ's; and sentences for the user.
+        The rows with our columns filled, plus `_row_problem` and `_dates` for IdentityIQ's rows; and notices.
 
     Raises:
-        InputFileError: Two columns have one name in IdentityIQ, or one is nearly ours.
+        InputFileError: Two columns have one name in IdentityIQ, or a name is a misspelling of ours.
     """
     theirs = _their_columns(names, file)
     check_misspelt([name for name in names if name.lower() not in _COLUMNS], file)
-    date_format = wanted.date_format or US
-    said = _said(rows, theirs).with_columns(_kind(_TYPES).alias("kind"), _kind(_GRANTED).alias("granted"))
-    is_access = pl.col("kind").is_not_null()
-    is_foreign = is_access | _is_impossible()
-    said = said.with_columns(_entitlements(said).alias("entitlements"))
-    meant = {
+    cells = _cells(rows, theirs).with_columns(
+        _by_word(_ITEM_TYPE_OF).alias("their_item_type"), _by_word(_OPERATION_OF).alias("their_operation")
+    )
+    is_access = pl.col("their_item_type").is_not_null()
+    is_foreign = is_access | _is_unsupported()
+    cells = cells.with_columns(_entitlements(cells).alias("entitlements"))
+    translations = {
         name: pl.when(is_foreign).then(pl.col(source)).otherwise(pl.col(f"our_{name}"))
-        for name, source in _WHERE.items()
+        for name, source in _SOURCES.items()
         if source in theirs
     }
-    meant |= {
-        "operation": pl.coalesce("granted", "our_operation"),
-        "item_type": pl.coalesce("kind", "our_item_type"),
+    translations |= {
+        "operation": pl.coalesce("their_operation", "our_operation"),
+        "item_type": pl.coalesce("their_item_type", "our_item_type"),
         "item": pl.when(is_access).then(_item(theirs)).otherwise(pl.col("our_item")),
         "_row_problem": _problem(theirs, names),
-        "_dates": pl.when(is_foreign).then(pl.lit(date_format)),
+        "_dates": pl.when(is_foreign).then(pl.lit(interpretation.date_format or US)),
     }
-    meaning = said.select(expression.alias(name) for name, expression in meant.items())
-    translated = rows.with_columns(meaning.get_columns())
-    return translated, tuple(_notices(file, wanted, said.filter(is_access)))
+    translated = cells.select(expression.alias(name) for name, expression in translations.items())
+    notices = tuple(_notices(file, interpretation, cells.filter(is_access)))
+    return rows.with_columns(translated.get_columns()), notices
 
 
-def _said(rows: pl.DataFrame, theirs: Mapping[str, str]) -> pl.DataFrame:
-    """What the rows say, in columns that are always there.
+def _cells(rows: pl.DataFrame, theirs: Mapping[str, str]) -> pl.DataFrame:
+    """The rows' cells under fixed names; null if the file has no such column.
 
     Returns:
-        `word` (the operation in small letters); each of `_COLUMNS` without surrounding space, null where it is blank;
-        each of `_OURS` as `our_…`. Null where a column is absent.
+        `word` (the operation in lower case); each of `_COLUMNS` without surrounding space, blank cells null; each of
+        `_OURS` as `our_…`, as written.
     """
 
     def cell(name: str) -> pl.Expr:
@@ -132,16 +133,16 @@ def _said(rows: pl.DataFrame, theirs: Mapping[str, str]) -> pl.DataFrame:
     )
 
 
-def _kind(words: Mapping[str, str]) -> pl.Expr:
-    return pl.col("word").replace_strict(words, default=None, return_dtype=pl.String)
+def _by_word(values: Mapping[str, str]) -> pl.Expr:
+    return pl.col("word").replace_strict(values, default=None, return_dtype=pl.String)
 
 
-def _is_impossible() -> pl.Expr:
-    return pl.col("word").is_in(list(_IMPOSSIBLE))
+def _is_unsupported() -> pl.Expr:
+    return pl.col("word").is_in(list(_UNSUPPORTED))
 
 
 def _is_entitlement() -> pl.Expr:
-    return pl.col("kind").eq_missing(pl.lit(ItemType.ENTITLEMENT.value))
+    return pl.col("their_item_type").eq_missing(pl.lit(ItemType.ENTITLEMENT.value))
 
 
 def _has_parts(theirs: Mapping[str, str]) -> bool:
@@ -149,8 +150,8 @@ def _has_parts(theirs: Mapping[str, str]) -> bool:
 
 
 def _item(theirs: Mapping[str, str]) -> pl.Expr:
-    """The item in its form here. A file that has no such column of theirs may have ours."""
-    # There a backslash means nothing; here it would before a bar.
+    """The item in our form; from our own column if the file has none of IdentityIQ's columns for it."""
+    # In IdentityIQ a backslash is plain text; in our form it is an escape before a bar.
     roles = pl.col("roles").str.replace_all(r"(\\+)\|", "${1}${1}|") if "roles" in theirs else pl.col("our_item")
     entitlements = pl.col("entitlements") if _has_parts(theirs) else pl.col("our_item")
     return pl.when(_is_entitlement()).then(entitlements).otherwise(roles)
@@ -158,17 +159,17 @@ def _item(theirs: Mapping[str, str]) -> pl.Expr:
 
 def _problem(theirs: Mapping[str, str], names: Sequence[str]) -> pl.Expr:
     own_type = pl.col("our_item_type").str.strip_chars().str.to_uppercase()
-    is_named = "identityname" not in theirs and "identity" in names
+    has_identity = "identityname" not in theirs and "identity" in names
     is_account = pl.col("identityname").is_null() & pl.col("nativeidentity").is_not_null()
-    is_cut = _is_entitlement() & pl.col("entitlements").is_null()
+    is_incomplete = _is_entitlement() & pl.col("entitlements").is_null()
     return (
-        pl.when(_is_impossible())
+        pl.when(_is_unsupported())
         .then(pl.lit("operation"))
-        .when((own_type != "") & (own_type != pl.col("kind")))
+        .when((own_type != "") & (own_type != pl.col("their_item_type")))
         .then(pl.lit("item_type"))
-        .when(pl.lit(not is_named) & pl.col("kind").is_not_null() & is_account)
+        .when(pl.lit(not has_identity) & pl.col("their_item_type").is_not_null() & is_account)
         .then(pl.lit("account"))
-        .when(pl.lit(_has_parts(theirs)) & is_cut)
+        .when(pl.lit(_has_parts(theirs)) & is_incomplete)
         .then(pl.lit("entitlement"))
     )
 
@@ -178,7 +179,7 @@ def _lowered(name: str, rows: pl.DataFrame) -> pl.Series:
 
 
 def _their_columns(names: Sequence[str], file: str) -> dict[str, str]:
-    """Of each column of IdentityIQ that the file has, its canonical name."""
+    """The canonical name of each column of IdentityIQ that the file has, by its lower-case name."""
     theirs: dict[str, str] = {}
     for name in names:
         lowered = name.lower()
@@ -192,30 +193,30 @@ def _their_columns(names: Sequence[str], file: str) -> dict[str, str]:
     return theirs
 
 
-def _entitlements(said: pl.DataFrame) -> pl.Series:
-    """Cells of entitlements, one of them for each value; null where a part is missing."""
-    parts = said.select(*_PARTS, _is_entitlement().alias("is_wanted")).rows()
-    return pl.Series([_entitlement_cell(*row) if wanted else None for *row, wanted in parts], dtype=pl.String)
+def _entitlements(cells: pl.DataFrame) -> pl.Series:
+    """The entitlements of each row in our form, one for each value; null if a part is missing."""
+    parts = cells.select(*_PARTS, _is_entitlement().alias("is_entitlement")).rows()
+    return pl.Series([_entitlement_cell(*row) if is_one else None for *row, is_one in parts], dtype=pl.String)
 
 
-def _entitlement_cell(application: str | None, attribute: str | None, values: str | None) -> str | None:
-    parted = [value.strip() for value in (values or "").split("|")]
-    if not application or not attribute or not all(parted):
+def _entitlement_cell(application: str | None, attribute: str | None, cell: str | None) -> str | None:
+    values = [value.strip() for value in (cell or "").split("|")]
+    if not application or not attribute or not all(values):
         return None
-    names = [EntitlementName(source=application, attribute=attribute, value=value).text for value in parted]
+    names = [EntitlementName(source=application, attribute=attribute, value=value).text for value in values]
     return join_items(ItemType.ENTITLEMENT, names)
 
 
-def _notices(file: str, wanted: Interpretation, accesses: pl.DataFrame) -> list[str]:
-    how = wanted.date_format or "month/day/year"
+def _notices(file: str, interpretation: Interpretation, access_rows: pl.DataFrame) -> list[str]:
+    date_format = interpretation.date_format or "month/day/year"
     recognised = (
         f"{file} is a batch file of IdentityIQ: AddRole and AddEntitlement are read as GRANT, RemoveRole and "
-        f"RemoveEntitlement as REVOKE, sunrise and sunset as start_date and remove_date ({how})."
+        f"RemoveEntitlement as REVOKE, sunrise and sunset as start_date and remove_date ({date_format})."
     )
     notices = [recognised]
-    revokes = accesses.filter(pl.col("granted") == Operation.REVOKE.value)
-    if not wanted.comment and revokes.filter(pl.coalesce("comments", "our_comment").is_null()).height:
-        notices.append(f"{file}: a revoke needs a comment here; --comment gives one to every row without its own.")
-    if accesses.select("nativeidentity", "identityname").drop_nulls().height:
-        notices.append(f"{file}: nativeIdentity is not acted on; the tenant chooses the account.")
+    revokes = access_rows.filter(pl.col("their_operation") == Operation.REVOKE.value)
+    if not interpretation.comment and revokes.filter(pl.coalesce("comments", "our_comment").is_null()).height:
+        notices.append(f"{file}: a revoke needs a comment; --comment TEXT adds one to every row without its own.")
+    if access_rows.select("nativeidentity", "identityname").drop_nulls().height:
+        notices.append(f"{file}: nativeIdentity has no effect; the tenant chooses the account.")
     return notices

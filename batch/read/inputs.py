@@ -17,8 +17,8 @@ from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
 from batch.read.header import read_header
 from batch.read.identityiq import recognised_names
-from batch.read.interpretation import PLAIN
-from batch.read.parquet_table import parquet_headers
+from batch.read.interpretation import AS_WRITTEN
+from batch.read.parquet_table import explained_parquet, first_line, parquet_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,54 +39,55 @@ class Content(NamedTuple):
 
     @property
     def title(self) -> str:
-        """How messages call the input."""
+        """The input's name for messages."""
         return _STDIN_NAME if self.name == STDIN else self.name
 
     @property
     def is_parquet(self) -> bool:
-        """Whether it is a Parquet file, or says so."""
+        """Whether the content or the name is that of a Parquet file."""
         return self.data.startswith(_PARQUET_MAGIC) or self.name.lower().endswith(_PARQUET_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedInputs:
-    """The bytes of all inputs, read once: what is digested is what is parsed, also from a pipe.
+    """The bytes of all inputs, read once: the digested bytes are the parsed bytes, also from a pipe.
 
     Attributes:
         contents: The inputs in the order given, globs expanded.
-        digest: Identifies them: the SHA-256 of a single one, or that over the SHA-256s of several, in order; where the
-            interpretation changes what they mean, the SHA-256 over that and what it changes.
-        interpretation: How they are to be read.
+        digest: Identifies the inputs: the SHA-256 of a single one, or the SHA-256 over the SHA-256s of several in
+            order; if the interpretation changes their meaning, the SHA-256 over that and the change.
+        interpretation: How to read them.
     """
 
     contents: tuple[Content, ...]
     digest: str
-    interpretation: Interpretation = PLAIN
+    interpretation: Interpretation = AS_WRITTEN
 
 
 def load_inputs(
-    inputs: Sequence[str], *, stdin: BinaryIO | None = None, interpretation: Interpretation = PLAIN
+    inputs: Sequence[str], *, stdin: BinaryIO | None = None, interpretation: Interpretation = AS_WRITTEN
 ) -> LoadedInputs:
     """Read all inputs into memory and digest them.
 
     Args:
         inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
-        stdin: What `-` reads.
-        interpretation: How they are to be read.
+        stdin: The stream for `-`.
+        interpretation: How to read them.
 
     Raises:
-        InputFileError: An input is missing, unreadable, given twice, or no file, or has not the columns to be mapped.
+        InputFileError: An input is missing, unreadable, given twice or no file, or a required map matches no column.
     """
     contents = tuple(Content(_textual(name), _load(name, stdin)) for name in _expand(inputs))
-    digest = _combined([hashlib.sha256(content.data).hexdigest() for content in contents])
-    maps = [_maps_found(content, interpretation) for content in contents] if interpretation.maps else []
+    digests = [hashlib.sha256(content.data).hexdigest() for content in contents]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    maps = [_applied_maps(content, interpretation) for content in contents] if interpretation.maps else []
     if changed := interpretation.digest_part(maps):
         digest = hashlib.sha256(f"{digest}\n{changed}".encode()).hexdigest()
     return LoadedInputs(contents, digest, interpretation)
 
 
-def _maps_found(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
-    """The maps that find their column in a file: known before it is parsed, which a continued run does last."""
+def _applied_maps(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
+    """The maps that match a column of the file; the digest needs them, and a continued run parses the file last."""
     try:
         if content.is_parquet:
             headers: Sequence[str] = parquet_headers(content.data, content.title)
@@ -94,16 +95,16 @@ def _maps_found(content: Content, interpretation: Interpretation) -> tuple[Colum
             text = to_utf8(content.data, content.title).data
             headers = find_layout(text, content.title, recognised_names(interpretation)).headers
     except InputFileError:
-        # Parsing it will tell, together with all that is wrong with the others.
+        # Parsing will report this, together with the errors of the other files.
         return ()
     return read_header(headers, content.title, interpretation).maps
 
 
 def _textual(name: str) -> str:
-    """A file's name, where it is text: results and messages have to show it.
+    """The file's name, which results and messages have to show.
 
     Raises:
-        InputFileError: It holds bytes that are no text here.
+        InputFileError: It is no text.
     """
     try:
         name.encode()
@@ -111,12 +112,6 @@ def _textual(name: str) -> str:
         shown = name.encode("utf-8", "backslashreplace").decode()
         raise InputFileError(f"The name of {shown} is not text.", next_step="Rename the file.") from None
     return name
-
-
-def _combined(digests: Sequence[str]) -> str:
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _expand(inputs: Sequence[str]) -> list[str]:
@@ -144,7 +139,7 @@ def _expand_one(given: str) -> list[str]:
             raise InputFileError(
                 f"{given} is a directory.", next_step=f"Name its files, for example by the glob '{path / '*.csv'}'."
             )
-        # A file whose name only looks like a glob is meant itself.
+        # The name of an existing file is that file, even if it looks like a glob.
         if path.exists() or not glob.has_magic(given):
             return [given]
         matches = sorted(match for match in glob.glob(given, recursive=True) if not Path(match).is_dir())  # noqa: PTH207 - keeps names as given
@@ -154,7 +149,7 @@ def _expand_one(given: str) -> list[str]:
 
 
 def _identity(name: str) -> object:
-    """What is equal for two names of one file."""
+    """Equal for two names of one file."""
     if name == STDIN or _is_url(name):
         return name
     with _explained(name):
@@ -175,26 +170,15 @@ def _load(name: str, stdin: BinaryIO | None) -> bytes:
 
 
 def _load_url(url: str) -> bytes:
-    if not url.lower().endswith((".parquet", ".pq")):
+    if not url.lower().endswith(_PARQUET_SUFFIXES):
         raise InputFileError(
-            f"{url} is not a local file, and only Parquet files are read from elsewhere.",
+            f"{url} is not a local file, and only Parquet files can be read from a URL.",
             next_step="Download the file and give its path.",
         )
     buffer = io.BytesIO()
-    # polars reports what goes wrong behind a URL as almost any exception, and a Rust panic as a BaseException.
-    try:
+    with explained_parquet(f"{url} can't be read", next_step="Check URL and credentials, or download the file."):
         pl.scan_parquet(url, glob=False).collect().write_parquet(buffer)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        raise InputFileError(
-            f"{url} can't be read: {_first_line(error)}", next_step="Check URL and credentials, or download the file."
-        ) from error
     return buffer.getvalue()
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _is_url(name: str) -> bool:
@@ -203,15 +187,15 @@ def _is_url(name: str) -> bool:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn the operating system's refusals into sentences."""
+    """Turn the operating system's errors into sentences."""
     try:
         yield
     except FileNotFoundError as error:
         raise InputFileError(
-            f"{name} does not exist.", next_step="Check the path; the current directory is where it starts."
+            f"{name} does not exist.", next_step="Check the path; it starts at the current directory."
         ) from error
     except PermissionError as error:
         raise InputFileError(f"{name} may not be read.", next_step="Give yourself the right to read it.") from error
     except (OSError, ValueError) as error:
         # ValueError: a NUL character in a path.
-        raise InputFileError(f"{name} can't be read: {_first_line(error)}.", next_step="Check the path.") from error
+        raise InputFileError(f"{name} can't be read: {first_line(error)}.", next_step="Check the path.") from error

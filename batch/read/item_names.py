@@ -1,8 +1,8 @@
 r"""The names of access items in one cell: several items, and an entitlement's source, attribute and value. Pure.
 
-Roles and access profiles stand beside each other as `Name|Name`. An entitlement is `Source|attribute|value` or
-`Source|name`; several of them are parted by `||`. A `|` that belongs to a name is written `\|`, and only before a `|`
-does a backslash mean anything: `\\|` is a backslash at the end of a name, and `DOMAIN\group` is itself.
+`|` separates the names of roles or access profiles: `Name|Name`. An entitlement is `Source|attribute|value` or
+`Source|name`, and `||` separates entitlements. A `|` in a name is written `\|`. A backslash is an escape only before
+a `|`: `\\|` is a backslash at the end of a name, and `DOMAIN\group` is itself.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PART_SEPARATOR: Final = "|"
-"""Parts the names of roles and access profiles, and within an entitlement its source, attribute and value."""
+"""Separates the names of roles and access profiles, and the parts of an entitlement."""
 
 ENTITLEMENT_SEPARATOR: Final = "||"
-"""Parts the entitlements of one cell."""
+"""Separates the entitlements of one cell."""
 
 _FEWEST_PARTS: Final = 2
 _MOST_PARTS: Final = 3
@@ -34,7 +34,7 @@ class EntitlementName:
 
     Attributes:
         source: The source's name.
-        attribute: The attribute's name; empty where the entitlement is named by its own name.
+        attribute: The attribute's name; empty if `value` is the entitlement's name.
         value: The attribute's value, or the entitlement's name.
     """
 
@@ -44,32 +44,26 @@ class EntitlementName:
 
     @property
     def text(self) -> str:
-        """As it stands in a cell."""
+        """The name as written in a cell."""
         parts = (self.source, self.attribute, self.value) if self.attribute else (self.source, self.value)
         return _joined(parts, PART_SEPARATOR, escaped=False)
 
 
 def split_items(item_type: str, cell: str) -> tuple[str, ...]:
-    """The items of one cell, without surrounding space; what stands between two separators may be empty.
+    """The items of one cell, without surrounding space; an item between two adjacent separators is empty.
 
     Args:
         item_type: Value of an ItemType.
         cell: As written.
 
     Returns:
-        Names of roles or access profiles, or entitlements still in their written form, for `entitlement_name`.
+        Names of roles or access profiles; entitlements as written, for `entitlement_name`.
     """
-    if item_type == ItemType.ENTITLEMENT:
-        return _split(cell, ENTITLEMENT_SEPARATOR)
-    return _split(cell, PART_SEPARATOR)
+    return _split(cell, ENTITLEMENT_SEPARATOR if item_type == ItemType.ENTITLEMENT else PART_SEPARATOR)
 
 
 def entitlement_name(text: str) -> EntitlementName | None:
-    """Takes one entitlement apart; None where it has neither two nor three parts, or an empty one.
-
-    Args:
-        text: One of those that `split_items` gives.
-    """
+    """The parts of one entitlement from `split_items`; None unless it has two or three parts, all filled."""
     parts = _split(text, PART_SEPARATOR)
     if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS or not all(parts):
         return None
@@ -77,27 +71,26 @@ def entitlement_name(text: str) -> EntitlementName | None:
 
 
 def join_items(item_type: str, items: Iterable[str]) -> str:
-    """The cell that `split_items` takes apart into `items`."""
+    """The cell that `split_items` splits into `items`."""
     if item_type == ItemType.ENTITLEMENT:
         return _joined(tuple(items), ENTITLEMENT_SEPARATOR, escaped=True)
     return _joined(tuple(items), PART_SEPARATOR, escaped=False)
 
 
 def _split(text: str, separator: str) -> tuple[str, ...]:
-    """Splits at separators that are not escaped.
+    """Split at unescaped separators.
 
-    Where the separator is a single `|`, escapes become what they stand for. Where it is longer, the pieces are split
-    once more later: their escapes stay.
+    A split at `|` resolves the escapes; a split at `||` keeps them for the split at `|` that follows.
     """
-    last = separator == PART_SEPARATOR
+    resolves = separator == PART_SEPARATOR
     pieces, piece, start = [], "", 0
     for match in _PIPES.finditer(text):
         slashes, pipes = match.group(1), match.group(2)
         piece += text[start : match.start()]
         start = match.end()
         if len(slashes) % 2:
-            # The first `|` is part of a name.
-            piece += slashes[: len(slashes) // 2] + "|" if last else slashes + "|"
+            # The first `|` belongs to a name.
+            piece += slashes[: len(slashes) // 2] + "|" if resolves else slashes + "|"
             slashes, pipes = "", pipes[1:]
         while len(pipes) >= len(separator):
             pieces.append(piece + slashes[: len(slashes) // 2])
@@ -108,12 +101,12 @@ def _split(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _joined(parts: Sequence[str], separator: str, *, escaped: bool) -> str:
-    """Joins parts so that `_split` takes them apart again.
+    """Join parts so that `_split` restores them.
 
     Args:
         parts: Without surrounding space.
-        separator: What goes between them.
-        escaped: Whether a `|` within the parts is escaped already.
+        separator: One of the two above.
+        escaped: Whether each `|` within the parts is escaped already.
     """
     if not escaped:
         parts = [_PIPES.sub(_escaped, part) for part in parts]

@@ -1,4 +1,4 @@
-"""Parquet bytes → rows of text: every type becomes the text that a CSV file would have held, or is refused."""
+"""Parquet bytes → rows of text: every type becomes the text that a CSV file would hold, or is refused."""
 
 from __future__ import annotations
 
@@ -10,55 +10,52 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX
+from batch.read.columns import has_effect
 from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
-from batch.read.item_names import join_items
+from batch.read.item_names import PART_SEPARATOR, join_items
 from batch.text import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from batch.read.interpretation import Interpretation
 
 LIST_ITEM_UNREADABLE = "list_item_unreadable"
 _ID_COLUMNS = frozenset({"identity_id", "identity", "item_id", "item"})
 _LIST_COLUMNS = ("item_id", "item")
-_SEPARATOR = "|"
 _DATE = "%Y-%m-%d"
 _NAIVE = "%Y-%m-%dT%H:%M:%S%.f"
-_LINE = "_line"
 _LISTS = (pl.List, pl.Array)
 
 
-def read_parquet(data: bytes, name: str, wanted: Interpretation) -> FileRows:
+def read_parquet(data: bytes, name: str, interpretation: Interpretation) -> FileRows:
     """Read one Parquet file; `_line` is the row's number, from 1.
 
     Args:
         data: The whole file.
-        name: How messages call the file.
-        wanted: Which columns are to be read as ours.
+        name: The file's name for messages.
+        interpretation: The user's reading options.
 
     Raises:
-        InputFileError: The file is damaged or empty, its columns are unusable, or a type can't be text without loss.
+        InputFileError: The file is damaged, its columns are unusable, or a type can't be text without loss.
     """
-    with _explained(name):
+    with _explained_file(name):
         frame = pl.read_parquet(io.BytesIO(data), glob=False, hive_partitioning=False)
-    header = read_header(frame.columns, name, wanted)
+    header = read_header(frame.columns, name, interpretation)
     frame.columns = [column.name for column in header.columns]
     frame = frame.select(column.name for column in header.kept)
-    if not frame.height:
-        raise InputFileError(f"{name} has columns but no rows.", next_step="Give a file with at least one row.")
     lists = [column for column in _LIST_COLUMNS if column in frame and isinstance(frame.schema[column], _LISTS)]
     text = frame.select(_as_text(frame[column], name) for column in frame.columns)
     if header.is_own_file:
         text = text.with_columns(restored(pl.all()))
     if "item" in lists:
         text = text.with_columns(_named_items(frame["item"], text))
-    unreadable = pl.select(pl.repeat(False, frame.height, dtype=pl.Boolean)).to_series()
+    unreadable = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     for column in lists:
         unreadable |= _has_unreadable_member(frame[column])
-    rows = text.insert_column(0, pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True).alias(_LINE))
+    rows = text.insert_column(0, pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True).alias("_line"))
     return FileRows(
         rows=rows.filter(~unreadable),
         rejected=_rejected(frame, unreadable, lists),
@@ -74,22 +71,30 @@ def parquet_headers(data: bytes, name: str) -> list[str]:
     Raises:
         InputFileError: The file is damaged.
     """
-    with _explained(name):
+    with _explained_file(name):
         return list(pl.read_parquet_schema(io.BytesIO(data)))
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    # On damaged files polars raises almost anything, and a Rust panic is a BaseException.
+def explained_parquet(problem: str, *, next_step: str) -> Iterator[None]:
+    """Turn what polars raises into an InputFileError: almost any exception, and a BaseException if Rust panics."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputFileError(
-            f"{name} is not a readable Parquet file: {reason}.", next_step="Write the file again, or save it as CSV."
-        ) from error
+        raise InputFileError(f"{problem}: {first_line(error)}.", next_step=next_step) from error
+
+
+def _explained_file(name: str) -> AbstractContextManager[None]:
+    return explained_parquet(
+        f"{name} is not a readable Parquet file", next_step="Write the file again, or save it as CSV."
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _as_text(column: pl.Series, file: str) -> pl.Series:
@@ -104,14 +109,14 @@ def _as_text(column: pl.Series, file: str) -> pl.Series:
             text = column.dt.convert_time_zone("UTC").dt.strftime(_NAIVE + "Z")
     elif column.name in _ID_COLUMNS and _loses_digits(kind):
         raise InputFileError(
-            f"Column `{column.name}` of {file} holds {kind}: numbers with a fraction can't be ids, digits may be lost.",
+            f"Column `{column.name}` of {file} holds {kind}: ids can't be numbers with a fraction, which lose digits.",
             next_step="Write the column as strings.",
         )
     elif kind.is_numeric() or isinstance(kind, (pl.Boolean, pl.Categorical, pl.Enum, pl.Null)):
         text = column.cast(pl.String)
     elif column.name in _LIST_COLUMNS and _is_list_of_text(kind):
-        text = _members(column).list.join(_SEPARATOR)
-    elif column.name in KNOWN_COLUMNS or column.name.startswith(METADATA_PREFIX):
+        text = _members(column).list.join(PART_SEPARATOR)
+    elif has_effect(column.name):
         raise InputFileError(
             f"Column `{column.name}` of {file} holds {kind}, which can't be read as text.",
             next_step="Write the column as strings.",
@@ -137,7 +142,7 @@ def _members(column: pl.Series) -> pl.Series:
 
 
 def _named_items(column: pl.Series, text: pl.DataFrame) -> pl.Series:
-    """Lists of names as one cell each; entitlements stand in them as `Source|attribute|value`."""
+    """Lists of names as one cell each; an entitlement's name is `Source|attribute|value`."""
     types = text["item_type"].fill_null("").str.strip_chars().str.to_uppercase() if "item_type" in text else None
     cells = [
         join_items(types[row] if types is not None else "", (name.strip() for name in names))
@@ -152,24 +157,22 @@ def _has_unreadable_member(column: pl.Series) -> pl.Series:
     member = pl.element()
     bad = member.is_null() | (member.str.strip_chars() == "")
     if column.name != "item":
-        bad |= member.str.contains(_SEPARATOR, literal=True)
+        bad |= member.str.contains(PART_SEPARATOR, literal=True)
     return _members(column).list.eval(bad).list.any().fill_null(False)
 
 
 def _as_json(column: pl.Series) -> pl.Series:
-    # Not polars' own JSON, which panics on binary; unknown columns of such types are rare and only carried along.
+    # polars' own JSON panics on binary. Columns of such types are rare and only copied to the result files.
     cells = [None if value is None else json.dumps(_plain(value), ensure_ascii=False) for value in column]
     return pl.Series(column.name, cells, pl.String)
 
 
 def _plain(value: object) -> object:
-    """A value that JSON can hold; what it can't hold becomes text."""
-    if isinstance(value, pl.Series):
+    """The value as JSON can hold it; other types become text."""
+    if isinstance(value, (pl.Series, list)):
         return [_plain(member) for member in value]
     if isinstance(value, dict):
         return {str(key): _plain(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(member) for member in value]
     if isinstance(value, bytes):
         return value.hex()
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
@@ -177,12 +180,11 @@ def _plain(value: object) -> object:
 
 def _rejected(frame: pl.DataFrame, unreadable: pl.Series, lists: Sequence[str]) -> pl.DataFrame:
     columns = " or ".join(f"`{column}`" for column in lists)
-    message = f"A member of the list in {columns} is empty or holds a `{_SEPARATOR}`, which separates items."
-    indexes = unreadable.arg_true()
+    message = f"The list in {columns} has an empty member, or one with a `{PART_SEPARATOR}`, which separates items."
     return pl.DataFrame(
         [
             (index + 1, LIST_ITEM_UNREADABLE, message, json.dumps(_plain(frame.row(index, named=True)), default=str))
-            for index in indexes
+            for index in unreadable.arg_true()
         ],
         schema=REJECTED_SCHEMA,
         orient="row",

@@ -1,7 +1,7 @@
 """Physical lines → records by a strict CSV grammar, for the lines that a regular expression can't decide. Pure.
 
-A field is either wholly unquoted, without any quote in it, or wholly quoted, with inner quotes doubled. Whatever breaks
-this is reported with the lines that it covers, and the next line is a fresh start.
+A field is either wholly unquoted and contains no quote, or wholly quoted with inner quotes doubled. A record that
+breaks this is rejected with the lines that it covers; the next line starts a new record.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ MALFORMED_QUOTES = "malformed_quotes"
 
 
 class Record(NamedTuple):
-    """One record, or one that can't be taken apart.
+    """One record, good or rejected.
 
     first, last: Indexes of its physical lines.
-    cells: What it holds; empty when it is malformed.
-    rule, message: Why it is rejected; empty when it is good.
-    swallows_row: A line inside a quoted cell looks like a row of its own: maybe a forgotten quote.
+    cells: Empty if the record is rejected.
+    rule, message: Why it is rejected; empty if it is good.
+    swallows_row: A line inside a quoted cell looks like a row of its own: perhaps a quote is missing.
     """
 
     first: int
@@ -33,7 +33,7 @@ class Record(NamedTuple):
 
 
 class Scanner:
-    """Takes one record apart, line by line, until `is_open` is false."""
+    """Splits one record into cells, line by line, until `is_open` is false."""
 
     def __init__(self, delimiter: str) -> None:
         self.cells: list[str] = []
@@ -46,7 +46,7 @@ class Scanner:
         """Read the record's next physical line.
 
         Args:
-            line: Without its line feed; a carriage return at its end belongs to the line end, unless a cell is open.
+            line: Without its line feed. A carriage return at its end belongs to the line end, unless a cell is open.
         """
         if self.is_open and '"' not in line:
             self._open_cell += (line, "\n")
@@ -54,13 +54,13 @@ class Scanner:
         body = line.removesuffix("\r")
         position = self._quoted(body, 0) if self.is_open else self._field(body, 0)
         while not self.is_open and position < len(body):
-            # Here stands a delimiter; another field follows, perhaps an empty one at the very end.
+            # A delimiter is at `position`; another field follows, perhaps an empty one at the end of the line.
             position = self._field(body, position + 1)
         if self.is_open:
             self._open_cell += (line[len(body) :], "\n")
 
     def _field(self, body: str, start: int) -> int:
-        """Read the field at `start` and return where it ends: at a delimiter or at the end of the line."""
+        """Read the field at `start`; return its end, which is a delimiter or the end of the line."""
         if body.startswith('"', start):
             self._open_cell = []
             return self._quoted(body, start + 1)
@@ -72,7 +72,7 @@ class Scanner:
         return end
 
     def _quoted(self, body: str, start: int) -> int:
-        """Read a quoted cell on from `start`, which lies inside the quotes."""
+        """Continue a quoted cell at `start`, which is inside the quotes."""
         while (quote := body.find('"', start)) >= 0:
             if body.startswith('""', quote):
                 self._open_cell.append(body[start : quote + 1])
@@ -95,13 +95,13 @@ class Scanner:
 
 
 def records_at(lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, width: int) -> Iterator[Record]:
-    """The records that begin on the given lines; a start inside an earlier of these records is passed over.
+    """The records that begin on the given lines; a start inside an earlier of these records is skipped.
 
     Args:
         lines: All physical lines of the file.
-        starts: Ascending indexes of lines on which a record begins, unless an earlier one reaches that far.
+        starts: Ascending indexes of lines on which a record begins, unless an earlier record covers them.
         delimiter: One character.
-        width: How many fields the header has.
+        width: The number of fields in the header.
     """
     free = 0
     for start in starts:
@@ -123,19 +123,15 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int) -> 
         scanner.feed(lines[last])
     where = line_range(first + 1, last + 1)
     if scanner.is_open:
-        message = f"A quote that opens a cell is never closed: {where} were not read."
-        if last == first:
-            message = f"A quote that opens a cell is never closed: {where} was not read."
+        verb = "was" if last == first else "were"
+        message = f"A quote that opens a cell is never closed: {where} {verb} not read."
         return Record(first, last, (), MALFORMED_QUOTES, message)
     if scanner.is_malformed:
-        message = (
-            f"A quote stands inside a cell on {where}: a cell with quotes in it must be quoted itself, "
-            "with each inner quote doubled."
-        )
+        message = f"A cell on {where} contains a quote: put the whole cell in quotes and double each inner quote."
         return Record(first, last, (), MALFORMED_QUOTES, message)
     found = len(scanner.cells)
     if found != width:
-        # Named only when it is not plain from the row's own line number.
+        # The row's own line number is enough for a record of one line.
         covered = f" ({where})" if last > first else ""
         message = f"The row has {found} field{'s' * (found != 1)}, but the header has {width}{covered}."
         return Record(first, last, (), RAGGED_LINE, message)
@@ -150,7 +146,8 @@ def line_range(first: int, last: int) -> str:
 def row_pattern(delimiter: str, width: int) -> str:
     """A regular expression for a line, without its line end, that is a whole record of `width` fields on its own.
 
-    It leaves out some that are: polars drops unquoted carriage returns and byte-order marks, `Scanner` keeps them.
+    It excludes lines with carriage returns and byte-order marks, which polars drops from unquoted cells: `Scanner`
+    keeps them.
     """
     field = f'(?:[^"{delimiter}\r\ufeff]*|"(?:[^"]|"")*")'
     return f"^{field}(?:{delimiter}{field}){{{width - 1}}}$"
@@ -163,14 +160,14 @@ def blank_pattern(delimiter: str) -> str:
 
 
 class PhysicalLines:
-    r"""The lines of a UTF-8 text; a last line without a line feed counts, an empty remainder does not.
+    r"""The lines of a UTF-8 text, including a last line without a line feed unless it is empty.
 
-    Only `\n` ends a line: a `\r` before it stays, since it may belong to a quoted cell.
+    Only `\n` ends a line: a `\r` before it stays, because it may belong to a quoted cell.
     """
 
     def __init__(self, text: bytes) -> None:
         self._text = text
-        # The offset at which each line begins, and that of the line after the last.
+        # The offset of each line, and of the line after the last.
         self._starts = [0]
         newline = text.find(b"\n")
         while newline >= 0:
@@ -187,13 +184,13 @@ class PhysicalLines:
         return self._text[self._starts[index] : self._starts[index + 1] - 1].decode()
 
     def block(self, first: int, end: int) -> bytes:
-        """The lines from `first` up to and without `end`, with their line feeds, also after the last line."""
+        """The lines from `first` up to but not including `end`; each ends with a line feed, also the file's last."""
         block = self._text[self._starts[first] : self._starts[end]]
         return block if not block or block.endswith(b"\n") else block + b"\n"
 
 
 def blocks(text: bytes, size: int) -> Iterator[bytes]:
-    """The text in pieces of whole lines, each of about `size` bytes; a short text as it is."""
+    """The text in blocks of whole lines, each of about `size` bytes."""
     start = 0
     while start < len(text):
         newline = text.find(b"\n", start + size)

@@ -1,4 +1,4 @@
-"""All inputs together: one table of rows, one of what can't be taken apart."""
+"""All inputs together: one table of rows, and one of records that can't be parsed."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _FOREIGN_MAGIC = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """What was read.
+    """The rows of all inputs.
 
     Attributes:
         rows: `_file` (String, the name as given), `_line` (Int64, the physical line from 1 where the row begins; for
-            Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names,
-            as they are meant: what another kind of file says in its own columns stands in ours. Where needed also
-            `_dates` (the form of the row's dates, see `date_form`; null for ISO 8601) and `_row_problem` (why a row of
-            an IdentityIQ file can't be read, one of `identityiq.PROBLEMS`).
+            Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names, as
+            meant: IdentityIQ's columns are translated into ours. If needed also `_dates` (the form of the row's dates,
+            see `date_form`; null for ISO 8601) and `_row_problem` (why a row of an IdentityIQ file can't be read, one
+            of `identityiq.PROBLEMS`).
         originals: The same rows as written: `_file`, `_line` and the input's `columns`.
-        rejected: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text): records that can't be taken apart.
+        rejected: Records that can't be parsed: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text).
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
-        digest: Identifies the input's bytes, see `LoadedInputs`.
+        digest: Identifies the input, see `LoadedInputs`.
     """
 
     rows: pl.DataFrame
@@ -62,7 +62,7 @@ def read_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Tabl
 
     Args:
         inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
-        stdin: What `-` reads.
+        stdin: The stream for `-`.
 
     Raises:
         InputFileError: An input as a whole can't be used. Single bad rows never raise: they are in `rejected`.
@@ -71,59 +71,61 @@ def read_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Tabl
 
 
 def read_loaded(loaded: LoadedInputs) -> Table:
-    """Parse inputs that are loaded already.
+    """Parse loaded inputs.
 
     Args:
         loaded: From `load_inputs`.
 
     Raises:
-        InputFileError: An input as a whole can't be used; with several, all that is wrong with any of them.
+        InputFileError: An input as a whole can't be used; the message covers all such inputs.
     """
-    parts: list[tuple[str, FileRows]] = []
+    files: list[tuple[str, FileRows]] = []
     errors: list[InputFileError] = []
     for content in loaded.contents:
         try:
-            parts.append((content.name, _read_one(content, loaded.interpretation)))
+            files.append((content.name, _read_file(content, loaded.interpretation)))
         except InputFileError as error:
             errors.append(error)
     if errors:
-        raise _joined(errors)
+        steps = dict.fromkeys(error.next_step for error in errors)
+        raise InputFileError("\n".join(error.message for error in errors), next_step="\n".join(steps))
     columns: dict[str, Column] = {}
-    for _, part in parts:
-        for column in part.columns:
+    for _, file_rows in files:
+        for column in file_rows.columns:
             columns.setdefault(column.name, column)
-    originals = _stacked([(name, part.rows) for name, part in parts])
-    is_plain = all(part.translated is None for _, part in parts)
-    meant = [(name, part.rows if part.translated is None else part.translated) for name, part in parts]
+    originals = _stacked([(name, file_rows.rows) for name, file_rows in files])
+    is_as_written = all(file_rows.translated is None for _, file_rows in files)
+    meant = [(name, one.rows if one.translated is None else one.translated) for name, one in files]
     return Table(
-        rows=originals if is_plain else _stacked(meant),
+        rows=originals if is_as_written else _stacked(meant),
         originals=originals,
-        rejected=_stacked([(name, part.rejected) for name, part in parts]),
+        rejected=_stacked([(name, file_rows.rejected) for name, file_rows in files]),
         columns=tuple(columns.values()),
-        notices=tuple(notice for _, part in parts for notice in part.notices),
+        notices=tuple(notice for _, file_rows in files for notice in file_rows.notices),
         digest=loaded.digest,
     )
 
 
-def _read_one(content: Content, wanted: Interpretation) -> FileRows:
+def _read_file(content: Content, interpretation: Interpretation) -> FileRows:
     data, name = content.data, content.title
     if not data:
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
     if content.is_parquet:
-        return interpret(read_parquet(data, name, wanted), name, wanted)
-    for magic, kind in _FOREIGN_MAGIC.items():
-        if data.startswith(magic):
-            raise InputFileError(f"{name} is {kind}, not a CSV file.", next_step="Save or unpack it as CSV (UTF-8).")
-    return interpret(read_csv(data, name, wanted), name, wanted)
-
-
-def _joined(errors: Sequence[InputFileError]) -> InputFileError:
-    if len(errors) == 1:
-        return errors[0]
-    steps = dict.fromkeys(error.next_step for error in errors)
-    return InputFileError("\n".join(error.message for error in errors), next_step="\n".join(steps))
+        file_rows = read_parquet(data, name, interpretation)
+    else:
+        for magic, kind in _FOREIGN_MAGIC.items():
+            if data.startswith(magic):
+                raise InputFileError(
+                    f"{name} is {kind}, not a CSV file.", next_step="Save or unpack it as CSV (UTF-8)."
+                )
+        file_rows = read_csv(data, name, interpretation)
+    if file_rows.rows.is_empty() and file_rows.rejected.is_empty():
+        raise InputFileError(
+            f"{name} has a header but no rows.", next_step="Give a file with at least one row below the header."
+        )
+    return interpret(file_rows, name, interpretation)
 
 
 def _stacked(frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:

@@ -1,1 +1,1 @@
-"""The input schema, its named rules, and the parting of rows into valid changes and rejected rows."""
+"""The input schema with its named rules: rows become valid changes and rejected rows."""

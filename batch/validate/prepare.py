@@ -1,6 +1,6 @@
-"""From cells as they were written to cells in canonical form, ready for the rules.
+"""From cells as written to cells in canonical form, ready for the rules.
 
-A cell that can't be brought into its form becomes null beside its original, and a rule then rejects the row.
+A cell that has no canonical form becomes null beside its original, and a rule then rejects the row.
 """
 
 from __future__ import annotations
@@ -23,30 +23,29 @@ RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
 """Metadata keys that access-batch itself sends."""
 
 ITEM_SEPARATOR: Final = "|"
-"""Parts the items of one cell."""
+"""Separates the items of one cell."""
 
 IDENTITY_PROBLEM: Final = "_identity_problem"
 ITEM_PROBLEM: Final = "_item_problem"
-"""Columns in which rows carry what is wrong with a name that has no id."""
-
-_LAST_YEAR: Final = 9999
-
-_LETTERS_OF_A_MONTH: Final = 3
-_MONTH_NUMBERS: Final = {name[:_LETTERS_OF_A_MONTH]: f"{number:02}" for number, name in enumerate(MONTHS, 1)}
+"""Columns with the reason why a name has no id."""
 
 DATE_COLUMNS: Final = ("start_date", "remove_date")
 
+_LAST_YEAR: Final = 9999
+_LETTERS_OF_A_MONTH: Final = 3
+_MONTH_NUMBERS: Final = {name[:_LETTERS_OF_A_MONTH]: f"{number:02}" for number, name in enumerate(MONTHS, 1)}
+
 
 def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
-    """Brings the known columns of `rows` into canonical form.
+    """Bring the known columns of `rows` into canonical form.
 
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
-        `|`), `identity_problem` and `item_problem` (why a name has no id; null where nothing is wrong with it),
-        `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it has control characters),
-        `metadata_reserved` (whether it uses a key of ours), `row_problem` (why the row can't be read, see
-        `read.Table`), `date_wanted` (the form that its dates should have, in words), and for both dates `…_text` (as
-        written), `…` (an instant in UTC, or null) and `…_zoneless` (whether it is a time of day without a zone).
+        `|`), `identity_problem` and `item_problem` (why a name has no id, or null), `comment`, `metadata` (a JSON
+        object, or null), `metadata_control` (whether it contains control characters), `metadata_reserved` (whether it
+        uses a reserved key), `row_problem` (why the row can't be read, see `read.Table`), `date_example` (the form
+        that its dates must have), and for both dates `…_text` (as written), `…` (an instant in UTC, or null) and
+        `…_zoneless` (whether it has a time of day without a zone).
     """
 
     def column(name: str, words: Iterable[str] = ()) -> pl.Expr:
@@ -54,7 +53,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
 
     keys = [name for name in rows.columns if name.startswith(METADATA_PREFIX)]
     dates = [name for name in DATE_COLUMNS if name in rows.columns and rows[name].null_count() < rows.height]
-    forms = _forms(rows)
+    forms = _date_forms(rows)
     return (
         rows.lazy()
         .select(
@@ -66,11 +65,11 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             column(IDENTITY_PROBLEM).alias("identity_problem"),
             column(ITEM_PROBLEM).alias("item_problem"),
             column("comment").alias("comment"),
-            metadata_json(keys).alias("metadata"),
+            _metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),
             _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
             column("_row_problem").alias("row_problem"),
-            _wanted(forms).alias("date_wanted"),
+            _date_example(forms).alias("date_example"),
             *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
         )
         .with_columns(
@@ -81,24 +80,24 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _forms(rows: pl.DataFrame) -> dict[str, DateForm]:
-    """The forms in which the rows' dates are, by the names in `_dates`."""
+def _date_forms(rows: pl.DataFrame) -> dict[str, DateForm]:
+    """The forms of the rows' dates, by their names in `_dates`."""
     if "_dates" not in rows.columns:
         return {ISO: date_form(ISO)}
     return {name: date_form(name) for name in rows.get_column("_dates").fill_null(ISO).unique(maintain_order=True)}
 
 
-def _wanted(forms: dict[str, DateForm]) -> pl.Expr:
+def _date_example(forms: dict[str, DateForm]) -> pl.Expr:
     if len(forms) == 1:
-        return pl.lit(next(iter(forms.values())).wanted)
-    said = {name: form.wanted for name, form in forms.items()}
-    return pl.col("_dates").fill_null(ISO).replace_strict(said, default=None, return_dtype=pl.String)
+        return pl.lit(next(iter(forms.values())).example)
+    examples = {name: form.example for name, form in forms.items()}
+    return pl.col("_dates").fill_null(ISO).replace_strict(examples, default=None, return_dtype=pl.String)
 
 
 def _canonical(rows: pl.DataFrame, name: str, words: Iterable[str]) -> pl.Expr:
-    """A column without surrounding space, in capitals where it holds one of `words`; null where it is blank or absent.
+    """A column without surrounding space, upper case if `words` are given; null if blank or absent.
 
-    What is canonical already stays the very same column: a copy of all cells takes time and memory.
+    A column that is canonical already is used as it is: copying all cells takes time and memory.
     """
     if name not in rows.columns:
         return pl.lit(None, dtype=pl.String)
@@ -124,28 +123,28 @@ def _is_filled(column: str) -> pl.Expr:
 
 
 def _has_control_anywhere(column: str) -> pl.Expr:
-    """Whether a metadata column has control characters in a filled cell, or in its name where a cell is filled."""
-    name_is_bad = any(category(character) == "Cc" and character not in "\t\r\n" for character in _key(column))
-    return has_control(pl.col(column)) | (pl.lit(name_is_bad) & _is_filled(column))
+    """Whether a cell of a metadata column contains control characters, or is filled and the key contains some."""
+    bad_key = any(category(character) == "Cc" and character not in "\t\r\n" for character in _key(column))
+    return has_control(pl.col(column)) | (pl.lit(bad_key) & _is_filled(column))
 
 
 def has_control(cell: pl.Expr) -> pl.Expr:
-    """Whether the cell holds control characters other than tabs and line ends."""
+    """Whether the cell contains control characters other than tabs and line ends."""
     return cell.str.contains(r"[\p{Cc}&&[^\t\r\n]]").fill_null(value=False)
 
 
 def blank_to_null(cell: pl.Expr) -> pl.Expr:
-    """The cell without surrounding space; null when nothing is left."""
+    """The cell without surrounding space; null if nothing is left."""
     stripped = cell.str.strip_chars()
     return pl.when(stripped != "").then(stripped)
 
 
-def metadata_json(columns: Sequence[str]) -> pl.Expr:
-    """The metadata columns of a row as one JSON object of text, keys in the columns' order; null when all are blank."""
+def _metadata_json(columns: Sequence[str]) -> pl.Expr:
+    """A row's metadata columns as one JSON object of text, keys in the columns' order; null if all are blank."""
     if not columns:
         return pl.lit(None, dtype=pl.String)
     members = [
-        pl.when(blank_to_null(pl.col(name)).is_not_null()).then(
+        pl.when(_is_filled(name)).then(
             pl.struct(blank_to_null(pl.col(name)).alias(_key(name))).struct.json_encode().str.slice(1).str.head(-1)
         )
         for name in columns
@@ -158,11 +157,11 @@ def _dates(name: str, forms: Sequence[DateForm]) -> tuple[pl.Expr, pl.Expr]:
     """The instant of a row's date, and whether it is a time of day without a zone."""
     instant, zoneless = _read_date(name, forms[0])
     for form in forms[1:]:
-        is_so = pl.col("date_wanted") == form.wanted
+        has_form = pl.col("date_example") == form.example
         other_instant, other_zoneless = _read_date(name, form)
-        instant = pl.when(is_so).then(other_instant).otherwise(instant)
-        zoneless = pl.when(is_so).then(other_zoneless).otherwise(zoneless)
-    # Milliseconds are what is sent, so they are what is compared; the API's dates end with the year 9999.
+        instant = pl.when(has_form).then(other_instant).otherwise(instant)
+        zoneless = pl.when(has_form).then(other_zoneless).otherwise(zoneless)
+    # Compare what is sent: milliseconds. The API's dates end with the year 9999.
     instant = instant.dt.truncate("1ms")
     return (
         pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),
@@ -188,7 +187,7 @@ def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
         )
         hour, minute, second = part("hour"), part("minute"), part("second")
         clock = pl.concat_str(hour.str.zfill(2), minute.str.zfill(2).fill_null("00"), separator=":")
-        # Where brackets let hours be missing before minutes, or minutes before seconds, it is no time of day.
+        # Optional parts may allow minutes without hours, or seconds without minutes: that is no time of day.
         has_gap = (hour.is_null() & minute.is_not_null()) | (minute.is_null() & second.is_not_null())
         clock = pl.when(has_gap).then(pl.lit("?")).otherwise(clock)
         seconds = part("second").str.zfill(2)
@@ -206,7 +205,7 @@ def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:
-    """What `_dates` makes of a column without any."""
+    """The result of `_dates` for an empty or absent column."""
     return (
         pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias(name),
         pl.lit(value=False).alias(f"{name}_zoneless"),
@@ -214,7 +213,7 @@ def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:
 
 
 def rfc3339(instant: pl.Expr) -> pl.Expr:
-    """An instant as the API takes it, `2026-11-23T00:00:00Z`, with milliseconds where there are any; `""` for null."""
+    """An instant in the API's form `2026-11-23T00:00:00Z`, with milliseconds unless they are 0; `""` for null."""
     whole = instant.dt.to_string("%Y-%m-%dT%H:%M:%SZ")
     fractional = instant.dt.to_string("%Y-%m-%dT%H:%M:%S%.3fZ")
     return pl.when(instant.dt.millisecond() == 0).then(whole).otherwise(fractional).fill_null("")

@@ -1,4 +1,4 @@
-"""Parts rows into valid changes and rejected rows; a rejected row names all the rules that it breaks."""
+"""Divides rows into valid changes and rejected rows; a rejected row names every rule that it breaks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from batch.text import phrase
 from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, prepare, rfc3339
-from batch.validate.rules import ALONE, MESSAGES, schema
+from batch.validate.rules import EXCLUSIVE_RULES, MESSAGES, schema
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,21 +28,20 @@ CHANGE_COLUMNS: Final = (
 )
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
 
-
 MOST_SHOWN: Final = 80
 """Characters of a cell that a message shows."""
 
 _SENTENCES: Final = frozenset({"identity_problem", "item_problem"})
-"""Columns that hold sentences, which are short where they are made."""
+"""Columns that already hold short sentences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validated:
-    """What the rules made of the rows.
+    """Valid changes and rejected rows.
 
     Attributes:
         changes: `row` (position of the row), then CHANGE_COLUMNS; a row with several items gives several changes.
-        rejected: `row`, `rule` and `message`, both joined by `; ` where several rules are broken.
+        rejected: `row`, `rule` and `message`; `; ` separates several broken rules and their messages.
     """
 
     changes: pl.DataFrame
@@ -50,19 +49,19 @@ class Validated:
 
 
 def validate(rows: pl.DataFrame, *, dialect: Dialect, now: datetime) -> Validated:
-    """Applies the rules to rows as read.
+    """Apply the rules to rows.
 
     Args:
         rows: One line per row; the known columns in their canonical names, as text.
-        dialect: The API version that the rows are meant for.
-        now: The moment that dates must come after.
+        dialect: The API version to submit to.
+        now: Dates must be later than this.
     """
     good, failure = schema(dialect, now).filter(prepare(rows).collect())
     return Validated(changes=_changes(good), rejected=_rejected(failure.details()))
 
 
 def _changes(good: pl.DataFrame) -> pl.DataFrame:
-    table = good.select(
+    changes = good.select(
         "row",
         "operation",
         "identity_id",
@@ -72,10 +71,10 @@ def _changes(good: pl.DataFrame) -> pl.DataFrame:
         *(_date(good, name).alias(name) for name in DATE_COLUMNS),
         pl.col("metadata").fill_null(""),
     )
-    if not table.get_column("item_id").str.contains(ITEM_SEPARATOR, literal=True).any():
-        return table
+    if not changes.get_column("item_id").str.contains(ITEM_SEPARATOR, literal=True).any():
+        return changes
     return (
-        table.with_columns(pl.col("item_id").str.split(ITEM_SEPARATOR))
+        changes.with_columns(pl.col("item_id").str.split(ITEM_SEPARATOR))
         .explode("item_id")
         .with_columns(pl.col("item_id").str.strip_chars())
     )
@@ -88,8 +87,10 @@ def _date(good: pl.DataFrame, name: str) -> pl.Expr:
 
 def _rejected(details: pl.DataFrame) -> pl.DataFrame:
     broken = {rule: pl.col(rule).cast(pl.String) == "invalid" for rule in MESSAGES if rule in details.columns}
-    is_alone = pl.any_horizontal(broken[rule] for rule in ALONE)
-    broken = {rule: is_broken if rule in ALONE else is_broken & ~is_alone for rule, is_broken in broken.items()}
+    is_exclusive = pl.any_horizontal(broken[rule] for rule in EXCLUSIVE_RULES)
+    broken = {
+        rule: is_broken if rule in EXCLUSIVE_RULES else is_broken & ~is_exclusive for rule, is_broken in broken.items()
+    }
 
     def joined(parts: list[pl.Expr]) -> pl.Expr:
         return pl.concat_str(parts, separator="; ", ignore_nulls=True)
@@ -97,19 +98,19 @@ def _rejected(details: pl.DataFrame) -> pl.DataFrame:
     return details.select(
         pl.col("row"),
         joined([pl.when(is_broken).then(pl.lit(rule)) for rule, is_broken in broken.items()]).alias("rule"),
-        joined([pl.when(is_broken).then(_sentence(rule)) for rule, is_broken in broken.items()]).alias("message"),
+        joined([pl.when(is_broken).then(_message(rule)) for rule, is_broken in broken.items()]).alias("message"),
     )
 
 
-def _sentence(rule: str) -> pl.Expr:
-    shown, sentence = MESSAGES[rule]
-    if not shown:
+def _message(rule: str) -> pl.Expr:
+    columns, sentence = MESSAGES[rule]
+    if not columns:
         return pl.lit(sentence)
-    if shown in _SENTENCES:
-        return pl.col(shown)
-    return phrase(sentence, *(_shortened(column) for column in shown.split()))
+    if columns in _SENTENCES:
+        return pl.col(columns)
+    return phrase(sentence, *(_shortened(column) for column in columns.split()))
 
 
 def _shortened(column: str) -> pl.Expr:
-    long = pl.when(pl.col(column).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
-    return pl.concat_str(pl.col(column).str.head(MOST_SHOWN), long)
+    ellipsis = pl.when(pl.col(column).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
+    return pl.concat_str(pl.col(column).str.head(MOST_SHOWN), ellipsis)

@@ -1,4 +1,4 @@
-"""The input schema with its named rules, declared once, and a sentence for each rule."""
+"""The input schema: its named rules, and a message for each rule."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ITEM_TYPES: Final = [item_type.value for item_type in ItemType]
 
 
 def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
-    """The input schema under one dialect at one moment; its columns are those of `prepare`.
+    """The input schema for one dialect at one moment, over the columns of `prepare`.
 
     Args:
-        dialect: Says which fields the API version has.
-        now: The moment that dates must come after.
+        dialect: Which fields the API version has.
+        now: Dates must be later than this.
     """
 
     class InputRow(dy.Schema):
@@ -43,7 +43,7 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
         metadata_control = dy.Bool()
         metadata_reserved = dy.Bool()
         row_problem = dy.String(nullable=True)
-        date_wanted = dy.String(nullable=True)
+        date_example = dy.String(nullable=True)
         start_date_text = dy.String(nullable=True)
         remove_date_text = dy.String(nullable=True)
         start_date = dy.Datetime(nullable=True, time_zone="UTC")
@@ -109,11 +109,11 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
 
         @dy.rule()
         def start_date_readable(cls) -> pl.Expr:
-            return _readable("start_date")
+            return _is_readable("start_date")
 
         @dy.rule()
         def remove_date_readable(cls) -> pl.Expr:
-            return _readable("remove_date")
+            return _is_readable("remove_date")
 
         @dy.rule()
         def start_date_has_zone(cls) -> pl.Expr:
@@ -163,7 +163,7 @@ def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
     return InputRow
 
 
-def _readable(name: str) -> pl.Expr:
+def _is_readable(name: str) -> pl.Expr:
     return pl.col(f"{name}_text").is_null() | pl.col(name).is_not_null()
 
 
@@ -171,46 +171,49 @@ def _has_problem(name: str) -> pl.Expr:
     return pl.col("row_problem").eq_missing(pl.lit(name))
 
 
-ALONE: Final = frozenset(
+EXCLUSIVE_RULES: Final = frozenset(
     {"operation_possible", "operation_fits_item_type", "identity_not_account", "entitlement_whole"}
 )
-"""Rules of files of other kinds: where one is broken, the rules of our own columns have nothing sensible to say."""
+"""Rules of IdentityIQ files: if a row breaks one, only these are reported; the rules of our own columns don't apply."""
 
 MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "operation_known": ("operation", "operation '{}' is not known: write GRANT or REVOKE"),
+        "operation_known": ("operation", "operation '{}' is unknown: write GRANT or REVOKE"),
         "operation_possible": (
             "operation",
-            "IdentityIQ's operation '{}' can't be done here: access-batch grants and revokes roles and entitlements",
+            "access-batch can't do IdentityIQ's operation '{}': it only grants and revokes roles and entitlements",
         ),
-        "operation_fits_item_type": ("item_type", "the operation is for {}s, and item_type says otherwise"),
+        "operation_fits_item_type": ("item_type", "the operation is for {}s, but item_type differs: clear item_type"),
         "identity_not_account": ("", "nativeIdentity names an account, which can't be looked up: give identityName"),
-        "entitlement_whole": ("", "an entitlement needs application, attributeName, and no empty attributeValue"),
+        "entitlement_whole": ("", "the entitlement is incomplete: give application, attributeName and attributeValue"),
         "identity_found": ("identity_problem", "{}"),
-        "identity_id_present": ("", "neither identity_id nor identity is given"),
-        "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: neither 32 hex digits nor a UUID"),
+        "identity_id_present": ("", "the identity is missing: give identity_id or identity"),
+        "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: give 32 hex digits or a UUID"),
         "item_type_present": ("", "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
-        "item_type_known": ("item_type", "item_type '{}' is not known: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
+        "item_type_known": ("item_type", "item_type '{}' is unknown: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
         "item_found": ("item_problem", "{}"),
-        "item_id_present": ("", "neither item_id nor item is given"),
-        "item_id_shape": ("item_id", "item_id '{}' is not an id: neither 32 hex digits nor a UUID"),
-        "revoke_has_comment": ("", "a revoke needs a comment"),
-        "start_date_readable": ("start_date_text date_wanted", "start_date '{}' is not a date: write {}"),
-        "remove_date_readable": ("remove_date_text date_wanted", "remove_date '{}' is not a date: write {}"),
+        "item_id_present": ("", "the item is missing: give item_id or item"),
+        "item_id_shape": ("item_id", "item_id '{}' is not an id: give 32 hex digits or a UUID"),
+        "revoke_has_comment": ("", "a revoke needs a comment: add one, or give --comment"),
+        "start_date_readable": ("start_date_text date_example", "start_date '{}' is not a date: write {}"),
+        "remove_date_readable": ("remove_date_text date_example", "remove_date '{}' is not a date: write {}"),
         "start_date_has_zone": ("start_date_text", "start_date '{}' has a time without a zone: add Z or +01:00"),
         "remove_date_has_zone": ("remove_date_text", "remove_date '{}' has a time without a zone: add Z or +01:00"),
-        "start_date_in_future": ("start_date_text", "start_date '{}' is not in the future"),
-        "remove_date_in_future": ("remove_date_text", "remove_date '{}' is not in the future"),
-        "start_before_remove": ("remove_date_text", "remove_date '{}' does not come after start_date"),
-        "start_date_supported": ("", "this API version has no start_date: leave it out, or choose a later --api"),
-        "start_date_not_on_revoke": ("", "a revoke can't have a start_date"),
-        "remove_date_not_on_entitlement": ("", "an entitlement can't have a remove_date in this API version"),
-        "comment_printable": ("", "comment holds control characters"),
-        "metadata_printable": ("", "metadata holds control characters"),
+        "start_date_in_future": ("start_date_text", "start_date '{}' is not in the future: give a later date"),
+        "remove_date_in_future": ("remove_date_text", "remove_date '{}' is not in the future: give a later date"),
+        "start_before_remove": ("remove_date_text", "remove_date '{}' is not after start_date: give a later date"),
+        "start_date_supported": ("", "this API version has no start_date: clear it, or choose a later --api"),
+        "start_date_not_on_revoke": ("", "a revoke can't have a start_date: clear it"),
+        "remove_date_not_on_entitlement": (
+            "",
+            "in this API version an entitlement can't have a remove_date: choose a later --api, or clear it",
+        ),
+        "comment_printable": ("", "comment contains control characters: remove them"),
+        "metadata_printable": ("", "metadata contains control characters: remove them"),
         "metadata_key_free": (
             "",
-            f"the metadata keys {' and '.join(RESERVED_KEYS)} are reserved for access-batch",
+            f"access-batch reserves the metadata keys {' and '.join(RESERVED_KEYS)}: rename the column",
         ),
     }
 )
-"""For each rule the columns whose text its sentence shows (one, several, or none), and the sentence."""
+"""For each rule: the columns that its message shows (none, one, or several), and the message."""

@@ -65,7 +65,7 @@ def test_blank_lines_are_skipped_but_counted_as_lines() -> None:
     table = read_text(f"{HEADER}\n\n1,ROLE,2,a\n   \n,,,\n, ,\n3,ROLE,4,b\n\n")
     assert lines(table) == [3, 7]
     assert table.rejected.height == 0
-    assert table.notices == ("in.csv: 2 lines without any content skipped (first: line 5).",)
+    assert table.notices == ("in.csv: skipped 2 empty lines, first line 5.",)
 
 
 def test_blank_lines_inside_quotes_belong_to_the_cell() -> None:
@@ -121,7 +121,7 @@ def test_a_ragged_row_over_several_lines_names_them() -> None:
 def test_a_cell_that_swallows_what_looks_like_rows_is_pointed_out() -> None:
     table = read_text(f'{HEADER}\n1,ROLE,2,"a\n3,ROLE,4,"\n5,ROLE,6,"a\n7,ROLE,8,"\n')
     assert table.rows.height == 2
-    assert "line 2 runs over lines that look like rows of their own (so do 1 more)" in table.notices[0]
+    assert "line 2 covers lines that look like rows of their own, as do 1 more" in table.notices[0]
 
 
 def test_nul_characters_survive_to_be_judged_later() -> None:

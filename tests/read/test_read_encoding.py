@@ -44,8 +44,8 @@ def test_windows_1252_is_read_with_a_notice(newline: str, line: int) -> None:
         (codecs.BOM_UTF8 + f"{HEADER}\n1,ROLE,2,Zoë\n".encode("cp1252"), "line 2 is not UTF-8"),
         (f"{HEADER}\n1,ROLE,2,".encode() + b"\x81\n", "neither UTF-8 (see line 2) nor Windows-1252 (see line 2"),
         (_TEXT.encode() + b"\xe9\n", "neither UTF-8 (see line 3) nor Windows-1252 (see line 2: byte 0x9D)"),
-        (_TEXT.encode("utf-16")[:-1], "damaged on line 2"),
-        (_TEXT.encode("utf-16") + b"\x00\xd8\n\x00", "damaged on line 3"),
+        (_TEXT.encode("utf-16")[:-1], "line 2 is damaged"),
+        (_TEXT.encode("utf-16") + b"\x00\xd8\n\x00", "line 3 is damaged"),
     ],
 )
 def test_bytes_that_are_no_text_are_refused_with_their_line(data: bytes, named: str) -> None:
@@ -58,4 +58,4 @@ def test_characters_may_lie_across_pieces(monkeypatch: pytest.MonkeyPatch, piece
     assert encoding.to_utf8(_TEXT.encode(), "in.csv").notices == ()
     bad = f"{HEADER}\n1,ROLE,2,€ Zoë\n".encode() + b"\n\xe2\x80"
     (notice,) = encoding.to_utf8(bad, "in.csv").notices
-    assert notice.startswith("in.csv is not UTF-8 (first on line 4) and was read as Windows-1252, although lines above")
+    assert notice.startswith("in.csv is not UTF-8 (first on line 4) and was read as Windows-1252. Earlier lines")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.read import LoadedInputs, Table, interpretation, read_loaded
+from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
 from batch.read.identityiq import PROBLEMS
 from batch.read.inputs import Content
 from batch.report.files import write_rejected
@@ -81,7 +81,7 @@ def test_sunrise_and_sunset_are_dates_of_the_american_form() -> None:
 
 def test_another_form_of_dates_can_be_given() -> None:
     text = "operation,roles,identityName,sunset\nAddRole,Clerk,anna,31.1.2027\n"
-    wanted = interpretation(date_format="eu")
+    wanted = make_interpretation(date_format="eu")
     rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert prepare(rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
 
@@ -96,7 +96,7 @@ def test_dates_that_are_dates_by_their_type_need_no_form() -> None:
 
 def test_comments_are_kept_and_else_the_default_is_taken() -> None:
     text = "operation,roles,identityName,Comments\nRemoveRole,Clerk,anna,left\nRemoveRole,Clerk,bob,\n"
-    wanted = interpretation(comment="quarter")
+    wanted = make_interpretation(comment="quarter")
     rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert rows["comment"].to_list() == ["left", "quarter"]
 
@@ -112,7 +112,7 @@ def test_the_user_is_told_how_the_file_is_read() -> None:
 def test_revokes_without_a_comment_are_pointed_to_the_option_for_it(comment: str, told: int) -> None:
     text = f"operation,roles,identityName,comments\nRemoveRole,Clerk,anna,{comment}\nAddRole,Clerk,bob,\n"
     assert sum("--comment" in notice for notice in read_text(text).notices) == told
-    loaded = LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation(comment="quarter"))
+    loaded = LoadedInputs((Content("in.csv", text.encode()),), "digest", make_interpretation(comment="quarter"))
     assert not any("--comment" in notice for notice in read_loaded(loaded).notices)
 
 
@@ -120,7 +120,7 @@ def test_an_account_beside_the_identity_is_said_to_have_no_effect() -> None:
     header = "operation,application,attributeName,attributeValue,nativeIdentity,identityName\n"
     table = read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,anna\n")
     assert table.rows["_row_problem"].item() is None
-    assert "nativeIdentity is not acted on" in table.notices[1]
+    assert "nativeIdentity has no effect" in table.notices[1]
     assert len(read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,\n").notices) == 1
 
 
@@ -158,7 +158,7 @@ def test_rows_that_cannot_be_read_say_why() -> None:
 
 
 def test_a_row_without_its_columns_takes_those_mapped_to_ours() -> None:
-    wanted = interpretation(maps=["User=identity", "What=item"])
+    wanted = make_interpretation(maps=["User=identity", "What=item"])
     text = "operation,User,What\nAddRole,anna,Clerk\nRemoveEntitlement,anna,AD|memberOf|x\n"
     rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert rows.select(OURS).to_dicts() == [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import UsageError
-from batch.read import KNOWN_COLUMNS, Interpretation, LoadedInputs, Table, interpretation, load_inputs, read_loaded
+from batch.read import KNOWN_COLUMNS, Interpretation, LoadedInputs, Table, load_inputs, make_interpretation, read_loaded
 from batch.read.columns import bare_name
 from batch.read.inputs import Content
 from tests.read.read_helpers import cells, refusal
@@ -31,12 +31,12 @@ def read(text: str | bytes, wanted: Interpretation, name: str = "in.csv") -> Tab
 
 def order(*maps: str) -> Interpretation:
     """Maps as flags give them."""
-    return interpretation(maps=maps, maps_required=True)
+    return make_interpretation(maps=maps, maps_required=True)
 
 
 def habit(*maps: str) -> Interpretation:
     """Maps as the config file gives them."""
-    return interpretation(maps=maps)
+    return make_interpretation(maps=maps)
 
 
 def test_their_columns_are_read_as_ours_and_keep_their_headers() -> None:
@@ -114,20 +114,20 @@ def test_a_habit_without_its_column_changes_nothing() -> None:
         (["Role=itm"], "no column of access-batch (did you mean 'item'?)"),
         (["Role=metadata."], "no column of access-batch"),
         (["Role=_line"], "no column of access-batch"),
-        (["_line=item"], "writes itself"),
+        (["_line=item"], "access-batch itself writes"),
         (["Role=item", " role =item_id"], "mapped twice, to `item` and to `item_id`"),
     ],
 )
 def test_what_is_no_map_is_refused(maps: list[str], said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        interpretation(maps=maps)
+        make_interpretation(maps=maps)
     assert said in caught.value.message
     assert caught.value.next_step
 
 
 def test_an_unknown_column_of_ours_lists_those_there_are() -> None:
     with pytest.raises(UsageError) as caught:
-        interpretation(maps=["Role=x"])
+        make_interpretation(maps=["Role=x"])
     assert all(name in caught.value.next_step for name in (*KNOWN_COLUMNS, "metadata.KEY"))
 
 
@@ -137,7 +137,7 @@ OURS = st.sampled_from(KNOWN_COLUMNS) | st.just("metadata.key")
 
 @given(HEADERS, OURS)
 def test_a_map_reads_back_as_it_is_written(theirs: str, ours: str) -> None:
-    (one,) = interpretation(maps=[f"{theirs}={ours}"]).maps
+    (one,) = make_interpretation(maps=[f"{theirs}={ours}"]).maps
     assert (one.theirs, one.ours, one.text) == (theirs, ours, f"{theirs}={ours}")
 
 
@@ -150,14 +150,14 @@ def path(tmp_path: Path) -> str:
 
 def test_the_same_bytes_read_otherwise_are_another_input(path: str) -> None:
     wanted = [
-        interpretation(),
+        make_interpretation(),
         order(*MAPS),
         order("User Name=identity_id", *MAPS[1:]),
-        interpretation(date_format="us"),
-        interpretation(date_format="eu"),
-        interpretation(comment="why"),
-        interpretation(comment="else"),
-        interpretation(maps=MAPS, comment="why"),
+        make_interpretation(date_format="us"),
+        make_interpretation(date_format="eu"),
+        make_interpretation(comment="why"),
+        make_interpretation(comment="else"),
+        make_interpretation(maps=MAPS, comment="why"),
     ]
     assert len({load_inputs([path], interpretation=one).digest for one in wanted}) == len(wanted)
 
@@ -167,9 +167,11 @@ def test_the_same_meaning_is_the_same_input_however_it_is_said(path: str) -> Non
         return load_inputs([path], interpretation=wanted).digest
 
     assert digest(order(*MAPS)) == digest(habit(*reversed(MAPS))) == digest(habit("USER NAME =identity", *MAPS[1:]))
-    assert digest(interpretation(date_format="us")) == digest(interpretation(date_format="%m/%d/%Y[ %H:%M:%S[ %Z]]"))
-    assert digest(interpretation(comment=" why ")) == digest(interpretation(comment="why"))
-    assert digest(habit("Somebody=identity")) == digest(interpretation()) == load_inputs([path]).digest
+    assert digest(make_interpretation(date_format="us")) == digest(
+        make_interpretation(date_format="%m/%d/%Y[ %H:%M:%S[ %Z]]")
+    )
+    assert digest(make_interpretation(comment=" why ")) == digest(make_interpretation(comment="why"))
+    assert digest(habit("Somebody=identity")) == digest(make_interpretation()) == load_inputs([path]).digest
 
 
 def test_a_map_that_cannot_be_followed_is_told_before_anything_is_parsed_or_sent(path: str) -> None:
@@ -185,14 +187,15 @@ def test_what_is_wrong_with_a_file_is_still_told_when_it_is_parsed(name: str, tm
 
 def test_a_comment_is_for_rows_without_one() -> None:
     text = "identity_id,item_type,item_id,comment\n1,ROLE,2,own\n1,ROLE,3, \n1,ROLE,4,\n"
-    table = read(text, interpretation(comment="all"))
+    table = read(text, make_interpretation(comment="all"))
     assert table.rows["comment"].to_list() == ["own", "all", "all"]
     assert table.originals["comment"].to_list() == ["own", " ", None]
     assert (
-        read("identity_id,item_type,item_id\n1,ROLE,2\n", interpretation(comment="all")).rows["comment"].item() == "all"
+        read("identity_id,item_type,item_id\n1,ROLE,2\n", make_interpretation(comment="all")).rows["comment"].item()
+        == "all"
     )
 
 
 def test_a_blank_comment_is_refused() -> None:
     with pytest.raises(UsageError, match="--comment is blank"):
-        interpretation(comment="  ")
+        make_interpretation(comment="  ")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.read import LoadedInputs, interpretation, read_loaded
+from batch.read import LoadedInputs, make_interpretation, read_loaded
 from batch.read.inputs import Content
 from batch.validate.prepare import prepare
 from tests.read.read_helpers import cells, lines, read_bytes, read_frame, read_text, refusal, rejections
@@ -144,7 +144,7 @@ def test_dates_that_are_dates_by_their_type_are_read_whatever_the_form_of_the_ot
     _frame(remove_date=[dt.date(2027, 1, 31)]).write_parquet(buffer)
     text = b"identity_id,item_type,item_id,remove_date\n1,ROLE,2,1/31/2027\n"
     contents = (Content("a.parquet", buffer.getvalue()), Content("b.csv", text))
-    rows = read_loaded(LoadedInputs(contents, "digest", interpretation(date_format="us"))).rows
+    rows = read_loaded(LoadedInputs(contents, "digest", make_interpretation(date_format="us"))).rows
     assert rows["_dates"].to_list() == ["iso", "us"]
     assert prepare(rows).collect()["remove_date"].dt.date().to_list() == [dt.date(2027, 1, 31)] * 2
 

@@ -101,9 +101,9 @@ def test_what_is_wrong_is_said_with_the_line_and_the_reason_in_the_inputs_order(
     assert said(("in.csv", text)) == [
         "Read 7 rows from in.csv.",
         "3 rows rejected, with the rules broken:",
-        "  line 2: operation 'ADD' is not known: write GRANT or REVOKE",
+        "  line 2: operation 'ADD' is unknown: write GRANT or REVOKE",
         "  line 3: The row has 1 field, but the header has 5.",
-        "  line 8: item_id 'x' is not an id: neither 32 hex digits nor a UUID",
+        "  line 8: item_id 'x' is not an id: give 32 hex digits or a UUID",
         "2 rows set aside, as the input contradicts itself:",
         "  line 6: both granted and revoked in lines 6, 7",
         "  line 7: both granted and revoked in lines 6, 7",

@@ -28,20 +28,15 @@ PAST = "2026-01-31"
 REVOKE: dict[str, str | None] = {"operation": "REVOKE", "comment": "leaver"}
 LONG = "no identity has 'anna' as " + "this or that or " * 20 + "another"
 
-# rule, API version, cells that break it and nothing else, and a part of what is said
+# rule, API version, cells that break it and nothing else, and a part of the message
 BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
-    ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is not known: write GRANT or REVOKE"),
-    (
-        "operation_possible",
-        "beta",
-        {"_row_problem": "operation", "operation": "CreateIdentity"},
-        "can't be done here",
-    ),
+    ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is unknown: write GRANT or REVOKE"),
+    ("operation_possible", "beta", {"_row_problem": "operation", "operation": "CreateIdentity"}, "access-batch can't"),
     ("operation_fits_item_type", "beta", {"_row_problem": "item_type"}, "the operation is for ROLEs"),
     ("identity_not_account", "beta", {"_row_problem": "account", "identity_id": None}, "give identityName"),
-    ("entitlement_whole", "beta", {"_row_problem": "entitlement", "item_id": None}, "no empty attributeValue"),
-    ("identity_id_present", "beta", {"identity_id": None}, "neither identity_id nor identity is given"),
-    ("identity_id_present", "beta", {"identity_id": "  "}, "neither identity_id nor identity is given"),
+    ("entitlement_whole", "beta", {"_row_problem": "entitlement", "item_id": None}, "give application, attributeName"),
+    ("identity_id_present", "beta", {"identity_id": None}, "give identity_id or identity"),
+    ("identity_id_present", "beta", {"identity_id": "  "}, "give identity_id or identity"),
     ("identity_id_shape", "beta", {"identity_id": "0012"}, "identity_id '0012' is not an id"),
     ("identity_id_shape", "beta", {"identity_id": IDENTITY + "0"}, "32 hex digits"),
     ("identity_id_shape", "beta", {"identity_id": IDENTITY[:-1] + "g"}, "is not an id"),
@@ -50,8 +45,8 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("identity_found", "beta", {"identity_id": None, "_identity_problem": LONG}, LONG),
     ("item_found", "beta", {"item_id": None, "_item_problem": LONG}, LONG),
     ("item_type_present", "beta", {"item_type": ""}, "item_type is missing"),
-    ("item_type_known", "beta", {"item_type": "GROUP"}, "'GROUP' is not known: write ROLE, ACCESS_PROFILE or"),
-    ("item_id_present", "beta", {"item_id": ""}, "neither item_id nor item is given"),
+    ("item_type_known", "beta", {"item_type": "GROUP"}, "'GROUP' is unknown: write ROLE, ACCESS_PROFILE or"),
+    ("item_id_present", "beta", {"item_id": ""}, "give item_id or item"),
     ("item_id_shape", "beta", {"item_id": "1e5"}, "item_id '1e5' is not an id"),
     ("item_id_shape", "beta", {"item_id": f"{ITEM}|"}, "is not an id"),
     ("item_id_shape", "beta", {"item_id": f"| {ITEM}"}, "is not an id"),
@@ -68,17 +63,17 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("start_date_in_future", "v2025", {"start_date": PAST}, f"start_date '{PAST}' is not in the future"),
     ("remove_date_in_future", "beta", {"remove_date": PAST}, f"remove_date '{PAST}' is not in the future"),
     ("remove_date_in_future", "beta", {"remove_date": "2026-11-23T12:00:00Z"}, "is not in the future"),
-    ("start_before_remove", "v2025", {"start_date": FUTURE, "remove_date": FUTURE}, "does not come after start_date"),
-    ("start_before_remove", "v1", {"start_date": FUTURE, "remove_date": "2027-01-30"}, "does not come after"),
+    ("start_before_remove", "v2025", {"start_date": FUTURE, "remove_date": FUTURE}, "is not after start_date"),
+    ("start_before_remove", "v1", {"start_date": FUTURE, "remove_date": "2027-01-30"}, "is not after"),
     ("start_date_supported", "beta", {"start_date": FUTURE}, "this API version has no start_date"),
     ("start_date_not_on_revoke", "v2025", {**REVOKE, "start_date": FUTURE}, "a revoke can't have a start_date"),
     ("remove_date_not_on_entitlement", "beta", {"item_type": "ENTITLEMENT", "remove_date": FUTURE}, "an entitlement"),
-    ("comment_printable", "beta", {"comment": "bell\a"}, "comment holds control characters"),
-    ("comment_printable", "beta", {"comment": "\x7fdelete"}, "comment holds control characters"),
-    ("comment_printable", "beta", {"comment": "next\x85line"}, "comment holds control characters"),
-    ("metadata_printable", "beta", {"metadata.ticket": "nul\0"}, "metadata holds control characters"),
-    ("metadata_key_free", "beta", {"metadata.accessBatchRequest": "mine"}, "reserved for access-batch"),
-    ("metadata_key_free", "beta", {"metadata.accessBatchItem": "mine"}, "reserved for access-batch"),
+    ("comment_printable", "beta", {"comment": "bell\a"}, "comment contains control characters"),
+    ("comment_printable", "beta", {"comment": "\x7fdelete"}, "comment contains control characters"),
+    ("comment_printable", "beta", {"comment": "next\x85line"}, "comment contains control characters"),
+    ("metadata_printable", "beta", {"metadata.ticket": "nul\0"}, "metadata contains control characters"),
+    ("metadata_key_free", "beta", {"metadata.accessBatchRequest": "mine"}, "access-batch reserves"),
+    ("metadata_key_free", "beta", {"metadata.accessBatchItem": "mine"}, "access-batch reserves"),
 ]
 
 
