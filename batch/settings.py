@@ -1,4 +1,9 @@
-"""Settings: one frozen value merged from flags, environment and config file, in that order."""
+"""Settings: one frozen value merged from flags, environment and config file, in that order.
+
+The fields of `Settings` declare the command line's options, each in one place: a field says the option's name, type,
+limits and default, and its `Option` says the rest. Every field can be set by a flag (`--rate`), a variable
+(`ACCESS_BATCH_RATE`) and an entry of the config file (`rate`).
+"""
 
 from __future__ import annotations
 
@@ -10,17 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import platformdirs
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
 from batch.api.dialects import Rate, dialect_named
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
@@ -32,13 +27,16 @@ if TYPE_CHECKING:
 
 APPLICATION: Final = "access-batch"
 
+_OURS: Final = "ACCESS_BATCH_"
+_VENDORS: Final = "SAIL_"
+
 
 class Credentials(BaseModel):
     """A client id and its secret; the secret never shows in a repr.
 
     Attributes:
         client_id: Of the personal access token.
-        client_secret: Likewise.
+        client_secret: Its secret.
         source: Where they were found, in words; see batch.credentials.
     """
 
@@ -49,17 +47,36 @@ class Credentials(BaseModel):
     source: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SettingSources:
-    """Where settings were given. A merged value no longer says what it belongs to; a secret must know its tenant.
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How help shows an option.
 
     Attributes:
-        profile: The profile named; empty for none.
-        config_file: Our config file, whether it is there or not.
+        help: A sentence.
+        metavar: The name of its value; empty for a flag.
+        short: Its one-letter form, such as `-y`.
+        default: The default in words, if the field's own default does not say it.
+        vendor: Whether the vendor's variable `SAIL_NAME` sets it too; ours has precedence.
+    """
+
+    help: str
+    metavar: str = ""
+    short: str = ""
+    default: str = ""
+    vendor: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingSources:
+    """Which place gave each setting: a secret may only go to the tenant that stands beside it.
+
+    Attributes:
+        profile: The profile in use; empty for none.
+        config_file: Our config file, which may not exist.
         flags: The fields given on the command line.
         environment: The fields given in the environment, each with its variable.
-        table: What `[profile.NAME]` holds; None where there is no such table.
-        top: What the config file holds outside of profiles.
+        table: Entries of `[profile.NAME]`; None if the file has no such table.
+        top: Entries outside of profiles.
     """
 
     profile: str = ""
@@ -85,100 +102,93 @@ def _rate(value: Any) -> Any:
 
 
 def _several(value: Any) -> Any:
-    """Reads a list, or text with commas between."""
+    """Reads a list, or a text with commas."""
     return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _resubmit(value: Any) -> Any:
-    """Reads words with commas between them, or a list of words."""
+    """Reads a list of outcomes, or a text with commas."""
+    allowed = ",".join(RESUBMITTABLE)
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple | set | frozenset):
-        raise ValueError(f"write it as {_RESUBMIT}")  # noqa: TRY004 - pydantic takes no TypeError
+        raise ValueError(f"write it as {allowed}")  # noqa: TRY004 - pydantic takes no TypeError
     named = {str(word).strip().lower() for word in words}
     if not named <= set(map(str, RESUBMITTABLE)):
-        raise ValueError(f"name any of {_RESUBMIT}, with commas between them")
+        raise ValueError(f"name any of {allowed}, with commas between them")
     return frozenset(map(TenantOutcome, named))
 
 
-_RESUBMIT: Final = ",".join(RESUBMITTABLE)
+class Settings(BaseModel):
+    """Everything that can be set; each field without an `Option` is no flag."""
 
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
-def _both(name: str) -> AliasChoices:
-    """Our own variable, then the one that the vendor's tools read."""
-    return AliasChoices(f"ACCESS_BATCH_{name}", f"SAIL_{name}")
-
-
-class Settings(BaseSettings):
-    """Everything that can be set.
-
-    Attributes:
-        ledger: Path or SQLAlchemy URL; empty for the default file.
-        base_url: The tenant, as far as flags, environment and config file say; batch.credentials knows the rest.
-        client_id: Of the personal access token; likewise.
-        client_secret: From the environment only; likewise.
-        client_secret_file: A file that holds the secret.
-        client_secret_env: The environment variable that holds the secret.
-        api: Name of the dialect.
-        sandbox: Whether the embedded tenant stands in for a real one.
-        yes: Whether to go on without asking.
-        out: Folder for result files; None for beside the input.
-        rate: Limit to keep; None for the dialect's.
-        effort: How hard to look for fewer requests.
-        check_tenant: Whether the tenant is asked first what is in progress and held; None for as the command does.
-        concurrency: Most attempts at a time.
-        timeout: Seconds for one attempt.
-        ca_file: PEM certificates to trust instead of the system's; None for the system's.
-        settle_after: Seconds an unconfirmed request may take to show in the status list.
-        give_up_after: Seconds without any success after which sending stops.
-        identity_by: What the names in the column `identity` are.
-        max_age: Seconds for which what the tenant said is taken for true.
-        resubmit: Earlier changes that have come to this are submitted again.
-        wait: Whether submit follows what was accepted to its end.
-        track_for: Seconds after which following ends; None for as long as it takes.
-        log_file: Where what happens is written as JSON lines; None for nowhere.
-        map: Columns of the input to be read as ours, each `their_column=our_column`; see batch.read.interpretation.
-        date_format: How the input writes dates; empty for ISO 8601, and what is usual where it is of another kind.
-        comment: For every row without a comment of its own; empty for none.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="ACCESS_BATCH_",
-        frozen=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        populate_by_name=True,
-        arbitrary_types_allowed=True,
-        # As the vendor's tools do: a variable that is set to nothing is not set.
-        env_ignore_empty=True,
+    ledger: Annotated[str, Option("Ledger file or SQLAlchemy URL.", "URL")] = ""
+    base_url: Annotated[str, Option("The tenant.", "URL", vendor=True)] = ""
+    client_id: Annotated[str, Option("Client id of the access token.", "ID", vendor=True)] = ""
+    client_secret: SecretStr = SecretStr("")
+    """From the environment only: never a flag, never in the config file."""
+    client_secret_file: Annotated[Path | None, Option("File that holds the client secret.", "PATH")] = None
+    client_secret_env: Annotated[
+        str, Option("Environment variable that holds the client secret.", "NAME", default="SAIL_CLIENT_SECRET")
+    ] = ""
+    api: Annotated[str, Option("API version: beta, v3, v2024, v2025, v2026 or v1.", "VERSION")] = "beta"
+    sandbox: Annotated[bool, Option("Use the built-in simulated tenant, and a ledger of its own.")] = False
+    yes: Annotated[bool, Option("Go ahead without asking.", short="-y")] = False
+    out: Annotated[Path | None, Option("Folder for result files.", "DIR")] = None
+    rate: Annotated[
+        Rate | None, BeforeValidator(_rate), Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10")
+    ] = None
+    effort: Annotated[Effort, Option("How hard to look for fewer requests: fast, normal or thorough.", "LEVEL")] = (
+        Effort.NORMAL
     )
-
-    ledger: str = ""
-    base_url: str = Field(default="", validation_alias=_both("BASE_URL"))
-    client_id: str = Field(default="", validation_alias=_both("CLIENT_ID"))
-    client_secret: SecretStr = Field(default=SecretStr(""), validation_alias=_both("CLIENT_SECRET"))
-    client_secret_file: Path | None = None
-    client_secret_env: str = ""
-    api: str = "beta"
-    sandbox: bool = False
-    yes: bool = False
-    out: Path | None = None
-    rate: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = None
-    effort: Effort = Effort.NORMAL
-    check_tenant: CheckTenant | None = None
-    concurrency: int = Field(default=20, ge=1, le=100)
-    timeout: float = Field(default=60.0, gt=0, le=3600)
-    ca_file: Path | None = None
-    settle_after: float = Field(default=60.0, ge=0, le=86400)
-    give_up_after: float = Field(default=600.0, ge=0, le=86400)
-    identity_by: IdentityBy = IdentityBy.AUTO
-    max_age: float = Field(default=300.0, ge=0, le=86400)
-    resubmit: Annotated[frozenset[TenantOutcome], NoDecode, BeforeValidator(_resubmit)] = frozenset()
-    wait: bool = False
-    track_for: float | None = Field(default=None, ge=0, le=31_536_000)
-    log_file: Path | None = None
-    map: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)] = ()
-    date_format: str = ""
-    comment: str = ""
+    check_tenant: Annotated[
+        CheckTenant | None,
+        Option("First ask the tenant what is in progress or held already: auto, always or never.", "WHEN"),
+    ] = None
+    """None: as the command does."""
+    concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts at a time.", "N")] = 20
+    timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
+    ca_file: Annotated[
+        Path | None,
+        Option("PEM certificates of your own certificate authority, used instead of the system's.", "PATH"),
+    ] = None
+    settle_after: Annotated[
+        float,
+        Field(ge=0, le=86400),
+        Option("How long a request may take to show in the status list.", "SECONDS"),
+    ] = 60.0
+    give_up_after: Annotated[
+        float, Field(ge=0, le=86400), Option("Stop after so long without any success.", "SECONDS")
+    ] = 600.0
+    identity_by: Annotated[
+        IdentityBy,
+        Option("What the column identity holds: auto, alias, email, employee_number, name or id.", "FIELD"),
+    ] = IdentityBy.AUTO
+    max_age: Annotated[
+        float, Field(ge=0, le=86400), Option("How long to reuse what the tenant said of people and items.", "SECONDS")
+    ] = 300.0
+    resubmit: Annotated[
+        frozenset[TenantOutcome],
+        BeforeValidator(_resubmit),
+        Option("Submit changes again that were rejected,cancelled,failed.", "WORDS"),
+    ] = frozenset()
+    wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
+    track_for: Annotated[
+        float | None,
+        Field(ge=0, le=31_536_000),
+        Option("How long to track; 0 looks once.", "SECONDS", default="until all have ended"),
+    ] = None
+    log_file: Annotated[Path | None, Option("Append events to this file, as JSON lines.", "PATH")] = None
+    map: Annotated[
+        tuple[str, ...], BeforeValidator(_several), Option("Read their column as ours; repeatable.", "THEIRS=OURS")
+    ] = ()
+    date_format: Annotated[
+        str,
+        Option("How dates are written: iso, us, eu, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
+    ] = ""
+    """Empty: ISO 8601, and what is usual in files of another kind."""
+    comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
 
     _sources: SettingSources = PrivateAttr(default_factory=SettingSources)
 
@@ -194,7 +204,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_location(self) -> str:
-        """Where the ledger is; the sandbox has one of its own."""
+        """A path or an SQLAlchemy URL; the sandbox has a ledger of its own."""
         if self.ledger:
             return self.ledger
         name = "sandbox-ledger.db" if self.sandbox else "ledger.db"
@@ -202,41 +212,51 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> SettingSources:
-        """Where it was all given."""
+        """Which place gave each setting."""
         return self._sources
 
     def given_in(self, sources: SettingSources) -> Self:
-        """Remembers where it was all given; for `load`."""
+        """Remembers which place gave each setting; for `load`."""
         self._sources = sources
         return self
+
+
+def options_of(model: type[BaseModel]) -> dict[str, tuple[Option, Any]]:
+    """The options that a model's fields declare: each with its default."""
+    return {
+        name: (option, declared.default)
+        for name, declared in model.model_fields.items()
+        for option in declared.metadata
+        if isinstance(option, Option)
+    }
 
 
 def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None) -> Settings:
     """Merges the settings.
 
     Args:
-        flags: What was given on the command line; None stands for not given.
-        profile: Table `[profile.NAME]` of the config file, laid over its top level. Where there is none, the profile
+        flags: Options of the command line; None stands for not given.
+        profile: Its table `[profile.NAME]` of the config file is laid over the top level. A profile without a table
             may be one of the vendor's CLI: `batch.credentials.find.check_profile` knows.
-        config_file: Where the config file is; its usual place if None.
+        config_file: Its usual place if None.
 
     Raises:
         SettingsError: A value is wrong, or the file is.
     """
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
     if empty := [name for name, value in given.items() if value == ""]:
         raise SettingsError(
             f"--{empty[0].replace('_', '-')} is empty.", next_step="Nothing was sent. Give it a value, or leave it out."
         )
     path = config_file or platformdirs.user_config_path(APPLICATION) / "config.toml"
     top, table = _read_config(path, profile)
-    from_file = {**top, **(table or {})}
+    variables = _variables()
+    from_environment = {name: value for name, (_, value) in variables.items()}
     try:
-        stronger = Settings(**given).model_fields_set
-        settings = Settings(**given, **{name: value for name, value in from_file.items() if name not in stronger})
+        settings = Settings(**{**top, **(table or {}), **from_environment, **given})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        option = str(first["loc"][0]).removeprefix("ACCESS_BATCH_").lower().replace("_", "-")
+        option = str(first["loc"][0]).replace("_", "-")
         raise SettingsError(
             f"--{option}: {first['msg'].removeprefix('Value error, ')}.", next_step="See `access-batch submit --help`."
         ) from None
@@ -246,23 +266,24 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
             profile=profile,
             config_file=path,
             flags=frozenset(given),
-            environment=_variables(),
+            environment={name: variable for name, (variable, _) in variables.items()},
             table=table,
             top=top,
         )
     )
 
 
-def _variables() -> dict[str, str]:
-    """Each field that the environment gives, with the variable that gives it."""
-    present = {name.upper() for name, value in os.environ.items() if value}
+def _variables() -> dict[str, tuple[str, str]]:
+    """Each field that the environment gives, with its variable and value. An empty variable counts as not set."""
+    present = {name.upper(): value for name, value in os.environ.items() if value}
+    options = options_of(Settings)
     found = {}
     for name in Settings.model_fields:
-        # The vendor's variable first, so that our own one has the last word. Others than these three are not read.
-        for variable in (f"SAIL_{name.upper()}", f"ACCESS_BATCH_{name.upper()}"):
-            ours = variable.startswith("ACCESS_BATCH_")
-            if variable in present and (ours or name in {"base_url", "client_id", "client_secret"}):
-                found[name] = variable
+        vendors = name == "client_secret" or options[name][0].vendor
+        for variable in (f"{_OURS}{name}".upper(), *([f"{_VENDORS}{name}".upper()] if vendors else [])):
+            if variable in present:
+                found[name] = (variable, present[variable])
+                break
     return found
 
 
@@ -274,22 +295,24 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
         document = {}
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(
-            f"The config file {path} can't be read: {error}.", next_step="Mend or remove it."
+            f"The config file {path} can't be read: {error}.", next_step="Correct or remove it."
         ) from error
     profiles = document.pop("profile", {})
     if not isinstance(profiles, dict) or (profile in profiles and not isinstance(profiles[profile], dict)):
         raise SettingsError(
-            f"The profile {profile!r} in {path} is no table.", next_step=f"Add a table [profile.{profile or 'NAME'}]."
+            f"The profile {profile!r} in {path} is not a table.",
+            next_step=f"Add a table [profile.{profile or 'NAME'}].",
         )
     table = profiles.get(profile) if profile else None
     for part in (document, table or {}):
         if "client_secret" in part:
             raise SettingsError(
                 f"The config file {path} holds a client_secret.",
-                next_step="Let `access-batch login` store it, or name its place: client_secret_file.",
+                next_step="Store it with `access-batch login`, or name a file that holds it: client_secret_file.",
             )
         if unknown := sorted(set(part) - set(Settings.model_fields)):
             raise SettingsError(
-                f"The config file {path} has unknown entries: {', '.join(unknown)}.", next_step="Mend it."
+                f"The config file {path} has unknown entries: {', '.join(unknown)}.",
+                next_step="Correct or remove them.",
             )
     return document, table

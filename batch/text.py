@@ -1,12 +1,13 @@
-"""Numbers with their nouns, instants, and text of others made fit to be shown."""
+"""Numbers with their nouns, instants, and other people's text made safe to show."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def count(number: int, noun: str) -> str:
@@ -15,23 +16,19 @@ def count(number: int, noun: str) -> str:
 
 
 def on_one_line(text: str, *, most: int) -> str:
-    """Text of others as it can stand in a line of ours: what can't be printed is a blank, and blanks are one.
+    """Text on one line: each run of blanks and unprintable characters becomes one blank.
 
     Args:
-        text: Whatever somebody has sent.
-        most: Characters that are kept.
+        text: Any text from outside.
+        most: Characters to keep.
     """
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:most]
 
 
 def visible(text: str) -> str:
-    r"""Text as it can be shown on a terminal: what can't be printed is written out, `\u001b`, and only lines end.
+    r"""Text that is safe on a terminal: unprintable characters are escaped as `\u001b`, except line ends.
 
-    Escape sequences, and characters that hide or turn others around, reach the screen in no other way. What is JSON
-    stays the same JSON.
-
-    Args:
-        text: Lines of ours, with whatever of others stands in them.
+    This stops escape sequences and characters that hide or reorder others. JSON stays the same JSON.
     """
     if text.isprintable():
         return text
@@ -39,7 +36,7 @@ def visible(text: str) -> str:
 
 
 def instant(moment: datetime | None) -> str:
-    """An instant in ISO 8601, in UTC with milliseconds; empty for none. What has no zone is UTC."""
+    """An instant in ISO 8601, in UTC with milliseconds; empty for None. An instant without a zone is UTC."""
     if moment is None:
         return ""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -47,7 +44,7 @@ def instant(moment: datetime | None) -> str:
 
 
 def moment(value: Any) -> datetime | None:
-    """An instant in RFC 3339, in UTC where it names no zone; None where it is none."""
+    """Reads an RFC 3339 instant, in UTC if it has no zone; None for anything else."""
     try:
         found = datetime.fromisoformat(value)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
@@ -56,10 +53,12 @@ def moment(value: Any) -> datetime | None:
 
 
 def phrase(template: str, *values: pl.Expr) -> pl.Expr:
-    """`template` with each `{}` replaced by a value in turn; null where a value is null.
+    """`template` with each `{}` replaced by the next value; null if any value is null.
 
     polars' own `format` panics (2.1.0) on a column whose first chunk is empty, as filtering leaves it behind.
     """
+    import polars as pl  # noqa: PLC0415 - --help imports this module, and can do without polars
+
     fixed = template.split("{}")
     parts: list[pl.Expr] = [pl.lit(fixed[0])]
     for value, text in zip(values, fixed[1:], strict=True):
@@ -67,24 +66,16 @@ def phrase(template: str, *values: pl.Expr) -> pl.Expr:
     return pl.concat_str(parts)
 
 
-# Apostrophes that already stand before such a character get one more: otherwise the way back is ambiguous.
+# A cell that already starts with apostrophes gets one more, so that `restored` is unambiguous.
 _DANGEROUS = r"^('*[=+\-@\t\r])"
 _DEFUSED = r"^'('*[=+\-@\t\r])"
 
 
 def defused(cell: pl.Expr) -> pl.Expr:
-    """Text as it is safe in a spreadsheet: an apostrophe before anything that could start a formula.
-
-    Args:
-        cell: A String expression; null stays null.
-    """
+    """Text that is safe in a spreadsheet: an apostrophe before anything that could start a formula; null stays null."""
     return cell.str.replace(_DANGEROUS, "'${1}")
 
 
 def restored(cell: pl.Expr) -> pl.Expr:
-    """The inverse of `defused`: one apostrophe less before anything that could start a formula.
-
-    Args:
-        cell: A String expression; null stays null.
-    """
+    """The inverse of `defused`; null stays null."""
     return cell.str.replace(_DEFUSED, "${1}")

@@ -6,10 +6,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import polars as pl
 
 
 class TenantOutcome(StrEnum):
@@ -96,6 +96,8 @@ def outcome_column(state: pl.Expr, comment: pl.Expr) -> pl.Expr:
         state: The vendor's name; null or empty if the tenant has not listed the change.
         comment: The comment beside it, or null.
     """
+    import polars as pl  # noqa: PLC0415 - --help imports this module, and can do without polars
+
     outcome = state.replace_strict(
         {name: outcome.value for name, outcome in TENANT_OUTCOMES.items()},
         default=pl.lit(TenantOutcome.OPEN.value),

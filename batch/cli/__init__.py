@@ -1,15 +1,15 @@
-"""The command line: parses, calls one function, prints. Imports stand in the commands, so that --help starts fast."""
+"""The command line: parses, calls one function, prints. Commands import what they need, so that --help starts fast."""
 
 import sys
 
-from batch.cli import inputs, runs, tenants, undo
+from batch.cli import inputs, runs, tenants
 from batch.cli.app import app
 
-__all__ = ["app", "inputs", "main", "runs", "tenants", "undo"]
+__all__ = ["app", "inputs", "main", "runs", "tenants"]
 
 
 def main() -> None:
-    """The program: the one place where errors become messages and exit codes."""
+    """The program: turns every error into a message and an exit code."""
     from batch.cli.boundary import run
 
     sys.exit(run(app))

@@ -1,4 +1,4 @@
-"""The program as Typer knows it, and what its commands have in common."""
+"""The Typer program, and what its commands share."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ import typer
 from batch import __version__
 
 if TYPE_CHECKING:
+    from batch.cli.options import Call
     from batch.commands.screen import Screen
-    from batch.settings import Settings
 
 app = typer.Typer(
     name="access-batch",
@@ -41,40 +41,26 @@ def _options(
     """Options before any command."""
 
 
-def settings_of(profile: str, **flags: object) -> "Settings":
-    """The settings, from flags, environment and config file.
+def screen_of(call: "Call") -> "Screen":
+    """The screen for messages.
 
     Raises:
-        SettingsError: They can't be used.
-    """
-    from batch.credentials.find import check_profile
-    from batch.settings import load
-
-    settings = load(flags, profile=profile)
-    check_profile(settings)
-    return settings
-
-
-def screen_of(*, quiet: bool, verbose: bool = False) -> "Screen":
-    """Where messages go.
-
-    Raises:
-        UsageError: Both were asked for.
+        UsageError: The call asks for both quiet and verbose.
     """
     from rich.console import Console
 
     from batch.commands.screen import Screen
     from batch.errors import UsageError
 
-    if quiet and verbose:
+    if call.quiet and call.verbose:
         raise UsageError(
             "--quiet and --verbose exclude each other.", next_step="Nothing was sent. Leave one of them out."
         )
-    return Screen(console=Console(stderr=True), quiet=quiet, verbose=verbose)
+    return Screen(console=Console(stderr=True), quiet=call.quiet, verbose=call.verbose)
 
 
 def show(answer: Any) -> None:
-    """Prints a command's answer on stdout: an object as JSON, lines as they are but for what can't be printed."""
+    """Prints a command's answer on stdout: a dict as JSON, or lines with unprintable characters escaped."""
     import json
 
     from batch.text import visible
@@ -85,5 +71,5 @@ def show(answer: Any) -> None:
             sys.stdout.write(f"{visible(line)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read it has gone; what the command did, and its exit code, stay what they are.
+        # The reader has closed the pipe. The command's exit code stays what it is.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

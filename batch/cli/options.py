@@ -1,147 +1,146 @@
-"""The options that commands share, as Typer reads them: name, what they are called in help, and what help says."""
+"""Options: each is declared once, and commands name the groups that they take.
 
-from pathlib import Path
-from typing import Annotated
+To add an option, add a field to `Settings` (or to `Call`, if no config entry may set it) and name it in a group below.
+An option that only one command has is a parameter of that command.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
+
+from batch.settings import Option, Settings, load, options_of
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 NewestRun = Annotated[
     str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")
 ]
-LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Ledger file or SQLAlchemy URL.")]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The tenant. [env: SAIL_BASE_URL]")]
-ClientId = Annotated[
-    str | None, typer.Option("--client-id", metavar="ID", help="Of the access token. [env: SAIL_CLIENT_ID]")
-]
-ClientSecretFile = Annotated[
-    Path | None, typer.Option("--client-secret-file", metavar="PATH", help="File that holds the client secret.")
-]
-ClientSecretEnv = Annotated[
-    str | None,
-    typer.Option(
-        "--client-secret-env",
-        metavar="NAME",
-        help="Environment variable that holds the client secret. [default: SAIL_CLIENT_SECRET]",
-    ),
-]
-Api = Annotated[str | None, typer.Option("--api", metavar="VERSION", help="beta, v3, v2024, v2025, v2026 or v1.")]
-Profile = Annotated[
-    str,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        envvar="ACCESS_BATCH_PROFILE",
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Options of one call: each has an environment variable, but no entry in the config file."""
+
+    profile: Annotated[
+        str, Option("Profile of the config file, or environment of the vendor's CLI, to use.", "NAME")
+    ] = ""
+    json: Annotated[bool, Option("Print one JSON object on stdout.")] = False
+    quiet: Annotated[bool, Option("Show errors only.", short="-q")] = False
+    verbose: Annotated[bool, Option("Show every answer of the tenant.", short="-v")] = False
+    save_map: Annotated[bool, Option("Save the maps given here in the config file, for the next time.")] = False
+
+
+READING: Final = ("map", "save_map", "date_format", "comment")
+LEDGER: Final = ("ledger", "profile", "sandbox")
+CLIENT: Final = ("base_url", "client_id")
+TENANT: Final = ("ledger", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox")
+PLANNING: Final = ("effort", "check_tenant")
+HTTP: Final = ("timeout", "ca_file")
+TIMES: Final = ("settle_after", "give_up_after")
+NAMES: Final = ("identity_by", "max_age", "resubmit")
+TRACKING: Final = ("track_for", "log_file")
+
+
+def takes(*options: str | tuple[str, ...], new_profile: bool = False) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command its options. It receives them as `settings` and `call`.
+
+    Args:
+        options: Groups and single options, in the order of help. The command's own parameters that are not named here
+            come last.
+        new_profile: Whether `--profile` may name a profile that does not exist yet.
+    """
+    names = [name for option in options for name in ((option,) if isinstance(option, str) else option)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command).parameters
+        own = {name: _own(one) for name, one in signature.items() if name not in {"settings", "call"}}
+        shared = {name: _shared(name) for name in names if name not in own}
+        rest = [one for name, one in own.items() if name not in names]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            arguments = {name: given[name] for name in own}
+            call = Call(**{name: given[name] for name in shared if name in _CALL})
+            if "settings" in signature:
+                arguments["settings"] = _settings(
+                    {name: given[name] for name in shared if name not in _CALL}, call.profile, new=new_profile
+                )
+            if "call" in signature:
+                arguments["call"] = call
+            command(**arguments)
+
+        vars(run)["__signature__"] = inspect.Signature([*({**shared, **own}[name] for name in names), *rest])
+        return run
+
+    return decorate
+
+
+def _settings(flags: dict[str, Any], profile: str, *, new: bool) -> Settings:
+    from batch.credentials.find import check_profile
+
+    # A flag that is off, or a list without members, was not given.
+    settings = load(
+        {name: None if value is False or value == [] else value for name, value in flags.items()}, profile=profile
+    )
+    if not new:
+        check_profile(settings)
+    return settings
+
+
+_SETTINGS: Final = options_of(Settings)
+_CALL: Final = {
+    name: (get_args(hint)[1], getattr(Call, name)) for name, hint in get_type_hints(Call, include_extras=True).items()
+}
+
+
+def _shared(name: str) -> inspect.Parameter:
+    if name in _CALL:
+        return _parameter(name, *_CALL[name], variable=True)
+    return _parameter(name, *_SETTINGS[name], variable=False)
+
+
+def _own(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter of the command itself, as Typer reads it."""
+    declared = get_args(parameter.annotation)[1]
+    if isinstance(declared, Option):
+        return _parameter(parameter.name, declared, parameter.default, variable=True)
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+
+def _parameter(name: str, option: Option, default: Any, *, variable: bool) -> inspect.Parameter:
+    """An option, as Typer reads it.
+
+    Args:
+        name: The option's name, with underscores.
+        option: How help shows it.
+        default: Its default; False for a flag, and () if it may be given several times.
+        variable: Whether Typer reads its environment variable and applies its default; settings do this themselves.
+    """
+    kind: Any = bool if default is False else list[str] if default == () else str
+    read = typer.Option(
+        f"--{name.replace('_', '-')}",
+        *([option.short] if option.short else []),
+        metavar=option.metavar or None,
+        envvar=f"ACCESS_BATCH_{name.upper()}" if variable else None,
         show_envvar=False,
-        help="Profile of the config file, or environment of the vendor's CLI, to use.",
-    ),
-]
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use an embedded simulated tenant, and its own ledger.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")]
-Json = Annotated[
-    bool, typer.Option("--json", envvar="ACCESS_BATCH_JSON", show_envvar=False, help="Print one JSON object on stdout.")
-]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for result files.")]
-Rate = Annotated[str | None, typer.Option("--rate", metavar="N/SECONDS", help="Rate limit to keep. [default: 100/10]")]
-EffortOption = Annotated[
-    str | None,
-    typer.Option("--effort", metavar="LEVEL", help="fast, normal or thorough: how hard to look for fewer requests."),
-]
-CheckTenantOption = Annotated[
-    str | None,
-    typer.Option(
-        "--check-tenant",
-        metavar="WHEN",
-        help="auto, always or never: first ask the tenant what is in progress and held already.",
-    ),
-]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Most attempts at a time.")]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest that one attempt may take.")
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca-file",
-        metavar="PATH",
-        help="PEM certificates to trust instead of the system's, for a company's own certificate authority.",
-    ),
-]
-SettleAfter = Annotated[
-    float | None,
-    typer.Option(
-        "--settle-after", metavar="SECONDS", help="How long what arrived may take to show in the status list."
-    ),
-]
-GiveUpAfter = Annotated[
-    float | None,
-    typer.Option("--give-up-after", metavar="SECONDS", help="How long to go on without any success. [default: 600]"),
-]
-IdentityByOption = Annotated[
-    str | None,
-    typer.Option(
-        "--identity-by",
-        metavar="FIELD",
-        help="What names in the column identity are: auto, alias, email, employee_number, name or id. [default: auto]",
-    ),
-]
-MaxAge = Annotated[
-    float | None,
-    typer.Option(
-        "--max-age",
-        metavar="SECONDS",
-        help="How long what the tenant said of people and items is taken for true. [default: 300]",
-    ),
-]
-Resubmit = Annotated[
-    str | None,
-    typer.Option(
-        "--resubmit",
-        metavar="WORDS",
-        help="rejected, cancelled, failed, with commas: submit again what has come to that at the tenant.",
-    ),
-]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Follow what was accepted until each change is provisioned, rejected or failed.")
-]
-TrackFor = Annotated[
-    float | None,
-    typer.Option("--track-for", metavar="SECONDS", help="How long to follow; 0 looks once. [default: until all ended]"),
-]
-LogFile = Annotated[
-    Path | None, typer.Option("--log-file", metavar="PATH", help="Append what happens to this file, as JSON lines.")
-]
-Maps = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="THEIRS=OURS", help="Read their column as ours; may be given several times."),
-]
-SaveMap = Annotated[
-    bool,
-    typer.Option(
-        "--save-map",
-        envvar="ACCESS_BATCH_SAVE_MAP",
-        show_envvar=False,
-        help="Write the maps given into the config file, so that they need not be given again.",
-    ),
-]
-DateFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--date-format",
-        metavar="FORMAT",
-        help="How dates are written: iso, us, eu, or a format such as '%m/%d/%Y'. [default: iso]",
-    ),
-]
-Comment = Annotated[
-    str | None, typer.Option("--comment", metavar="TEXT", help="For every row without a comment of its own.")
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar="ACCESS_BATCH_QUIET", show_envvar=False, help="Show errors only.")
-]
-Verbose = Annotated[
-    bool,
-    typer.Option(
-        "--verbose", "-v", envvar="ACCESS_BATCH_VERBOSE", show_envvar=False, help="Show every answer of the tenant."
-    ),
-]
+        show_default=False,
+        help=_help(name, option, default),
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default if variable or default is False else None,
+        annotation=Annotated[kind if variable or default is False else kind | None, read],
+    )
+
+
+def _help(name: str, option: Option, default: Any) -> str:
+    words = option.default or (f"{default:g}" if isinstance(default, float) else str(default or ""))
+    notes = [f"[env: SAIL_{name.upper()}]"] if option.vendor else []
+    if words:
+        notes.append(f"[default: {words}]")
+    return " ".join([option.help, *notes])

@@ -4,147 +4,125 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, ledger_app, screen_of, settings_of, show
-from batch.cli.options import (
-    Api,
-    BaseUrl,
-    CaFile,
-    ClientId,
-    ClientSecretEnv,
-    ClientSecretFile,
-    GiveUpAfter,
-    Json,
-    LedgerOption,
-    LogFile,
-    NewestRun,
-    Out,
-    Profile,
-    Quiet,
-    Rate,
-    RunName,
-    Sandbox,
-    SettleAfter,
-    Timeout,
-    TrackFor,
-)
+from batch.cli.app import app, ledger_app, screen_of, show
+from batch.cli.options import HTTP, LEDGER, TENANT, TIMES, TRACKING, Call, NewestRun, RunName, takes
+from batch.settings import Option, Settings
 
 
 @app.command()
-def status(
-    run: NewestRun = "",
-    ledger: LedgerOption = None,
-    profile: Profile = "",
-    sandbox: Sandbox = False,
-    as_json: Json = False,
-) -> None:
+@takes(LEDGER, "json")
+def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
     from batch.commands.preview import status as look_up
     from batch.report.runs import describe_run, run_as_json
 
-    found = look_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None), run)
-    show(run_as_json(*found) if as_json else describe_run(*found))
+    found = look_up(settings, run)
+    show(run_as_json(*found) if call.json else describe_run(*found))
 
 
 @app.command()
-def runs(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False, as_json: Json = False) -> None:
+@takes(LEDGER, "json")
+def runs(settings: Settings, call: Call) -> None:
     """List the runs of the ledger."""
     from batch.commands.preview import runs as look_up
     from batch.report.runs import list_runs, run_as_json
 
-    found = look_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None))
-    show({"runs": [run_as_json(*one) for one in found]} if as_json else list_runs(found))
+    found = look_up(settings)
+    show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found))
 
 
 @app.command()
-def track(
-    run: NewestRun = "",
-    ledger: LedgerOption = None,
-    base_url: BaseUrl = None,
-    client_id: ClientId = None,
-    client_secret_file: ClientSecretFile = None,
-    client_secret_env: ClientSecretEnv = None,
-    api: Api = None,
-    profile: Profile = "",
-    sandbox: Sandbox = False,
-    as_json: Json = False,
-    out: Out = None,
-    rate: Rate = None,
-    timeout: Timeout = None,
-    ca_file: CaFile = None,
-    settle_after: SettleAfter = None,
-    give_up_after: GiveUpAfter = None,
-    track_for: TrackFor = None,
-    log_file: LogFile = None,
-    quiet: Quiet = False,
-) -> None:
+@takes(TENANT, ("json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet")
+def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Follow the accepted changes of a run until each is provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
 
-    settings = settings_of(
-        profile,
-        ledger=ledger,
-        base_url=base_url,
-        client_id=client_id,
-        client_secret_file=client_secret_file,
-        client_secret_env=client_secret_env,
-        api=api,
-        sandbox=sandbox or None,
-        out=out,
-        rate=rate,
-        timeout=timeout,
-        ca_file=ca_file,
-        settle_after=settle_after,
-        give_up_after=give_up_after,
-        track_for=track_for,
-        log_file=log_file,
-    )
-    result = follow_up(settings, run, screen_of(quiet=quiet))
-    show(result.as_json() if as_json else result.describe())
+    result = follow_up(settings, run, screen_of(call))
+    show(result.as_json() if call.json else result.describe())
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
-def discard(run: RunName, ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
+@takes(LEDGER)
+def discard(run: RunName, settings: Settings) -> None:
     """Forget what a run has not sent."""
     from batch.commands.preview import discard as give_up
     from batch.text import count
 
-    found, requests = give_up(settings_of(profile, ledger=ledger, sandbox=sandbox or None), run)
-    show([f"Run {found.id}: {count(requests, 'request')} discarded; what was sent stays remembered."])
+    found, requests = give_up(settings, run)
+    show([f"Run {found.id}: {count(requests, 'request')} discarded. The ledger keeps what was sent."])
 
 
 @app.command()
+@takes(("arrived", "not_arrived"), LEDGER)
 def settle(
     run: RunName,
+    settings: Settings,
     arrived: Annotated[bool, typer.Option("--arrived", help="All of the run's unconfirmed requests arrived.")] = False,
     not_arrived: Annotated[bool, typer.Option("--not-arrived", help="None of them arrived: send them again.")] = False,
-    ledger: LedgerOption = None,
-    profile: Profile = "",
-    sandbox: Sandbox = False,
 ) -> None:
-    """Settle a run's unconfirmed requests by hand, where the tenant does not let access-batch look."""
+    """Settle a run's unconfirmed requests by hand, if the tenant does not let access-batch look."""
     from batch.commands.preview import settle_by_hand
     from batch.errors import UsageError
     from batch.text import count
 
     if arrived == not_arrived:
         raise UsageError(
-            "Say what you found: --arrived or --not-arrived.",
-            next_step="Where the tenant lets this client look, `submit` settles by itself.",
+            "Give either --arrived or --not-arrived.",
+            next_step="If the tenant lets this client look, `submit` settles by itself.",
         )
-    settings = settings_of(profile, ledger=ledger, sandbox=sandbox or None)
     found, requests = settle_by_hand(settings, run, arrived=arrived)
     then = "accepted" if arrived else "to be sent again by the same submit command"
     show([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
 
 
+@app.command()
+@takes(TENANT, ("yes", "dry_run", "comment", "json", "out", "rate", "concurrency"), HTTP, TIMES, "quiet")
+def cancel(
+    run: RunName,
+    settings: Settings,
+    call: Call,
+    dry_run: Annotated[bool, Option("Only show what would be cancelled.")] = False,
+    comment: Annotated[
+        str, Option("Reason, sent to the tenant.", "TEXT", default="a sentence that names the run")
+    ] = "",
+) -> None:
+    """Cancel what a run has created and nobody has approved yet; undo.csv revokes the rest."""
+    from batch.commands.cancel import cancel as cancel_run
+    from batch.report.cancel import cancel_as_json, describe_cancel
+
+    ended = cancel_run(run, settings, screen_of(call), comment=comment, dry_run=dry_run)
+    show(cancel_as_json(ended.summary) if call.json else describe_cancel(ended.summary))
+    if ended.stopped is not None:
+        raise ended.stopped
+    raise typer.Exit(ended.summary.exit_code)
+
+
 @ledger_app.command()
-def verify(ledger: LedgerOption = None, profile: Profile = "", sandbox: Sandbox = False) -> None:
+@takes(LEDGER)
+def verify(settings: Settings) -> None:
     """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
     from batch.commands.preview import verify as find_faults
 
-    findings = find_faults(settings_of(profile, ledger=ledger, sandbox=sandbox or None))
+    findings = find_faults(settings)
     show(findings or ["The ledger is sound."])
     raise typer.Exit(3 if findings else 0)
+
+
+@ledger_app.command("import")
+@takes(TENANT, ("since", "everybody", "json", "rate"), HTTP, ("give_up_after", "quiet"))
+def import_(
+    settings: Settings,
+    call: Call,
+    since: Annotated[str, Option("Only what was requested then or later.", "DATE")] = "",
+    everybody: Annotated[bool, Option("What anybody requested, not only this user.")] = False,
+) -> None:
+    """Import the tenant's status list into the ledger, so that nothing in it is submitted again."""
+    from batch.commands.import_ import import_, moment_given
+    from batch.report.import_ import describe_import, import_as_json
+
+    summary = import_(settings, screen_of(call), since=moment_given(since), everybody=everybody)
+    show(import_as_json(summary) if call.json else describe_import(summary))
+    raise typer.Exit(summary.exit_code)

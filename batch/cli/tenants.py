@@ -1,103 +1,58 @@
-"""The commands about a tenant and how to reach it: login, logout, doctor, sandbox."""
+"""The commands about a tenant and its credentials: login, logout, doctor, sandbox."""
 
 from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, screen_of, settings_of, show
-from batch.cli.options import (
-    Api,
-    BaseUrl,
-    CaFile,
-    ClientId,
-    ClientSecretEnv,
-    ClientSecretFile,
-    Json,
-    LedgerOption,
-    Profile,
-    Rate,
-    Sandbox,
-    Timeout,
-)
+from batch.cli.app import app, screen_of, show
+from batch.cli.options import CLIENT, HTTP, TENANT, Call, takes
+from batch.settings import Option, Settings
 
 
 @app.command()
+@takes(CLIENT, ("profile", "ca_file", "no_check"), new_profile=True)
 def login(
-    base_url: BaseUrl = None,
-    client_id: ClientId = None,
-    profile: Profile = "",
-    ca_file: CaFile = None,
-    no_check: Annotated[
-        bool,
-        typer.Option(
-            "--no-check", envvar="ACCESS_BATCH_NO_CHECK", show_envvar=False, help="Store without asking the tenant."
-        ),
-    ] = False,
+    settings: Settings,
+    call: Call,
+    no_check: Annotated[bool, Option("Store without asking the tenant.")] = False,
 ) -> None:
     """Store a tenant's client id and secret in the system keyring. Asks for the secret, or reads it from stdin."""
     from batch.commands.login import login as log_in
-    from batch.settings import load
 
-    # A profile that nobody knows yet is made by the login.
-    settings = load({"base_url": base_url, "client_id": client_id, "ca_file": ca_file}, profile=profile)
-    show(log_in(settings, screen_of(quiet=False), check=not no_check))
+    show(log_in(settings, screen_of(call), check=not no_check))
 
 
 @app.command()
-def logout(base_url: BaseUrl = None, profile: Profile = "") -> None:
+@takes(("base_url", "profile"), new_profile=True)
+def logout(settings: Settings) -> None:
     """Forget what login has stored."""
     from batch.commands.login import logout as log_out
-    from batch.settings import load
 
-    show(log_out(load({"base_url": base_url}, profile=profile)))
+    show(log_out(settings))
 
 
 @app.command()
-def doctor(
-    ledger: LedgerOption = None,
-    base_url: BaseUrl = None,
-    client_id: ClientId = None,
-    client_secret_file: ClientSecretFile = None,
-    client_secret_env: ClientSecretEnv = None,
-    api: Api = None,
-    profile: Profile = "",
-    sandbox: Sandbox = False,
-    as_json: Json = False,
-    rate: Rate = None,
-    timeout: Timeout = None,
-    ca_file: CaFile = None,
-) -> None:
-    """Check credentials, token, rights, clock, limits, API version and ledger, changing nothing at the tenant."""
+@takes(TENANT, ("json", "rate"), HTTP)
+def doctor(settings: Settings, call: Call) -> None:
+    """Check credentials, token, rights, clock, limits, API version and ledger. Changes nothing at the tenant."""
     from itertools import tee
 
     from batch.commands.doctor import doctor as examine
     from batch.report.doctor_checks import checks_as_json, describe_checks, exit_code
 
-    settings = settings_of(
-        profile,
-        ledger=ledger,
-        base_url=base_url,
-        client_id=client_id,
-        client_secret_file=client_secret_file,
-        client_secret_env=client_secret_env,
-        api=api,
-        sandbox=sandbox or None,
-        rate=rate,
-        timeout=timeout,
-        ca_file=ca_file,
-    )
     shown, kept = tee(examine(settings))
-    show(checks_as_json(shown) if as_json else describe_checks(shown))
+    show(checks_as_json(shown) if call.json else describe_checks(shown))
     raise typer.Exit(exit_code(kept))
 
 
 @app.command()
+@takes("port", "rate")
 def sandbox(
+    settings: Settings,
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 for any.")] = 8080,
-    rate: Rate = None,
     people: Annotated[
         int | None,
-        typer.Option("--people", metavar="N", min=1, help="Make up a directory of so many people, and what they hold."),
+        typer.Option("--people", metavar="N", min=1, help="Make up so many people, and what they hold."),
     ] = None,
     approval_seconds: Annotated[
         float | None,
@@ -125,7 +80,7 @@ def sandbox(
         show(describe_sandbox(base_url, client_id, client_secret))
 
     chosen = SandboxSettings(
-        rate=settings_of("", rate=rate).pace,
+        rate=settings.pace,
         people=people,
         approval_seconds=approval_seconds,
         provisioning_seconds=provisioning_seconds,

@@ -291,4 +291,4 @@ def test_how_long_to_follow_is_only_said_together_with_following(program: Progra
     path = write_rows(tmp_path / "in.csv", [grant(1, 1)])
     ended = program("submit", path, "--sandbox", "--yes", "--track-for", "5")
     assert ended.code == 2
-    assert "--track-for says how long --wait follows" in ended.err
+    assert "--track-for limits --wait" in ended.err

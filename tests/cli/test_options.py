@@ -1,0 +1,58 @@
+"""Which options each command has, in which order, and what else sets them: scripts and config files depend on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from batch.cli import app
+from batch.cli.options import Call, takes
+from batch.settings import Settings, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SNAPSHOT = Path(__file__).with_name("options.txt")
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", command
+
+
+def described(parameter: Any, own_variable: str) -> str:
+    """One line: the option's names and metavar, its default if Typer applies it, its variables and config entry."""
+    if parameter.param_type_name == "argument":
+        return f"  {parameter.metavar}{'' if parameter.required else ' (optional)'}"
+    words = [", ".join(parameter.opts)]
+    if parameter.metavar:
+        words.append(parameter.metavar)
+    if parameter.multiple:
+        words.append("(repeatable)")
+    if parameter.default:
+        words.append(f"default={parameter.default}")
+    options = options_of(Settings)
+    if parameter.envvar:
+        words.append(f"env={parameter.envvar}")
+    elif parameter.name in options and not own_variable:
+        vendor = f",SAIL_{parameter.name.upper()}" if options[parameter.name][0].vendor else ""
+        words.append(f"env=ACCESS_BATCH_{parameter.name.upper()}{vendor} config={parameter.name}")
+    return "  " + " ".join(words)
+
+
+def options_now() -> str:
+    lines = []
+    for name, command in commands(typer.main.get_command(app)):
+        lines.append(name)
+        lines += [described(one, one.envvar or "") for one in command.params if one.name != "help"]
+    return "\n".join(lines) + "\n"
+
+
+def test_every_command_has_the_options_that_it_always_had() -> None:
+    assert options_now() == SNAPSHOT.read_text("utf-8")
