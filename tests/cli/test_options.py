@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import typer
 
 from batch.cli import app
-from batch.cli.options import Call, takes
 from batch.settings import Settings, options_of
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", command
 
 
-def described(parameter: Any, own_variable: str) -> str:
+def described(parameter: Any) -> str:
     """One line: the option's names and metavar, its default if Typer applies it, its variables and config entry."""
     if parameter.param_type_name == "argument":
         return f"  {parameter.metavar}{'' if parameter.required else ' (optional)'}"
@@ -40,7 +38,7 @@ def described(parameter: Any, own_variable: str) -> str:
     options = options_of(Settings)
     if parameter.envvar:
         words.append(f"env={parameter.envvar}")
-    elif parameter.name in options and not own_variable:
+    elif parameter.name in options:
         vendor = f",SAIL_{parameter.name.upper()}" if options[parameter.name][0].vendor else ""
         words.append(f"env=ACCESS_BATCH_{parameter.name.upper()}{vendor} config={parameter.name}")
     return "  " + " ".join(words)
@@ -50,8 +48,8 @@ def options_now() -> str:
     lines = []
     for name, command in commands(typer.main.get_command(app)):
         lines.append(name)
-        lines += [described(one, one.envvar or "") for one in command.params if one.name != "help"]
-    return "\n".join(lines) + "\n"
+        lines += [described(one) for one in command.params if one.name != "help"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def test_every_command_has_the_options_that_it_always_had() -> None:
