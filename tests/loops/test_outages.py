@@ -22,13 +22,12 @@ from batch.model import Answer, Failure, Request
 from batch.states import Event
 from batch.tenant.pace import Pace
 from batch.tenant.status import Page
-from tests.ledger.ledger_helpers import ACCEPTED, open_ledger, singles, write
+from tests.ledger.ledger_helpers import ACCEPTED, singles, write
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from batch.ledger.store import Ledger
     from batch.model import Run
@@ -122,12 +121,6 @@ class Notes(Events):
     def undecided(self) -> int:
         ends = [event.decision.event for event in self if isinstance(event, AttemptEnded)]
         return ends.count(Event.UNDECIDED)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / "ledger.db") as opened:
-        yield opened
 
 
 async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, give_up_after: float = 600.0) -> None:

@@ -17,12 +17,11 @@ from batch.ledger.requests import Answered
 from batch.loops.track import Tracker
 from batch.model import Existing, StatusRow
 from batch.tenant.status import ListingForbiddenError, Page, Query
-from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, open_ledger, product, record, write
+from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, product, record, write
 from tests.tenant import virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from batch.ledger.store import Ledger
     from batch.model import ChangeStatus, Run
@@ -82,12 +81,6 @@ class Diary(list[RunEvent]):
     @property
     def waits(self) -> list[tuple[int, float]]:
         return [(event.open_changes, event.wait) for event in self if isinstance(event, StatusesRead)]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / "ledger.db") as opened:
-        yield opened
 
 
 def people(number: int) -> list[str]:

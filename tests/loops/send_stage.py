@@ -1,0 +1,198 @@
+"""A run in a real ledger and a scripted tenant: what the tests of the sending loop share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from batch.answers.events import AttemptEnded, AttemptStarted, Waiting
+from batch.ledger.process import Process
+from batch.loops.send import Submitter
+from batch.loops.settle import Settler
+from batch.model import Answer, Failure, Request, Run
+from batch.tenant.status import ListingForbiddenError
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    NOW,
+    FakeClock,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from batch.answers.events import RunEvent
+    from batch.ledger.store import Ledger
+    from batch.loops.ports import Turnstile
+    from batch.tenant.client import Tenant
+    from batch.tenant.status import Page, Query
+
+
+UNAUTHORIZED = Answer(status=401, text="JWT is expired")
+NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
+BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
+FIVE = {(f"i{number:03}", "r1"): 1 for number in range(5)}
+"""How often the tenant has accepted each change of a run of five."""
+
+
+class FakeTenant:
+    """Answers as it is told, and keeps books of what it has accepted."""
+
+    def __init__(self, answer: Callable[[Request, str], Awaitable[Answer]]) -> None:
+        self._answer = answer
+        self._tokens = 1
+        self.posts: list[tuple[int, str]] = []
+        self.bodies: list[tuple[int, ...]] = []
+        self.accepted: Counter[tuple[str, str]] = Counter()
+
+    async def token(self, *, other_than: str = "") -> str:
+        if other_than == self._token():
+            self._tokens += 1
+        return self._token()
+
+    def explain_forbidden(self) -> str:
+        return "What is missing: everything."
+
+    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
+        self.posts.append((body[0].number, token))
+        self.bodies.append(tuple(request.number for request in body))
+        on_sent()
+        answer = await self._answer(body[0], token)
+        if answer.status == 202:
+            self.accepted.update((who, item.id) for one in body for who in one.recipients for item in one.items)
+        return answer
+
+    def _token(self) -> str:
+        return f"token-{self._tokens}"
+
+
+class FakePermit:
+    """Remembers what became of it."""
+
+    def __init__(self, number: int) -> None:
+        self.given_at = float(number)
+        self.ends: list[str] = []
+
+    def on_sent(self) -> None:
+        self.ends.append("gone")
+
+    def unused(self) -> None:
+        self.ends.append("unused")
+
+
+class OpenTurnstile:
+    """Lets everything go at once, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.silenced = 0.0
+        self.permits: list[FakePermit] = []
+        self.to_come: list[int] = []
+        self.pauses: list[tuple[float, float, bool]] = []
+        self.holds: list[float] = []
+        self.told: list[tuple[float, str]] = []
+
+    async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+        await asyncio.sleep(0)
+        self.to_come.append(to_come)
+        new = [FakePermit(len(self.permits) + number) for number in range(most)]
+        self.permits += new
+        return new
+
+    async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
+        self.pauses.append((seconds, permitted_at, violated))
+
+    def hold(self, seconds: float) -> None:
+        self.holds.append(seconds)
+
+    def report_wait(self, seconds: float, reason: str) -> None:
+        self.told.append((seconds, reason))
+
+
+class Witness:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.decisions: list[tuple[int, str]] = []
+        self.parts: list[int] = []
+        self.waits: list[tuple[float, str]] = []
+
+    def tell(self, event: RunEvent) -> None:
+        match event:
+            case AttemptStarted(request=request):
+                self.begun.append(request.number)
+            case AttemptEnded(request=request, answer=answer, decision=decision):
+                assert answer.status is not None or decision.reason
+                assert event.seconds >= 0
+                self.decisions.append((request.number, decision.event.value))
+                self.parts.append(event.parts)
+            case Waiting(seconds=seconds, reason=reason):
+                self.waits.append((seconds, reason))
+            case _:
+                raise AssertionError(event)
+
+
+class ClosedListing:
+    """A status list that the tenant does not show, so that what is unconfirmed stays so."""
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+    async def page(self, query: Query, number: int) -> Page:
+        raise ListingForbiddenError(f"nobody may see page {number} of {query}")
+
+
+class Stage:
+    """A run in a real ledger, and everything that a Submitter needs."""
+
+    def __init__(self, ledger: Ledger, path: Path, run: Run) -> None:
+        self.ledger, self.path, self.run = ledger, path, run
+        self.pace = OpenTurnstile()
+        self.witness = Witness()
+
+    def submitter(
+        self,
+        tenant: FakeTenant | Tenant,
+        *,
+        pace: Turnstile | None = None,
+        clock: FakeClock | None = None,
+        give_up_after: float = 600.0,
+    ) -> Submitter:
+        self.ledger.runs.hold(self.run, Process.current(), NOW)
+        return Submitter(
+            self.run,
+            ledger=self.ledger,
+            tenant=tenant,
+            settler=Settler(
+                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), tell=self.witness.tell
+            ),
+            pace=pace or self.pace,
+            tell=self.witness.tell,
+            process=Process.current(),
+            clock=clock or FakeClock(),
+            jitter=lambda: 1.0,
+            give_up_after=give_up_after,
+        )
+
+    def states(self) -> dict[str, int]:
+        return dict(self.ledger.runs.tally(self.run).requests)
+
+
+def always(answer: Answer) -> FakeTenant:
+    async def reply(_request: Request, _token: str) -> Answer:
+        return answer
+
+    return FakeTenant(reply)
+
+
+def in_turn(*answers: Answer) -> FakeTenant:
+    """Gives these answers, then accepts."""
+    left = list(answers)
+
+    async def reply(_request: Request, _token: str) -> Answer:
+        return left.pop(0) if left else ACCEPTED
+
+    return FakeTenant(reply)
