@@ -1,4 +1,4 @@
-"""From input files to a checked plan: gathers what is needed, then lets the pure modules decide."""
+"""From input rows to a checked plan, and from its requests back to the rows."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classified:
-    """An input, decided upon.
+    """The class of every change and row of an input.
 
     Attributes:
         table: As read.
         rejected: Rows that break rules: `row`, `rule`, `message`.
         changes: Every change with its class, see dedupe.classify.
-        known: What the ledger knew of them.
-        rows: Rows by class; they add up to the rows read.
-        upto: Number of the newest request in the ledger that this rests on.
+        known: The ledger's knowledge of their keys, by KNOWN_SCHEMA.
+        rows: Number of rows by class; they add up to the rows read.
+        upto: Number of the newest request in the ledger when it was read.
     """
 
     table: Table
@@ -51,13 +51,13 @@ class Classified:
 
 
 def check_rows(table: Table, *, dialect: Dialect, now: datetime, rows: pl.DataFrame | None = None) -> Validated:
-    """Validates what was read.
+    """Validate the rows of an input.
 
     Args:
         table: As read.
         dialect: The API version.
-        now: The moment that dates must come after.
-        rows: Its rows with ids in the place of names, from `resolve`; None where they have none.
+        now: Dates must be later than this.
+        rows: The table's rows with names resolved to ids, from `resolve`; None to use the table's own.
     """
     return validate(table.rows if rows is None else rows, dialect=dialect, now=now)
 
@@ -71,15 +71,15 @@ def classify_input(
     run: str,
     resubmit: Collection[TenantOutcome] = (),
 ) -> Classified:
-    """Gives every change and every row of an input its class.
+    """Give every change and every row of an input its class.
 
     Args:
         table: As read.
         validated: Its rows, validated.
-        plans: The ledger's; None where no ledger is to be asked.
+        plans: The ledger's plans; None to classify without a ledger.
         tenant: The tenant's name in the ledger.
         run: Id of the run that this input has, or would get.
-        resubmit: What earlier changes must have come to, to be submitted again.
+        resubmit: Outcomes of earlier changes that are submitted again.
     """
     row = validated.changes.get_column("row")
     changes = validated.changes.with_columns(
@@ -88,28 +88,28 @@ def classify_input(
     )
     known, upto = pl.DataFrame(schema=KNOWN_SCHEMA), 0
     if plans is not None:
-        asked = plans.known(tenant, changes.select(KEY))
-        known, upto = asked.changes, asked.upto
+        knowledge = plans.known(tenant, changes.select(KEY))
+        known, upto = knowledge.changes, knowledge.upto
     classified = classify(changes, known, run=run, resubmit=resubmit)
     rows = _count(table, validated.rejected, classified)
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
 
 
-def with_tenant_verdicts(classified: Classified, told: pl.DataFrame) -> Classified:
-    """The same, with what is set aside by the tenant's word: by dedupe's TOLD_SCHEMA."""
-    if told.is_empty():
+def with_tenant_verdicts(classified: Classified, verdicts: pl.DataFrame) -> Classified:
+    """Set changes aside because of the tenant's answers, by dedupe's TENANT_VERDICTS."""
+    if verdicts.is_empty():
         return classified
-    changes = apply_tenant_view(classified.changes, told)
+    changes = apply_tenant_view(classified.changes, verdicts)
     return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
 
 
 def without_unplanned(classified: Classified, *, run: str) -> Classified:
-    """The same after sending, with what the run has no request for held back, and not among what was submitted.
+    """After sending, hold back the fresh changes that the run has no request for.
 
-    A run that goes on sends what was planned, while what stood in the way of others may be gone meanwhile.
+    A continued run sends what was planned; other changes may have become free since.
     """
-    unplanned = pl.col("fresh") & pl.col("_own").is_null()
-    own = _own(classified.known, run).select(KEY).unique().with_columns(_own=pl.lit(value=True))
+    unplanned = pl.col("fresh") & pl.col("has_request").is_null()
+    own = _own_changes(classified.known, run).select(KEY).unique().with_columns(has_request=pl.lit(value=True))
     joined = classified.changes.join(own, on=KEY, how="left", maintain_order="left")
     if not joined.select(unplanned.any()).item():
         return classified
@@ -121,24 +121,24 @@ def without_unplanned(classified: Classified, *, run: str) -> Classified:
     return replace(classified, changes=changes, rows=_count(classified.table, classified.rejected, changes))
 
 
-def _own(known: pl.DataFrame, run: str) -> pl.DataFrame:
-    """What the ledger knows of the changes of a run that no other request has taken over, oldest first."""
-    gone = [State.SPLIT.value, State.DISCARDED.value]
-    return known.filter((pl.col("run") == run) & ~pl.col("state").is_in(gone)).sort("request")
+def _own_changes(known: pl.DataFrame, run: str) -> pl.DataFrame:
+    """The run's own changes in `known`, oldest first, without split and discarded requests."""
+    replaced = [State.SPLIT.value, State.DISCARDED.value]
+    return known.filter((pl.col("run") == run) & ~pl.col("state").is_in(replaced)).sort("request")
 
 
-_UNPLANNED: Final = "nothing is in its way any more, but the run was planned before: submit the same input again"
+_UNPLANNED: Final = "nothing holds it back any more, but the run was planned before that: submit the same input again"
 
 
 def _count(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:
-    """Rows by class, those included that could not be read."""
+    """Number of rows by class; rows that can't be parsed are rejected."""
     unread = table.rejected.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row") + table.rows.height)
-    every = pl.concat([rejected.select("row"), unread.cast({"row": pl.UInt32})])
-    return count_rows(table.rows.height + table.rejected.height, every, changes)
+    all_rejected = pl.concat([rejected.select("row"), unread.cast({"row": pl.UInt32})])
+    return count_rows(table.rows.height + table.rejected.height, all_rejected, changes)
 
 
 def plan_fresh(classified: Classified, dialect: Dialect, effort: Effort = Effort.NORMAL) -> Plan:
-    """Plans the changes that still need a request, and checks the plan.
+    """Plan the changes that still need a request, and check the plan.
 
     Raises:
         BrokenPromiseError: The plan failed its check.
@@ -150,7 +150,7 @@ def plan_fresh(classified: Classified, dialect: Dialect, effort: Effort = Effort
 
 
 def as_if_planned(tally: Tally, plan: Plan) -> Tally:
-    """The tally of a run as it would be with a plan written to it, which takes over from what was refused."""
+    """The tally of a run as if the plan were written; the plan replaces the run's refused requests."""
     grants = int((plan.changes.get_column("operation") == Operation.GRANT.value).sum())
     changes, requests = dict(tally.changes), dict(tally.requests)
     if plan.requests:
@@ -168,32 +168,40 @@ def as_if_planned(tally: Tally, plan: Plan) -> Tally:
 
 
 def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str]) -> pl.DataFrame:
-    """The classified changes with what became of those that are part of the run's plan.
+    """The classified changes with the state of the run's requests.
 
     Args:
         classified: From `classify_input`.
         run: The run's id.
-        reasons: Reason of the latest answer by request number.
+        reasons: Reason of the latest answer, by request number.
 
     Returns:
-        The changes with `request_id` and `state` (null where they have no request), the tenant's reason where it gave
-        one, and where it was asked what became of them, `tenant_state` and `tenant_said` (null where not).
+        The changes with `request_id`, `state`, `tenant_state` and `tenant_said` (who decided, and the comment), all
+        null without a request; the tenant's reason replaces `reason` if a request was not accepted.
     """
-    own = _own(classified.known, run)
-    heard = pl.concat_str(
-        *(pl.when(pl.col(name) != "").then(name) for name in ("who", "said")), separator=": ", ignore_nulls=True
+    said = pl.concat_str(
+        *(pl.when(pl.col(name) != "").then(name) for name in ("tenant_who", "tenant_comment")),
+        separator=": ",
+        ignore_nulls=True,
     )
-    latest = own.unique(KEY, keep="last").select(
-        *KEY,
-        "state",
-        pl.col("request").alias("number"),
-        pl.when(pl.col("tracked") != "").then("tracked").alias("tenant_state"),
-        pl.when(pl.col("tracked") != "").then(heard).alias("tenant_said"),
+    is_listed = pl.col("tenant_state") != ""
+    latest = (
+        _own_changes(classified.known, run)
+        .unique(KEY, keep="last")
+        .select(
+            *KEY,
+            "state",
+            pl.col("request").alias("number"),
+            pl.when(is_listed).then("tenant_state").alias("tenant_state"),
+            pl.when(is_listed).then(said).alias("tenant_said"),
+        )
     )
-    said = pl.DataFrame({"number": list(reasons), "said": list(reasons.values())}, schema=_SAID)
+    answers = pl.DataFrame(
+        {"number": list(reasons), "answer": list(reasons.values())}, schema={"number": pl.Int64, "answer": pl.String}
+    )
     is_submitted = pl.col("class") == RowClass.SUBMITTED.value
     joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left").join(
-        said, on="number", how="left", maintain_order="left"
+        answers, on="number", how="left", maintain_order="left"
     )
     return joined.with_columns(
         pl.when(is_submitted).then(phrase("{}-{}", pl.lit(run), pl.col("number"))).alias("request_id"),
@@ -201,11 +209,8 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
         pl.when(is_submitted & (pl.col("state") == State.ACCEPTED.value))
         .then(pl.lit(""))
         .when(is_submitted)
-        .then(pl.col("said"))
+        .then(pl.col("answer"))
         .otherwise(pl.col("reason"))
         .fill_null("")
         .alias("reason"),
     )
-
-
-_SAID: Final = {"number": pl.Int64, "said": pl.String}

@@ -73,7 +73,7 @@ def known(person: int, state: State, request: int, run: str = RUN) -> dict[str, 
     return {
         "identity_id": hex_id(person), "item_type": "ROLE", "item_id": ITEM, "operation": "GRANT", "start_date": "",
         "remove_date": "", "state": state.value, "run": run, "request": request, "at": "t",
-        "tracked": "", "who": "", "said": "", "since": "",
+        "tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": "",
     }  # fmt: skip
 
 

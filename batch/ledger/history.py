@@ -50,7 +50,7 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_tracks(connection: Connection, changes: pl.DataFrame) -> pl.DataFrame:
-    """The changes with what the tenant last said of each: `tracked`, `who`, `said`, `since`, empty where nothing."""
+    """The changes with the `tenant_…` columns of KNOWN_SCHEMA, empty if the tenant has not listed a change."""
     k, f = t.track.c, t.finding.c
     if connection.execute(sa.select(k.request).limit(1)).first() is None:
         return changes.with_columns(pl.lit("").alias(name) for name in _TRACKED)
@@ -59,7 +59,7 @@ def _with_tracks(connection: Connection, changes: pl.DataFrame) -> pl.DataFrame:
         sa.select(k.request, k.identity, k.item, k.finding, k.since),
         k.request,
         changes.get_column("request").unique().sort(),
-        {**dict.fromkeys(_OF_TRACK, pl.Int64), "since": pl.String},
+        {**dict.fromkeys(_OF_TRACK, pl.Int64), "tenant_since": pl.String},
     )
     words = select_among(
         connection,
@@ -73,7 +73,7 @@ def _with_tracks(connection: Connection, changes: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.col(_TRACKED).fill_null(""))
 
 
-_TRACKED: Final = ["tracked", "who", "said", "since"]
+_TRACKED: Final = ["tenant_state", "tenant_who", "tenant_comment", "tenant_since"]
 _OF_TRACK: Final = ["request", "identity", "item", "finding"]
 _SAID: Final = ["request", "operation", "state", "run", "at"]
 

@@ -34,14 +34,14 @@ def frame(*changes: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(placed, schema=SCHEMA)
 
 
-UNTRACKED = dict.fromkeys(("tracked", "who", "said", "since"), "")
+UNTRACKED = dict.fromkeys(("tenant_state", "tenant_who", "tenant_comment", "tenant_since"), "")
 
 
 def earlier(state: State, *, run: str = "other", request: int = 1, **others: str) -> dict[str, Any]:
     """A change as the ledger remembers it."""
-    said = {name: others.pop(name, "") for name in UNTRACKED}
+    tenant = {name: others.pop(name, "") for name in UNTRACKED}
     remembered = {**change(**others), "state": state.value, "run": run, "request": request, "at": f"at-{request}"}
-    remembered |= said
+    remembered |= tenant
     return {name: remembered[name] for name in KNOWN_SCHEMA}
 
 
@@ -177,17 +177,17 @@ def test_the_runs_own_request_counts_also_where_another_run_has_the_change() -> 
 
 
 def test_what_another_run_has_undone_since_is_neither_submitted_again_nor_passed_over_in_silence() -> None:
-    own = earlier(State.ACCEPTED, run=RUN, request=5, tracked=DONE)
-    undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tracked=DONE)
+    own = earlier(State.ACCEPTED, run=RUN, request=5, tenant_state=DONE)
+    undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tenant_state=DONE)
     ((row_class, reason, number, fresh),) = classified(frame(change()), own, undone)
     assert (row_class, number, fresh) == ("held_back", 5, False)
-    assert reason.startswith("this input submitted it, and run undo has a revoke of it since")
-    assert classified(frame(change()), own, {**undone, "tracked": REJECTED}) == [("submitted", "", 5, False)]
+    assert reason.startswith("this input submitted it, but run undo has requested a revoke")
+    assert classified(frame(change()), own, {**undone, "tenant_state": REJECTED}) == [("submitted", "", 5, False)]
 
 
 def test_what_is_in_progress_stands_in_the_way_also_where_something_later_is_over() -> None:
-    waiting = earlier(State.ACCEPTED, request=1, remove_date=UNTIL, tracked="EXECUTING")
-    over = earlier(State.ACCEPTED, request=2, tracked=DONE)
+    waiting = earlier(State.ACCEPTED, request=1, remove_date=UNTIL, tenant_state="EXECUTING")
+    over = earlier(State.ACCEPTED, request=2, tenant_state=DONE)
     ((row_class, reason, _, _),) = classified(frame(change(operation="REVOKE", comment="c")), waiting, over)
     assert row_class == "held_back"
     assert reason == f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress"
@@ -244,24 +244,27 @@ DONE = "REQUEST_COMPLETED"
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"tracked": DONE, "since": "S"}, "accepted in run other at at-1, provisioned since S"),
-        ({"tracked": "EXECUTING", "who": "Ann"}, "accepted in run other at at-1, in progress, waiting for Ann"),
-        ({"tracked": "EXISTING_REQUEST"}, "accepted in run other at at-1, in progress"),
-        ({"tracked": "BRAND_NEW"}, "accepted in run other at at-1, in progress (BRAND_NEW)"),
+        ({"tenant_state": DONE, "tenant_since": "S"}, "accepted in run other at at-1, provisioned since S"),
         (
-            {"tracked": REJECTED, "who": "Ann", "said": "no need", "since": "S"},
+            {"tenant_state": "EXECUTING", "tenant_who": "Ann"},
+            "accepted in run other at at-1, in progress, waiting for Ann",
+        ),
+        ({"tenant_state": "EXISTING_REQUEST"}, "accepted in run other at at-1, in progress"),
+        ({"tenant_state": "BRAND_NEW"}, "accepted in run other at at-1, in progress (BRAND_NEW)"),
+        (
+            {"tenant_state": REJECTED, "tenant_who": "Ann", "tenant_comment": "no need", "tenant_since": "S"},
             "accepted in run other at at-1, rejected by Ann since S: no need; --resubmit rejected submits it again",
         ),
         (
-            {"tracked": CANCELLED, "who": "Bob"},
+            {"tenant_state": CANCELLED, "tenant_who": "Bob"},
             "accepted in run other at at-1, cancelled by Bob; --resubmit cancelled submits it again",
         ),
         (
-            {"tracked": "ERROR", "said": "no account"},
+            {"tenant_state": "ERROR", "tenant_comment": "no account"},
             "accepted in run other at at-1, failed: no account; --resubmit failed submits it again",
         ),
         (
-            {"tracked": CANCELLED, "said": "A Duplicate request"},
+            {"tenant_state": CANCELLED, "tenant_comment": "A Duplicate request"},
             (
                 "accepted in run other at at-1, cancelled by the tenant as a duplicate: A Duplicate request; "
                 "the tenant had the same already, so --resubmit does not submit it again"
@@ -277,7 +280,7 @@ def test_what_was_submitted_before_is_skipped_and_what_became_of_it_is_said(said
 @pytest.mark.parametrize(("state", "word"), [(REJECTED, "rejected"), (CANCELLED, "cancelled"), (FAILED, "failed")])
 @pytest.mark.parametrize("run", ["other", RUN])
 def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, word: str, run: str) -> None:
-    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    known = earlier(State.ACCEPTED, tenant_state=state, run=run)
     others = [tenant_outcome for tenant_outcome in RESUBMITTABLE if tenant_outcome != word]
     assert classified(frame(change()), known, resubmit=[TenantOutcome(word)]) == [FRESH]
     assert classified(frame(change()), known, resubmit=others) == classified(frame(change()), known) != [FRESH]
@@ -286,7 +289,7 @@ def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, 
 @pytest.mark.parametrize("state", ["", "EXECUTING", DONE, "BRAND_NEW", "EXISTING_REQUEST"])
 @pytest.mark.parametrize("run", ["other", RUN])
 def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: str) -> None:
-    known = earlier(State.ACCEPTED, tracked=state, run=run)
+    known = earlier(State.ACCEPTED, tenant_state=state, run=run)
     assert (
         classified(frame(change()), known, resubmit=list(TenantOutcome))
         == classified(frame(change()), known)
@@ -295,49 +298,49 @@ def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: s
 
 
 def test_a_duplicate_is_never_submitted_again_since_the_tenant_had_the_same() -> None:
-    known = earlier(State.ACCEPTED, tracked=CANCELLED, said="duplicate of another request")
+    known = earlier(State.ACCEPTED, tenant_state=CANCELLED, tenant_comment="duplicate of another request")
     assert classified(frame(change()), known, resubmit=list(TenantOutcome))[0][0] == "already_submitted"
 
 
 @pytest.mark.parametrize("run", ["other", RUN])
 def test_what_was_submitted_again_is_not_submitted_once_more_until_that_has_ended_too(run: str) -> None:
-    first = earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=run)
+    first = earlier(State.ACCEPTED, tenant_state=REJECTED, request=4, run=run)
     for said in ("", "EXECUTING", DONE):
-        second = earlier(State.ACCEPTED, tracked=said, request=5, run=run)
+        second = earlier(State.ACCEPTED, tenant_state=said, request=5, run=run)
         for known in ([first, second], [second, first]):
             assert not classified(frame(change()), *known, resubmit=ALL)[0][3]
-    again = earlier(State.ACCEPTED, tracked=REJECTED, request=5, run=run)
+    again = earlier(State.ACCEPTED, tenant_state=REJECTED, request=5, run=run)
     assert classified(frame(change()), first, again, resubmit=ALL) == [FRESH]
 
 
 def test_what_the_run_could_submit_again_is_not_where_another_run_has_done_so() -> None:
-    known = [earlier(State.ACCEPTED, tracked=REJECTED, request=4, run=RUN), earlier(State.ACCEPTED, request=5)]
+    known = [earlier(State.ACCEPTED, tenant_state=REJECTED, request=4, run=RUN), earlier(State.ACCEPTED, request=5)]
     assert [found[0] for found in classified(frame(change()), *known, resubmit=ALL)] == ["already_submitted"]
 
 
 @pytest.mark.parametrize("known", [{"operation": "REVOKE"}, {"remove_date": UNTIL}, {"start_date": UNTIL}])
 @pytest.mark.parametrize("state", [DONE, REJECTED, CANCELLED, FAILED])
 def test_another_intention_that_has_ended_does_not_hold_a_change_back(known: dict[str, Any], state: str) -> None:
-    assert classified(frame(change()), earlier(State.ACCEPTED, tracked=state, **known)) == [FRESH]
+    assert classified(frame(change()), earlier(State.ACCEPTED, tenant_state=state, **known)) == [FRESH]
 
 
 @pytest.mark.parametrize("state", ["", "EXECUTING", "BRAND_NEW", "EXISTING_REQUEST"])
 def test_another_intention_that_may_still_end_in_any_way_holds_a_change_back(state: str) -> None:
-    known = earlier(State.ACCEPTED, tracked=state, operation="REVOKE")
+    known = earlier(State.ACCEPTED, tenant_state=state, operation="REVOKE")
     assert [found[0] for found in classified(frame(change()), known)] == ["held_back"]
 
 
 def test_what_was_granted_and_revoked_may_be_granted_again() -> None:
     granted = earlier(State.ACCEPTED, request=4)
-    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=DONE)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tenant_state=DONE)
     assert classified(frame(change()), granted, revoked) == [FRESH]
     assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
 
 
 @pytest.mark.parametrize("state", [REJECTED, CANCELLED])
 def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(state: str) -> None:
-    granted = earlier(State.ACCEPTED, request=4, tracked=DONE)
-    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tracked=state)
+    granted = earlier(State.ACCEPTED, request=4, tenant_state=DONE)
+    revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tenant_state=state)
     (again,) = classified(frame(change()), granted, revoked)
     assert again == ("already_submitted", "accepted in run other at at-4, provisioned", None, False)
     assert classified(frame(change(operation="REVOKE")), granted, revoked)[0][0] == "already_submitted"
@@ -346,7 +349,7 @@ def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(stat
 
 def test_what_is_to_be_submitted_again_waits_for_the_opposite_that_is_in_progress() -> None:
     revoked = earlier(State.ACCEPTED, request=4, operation="REVOKE")
-    granted = earlier(State.ACCEPTED, request=5, tracked=REJECTED)
+    granted = earlier(State.ACCEPTED, request=5, tenant_state=REJECTED)
     assert [found[0] for found in classified(frame(change()), revoked, granted, resubmit=ALL)] == ["held_back"]
 
 
@@ -378,8 +381,8 @@ def intention(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def end(line: dict[str, Any]) -> TenantOutcome:
-    accepted = line["state"] == "ACCEPTED" and line["tracked"]
-    return tenant_outcome(line["tracked"], line["said"]) if accepted else TenantOutcome.OPEN
+    accepted = line["state"] == "ACCEPTED" and line["tenant_state"]
+    return tenant_outcome(line["tenant_state"], line["tenant_comment"]) if accepted else TenantOutcome.OPEN
 
 
 def stands(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOutcome]) -> bool:
@@ -437,8 +440,8 @@ def test_any_mixture_is_classified_as_the_table_says(
         {
             **{name: one.get(name) for name in KNOWN_SCHEMA},
             **UNTRACKED,
-            "tracked": tracked,
-            "said": said,
+            "tenant_state": tracked,
+            "tenant_comment": said,
             "state": state.value,
             "run": run,
             "request": number,

@@ -338,7 +338,7 @@ def test_the_same_input_after_its_undo_says_what_has_been_undone_and_another_one
         again = ("submit", tmp_path / "wanted.csv", *ledger, "--yes", "--check-tenant", "never")
         same = program(*again, env=environment(tenant))
         assert same.code == 3
-        assert f"this input submitted it, and run {undone} has a revoke of it since" in same.err
+        assert f"this input submitted it, but run {undone} has requested a revoke of it since" in same.err
         tenant.tenant.conclude("REQUEST_COMPLETED")
         program("track", undone, *ledger, "--track-for", "0", env=environment(tenant))
         assert program(*again, "--comment", "once more", env=environment(tenant)).code == 0

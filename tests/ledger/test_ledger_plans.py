@@ -59,7 +59,7 @@ def test_what_was_written_is_known_again_in_every_column(ledger: Ledger) -> None
     at = "2026-03-01T12:00:00.000Z"
     assert known.upto == 2
     assert known.changes.schema == pl.Schema(KNOWN_SCHEMA)
-    nothing = {"tracked": "", "who": "", "said": "", "since": ""}
+    nothing = {"tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": ""}
     assert known.changes.select(list(nothing)).unique().to_dicts() == [nothing]
     assert sorted(known.changes.drop(list(nothing)).rows()) == [
         ("i1", "ENTITLEMENT", "e1", "GRANT", grant["start_date"], grant["remove_date"], "PLANNED", run.id, 1, at),

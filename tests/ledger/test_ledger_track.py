@@ -57,11 +57,15 @@ def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path:
         record(ledger, claim(ledger, run), ACCEPTED)
         wanted = plan_of(product(["i1", "i2"], ["r1", "r2"])).changes
         before = ledger.plans.known(TENANT, wanted).changes
-        assert before.select("tracked", "who", "said", "since").unique().rows() == [("", "", "", "")]
+        assert before.select("tenant_state", "tenant_who", "tenant_comment", "tenant_since").unique().rows() == [
+            ("", "", "", "")
+        ]
         said = finding(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
         ledger.tracks.write(run, [said, finding(1, "i2", "EXECUTING")])
         known = ledger.plans.known(TENANT, wanted).changes.sort("identity_id", "item_id")
-    assert known.select("identity_id", "item_id", "tracked", "who", "said", "since").rows() == [
+    assert known.select(
+        "identity_id", "item_id", "tenant_state", "tenant_who", "tenant_comment", "tenant_since"
+    ).rows() == [
         ("i1", "r1", "REJECTED", "Ann", "no", "2026-03-02T00:00:00Z"),
         ("i1", "r2", "", "", "", ""),
         ("i2", "r1", "EXECUTING", "", "", ""),

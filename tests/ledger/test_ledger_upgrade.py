@@ -114,7 +114,7 @@ def test_what_is_known_is_as_before(tenant: str, upgraded: Ledger) -> None:
     items = sorted({(item[0], item[1]) for request in requests for item in request["items"]})
     keys = [(identity, *item) for identity in people for item in items]
     known = upgraded.plans.known(tenant, pl.DataFrame(keys, schema=list(KEY), orient="row"))
-    said = known.changes.drop("tracked", "who", "said", "since")
+    said = known.changes.drop("tenant_state", "tenant_who", "tenant_comment", "tenant_since")
     assert sorted(list(row) for row in said.rows()) == SAID["known"][tenant] != []
     assert known.upto == SAID["upto"]
 
