@@ -1,23 +1,22 @@
-"""One entry of a TOML document set by changing its text, so that everything else in it stays as it is. Pure."""
+"""Sets one entry of a TOML document and keeps its comments and layout. Pure."""
 
 from __future__ import annotations
 
-import copy
-import json
-import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Table
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def with_entry(text: str, table: Sequence[str], key: str, value: Sequence[str]) -> str | None:
-    """The document with an entry set: in its place where it is there, else at the end or the beginning of its table.
+    """The document with an entry set: replaced in its place, or added after the other entries of its table.
 
-    Whatever this makes is read again, and is given back only if it says what the document said, and the entry.
+    The result is read again to make sure that nothing but the entry has changed.
 
     Args:
         text: A valid document.
@@ -26,90 +25,44 @@ def with_entry(text: str, table: Sequence[str], key: str, value: Sequence[str]) 
         value: A list of text.
 
     Returns:
-        The new text; None where the document is of a form in which the entry can't be set safely.
+        The new text; None if the document's form does not allow the change.
     """
-    before = tomllib.loads(text)
-    after = _with_value(before, table, key, list(value))
-    if after is None:
-        return None
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     end = "\r\n" if "\r\n" in text else "\n"
-    entry = f"{_quoted_key(key)} = [{', '.join(_quoted(one) for one in value)}]"
-    for candidate in _candidates(lines, table, key, entry, end):
-        try:
-            if tomllib.loads(candidate) == after:
-                return candidate
-        except tomllib.TOMLDecodeError:
-            continue
-    return None
-
-
-def _with_value(document: dict[str, Any], table: Sequence[str], key: str, value: list[str]) -> dict[str, Any] | None:
-    """What the document is to say; None where something else stands in the place of a table."""
-    wanted = copy.deepcopy(document)
-    connection = wanted
+    wanted = place = tomllib.loads(text)
     for name in table:
-        connection = connection.setdefault(name, {})
-        if not isinstance(connection, dict):
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
             return None
-    connection[key] = value
-    return wanted
-
-
-def _candidates(lines: list[str], table: Sequence[str], key: str, entry: str, end: str) -> Iterator[str]:
-    """Texts to be tried, the most natural first."""
-    begins = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
-    for first in (at for at, line in enumerate(lines) if begins.match(line)):
-        for last in range(first, len(lines)):
-            old = "".join(lines[first : last + 1])
-            if _is_entry(old):
-                break
-        else:
-            continue
-        comment = _comment_after(old)
-        yield "".join([*lines[:first], entry, f"  {comment}" if comment else "", end, *lines[last + 1 :]])
-    if lines and not lines[-1].endswith("\n"):
-        lines = [*lines[:-1], lines[-1] + end]
-    headers = [at for at, line in enumerate(lines) if line.lstrip().startswith("[")]
-    if not table:
-        for at in (*headers, len(lines)):
-            # Comments above a table's header belong to the table.
-            connection = at
-            while (
-                at < len(lines)
-                and connection
-                and (lines[connection - 1].isspace() or lines[connection - 1].lstrip()[0] == "#")
-            ):
-                connection -= 1
-            gap = [end] if connection < len(lines) and not lines[connection].isspace() else []
-            yield "".join([*lines[:connection], entry, end, *gap, *lines[connection:]])
-        return
-    for at in headers:
-        yield "".join([*lines[: at + 1], entry, end, *lines[at + 1 :]])
-    header = f"[{'.'.join(_quoted_key(name) for name in table)}]{end}"
-    yield "".join([*lines, *([end] if lines else []), header, entry, end])
-
-
-def _is_entry(text: str) -> bool:
+    place[key] = list(value)
     try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+        document = tomlkit.parse(text)
+        _set(document, table, key, list(value), end)
+        changed = document.as_string()
+        return changed if tomllib.loads(changed) == wanted else None
+    except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, RecursionError):
+        return None
 
 
-def _comment_after(entry: str) -> str:
-    """The comment behind the value of an entry."""
-    for at in (at for at, character in enumerate(entry) if character == "#"):
-        if _is_entry(entry[:at]):
-            return entry[at:].rstrip()
-    return ""
-
-
-def _quoted_key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's too, but for this one character.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+def _set(document: tomlkit.TOMLDocument, table: Sequence[str], key: str, value: list[str], end: str) -> None:
+    place: Any = document
+    for depth, name in enumerate(table, start=1):
+        if name not in place:
+            new = tomlkit.table(is_super_table=depth < len(table))
+            if depth == len(table) and document.as_string():
+                new.trivia.indent = end
+            new.trivia.trail = end
+            place[name] = new
+        place = place[name]
+    if key in place:
+        place[key] = value
+        return
+    if not isinstance(place, tomlkit.TOMLDocument | Table):
+        raise TypeError
+    # tomlkit would add it after the comments that belong to the next table.
+    body = place.body if isinstance(place, tomlkit.TOMLDocument) else place.value.body
+    at = 1 + max((at for at, (name, item) in enumerate(body) if name and not isinstance(item, Table | AoT)), default=-1)
+    if at and "\n" not in body[at - 1][1].trivia.trail:
+        body[at - 1][1].trivia.trail = end
+    entry = tomlkit.item(value)
+    entry.trivia.trail = end if at or place is not document or not body else end * 2
+    body.insert(at, (tomlkit.key(key), entry))

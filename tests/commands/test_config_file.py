@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from batch.commands.config_file import with_entry
 
 VALUE = ["User=identity", "Rôle=item"]
-LINE = 'map = ["User=identity", "Rôle=item"]'
+LIST = '["User=identity", "Rôle=item"]'
+LINE = f"map = {LIST}"
 
 TOP: list[tuple[str, str]] = [
     ("", f"{LINE}\n"),
@@ -26,7 +27,10 @@ TOP: list[tuple[str, str]] = [
     ("[profile.prod]\napi = 'v3'\n", f"{LINE}\n\n[profile.prod]\napi = 'v3'\n"),
     ("map = ['x=item']  # ours # all\napi = 'v3'\n", f"{LINE}  # ours # all\napi = 'v3'\n"),
     ("map = ['x#=item']\n", f"{LINE}\n"),
-    ("  'map' = [\n  'x=item', # old\n  'y=identity',\n]   # why\napi = 'v3'\n", f"{LINE}  # why\napi = 'v3'\n"),
+    (
+        "  'map' = [\n  'x=item', # old\n  'y=identity',\n]   # why\napi = 'v3'\n",
+        f"  'map' = {LIST}   # why\napi = 'v3'\n",
+    ),
     ("out = '''\n[profile.x]\nmap = 3\n'''\n", f"out = '''\n[profile.x]\nmap = 3\n'''\n{LINE}\n"),
     ("list = [\n[1],\n]\n", f"list = [\n[1],\n]\n{LINE}\n"),
 ]
@@ -35,7 +39,11 @@ PROFILE: list[tuple[str, str]] = [
     ("api = 'v3'", f"api = 'v3'\n\n[profile.prod]\n{LINE}\n"),
     (
         "[profile.test]\nmap = ['x=item']\n[profile.prod] # ours\napi = 'v3'\n",
-        f"[profile.test]\nmap = ['x=item']\n[profile.prod] # ours\n{LINE}\napi = 'v3'\n",
+        f"[profile.test]\nmap = ['x=item']\n[profile.prod] # ours\napi = 'v3'\n{LINE}\n",
+    ),
+    (
+        "[profile.prod]\napi = 'v3'\n\n# the other one\n[profile.test]\n",
+        f"[profile.prod]\napi = 'v3'\n{LINE}\n\n# the other one\n[profile.test]\n",
     ),
     ("map = ['x=item']\n[ profile . 'prod' ]\nmap = []\n", f"map = ['x=item']\n[ profile . 'prod' ]\n{LINE}\n"),
 ]
@@ -51,7 +59,9 @@ def test_an_entry_of_a_profile_stands_in_its_table(before: str, after: str) -> N
     assert with_entry(before, ("profile", "prod"), "map", VALUE) == after
 
 
-@pytest.mark.parametrize("before", ["profile = {prod = {api = 'v3'}}\n", "profile = 3\n"])
+@pytest.mark.parametrize(
+    "before", ["profile = {prod = {api = 'v3'}}\n", "profile = 3\n", "[[profile.prod]]\napi = 'v3'\n"]
+)
 def test_a_document_of_an_unusual_form_is_left_alone(before: str) -> None:
     assert with_entry(before, ("profile", "prod"), "map", VALUE) is None
 
