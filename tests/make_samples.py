@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.api.dialects import ItemType, Operation
-from batch.sandbox.directory import make_directory
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE
 
 FOLDER = Path(__file__).resolve().parent.parent / "sample_csvs"

@@ -194,4 +194,4 @@ def describe_sandbox(base_url: str, client_id: str, client_secret: str) -> Itera
     """How to point a client at a sandbox."""
     yield f"The sandbox listens on {base_url}. Point a client at it with:"
     yield f"  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={client_id} SAIL_CLIENT_SECRET={client_secret}"
-    yield f"What it accepted: {base_url}/sandbox/books. Ctrl-C ends it."
+    yield f"What it accepted: {base_url}/sandbox/audit. Ctrl-C ends it."

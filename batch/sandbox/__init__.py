@@ -1,8 +1,18 @@
-"""The sandbox: a simulated tenant for rehearsals and tests, with the rules, the limits and the quirks of a real one.
+"""The sandbox: a simulated tenant with a real one's rules, limits and quirks, for rehearsals and tests.
 
-Read it in this order: `rules` (what a request may be), `tenant` (what is remembered of it), `lifecycle` (what becomes
-of it), `holdings` (who holds what then), `status` (the status lists), `cancelling`; `directory` (a made-up company),
-`known` (who and what exists), `search` and `list_endpoints` (how they are found); `throttle`, `faults` and `tokens`.
-All of these are pure and take the time as an argument. Then `gate`, `requests_routes`, `directory_routes`, `app` and
-`server` put them behind HTTP.
+| To find | read |
+|---|---|
+| which endpoints there are, and what answers each | `routes` |
+| what a request may contain | `rules` |
+| what the tenant does with a request, a cancel call, an intervention | `tenant`, `cancelling` |
+| how a change proceeds, and who holds what in the end | `lifecycle`, `rows`, `holdings` |
+| the status lists | `status_list` |
+| the search and the lists of people and items | `search`, `list_endpoints`, with `filters`, `documents` |
+| which people and items exist | `directory`, `made_up_directory` |
+| tokens, rate limit, scopes | `tokens`, `gate` |
+| faults, and connections that end without an answer | `faults`, `connection` |
+| what was accepted | `audit` |
+| settings, HTTP server | `settings`, `app`, `server` |
+
+Everything but `gate`, `routes`, `connection`, `app` and `server` is pure and takes the time as an argument.
 """

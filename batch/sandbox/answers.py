@@ -1,15 +1,23 @@
-"""What the simulated tenant answers, before it is put into HTTP, and the moments that stand in it."""
+"""The answers of the simulated tenant, before they become HTTP: error forms, and pages of collections.
+
+Source of the paging: the vendor's page on standard collection parameters. Reports from live tenants add that an offset
+at the end of a list is an error instead of an empty page.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from batch.api.dialects import PAGE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+_Entry = TypeVar("_Entry")
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
@@ -22,15 +30,19 @@ _DETAIL_CODES: Final = {
 }
 
 
+class BadQueryError(ValueError):
+    """A query breaks a rule. Becomes a 400 with this text before it leaves the sandbox."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """One HTTP answer.
 
     Attributes:
-        status: The HTTP status code.
-        body: The JSON value; or, for any other media type, the text itself.
-        headers: Headers of this answer, apart from the content's type and length and the date.
-        media_type: What the body is.
+        status: HTTP status code.
+        body: The JSON value; for any other media type, the text.
+        headers: Headers besides content type, content length and date.
+        media_type: Media type of the body.
     """
 
     status: int
@@ -39,18 +51,18 @@ class Answer:
     media_type: str = JSON
 
     def content(self) -> bytes:
-        """The body as it goes over the wire."""
+        """The body as bytes."""
         text = json.dumps(self.body) if self.media_type == JSON else str(self.body)
         return text.encode()
 
 
 def problem(status: HTTPStatus, text: str, *, tracking_id: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer in the API's own error form (`ErrorResponseDto` of the vendor's documents).
+    """An error in the API's own form (`ErrorResponseDto` of the vendor's documents).
 
     Args:
-        status: 400, 403, 500 or 503: those which carry this form.
-        text: The cause, as the tenant words it.
-        tracking_id: What the vendor's support would ask for.
+        status: 400, 403, 500 or 503, the statuses that have this form.
+        text: The cause, in the tenant's wording.
+        tracking_id: The id that the vendor's support asks for.
         headers: Headers of the answer.
     """
     body = {
@@ -62,12 +74,74 @@ def problem(status: HTTPStatus, text: str, *, tracking_id: str, headers: Mapping
     return Answer(status=status, body=body, headers=headers or {})
 
 
+def unauthorized(cause: str) -> Answer:
+    """The API's 401, which has a form of its own."""
+    return Answer(status=HTTPStatus.UNAUTHORIZED, body={"error": f"JWT validation failed: {cause}"})
+
+
+def too_many_requests(retry_after: int) -> Answer:
+    """The API's 429, including the blanks in its message. `retry_after` is in seconds."""
+    return Answer(
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        body={"message": " Rate Limit Exceeded "},
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
 def gateway_page(status: HTTPStatus) -> Answer:
-    """The page of a gateway in front of the tenant, which knows nothing of the API and answers in HTML."""
+    """The HTML page of a gateway in front of the tenant, which does not know the API."""
     page = f"<html><head><title>{status.value} {status.phrase}</title></head><body>{status.phrase}</body></html>"
     return Answer(status=status, body=page, media_type=HTML)
 
 
-def iso_moment(moment: datetime) -> str:
-    """A moment as the API writes it: RFC 3339, UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """The requested part of a collection: at most `limit` entries from `offset` on, with the total if `counted`."""
+
+    limit: int
+    offset: int
+    counted: bool
+
+    def cut(self, entries: Sequence[_Entry], as_json: Callable[[_Entry], object]) -> Answer:
+        """The page as an answer.
+
+        Args:
+            entries: Everything found, in order.
+            as_json: Writes an entry.
+
+        Raises:
+            BadQueryError: The offset is at or beyond the end of a non-empty collection.
+        """
+        if entries and self.offset >= len(entries):
+            raise BadQueryError(f"offset {self.offset} is beyond the {len(entries)} results.")
+        return Answer(
+            status=HTTPStatus.OK,
+            body=[as_json(entry) for entry in entries[self.offset : self.offset + self.limit]],
+            headers={"X-Total-Count": str(len(entries))} if self.counted else {},
+        )
+
+
+def page_of(query: Mapping[str, str], *, limit: int = PAGE_LIMIT) -> Page:
+    """The page that a query asks for.
+
+    Args:
+        query: The query parameters: `limit`, `offset`, `count`.
+        limit: Largest page of this collection, and its default.
+
+    Raises:
+        BadQueryError: A parameter has the wrong type or exceeds the limit.
+    """
+    counted = query.get("count", "false").lower()
+    if counted not in {"true", "false"}:
+        raise BadQueryError("count must be true or false.")
+    asked = _whole_number(query, "limit", limit)
+    if asked > limit:
+        raise BadQueryError(f"limit must be at most {limit}.")
+    return Page(limit=asked, offset=_whole_number(query, "offset", 0), counted=counted == "true")
+
+
+def _whole_number(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise BadQueryError(f"{name} must be a whole number of 0 or more.")
+    return int(text)

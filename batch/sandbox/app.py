@@ -1,7 +1,7 @@
-"""The simulated tenant behind HTTP: every API version's paths at once, the token endpoint, and test controls.
+"""The simulated tenant behind HTTP: all API versions' paths at once, the token endpoint, and controls for tests.
 
-`GET /sandbox/books` shows the books, `POST /sandbox/faults` takes a JSON array of faults (null lets an attempt pass).
-No real tenant has these two: they are for people, and for tests in another process.
+`GET /sandbox/audit` shows the audit log. `POST /sandbox/faults` takes a JSON array of faults for coming attempts; null
+lets an attempt pass. Real tenants have neither: they serve people, and tests in another process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from starlette.routing import Route
 
 from batch.api.dialects import TOKEN_PATH
 from batch.sandbox.answers import Answer, problem
-from batch.sandbox.directory_routes import DirectoryRoutes
 from batch.sandbox.faults import Fault
 from batch.sandbox.gate import Gate, response
-from batch.sandbox.requests_routes import RequestsRoutes
+from batch.sandbox.routes import ApiRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
     from batch.sandbox.settings import SandboxSettings
     from batch.sandbox.tenant import SimulatedTenant
 
-BOOKS_PATH: Final = "/sandbox/books"
-"""Path of the books."""
-
-FAULTS_PATH: Final = "/sandbox/faults"
-"""Path that takes faults for coming attempts."""
+_AUDIT_PATHS: Final = ("/sandbox/audit", "/sandbox/books")
+"""The second is the path of earlier versions."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,9 +44,9 @@ class SandboxApp:
     """The ASGI app. Runs only under the sandbox's own server, which can drop connections.
 
     Args:
-        settings: What was chosen about the sandbox.
+        settings: The sandbox's settings.
         tenant: The tenant behind it.
-        faults: What strikes coming attempts.
+        faults: The faults of coming attempts.
         clock: The tenant's time, with a zone; also the `Date` of its answers.
     """
 
@@ -64,25 +60,24 @@ class SandboxApp:
         self._tokens = gate.tokens
         routes = [
             Route(TOKEN_PATH, self._issue_token, methods=["POST"]),
-            Route(BOOKS_PATH, self._show_books, methods=["GET"]),
-            Route(FAULTS_PATH, self._take_faults, methods=["POST"]),
-            *RequestsRoutes(settings, gate, faults).routes(),
-            *DirectoryRoutes(settings, gate).routes(),
+            *(Route(path, self._show_audit, methods=["GET"]) for path in _AUDIT_PATHS),
+            Route("/sandbox/faults", self._add_faults, methods=["POST"]),
+            *ApiRoutes(settings, gate, faults).routes(),
         ]
         app = Starlette(routes=routes, exception_handlers={Exception: _report_bug})
-        self._app = _Dated(app, clock, settings.extra_headers)
+        self._app = _WithHeaders(app, clock, settings.extra_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request, as ASGI has it."""
+        """Answer one HTTP request."""
         await self._app(scope, receive, send)
 
     async def _issue_token(self, request: Request) -> Response:
         return response(self._tokens.issue(await request.body(), self._clock()))
 
-    async def _show_books(self, _request: Request) -> Response:
+    async def _show_audit(self, _request: Request) -> Response:
         return response(Answer(status=HTTPStatus.OK, body=self._tenant.audit.as_json()))
 
-    async def _take_faults(self, request: Request) -> Response:
+    async def _add_faults(self, request: Request) -> Response:
         try:
             named = json.loads(await request.body())
             faults = [None if name is None else Fault(name) for name in named] if isinstance(named, list) else None
@@ -95,26 +90,26 @@ class SandboxApp:
         return response(Answer(status=HTTPStatus.OK, body={"pending": self._faults.pending}))
 
 
-class _Dated:
-    """Puts `Date` on every answer, from the sandbox's clock (uvicorn's own would be the computer's time), and more."""
+class _WithHeaders:
+    """Adds the extra headers to every answer, and `Date` by the sandbox's clock: uvicorn's is the computer's time."""
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], datetime], more: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, clock: Callable[[], datetime], extra: Mapping[str, str]) -> None:
         self._app = app
         self._clock = clock
-        self._more = more
+        self._extra = extra
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_dated(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 date = format_datetime(self._clock().astimezone(UTC), usegmt=True)
-                MutableHeaders(scope=message).update({"Date": date, **self._more})
+                MutableHeaders(scope=message).update({"Date": date, **self._extra})
             await send(message)
 
-        await self._app(scope, receive, send_dated)
+        await self._app(scope, receive, send_with_headers)
 
 
 async def _report_bug(_request: Request, error: Exception) -> Response:
-    # uvicorn is kept silent, so nobody else would tell.
+    # uvicorn is silenced, so the error is logged here.
     _log.error("The sandbox itself has failed.", exc_info=error)
     return response(
         problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The sandbox itself has failed.", tracking_id="sandbox-bug")

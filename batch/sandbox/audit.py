@@ -1,4 +1,4 @@
-"""What the simulated tenant has seen and accepted: the truth against which tests and rehearsals are held."""
+"""The audit log of the simulated tenant: the truth that tests and rehearsals compare with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.sandbox.answers import iso_moment
+from batch.text import instant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptedChange:
-    """One change that the tenant has taken on, named as the API names it."""
+    """One accepted change, in the API's terms."""
 
     operation: Operation
     identity: str
@@ -26,13 +26,13 @@ class AcceptedChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptedRequest:
-    """One request that the tenant has taken on.
+    """One accepted request.
 
     Attributes:
-        at: When it was accepted, by the tenant's clock.
-        dialect: Name of the API version it came through.
-        body: The body, as received.
-        changes: Every pair of an identity and an item of it, identities outermost.
+        at: Time of acceptance, by the tenant's clock.
+        dialect: Name of the API version that received it.
+        body: The body as received.
+        changes: Its pairs of identity and item, identities outermost.
     """
 
     at: datetime
@@ -43,18 +43,17 @@ class AcceptedRequest:
 
 @dataclass(kw_only=True, slots=True)
 class AuditLog:
-    """Everything that happened at the submit endpoint, and how often the others were called.
+    """Everything that happened at the submit endpoint, and the number of calls to the others.
 
-    Only ever grows, so another thread may read it at any time.
+    It only grows, so another thread may read it at any time.
 
     Attributes:
-        posts: Attempts that arrived, whatever became of them.
-        refused: Attempts whose request broke a rule (400).
-        throttled: Attempts turned away for the rate limit (429), by the limit itself or by a fault.
-        accepted: Accepted requests, oldest first; one that was answered by a broken connection stands here too. What
-            the tenant then cancels as a duplicate was accepted all the same.
-        calls: API calls that arrived, whatever became of them, by what they asked for: the name of the path in
-            `batch.api.dialects.Paths`.
+        posts: Attempts that arrived, whatever the answer.
+        refused: Attempts refused because the request broke a rule (400).
+        throttled: Attempts answered 429, by the rate limit or by a fault.
+        accepted: Accepted requests, oldest first. Includes requests whose connection broke before the answer, and
+            requests that the tenant then cancelled as duplicates.
+        calls: API calls that arrived, whatever the answer, by the endpoint's name in `batch.api.dialects.Paths`.
     """
 
     posts: int = 0
@@ -64,18 +63,18 @@ class AuditLog:
     calls: Counter[str] = field(default_factory=Counter)
 
     def change_counts(self) -> Counter[AcceptedChange]:
-        """How many times each change was accepted: "exactly once" means that every value is 1."""
+        """How many times each change was accepted. "Exactly once" means that every value is 1."""
         return Counter(change for request in self.accepted.copy() for change in request.changes)
 
     def as_json(self) -> dict[str, object]:
-        """The books as `GET /sandbox/books` shows them."""
+        """The log as `GET /sandbox/audit` shows it."""
         return {
             "posts": self.posts,
             "refused": self.refused,
             "throttled": self.throttled,
             "calls": dict(self.calls),
             "accepted": [
-                {"at": iso_moment(request.at), "api": request.dialect, "body": request.body}
+                {"at": instant(request.at), "api": request.dialect, "body": request.body}
                 for request in self.accepted.copy()
             ],
             "changes": [

@@ -1,8 +1,8 @@
-"""Cancelling requests, one at a time or in bulk, before somebody has approved them.
+"""Cancelling requests before their approval, one at a time or in bulk.
 
-Source: the operations `cancelAccessRequest` and `cancelAccessRequestInBulk` of the vendor's documents; that a bulk call
-answers 202 whatever the ids are is a report from live tenants. The documents call the id of the first one
-`accountActivityId`, and don't agree on which id of a status row that is.
+Source: the operations `cancelAccessRequest` and `cancelAccessRequestInBulk` of the vendor's documents. Reports from
+live tenants add that a bulk call answers 202 for any ids. The documents call the id of the first operation
+`accountActivityId` and disagree on which id of a status row it is.
 """
 
 from __future__ import annotations
@@ -11,45 +11,44 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batch.api.dialects import CANCEL_LIMIT
-from batch.sandbox.lifecycle import CANCELLED, Ending
-from batch.sandbox.pages import BadQueryError
+from batch.sandbox.answers import BadQueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from batch.sandbox.lifecycle import Reference
     from batch.sandbox.rows import Rows, StatusRow
 
 
 class CancelId(StrEnum):
-    """Which id of a status row is the `accountActivityId` of a cancellation."""
+    """The id of a status row that a cancel call takes as `accountActivityId`."""
 
     EITHER = "either"
     ROW = "row"
-    """`accountActivityItemId`, which cancels one row."""
+    """`accountActivityItemId`: cancels one row."""
     REQUEST = "request"
-    """`accessRequestId`, which cancels all rows of it that still can be."""
+    """`accessRequestId`: cancels all its rows that still can be."""
 
 
 def rows_to_cancel(body: object, rows: Rows, now: datetime, takes: CancelId) -> tuple[list[StatusRow], str]:
-    """The rows that a cancellation of one means, and its comment.
+    """The rows that a single cancel call means, and its comment.
 
     Args:
-        body: The body as read from JSON.
+        body: The parsed body.
         rows: All rows.
         now: The tenant's time.
-        takes: Which id it takes.
+        takes: The id that the call takes.
 
     Raises:
-        BadQueryError: The body breaks a rule, there is no such id, or what it names is approved or finished.
+        BadQueryError: The body breaks a rule, the id does not exist, or its rows are approved or finished.
     """
     fields = body if isinstance(body, dict) else {}
     named, comment = fields.get("accountActivityId"), _comment(fields)
     if not isinstance(named, str) or not named:
         raise BadQueryError("accountActivityId must be a non-empty string.")
-    row = rows.of_activity(named) if takes is not CancelId.REQUEST else None
-    found = [row] if row is not None else _of_request(named, rows, takes)
+    row = None if takes is CancelId.REQUEST else rows.of_activity(named)
+    of_request = () if takes is CancelId.ROW else rows.of_request(named)
+    found = of_request if row is None else [row]
     if not found:
         raise BadQueryError(f"The access request {named} was not found.")
     chosen = _cancelable(found, now)
@@ -59,12 +58,7 @@ def rows_to_cancel(body: object, rows: Rows, now: datetime, takes: CancelId) -> 
 
 
 def rows_to_cancel_in_bulk(body: object, rows: Rows, now: datetime) -> tuple[list[StatusRow], str]:
-    """The rows that a cancellation in bulk means, and its comment. Ids that mean nothing are passed over.
-
-    Args:
-        body: The body as read from JSON.
-        rows: All rows.
-        now: The tenant's time.
+    """The rows that a bulk cancel call means, and its comment. Unknown ids are ignored.
 
     Raises:
         BadQueryError: The body breaks a rule.
@@ -76,16 +70,6 @@ def rows_to_cancel_in_bulk(body: object, rows: Rows, now: datetime) -> tuple[lis
     if not 1 <= len(named) <= CANCEL_LIMIT:
         raise BadQueryError(f"accessRequestIds must hold 1 to {CANCEL_LIMIT} ids, not {len(named)}.")
     return _cancelable((row for name in named for row in rows.of_request(name)), now), comment
-
-
-def cancel(rows: Iterable[StatusRow], *, now: datetime, who: Reference, said: str) -> None:
-    """Withdraw rows."""
-    for row in rows:
-        row.ending = Ending(state=CANCELLED, at=now, who=who, said=said)
-
-
-def _of_request(named: str, rows: Rows, takes: CancelId) -> Sequence[StatusRow]:
-    return () if takes is CancelId.ROW else rows.of_request(named)
 
 
 def _cancelable(rows: Iterable[StatusRow], now: datetime) -> list[StatusRow]:

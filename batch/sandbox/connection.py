@@ -1,19 +1,23 @@
-"""Connections that can end without an answer, which ASGI has no word for.
+"""Connections that end without an answer, which ASGI can't express.
 
-uvicorn hands every connection's protocol object a state that turns up in the scope of its requests. There the protocol
-puts itself, so that the app can reach the TCP connection under a request.
+uvicorn copies the state of a connection's protocol object into the scope of its requests. The protocol puts itself into
+that state, so the app can reach the TCP connection of a request.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from batch.sandbox.faults import Silence
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -21,7 +25,7 @@ _STATE_KEY: Final = "sandbox_connection"
 
 
 class SandboxConnection(H11Protocol):
-    """uvicorn's HTTP/1.1 connection, which can also be dropped, or left hanging until someone gives up."""
+    """uvicorn's HTTP/1.1 connection, which can also be dropped, or left hanging until one side gives up."""
 
     def __init__(
         self,
@@ -35,17 +39,17 @@ class SandboxConnection(H11Protocol):
         self._stopping = False
 
     def drop(self) -> None:
-        """Close the TCP connection at once; nothing more is read or written."""
+        """Close the TCP connection at once, without reading or writing anything more."""
         self.transport.abort()
 
     def hang(self) -> None:
-        """Never answer: from now on the connection ends with the client's patience or with the server."""
+        """Never answer. The connection ends when the client gives up or the server stops."""
         self._hanging = True
         if self._stopping:
             self.drop()
 
     def shutdown(self) -> None:
-        """Called by uvicorn when the server stops: it would wait for ever for a request that is never answered."""
+        """Close the connection when the server stops. uvicorn would wait forever for a request without an answer."""
         self._stopping = True
         if self._hanging:
             self.drop()
@@ -53,14 +57,19 @@ class SandboxConnection(H11Protocol):
             super().shutdown()
 
 
-def connection_of(request: Request) -> SandboxConnection:
-    """The TCP connection under a request."""
+class _NoResponse(Response):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send nothing: the connection is already closed."""
+
+
+async def end_silently(request: Request, silence: Silence) -> Response:
+    """End the connection of a request, whose body has been read, without an answer."""
     connection = request.scope["state"][_STATE_KEY]
     assert isinstance(connection, SandboxConnection)  # noqa: S101 - only the sandbox's own server runs its app
-    return connection
-
-
-async def until_closed(request: Request) -> None:
-    """Wait until the TCP connection under a request, whose body has been read, is closed."""
+    if silence is Silence.DROP:
+        connection.drop()
+    else:
+        connection.hang()
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    return _NoResponse()

@@ -1,29 +1,26 @@
-"""A made-up company: people, sources, roles, access profiles, entitlements, and what people hold already.
-
-The same seed makes the same company, with the same ids; a larger company begins with the smaller one's people. Names
-are as awkward as real ones: people with equal display names, entitlements with equal names on different sources,
-quotes, backslashes, accents and plus signs.
-"""
+"""The people and access items that a tenant knows, with or without a name."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import blake2b
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType
-from batch.sandbox.made_up_names import AREAS, DEPARTMENTS, FIRST_NAMES, GROUPS, LAST_NAMES, LEVELS, SOURCES, plain
+from batch.sandbox.lifecycle import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-NAMESAKE_EVERY: Final = 40
-"""One person in so many has the display name of the person before."""
+    from batch.sandbox.audit import AcceptedChange
 
-_FEWEST_ROLES: Final = 20
-_MOST_ROLES: Final = 400
+APPROVER: Final = Reference(id="5a4d0b0c5e7f4a1cb0c5000000000002", name="Alex Approver")
+"""Approves items without an owner in the directory."""
+
+_WELL_FORMED: Final = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +33,9 @@ class Person:
         last_name: Last name.
         alias: Account name, such as `anna.kowalski`; unique.
         email: E-mail address; unique.
-        employee_number: Number of the personnel department; unique.
+        employee_number: Number given by HR; unique.
         display_name: First and last name; not unique.
-        department: Where they work.
+        department: Name of the department.
     """
 
     id: str
@@ -53,7 +50,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A system that accounts and entitlements are on."""
+    """A system with accounts and entitlements."""
 
     id: str
     name: str
@@ -61,17 +58,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessItem:
-    """Something that can be requested.
+    """An access item.
 
     Attributes:
         id: 32 hexadecimal digits.
-        type: What kind of item.
-        name: Display name; unique for roles, not for the others.
-        owner: Who approves it.
+        type: Type of item.
+        name: Display name; unique for roles only.
+        owner: Its approver.
         requestable: Whether it can be requested.
-        source: The system that it is on; None for roles.
-        attribute: Of an entitlement, the account attribute that it is a value of.
-        value: Of an entitlement, that value; unique on its source.
+        source: The system that it belongs to; None for roles.
+        attribute: For an entitlement, the account attribute.
+        value: For an entitlement, the attribute's value; unique on its source.
     """
 
     id: str
@@ -90,13 +87,13 @@ Held = tuple[str, ItemType, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Directory:
-    """A whole company.
+    """People and items with names.
 
     Attributes:
-        people: Everybody, in a fixed order.
-        sources: Every system.
-        items: Every access item, in a fixed order.
-        held: What people hold from the beginning.
+        people: All people, in a fixed order.
+        sources: All systems.
+        items: All access items, in a fixed order.
+        held: What people hold from the start.
     """
 
     people: tuple[Person, ...]
@@ -106,125 +103,96 @@ class Directory:
 
     @cached_property
     def person_by_id(self) -> Mapping[str, Person]:
-        """Everybody by id."""
+        """All people by id."""
         return {person.id: person for person in self.people}
 
     @cached_property
     def item_by_id(self) -> Mapping[str, AccessItem]:
-        """Every item by id."""
+        """All items by id."""
         return {item.id: item for item in self.items}
 
     def of_type(self, item_type: ItemType) -> tuple[AccessItem, ...]:
-        """Items of one kind."""
+        """The items of one type."""
         return tuple(item for item in self.items if item.type is item_type)
 
 
-NOBODY: Final = Directory(people=(), sources=(), items=(), held=())
+EMPTY: Final = Directory(people=(), sources=(), items=(), held=())
 """The directory of a tenant that has none."""
 
 
-def make_directory(people: int, *, seed: int = 0) -> Directory:
-    """Make a company up.
+class Known:
+    """The ids that exist, and their names.
 
     Args:
-        people: How many people it has, at least 1; everything else grows with them, within bounds.
-        seed: Which company of that size.
+        directory: The people and items that have names.
+        identities: Identity ids that exist besides; None if every id exists.
+        items: Access item ids that exist besides; None if every id exists.
+        unrequestable: Access item ids that exist but can't be requested.
+        names_bad_id: Whether a refusal names the id; live tenants don't always.
     """
-    everybody = tuple(_people(people, seed))
-    sources = tuple(Source(id=_made_up_id(seed, "source", name), name=name) for name in SOURCES)
-    roles = min(max(people // 10, _FEWEST_ROLES), _MOST_ROLES)
-    items = (
-        *_roles(roles, everybody, seed),
-        *_access_profiles(roles, sources, everybody, seed),
-        *_entitlements(roles, sources, everybody, seed),
+
+    def __init__(
+        self,
+        *,
+        directory: Directory = EMPTY,
+        identities: Collection[str] | None = None,
+        items: Collection[str] | None = None,
+        unrequestable: Collection[str] = (),
+        names_bad_id: bool = True,
+    ) -> None:
+        self.directory = directory
+        self._identities = None if identities is None else directory.person_by_id.keys() | set(identities)
+        self._items = None if items is None else directory.item_by_id.keys() | set(items)
+        self._unrequestable = {item.id for item in directory.items if not item.requestable} | set(unrequestable)
+        self._names_bad_id = names_bad_id
+
+    def refusal(self, identities: Iterable[str], items: Iterable[str]) -> str | None:
+        """Why these ids can't be requested (the first cause); None if they can."""
+        item_ids = list(items)
+        for noun, ids, known in (("identity", identities, self._identities), ("access item", item_ids, self._items)):
+            missing = next((asked for asked in ids if known is not None and asked not in known), None)
+            if missing is not None:
+                return f"The {noun}{self._named(missing)} was not found."
+        barred = next((asked for asked in item_ids if asked in self._unrequestable), None)
+        return None if barred is None else f"The access item{self._named(barred)} can't be requested."
+
+    def person(self, identity: str) -> Reference:
+        """An identity with its name; made of the id if the directory does not have it."""
+        person = self.directory.person_by_id.get(identity) or unlisted_person(identity)
+        return Reference(id=identity, name=person.display_name)
+
+    def unlisted(self, identity: str) -> Person | None:
+        """A made-up person for an id that exists without being in the directory; None if the id does not exist."""
+        exists = _WELL_FORMED.fullmatch(identity) if self._identities is None else identity in self._identities
+        return unlisted_person(identity) if exists else None
+
+    def item_name(self, change: AcceptedChange) -> str:
+        """Display name of a change's item; made of type and id if the directory does not have it."""
+        item = self.directory.item_by_id.get(change.item_id)
+        return made_up_item_name(change.item_type, change.item_id) if item is None else item.name
+
+    def approver(self, change: AcceptedChange) -> Reference:
+        """The approver of a change: the item's owner."""
+        item = self.directory.item_by_id.get(change.item_id)
+        return APPROVER if item is None else self.person(item.owner.id)
+
+    def _named(self, bad_id: str) -> str:
+        return f" {bad_id}" if self._names_bad_id else ""
+
+
+def unlisted_person(identity: str) -> Person:
+    """A person with an id and nothing else to know."""
+    return Person(
+        id=identity,
+        first_name="Identity",
+        last_name=identity,
+        alias=f"identity.{identity}",
+        email=f"{identity}@example.com",
+        employee_number="",
+        display_name=f"Identity {identity}",
     )
-    return Directory(people=everybody, sources=sources, items=items, held=tuple(_held(everybody, items, seed)))
 
 
-def _people(count: int, seed: int) -> Iterator[Person]:
-    taken: dict[str, int] = {}
-    names = len(FIRST_NAMES) * len(LAST_NAMES)
-    for number in range(count):
-        # Every fortieth is called like the one before.
-        place = number - 1 if number % NAMESAKE_EVERY == NAMESAKE_EVERY - 1 else number
-        round_, combination = divmod(place * 7 + seed * 13, names)
-        first, last = FIRST_NAMES[combination % len(FIRST_NAMES)], LAST_NAMES[combination // len(FIRST_NAMES)]
-        middle = f" {chr(ord('A') + (round_ - 1) % 26)}." if round_ else ""
-        stem = f"{plain(first)}.{plain(last)}"
-        taken[stem] = taken.get(stem, 0) + 1
-        alias = stem if taken[stem] == 1 else f"{stem}{taken[stem]}"
-        yield Person(
-            id=_made_up_id(seed, "person", number),
-            first_name=first,
-            last_name=last,
-            alias=alias,
-            email=f"{alias}@example.com",
-            employee_number=str(100_000 + number),
-            display_name=f"{first}{middle} {last}",
-            department=DEPARTMENTS[number % len(DEPARTMENTS)],
-        )
-
-
-def _roles(count: int, people: tuple[Person, ...], seed: int) -> Iterator[AccessItem]:
-    for number, (level, area) in enumerate(product(LEVELS, AREAS)):
-        if number == count:
-            return
-        yield AccessItem(
-            id=_made_up_id(seed, "role", number),
-            type=ItemType.ROLE,
-            name=f"{area} {level}",
-            owner=people[number % len(people)],
-            requestable=number % 20 != _FEWEST_ROLES - 1,
-        )
-
-
-def _access_profiles(
-    count: int, sources: tuple[Source, ...], people: tuple[Person, ...], seed: int
-) -> Iterator[AccessItem]:
-    for number, (level, area, source) in enumerate(product(LEVELS, AREAS, sources)):
-        if number == count:
-            return
-        yield AccessItem(
-            id=_made_up_id(seed, "access profile", number),
-            type=ItemType.ACCESS_PROFILE,
-            name=f"{source.name} {area} {level}",
-            owner=people[number % len(people)],
-            source=source,
-        )
-
-
-def _entitlements(
-    count: int, sources: tuple[Source, ...], people: tuple[Person, ...], seed: int
-) -> Iterator[AccessItem]:
-    each = min(max(count // 2, len(GROUPS)), 100)
-    for source in sources:
-        for number, (area, group) in enumerate(product(AREAS, GROUPS)):
-            if number == each:
-                break
-            yield AccessItem(
-                id=_made_up_id(seed, f"entitlement {source.name}", number),
-                type=ItemType.ENTITLEMENT,
-                name=f"{area} {group}",
-                owner=people[number % len(people)],
-                source=source,
-                attribute="memberOf" if source.name == SOURCES[0] else "groups",
-                value=_group_value(area, group) if source.name == SOURCES[0] else f"{plain(area)}_{plain(group)}",
-            )
-
-
-def _group_value(area: str, group: str) -> str:
-    """A distinguished name, whose commas within names are escaped."""
-    return f"CN={area}\\, {group},OU=Groups,DC=example,DC=com"
-
-
-def _held(people: tuple[Person, ...], items: tuple[AccessItem, ...], seed: int) -> Iterator[Held]:
-    """Everybody holds one item of each kind."""
-    by_type = {kind: [item for item in items if item.type is kind] for kind in ItemType}
-    for number, person in enumerate(people):
-        for kind, candidates in by_type.items():
-            item = candidates[(number * 7 + seed) % len(candidates)]
-            yield person.id, kind, item.id
-
-
-def _made_up_id(seed: int, kind: str, number: object) -> str:
-    return blake2b(f"{seed} {kind} {number}".encode(), digest_size=16).hexdigest()
+def made_up_item_name(item_type: ItemType, item_id: str) -> str:
+    """The display name of an item that is not in the directory, such as `Access Profile p1`."""
+    return f"{item_type.replace('_', ' ').title()} {item_id}"

@@ -1,7 +1,7 @@
-"""People and items as the API writes them: identity documents of the search, and the entries of the lists.
+"""People and items as the API writes them: the search's identity documents, and the entries of the lists.
 
 Source: `IdentityDocument`, `Identity`, `PublicIdentity`, `Role`, `AccessProfile` and `Entitlement` of the vendor's
-documents. What the sandbox knows nothing of is left out.
+documents. Fields that the sandbox has no value for are omitted.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType
-from batch.sandbox.answers import iso_moment
+from batch.sandbox.directory import made_up_item_name
 from batch.sandbox.holdings import ALWAYS
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,19 +20,14 @@ if TYPE_CHECKING:
     from batch.sandbox.holdings import ItemKey
 
 NESTED_PARTS: Final = ("access",)
-"""What an identity document loses where `includeNested` is false."""
+"""Fields that an identity document omits if `includeNested` is false."""
 
-_MADE: Final = iso_moment(ALWAYS)
+_CREATED: Final = instant(ALWAYS)
 
 
 def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A person as the search shows them.
-
-    Args:
-        person: Who.
-        access: What they hold, each as `access_entry` writes it.
-    """
-    kinds = [entry["type"] for entry in access]
+    """A person as the search shows them, with their access as `access_entry` writes it."""
+    types = [entry["type"] for entry in access]
     return {
         "id": person.id,
         "name": person.alias,
@@ -40,16 +36,16 @@ def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> di
         "lastName": person.last_name,
         "email": person.email,
         "employeeNumber": person.employee_number,
-        "created": _MADE,
+        "created": _CREATED,
         "inactive": False,
         "protected": False,
         "status": "ACTIVE",
         "attributes": _attributes(person) | {"email": person.email, "cloudLifecycleState": "active"},
         "access": list(access),
         "accessCount": len(access),
-        "accessProfileCount": kinds.count(ItemType.ACCESS_PROFILE),
-        "entitlementCount": kinds.count(ItemType.ENTITLEMENT),
-        "roleCount": kinds.count(ItemType.ROLE),
+        "accessProfileCount": types.count(ItemType.ACCESS_PROFILE),
+        "entitlementCount": types.count(ItemType.ENTITLEMENT),
+        "roleCount": types.count(ItemType.ROLE),
         "org": "sandbox",
         "_type": "identity",
         "type": "identity",
@@ -58,22 +54,17 @@ def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> di
 
 
 def access_entry(key: ItemKey, item: AccessItem | None) -> dict[str, Any]:
-    """An item among what a person holds.
-
-    Args:
-        key: Its type and id.
-        item: The item; None for one that has no name.
-    """
-    kind, item_id = key
-    name = f"{kind.replace('_', ' ').title()} {item_id}" if item is None else item.name
-    entry: dict[str, Any] = {"id": item_id, "name": name, "displayName": name, "type": kind, "disabled": False}
-    if kind is not ItemType.ENTITLEMENT:
+    """One item of a person's access; `item` is None if it is not in the directory."""
+    item_type, item_id = key
+    name = made_up_item_name(item_type, item_id) if item is None else item.name
+    entry: dict[str, Any] = {"id": item_id, "name": name, "displayName": name, "type": item_type, "disabled": False}
+    if item_type is not ItemType.ENTITLEMENT:
         entry["revocable"] = True
     if item is None:
         return entry
-    if kind is ItemType.ENTITLEMENT:
+    if item_type is ItemType.ENTITLEMENT:
         entry |= {"attribute": item.attribute, "value": item.value, "privileged": False, "standalone": True}
-    if kind is not ItemType.ROLE and item.source is not None:
+    if item_type is not ItemType.ROLE and item.source is not None:
         entry["source"] = {"id": item.source.id, "name": item.source.name}
     owner = item.owner
     return entry | {"owner": {"id": owner.id, "name": owner.alias, "displayName": owner.display_name}}
@@ -84,15 +75,15 @@ def identity(person: Person) -> dict[str, object]:
     return {
         "id": person.id,
         "name": person.display_name,
-        "created": _MADE,
-        "modified": _MADE,
+        "created": _CREATED,
+        "modified": _CREATED,
         "alias": person.alias,
         "emailAddress": person.email,
         "processingState": None,
         "identityStatus": "ACTIVE",
         "managerRef": None,
         "isManager": False,
-        "lastRefresh": _MADE,
+        "lastRefresh": _CREATED,
         "attributes": _attributes(person),
         "lifecycleState": {"stateName": "active", "manuallyUpdated": False},
     }
@@ -152,12 +143,7 @@ def entitlement(item: AccessItem) -> dict[str, object]:
 
 
 def only(document: dict[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
-    """A document cut down to some fields, where `access.id` is a field within a list; with its `_type` and `_version`.
-
-    Args:
-        document: The whole document.
-        wanted: Names of fields, dotted for those within others.
-    """
+    """A document reduced to the wanted fields and its type fields. `access.id` means a field of a list's entries."""
     paths = [name.split(".") for name in wanted]
     cut: dict[str, Any] = _cut(document, paths)
     return cut | {name: document[name] for name in ("_type", "type", "_version")}
@@ -192,8 +178,8 @@ def _item(item: AccessItem) -> dict[str, object]:
         "id": item.id,
         "name": item.name,
         "description": None,
-        "created": _MADE,
-        "modified": _MADE,
+        "created": _CREATED,
+        "modified": _CREATED,
         "owner": {"type": "IDENTITY", "id": item.owner.id, "name": item.owner.display_name},
     }
 

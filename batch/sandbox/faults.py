@@ -1,7 +1,7 @@
-"""Faults on request: what a network, a gateway or a tired tenant can do to one attempt, and when they strike.
+"""Faults on request: what a network, a gateway or an overloaded tenant can do to an attempt, and to which attempts.
 
-A fault strikes an attempt that has passed the token and the rate limit. "Before" means that the request never reached
-the books; "after" means that it did, and that the client is not told.
+A fault affects an attempt that has passed the checks of the token and the rate limit. "Before" means that the tenant
+did not process the request; "after" means that it did, but the client gets no acceptance.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from batch.sandbox.answers import HTML, Answer, gateway_page, problem
-from batch.sandbox.throttle import too_many_requests
-from batch.sandbox.tokens import unauthorized
+from batch.sandbox.answers import HTML, Answer, gateway_page, problem, too_many_requests, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +22,7 @@ _TRACKING_ID: Final = "fa17" * 8
 
 
 class Fault(StrEnum):
-    """What happens to one attempt."""
+    """A kind of fault."""
 
     DROP_BEFORE = "drop_before"
     DROP_AFTER = "drop_after"
@@ -50,13 +48,13 @@ class Silence(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """What one kind of fault does.
+    """The effect of one kind of fault.
 
     Attributes:
-        processed: Whether the request reaches the books.
+        processed: Whether the tenant processes the request.
         result: What the client gets in place of the true answer.
-        only_instead_of: The true status that is replaced; None replaces any. A request that breaks a rule is refused
-            as ever where this is 202.
+        only_instead_of: The true status to replace; None for any. If it is 202, a request that breaks a rule is still
+            refused.
     """
 
     processed: bool
@@ -65,12 +63,7 @@ class Effect:
 
 
 def effect_of(fault: Fault, *, retry_after: int = 1) -> Effect:
-    """What a fault does.
-
-    Args:
-        fault: The kind.
-        retry_after: Seconds, for the kinds that carry `Retry-After`.
-    """
+    """The effect of a fault; `retry_after` (seconds) is for the kinds that send `Retry-After`."""
     internal_fault = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An internal fault occurred.", tracking_id=_TRACKING_ID)
     unavailable = problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -99,16 +92,16 @@ def effect_of(fault: Fault, *, retry_after: int = 1) -> Effect:
 
 
 class FaultPlan:
-    """Which coming attempts are struck, and by what.
+    """The faults of coming attempts.
 
-    Attempts take from the queue first; once it is empty, chance decides. Filling the queue from another thread is safe.
+    Attempts take from the queue first. Once it is empty, chance decides. Another thread may fill the queue.
 
     Args:
-        faults: One entry for each coming attempt, in order; None lets that one pass.
-        probability: Chance, 0 to 1, that an attempt beyond the queue is struck.
-        kinds: What chance chooses from, each as likely as the others.
+        faults: One entry for each coming attempt, in order; None lets that attempt pass.
+        probability: Chance, 0 to 1, of a fault once the queue is empty.
+        kinds: The faults that chance picks from, all equally likely.
         seed: Makes chance repeatable.
-        retry_after: Seconds, for the kinds that carry `Retry-After`.
+        retry_after: Seconds, for the kinds that send `Retry-After`.
     """
 
     def __init__(
@@ -123,23 +116,23 @@ class FaultPlan:
         self._queue = deque(faults)
         self._probability = probability
         self._kinds = kinds
-        self._random = Random(seed)  # noqa: S311 - rehearsals must be repeatable, nothing is kept secret by it
+        self._random = Random(seed)  # noqa: S311 - rehearsals must be repeatable, nothing is secret here
         self._retry_after = retry_after
 
     def add(self, *faults: Fault | None) -> None:
-        """Append to the queue: one entry for each coming attempt, None to let one pass."""
+        """Append to the queue: one entry for each coming attempt, None to let it pass."""
         self._queue.extend(faults)
 
     def next_effect(self) -> Effect | None:
-        """What strikes the attempt that has just arrived; None lets it pass. Takes it off the queue."""
+        """Take the fault of the attempt that has just arrived; None lets it pass."""
         fault = self._queue.popleft() if self._queue else self._by_chance()
         return None if fault is None else effect_of(fault, retry_after=self._retry_after)
 
     @property
     def pending(self) -> int:
-        """Entries of the queue that no attempt has taken yet."""
+        """Entries left in the queue."""
         return len(self._queue)
 
     def _by_chance(self) -> Fault | None:
-        struck = self._random.random() < self._probability
-        return self._random.choice(self._kinds) if struck else None
+        happens = self._random.random() < self._probability
+        return self._random.choice(self._kinds) if happens else None

@@ -16,8 +16,8 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
 from batch.api.dialects import FILTER_LIMIT
+from batch.sandbox.answers import BadQueryError
 from batch.sandbox.filter_ast import AllOf, AnyOf, Node, NoneOf, Term
-from batch.sandbox.pages import BadQueryError
 
 EVERYTHING: Final = Term(field="*", operator="matches", values=())
 """The query `*`."""

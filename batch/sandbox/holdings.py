@@ -1,4 +1,4 @@
-"""What identities hold: from the beginning, by hand, and by requests that were completed."""
+"""The access that identities hold: from the start, set by tests, and from completed requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batch.sandbox.rows import Rows, StatusRow
 
 ALWAYS: Final = datetime(2020, 1, 1, tzinfo=UTC)
-"""Since when access is held that nobody has asked for."""
+"""Start of access that was not requested."""
 
 ItemKey = tuple[ItemType, str]
 """Type and id of an item."""
@@ -24,43 +24,38 @@ ItemKey = tuple[ItemType, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holding:
-    """Access that somebody has for some time.
-
-    Attributes:
-        since: From when.
-        until: Until when; None for no end.
-    """
+    """A period of access; `until` is None if it has no end."""
 
     since: datetime
     until: datetime | None = None
 
 
 class Holdings:
-    """Who holds what.
+    """Access by identity.
 
     Args:
-        held: What is held from the beginning.
-        rows: The requests, whose completion gives and takes access.
+        held: Access from the start.
+        rows: The requests. Their completion grants and revokes access.
     """
 
     def __init__(self, held: Iterable[Held], rows: Rows) -> None:
-        self._from_outside: defaultdict[str, list[tuple[ItemKey, Holding]]] = defaultdict(list)
+        self._without_request: defaultdict[str, list[tuple[ItemKey, Holding]]] = defaultdict(list)
         self._rows = rows
         for identity, item_type, item_id in held:
             self.hold(identity, (item_type, item_id), since=ALWAYS)
 
     def hold(self, identity: str, item: ItemKey, *, since: datetime, until: datetime | None = None) -> None:
-        """Let an identity hold an item without a request."""
-        self._from_outside[identity].append((item, Holding(since=since, until=until)))
+        """Give an identity an item without a request."""
+        self._without_request[identity].append((item, Holding(since=since, until=until)))
 
     def has(self, identity: str) -> bool:
-        """Whether anything was ever held by an identity or asked for it."""
-        return identity in self._from_outside or bool(self._rows.of_identity(identity))
+        """Whether an identity has ever held an item or has any request."""
+        return identity in self._without_request or bool(self._rows.of_identity(identity))
 
     def at(self, identity: str, moment: datetime) -> Mapping[ItemKey, Holding]:
-        """What an identity holds at a moment."""
+        """The access of an identity at one time."""
         events: list[_Event] = [
-            (holding.since, item, holding) for item, holding in self._from_outside.get(identity, ())
+            (holding.since, item, holding) for item, holding in self._without_request.get(identity, ())
         ]
         events += _completions(self._rows.of_identity(identity))
         held: dict[ItemKey, Holding] = {}
@@ -75,11 +70,11 @@ class Holdings:
 
 
 _Event = tuple[datetime, ItemKey, Holding | None]
-"""From when an item is held, and how; None where it no longer is."""
+"""A time, an item, and the access from then on; None if it ends."""
 
 
 def _completions(rows: Iterable[StatusRow]) -> Iterator[_Event]:
-    """When requests give or take access. A revoke with a date takes it away at that date."""
+    """The events that requests cause. A revoke with a date takes effect on that date."""
     for row in rows:
         completed = row.completed()
         if completed is None:

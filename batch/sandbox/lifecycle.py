@@ -1,7 +1,7 @@
-"""What becomes of an accepted change: its approval, its provisioning, and its end, all a function of the time.
+"""The lifecycle of an accepted change: approval, provisioning and end, as functions of time.
 
-The moments of a change are known from its beginning, so the state at any moment is a comparison. What people do from
-outside (an approver in a test, a cancellation) is an `Ending`, which has the last word.
+The times of a change are fixed when it is accepted, so its state at any time is a comparison. An intervention (an
+approver in a test, a cancellation) is an `Ending` and overrides them.
 
 Source: the schema of `listAccessRequestStatus` in the vendor's documents.
 """
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from batch.sandbox.audit import AcceptedChange
 
 EXECUTING: Final = IN_PROGRESS
-"""State of a status row from its beginning until an approver or a connector ends it."""
+"""State of a status row until an approver or a connector ends it."""
 
 COMPLETED: Final = "REQUEST_COMPLETED"
-"""State of what was provisioned."""
+"""State of a provisioned change."""
 
 REJECTED: Final = "REJECTED"
-"""State of what an approver has declined."""
+"""State of a change that an approver rejected."""
 
 CANCELLED: Final = "CANCELLED"
-"""State of what was withdrawn, by a person or by the tenant itself."""
+"""State of a change that a person or the tenant itself cancelled."""
 
 FAILED: Final = "PROVISIONING_FAILED"
-"""State of what was approved and could not be carried out."""
+"""State of an approved change that could not be provisioned."""
 
 SCHEMES: Final[Mapping[ItemType, str]] = {
     ItemType.ROLE: "ROLE_OWNER",
     ItemType.ACCESS_PROFILE: "ACCESS_PROFILE_OWNER",
     ItemType.ENTITLEMENT: "ENTITLEMENT_OWNER",
 }
-"""Who approves each kind of item, in the API's words: its owner."""
+"""The API's name for the approver of each type of item: its owner."""
 
 DUPLICATE_COMMENT: Final = "This is a duplicate: the same access is held or requested already."
 APPROVAL_COMMENT: Final = "Approved."
@@ -52,7 +52,7 @@ FAILURE_TEXT: Final = "The source did not carry out the change: the account is l
 
 
 class Approval(StrEnum):
-    """Statuses of an approval, those of the API that the sandbox uses."""
+    """The API's statuses of an approval that the sandbox uses."""
 
     PENDING = "PENDING"
     APPROVED = "APPROVED"
@@ -68,20 +68,20 @@ class Reference:
     name: str
 
     def as_json(self) -> dict[str, object]:
-        """The reference as it stands in an answer."""
+        """The reference as the API writes it."""
         return {"type": "IDENTITY", "id": self.id, "name": self.name}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handling:
-    """How a tenant handles what it has accepted.
+    """How a tenant handles accepted changes.
 
     Attributes:
-        approval_seconds: Seconds from acceptance to the approver's decision; None for an approver who never decides.
-        provisioning_seconds: Seconds from the approval to the end; None for an end that never comes.
+        approval_seconds: Seconds from acceptance to the approver's decision; None for never.
+        provisioning_seconds: Seconds from approval to the end; None for never.
         rejected: Share of changes that are rejected, 0 to 1.
         failed: Share of approved changes whose provisioning fails, 0 to 1.
-        seed: Which changes those are: the same change always fares alike.
+        seed: Selects these changes. With one seed, the same change always ends in the same way.
     """
 
     approval_seconds: float | None = None
@@ -91,28 +91,29 @@ class Handling:
     seed: int = 0
 
     def lifecycle(self, change: AcceptedChange, created: datetime) -> Lifecycle:
-        """What will become of a change that is accepted at a moment, if nobody interferes."""
+        """The lifecycle of a change accepted at `created`, without interventions."""
         decided = _later(created, self.approval_seconds)
-        if self.rejected > 0 and self._jitter("approval", change) < self.rejected:
+        if self.rejected > 0 and self._chance("approval", change) < self.rejected:
             return Lifecycle(created=created, decided=decided, ended=decided, outcome=REJECTED)
-        failed = self.failed > 0 and self._jitter("provisioning", change) < self.failed
+        failed = self.failed > 0 and self._chance("provisioning", change) < self.failed
         ended = _later(decided, self.provisioning_seconds)
         return Lifecycle(created=created, decided=decided, ended=ended, outcome=FAILED if failed else COMPLETED)
 
-    def _jitter(self, step: str, change: AcceptedChange) -> float:
+    def _chance(self, step: str, change: AcceptedChange) -> float:
+        """A number from 0 to 1 that depends on nothing but the seed, the step and the change."""
         named = f"{self.seed} {step} {change.operation} {change.identity} {change.item_type} {change.item_id}"
         return int.from_bytes(blake2b(named.encode(), digest_size=6).digest()) / 2**48
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lifecycle:
-    """The moments of a change that nobody interferes with.
+    """The times of a change without interventions.
 
     Attributes:
-        created: When it was accepted.
-        decided: When the approver decides; None for never.
-        ended: When it is over; None for never.
-        outcome: The state that it ends in.
+        created: Time of acceptance.
+        decided: Time of the approver's decision; None for never.
+        ended: Time of the end; None for never.
+        outcome: Its last state.
     """
 
     created: datetime
@@ -123,67 +124,54 @@ class Lifecycle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What somebody did to a change from outside.
-
-    Attributes:
-        state: The API's word for what it is in since then.
-        at: Since when.
-        who: Who did it.
-        said: What they said.
-    """
+    """An intervention that ends a change: its new state, its time, its author, and the author's comment."""
 
     state: str
     at: datetime
-    who: Reference
-    said: str
+    by: Reference
+    comment: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """Where a change stands at a moment.
+    """The state of a change at one time.
 
     Attributes:
-        state: The API's word.
-        since: Since when it is so.
-        approval: What the approval stands at.
-        said: The comment of whoever decided, or the cause of a failure; empty while nobody did.
-        who: Who decided from outside; None where it went its own course.
+        state: The API's name of the state.
+        since: Time of the last change of state.
+        approval: Status of the approval.
+        comment: Comment of the decision, or the cause of a failure; empty before the decision.
+        by: Author of the intervention; None without one.
     """
 
     state: str
     since: datetime
     approval: Approval
-    said: str = ""
-    who: Reference | None = None
+    comment: str = ""
+    by: Reference | None = None
 
     @property
     def cancelable(self) -> bool:
-        """Whether it can still be withdrawn: before the approval only."""
+        """Whether it can still be cancelled: only before the approval."""
         return self.state == EXECUTING and self.approval is Approval.PENDING
 
 
 def stage_at(lifecycle: Lifecycle, ending: Ending | None, now: datetime) -> Stage:
-    """Where a change stands.
-
-    Args:
-        lifecycle: What becomes of it by itself.
-        ending: What somebody did to it; this has the last word.
-        now: The moment asked about.
-    """
+    """The stage of a change now. The ending overrides the lifecycle."""
     if ending is not None:
         approval = _APPROVALS.get(ending.state, Approval.APPROVED)
-        return Stage(state=ending.state, since=ending.at, approval=approval, said=ending.said, who=ending.who)
+        return Stage(state=ending.state, since=ending.at, approval=approval, comment=ending.comment, by=ending.by)
     if lifecycle.ended is not None and now >= lifecycle.ended:
         approval = Approval.REJECTED if lifecycle.outcome == REJECTED else Approval.APPROVED
-        said = default_comment(lifecycle.outcome)
-        return Stage(state=lifecycle.outcome, since=lifecycle.ended, approval=approval, said=said)
+        comment = default_comment(lifecycle.outcome)
+        return Stage(state=lifecycle.outcome, since=lifecycle.ended, approval=approval, comment=comment)
     if lifecycle.decided is not None and now >= lifecycle.decided:
-        return Stage(state=EXECUTING, since=lifecycle.decided, approval=Approval.APPROVED, said=APPROVAL_COMMENT)
+        return Stage(state=EXECUTING, since=lifecycle.decided, approval=Approval.APPROVED, comment=APPROVAL_COMMENT)
     return Stage(state=EXECUTING, since=lifecycle.created, approval=Approval.PENDING)
 
 
 def default_comment(state: str) -> str:
-    """What is said of a state where nobody has said anything else."""
+    """The comment on a state if nobody has given another."""
     if state == REJECTED:
         return REJECTION_COMMENT
     return {TenantOutcome.FAILED: FAILURE_TEXT, TenantOutcome.PROVISIONED: APPROVAL_COMMENT}.get(

@@ -1,8 +1,8 @@
-"""The lists of people and items (`GET …/identities`, `…/roles`, …): what their filters know, and their pages.
+"""The lists of people and items (`GET …/identities`, `…/roles`, …), with their filters and pages.
 
 Source: the operations `listIdentities`, `getPublicIdentities`, `listRoles`, `listAccessProfiles` and `listEntitlements`
-of the vendor's documents, which name the fields and operators of each. Names of people are compared without regard to
-case; everything else as it is.
+of the vendor's documents, which give each list's fields and operators. Names of people are compared without case,
+everything else with case.
 """
 
 from __future__ import annotations
@@ -14,50 +14,49 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from batch.api.dialects import PAGE_LIMIT, ROLES_PAGE_LIMIT, ItemType
 from batch.sandbox import documents
-from batch.sandbox.answers import Answer, problem
+from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
 from batch.sandbox.directory import AccessItem, Person
 from batch.sandbox.filter_ast import Term, found_by
 from batch.sandbox.filters import read_filter
-from batch.sandbox.pages import BadQueryError, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from batch.sandbox.directory import Directory
-    from batch.sandbox.known import Known
+    from batch.sandbox.directory import Directory, Known
 
 _Entry = TypeVar("_Entry", bound=Person | AccessItem)
-
-_PLUS_QUIRK: Final = "+"
-"""The vendor's documents: a filter for a name with a plus sign in it finds nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column(Generic[_Entry]):
-    """A field that a list can be asked by.
+    """A field that a list can be filtered and sorted by.
 
     Attributes:
-        read: The field of an entry.
-        operators: How it can be compared.
-        folded: Whether case makes no difference.
-        dislikes_plus: Whether values with a plus sign are never found.
+        read: Returns the field of an entry.
+        operators: Operators that filters accept for it.
+        ignores_case: Whether values are compared without case.
+        misses_plus: Whether values with a plus sign are never found. Source: the vendor's documents.
     """
 
     read: Callable[[_Entry], str]
     operators: frozenset[str]
-    folded: bool = False
-    dislikes_plus: bool = False
+    ignores_case: bool = False
+    misses_plus: bool = False
+
+    def key(self, value: str) -> str:
+        """A value as it is compared."""
+        return value.casefold() if self.ignores_case else value
 
 
 class ListEndpoint(Generic[_Entry]):
     """One list.
 
     Args:
-        entries: All that it has, in order.
-        columns: What it can be asked and sorted by; `id` must be one.
-        as_json: How an entry is written.
+        entries: All entries, in order.
+        columns: Its fields; `id` must be one.
+        as_json: Writes an entry.
         page_limit: Most entries of one page.
-        stranger: Makes an entry for an id that exists without standing here; None where it doesn't exist.
+        unlisted: Makes an entry for an id that exists without being listed; None if the id does not exist.
     """
 
     def __init__(
@@ -67,20 +66,20 @@ class ListEndpoint(Generic[_Entry]):
         as_json: Callable[[_Entry], object],
         *,
         page_limit: int = PAGE_LIMIT,
-        stranger: Callable[[str], _Entry | None] = lambda _id: None,
+        unlisted: Callable[[str], _Entry | None] = lambda _id: None,
     ) -> None:
         self._entries = entries
         self._columns = columns
         self._as_json = as_json
         self._page_limit = page_limit
-        self._stranger = stranger
+        self._unlisted = unlisted
         self._by_id = {entry.id: entry for entry in entries}
-        self._place = {entry.id: place for place, entry in enumerate(entries)}
-        self._everything = frozenset(self._place)
+        self._position = {entry.id: position for position, entry in enumerate(entries)}
+        self._everything = frozenset(self._position)
         self._indexes: dict[str, defaultdict[str, set[str]]] = {name: defaultdict(set) for name in columns}
         for name, column in columns.items():
             for entry in entries:
-                self._indexes[name][_folded(column, column.read(entry))].add(entry.id)
+                self._indexes[name][column.key(column.read(entry))].add(entry.id)
 
     def answer(self, query: Mapping[str, str], *, filter_limit: int, tracking_id: str) -> Answer:
         """One page.
@@ -88,10 +87,10 @@ class ListEndpoint(Generic[_Entry]):
         Args:
             query: The query parameters: `filters`, `sorters`, `limit`, `offset`, `count`.
             filter_limit: Most characters of a filter.
-            tracking_id: Goes into a 400.
+            tracking_id: For a 400.
 
         Returns:
-            200 with a JSON array, and `X-Total-Count` where `count=true`; or 400 with the cause.
+            200 with a JSON array, and `X-Total-Count` if `count=true`; or 400 with the cause.
         """
         try:
             page = page_of(query, limit=self._page_limit)
@@ -102,24 +101,22 @@ class ListEndpoint(Generic[_Entry]):
 
     def _found(self, filters: str, limit: int) -> Sequence[_Entry]:
         ids = found_by(read_filter(filters, limit=limit), self._look_up, self._everything)
-        known = sorted(ids & self._everything, key=self._place.__getitem__)
-        strangers = [self._stranger(one) for one in sorted(ids - self._everything)]
-        return [*(self._by_id[one] for one in known), *(one for one in strangers if one is not None)]
+        listed = sorted(ids & self._everything, key=self._position.__getitem__)
+        unlisted = [self._unlisted(entry_id) for entry_id in sorted(ids - self._everything)]
+        return [*(self._by_id[entry_id] for entry_id in listed), *(entry for entry in unlisted if entry is not None)]
 
     def _look_up(self, term: Term) -> set[str]:
         column = self._columns.get(term.field)
         if column is None or term.operator not in column.operators:
             raise BadQueryError(f"filters does not know {term.field} {term.operator}.")
         index = self._indexes[term.field]
-        values = [
-            _folded(column, value) for value in term.values if not (column.dislikes_plus and _PLUS_QUIRK in value)
-        ]
+        values = [column.key(value) for value in term.values if not (column.misses_plus and "+" in value)]
         if term.operator == "sw":
             keys = [key for key in index if any(key.startswith(value) for value in values)]
         else:
             keys = [value for value in values if value in index]
-        strangers = (value for value in values if term.field == "id" and self._stranger(value) is not None)
-        return set(strangers).union(*(index[key] for key in keys))
+        unlisted = (value for value in values if term.field == "id" and self._unlisted(value) is not None)
+        return set(unlisted).union(*(index[key] for key in keys))
 
     def _sorted(self, entries: Sequence[_Entry], sorters: str) -> Sequence[_Entry]:
         for sorter in reversed(sorters.split(",") if sorters else []):
@@ -131,25 +128,20 @@ class ListEndpoint(Generic[_Entry]):
 
 
 def people_endpoint(known: Known, *, public: bool) -> ListEndpoint[Person]:
-    """The list of people.
-
-    Args:
-        known: Which people there are.
-        public: Whether it is `public-identities`, where `name` can't be asked by.
-    """
+    """The list of people; `public-identities` if `public`, which can't be filtered by `name`."""
     eq_sw = frozenset({"eq", "sw"})
     columns: dict[str, Column[Person]] = {
         "id": Column(read=lambda person: person.id, operators=frozenset({"eq", "in"})),
         "name": Column(
-            read=lambda person: person.display_name, operators=frozenset() if public else eq_sw, folded=True
+            read=lambda person: person.display_name, operators=frozenset() if public else eq_sw, ignores_case=True
         ),
-        "alias": Column(read=lambda person: person.alias, operators=eq_sw, folded=True),
-        "email": Column(read=lambda person: person.email, operators=eq_sw, folded=True),
-        "firstname": Column(read=lambda person: person.first_name, operators=eq_sw, folded=True),
-        "lastname": Column(read=lambda person: person.last_name, operators=eq_sw, folded=True),
+        "alias": Column(read=lambda person: person.alias, operators=eq_sw, ignores_case=True),
+        "email": Column(read=lambda person: person.email, operators=eq_sw, ignores_case=True),
+        "firstname": Column(read=lambda person: person.first_name, operators=eq_sw, ignores_case=True),
+        "lastname": Column(read=lambda person: person.last_name, operators=eq_sw, ignores_case=True),
     }
     as_json = documents.public_identity if public else documents.identity
-    return ListEndpoint(known.directory.people, columns, as_json, stranger=known.stranger)
+    return ListEndpoint(known.directory.people, columns, as_json, unlisted=known.unlisted)
 
 
 def roles_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
@@ -159,15 +151,15 @@ def roles_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
 
 def access_profiles_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
     """The list of access profiles."""
-    columns = _columns(dislikes_plus=True) | {"source.id": _SOURCE_ID}
+    columns = _columns(misses_plus=True) | {"source.id": _SOURCE_ID}
     return ListEndpoint(directory.of_type(ItemType.ACCESS_PROFILE), columns, documents.access_profile)
 
 
 def entitlements_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
     """The list of entitlements."""
     several = frozenset({"eq", "in", "sw"})
-    columns: dict[str, Column[AccessItem]] = _columns(dislikes_plus=True) | {
-        "name": Column(read=lambda item: item.name, operators=several, dislikes_plus=True),
+    columns: dict[str, Column[AccessItem]] = _columns(misses_plus=True) | {
+        "name": Column(read=lambda item: item.name, operators=several, misses_plus=True),
         "value": Column(read=lambda item: item.value, operators=several),
         "attribute": Column(read=lambda item: item.attribute, operators=frozenset({"eq", "in"})),
         "source.id": _SOURCE_ID,
@@ -180,15 +172,11 @@ _SOURCE_ID: Final[Column[AccessItem]] = Column(
 )
 
 
-def _columns(*, dislikes_plus: bool = False) -> dict[str, Column[AccessItem]]:
-    """What all items can be asked by."""
+def _columns(*, misses_plus: bool = False) -> dict[str, Column[AccessItem]]:
+    """The fields of every type of item."""
     return {
         "id": Column(read=lambda item: item.id, operators=frozenset({"eq", "in"})),
-        "name": Column(read=lambda item: item.name, operators=frozenset({"eq", "sw"}), dislikes_plus=dislikes_plus),
+        "name": Column(read=lambda item: item.name, operators=frozenset({"eq", "sw"}), misses_plus=misses_plus),
         "owner.id": Column(read=lambda item: item.owner.id, operators=frozenset({"eq", "in"})),
         "requestable": Column(read=lambda item: str(item.requestable).lower(), operators=frozenset({"eq"})),
     }
-
-
-def _folded(column: Column[_Entry], text: str) -> str:
-    return text.casefold() if column.folded else text

@@ -1,4 +1,4 @@
-"""The rows of the status list, and where to find them: by identity, by access request, by change."""
+"""The rows of the status list, and their indexes by identity, access request and change."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from batch.api.dialects import REQUEST_TYPES
 from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
-from batch.sandbox.answers import iso_moment
 from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,17 +28,17 @@ class StatusRow:
     """One identity and one item of an accepted request, as the status list shows it.
 
     Attributes:
-        created: When the request was accepted, in whole milliseconds as the API writes it.
-        change: What was asked.
+        created: Time of acceptance, in whole milliseconds as the API writes it.
+        change: The change.
         access_request_id: One per request and identity.
         account_activity_item_id: One per row.
-        item: The item as it stood in the request's body.
-        requester: Who asked.
-        requested_for: For whom.
+        item: The item in the request's body.
+        requester: The author of the request.
+        requested_for: The identity.
         name: Display name of the item.
-        approver: On whom it waits at first.
-        lifecycle: What becomes of it by itself.
-        ending: What somebody did to it, which has the last word; None while nobody did.
+        approver: The first approver.
+        lifecycle: Its times without interventions.
+        ending: The intervention that overrides them; None without one.
     """
 
     created: datetime
@@ -54,28 +54,28 @@ class StatusRow:
     ending: Ending | None = None
 
     def stage(self, now: datetime) -> Stage:
-        """Where it stands."""
+        """Its stage now."""
         return stage_at(self.lifecycle, self.ending, now)
 
     def state(self, now: datetime) -> str:
-        """Where it stands, in the API's word only; cheap enough to ask of every row."""
+        """The state of its stage, cheap enough to compute for every row."""
         if self.ending is not None:
             return self.ending.state
         ended = self.lifecycle.ended
         return EXECUTING if ended is None or now < ended else self.lifecycle.outcome
 
     def completed(self) -> datetime | None:
-        """When it is, was or will be carried out; None for never."""
+        """The time at which it was or will be provisioned; None for never."""
         if self.ending is not None:
             return self.ending.at if self.ending.state == COMPLETED else None
         return self.lifecycle.ended if self.lifecycle.outcome == COMPLETED else None
 
     def is_open(self, now: datetime) -> bool:
-        """Whether it may still end in any way."""
+        """Whether it is still in progress."""
         return TENANT_OUTCOMES.get(self.state(now), TenantOutcome.OPEN) is TenantOutcome.OPEN
 
     def as_json(self, now: datetime) -> dict[str, object]:
-        """The row as the API writes it; `id` is the *item's* id, as live tenants have it."""
+        """The row as the API writes it; `id` is the *item's* id, as in live tenants."""
         stage = self.stage(now)
         row: dict[str, object] = {
             "id": self.change.item_id,
@@ -83,8 +83,8 @@ class StatusRow:
             "type": self.change.item_type,
             "state": stage.state,
             "requestType": REQUEST_TYPES[self.change.operation],
-            "created": iso_moment(self.created),
-            "modified": iso_moment(stage.since),
+            "created": instant(self.created),
+            "modified": instant(stage.since),
             "requester": self.requester.as_json(),
             "requestedFor": self.requested_for.as_json(),
             "accessRequestId": self.access_request_id,
@@ -94,16 +94,16 @@ class StatusRow:
             "errorMessages": _errors(stage),
         }
         if stage.state == CANCELLED:
-            owner = stage.who or self.requester
+            owner = stage.by or self.requester
             row["cancelledRequestDetails"] = {
-                "comment": stage.said,
+                "comment": stage.comment,
                 "owner": owner.as_json(),
-                "modified": iso_moment(stage.since),
+                "modified": instant(stage.since),
             }
         if "comment" in self.item:
             row["requesterComment"] = {
                 "comment": self.item["comment"],
-                "created": iso_moment(self.created),
+                "created": instant(self.created),
                 "author": self.requester.as_json(),
             }
         return row | {
@@ -113,21 +113,21 @@ class StatusRow:
     def _approvals(self, stage: Stage) -> list[dict[str, object]]:
         if stage.state == CANCELLED and stage.since == self.created:
             return []
-        decided_by = stage.who if stage.who is not None and stage.state != CANCELLED else self.approver
+        decided_by = stage.by if stage.by is not None and stage.state != CANCELLED else self.approver
         approval: dict[str, object] = {
             "forwarded": decided_by != self.approver,
             "originalOwner": self.approver.as_json(),
             "currentOwner": decided_by.as_json(),
-            "modified": iso_moment(min(self.lifecycle.decided or stage.since, stage.since)),
+            "modified": instant(min(self.lifecycle.decided or stage.since, stage.since)),
             "status": stage.approval,
             "scheme": SCHEMES[self.change.item_type],
-            "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_words(stage),
+            "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_comment(stage),
         }
         return [approval]
 
 
 class Rows:
-    """All rows of a tenant, oldest first, with an index for whatever the lists ask by."""
+    """All rows of a tenant, oldest first, with indexes."""
 
     def __init__(self) -> None:
         self._all: list[StatusRow] = []
@@ -146,38 +146,38 @@ class Rows:
 
     @property
     def newest(self) -> datetime | None:
-        """When the last row was created; None where there is none."""
+        """Time of creation of the last row; None without rows."""
         return self._all[-1].created if self._all else None
 
     def everything(self) -> Sequence[StatusRow]:
-        """Every row."""
+        """All rows."""
         return self._all
 
     def of_identity(self, identity: str) -> Sequence[StatusRow]:
-        """Rows for one identity."""
+        """The rows for one identity."""
         return self._by_identity.get(identity, ())
 
     def of_request(self, access_request_id: str) -> Sequence[StatusRow]:
-        """Rows of one access request."""
+        """The rows of one access request."""
         return self._by_request.get(access_request_id, ())
 
     def of_activity(self, account_activity_item_id: str) -> StatusRow | None:
-        """The row with this id of its own."""
+        """The row with this `accountActivityItemId`."""
         return self._by_activity.get(account_activity_item_id)
 
     def in_progress(self, change: AcceptedChange, now: datetime) -> StatusRow | None:
-        """The row by which a change is already under way; None where it is not."""
+        """The row that already has a change in progress; None without one."""
         return next((row for row in self._by_change.get(change, ()) if row.is_open(now)), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """What the status list can see at a moment.
+class VisibleRows:
+    """The rows that the status lists show at one time.
 
     Attributes:
         rows: All rows.
-        now: The moment asked at: what state a row is in depends on it.
-        until: Rows created later than this do not show yet.
+        now: The time, on which the state of a row depends.
+        until: Rows created after this time are not visible yet.
     """
 
     rows: Rows
@@ -185,32 +185,28 @@ class View:
     until: datetime
 
     def everything(self, since: datetime | None = None) -> list[StatusRow]:
-        """The rows that show, oldest first.
-
-        Args:
-            since: Only those created at this moment or later.
-        """
-        return self._shown(self.rows.everything(), since)
+        """The visible rows, oldest first; with `since`, only those created at that time or later."""
+        return self._visible(self.rows.everything(), since)
 
     def of_identity(self, identity: str) -> list[StatusRow]:
-        """Those for one identity."""
-        return self._shown(self.rows.of_identity(identity))
+        """The visible rows for one identity."""
+        return self._visible(self.rows.of_identity(identity))
 
     def of_requests(self, access_request_ids: Iterable[str]) -> list[StatusRow]:
-        """Those of some access requests."""
-        found = [row for name in set(access_request_ids) for row in self._shown(self.rows.of_request(name))]
+        """The visible rows of some access requests."""
+        found = [row for name in set(access_request_ids) for row in self._visible(self.rows.of_request(name))]
         return sorted(found, key=_CREATED)
 
-    def _shown(self, rows: Sequence[StatusRow], since: datetime | None = None) -> list[StatusRow]:
+    def _visible(self, rows: Sequence[StatusRow], since: datetime | None = None) -> list[StatusRow]:
         first = 0 if since is None else bisect_left(rows, since, key=_CREATED)
         return list(rows[first : bisect_right(rows, self.until, key=_CREATED)])
 
 
-def _approvers_words(stage: Stage) -> str:
-    return APPROVAL_COMMENT if TENANT_OUTCOMES.get(stage.state) is TenantOutcome.FAILED else stage.said
+def _approvers_comment(stage: Stage) -> str:
+    return APPROVAL_COMMENT if TENANT_OUTCOMES.get(stage.state) is TenantOutcome.FAILED else stage.comment
 
 
 def _errors(stage: Stage) -> list[list[dict[str, str]]]:
     if TENANT_OUTCOMES.get(stage.state) is not TenantOutcome.FAILED:
         return []
-    return [[{"locale": "en-US", "localeOrigin": "DEFAULT", "text": stage.said}]]
+    return [[{"locale": "en-US", "localeOrigin": "DEFAULT", "text": stage.comment}]]

@@ -1,7 +1,7 @@
-"""The rules that a request body must keep, in the order in which the simulated tenant checks them.
+"""The rules of a request body, in the order in which the simulated tenant checks them.
 
 Source: the operation `createAccessRequest` of the vendor's documents, and reports from live tenants (empty strings).
-One broken rule refuses the whole request, so only the first is ever told.
+One broken rule refuses the whole request, and only the first is reported.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OPERATIONS: Final[Mapping[object, Operation]] = {
     None: Operation.GRANT,
     **{request_type: operation for operation, request_type in REQUEST_TYPES.items()},
 }
-"""The operation of each legal `requestType`, absent and null included."""
+"""The operation of each legal `requestType`; absent and null mean a grant."""
 
 NESTED: Final = "requestedForWithRequestedItems"
-"""The field that gives each identity its own items, in dialects that have it."""
+"""Field of the form in which each identity has its own items, in dialects that have it."""
 
 _REQUEST_FIELDS: Final = frozenset({"requestedFor", "requestedItems", "requestType", "clientMetadata"})
 _ENTRY_FIELDS: Final = frozenset({"identityId", "identityType", "requestedItems"})
@@ -36,12 +36,12 @@ JsonObject = dict[str, object]
 
 
 def first_broken_rule(body: object, now: datetime, dialect: Dialect) -> str | None:
-    """The first rule that a request body breaks, as a sentence that names the field, or None.
+    """The first rule that a request body breaks, as a sentence that names the field; None if it breaks none.
 
     Args:
-        body: The body as read from JSON.
-        now: The tenant's time, with a zone: dates must lie after it.
-        dialect: The API version asked, for its limits and optional fields.
+        body: The parsed body.
+        now: The tenant's time, with a zone. Dates must lie after it.
+        dialect: The API version, for its limits and optional fields.
     """
     return next(_broken_rules(body, now, dialect), None)
 
@@ -49,7 +49,7 @@ def first_broken_rule(body: object, now: datetime, dialect: Dialect) -> str | No
 def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str]:
     if not _is_object(body):
         yield "The body must be a JSON object."
-    elif body.get("requestType") not in list(OPERATIONS):  # a list, because the value may be one that has no hash
+    elif body.get("requestType") not in list(OPERATIONS):  # a list, because the value may be unhashable
         yield f"requestType must be one of {', '.join(REQUEST_TYPES.values())}."
     else:
         operation = OPERATIONS[body.get("requestType")]
@@ -63,7 +63,7 @@ def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str
 
 
 def wanted(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Each identity of a body that breaks no rule, with the items that it asks for; of either form."""
+    """Each identity of a valid body with the items requested for it, in either form."""
     nested: Any = body.get(NESTED)
     if nested is not None:
         yield from ((entry["identityId"], entry["requestedItems"]) for entry in nested)
@@ -73,7 +73,7 @@ def wanted(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _broken_by_nesting(body: JsonObject, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
-    """The nested form is for grants, instead of the flat one, and counted against the same limits in total."""
+    """The nested form is for grants only, replaces the flat form, and shares its limits in total."""
     entries, most = body[NESTED], dialect.limits
     yield from (
         f"{name} must be absent beside {NESTED}." for name in ("requestedFor", "requestedItems") if name in body

@@ -1,4 +1,4 @@
-"""Runs a sandbox on this computer's loopback interface: in a thread for tests and rehearsals, or in the foreground."""
+"""Runs a sandbox on the loopback interface: in a thread for tests and rehearsals, or in the foreground."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 5
-"""How long a stopping server lets running answers finish."""
+"""Time for running answers to finish when the server stops."""
 
 
 def utc_now() -> datetime:
@@ -35,14 +35,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningSandbox:
-    """A sandbox that answers.
+    """A sandbox that is ready for calls.
 
     Attributes:
-        base_url: Such as `http://127.0.0.1:40123`, without a slash at its end.
-        client_id: The client that may ask for tokens.
+        base_url: Such as `http://127.0.0.1:40123`, without a trailing slash.
+        client_id: The client that can get tokens.
         client_secret: Its secret, kept out of the repr.
-        tenant: The tenant behind it, with its books.
-        faults: What strikes coming attempts; may be filled at any time.
+        tenant: The tenant behind it, with its audit log.
+        faults: The faults of coming attempts; can be added at any time.
     """
 
     base_url: str
@@ -56,12 +56,12 @@ class RunningSandbox:
 def running_sandbox(
     settings: SandboxSettings | None = None, *, clock: Callable[[], datetime] = utc_now, port: int = 0
 ) -> Iterator[RunningSandbox]:
-    """A sandbox in a thread of this process, from the moment it answers until the block is left.
+    """Run a sandbox in a thread of this process until the block ends.
 
     Args:
-        settings: What is chosen about it; None for the defaults.
-        clock: The tenant's time, with a zone; is called in the sandbox's thread.
-        port: TCP port on 127.0.0.1; 0 lets the system choose a free one.
+        settings: None for the defaults.
+        clock: The tenant's time, with a zone; called in the sandbox's thread.
+        port: TCP port on 127.0.0.1; 0 for any free one.
 
     Raises:
         SettingsError: The port is taken.
@@ -71,7 +71,7 @@ def running_sandbox(
         sandbox, app = _assemble(settings, listener, clock)
         ready = threading.Event()
         server = _Server(app, announce=ready.set)
-        # `ready` is set by the end of the thread too: a server that fails to start must not be waited for.
+        # The end of the thread sets `ready` too, so that a server that fails to start is not waited for.
         thread = threading.Thread(target=_run, args=(server, listener, ready), name="sandbox", daemon=True)
         thread.start()
         try:
@@ -94,9 +94,9 @@ def serve_forever(
     """Run a sandbox in the foreground until Ctrl-C.
 
     Args:
-        settings: What is chosen about it.
-        port: TCP port on 127.0.0.1; 0 lets the system choose a free one.
-        announce: Called once, as soon as it answers, with its base URL, client id and client secret.
+        settings: The sandbox's settings.
+        port: TCP port on 127.0.0.1; 0 for any free one.
+        announce: Called once, as soon as it is ready, with its base URL, client id and client secret.
         clock: The tenant's time, with a zone.
 
     Raises:
@@ -105,13 +105,13 @@ def serve_forever(
     with _listening_socket(port) as listener:
         sandbox, app = _assemble(settings, listener, clock)
         server = _Server(app, announce=lambda: announce(sandbox.base_url, sandbox.client_id, sandbox.client_secret))
-        # uvicorn stops in good order on Ctrl-C and then raises the signal once more, for whoever called it.
+        # On Ctrl-C uvicorn stops in order, then raises the signal again for its caller.
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, silent, with connections that can be dropped, and a word to say when it answers."""
+    """uvicorn, silenced, with connections that can be dropped and a callback when it is ready."""
 
     def __init__(self, app: SandboxApp, *, announce: Callable[[], object]) -> None:
         super().__init__(
@@ -146,7 +146,7 @@ def _run(server: _Server, listener: socket.socket, ready: threading.Event) -> No
 def _listening_socket(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":  # elsewhere the option lets two programs share one port
+        if os.name == "posix":  # on Windows the option lets two programs share one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((_LOOPBACK, port))
     except OSError as error:

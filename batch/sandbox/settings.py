@@ -1,19 +1,18 @@
-"""What can be chosen about a sandbox."""
+"""The settings of a sandbox."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
-from batch.sandbox.directory import NOBODY, make_directory
+from batch.sandbox.directory import EMPTY, Known
 from batch.sandbox.faults import Fault, FaultPlan
-from batch.sandbox.known import Known
 from batch.sandbox.lifecycle import Handling
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.tenant import SimulatedTenant
-from batch.sandbox.throttle import RateLimit
-from batch.sandbox.tokens import TokenKind, TokenOffice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,48 +22,61 @@ EMBEDDED_PEOPLE: Final = 500
 """People of the embedded sandbox."""
 
 EMBEDDED_STEP: Final = 1.0
-"""Seconds that approving takes there, and provisioning."""
+"""Seconds that approval takes in the embedded sandbox, and provisioning after it."""
+
+
+class TokenKind(StrEnum):
+    """Kinds of token that a tenant issues."""
+
+    USER = "user"
+    """The token of a personal access token: a JWT that belongs to a user."""
+
+    API_CLIENT = "api_client"
+    """The token of an API client: a JWT with the authority `API` and without a user."""
+
+    OPAQUE = "opaque"
+    """A user's token that only the tenant can read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxSettings:
-    """Everything that can be chosen about a sandbox; the defaults are a quick and faultless tenant.
+    """The settings of a sandbox. The defaults make a fast tenant without faults.
 
     Attributes:
-        client_id: The one client that exists.
-        client_secret: Its secret; worth nothing anywhere else, and still kept out of the repr.
-        rate: The rate limit, for each API version apart.
-        visibility_delay: Seconds until an accepted request shows in the status list.
-        latency: Least and most seconds that an API call takes.
-        expires_in: Seconds for which a token is good; the default is the example of the vendor's documents.
-        tracking_response: Whether a 202 has a body (`newRequests`), or `{}`.
-        people: How many people the generated directory has; None for no directory.
-        strict_ids: Whether only those exist who stand in the directory or in `identities`, and what stands in it or in
-            `items`; without a directory, and without this, every id exists.
-        identities: Identity ids that exist; None means that every id does.
-        items: Access item ids that exist; None means that every id does.
-        unrequestable: Access item ids that exist, and can't be requested.
-        names_culprit: Whether the refusal of an id says which one it was.
-        approval_seconds: Seconds until an approver decides on what was accepted; None for never.
-        provisioning_seconds: Seconds from then until it is carried out; None for never.
+        client_id: The only client.
+        client_secret: Its secret. It works nowhere else, but is kept out of the repr.
+        rate: The rate limit of each API version.
+        visibility_delay: Seconds until the status list shows an accepted request.
+        latency: Fewest and most seconds that an API call takes.
+        expires_in: Lifetime of a token in seconds; the default is the example in the vendor's documents.
+        tracking_response: Whether a 202 has a body (`newRequests`) instead of `{}`.
+        people: Number of people in the made-up directory; None for no directory.
+        strict_ids: Whether only ids in the directory, `identities` and `items` exist. Without a directory, and without
+            this, every id exists.
+        identities: Identity ids that exist; None if every id exists.
+        items: Access item ids that exist; None if every id exists.
+        unrequestable: Access item ids that exist but can't be requested.
+        names_bad_id: Whether the refusal of an id names it.
+        approval_seconds: Seconds from acceptance to the approver's decision; None for never.
+        provisioning_seconds: Seconds from approval to the end of provisioning; None for never.
         rejected: Share of changes, 0 to 1, that approvers reject.
         failed: Share of approved changes, 0 to 1, whose provisioning fails.
-        cancels_duplicates: Whether a change that is held or under way already shows as cancelled at once.
-        search_lag: Seconds from a change of access until the search knows it.
+        cancels_duplicates: Whether a change that is held or in progress already is cancelled on acceptance.
+        search_lag: Seconds from a change of access until the search shows it.
         search_body_limit: Most bytes of a search.
         filter_limit: Most characters of a list's filter.
-        understands_in: Whether the status list's filter takes `accessRequestId in`: documentation disagrees.
-        cancel_id: Which id cancelling one at a time takes: documentation disagrees.
-        ignores_bulk_cancel: Whether cancelling in bulk is answered 202, and does nothing.
-        seed: Makes latency, chance faults, fates and the directory repeatable.
-        fault_probability: Chance, 0 to 1, that an attempt is struck by a fault.
-        fault_kinds: What chance chooses from.
-        lists_others: Whether the token's user may read others' statuses, as an ORG_ADMIN may.
-        token_kind: What kind of token the client gets.
-        authorities: Levels of the token's user.
-        scopes: What tokens are limited to; what they don't let do is answered 403.
-        tokens: How many tokens are given out before the client's secret is withdrawn; None for no end.
-        extra_headers: Headers that every API answer has besides its own, such as `Deprecation`.
+        understands_in: Whether the status list's filter accepts `accessRequestId in`; the documents disagree.
+        cancel_id: The id that a single cancel call takes; the documents disagree.
+        ignores_bulk_cancel: Whether a bulk cancel call is answered 202 but has no effect.
+        seed: Makes latency, chance faults, outcomes and the directory repeatable.
+        fault_probability: Chance, 0 to 1, that an attempt has a fault.
+        fault_kinds: The faults that chance picks from.
+        lists_others: Whether the token's user may read other users' statuses, as an ORG_ADMIN may.
+        token_kind: Kind of the client's tokens.
+        authorities: User levels of the token's user.
+        scopes: Scopes of the tokens; calls outside them are answered 403.
+        tokens: Number of tokens issued before the client's secret is withdrawn; None for no limit.
+        extra_headers: Additional headers of every API answer, such as `Deprecation`.
         retry_after: Seconds in the `Retry-After` of a fault (the rate limit computes its own).
     """
 
@@ -80,7 +92,7 @@ class SandboxSettings:
     identities: frozenset[str] | None = None
     items: frozenset[str] | None = None
     unrequestable: frozenset[str] = frozenset()
-    names_culprit: bool = True
+    names_bad_id: bool = True
     approval_seconds: float | None = None
     provisioning_seconds: float | None = None
     rejected: float = 0.0
@@ -105,11 +117,7 @@ class SandboxSettings:
 
     @classmethod
     def embedded(cls, rate: Rate) -> Self:
-        """The sandbox of `--sandbox`: names can be looked up, every other id exists too, and things move on.
-
-        Args:
-            rate: The rate limit.
-        """
+        """The settings of `--sandbox`: names can be looked up, all other ids exist too, requests are provisioned."""
         return cls(
             rate=rate,
             people=EMBEDDED_PEOPLE,
@@ -119,7 +127,7 @@ class SandboxSettings:
         )
 
     def new_tenant(self) -> SimulatedTenant:
-        """A tenant with empty books."""
+        """A tenant without requests."""
         handling = Handling(
             approval_seconds=self.approval_seconds,
             provisioning_seconds=self.provisioning_seconds,
@@ -143,31 +151,15 @@ class SandboxSettings:
         if self.people is not None and self.strict_ids:
             identities, items = identities or frozenset(), items or frozenset()
         return Known(
-            directory=NOBODY if self.people is None else make_directory(self.people, seed=self.seed),
+            directory=EMPTY if self.people is None else make_directory(self.people, seed=self.seed),
             identities=identities,
             items=items,
             unrequestable=self.unrequestable,
-            names_culprit=self.names_culprit,
+            names_bad_id=self.names_bad_id,
         )
 
     def new_fault_plan(self) -> FaultPlan:
         """A plan with an empty queue."""
         return FaultPlan(
             probability=self.fault_probability, kinds=self.fault_kinds, seed=self.seed, retry_after=self.retry_after
-        )
-
-    def new_rate_limit(self) -> RateLimit:
-        """A rate limit that has seen no call."""
-        return RateLimit(self.rate)
-
-    def new_token_office(self) -> TokenOffice:
-        """A token office that has issued nothing."""
-        return TokenOffice(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            expires_in=self.expires_in,
-            kind=self.token_kind,
-            authorities=self.authorities,
-            scopes=self.scopes,
-            tokens=self.tokens,
         )

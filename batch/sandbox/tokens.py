@@ -1,4 +1,4 @@
-"""The simulated tenant's access tokens: shaped like the real ones, and good for nothing else."""
+"""The simulated tenant's access tokens: they look like real ones and work only here."""
 
 from __future__ import annotations
 
@@ -6,64 +6,27 @@ import json
 import math
 from base64 import urlsafe_b64encode
 from datetime import timedelta
-from enum import StrEnum
 from http import HTTPStatus
 from secrets import compare_digest
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from batch.api.dialects import ALL_SCOPES, CLIENT_AUTHORITY
-from batch.sandbox.answers import Answer
+from batch.sandbox.answers import Answer, unauthorized
+from batch.sandbox.settings import TokenKind
 from batch.sandbox.tenant import REQUESTER_ID, REQUESTER_NAME
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-
-class TokenKind(StrEnum):
-    """Kinds of token that a tenant gives out."""
-
-    USER = "user"
-    """A personal access token's: a JWT with a user behind it."""
-
-    API_CLIENT = "api_client"
-    """An API client's: a JWT with the authority `API` and no user."""
-
-    OPAQUE = "opaque"
-    """A user's, in a form that nobody but the tenant can look into."""
+    from batch.sandbox.settings import SandboxSettings
 
 
-class TokenOffice:
-    """Hands out tokens for one client's credentials, and knows its own again.
+class TokenIssuer:
+    """Issues tokens for the one client of the settings, and recognizes its own tokens."""
 
-    Args:
-        client_id: The one client that exists.
-        client_secret: Its secret.
-        expires_in: Seconds for which a token is good.
-        kind: What kind of token it hands out.
-        authorities: The user's levels.
-        scopes: What its tokens are limited to.
-        tokens: How many tokens it hands out before the secret is withdrawn; None for no end.
-    """
-
-    def __init__(
-        self,
-        *,
-        client_id: str,
-        client_secret: str,
-        expires_in: int,
-        kind: TokenKind = TokenKind.USER,
-        authorities: tuple[str, ...] = ("ORG_ADMIN",),
-        scopes: tuple[str, ...] = (ALL_SCOPES,),
-        tokens: int | None = None,
-    ) -> None:
-        self._client_id = client_id
-        self._client_secret = client_secret
-        self._expires_in = expires_in
-        self._kind = kind
-        self._authorities = authorities
-        self._scopes = scopes
-        self._tokens = tokens
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
         self._expiry: dict[str, datetime] = {}
 
     def issue(self, form: bytes, now: datetime) -> Answer:
@@ -74,28 +37,29 @@ class TokenOffice:
             now: The tenant's time.
 
         Returns:
-            200 with a token; 400 for another grant than `client_credentials`; 401 for the wrong client or secret, and
-            for one that was withdrawn.
+            200 with a token; 400 for a grant type other than `client_credentials`; 401 for a wrong or withdrawn client
+            id or secret.
         """
+        chosen = self._settings
         fields = dict(parse_qsl(form.decode("ascii", errors="replace"), keep_blank_values=True))
         if fields.get("grant_type") != "client_credentials":
             return _oauth_error(HTTPStatus.BAD_REQUEST, "unsupported_grant_type", "Only client_credentials is known.")
-        withdrawn = self._tokens is not None and len(self._expiry) >= self._tokens
-        known = not withdrawn and compare_digest(fields.get("client_id", "").encode(), self._client_id.encode())
-        if not compare_digest(fields.get("client_secret", "").encode(), self._client_secret.encode()) or not known:
+        withdrawn = chosen.tokens is not None and len(self._expiry) >= chosen.tokens
+        known = not withdrawn and compare_digest(fields.get("client_id", "").encode(), chosen.client_id.encode())
+        if not compare_digest(fields.get("client_secret", "").encode(), chosen.client_secret.encode()) or not known:
             return _oauth_error(HTTPStatus.UNAUTHORIZED, "invalid_client", "There is no such client id and secret.")
         body: dict[str, object] = {
             "access_token": self._new_token(now),
             "token_type": "bearer",
-            "expires_in": self._expires_in,
-            "scope": " ".join(self._scopes),
+            "expires_in": chosen.expires_in,
+            "scope": " ".join(chosen.scopes),
         }
-        if self._kind is not TokenKind.API_CLIENT:
+        if chosen.token_kind is not TokenKind.API_CLIENT:
             body |= {"identity_id": REQUESTER_ID, "user_id": REQUESTER_ID}
         return Answer(status=HTTPStatus.OK, body=body)
 
     def refusal(self, authorization: str | None, now: datetime) -> Answer | None:
-        """Judge a call's `Authorization` header: None where its token is good, otherwise a 401."""
+        """Check a call's `Authorization` header: None if its token is valid, otherwise a 401."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return unauthorized("no JWT was sent")
@@ -106,40 +70,35 @@ class TokenOffice:
         return None
 
     def may(self, scopes: tuple[str, ...], *, as_user: bool = False) -> bool:
-        """Whether its tokens may do something.
+        """Whether its tokens allow a call.
 
         Args:
-            scopes: Those of which any one is enough.
-            as_user: Whether a user must stand behind the token.
+            scopes: Any one of these is enough.
+            as_user: Whether the token must belong to a user.
         """
-        if as_user and self._kind is TokenKind.API_CLIENT:
+        if as_user and self._settings.token_kind is TokenKind.API_CLIENT:
             return False
-        return not {ALL_SCOPES, *scopes}.isdisjoint(self._scopes)
+        return not {ALL_SCOPES, *scopes}.isdisjoint(self._settings.scopes)
 
     def _new_token(self, now: datetime) -> str:
-        expiry = now + timedelta(seconds=self._expires_in)
-        number = f"sandbox-{len(self._expiry)}"
-        token = number if self._kind is TokenKind.OPAQUE else self._jwt(expiry, number)
+        expiry = now + timedelta(seconds=self._settings.expires_in)
+        token_id = f"sandbox-{len(self._expiry)}"
+        token = token_id if self._settings.token_kind is TokenKind.OPAQUE else self._jwt(expiry, token_id)
         self._expiry[token] = expiry
         return token
 
-    def _jwt(self, expiry: datetime, number: str) -> str:
-        has_user = self._kind is TokenKind.USER
+    def _jwt(self, expiry: datetime, token_id: str) -> str:
+        has_user = self._settings.token_kind is TokenKind.USER
         claims = {
             **({"identity_id": REQUESTER_ID, "user_name": REQUESTER_NAME} if has_user else {}),
-            "authorities": list(self._authorities) if has_user else [CLIENT_AUTHORITY],
-            "client_id": self._client_id,
-            "scope": list(self._scopes),
+            "authorities": list(self._settings.authorities) if has_user else [CLIENT_AUTHORITY],
+            "client_id": self._settings.client_id,
+            "scope": list(self._settings.scopes),
             "exp": math.floor(expiry.timestamp()),
-            "jti": number,
+            "jti": token_id,
         }
         header = {"alg": "none", "typ": "JWT"}
         return ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims)) + ".sandbox"
-
-
-def unauthorized(cause: str) -> Answer:
-    """The 401 of the API, which has a form of its own."""
-    return Answer(status=HTTPStatus.UNAUTHORIZED, body={"error": f"JWT validation failed: {cause}"})
 
 
 def _oauth_error(status: HTTPStatus, error: str, description: str) -> Answer:

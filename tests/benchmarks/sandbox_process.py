@@ -29,7 +29,7 @@ class SandboxProcess:
 
     def audit(self) -> dict[str, Any]:
         """What it has seen and accepted."""
-        answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/books", timeout=60)
+        answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/audit", timeout=60)
         audit: dict[str, Any] = answer.raise_for_status().json()
         return audit
 

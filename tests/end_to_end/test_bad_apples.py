@@ -41,11 +41,11 @@ def is_bad(row: dict[str, str]) -> bool:
     return row["identity_id"] in UNKNOWN or row["item_id"] in UNREQUESTABLE
 
 
-@pytest.mark.parametrize("names_culprit", [True, False], ids=["named", "not named"])
+@pytest.mark.parametrize("names_bad_id", [True, False], ids=["named", "not named"])
 def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_accepted(
     program: Program,
     tmp_path: Path,
-    names_culprit: bool,  # noqa: FBT001 - pytest gives it by name
+    names_bad_id: bool,  # noqa: FBT001 - pytest gives it by name
 ) -> None:
     rows = wanted()
     assert len(rows) == 2000
@@ -54,7 +54,7 @@ def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_acce
         visibility_delay=0.0,
         identities=frozenset(map(identity, PEOPLE)) - UNKNOWN,
         unrequestable=UNREQUESTABLE,
-        names_culprit=names_culprit,
+        names_bad_id=names_bad_id,
     )
     path = write_rows(tmp_path / "wanted.csv", rows)
     with running_sandbox(choices) as tenant:
@@ -75,7 +75,7 @@ def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_b
     program: Program, tmp_path: Path
 ) -> None:
     healthy = SandboxSettings(rate=Rate(requests=5000, seconds=1))
-    choices = replace(healthy, identities=frozenset(), names_culprit=False)
+    choices = replace(healthy, identities=frozenset(), names_bad_id=False)
     path = write_rows(tmp_path / "wanted.csv", wanted())
     with running_sandbox(choices) as tenant:
         stopped = program("submit", path, "--yes", "--json", "--concurrency", "1", env=environment(tenant))

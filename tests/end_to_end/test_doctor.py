@@ -13,8 +13,7 @@ from batch.api.dialects import Rate
 from batch.credentials.logins import Login, store_login
 from batch.credentials.system_keyring import SystemKeyring
 from batch.sandbox.server import running_sandbox
-from batch.sandbox.settings import SandboxSettings
-from batch.sandbox.tokens import TokenKind
+from batch.sandbox.settings import SandboxSettings, TokenKind
 from tests.end_to_end.program import environment, grant, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 

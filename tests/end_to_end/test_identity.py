@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 from batch.api.dialects import Rate
 from batch.sandbox.server import running_sandbox
-from batch.sandbox.settings import SandboxSettings
-from batch.sandbox.tokens import TokenKind
+from batch.sandbox.settings import SandboxSettings, TokenKind
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ import pytest
 
 from batch.credentials.logins import logins_file
 from batch.sandbox.server import running_sandbox
-from batch.sandbox.settings import SandboxSettings
-from batch.sandbox.tokens import TokenKind
+from batch.sandbox.settings import SandboxSettings, TokenKind
 from tests.credentials.memory_keyring import MemoryKeyring, PlaintextKeyring
 from tests.end_to_end.program import FAST, grant, write_rows
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.api.dialects import ALL_SCOPES, ItemType, Rate
-from batch.sandbox.directory import make_directory
 from batch.sandbox.faults import Fault
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, once, read_rows, write_rows

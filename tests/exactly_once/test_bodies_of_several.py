@@ -67,11 +67,11 @@ def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program:
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
-@pytest.mark.parametrize("names_culprit", [True, False], ids=["named", "not named"])
+@pytest.mark.parametrize("names_bad_id", [True, False], ids=["named", "not named"])
 def test_of_a_refused_body_each_bad_change_ends_alone_and_all_others_are_accepted(
     tmp_path: Path,
     program: Program,
-    names_culprit: bool,  # noqa: FBT001 - pytest gives it by name
+    names_bad_id: bool,  # noqa: FBT001 - pytest gives it by name
 ) -> None:
     rows = of_their_own(100)
     path = write_rows(tmp_path / "a.csv", rows)
@@ -79,7 +79,7 @@ def test_of_a_refused_body_each_bad_change_ends_alone_and_all_others_are_accepte
         rate=FAST,
         identities=frozenset(map(identity, range(100))) - UNKNOWN,
         unrequestable=frozenset({BARRED}),
-        names_culprit=names_culprit,
+        names_bad_id=names_bad_id,
     )
     with running_sandbox(choices) as tenant:
         ended = program("submit", path, "--yes", "--json", "--api", "v1", env=environment(tenant))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from batch.api.dialects import DIALECTS, TOKEN_PATH, Rate
-from batch.sandbox.directory import make_directory
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE, SandboxSettings
 from tests.end_to_end.program import start
 from tests.sandbox.asking import NOW, grant, later, shown

@@ -6,13 +6,17 @@ import csv
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from batch.api.dialects import ItemType, Operation
-from batch.sandbox.directory import Directory, make_directory
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE
 from tests.make_samples import NAMED_HEADER, sample_mistakes, sample_rows
+
+if TYPE_CHECKING:
+    from batch.sandbox.directory import Directory
 
 SAMPLE = Path(__file__).parents[2] / "sample_csvs" / "by_name.csv"
 

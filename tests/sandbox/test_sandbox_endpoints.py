@@ -11,8 +11,7 @@ import pytest
 
 from batch.api.dialects import DIALECTS, EXPERIMENTAL_HEADER, TOKEN_PATH, Dialect, ItemType, Paths, Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox, utc_now
-from batch.sandbox.settings import SandboxSettings
-from batch.sandbox.tokens import TokenKind
+from batch.sandbox.settings import SandboxSettings, TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

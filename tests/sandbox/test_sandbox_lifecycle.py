@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType, Operation
 from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
-from batch.sandbox.known import APPROVER
+from batch.sandbox.directory import APPROVER
 from batch.sandbox.lifecycle import Handling
-from batch.sandbox.tenant import REQUESTER, REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant
+from batch.sandbox.tenant import OTHER_USER, REQUESTER, REQUESTER_ID, SimulatedTenant
 from tests.sandbox.asking import NOW, grant, later, revoke, shown
 
 ROLE = (ItemType.ROLE, "r1")
@@ -109,7 +109,7 @@ def test_what_is_over_stays_over_and_the_cheap_state_agrees_with_the_full_one(
 def test_somebody_can_conclude_a_change_at_a_moment_with_a_name_and_a_comment() -> None:
     tenant = SimulatedTenant(handling=Handling(approval_seconds=1, provisioning_seconds=1))
     tenant.submit(grant(), NOW)
-    tenant.conclude("REJECTED", now=later(50), who="Rita Rector", said="Ask me again in May.")
+    tenant.conclude("REJECTED", now=later(50), by="Rita Rector", comment="Ask me again in May.")
     (row,) = shown(tenant, later(60))
     (approval,) = row["approvalDetails"]
     assert (row["state"], row["modified"]) == ("REJECTED", "2026-03-01T12:00:50.000Z")
@@ -215,9 +215,9 @@ def test_requests_of_others_show_with_their_name_and_stand_in_no_books() -> None
         clientMetadata={"tool": "other"},
     )
     (row,) = shown(tenant, NOW)
-    assert row["requester"] == SOMEBODY_ELSE.as_json()
+    assert row["requester"] == OTHER_USER.as_json()
     assert (row["requestType"], row["clientMetadata"]) == ("REVOKE_ACCESS", {"tool": "other"})
-    assert row["requesterComment"]["author"] == SOMEBODY_ELSE.as_json()
+    assert row["requesterComment"]["author"] == OTHER_USER.as_json()
     assert tenant.audit.accepted == []
 
 

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
-from batch.sandbox.directory import make_directory
+from batch.sandbox.answers import BadQueryError
+from batch.sandbox.directory import Known
 from batch.sandbox.filter_ast import AllOf, AnyOf, Term
 from batch.sandbox.filters import read_filter
-from batch.sandbox.known import Known
 from batch.sandbox.list_endpoints import (
     access_profiles_endpoint,
     entitlements_endpoint,
     people_endpoint,
     roles_endpoint,
 )
-from batch.sandbox.pages import BadQueryError
+from batch.sandbox.made_up_directory import make_directory
 
 if TYPE_CHECKING:
     from batch.sandbox.list_endpoints import ListEndpoint

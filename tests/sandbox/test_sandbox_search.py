@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
-from batch.sandbox.directory import Directory, make_directory
+from batch.sandbox.answers import BadQueryError
+from batch.sandbox.directory import Directory, Known
 from batch.sandbox.filter_ast import AnyOf, Term
 from batch.sandbox.filters import read_query
-from batch.sandbox.known import Known
 from batch.sandbox.lifecycle import Handling
-from batch.sandbox.pages import BadQueryError
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.search import IdentitySearch
 from batch.sandbox.tenant import SimulatedTenant
 from tests.sandbox.asking import NOW, later

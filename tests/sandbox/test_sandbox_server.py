@@ -169,7 +169,7 @@ def test_the_books_can_be_read_from_another_process() -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)
         client.post(BETA.paths.submit, json={})
-        audit = httpx.get(f"{sandbox.base_url}/sandbox/books", trust_env=False).json()
+        audit = httpx.get(f"{sandbox.base_url}/sandbox/audit", trust_env=False).json()
     assert (audit["posts"], audit["refused"], audit["throttled"]) == (2, 1, 0)
     assert audit["accepted"][0]["body"] == BODY
     assert audit["changes"] == [
@@ -245,7 +245,7 @@ def test_in_the_foreground_it_announces_itself_serves_and_ends_with_ctrl_c() -> 
     ) as process:
         assert process.stdout is not None
         base_url, client_id, client_secret = process.stdout.readline().split()
-        assert httpx.get(f"{base_url}/sandbox/books", trust_env=False).json()["posts"] == 0
+        assert httpx.get(f"{base_url}/sandbox/audit", trust_env=False).json()["posts"] == 0
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (client_id, client_secret) == ("sandbox", "sandbox-secret")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import PAGE_LIMIT, ItemType
-from batch.sandbox.known import APPROVER
-from batch.sandbox.status import Rules, list_statuses
-from batch.sandbox.tenant import REQUESTER_ID, SOMEBODY_ELSE, SimulatedTenant
+from batch.sandbox.directory import APPROVER
+from batch.sandbox.status_list import ListRules, list_statuses
+from batch.sandbox.tenant import OTHER_USER, REQUESTER_ID, SimulatedTenant
 
 if TYPE_CHECKING:
     from batch.sandbox.answers import Answer
@@ -32,7 +32,7 @@ def tenant() -> SimulatedTenant:
 
 def ask(tenant: SimulatedTenant, **query: str) -> Answer:
     named = {name.replace("_", "-"): text for name, text in query.items()}
-    return list_statuses(tenant.view(LAST), named, tracking_id="t")
+    return list_statuses(tenant.visible(LAST), named, tracking_id="t")
 
 
 def found(tenant: SimulatedTenant, **query: str) -> list[str]:
@@ -129,14 +129,14 @@ def test_a_filter_that_cant_be_read_is_refused(tenant: SimulatedTenant, filters:
 
 def test_a_tenant_may_not_understand_a_list_of_access_requests(tenant: SimulatedTenant) -> None:
     (first, *_) = [row.access_request_id for row in tenant.visible_rows(LAST)]
-    strict = Rules(understands_in=False)
+    strict = ListRules(understands_in=False)
 
-    def asked(filters: str, rules: Rules) -> int:
-        return list_statuses(tenant.view(LAST), {"filters": filters}, tracking_id="t", rules=rules).status
+    def asked(filters: str, rules: ListRules) -> int:
+        return list_statuses(tenant.visible(LAST), {"filters": filters}, tracking_id="t", rules=rules).status
 
     assert asked(f'accessRequestId in ("{first}")', strict) == 400
     assert asked(f'accessRequestId eq "{first}"', strict) == 200
-    assert asked(f'accessRequestId in ("{first}")', Rules(understands_in=False, administration=True)) == 200
+    assert asked(f'accessRequestId in ("{first}")', ListRules(understands_in=False, administration=True)) == 200
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_a_tenant_may_not_understand_a_list_of_access_requests(tenant: Simulated
 def test_only_the_administrators_list_can_be_asked_by_state(
     tenant: SimulatedTenant, filters: str, expected: list[str]
 ) -> None:
-    rules = Rules(administration=True)
-    answer = list_statuses(tenant.view(LAST), {"filters": filters}, tracking_id="t", rules=rules)
+    rules = ListRules(administration=True)
+    answer = list_statuses(tenant.visible(LAST), {"filters": filters}, tracking_id="t", rules=rules)
     rows: Any = answer.body
     assert [row["id"] for row in rows] == expected
     assert "status" in refusal(tenant, filters=filters)
@@ -162,10 +162,10 @@ def test_who_may_see_only_their_own_sees_what_they_requested_and_what_was_reques
 ) -> None:
     for identity in ("i9", REQUESTER_ID):
         tenant.request_by_other(START + timedelta(hours=1), identity=identity, item_type=ItemType.ROLE, item_id="r9")
-    answer = list_statuses(tenant.view(LAST), {}, tracking_id="t", rules=Rules(own_only=True))
+    answer = list_statuses(tenant.visible(LAST), {}, tracking_id="t", rules=ListRules(own_only=True))
     rows: Any = answer.body
     assert [row["requestedFor"]["id"] for row in rows] == ["i1", "i2", "i3", REQUESTER_ID]
-    assert found(tenant, requested_by=SOMEBODY_ELSE.id) == ["r9", "r9"]
+    assert found(tenant, requested_by=OTHER_USER.id) == ["r9", "r9"]
     assert found(tenant, regarding_identity="me") == ["r1", "r2", "r3", "r9"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.sandbox.audit import AcceptedChange
-from batch.sandbox.known import APPROVER
+from batch.sandbox.directory import APPROVER
 from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_an_unknown_identity_or_item_refuses_the_whole_request_and_is_named() ->
 
 
 def test_an_unknown_id_need_not_be_named() -> None:
-    answer = SimulatedTenant(identities={"i1"}, names_culprit=False).submit(body("ghost"), NOW)
+    answer = SimulatedTenant(identities={"i1"}, names_bad_id=False).submit(body("ghost"), NOW)
     assert text_of(answer.body) == "The identity was not found."
 
 
@@ -92,7 +92,7 @@ def test_an_item_that_cant_be_requested_refuses_the_whole_request_with_a_message
     assert answer.status == 400
     assert text_of(answer.body) == "The access item r2 can't be requested."
     assert tenant.submit(body(items=("r1",)), NOW).status == 202
-    silent = SimulatedTenant(unrequestable={"r2"}, names_culprit=False)
+    silent = SimulatedTenant(unrequestable={"r2"}, names_bad_id=False)
     assert text_of(silent.submit(body(items=("r2",)), NOW).body) == "The access item can't be requested."
 
 

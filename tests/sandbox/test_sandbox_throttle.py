@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import Rate
-from batch.sandbox.throttle import RateLimit
+from batch.sandbox.gate import RateLimit
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -8,8 +8,7 @@ import pytest
 from batch.api.dialects import DIALECTS, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
 from batch.sandbox.server import running_sandbox
-from batch.sandbox.settings import SandboxSettings
-from batch.sandbox.tokens import TokenKind
+from batch.sandbox.settings import SandboxSettings, TokenKind
 
 BODY = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
 

@@ -107,8 +107,8 @@ def test_the_sdk_understands_a_refusal(sandbox: RunningSandbox, api: Any) -> Non
 def test_the_sdk_reads_every_state_with_who_said_what(sandbox: RunningSandbox, api: Any) -> None:
     submit(api, BODY)
     submit(api, BODY)
-    sandbox.tenant.conclude("REJECTED", identity="i1", item_id="r1", who="Rita Rector", said="Not now.")
-    sandbox.tenant.conclude("PROVISIONING_FAILED", identity="i2", item_id="r1", said="The account is locked.")
+    sandbox.tenant.conclude("REJECTED", identity="i1", item_id="r1", by="Rita Rector", comment="Not now.")
+    sandbox.tenant.conclude("PROVISIONING_FAILED", identity="i2", item_id="r1", comment="The account is locked.")
     rows = api.list_access_request_status_v1()
     by_change = {(row.requested_for.id, row.id): row for row in rows[:4]}
     (approval,) = by_change["i1", "r1"].approval_details

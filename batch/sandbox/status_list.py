@@ -1,7 +1,7 @@
 """The status list (`GET …/access-request-status`) and the administrators' (`GET …/access-request-administration`).
 
 Source: the operations `listAccessRequestStatus` and `listAdministratorsAccessRequestStatus` of the vendor's documents.
-The two differ in whose rows they show and in what their filters know.
+The lists differ in the rows that they show and the filters that they accept.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from http import HTTPStatus
 from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.sandbox.answers import Answer, problem
+from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
 from batch.sandbox.filter_ast import AllOf, Term
 from batch.sandbox.filters import read_filter
 from batch.sandbox.lifecycle import EXECUTING, Approval
-from batch.sandbox.pages import BadQueryError, page_of
 from batch.sandbox.tenant import REQUESTER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch.sandbox.filter_ast import Node
-    from batch.sandbox.rows import StatusRow, View
+    from batch.sandbox.rows import StatusRow, VisibleRows
 
 _PEOPLE: Final = ("requested-for", "requested-by", "regarding-identity", "assigned-to")
 _COMPARISONS: Final[Mapping[str, Callable[[datetime, datetime], bool]]] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """What one of the two lists does.
+class ListRules:
+    """The behaviour of one of the two lists.
 
     Attributes:
-        own_only: Whether it shows the token's own user only: what they requested, and what was requested for them.
-        administration: Whether it is the administrators' list, whose filters know `status` and `accessRequestId in`.
-        understands_in: Whether the other list's filters know `accessRequestId in`: documentation disagrees.
+        own_only: Whether it shows only rows that the token's user requested or that were requested for that user.
+        administration: Whether it is the administrators' list. Its filters accept `status` and `accessRequestId in`.
+        understands_in: Whether the other list's filters accept `accessRequestId in`; the documents disagree.
     """
 
     own_only: bool = False
@@ -44,58 +43,60 @@ class Rules:
     understands_in: bool = True
 
 
-def list_statuses(view: View, query: Mapping[str, str], *, tracking_id: str, rules: Rules | None = None) -> Answer:
+def list_statuses(
+    visible: VisibleRows, query: Mapping[str, str], *, tracking_id: str, rules: ListRules | None = None
+) -> Answer:
     """One page of a status list.
 
     Args:
-        view: The rows that show by now.
+        visible: The rows that are visible now.
         query: The query parameters: `requested-for`, `requested-by`, `regarding-identity`, `assigned-to`,
             `request-state`, `filters`, `sorters`, `limit`, `offset`, `count`. `me` stands for the sandbox's own user.
-        tracking_id: Goes into a 400.
-        rules: Which list it is; None for the status list as an ORG_ADMIN sees it.
+        tracking_id: For a 400.
+        rules: Selects the list; None for the status list as an ORG_ADMIN sees it.
 
     Returns:
-        200 with a JSON array, and `X-Total-Count` where `count=true`; or 400 with the cause.
+        200 with a JSON array, and `X-Total-Count` if `count=true`; or 400 with the cause.
     """
     try:
         page = page_of(query)
-        chosen = _chosen(view, query, rules or Rules())
-        return page.cut(chosen, lambda row: row.as_json(view.now))
+        chosen = _chosen(visible, query, rules or ListRules())
+        return page.cut(chosen, lambda row: row.as_json(visible.now))
     except BadQueryError as bad:
         return problem(HTTPStatus.BAD_REQUEST, str(bad), tracking_id=tracking_id)
 
 
 def is_about_requester(query: Mapping[str, str]) -> bool:
-    """Whether a query asks for the token's own user only, which everybody may."""
+    """Whether a query is limited to the token's own user, which every user may ask."""
     return {query.get(name) or "me" for name in _PEOPLE} <= {"me", REQUESTER_ID}
 
 
-def _chosen(view: View, query: Mapping[str, str], rules: Rules) -> list[StatusRow]:
+def _chosen(visible: VisibleRows, query: Mapping[str, str], rules: ListRules) -> list[StatusRow]:
     terms = _terms(query.get("filters", ""))
     people = _people(query)
     tests = [
-        *_people_tests(people, view),
-        *_state_tests(query, view),
-        *(_filter_test(term, view, rules) for term in terms),
+        *_people_tests(people, visible),
+        *_state_tests(query, visible),
+        *(_filter_test(term, visible, rules) for term in terms),
     ]
     if rules.own_only:
         tests.append(lambda row: REQUESTER_ID in {row.requester.id, row.change.identity})
-    rows = _candidates(view, people, terms)
+    rows = _candidates(visible, people, terms)
     for test in tests:
         rows = [row for row in rows if test(row)]
-    _sort(rows, query.get("sorters", ""), view)
+    _sort(rows, query.get("sorters", ""), visible)
     return rows
 
 
-def _candidates(view: View, people: Mapping[str, str], terms: list[Term]) -> list[StatusRow]:
-    """Few rows that hold all that can be found, by what is quickest to look up."""
+def _candidates(visible: VisibleRows, people: Mapping[str, str], terms: list[Term]) -> list[StatusRow]:
+    """A small superset of the rows to find, by the fastest index."""
     by_request = [term for term in terms if term.field == "accessRequestId"]
     if by_request:
-        return view.of_requests(by_request[0].values)
+        return visible.of_requests(by_request[0].values)
     if "requested-for" in people:
-        return view.of_identity(people["requested-for"])
+        return visible.of_identity(people["requested-for"])
     since = [_moment(term.values[0]) for term in terms if (term.field, term.operator) == ("created", "ge")]
-    return view.everything(max(since, default=None))
+    return visible.everything(max(since, default=None))
 
 
 def _people(query: Mapping[str, str]) -> dict[str, str]:
@@ -105,30 +106,30 @@ def _people(query: Mapping[str, str]) -> dict[str, str]:
     return people
 
 
-def _people_tests(people: Mapping[str, str], view: View) -> list[Callable[[StatusRow], bool]]:
+def _people_tests(people: Mapping[str, str], visible: VisibleRows) -> list[Callable[[StatusRow], bool]]:
     tests: Mapping[str, Callable[[StatusRow], bool]] = {
         "requested-for": lambda row: row.change.identity == people["requested-for"],
         "requested-by": lambda row: row.requester.id == people["requested-by"],
         "regarding-identity": lambda row: people["regarding-identity"] in {row.requester.id, row.change.identity},
-        "assigned-to": lambda row: row.approver.id == people["assigned-to"] and _is_pending(row, view),
+        "assigned-to": lambda row: row.approver.id == people["assigned-to"] and _is_pending(row, visible),
     }
     return [tests[name] for name in people]
 
 
-def _is_pending(row: StatusRow, view: View) -> bool:
-    return row.stage(view.now).approval is Approval.PENDING
+def _is_pending(row: StatusRow, visible: VisibleRows) -> bool:
+    return row.stage(visible.now).approval is Approval.PENDING
 
 
-def _state_tests(query: Mapping[str, str], view: View) -> list[Callable[[StatusRow], bool]]:
+def _state_tests(query: Mapping[str, str], visible: VisibleRows) -> list[Callable[[StatusRow], bool]]:
     if "request-state" not in query:
         return []
     if query["request-state"] != EXECUTING:
         raise BadQueryError(f"request-state must be {EXECUTING}.")
-    return [lambda row: row.state(view.now) == EXECUTING]
+    return [lambda row: row.state(visible.now) == EXECUTING]
 
 
 def _terms(filters: str) -> list[Term]:
-    """A filter of these lists is a chain of AND: the documents name no other way to join."""
+    """The terms of a filter. These lists join terms with AND only: the documents have nothing else."""
     if not filters:
         return []
     read: Node = read_filter(filters)
@@ -138,7 +139,7 @@ def _terms(filters: str) -> list[Term]:
     return terms
 
 
-def _filter_test(term: Term, view: View, rules: Rules) -> Callable[[StatusRow], bool]:
+def _filter_test(term: Term, visible: VisibleRows, rules: ListRules) -> Callable[[StatusRow], bool]:
     wanted = frozenset(term.values)
     match term.field, term.operator:
         case "created", "ge" | "gt" | "le" | "lt":
@@ -151,7 +152,7 @@ def _filter_test(term: Term, view: View, rules: Rules) -> Callable[[StatusRow], 
         case "accountActivityItemId", "eq" | "in":
             return lambda row: row.account_activity_item_id in wanted
         case ("status", "eq" | "in") if rules.administration:
-            return lambda row: row.state(view.now) in wanted
+            return lambda row: row.state(visible.now) in wanted
         case _:
             raise BadQueryError(f"filters does not know {term.field} {term.operator}.")
 
@@ -166,15 +167,15 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _sort(rows: list[StatusRow], sorters: str, view: View) -> None:
+def _sort(rows: list[StatusRow], sorters: str, visible: VisibleRows) -> None:
     sortable: Mapping[str, Callable[[StatusRow], Any]] = {
         "created": attrgetter("created"),
-        "modified": lambda row: row.stage(view.now).since,
+        "modified": lambda row: row.stage(visible.now).since,
         "accountActivityItemId": attrgetter("account_activity_item_id"),
         "accessRequestId": attrgetter("access_request_id"),
         "name": attrgetter("name"),
     }
-    # From the last sorter to the first: each sort is stable, so the first one has the last word.
+    # From the last sorter to the first: sorts are stable, so the first sorter decides.
     for sorter in reversed(sorters.split(",") if sorters else []):
         name = sorter.strip().removeprefix("-")
         if name not in sortable:
