@@ -204,7 +204,7 @@ class Lookup:
         for kind, group in _by_kind(names):
             asked = directory.people(group, self._by) if kind == IDENTITY else directory.items(ItemType(kind), group)
             async for part in asked:
-                told = {name: _cached(found) for name, found in part.items() if not found.refused}
+                told = {name: _cached(found) for name, found in part.items() if not found.refusal}
                 self._cache.put(self._tenant, self._kind(kind), told, at=self._clock())
                 verdicts.update({(kind, name): _which(kind, name, found) for name, found in part.items()})
         return verdicts
@@ -223,13 +223,15 @@ def _which(kind: str, name: str, found: NameMatches) -> NameMeaning:
 
 
 def _cached(found: NameMatches) -> dict[str, Any]:
-    return {"looked": list(found.looked), "found": [[one.id, one.said, one.exact] for one in found.candidates]}
+    return {"looked": list(found.fields), "found": [[one.id, one.description, one.exact] for one in found.candidates]}
 
 
 def _found(value: Any) -> NameMatches:
     return NameMatches(
-        candidates=tuple(NameCandidate(id=id_, said=said, exact=exact) for id_, said, exact in value["found"]),
-        looked=tuple(map(IdentityBy, value["looked"])),
+        candidates=tuple(
+            NameCandidate(id=id_, description=description, exact=exact) for id_, description, exact in value["found"]
+        ),
+        fields=tuple(map(IdentityBy, value["looked"])),
     )
 
 

@@ -1,1 +1,1 @@
-"""From names to ids. Pure."""
+"""Names become ids. Pure."""

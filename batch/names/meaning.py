@@ -1,6 +1,6 @@
-"""What a name in the input may mean: the people and items that the tenant has of it, and whether it is exactly one.
+"""The identities and items that a name may mean, and whether it means exactly one.
 
-Nothing is ever guessed: a name resolves where it fits one only, and every other outcome is said with its candidates.
+Nothing is guessed: a name resolves only if it fits exactly one; every other outcome lists its candidates.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +17,13 @@ from batch.api.dialects import ItemType
 from batch.model import IdentityBy
 from batch.read.item_names import entitlement_name
 from batch.text import visible
+from batch.validate.prepare import ID_PATTERN, MOST_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from batch.read.item_names import EntitlementName
-
 LISTED: Final = 5
 """Candidates that a message lists."""
-
-MOST_SHOWN: Final = 80
-"""Characters of a name that a message shows."""
 
 ITEM_WORDS: Final[Mapping[ItemType, str]] = MappingProxyType(
     {ItemType.ROLE: "role", ItemType.ACCESS_PROFILE: "access profile", ItemType.ENTITLEMENT: "entitlement"}
@@ -40,20 +37,20 @@ FIELD_WORDS: Final[Mapping[IdentityBy, str]] = MappingProxyType(
         IdentityBy.NAME: "display name",
     }
 )
-"""The fields of an identity by which it can be named."""
+"""The fields of an identity that can name it."""
 
-_ID: Final = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_ID: Final = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """An identity as the tenant lists it; what it does not say is empty.
+    """An identity as the tenant lists it; fields without a value are empty.
 
     Attributes:
         id: The tenant's id of it.
-        alias: Its unique name, as its account in the authoritative source has it.
+        alias: Its unique name, from its account in the authoritative source.
         email: Its e-mail address.
-        numbers: Its employee number, in each of the places where the tenant says it.
+        numbers: Its employee number, from each place where the tenant shows one.
         name: Its display name.
     """
 
@@ -66,15 +63,15 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """An access item as the tenant lists it; what it does not say is empty.
+    """An access item as the tenant lists it; fields without a value are empty.
 
     Attributes:
         id: The tenant's id of it.
         names: Its name and its display name.
         owner: Its owner's name.
         source: Its source's name.
-        attribute: Of an entitlement, the account attribute that holds it.
-        value: Of an entitlement, the attribute's value.
+        attribute: For an entitlement, the account attribute that holds it.
+        value: For an entitlement, the attribute's value.
     """
 
     id: str
@@ -87,36 +84,36 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NameCandidate:
-    """One that a name may mean.
+    """An identity or item that a name may mean.
 
     Attributes:
         id: The tenant's id of it.
-        said: What tells it from others, on one line.
-        exact: Whether the name is written as the tenant writes it.
+        description: Distinguishes it from the other candidates, on one line.
+        exact: Whether the name is written exactly as the tenant writes it.
     """
 
     id: str
-    said: str
+    description: str
     exact: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NameMatches:
-    """What the tenant has of one name.
+    """The tenant's answer about one name.
 
     Attributes:
-        candidates: Whom or what it may mean.
-        looked: Fields that were compared; empty for items.
-        refused: Why the tenant can't be asked for it; empty where it was asked.
+        candidates: The identities or items that the name may mean.
+        fields: The fields compared; empty for items.
+        refusal: Why the tenant can't look the name up; empty if it did.
     """
 
     candidates: tuple[NameCandidate, ...] = ()
-    looked: tuple[IdentityBy, ...] = ()
-    refused: str = ""
+    fields: tuple[IdentityBy, ...] = ()
+    refusal: str = ""
 
 
 class NameOutcome(StrEnum):
-    """What came of looking a name up."""
+    """The outcome of looking up a name."""
 
     FOUND = "found"
     UNKNOWN = "unknown"
@@ -125,12 +122,12 @@ class NameOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NameMeaning:
-    """What a name means.
+    """The meaning of a name.
 
     Attributes:
-        outcome: Whether that is known.
-        id: The one id; empty where there is none.
-        problem: Why there is none, as a sentence.
+        outcome: Whether exactly one identity or item has the name.
+        id: Its id; empty unless FOUND.
+        problem: Why the name has no id, as a sentence; empty if FOUND.
     """
 
     outcome: NameOutcome
@@ -144,7 +141,7 @@ def is_id(text: str) -> bool:
 
 
 def identity_fields(by: IdentityBy) -> tuple[IdentityBy, ...]:
-    """The fields in which a name is looked for; none where it is an id."""
+    """The fields to compare with a name; none if the name is an id."""
     if by is IdentityBy.AUTO:
         return tuple(FIELD_WORDS)
     return () if by is IdentityBy.ID else (by,)
@@ -153,150 +150,148 @@ def identity_fields(by: IdentityBy) -> tuple[IdentityBy, ...]:
 def match_people(
     names: Iterable[str], people: Iterable[Person], fields: Sequence[IdentityBy], clean: Callable[[str], str]
 ) -> dict[str, tuple[NameCandidate, ...]]:
-    """The people that each name may mean, whatever else was listed beside them.
+    """The identities that each name may mean; the tenant may have listed others beside them.
 
     Args:
         names: As written, without surrounding space.
         people: As listed.
-        fields: Fields to compare: all without regard to case, but the employee number, which is compared as it is.
-        clean: Makes a text of the tenant's fit to be kept and shown.
+        fields: Fields to compare: without regard to case, except the employee number.
+        clean: Makes a text from the tenant fit to be stored and shown.
 
     Returns:
-        For every name its candidates by id; a person who is listed twice is one.
+        For every name its candidates by id, each once.
     """
     by_text: dict[str, dict[str, Person]] = defaultdict(dict)
-    numbered: dict[str, dict[str, Person]] = defaultdict(dict)
+    by_number: dict[str, dict[str, Person]] = defaultdict(dict)
     for person in people:
         for field in fields:
-            target = numbered if field is IdentityBy.EMPLOYEE_NUMBER else by_text
-            for text in _texts(person, field):
-                target[text][person.id] = person
-    found = {}
+            index = by_number if field is IdentityBy.EMPLOYEE_NUMBER else by_text
+            for text in _field_texts(person, field):
+                index[text][person.id] = person
+    matches = {}
     for name in names:
-        fitting = {**by_text.get(casefolded(name), {}), **numbered.get(name.strip(), {})}
-        found[name] = tuple(_person_candidate(fitting[id_], name, fields, clean) for id_ in sorted(fitting))
-    return found
+        fitting = {**by_text.get(_folded(name), {}), **by_number.get(name.strip(), {})}
+        matches[name] = tuple(_person_candidate(fitting[id_], name, fields, clean) for id_ in sorted(fitting))
+    return matches
 
 
 def match_items(
     item_type: ItemType, names: Iterable[str], items: Iterable[Item], clean: Callable[[str], str]
 ) -> dict[str, tuple[NameCandidate, ...]]:
-    """The items that each name may mean, whatever else was listed beside them.
+    """The items that each name may mean; the tenant may have listed others beside them.
 
     Args:
-        item_type: Kind of the items.
-        names: As written; of entitlements with source and attribute.
+        item_type: Type of the items.
+        names: As written; an entitlement's with source and attribute.
         items: As listed.
-        clean: Makes a text of the tenant's fit to be kept and shown.
+        clean: Makes a text from the tenant fit to be stored and shown.
 
     Returns:
         For every name its candidates by id.
     """
     by_name: dict[tuple[str, ...], dict[str, tuple[Item, set[tuple[str, ...]]]]] = defaultdict(dict)
     for item in items:
-        for written in _ways(item_type, item):
-            _, ways = by_name[tuple(map(casefolded, written))].setdefault(item.id, (item, set()))
-            ways.add(written)
-    found = {}
+        for parts in _item_names(item_type, item):
+            _, spellings = by_name[tuple(map(_folded, parts))].setdefault(item.id, (item, set()))
+            spellings.add(parts)
+    matches = {}
     for name in names:
-        written = _written(item_type, name)
-        fitting = by_name.get(tuple(map(casefolded, written)), {})
-        found[name] = tuple(
-            NameCandidate(
-                id=id_, said=_said_of_item(item_type, fitting[id_][0], clean), exact=written in fitting[id_][1]
-            )
-            for id_ in sorted(fitting)
+        parts = _name_parts(item_type, name)
+        fitting = by_name.get(tuple(map(_folded, parts)), {})
+        matches[name] = tuple(
+            NameCandidate(id=id_, description=_describe_item(item_type, item, clean), exact=parts in spellings)
+            for id_, (item, spellings) in sorted(fitting.items(), key=itemgetter(0))
         )
-    return found
+    return matches
 
 
-def person_meaning(name: str, found: NameMatches) -> NameMeaning:
-    """Whom a name means: the one whom it fits, and nobody where it fits several."""
+def person_meaning(name: str, matches: NameMatches) -> NameMeaning:
+    """The identity that a name means, if it fits exactly one."""
     shown = _shown(name)
-    if found.refused:
-        return _refused(shown, found)
-    if not found.candidates:
-        problem = f"no identity has '{shown}' as {_either([FIELD_WORDS[field] for field in found.looked])}"
+    if matches.refusal:
+        return _refused(shown, matches)
+    if not matches.candidates:
+        problem = f"no identity has '{shown}' as {_either([FIELD_WORDS[field] for field in matches.fields])}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
-    if len(found.candidates) == 1:
-        return NameMeaning(outcome=NameOutcome.FOUND, id=found.candidates[0].id)
-    return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} identities", found.candidates)
+    if len(matches.candidates) == 1:
+        return NameMeaning(outcome=NameOutcome.FOUND, id=matches.candidates[0].id)
+    return _ambiguous(f"'{shown}' may be any of {len(matches.candidates)} identities", matches.candidates)
 
 
-def item_meaning(item_type: ItemType, name: str, found: NameMatches) -> NameMeaning:
-    """Which item a name means: the only one that is written like it, or else the only one but for the case."""
+def item_meaning(item_type: ItemType, name: str, matches: NameMatches) -> NameMeaning:
+    """The item that a name means: the only one spelled exactly so, or else the only one apart from case."""
     word, shown = ITEM_WORDS[item_type], _shown(name)
-    exact = [one for one in found.candidates if one.exact]
-    if found.refused:
-        return _refused(shown, found)
-    if not found.candidates:
-        hint = ", and the tenant can't be asked for names with a +: give its id" if "+" in name else ""
+    if matches.refusal:
+        return _refused(shown, matches)
+    if not matches.candidates:
+        hint = ", and the tenant can't look up names with a +: give its id" if "+" in name else ""
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=f"there is no {word} '{shown}'{hint}")
-    if len(exact) == 1 or len(found.candidates) == 1:
-        return NameMeaning(outcome=NameOutcome.FOUND, id=(exact or found.candidates)[0].id)
-    return _ambiguous(f"'{shown}' may be any of {len(found.candidates)} {word}s", found.candidates)
+    exact = [candidate for candidate in matches.candidates if candidate.exact]
+    if len(exact) == 1 or len(matches.candidates) == 1:
+        return NameMeaning(outcome=NameOutcome.FOUND, id=(exact or matches.candidates)[0].id)
+    return _ambiguous(f"'{shown}' may be any of {len(matches.candidates)} {word}s", matches.candidates)
 
 
-def casefolded(text: str) -> str:
-    """A text as it is compared where case and surrounding space are of no matter."""
+def _folded(text: str) -> str:
+    """The text for comparisons that ignore case and surrounding space."""
     return text.strip().casefold()
 
 
-def _texts(person: Person, field: IdentityBy) -> list[str]:
-    """What a field of a person is compared by; nothing where it is empty."""
+def _field_texts(person: Person, field: IdentityBy) -> list[str]:
+    """A field's texts for comparison; none if it is empty."""
     if field is IdentityBy.EMPLOYEE_NUMBER:
         return [text for number in person.numbers if (text := number.strip())]
     texts = {IdentityBy.ALIAS: person.alias, IdentityBy.EMAIL: person.email, IdentityBy.NAME: person.name}
-    return [text] if (text := casefolded(texts[field])) else []
+    return [text] if (text := _folded(texts[field])) else []
 
 
 def _person_candidate(
     person: Person, name: str, fields: Sequence[IdentityBy], clean: Callable[[str], str]
 ) -> NameCandidate:
     given = {IdentityBy.EMPLOYEE_NUMBER: name.strip()}
-    by = [FIELD_WORDS[field] for field in fields if given.get(field, casefolded(name)) in _texts(person, field)]
-    who = clean(person.name) or clean(person.alias)
-    about = [f"alias {clean(person.alias)}" if person.alias else "", f"id {person.id}", f"by its {' and '.join(by)}"]
-    return NameCandidate(id=person.id, said=f"{who} ({', '.join(filter(None, about))})".strip())
+    by = [FIELD_WORDS[field] for field in fields if given.get(field, _folded(name)) in _field_texts(person, field)]
+    title = clean(person.name) or clean(person.alias)
+    details = [f"alias {clean(person.alias)}" if person.alias else "", f"id {person.id}", f"by its {' and '.join(by)}"]
+    return NameCandidate(id=person.id, description=f"{title} ({', '.join(filter(None, details))})".strip())
 
 
-def _ways(item_type: ItemType, item: Item) -> set[tuple[str, ...]]:
-    """The ways in which an item can be named."""
+def _item_names(item_type: ItemType, item: Item) -> set[tuple[str, ...]]:
+    """Every name of an item, as the parts of `_name_parts`."""
     names = {name.strip() for name in item.names if name.strip()}
     if item_type is not ItemType.ENTITLEMENT:
         return {(name,) for name in names}
     source, attribute, value = item.source.strip(), item.attribute.strip(), item.value.strip()
-    whole = {(source, attribute, value)} if attribute and value else set()
-    return {(source, "", name) for name in names} | whole
+    full_name = {(source, attribute, value)} if attribute and value else set()
+    return {(source, "", name) for name in names} | full_name
 
 
-def _written(item_type: ItemType, name: str) -> tuple[str, ...]:
+def _name_parts(item_type: ItemType, name: str) -> tuple[str, ...]:
     if item_type is not ItemType.ENTITLEMENT:
         return (name.strip(),)
-    parts: EntitlementName | None = entitlement_name(name)
-    return (parts.source, parts.attribute, parts.value) if parts else ()
+    entitlement = entitlement_name(name)
+    return (entitlement.source, entitlement.attribute, entitlement.value) if entitlement else ()
 
 
-def _said_of_item(item_type: ItemType, item: Item, clean: Callable[[str], str]) -> str:
+def _describe_item(item_type: ItemType, item: Item, clean: Callable[[str], str]) -> str:
     name = next(filter(None, map(clean, item.names)), "")
-    what = f"{clean(item.attribute)} {clean(item.value)}" if item_type is ItemType.ENTITLEMENT else ""
-    about = [
-        what.strip(),
+    entitlement = f"{clean(item.attribute)} {clean(item.value)}" if item_type is ItemType.ENTITLEMENT else ""
+    details = [
+        entitlement.strip(),
         f"source {clean(item.source)}" if item.source else "",
         f"owner {clean(item.owner)}" if item.owner else "",
         f"id {item.id}",
     ]
-    return f"{name} ({', '.join(filter(None, about))})".strip()
+    return f"{name} ({', '.join(filter(None, details))})".strip()
 
 
-def _refused(shown: str, found: NameMatches) -> NameMeaning:
-    problem = f"'{shown}' can't be looked up, give its id instead: {found.refused}"
+def _refused(shown: str, matches: NameMatches) -> NameMeaning:
+    problem = f"'{shown}' can't be looked up, give its id instead: {matches.refusal}"
     return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
 
 
 def _ambiguous(beginning: str, candidates: Sequence[NameCandidate]) -> NameMeaning:
     more = f"; and {len(candidates) - LISTED} more" if len(candidates) > LISTED else ""
-    listed = "; ".join(one.said for one in candidates[:LISTED])
+    listed = "; ".join(candidate.description for candidate in candidates[:LISTED])
     return NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}")
 
 
@@ -305,6 +300,6 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    # What can't be seen is written out: it may be the very reason why nobody has this name.
+    # Write out invisible characters: they may be the very reason why nobody has this name.
     line = visible(name[: MOST_SHOWN + 1].replace("\n", " ")).strip()
     return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}…"

@@ -66,8 +66,8 @@ class Directory:
         missing: list[str] = []
         try:
             async for found in self._searched(names, fields):
-                missing += [name for name, one in found.items() if not one.candidates and not one.refused]
-                yield {name: one for name, one in found.items() if one.candidates or one.refused}
+                missing += [name for name, one in found.items() if not one.candidates and not one.refusal]
+                yield {name: one for name, one in found.items() if one.candidates or one.refusal}
         except ForbiddenError:
             listed = tuple(field for field in fields if field in self._dialect.people_filters)
             if not listed:
@@ -100,7 +100,7 @@ class Directory:
                     items = [item for raw in answer.rows if (item := item_listed(raw)) is not None]
                     named = match_items(item_type, answer.values, items, self._clean)
                     yield {
-                        name: NameMatches(candidates=named[name], refused=self._clean(answer.refused)) for name in named
+                        name: NameMatches(candidates=named[name], refusal=self._clean(answer.refused)) for name in named
                     }
             except ForbiddenError:
                 scopes = _scopes(self._dialect, item_type)
@@ -114,7 +114,7 @@ class Directory:
             people = [person for raw in answer.rows if (person := person_found(raw)) is not None]
             named = match_people(answer.values, people, fields, self._clean)
             refused = self._clean(answer.refused)
-            yield {name: NameMatches(candidates=named[name], looked=fields, refused=refused) for name in named}
+            yield {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
 
     async def _listed(
         self, names: Iterable[str], fields: tuple[IdentityBy, ...]
@@ -123,13 +123,13 @@ class Directory:
         question = People(self._caller, tuple(field for field in fields if field in self._dialect.people_filters))
         hopeless = [name for name in names if not question.terms(name)]
         if hopeless:
-            yield {name: NameMatches(looked=fields) for name in hopeless}
+            yield {name: NameMatches(fields=fields) for name in hopeless}
         try:
             async for answer in answers(question, question.portions(name for name in names if question.terms(name))):
                 people = [person for raw in answer.rows if (person := person_listed(raw)) is not None]
                 named = match_people(answer.values, people, fields, self._clean)
                 refused = self._clean(answer.refused)
-                yield {name: NameMatches(candidates=named[name], looked=fields, refused=refused) for name in named}
+                yield {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
         except ForbiddenError:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY)
 """Metadata keys that access-batch itself sends."""
 
+ID_PATTERN: Final = r"(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"
+"""The shape of a tenant's id: 32 hex digits or a UUID."""
+
+MOST_SHOWN: Final = 80
+"""Characters of a cell that a message shows."""
+
 ITEM_SEPARATOR: Final = "|"
 """Separates the items of one cell."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.text import phrase
-from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, prepare, rfc3339
+from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, MOST_SHOWN, prepare, rfc3339
 from batch.validate.rules import EXCLUSIVE_RULES, MESSAGES, schema
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ CHANGE_COLUMNS: Final = (
     "metadata",
 )
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
-
-MOST_SHOWN: Final = 80
-"""Characters of a cell that a message shows."""
 
 _SENTENCES: Final = frozenset({"identity_problem", "item_problem"})
 """Columns that already hold short sentences."""

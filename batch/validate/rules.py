@@ -9,15 +9,14 @@ import dataframely as dy
 import polars as pl
 
 from batch.api.dialects import Dialect, ItemType, Operation
-from batch.validate.prepare import RESERVED_KEYS, has_control
+from batch.validate.prepare import ID_PATTERN, RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-_ID: Final = r"(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"
-_ONE_ID: Final = rf"^{_ID}$"
-_IDS: Final = rf"^{_ID}(?:\s*\|\s*{_ID})*$"
+_ONE_ID: Final = rf"^{ID_PATTERN}$"
+_IDS: Final = rf"^{ID_PATTERN}(?:\s*\|\s*{ID_PATTERN})*$"
 _OPERATIONS: Final = [operation.value for operation in Operation]
 _ITEM_TYPES: Final = [item_type.value for item_type in ItemType]
 

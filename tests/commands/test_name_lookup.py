@@ -55,8 +55,8 @@ class Company:
         self.asked.append(name)
         numbers = self.known.get(name, ())
         numbers = (numbers,) if isinstance(numbers, int) else numbers
-        candidates = tuple(NameCandidate(id=hex_id(number), said=f"number {number}") for number in numbers)
-        return NameMatches(candidates=candidates, looked=looked, refused="no" if name in self.refuses else "")
+        candidates = tuple(NameCandidate(id=hex_id(number), description=f"number {number}") for number in numbers)
+        return NameMatches(candidates=candidates, fields=looked, refusal="no" if name in self.refuses else "")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ AUTO = IdentityBy.AUTO
 
 def person_meant(name: str, *people: Person, by: IdentityBy = AUTO) -> NameMeaning:
     fields = identity_fields(by)
-    return person_meaning(name, NameMatches(candidates=match_people([name], people, fields, str)[name], looked=fields))
+    return person_meaning(name, NameMatches(candidates=match_people([name], people, fields, str)[name], fields=fields))
 
 
 def item_meant(name: str, *items: Item, kind: ItemType = ItemType.ROLE) -> NameMeaning:
@@ -52,32 +52,32 @@ def test_a_person_is_known_by_alias_e_mail_employee_number_or_display_name(name:
 
 @pytest.mark.parametrize("name", ["jane", "jane.do", "jane.*", "jane?doe", "*", "42", "Doe", "Jane  Doe", "a:*", "("])
 def test_a_name_that_only_resembles_one_means_nobody(name: str) -> None:
-    verdict = person_meant(name, JANE)
-    assert verdict.outcome is NameOutcome.UNKNOWN
-    assert verdict.problem.startswith("no identity has '")
-    assert verdict.problem.endswith("' as alias, e-mail, employee number or display name")
+    meaning = person_meant(name, JANE)
+    assert meaning.outcome is NameOutcome.UNKNOWN
+    assert meaning.problem.startswith("no identity has '")
+    assert meaning.problem.endswith("' as alias, e-mail, employee number or display name")
 
 
 def test_who_is_named_by_one_field_only_is_not_looked_for_in_others() -> None:
     assert person_meant("0042", JANE, by=IdentityBy.EMPLOYEE_NUMBER).id == JANE.id
-    verdict = person_meant("0042", JANE, by=IdentityBy.ALIAS)
-    assert verdict.problem == "no identity has '0042' as alias"
+    meaning = person_meant("0042", JANE, by=IdentityBy.ALIAS)
+    assert meaning.problem == "no identity has '0042' as alias"
 
 
 def test_two_people_of_one_name_are_listed_with_what_tells_them_apart() -> None:
-    verdict = person_meant("jane doe", JANE, OTHER_JANE)
-    assert (verdict.outcome, verdict.id) == (NameOutcome.AMBIGUOUS, "")
-    assert verdict.problem == (
+    meaning = person_meant("jane doe", JANE, OTHER_JANE)
+    assert (meaning.outcome, meaning.id) == (NameOutcome.AMBIGUOUS, "")
+    assert meaning.problem == (
         f"'jane doe' may be any of 2 identities: Jane Doe (alias jane.doe, id {JANE.id}, by its display name); "
         f"Jane Doe (alias jane.doe2, id {OTHER_JANE.id}, by its display name)"
     )
 
 
 def test_one_persons_alias_that_is_anothers_employee_number_is_ambiguous() -> None:
-    verdict = person_meant("0042", JANE, Person(id=hex_id(9), alias="0042", name="Robot"))
-    assert verdict.outcome is NameOutcome.AMBIGUOUS
-    assert "by its employee number" in verdict.problem
-    assert "by its alias" in verdict.problem
+    meaning = person_meant("0042", JANE, Person(id=hex_id(9), alias="0042", name="Robot"))
+    assert meaning.outcome is NameOutcome.AMBIGUOUS
+    assert "by its employee number" in meaning.problem
+    assert "by its alias" in meaning.problem
 
 
 def test_people_whose_aliases_differ_in_case_only_are_ambiguous_however_the_name_is_written() -> None:
@@ -90,15 +90,15 @@ def test_a_person_who_is_listed_twice_is_one() -> None:
 
 
 def test_of_many_candidates_the_first_five_are_listed() -> None:
-    verdict = person_meant("x", *(Person(id=hex_id(n), alias=f"a{n}", name="X") for n in range(8)))
-    assert verdict.problem.count(" (alias") == 5
-    assert verdict.problem.endswith("; and 3 more")
+    meaning = person_meant("x", *(Person(id=hex_id(n), alias=f"a{n}", name="X") for n in range(8)))
+    assert meaning.problem.count(" (alias") == 5
+    assert meaning.problem.endswith("; and 3 more")
 
 
-def test_a_name_that_the_tenant_would_not_look_up_is_told_with_its_words() -> None:
-    refused = NameMatches(refused="too many have it")
-    for verdict in (person_meaning("x", refused), item_meaning(ItemType.ROLE, "x", refused)):
-        assert verdict == NameMeaning(
+def test_a_name_that_the_tenant_refuses_to_look_up_shows_its_reason() -> None:
+    refused = NameMatches(refusal="too many have it")
+    for meaning in (person_meaning("x", refused), item_meaning(ItemType.ROLE, "x", refused)):
+        assert meaning == NameMeaning(
             outcome=NameOutcome.UNKNOWN, problem="'x' can't be looked up, give its id instead: too many have it"
         )
 
@@ -123,14 +123,14 @@ def test_of_roles_that_differ_in_case_the_one_that_is_written_alike_is_meant_if_
 
 
 def test_two_roles_of_one_name_are_listed_with_owner_and_id() -> None:
-    verdict = item_meant("Clerk", CLERK, Item(id=hex_id(0xE), names=("Clerk",), source="HR"))
-    assert verdict.problem == (
+    meaning = item_meant("Clerk", CLERK, Item(id=hex_id(0xE), names=("Clerk",), source="HR"))
+    assert meaning.problem == (
         f"'Clerk' may be any of 2 roles: Clerk (owner Ann, id {CLERK.id}); Clerk (source HR, id {hex_id(0xE)})"
     )
 
 
 def test_a_name_with_a_plus_may_be_there_though_the_tenant_can_not_find_it() -> None:
-    assert "can't be asked for names with a +: give its id" in item_meant("R+D").problem
+    assert "can't look up names with a +: give its id" in item_meant("R+D").problem
 
 
 READERS = Item(id=hex_id(0xF), names=("Readers",), source="AD", attribute="memberOf", value=r"CN=Readers|\all")
@@ -184,8 +184,8 @@ def test_a_name_resolves_exactly_where_it_fits_one_person_and_whatever_the_order
     name: str, people: list[Person], by: IdentityBy
 ) -> None:
     fits = fitting(name, people, identity_fields(by))
-    verdict = person_meant(name, *people, by=by)
+    meaning = person_meant(name, *people, by=by)
     outcomes = {0: NameOutcome.UNKNOWN, 1: NameOutcome.FOUND}
-    assert verdict.outcome is outcomes.get(len(fits), NameOutcome.AMBIGUOUS)
-    assert {verdict.id} == (fits if len(fits) == 1 else {""})
-    assert person_meant(name, *reversed(people), *people, by=by) == verdict
+    assert meaning.outcome is outcomes.get(len(fits), NameOutcome.AMBIGUOUS)
+    assert {meaning.id} == (fits if len(fits) == 1 else {""})
+    assert person_meant(name, *reversed(people), *people, by=by) == meaning

@@ -98,18 +98,18 @@ def test_a_row_with_an_unknown_name_has_a_problem_in_place_of_an_id() -> None:
 
 
 def test_of_many_problems_of_a_cell_three_are_told() -> None:
-    verdicts = {("ROLE", f"r{n}"): unknown(f"no r{n}") for n in range(5)}
+    meanings = {("ROLE", f"r{n}"): unknown(f"no r{n}") for n in range(5)}
     rows = frame({"item": "r0|r1|r2|r3|r4"}, columns="item_type item")
-    assert resolve(rows, verdicts, AUTO).get_column("_item_problem").to_list() == ["no r0; no r1; no r2; and 2 more"]
+    assert resolve(rows, meanings, AUTO).get_column("_item_problem").to_list() == ["no r0; no r1; no r2; and 2 more"]
 
 
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [
-        ({"item": "Clerk||Chief"}, "one of the items has no name"),
+        ({"item": "Clerk||Chief"}, "an item has no name"),
         (
             {"item_type": "ENTITLEMENT", "item": "v"},
-            "'v' names no entitlement: write Source|",
+            "'v' is no entitlement: write Source|",
         ),
     ],
 )
@@ -165,10 +165,10 @@ def test_rows_without_names_stay_as_they_are() -> None:
 
 
 def test_names_are_counted_by_what_came_of_them() -> None:
-    verdicts = {**KNOWN, ("identity", "x"): NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem="x or x")}
-    counts = count_names(verdicts, 7)
+    meanings = {**KNOWN, ("identity", "x"): NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem="x or x")}
+    counts = count_names(meanings, 7)
     assert counts == NameCounts(calls=7, found=5, unknown=3, ambiguous=1)
-    assert counts.looked_up == len(verdicts)
+    assert counts.looked_up == len(meanings)
 
 
 PEOPLE = ["anna", "bob", IDENTITY, "", None]

@@ -147,7 +147,7 @@ def test_whom_the_search_does_not_know_yet_is_looked_for_in_the_list() -> None:
         "user1": [hex_id(1)], "new": [hex_id(50)], "NEW JOINER": [hex_id(50)], "new@example.com": [hex_id(50)],
         "nobody": [],
     }  # fmt: skip
-    assert found["nobody"].looked == tuple(by for by in IdentityBy if by not in {AUTO, IdentityBy.ID})
+    assert found["nobody"].fields == tuple(by for by in IdentityBy if by not in {AUTO, IdentityBy.ID})
     assert [request.url.path for request in tenant.requests] == ["/v3/search", "/beta/identities"]
 
 
@@ -173,7 +173,7 @@ def test_where_the_token_may_not_search_only_the_list_is_asked_and_what_that_lea
     found = people(tenant, "anna@x", "bob", api=api)
     assert ids(found["anna@x"]) == [hex_id(1)]
     assert {field for field, _ in asked_of_list(tenant.requests[-1])} == fields
-    assert set(found["bob"].looked) == fields
+    assert set(found["bob"].fields) == fields
     assert tenant.notices == [
         f"The token may not search (scope sp:search:read), so names are not compared with {unseen}."
     ]
@@ -259,7 +259,7 @@ def test_a_name_that_the_tenant_refuses_is_told_and_holds_up_no_other(status: in
     tenant = DirectoryTenant(listed=listed, answers={"roles": refusing(["R7"], status)})
     found = items(tenant, ItemType.ROLE, *(f"R{n}" for n in range(30)))
     assert [ids(one) for name, one in found.items() if name != "R7"] == [[hex_id(n)] for n in range(30) if n != 7]
-    assert found["R7"].refused == "can't read this"
+    assert found["R7"].refusal == "can't read this"
 
 
 def test_a_tenant_that_refuses_every_name_is_lost_and_not_asked_for_each() -> None:
@@ -273,7 +273,7 @@ def test_a_tenant_that_refuses_every_name_is_lost_and_not_asked_for_each() -> No
 def test_a_name_that_is_part_of_too_many_is_told_and_the_others_are_found() -> None:
     tenant = DirectoryTenant([document(n, f"u{n}", displayName=f"User {n:05}") for n in range(10_001)])
     found = people(tenant, "user", "u17", "u18")
-    assert found["user"].refused == "too many have it in one of their names"
+    assert found["user"].refusal == "too many have it in one of their names"
     assert (ids(found["u17"]), ids(found["u18"])) == ([hex_id(17)], [hex_id(18)])
 
 
@@ -308,9 +308,9 @@ def test_what_the_tenant_calls_people_is_one_short_line_and_repeats_no_secret() 
     hostile = "Eve\n\x1b[2J s3cret-of-the-client " + "x" * 5_000
     tenant = DirectoryTenant(answers={"search": lambda _: (200, [document(1, "eve", displayName=hostile[:1_900])], {})})
     (candidate,) = people(tenant, "eve")["eve"].candidates
-    assert candidate.said.isprintable()
-    assert len(candidate.said) < 300
-    assert "s3cret" not in candidate.said
+    assert candidate.description.isprintable()
+    assert len(candidate.description) < 300
+    assert "s3cret" not in candidate.description
 
 
 def test_employee_numbers_are_read_wherever_the_tenant_says_them() -> None:
