@@ -17,33 +17,30 @@ from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.loops.cancel import Canceller
-from batch.model import ChangeStatus
 from batch.report.cancel import CancelSummary, question
 from batch.report.files import UNDO, make_folder, write_undo
 from batch.states import IN_DOUBT, State
 from batch.status.cancel import (
     CancelOutcome,
-    Change,
-    RunChanges,
     RunRows,
     cancel_outcomes,
     cancel_scope,
     count_outcomes,
-    findings,
+    new_statuses,
     to_revoke,
 )
 from batch.status.evidence import LOOK_BACK
+from batch.status.matching import RunChanges, accepted_changes
 from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import polars as pl
-
     from batch.commands.screen import Screen
     from batch.model import Run, Tally
     from batch.settings import Settings
+    from batch.status.matching import AcceptedChange
 
 LONGEST_COMMENT: Final = 1000
 
@@ -146,9 +143,7 @@ class _CancelJob:
         self._screen = screen
         self._sessions = sessions
         self._comment = comment
-        followed = ledger.tracks.of_run(run)
-        self._own = RunChanges(run.id, _changes(followed))
-        self._accepted_at = followed.get_column("accepted_at").to_list()
+        self._own = RunChanges(run.id, accepted_changes(ledger.tracks.of_run(run)))
         self._began = _now()
         self._first: RunRows = RunRows()
         self._canceller: Canceller | None = None
@@ -224,7 +219,7 @@ class _CancelJob:
 
     def _keep(self) -> None:
         """Writes down what the list says now."""
-        self._ledger.tracks.write(self._run, findings(self._own, self._run_rows))
+        self._ledger.tracks.write(self._run, new_statuses(self._own, self._run_rows))
 
     @property
     def _run_rows(self) -> RunRows:
@@ -245,7 +240,7 @@ class _CancelJob:
             found=before.count(CancelOutcome.CANCELABLE),
             would_cancel=_of(self._own, before, CancelOutcome.CANCELABLE) if dry_run else (),
             to_revoke=granted,
-            recent=sum(map(self._may_turn_up, came_to, self._accepted_at)),
+            recent=sum(map(self._may_turn_up, came_to, self._own.changes)),
             unsent=tally.changes.get(State.PLANNED, 0),
             unconfirmed=_unconfirmed(tally),
             calls=canceller.calls if canceller else {},
@@ -255,39 +250,16 @@ class _CancelJob:
             elapsed=time.monotonic() - began,
         )
 
-    def _may_turn_up(self, outcome: CancelOutcome, accepted_at: str) -> bool:
+    def _may_turn_up(self, outcome: CancelOutcome, change: AcceptedChange) -> bool:
         patience = timedelta(seconds=self._settings.settle_after)
-        return outcome is CancelOutcome.NOT_VISIBLE and self._began < datetime.fromisoformat(accepted_at) + patience
+        return outcome is CancelOutcome.NOT_VISIBLE and self._began < change.accepted_at + patience
 
     def _undo_comment(self) -> str:
         named = f"run {self._run.id} of access-batch"
         return f"{self._comment} ({named})" if self._comment else f"Takes back what {named} was granted."
 
 
-def _changes(followed: pl.DataFrame) -> list[Change]:
-    """The lines of `Tracks.of_run` as changes."""
-    return [
-        Change(
-            request=line["request"],
-            operation=line["operation"],
-            identity=line["identity_id"],
-            item_type=line["item_type"],
-            item=line["item_id"],
-            known=None
-            if line["state"] is None
-            else ChangeStatus(
-                request=line["request"],
-                identity=line["identity_id"],
-                item_type=line["item_type"],
-                item=line["item_id"],
-                **{name: line[name] for name in ("state", "who", "said", "since", "access_request")},
-            ),
-        )
-        for line in followed.iter_rows(named=True)
-    ]
-
-
-def _of(own: RunChanges, came_to: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[Change, ...]:
+def _of(own: RunChanges, came_to: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[AcceptedChange, ...]:
     return tuple(change for change, one in zip(own.changes, came_to, strict=True) if one is outcome)
 
 

@@ -14,7 +14,7 @@ from batch.errors import CredentialsRefusedError, UsageError
 from batch.ledger.process import Process
 from batch.ledger.store import Ledger
 from batch.report.import_ import ImportSummary
-from batch.status.adopt import Adoption, NotAdoptable, read_listed
+from batch.status.adopt import AdoptionOutcome, NotAdoptable, read_listed
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages
 
@@ -119,7 +119,7 @@ class ImportReader:
         self._pending: list[StatusRow] = []
         self.run: Run | None = None
         self.read = 0
-        self.outcomes: Counter[Adoption] = Counter()
+        self.outcomes: Counter[AdoptionOutcome] = Counter()
         self.not_adoptable: Counter[NotAdoptable] = Counter()
 
     def add(self, page: Page) -> None:
@@ -140,7 +140,7 @@ class ImportReader:
         before = self.read - len(self._pending)
         self._pending = []
         if before // _TOLD_EVERY < self.read // _TOLD_EVERY:
-            self._screen.say(f"{self.read:,} rows read, {self.outcomes[Adoption.IMPORTED]:,} imported.")
+            self._screen.say(f"{self.read:,} rows read, {self.outcomes[AdoptionOutcome.IMPORTED]:,} imported.")
 
     def _begin(self) -> Run:
         runs = self._ledger.runs

@@ -20,7 +20,8 @@ from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses
 from batch.model import IMPORT, IMPORTED_INPUT, ChangeStatus
 from batch.states import State
-from batch.status.adopt import Adoption, LedgerChange, plan_adoption
+from batch.status.adopt import AdoptionOutcome, plan_adoption
+from batch.status.matching import LedgerChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +52,9 @@ class Imported:
             begin_run(connection, run_id, number_of_tenant(connection, tenant), new, 0)
         return Runs(self._engine).named(run_id)
 
-    def take(self, run: Run, process: Process, listed: Sequence[ListedChange], now: datetime) -> Mapping[Adoption, int]:
+    def take(
+        self, run: Run, process: Process, listed: Sequence[ListedChange], now: datetime
+    ) -> Mapping[AdoptionOutcome, int]:
         """Imports rows, as far as the ledger does not have them, in one transaction.
 
         Args:
@@ -70,8 +73,8 @@ class Imported:
             require_held(connection, run, process)
             found = plan_adoption(listed, _lines(connection, run.tenant, listed), imported=run.id)
             new = _insert(connection, run, found.new, now) if found.new else []
-            if new or found.findings:
-                write_statuses(connection, run.tenant, [*found.findings, *new])
+            if new or found.statuses:
+                write_statuses(connection, run.tenant, [*found.statuses, *new])
         return found.outcomes
 
 
@@ -94,8 +97,8 @@ def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) 
     lines: dict[Key, list[LedgerChange]] = {}
     for identity, item, request, run, state in changes.select(_LINE).rows():
         key = names[identity, item]
-        finding = _finding(request, key, said.get((request, identity, item)))
-        lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, finding=finding))
+        status = _status(request, key, said.get((request, identity, item)))
+        lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, status=status))
     return lines
 
 
@@ -109,7 +112,7 @@ def _tracked(connection: Connection, requests: pl.Series) -> dict[tuple[int, int
     return {row[:3]: row[3:] for row in found.rows()}
 
 
-def _finding(request: int, key: Key, said: tuple[str, ...] | None) -> ChangeStatus | None:
+def _status(request: int, key: Key, said: tuple[str, ...] | None) -> ChangeStatus | None:
     if said is None:
         return None
     identity, item_type, item = key
@@ -164,7 +167,7 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
     insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
     written = {"first": first, "requests": len(numbers), "changes": len(listed)}
     events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
-    return [seed.finding(line[0]) for seed, line in zip(listed, lines, strict=True)]
+    return [seed.status(line[0]) for seed, line in zip(listed, lines, strict=True)]
 
 
 def _entries(frame: pl.DataFrame, **columns: str) -> pl.DataFrame:

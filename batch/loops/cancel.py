@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from batch.answers.events import Tell
     from batch.model import Answer, StatusRow
-    from batch.status.cancel import CancelScope, RunChanges
+    from batch.status.cancel import CancelScope
+    from batch.status.matching import RunChanges
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0

@@ -112,7 +112,7 @@ class Tracker:
 
     def _pause(self, following: TrackedRun, wait: float, left: float | None) -> float:
         """Seconds to the next look: no longer than to the end, nor than until something counts as not visible."""
-        late = following.next_late(self._settle_after)
+        late = following.next_overdue(self._settle_after)
         until_late = wait if late is None else max(0.0, (late - self._clock()).total_seconds())
         return min(wait, until_late, wait if left is None else max(0.0, left))
 
@@ -121,9 +121,9 @@ class Tracker:
         following.begin_look()
         try:
             await self._ask_own(following)
-            await self._ask_all(following, following.unheard(at_once=self._at_once))
+            await self._ask_all(following, following.queries_for_others(at_once=self._at_once))
             await self._keep(following.end_look())
-            await self._ask_all(following, following.overdue(self._clock(), self._settle_after))
+            await self._ask_all(following, following.queries_for_overdue(self._clock(), self._settle_after))
             await self._keep(following.end_look())
         except ListingForbiddenError as error:
             raise TenantLostError(
@@ -136,7 +136,7 @@ class Tracker:
 
     async def _ask_own(self, following: TrackedRun) -> None:
         questions = self._questions(following)
-        if questions == (sweep := following.sweep(),):
+        if questions == (sweep := following.own_list(),):
             first = await self._first_page(sweep)
             # The first page says how long the list is: another way may be cheaper, unless this was all of it.
             if not first.more or (questions := self._questions(following)) == (sweep,):
@@ -155,7 +155,7 @@ class Tracker:
                 return
 
     def _questions(self, following: TrackedRun) -> tuple[TrackQuery, ...]:
-        return following.questions(listed=self._listed, at_once=self._at_once, identities=self._others_listed)
+        return following.cheapest_queries(listed=self._listed, at_once=self._at_once, identities=self._others_listed)
 
     async def _first_page(self, sweep: TrackQuery) -> Page:
         page = await self._listing.page(_query(sweep), 0)

@@ -12,7 +12,7 @@ from batch.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from batch.status.cancel import Change
+    from batch.status.matching import AcceptedChange
 
 EXAMPLES: Final = 10
 """Changes that a dry run names on the screen."""
@@ -45,8 +45,8 @@ class CancelSummary:
     dry_run: bool
     outcomes: Mapping[CancelOutcome, int]
     found: int
-    would_cancel: Sequence[Change]
-    to_revoke: Sequence[Change]
+    would_cancel: Sequence[AcceptedChange]
+    to_revoke: Sequence[AcceptedChange]
     recent: int
     unsent: int
     unconfirmed: int
@@ -95,7 +95,7 @@ def cancel_as_json(found: CancelSummary) -> dict[str, Any]:
     }
 
 
-def _named(change: Change) -> dict[str, str]:
+def _named(change: AcceptedChange) -> dict[str, str]:
     return {
         "operation": change.operation,
         "identity_id": change.identity,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.read import Table
-    from batch.status.cancel import Change
+    from batch.status.matching import AcceptedChange
 
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
@@ -190,12 +190,12 @@ def _write_whole(path: Path, rows: pl.DataFrame) -> None:
 UNDO: Final = "undo.csv"
 
 
-def write_undo(folder: Path, changes: Sequence[Change], comment: str) -> str | None:
+def write_undo(folder: Path, changes: Sequence[AcceptedChange], comment: str) -> str | None:
     """Writes one revoke for each change.
 
     Args:
         folder: Where to.
-        changes: From withdraw.to_revoke.
+        changes: From `status.cancel.to_revoke`.
         comment: Of each revoke; the tenant wants one.
 
     Returns:

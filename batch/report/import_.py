@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batch.status.adopt import Adoption
+from batch.status.adopt import AdoptionOutcome
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ class ImportSummary:
     run: str
     tenant: str
     read: int
-    outcomes: Mapping[Adoption, int]
+    outcomes: Mapping[AdoptionOutcome, int]
     not_adoptable: Mapping[NotAdoptable, int]
     elapsed: float
 
     @property
     def exit_code(self) -> int:
         """0; 3 where rows can't be understood, or are of requests that are still to be settled."""
-        return 3 if sum(self.not_adoptable.values()) or self.outcomes.get(Adoption.UNSETTLED) else 0
+        return 3 if sum(self.not_adoptable.values()) or self.outcomes.get(AdoptionOutcome.UNSETTLED) else 0
 
 
 def import_as_json(summary: ImportSummary) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def import_as_json(summary: ImportSummary) -> dict[str, Any]:
         "tenant": summary.tenant,
         "rows": {
             "read": summary.read,
-            **{outcome.value: summary.outcomes.get(outcome, 0) for outcome in Adoption},
+            **{outcome.value: summary.outcomes.get(outcome, 0) for outcome in AdoptionOutcome},
             "not_understood": sum(summary.not_adoptable.values()),
         },
         "not_understood": {reason.name.lower(): number for reason, number in summary.not_adoptable.items() if number},
@@ -60,12 +60,13 @@ def describe_import(summary: ImportSummary) -> Iterator[str]:
     outcomes = summary.outcomes
     yield (
         f"{count(summary.read, 'row')} read from the status list of {summary.tenant}: "
-        f"{outcomes.get(Adoption.IMPORTED, 0):,} imported, {outcomes.get(Adoption.UPDATED, 0):,} updated, "
-        f"{outcomes.get(Adoption.UNCHANGED, 0):,} known as they are."
+        f"{outcomes.get(AdoptionOutcome.IMPORTED, 0):,} imported, "
+        f"{outcomes.get(AdoptionOutcome.UPDATED, 0):,} updated, "
+        f"{outcomes.get(AdoptionOutcome.UNCHANGED, 0):,} known as they are."
     )
-    if known := outcomes.get(Adoption.KNOWN):
+    if known := outcomes.get(AdoptionOutcome.KNOWN):
         yield f"{count(known, 'row')} not imported: runs of this ledger have the same, and their word counts."
-    if unsettled := outcomes.get(Adoption.UNSETTLED):
+    if unsettled := outcomes.get(AdoptionOutcome.UNSETTLED):
         yield f"{count(unsettled, 'row')} of requests that are not settled yet: submit their input again first."
     for reason, number in summary.not_adoptable.items():
         if number:

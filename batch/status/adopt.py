@@ -1,8 +1,7 @@
-"""What of the tenant's status list goes into a ledger that does not know it, and which change each row is about.
+"""What the tenant's status list adds to a ledger that does not know it yet.
 
-Nothing is guessed: a row that does not say what it is about is counted, and left out. A key of which a run of this
-ledger has something stays as that run left it, so that whatever is imported, nothing counts as fresh that did not
-before.
+Nothing is guessed: a row that does not say what it is about is counted and left out. If a run of this ledger has
+anything on a key, that key stays as the run left it. So after an import no change counts as new that did not before.
 """
 
 from __future__ import annotations
@@ -14,23 +13,24 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import REQUEST_ID_KEY, REQUEST_TYPES, ItemType, Operation
+from batch.api.dialects import REQUEST_TYPES, ItemType, Operation
 from batch.model import ChangeStatus
 from batch.states import VOID, State
-from batch.status.matching import change_with_requests, listed_item, named_item
+from batch.status.matching import change_in_ledger, ids_change_with_requests, listed_item, named_item, request_id
 from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from batch.model import StatusRow
+    from batch.status.matching import LedgerChange
 
 Key = tuple[str, str, str]
 """Identity id, item type and item id."""
 
 
 class NotAdoptable(StrEnum):
-    """Why a row can't be understood, in words."""
+    """Why rows can't be understood, in words."""
 
     NO_IDENTITY = "they don't say whom they are for"
     NO_REQUEST = "they don't say to which access request they belong"
@@ -40,33 +40,33 @@ class NotAdoptable(StrEnum):
     ODD_DATE = "their dates can't be read"
 
 
-class Adoption(StrEnum):
+class AdoptionOutcome(StrEnum):
     """What becomes of a row that is understood; the names are those of the JSON output."""
 
     IMPORTED = "imported"
     UPDATED = "updated"
-    """The ledger has it, and the tenant says something new of it."""
+    """The ledger has the change, and the row gives it a new status."""
     UNCHANGED = "unchanged"
     KNOWN = "known"
-    """A run of this ledger has the same key, and its word counts."""
+    """A run of this ledger has the same key, and what the run knows counts."""
     UNSETTLED = "unsettled"
-    """It is of a request of this ledger that is not known to have arrived: settling says so, and not this."""
+    """It belongs to a request of this ledger that is not known to have arrived, which only settling decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedChange:
-    """A change as a row of the status list has it.
+    """A change as a row of the status list shows it.
 
     Attributes:
         identity: Id of the identity.
         item_type: Kind of access item.
         item: Id of the item.
         operation: Grant or revoke.
-        start_date: As a request has it; empty for none.
-        remove_date: Likewise.
+        start_date: In the form that requests use; empty for none.
+        remove_date: In the same form.
         access_request: The tenant's id of the access request.
-        created: When it was requested, in ISO 8601; empty where the tenant does not say.
-        named: Id of the request that submitted it, of this ledger or another; empty where no ledger did.
+        created: When it was requested, in ISO 8601; empty if the tenant does not say.
+        named: Id of the request that submitted it, of this ledger or another; empty if no ledger did.
         state: The vendor's name of its state.
         who: As in ChangeStatus.
         said: As in ChangeStatus.
@@ -89,11 +89,11 @@ class ListedChange:
 
     @property
     def key(self) -> Key:
-        """What makes it the same change as another, but for operation and dates."""
+        """What makes it the same change as another, apart from operation and dates."""
         return self.identity, self.item_type, self.item
 
-    def finding(self, request: int) -> ChangeStatus:
-        """What the row says of the change in the ledger's request of that number."""
+    def status(self, request: int) -> ChangeStatus:
+        """The status that the row gives the change in the ledger's request of that number."""
         return ChangeStatus(
             request=request,
             identity=self.identity,
@@ -108,49 +108,32 @@ class ListedChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerChange:
-    """A change that the ledger has.
-
-    Attributes:
-        run: Id of its run.
-        request: Number of its request.
-        state: The request's.
-        finding: What the tenant last said of it; None where nothing.
-    """
-
-    run: str
-    request: int
-    state: str
-    finding: ChangeStatus | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AdoptionPlan:
-    """What is to be done about rows.
+    """What to do about rows.
 
     Attributes:
-        new: Those to be imported, in order.
-        findings: What is newly said of changes that the ledger has.
-        fates: How many rows came to what.
+        new: Changes to import, in order.
+        statuses: New statuses of changes that the ledger has.
+        outcomes: How many rows came to what.
     """
 
     new: tuple[ListedChange, ...]
-    findings: tuple[ChangeStatus, ...]
-    outcomes: Mapping[Adoption, int]
+    statuses: tuple[ChangeStatus, ...]
+    outcomes: Mapping[AdoptionOutcome, int]
 
 
-_TYPES: Final = frozenset(one.value for one in ItemType)
-_OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({said: name for name, said in REQUEST_TYPES.items()})
+_TYPES: Final = frozenset(item_type.value for item_type in ItemType)
+_OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({api: name for name, api in REQUEST_TYPES.items()})
 
 
 def read_listed(rows: Iterable[StatusRow]) -> tuple[list[ListedChange], Counter[NotAdoptable]]:
-    """The changes that rows are about; and why so many others can't be understood."""
+    """The changes that rows are about, and how many rows can't be understood, by reason."""
     listed: list[ListedChange] = []
     not_adoptable: Counter[NotAdoptable] = Counter()
     all_rows = list(rows)
-    trusted = not change_with_requests(all_rows)
+    trust_ids = not ids_change_with_requests(all_rows)
     for row in all_rows:
-        change = _listed_change(row, trusted=trusted)
+        change = _listed_change(row, trust_ids=trust_ids)
         if isinstance(change, NotAdoptable):
             not_adoptable[change] += 1
         else:
@@ -158,15 +141,14 @@ def read_listed(rows: Iterable[StatusRow]) -> tuple[list[ListedChange], Counter[
     return listed, not_adoptable
 
 
-def _listed_change(row: StatusRow, *, trusted: bool) -> ListedChange | NotAdoptable:
+def _listed_change(row: StatusRow, *, trust_ids: bool) -> ListedChange | NotAdoptable:
     if not row.access_request:
         return NotAdoptable.NO_REQUEST
     if row.item_type not in _TYPES:
         return NotAdoptable.ODD_TYPE
     if row.request_type not in _OPERATIONS:
         return NotAdoptable.ODD_OPERATION
-    metadata = row.metadata or {}
-    item = named_item(row) or (listed_item(row) if trusted else "")
+    item = named_item(row) or (listed_item(row) if trust_ids else "")
     if not item:
         return NotAdoptable.NO_ITEM
     start_date, remove_date = _date(row.start_date), _date(row.remove_date)
@@ -181,7 +163,7 @@ def _listed_change(row: StatusRow, *, trusted: bool) -> ListedChange | NotAdopta
         remove_date=remove_date,
         access_request=row.access_request,
         created=instant(row.created),
-        named=metadata.get(REQUEST_ID_KEY, ""),
+        named=request_id(row),
         state=row.state,
         who=row.who,
         said=row.said,
@@ -190,7 +172,7 @@ def _listed_change(row: StatusRow, *, trusted: bool) -> ListedChange | NotAdopta
 
 
 def _date(text: str) -> str | None:
-    """A date of the list as a request has it: with milliseconds where there are any; None where it is none."""
+    """A date of the list in the form that requests use: milliseconds only if there are any; None if it is no date."""
     if not text:
         return ""
     try:
@@ -201,53 +183,38 @@ def _date(text: str) -> str | None:
 
 
 def plan_adoption(
-    listed: Sequence[ListedChange], lines: Mapping[Key, Sequence[LedgerChange]], *, imported: str
+    listed: Sequence[ListedChange], known: Mapping[Key, Sequence[LedgerChange]], *, imported: str
 ) -> AdoptionPlan:
     """Decides about rows.
 
     Args:
-        listed: Rows, in the list's order; of two about one change in one access request the later one counts.
-        lines: What the ledger has of their keys.
-        imported: Id of the run of what was imported.
+        listed: Rows, in the list's order; of several about one change in one access request the last one counts.
+        known: What the ledger has of their keys, oldest first.
+        imported: Id of the run that imported changes belong to.
     """
-    latest = {(seed.access_request, seed.key): seed for seed in listed}
-    outcomes: Counter[Adoption] = Counter()
-    new, findings = [], []
-    for seed in latest.values():
-        outcome, line = _fate(seed, lines.get(seed.key, ()), imported)
+    latest = {(change.access_request, change.key): change for change in listed}
+    outcomes: Counter[AdoptionOutcome] = Counter()
+    new, statuses = [], []
+    for change in latest.values():
+        outcome, in_ledger = _decide(change, known.get(change.key, ()), imported)
         outcomes[outcome] += 1
-        if outcome is Adoption.IMPORTED:
-            new.append(seed)
-        elif outcome is Adoption.UPDATED and line is not None:
-            findings.append(seed.finding(line.request))
-    outcomes[Adoption.UNCHANGED] += len(listed) - len(latest)
-    return AdoptionPlan(new=tuple(new), findings=tuple(findings), outcomes=outcomes)
+        if outcome is AdoptionOutcome.IMPORTED:
+            new.append(change)
+        elif outcome is AdoptionOutcome.UPDATED and in_ledger is not None:
+            statuses.append(change.status(in_ledger.request))
+    outcomes[AdoptionOutcome.UNCHANGED] += len(listed) - len(latest)
+    return AdoptionPlan(new=tuple(new), statuses=tuple(statuses), outcomes=outcomes)
 
 
-def _fate(seed: ListedChange, lines: Sequence[LedgerChange], imported: str) -> tuple[Adoption, LedgerChange | None]:
-    line = _submitted(seed, lines, imported) or next(
-        (
-            one
-            for one in lines
-            if one.run == imported and one.finding and one.finding.access_request == seed.access_request
-        ),
-        None,
-    )
-    if line is not None:
-        if line.state != State.ACCEPTED:
-            return Adoption.UNSETTLED, None
-        return (Adoption.UNCHANGED if line.finding == seed.finding(line.request) else Adoption.UPDATED), line
-    if any(one.run != imported and one.state not in VOID for one in lines):
-        return Adoption.KNOWN, None
-    return Adoption.IMPORTED, None
-
-
-def _submitted(seed: ListedChange, lines: Sequence[LedgerChange], imported: str) -> LedgerChange | None:
-    """The change of this ledger that the row is; where its request was divided, the one that took over from it."""
-    run = seed.named.rpartition("-")[0]
-    same_run = [one for one in lines if run and one.run == run != imported]
-    exact = [one for one in same_run if f"{one.run}-{one.request}" == seed.named]
-    if exact and exact[0].state not in VOID:
-        return exact[0]
-    later = (one for one in same_run if exact and one.request > exact[0].request and one.state == State.ACCEPTED)
-    return next(later, None)
+def _decide(
+    change: ListedChange, known: Sequence[LedgerChange], imported: str
+) -> tuple[AdoptionOutcome, LedgerChange | None]:
+    found = change_in_ledger(change.named, change.access_request, known, imported=imported)
+    if found is not None:
+        if found.state != State.ACCEPTED:
+            return AdoptionOutcome.UNSETTLED, None
+        is_same = found.status == change.status(found.request)
+        return (AdoptionOutcome.UNCHANGED if is_same else AdoptionOutcome.UPDATED), found
+    if any(other.run != imported and other.state not in VOID for other in known):
+        return AdoptionOutcome.KNOWN, None
+    return AdoptionOutcome.IMPORTED, None

@@ -1,7 +1,7 @@
-"""What the tenant's status list proves about a request in doubt.
+"""What the tenant's status list proves about an unconfirmed request.
 
-A row proves a change by the request's id in its clientMetadata. Only where the list returns no clientMetadata at all do
-identity, item, operation and time stand in for it.
+A row proves a change by the request's id in its clientMetadata. Only if a row has no clientMetadata at all do identity,
+item, operation and time stand in for it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import REQUEST_ID_KEY, REQUEST_TYPES
+from batch.api.dialects import REQUEST_ID_KEY
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
 from batch.model import ChangeStatus, Part
-from batch.status.matching import item_of
+from batch.status.matching import has_operation, pair_of, was_created_since
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.model import Doubt, Existing, Request, StatusRow
+    from batch.status.matching import Pair
 
 LOOK_BACK: Final = timedelta(hours=25)
-"""How long before an attempt rows are asked for, whatever our clock did: the request's id tells them apart."""
+"""How long before the first attempt the list begins, in case our clock was wrong: the request's id is what decides."""
 
 SKEW: Final = timedelta(minutes=5)
-"""By how much earlier than an attempt a row without a request's id may seem to be made."""
+"""How much earlier than the first attempt a row without clientMetadata may be created."""
 
-Pair = tuple[str, str]
-"""Identity id and item id."""
+_FOREIGN: Final = "another's"
 
 
 class Settlement(StrEnum):
-    """What became of a request in doubt."""
+    """What became of an unconfirmed request."""
 
     FOUND = "found"
     NOT_FOUND = "not found"
@@ -41,20 +41,20 @@ class Settlement(StrEnum):
 
 
 def window_start(doubt: Doubt) -> datetime:
-    """From when on rows are asked for."""
+    """The time from which on rows are listed."""
     return doubt.first_attempt - LOOK_BACK
 
 
 def by_request(rows: Iterable[StatusRow]) -> Mapping[str, Sequence[StatusRow]]:
-    """Rows by the request's id in their clientMetadata; under `""` those that have no clientMetadata at all."""
+    """Rows by the request id in their clientMetadata; rows without any clientMetadata under `""`."""
     groups: dict[str, list[StatusRow]] = {}
     for row in rows:
-        groups.setdefault(row.metadata.get(REQUEST_ID_KEY, "another's") if row.metadata else "", []).append(row)
+        groups.setdefault(row.metadata.get(REQUEST_ID_KEY, _FOREIGN) if row.metadata else "", []).append(row)
     return groups
 
 
 def found_pairs(doubt: Doubt, rows: Mapping[str, Sequence[StatusRow]], offset: timedelta) -> Mapping[Pair, str]:
-    """Which of the request's changes the rows prove, each with the tenant's id of its access request.
+    """The request's changes that the rows prove, each with the tenant's id of its access request.
 
     Args:
         doubt: The request.
@@ -64,16 +64,11 @@ def found_pairs(doubt: Doubt, rows: Mapping[str, Sequence[StatusRow]], offset: t
     request = doubt.request
     wanted = {(identity, item.id) for identity in request.recipients for item in request.items}
     since = doubt.first_attempt + offset - SKEW
-    proven = {_named_pair(row): row.access_request for row in rows.get(request.id, ())}
+    proven = {pair_of(row): row.access_request for row in rows.get(request.id, ())}
     for row in rows.get("", ()):
-        same_kind = row.request_type in {"", REQUEST_TYPES[request.operation]}
-        if same_kind and row.created is not None and row.created >= since:
+        if has_operation(row, request.operation) and was_created_since(row, since):
             proven[row.identity, row.item] = row.access_request
     return {pair: access_request for pair, access_request in proven.items() if pair in wanted}
-
-
-def _named_pair(row: StatusRow) -> Pair:
-    return row.identity, item_of(row)
 
 
 def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Settlement:
@@ -81,7 +76,7 @@ def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Settlement:
 
     Args:
         doubt: The request.
-        found: From `found_pairs`, over everything that the list has of its recipients.
+        found: From `found_pairs`, over everything that the list shows of its recipients.
         waited: Whether everything that arrived must be visible by now.
     """
     if len(found) == doubt.request.changes:
@@ -94,30 +89,30 @@ def judge(doubt: Doubt, found: Collection[Pair], *, waited: bool) -> Settlement:
 def parts_by_arrival(request: Request, found: Container[Pair]) -> tuple[Part, ...]:
     """Divides a partly found request into products of what arrived and products of what did not.
 
-    Recipients of whom the same items arrived stay together.
+    Recipients for whom the same items arrived stay together.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for position, identity in enumerate(request.recipients):
         arrived = tuple(i for i, item in enumerate(request.items) if (identity, item.id) in found)
         groups.setdefault(arrived, []).append(position)
     everything = range(len(request.items))
-    divided = []
+    parts = []
     for arrived, recipients in groups.items():
         missing = tuple(i for i in everything if i not in arrived)
-        divided += [
+        parts += [
             Part(recipients=tuple(recipients), items=items, arrived=is_there)
             for items, is_there in ((arrived, True), (missing, False))
             if items
         ]
-    return tuple(divided)
+    return tuple(parts)
 
 
 def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[ChangeStatus, ...]:
-    """What an answer says of the request's own changes: these were requested already, so that nothing was created.
+    """The statuses of changes that the answer lists as requested already: the tenant created nothing for them.
 
     Args:
         request: The request that was answered.
-        existing: From the answer; what is no change of the request says nothing of it.
+        existing: From the answer; entries that are no change of the request are left out.
     """
     wanted = {(identity, item.type.value, item.id) for identity in request.recipients for item in request.items}
     return tuple(

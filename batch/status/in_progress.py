@@ -16,7 +16,13 @@ from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
 from batch.model import RowClass
 from batch.states import VOID
-from batch.status.matching import change_with_requests, listed_item, named_item
+from batch.status.matching import (
+    ids_change_with_requests,
+    ids_cover_several_items,
+    listed_item,
+    named_item,
+    with_rows,
+)
 from batch.text import moment, on_one_line
 
 if TYPE_CHECKING:
@@ -90,11 +96,7 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     show that it is not the item's, whatever rests on it alone is not `sure`.
     """
     listed = [row for row in rows if tenant_outcome(row.state, row.said) is TenantOutcome.OPEN]
-    names: dict[str, set[Item]] = {}
-    for row in listed:
-        names.setdefault(row.item, set()).add((row.item_type, row.item_name))
-    several_items = any(len(found) > 1 for item, found in names.items() if item)
-    told_apart = not several_items and not change_with_requests(listed)
+    ids_are_items = not ids_cover_several_items(listed) and not ids_change_with_requests(listed)
     return [
         InProgress(
             identity=row.identity,
@@ -105,7 +107,7 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
             remove_date=row.remove_date,
             requester=on_one_line(row.requester, most=_LONGEST_NAME),
             since=f"{row.created:%Y-%m-%dT%H:%M:%SZ}" if row.created else "",
-            sure=bool(named_item(row)) or (told_apart and bool(listed_item(row))),
+            sure=bool(named_item(row)) or (ids_are_items and bool(listed_item(row))),
         )
         for row in listed
     ]
@@ -173,19 +175,7 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
 def _of_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
     """Lines of TENANT_VERDICTS for what is in progress."""
     rows = [one for some in tenant_view.in_progress.values() for one in some]
-    listed = pl.DataFrame(
-        [(one.identity, one.item, one.item_type, number) for number, one in enumerate(rows)],
-        schema={"identity_id": pl.String, "item_id": pl.String, "type": pl.String, "number": pl.UInt32},
-        orient="row",
-    )
-    # Ids of items are unique over all types, so a row that names no type is none the worse.
-    matches = (
-        fresh.select(*KEY, *INTENTION)
-        .join(listed, on=["identity_id", "item_id"], how="inner")
-        .filter((pl.col("type") == "") | (pl.col("type") == pl.col("item_type")))
-        .group_by(*KEY, *INTENTION)
-        .agg("number")
-    )
+    matches = with_rows(fresh.select(*KEY, *INTENTION), ((one.identity, one.item, one.item_type) for one in rows))
     for *key, operation, start_date, remove_date, numbers in matches.rows():
         wanted = (operation, _instant(start_date), _instant(remove_date))
         found = sorted((rows[number] for number in numbers), key=lambda one: one.since)

@@ -1,43 +1,101 @@
-"""Whether the `id` of the status list's rows is the item's: by what rows show that were listed together. Pure.
+"""Which row of the tenant's status list is about which change.
 
-At some tenants it is the item's id, by the documents of later API versions it is the request's, and the documents'
-examples have that of the account activity's item (see dialects.ITEM_ID_KEY).
+| the row has | it is matched by | used by |
+|---|---|---|
+| our request id in its clientMetadata | that id, identity and item | evidence, progress, cancel, adopt |
+| no clientMetadata at all | identity, item, operation and time | evidence, progress |
+| an access request that the tenant named for a change | that, identity, and item or type | progress, adopt |
+| anything | identity, item and type | in_progress |
+
+The item's id is the one that we sent in clientMetadata. If a row has none, its own `id` stands in: at some tenants this
+is the item's id, by the documents of later API versions it is the request's, and the documents' examples show the id of
+the account activity's item (see dialects.ITEM_ID_KEY). Rows that were listed together show which it is.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import ITEM_ID_KEY
+import polars as pl
+
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
+from batch.model import ChangeStatus
+from batch.states import VOID, State
+from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from batch.model import StatusRow
 
+Pair = tuple[str, str]
+"""Identity id and item id."""
+
+
+class MatchedBy(IntEnum):
+    """How a row was matched to a change, the surest last."""
+
+    TYPE = 0
+    ITEM = 1
+    REQUEST = 2
+
+
+# What one row says.
+
+
+def request_id(row: StatusRow) -> str:
+    """Our request's id in the clientMetadata; empty if there is none."""
+    return (row.metadata or {}).get(REQUEST_ID_KEY, "")
+
+
+def is_bare(row: StatusRow) -> bool:
+    """Whether the row has no clientMetadata at all."""
+    return not row.metadata
+
 
 def named_item(row: StatusRow) -> str:
-    """The item's id that we have sent along; empty where there is none."""
+    """The item's id that we sent in the clientMetadata; empty if there is none."""
     return (row.metadata or {}).get(ITEM_ID_KEY, "")
 
 
-def item_of(row: StatusRow) -> str:
-    """The item's id that we have sent along; else the row's `id`, whosever that is."""
-    return (row.metadata or {}).get(ITEM_ID_KEY, row.item)
-
-
 def listed_item(row: StatusRow) -> str:
-    """The row's `id`; empty where that is plainly not the item's."""
+    """The row's `id`; empty if it is plainly not the item's."""
     return "" if row.item in {row.access_request, row.activity} else row.item
 
 
-def change_with_requests(rows: Iterable[StatusRow]) -> bool:
-    """Whether rows show that the ids are not the items'.
+def pair_of(row: StatusRow) -> Pair:
+    """The row's identity, and the item's id that we sent, else the row's `id`, whatever that is."""
+    return row.identity, (row.metadata or {}).get(ITEM_ID_KEY, row.item)
 
-    That is so where a row of ours has another id than its item, and where items of one type and name that were
-    requested several times had another id each time. One such name that kept its id is enough to trust them: items are
-    renamed, and made anew under an old name.
+
+def has_type(row: StatusRow, item_type: str) -> bool:
+    """Whether the row is of that type, or gives none."""
+    return row.item_type in {"", item_type}
+
+
+def has_operation(row: StatusRow, operation: Operation) -> bool:
+    """Whether the row is of that operation, or gives none."""
+    return row.request_type in {"", REQUEST_TYPES[operation]}
+
+
+def was_created_since(row: StatusRow, since: datetime) -> bool:
+    """Whether the row was created then or later; a row without a time was not."""
+    return row.created is not None and row.created >= since
+
+
+# What rows show that were listed together.
+
+
+def ids_change_with_requests(rows: Iterable[StatusRow]) -> bool:
+    """Whether rows show that their ids are not the items'.
+
+    They do if a row of ours has another id than its item, or if items of one type and name that were requested several
+    times had another id each time. One such name that kept its id is enough to trust the ids: items are renamed, and
+    created anew under an old name.
     """
     seen: defaultdict[tuple[str, str], defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in rows:
@@ -47,3 +105,225 @@ def change_with_requests(rows: Iterable[StatusRow]) -> bool:
             seen[row.item_type, row.item_name][row.item].add(row.access_request)
     kept = any(len(requests) > 1 for ids in seen.values() for requests in ids.values())
     return not kept and any(len(ids) > 1 for ids in seen.values())
+
+
+def ids_cover_several_items(rows: Iterable[StatusRow]) -> bool:
+    """Whether rows show one id with several types or names, as an id of a request has."""
+    names: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for row in rows:
+        names[row.item].add((row.item_type, row.item_name))
+    return any(len(found) > 1 for item, found in names.items() if item)
+
+
+# Rows and the changes of one run.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptedChange:
+    """An accepted change of a run.
+
+    Attributes:
+        request: Number of its request.
+        operation: Grant or revoke.
+        identity: Id of the identity.
+        item_type: Kind of access item.
+        item: Id of the item.
+        accepted_at: When the tenant accepted its request, by our clock.
+        known: Its status that the ledger has; None if the tenant never reported one.
+    """
+
+    request: int
+    operation: Operation
+    identity: str
+    item_type: str
+    item: str
+    accepted_at: datetime
+    known: ChangeStatus | None = None
+
+    def status(self, row: StatusRow, *, state: str, said: str) -> ChangeStatus:
+        """The status that a row gives the change."""
+        return ChangeStatus(
+            request=self.request,
+            identity=self.identity,
+            item_type=self.item_type,
+            item=self.item,
+            state=state,
+            who=row.who,
+            said=said,
+            since=instant(row.since),
+            access_request=row.access_request,
+        )
+
+
+_WHICH: Final = ("request", "identity_id", "item_type", "item_id")
+_STATUS: Final = ("state", "who", "said", "since", "access_request")
+
+
+def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
+    """The lines of ledger.track.TRACK_SCHEMA as changes."""
+    changes = []
+    for operation, accepted_at, *which_and_status in table.select("operation", "accepted_at", *_WHICH, *_STATUS).rows():
+        request, identity, item_type, item, *status = which_and_status
+        which = {"request": request, "identity": identity, "item_type": item_type, "item": item}
+        known = ChangeStatus(**which, **dict(zip(_STATUS, status, strict=True))) if status[0] is not None else None
+        changes.append(
+            AcceptedChange(
+                **which, operation=Operation(operation), accepted_at=datetime.fromisoformat(accepted_at), known=known
+            )
+        )
+    return changes
+
+
+class RunChanges:
+    """The accepted changes of a run, found by what a row of the status list says.
+
+    Args:
+        run: The run's id.
+        changes: Its accepted changes, in the order of their requests.
+
+    Attributes:
+        changes: The same; a change is known by its position.
+    """
+
+    def __init__(self, run: str, changes: Iterable[AcceptedChange]) -> None:
+        self.changes = tuple(changes)
+        self._prefix = f"{run}-"
+        self._of_pair: dict[Pair, list[int]] = {}
+        for position, change in enumerate(self.changes):
+            self._of_pair.setdefault((change.identity, change.item), []).append(position)
+
+    def has_pair(self, pair: Pair) -> bool:
+        """Whether a change is for that identity and item."""
+        return pair in self._of_pair
+
+    def created_for(self, row: StatusRow) -> int | None:
+        """For cancelling: the change for which the run created the row; None if not the run, or another type."""
+        if (number := self._number(row)) is None:
+            return None
+        positions = [n for n in self._positions(row) if has_type(row, self.changes[n].item_type)]
+        return next(iter(self._of_request(number, positions, unreadable=0)), None)
+
+    def tracked_by(self, row: StatusRow) -> int | None:
+        """For tracking: the change whose state the row shows; None if its request id is not of the run.
+
+        The type only decides between several changes, and the request's number must be readable.
+        """
+        if (number := self._number(row)) is None:
+            return None
+        found = self._of_request(number, self._positions(row), unreadable=None)
+        if len(found) > 1:
+            found = [n for n in found if self.changes[n].item_type == row.item_type]
+        return next(iter(found), None)
+
+    def _positions(self, row: StatusRow) -> Sequence[int]:
+        return self._of_pair.get(pair_of(row), ())
+
+    def _number(self, row: StatusRow) -> str | None:
+        """The number of the run's request, as the row has it; None if the row names no request of the run."""
+        name = request_id(row)
+        return name.removeprefix(self._prefix) if name.startswith(self._prefix) else None
+
+    def _of_request(self, number: str, positions: Sequence[int], *, unreadable: int | None) -> Sequence[int]:
+        """Those of the changes that the request asked for.
+
+        A divided request has handed its changes over to later requests; rows still carry its own id. So if it has none
+        of the changes any more, they are the next later request's that has one.
+        """
+        if exact := [n for n in positions if str(self.changes[n].request) == number]:
+            return exact
+        divided = int(number) if number.isdecimal() else unreadable
+        later = [n for n in positions if divided is not None and self.changes[n].request > divided]
+        return [n for n in later if self.changes[n].request == self.changes[later[0]].request]
+
+    def of_bare(self, row: StatusRow) -> list[int]:
+        """The changes that a row without clientMetadata may be about, in the order of their requests."""
+        changes = ((n, self.changes[n]) for n in self._of_pair.get((row.identity, row.item), ()))
+        return [n for n, change in changes if has_operation(row, change.operation) and has_type(row, change.item_type)]
+
+    def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[MatchedBy, list[int]]:
+        """Which changes a row is about, of those for which the tenant named its access request and identity.
+
+        In later API versions the row's `id` is the request's. The type then decides, if it leaves one change only.
+        """
+        same_type = [n for n in named if has_type(row, self.changes[n].item_type)]
+        pair = pair_of(row)
+        if same_item := [n for n in same_type if self.changes[n].item == pair[1]]:
+            return MatchedBy.ITEM, same_item
+        return MatchedBy.TYPE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
+
+
+# Rows and everything that the ledger has.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerChange:
+    """A change that the ledger has.
+
+    Attributes:
+        run: Id of its run.
+        request: Number of its request.
+        state: The request's.
+        status: What the tenant last reported of it; None if nothing.
+    """
+
+    run: str
+    request: int
+    state: str
+    status: ChangeStatus | None = None
+
+
+def change_in_ledger(
+    named: str, access_request: str, changes: Sequence[LedgerChange], *, imported: str
+) -> LedgerChange | None:
+    """The change of the ledger that a row is about: one that a run submitted, else one that was imported before.
+
+    Args:
+        named: Our request id in the row's clientMetadata.
+        access_request: The row's access request.
+        changes: What the ledger has of the row's identity, type and item, oldest first.
+        imported: Id of the run of what was imported.
+    """
+    return _submitted_change(named, changes, imported) or next(
+        (
+            change
+            for change in changes
+            if change.run == imported and change.status and change.status.access_request == access_request
+        ),
+        None,
+    )
+
+
+def _submitted_change(named: str, changes: Sequence[LedgerChange], imported: str) -> LedgerChange | None:
+    """The change that the named request asked for; if that was divided, the change that took over from it."""
+    run = named.rpartition("-")[0]
+    same_run = [change for change in changes if run and change.run == run != imported]
+    exact = next((change for change in same_run if f"{change.run}-{change.request}" == named), None)
+    if exact is None or exact.state not in VOID:
+        return exact
+    later = (change for change in same_run if change.request > exact.request and change.state == State.ACCEPTED)
+    return next(later, None)
+
+
+# Rows and wanted changes, whoever requested them.
+
+
+def with_rows(changes: pl.DataFrame, rows: Iterable[tuple[str, str, str]]) -> pl.DataFrame:
+    """The changes that have rows, with `rows`: the positions of all rows of the same identity and item.
+
+    Ids of items are unique over all types, so a row that gives no type matches any.
+
+    Args:
+        changes: `identity_id`, `item_type`, `item_id` and any others.
+        rows: Of each its identity, item id and type.
+    """
+    listed = pl.DataFrame(
+        [(*row, position) for position, row in enumerate(rows)],
+        schema={"identity_id": pl.String, "item_id": pl.String, "type": pl.String, "rows": pl.UInt32},
+        orient="row",
+    )
+    return (
+        changes.join(listed, on=["identity_id", "item_id"], how="inner")
+        .filter((pl.col("type") == "") | (pl.col("type") == pl.col("item_type")))
+        .group_by(changes.columns)
+        .agg("rows")
+    )

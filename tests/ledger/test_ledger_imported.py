@@ -18,7 +18,7 @@ from batch.commands.screen import Screen
 from batch.dedupe.classify import classify
 from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
 from batch.model import StatusRow
-from batch.status.adopt import Adoption, NotAdoptable
+from batch.status.adopt import AdoptionOutcome, NotAdoptable
 from batch.status.in_progress import TenantView, tenant_verdicts
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.ledger.ledger_helpers import (
@@ -100,7 +100,7 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
     listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     with open_ledger(whole) as ledger:
-        assert take(ledger, FakeListing(listed)).outcomes[Adoption.IMPORTED] == 2_845
+        assert take(ledger, FakeListing(listed)).outcomes[AdoptionOutcome.IMPORTED] == 2_845
     with open_ledger(broken) as ledger:
         for lost_after in (1_250, 2_250):
             with pytest.raises(TenantLostError):

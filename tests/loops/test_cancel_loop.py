@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.api.dialects import Operation
 from batch.errors import TenantLostError
 from batch.loops.cancel import Canceller
 from batch.model import Answer, StatusRow
-from batch.status.cancel import CancelOutcome, Change, RunChanges, cancel_outcomes, count_outcomes
+from batch.status.cancel import CancelOutcome, cancel_outcomes, count_outcomes
+from batch.status.matching import AcceptedChange, RunChanges
 from batch.tenant.status import ListingForbiddenError, Page
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -141,7 +143,15 @@ def withdrawn(
 
 def own_of(*rows: StatusRow) -> RunChanges:
     changes = [
-        Change(request=1, operation="GRANT", identity=one.identity, item_type="ROLE", item=one.item) for one in rows
+        AcceptedChange(
+            request=1,
+            operation=Operation.GRANT,
+            identity=one.identity,
+            item_type="ROLE",
+            item=one.item,
+            accepted_at=NOW,
+        )
+        for one in rows
     ]
     return RunChanges("run", changes)
 

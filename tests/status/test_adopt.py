@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from batch.model import ChangeStatus, StatusRow
 from batch.states import VOID, State
-from batch.status.adopt import Adoption, LedgerChange, ListedChange, NotAdoptable, plan_adoption, read_listed
+from batch.status.adopt import AdoptionOutcome, ListedChange, NotAdoptable, plan_adoption, read_listed
+from batch.status.matching import LedgerChange
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -91,7 +92,7 @@ LINES = st.lists(
             run=run,
             request=request,
             state=State.ACCEPTED.value if run == "imported" else state,
-            finding=None if access_request is None else seed(access_request=access_request).finding(request),
+            status=None if access_request is None else seed(access_request=access_request).status(request),
         ),
         st.sampled_from(["imported", "run", "other"]),
         st.integers(1, 9),
@@ -122,18 +123,18 @@ def test_a_key_of_which_a_run_of_ours_has_something_gets_nothing_imported(
         assert found.new == ()
     assert sum(found.outcomes.values()) == len(listed)
     accepted = {line.request for line in lines if line.state == State.ACCEPTED}
-    assert {finding.request for finding in found.findings} <= accepted
+    assert {finding.request for finding in found.statuses} <= accepted
 
 
 @given(SEEDS)
 def test_the_same_rows_again_are_nothing_new(listed: list[ListedChange]) -> None:
     new = plan_adoption(listed, {}, imported="imported").new
     lines = [
-        LedgerChange(run="imported", request=number, state="ACCEPTED", finding=one.finding(number))
+        LedgerChange(run="imported", request=number, state="ACCEPTED", status=one.status(number))
         for number, one in enumerate(new)
     ]
     again = plan_adoption(listed, {("i1", "ROLE", "r1"): lines}, imported="imported")
-    assert (again.new, again.findings) == ((), ())
+    assert (again.new, again.statuses) == ((), ())
     assert len({one.access_request for one in new}) == len(new) == len({one.access_request for one in listed})
 
 
@@ -141,19 +142,19 @@ def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
     mine = seed(metadata={"accessBatchRequest": "run-1"}, state="REJECTED", said="no")
     line = LedgerChange(run="run", request=1, state="ACCEPTED")
     found = plan_adoption([mine], {mine.key: [line]}, imported="imported")
-    assert found.findings == (
+    assert found.statuses == (
         ChangeStatus(
             request=1, identity="i1", item_type="ROLE", item="r1", state="REJECTED", said="no", access_request="a1"
         ),
     )
     divided = [LedgerChange(run="run", request=1, state="SPLIT"), LedgerChange(run="run", request=4, state="ACCEPTED")]
-    assert plan_adoption([mine], {mine.key: divided}, imported="imported").findings[0].request == 4
+    assert plan_adoption([mine], {mine.key: divided}, imported="imported").statuses[0].request == 4
     again = [*divided, LedgerChange(run="run", request=9, state="ACCEPTED")]
-    assert plan_adoption([mine], {mine.key: again}, imported="imported").findings[0].request == 4
+    assert plan_adoption([mine], {mine.key: again}, imported="imported").statuses[0].request == 4
 
 
 @pytest.mark.parametrize("state", ["UNCONFIRMED", "SENDING", "PLANNED"])
 def test_whether_a_request_has_arrived_is_left_to_settling(state: str) -> None:
     mine = seed(metadata={"accessBatchRequest": "run-1"})
     found = plan_adoption([mine], {mine.key: [LedgerChange(run="run", request=1, state=state)]}, imported="imported")
-    assert (found.new, found.findings, dict(found.outcomes)[Adoption.UNSETTLED]) == ((), (), 1)
+    assert (found.new, found.statuses, dict(found.outcomes)[AdoptionOutcome.UNSETTLED]) == ((), (), 1)

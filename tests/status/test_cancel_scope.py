@@ -12,16 +12,15 @@ from batch.api.tenant_outcome import TENANT_OUTCOMES
 from batch.model import ChangeStatus, StatusRow
 from batch.status.cancel import (
     CancelOutcome,
-    Change,
-    RunChanges,
     cancel_outcomes,
     cancel_scope,
     count_outcomes,
-    findings,
     is_cancelable,
+    new_statuses,
     rows_of_run,
     to_revoke,
 )
+from batch.status.matching import AcceptedChange, RunChanges
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STATES = [*TENANT_OUTCOMES, "SOMETHING_NEW"]
@@ -43,12 +42,12 @@ def row(**other: object) -> StatusRow:
     return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
 
 
-def change(request: int = 1, **other: object) -> Change:
-    usual = {"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item": "r1"}
-    return Change(request=request, **{**usual, **other})  # type: ignore[arg-type]
+def change(request: int = 1, **other: object) -> AcceptedChange:
+    usual = {"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item": "r1", "accepted_at": NOW}
+    return AcceptedChange(request=request, **{**usual, **other})  # type: ignore[arg-type]
 
 
-def fate_of(*rows: StatusRow, own: Change | None = None) -> CancelOutcome:
+def fate_of(*rows: StatusRow, own: AcceptedChange | None = None) -> CancelOutcome:
     changes = RunChanges("run", [own or change()])
     return cancel_outcomes(changes, rows_of_run(rows, changes))[0]
 
@@ -82,7 +81,7 @@ def test_no_row_is_withdrawn_that_the_run_did_not_create(rows: list[StatusRow]) 
     wanted = cancel_scope(rows_of_run(rows, OWN))
     on_sent = [one for one in rows if one.access_request in wanted.whole] + list(wanted.single)
     assert all((one.metadata or {}).get("accessBatchRequest", "").startswith("run-") for one in on_sent)
-    assert all(OWN.place_of(one) is not None for one in on_sent)
+    assert all(OWN.created_for(one) is not None for one in on_sent)
 
 
 @given(ROWS)
@@ -90,7 +89,7 @@ def test_every_row_of_the_run_that_can_be_withdrawn_is_withdrawn_once(rows: list
     wanted = cancel_scope(rows_of_run(rows, OWN))
     asked = [one.activity for group in wanted.whole.values() for one in group]
     asked += [one.activity for one in wanted.single]
-    mine = [one.activity for one in rows if OWN.place_of(one) is not None and is_cancelable(one)]
+    mine = [one.activity for one in rows if OWN.created_for(one) is not None and is_cancelable(one)]
     assert sorted(asked) == sorted(mine)
     assert wanted.changes == len(mine)
 
@@ -139,24 +138,24 @@ def test_of_a_change_that_arrived_twice_both_rows_are_withdrawn_and_the_granted_
 
 def test_a_row_of_a_request_that_was_divided_belongs_to_what_took_over_from_it() -> None:
     own = RunChanges("run", [change(5)])
-    assert own.place_of(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
-    assert own.place_of(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
-    assert own.place_of(row(item_type="ENTITLEMENT")) is None
+    assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
+    assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
+    assert own.created_for(row(item_type="ENTITLEMENT")) is None
 
 
 def test_only_news_is_written_down() -> None:
-    first = findings(RunChanges("run", [change()]), rows_of_run([row(since=NOW)], RunChanges("run", [change()])))
+    first = new_statuses(RunChanges("run", [change()]), rows_of_run([row(since=NOW)], RunChanges("run", [change()])))
     assert [(one.state, one.since, one.access_request) for one in first] == [
         ("EXECUTING", "2026-03-01T12:00:00.000Z", "a1")
     ]
     again = RunChanges("run", [change(known=first[0])])
-    assert findings(again, rows_of_run([row(since=NOW)], again)) == ()
+    assert new_statuses(again, rows_of_run([row(since=NOW)], again)) == ()
 
 
 def test_a_row_of_a_request_that_was_divided_is_not_that_of_a_later_one() -> None:
     own = RunChanges("run", [change(2), change(3)])
     row_of_divided = row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"}, state="REJECTED")
-    assert own.place_of(row_of_divided) == 0
+    assert own.created_for(row_of_divided) == 0
     assert cancel_outcomes(own, rows_of_run([row_of_divided], own)) == (
         CancelOutcome.REJECTED,
         CancelOutcome.NOT_VISIBLE,

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
 from batch.loops.track import FIRST_WAIT, LONGEST_WAIT, next_wait
 from batch.model import ChangeStatus, Existing, Request, RequestItem, StatusRow
-from batch.status.cancel import CancelOutcome, Change, RunChanges, RunRows, cancel_outcomes, to_revoke
+from batch.status.cancel import CancelOutcome, RunRows, cancel_outcomes, to_revoke
 from batch.status.evidence import requested_already
+from batch.status.matching import AcceptedChange, RunChanges
 from batch.status.progress import MOST_IDENTITIES, TrackedRun, TrackQuery
 
 RUN = "run1"
@@ -23,6 +24,9 @@ A_REQUEST = Request(
     number=1, run=RUN, operation=Operation.GRANT, recipients=("i1",), items=(RequestItem(type=ItemType.ROLE, id="r1"),)
 )
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+A_CHANGE = AcceptedChange(
+    request=1, operation=Operation.GRANT, identity="i1", item_type="ROLE", item="r1", accepted_at=BEGAN
+)
 SOON = timedelta(seconds=60)
 SCHEMA: dict[str, Any] = {
     "request": pl.Int64,
@@ -186,7 +190,7 @@ def test_where_one_named_access_request_has_several_items_an_unknown_id_is_not_g
 def test_what_comes_of_anothers_request_is_never_taken_for_what_came_of_ours() -> None:
     existing = requested_already(A_REQUEST, [Existing(identity="i1", item_type="ROLE", item="r1", access_request="a9")])
     made = following(told(1, "i1", existing[0].state, "a9", said=existing[0].said))
-    own = RunChanges(RUN, [Change(request=1, operation="GRANT", identity="i1", item_type="ROLE", item="r1")])
+    own = RunChanges(RUN, [A_CHANGE])
     for state in ("EXECUTING", "REQUEST_COMPLETED"):
         (found,) = looked(made, row(None, "i1", state, access_request="a9", said="well"))
         assert (found.state, found.said) == (state, "the tenant answered that this was requested already; well")
@@ -265,21 +269,21 @@ def test_the_order_of_pages_and_repeats_of_rows_change_nothing(rows: list[Status
 
 def test_at_first_everything_since_the_runs_beginning_is_listed() -> None:
     made = following(accepted(1, "i1"))
-    assert made.questions(listed=None) == (made.sweep(),)
-    assert made.sweep() == TrackQuery(since=BEGAN - timedelta(seconds=5))
+    assert made.cheapest_queries(listed=None) == (made.own_list(),)
+    assert made.own_list() == TrackQuery(since=BEGAN - timedelta(seconds=5))
 
 
 def test_the_tenants_clock_decides_from_when_on() -> None:
     made = TrackedRun(RUN, pl.DataFrame([accepted(1, "i1")], schema=SCHEMA), since=BEGAN)
     made.set_clock(timedelta(hours=1))
-    assert made.sweep().since == BEGAN + timedelta(hours=1, seconds=-5)
+    assert made.own_list().since == BEGAN + timedelta(hours=1, seconds=-5)
 
 
 def test_later_only_what_is_as_new_as_the_oldest_open_change_is_listed() -> None:
     made = following(accepted(1, "i1"), accepted(2, "i2"))
     late = BEGAN + timedelta(hours=1)
     looked(made, row(1, "i1", "REQUEST_COMPLETED"), row(2, "i2", created=late))
-    assert made.sweep().since == late - timedelta(seconds=5)
+    assert made.own_list().since == late - timedelta(seconds=5)
 
 
 def many(number: int) -> TrackedRun:
@@ -296,9 +300,9 @@ def test_a_list_is_asked_or_access_requests_fifty_at_a_time_whichever_takes_fewe
     changes: int, listed: int, asked: int
 ) -> None:
     made = many(changes)
-    questions = made.questions(listed=listed)
+    questions = made.cheapest_queries(listed=listed)
     assert len(questions) == asked
-    if questions != (made.sweep(),):
+    if questions != (made.own_list(),):
         named = [one for question in questions for one in question.access_requests]
         assert len(named) == len(set(named)) == changes
         assert all(len(question.access_requests) <= 50 for question in questions)
@@ -306,34 +310,34 @@ def test_a_list_is_asked_or_access_requests_fifty_at_a_time_whichever_takes_fewe
 
 def test_where_only_one_access_request_can_be_named_each_is_a_call_and_where_none_can_each_identity_is() -> None:
     made = many(3)
-    assert [len(one.access_requests) for one in made.questions(listed=10_000, at_once=1)] == [1, 1, 1]
-    assert [one.identity for one in made.questions(listed=10_000, at_once=0)] == ["i0000", "i0001", "i0002"]
-    assert made.questions(listed=10_000, at_once=0, identities=False) == (made.sweep(),)
-    assert made.questions(listed=700, at_once=1) == (made.sweep(),)
+    assert [len(one.access_requests) for one in made.cheapest_queries(listed=10_000, at_once=1)] == [1, 1, 1]
+    assert [one.identity for one in made.cheapest_queries(listed=10_000, at_once=0)] == ["i0000", "i0001", "i0002"]
+    assert made.cheapest_queries(listed=10_000, at_once=0, identities=False) == (made.own_list(),)
+    assert made.cheapest_queries(listed=700, at_once=1) == (made.own_list(),)
 
 
 def test_what_never_showed_is_asked_for_by_identity_where_that_is_cheaper() -> None:
     made = following(accepted(1, "i1"), accepted(1, "i1", "r2"), accepted(2, "i2"))
     looked(made, row(2, "i2"))
-    first, second = made.questions(listed=10_000)
+    first, second = made.cheapest_queries(listed=10_000)
     assert (first.access_requests, second.identity) == (("a-2-i2",), "i1")
 
 
 def test_access_requests_with_many_rows_count_as_many_pages() -> None:
     made = following(*(accepted(1, f"i{n}", f"r{item}") for n in range(20) for item in range(25)))
     looked(made, *(row(1, f"i{n}", item=f"r{item}") for n in range(20) for item in range(25)))
-    assert made.questions(listed=500) == (made.sweep(),)
-    assert made.questions(listed=501) != (made.sweep(),)
+    assert made.cheapest_queries(listed=500) == (made.own_list(),)
+    assert made.cheapest_queries(listed=501) != (made.own_list(),)
 
 
 def test_what_others_have_requested_is_asked_of_everybodys_and_not_of_ours_again() -> None:
     made = following(told(1, "i1", "EXISTING_REQUEST", "theirs"), accepted(2, "i2"))
     looked(made, row(2, "i2"))
-    (theirs,) = made.unheard()
+    (theirs,) = made.queries_for_others()
     assert (theirs.access_requests, theirs.everybody) == (("theirs",), True)
     looked(made, row(2, "i2", "REQUEST_COMPLETED"))
-    assert made.questions(listed=300) == ()
-    assert made.unheard(at_once=0) == ()
+    assert made.cheapest_queries(listed=300) == ()
+    assert made.queries_for_others(at_once=0) == ()
 
 
 # When to end.
@@ -342,15 +346,15 @@ def test_what_others_have_requested_is_asked_of_everybodys_and_not_of_ours_again
 def test_what_was_never_seen_is_looked_for_by_identity_once_and_then_given_up() -> None:
     made = following(accepted(1, "i1"), accepted(1, "i2"))
     looked(made, row(1, "i1"))
-    assert made.next_late(SOON) == BEGAN + SOON
+    assert made.next_overdue(SOON) == BEGAN + SOON
     early, late = BEGAN + SOON / 2, BEGAN + SOON
-    assert made.overdue(early, SOON) == ()
+    assert made.queries_for_overdue(early, SOON) == ()
     made.give_up(early, SOON)
     assert made.open == 2
-    assert [one.identity for one in made.overdue(late, SOON)] == ["i2"]
-    assert made.overdue(late, SOON) == ()
+    assert [one.identity for one in made.queries_for_overdue(late, SOON)] == ["i2"]
+    assert made.queries_for_overdue(late, SOON) == ()
     made.give_up(late, SOON)
-    assert (made.open, made.next_late(SOON)) == (1, None)
+    assert (made.open, made.next_overdue(SOON)) == (1, None)
     looked(made)
     made.give_up(late + SOON, SOON)
     assert made.open == 1, "what was seen once is waited for"
@@ -366,8 +370,8 @@ def test_what_shows_after_all_is_waited_for_again() -> None:
 
 def test_of_very_many_identities_not_all_are_asked_for() -> None:
     made = following(*(accepted(n, f"i{n}") for n in range(MOST_IDENTITIES + 1)))
-    assert len(made.overdue(BEGAN + SOON, SOON)) == MOST_IDENTITIES
-    assert made.overdue(BEGAN + SOON, SOON) == ()
+    assert len(made.queries_for_overdue(BEGAN + SOON, SOON)) == MOST_IDENTITIES
+    assert made.queries_for_overdue(BEGAN + SOON, SOON) == ()
 
 
 def test_looks_are_rarer_with_time_and_more_frequent_once_something_moves() -> None:
