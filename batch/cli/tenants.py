@@ -38,11 +38,11 @@ def doctor(settings: Settings, call: Call) -> None:
     from itertools import tee
 
     from batch.commands.doctor import doctor as examine
-    from batch.report.doctor_checks import checks_as_json, describe_checks, exit_code
+    from batch.report.doctor_checks import checks_as_json, describe_checks, doctor_exit_code
 
     shown, kept = tee(examine(settings))
     show(checks_as_json(shown) if call.json else describe_checks(shown))
-    raise typer.Exit(exit_code(kept))
+    raise typer.Exit(doctor_exit_code(kept))
 
 
 @app.command()

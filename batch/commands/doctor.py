@@ -53,7 +53,7 @@ def doctor(settings: Settings) -> Iterator[DoctorCheck]:
         except AccessBatchError as error:
             yield _failure("ledger", error)
         else:
-            yield from doctor_checks.about_ledger(health, opened.notices)
+            yield from doctor_checks.check_ledger(health, opened.notices)
             # Nothing more is written into a damaged one.
             ledger = None if health.faults else opened
         try:
@@ -68,15 +68,15 @@ def doctor(settings: Settings) -> Iterator[DoctorCheck]:
             yield _failure("credentials", error)
             return
         credentials = place.credentials
-        yield doctor_checks.about_credentials(credentials.client_id, credentials.source, access.notices)
+        yield doctor_checks.check_credentials(credentials.client_id, credentials.source, access.notices)
         yield from asyncio.run(_ask(place, access.tenant, settings, ledger))
 
 
 def _tenant(settings: Settings) -> DoctorCheck:
     if settings.sandbox:
-        return doctor_checks.about_tenant(SANDBOX, "--sandbox")
+        return doctor_checks.check_tenant(SANDBOX, "--sandbox")
     tenant = require_tenant(settings)
-    return doctor_checks.about_tenant(tenant.origin, tenant.source)
+    return doctor_checks.check_tenant(tenant.origin, tenant.source)
 
 
 async def _ask(
@@ -116,21 +116,21 @@ async def _findings(tenant: Tenant, settings: Settings, seen: _Seen) -> AsyncIte
     except AccessBatchError as error:
         yield _failure("token", error)
         return
-    for finding in doctor_checks.about_token(claims, dialect):
+    for finding in doctor_checks.check_token(claims, dialect):
         yield finding
     try:
         answer, headers = await tenant.statuses.probe()
     except TenantLostError as error:
-        yield doctor_checks.failed("status list", error.message, "Check the base URL, --api and the network.")
+        yield doctor_checks.failure("status list", error.message, "Check the base URL, --api and the network.")
     except (CredentialsRefusedError, LedgerLostError) as error:
         yield _failure("status list", error)
     except StoppedError as error:
-        yield doctor_checks.warned("status list", error.message, error.next_step)
+        yield doctor_checks.warning("status list", error.message, error.next_step)
     else:
-        yield doctor_checks.about_status_list(answer, dialect)
-        yield doctor_checks.about_clock(answer.server_time - _now() if answer.server_time else None)
-        yield doctor_checks.about_limit(settings.pace, dialect, headers, seen.allowed)
-    yield doctor_checks.about_version(dialect, seen.notice, _now().date())
+        yield doctor_checks.check_status_list(answer, dialect)
+        yield doctor_checks.check_clock(answer.server_time - _now() if answer.server_time else None)
+        yield doctor_checks.check_limit(settings.pace, dialect, headers, seen.allowed)
+    yield doctor_checks.check_version(dialect, seen.notice, _now().date())
 
 
 class _Seen:
@@ -183,7 +183,7 @@ class _Uncounted:
 
 
 def _failure(check: str, error: AccessBatchError) -> DoctorCheck:
-    return doctor_checks.failed(check, error.message, error.next_step)
+    return doctor_checks.failure(check, error.message, error.next_step)
 
 
 def _now() -> datetime:

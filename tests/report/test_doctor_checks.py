@@ -1,4 +1,4 @@
-"""What doctor makes of what was seen: each check's verdict, and what to do wherever it is not well."""
+"""Each check of `doctor`: its result, and what to do unless it is ok."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from batch.model import Answer
 from batch.report.doctor_checks import (
     CheckResult,
     DoctorCheck,
-    about_clock,
-    about_credentials,
-    about_ledger,
-    about_limit,
-    about_status_list,
-    about_tenant,
-    about_token,
-    about_version,
+    check_clock,
+    check_credentials,
+    check_ledger,
+    check_limit,
+    check_status_list,
+    check_tenant,
+    check_token,
+    check_version,
     checks_as_json,
     describe_checks,
-    exit_code,
+    doctor_exit_code,
 )
 
 BETA, V1 = DIALECTS["beta"], DIALECTS["v1"]
@@ -41,37 +41,37 @@ ADMIN = TokenClaims(
 )
 LISTED_OK = Answer(status=200)
 GOOD = [
-    *about_ledger(SOUND, ()),
-    about_tenant("https://acme.example", "the environment"),
-    about_credentials("c1", "a file", ["Using the credentials of client c1 from a file."]),
-    *about_token(ADMIN, BETA),
-    about_status_list(LISTED_OK, BETA),
-    about_clock(timedelta(seconds=2)),
-    about_limit(Rate(), BETA, {}),
-    about_version(BETA, "", date(2026, 3, 1)),
+    *check_ledger(SOUND, ()),
+    check_tenant("https://acme.example", "the environment"),
+    check_credentials("c1", "a file", ["Using the credentials of client c1 from a file."]),
+    *check_token(ADMIN, BETA),
+    check_status_list(LISTED_OK, BETA),
+    check_clock(timedelta(seconds=2)),
+    check_limit(Rate(), BETA, {}),
+    check_version(BETA, "", date(2026, 3, 1)),
 ]
 
 
-def verdicts(findings: tuple[DoctorCheck, ...]) -> dict[str, str]:
-    return {one.check: one.verdict.value for one in findings}
+def results(checks: tuple[DoctorCheck, ...]) -> dict[str, str]:
+    return {one.name: one.result.value for one in checks}
 
 
-def test_where_all_is_well_every_check_is_ok_and_nothing_is_to_be_done() -> None:
-    assert {finding.verdict for finding in GOOD} == {CheckResult.OK}
-    assert not any(finding.to_do for finding in GOOD)
-    assert exit_code(GOOD) == 0
+def test_without_problems_every_check_is_ok_and_there_is_nothing_to_do() -> None:
+    assert {check.result for check in GOOD} == {CheckResult.OK}
+    assert not any(check.to_do for check in GOOD)
+    assert doctor_exit_code(GOOD) == 0
 
 
-def test_the_source_that_has_won_is_named() -> None:
-    assert about_tenant("https://acme.example", "a login").said == "https://acme.example, from a login."
-    assert about_credentials("c1", "the keyring", ()).said == "Client c1 from the keyring."
+def test_the_chosen_source_is_named() -> None:
+    assert check_tenant("https://acme.example", "a login").message == "https://acme.example, from a login."
+    assert check_credentials("c1", "the keyring", ()).message == "Client c1 from the keyring."
 
 
-def test_what_is_doubtful_about_a_source_is_a_warning() -> None:
-    finding = about_credentials("c1", "a file", ["Using the credentials of client c1 from a file.", "All may read it."])
-    assert finding.verdict is CheckResult.WARN
-    assert finding.said == "Client c1 from a file. All may read it."
-    assert "access-batch login" in finding.to_do
+def test_a_doubt_about_a_source_is_a_warning() -> None:
+    check = check_credentials("c1", "a file", ["Using the credentials of client c1 from a file.", "All may read it."])
+    assert check.result is CheckResult.WARN
+    assert check.message == "Client c1 from a file. All may read it."
+    assert "access-batch login" in check.to_do
 
 
 @pytest.mark.parametrize(
@@ -89,59 +89,59 @@ def test_what_is_doubtful_about_a_source_is_a_warning() -> None:
         (replace(ADMIN, expires_in=None), {"token": "ok"}),
     ],
 )
-def test_a_token_is_judged_by_what_it_says(claims: TokenClaims, found: dict[str, str]) -> None:
-    findings = about_token(claims, BETA)
-    assert verdicts(findings).items() >= found.items()
-    assert all(bool(one.to_do) == (one.verdict is not CheckResult.OK) for one in findings)
+def test_a_token_is_judged_by_its_claims(claims: TokenClaims, found: dict[str, str]) -> None:
+    checks = check_token(claims, BETA)
+    assert results(checks).items() >= found.items()
+    assert all(bool(one.to_do) == (one.result is not CheckResult.OK) for one in checks)
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict", "to_do"),
+    ("status", "result", "to_do"),
     [(200, "ok", ""), (403, "fail", "idn:access-request-status:read"), (400, "fail", "--api")],
 )
-def test_the_status_list_has_to_answer(status: int, verdict: str, to_do: str) -> None:
-    finding = about_status_list(Answer(status=status, text="Because."), BETA)
-    assert finding.verdict == verdict
-    assert to_do in finding.to_do
+def test_the_status_list_has_to_answer(status: int, result: str, to_do: str) -> None:
+    check = check_status_list(Answer(status=status, text="Because."), BETA)
+    assert check.result == result
+    assert to_do in check.to_do
 
 
 @pytest.mark.parametrize(
-    ("ahead", "verdict", "said"),
+    ("ahead", "result", "message"),
     [
         (timedelta(seconds=30), "ok", "agrees"),
         (timedelta(seconds=-30), "ok", "agrees"),
         (timedelta(seconds=31), "warn", "31 s behind"),
         (timedelta(hours=-1), "warn", "3,600 s ahead of"),
-        (None, "warn", "does not tell the time"),
+        (None, "warn", "no time"),
     ],
 )
-def test_a_clock_that_is_far_off_is_told(ahead: timedelta | None, verdict: str, said: str) -> None:
-    finding = about_clock(ahead)
-    assert finding.verdict == verdict
-    assert said in finding.said
+def test_a_clock_that_is_far_off_is_a_warning(ahead: timedelta | None, result: str, message: str) -> None:
+    check = check_clock(ahead)
+    assert check.result == result
+    assert message in check.message
 
 
-def test_the_limit_is_shown_with_what_the_tenants_headers_say_of_it() -> None:
+def test_the_limit_is_shown_with_the_tenants_headers_about_it() -> None:
     headers = {"X-RateLimit-Limit": "100", "ratelimit-remaining": "9\n9", "content-type": "x"}
-    finding = about_limit(Rate(), BETA, headers)
-    assert finding.verdict is CheckResult.OK
-    assert "X-RateLimit-Limit: 100; ratelimit-remaining: 9 9." in finding.said
-    assert "content-type" not in finding.said
+    check = check_limit(Rate(), BETA, headers)
+    assert check.result is CheckResult.OK
+    assert "X-RateLimit-Limit: 100; ratelimit-remaining: 9 9." in check.message
+    assert "content-type" not in check.message
 
 
 def test_a_pace_above_the_documented_limit_is_a_warning() -> None:
-    assert about_limit(Rate(requests=101), BETA, {}).verdict is CheckResult.WARN
-    assert about_limit(Rate(requests=10, seconds=1), BETA, {}).verdict is CheckResult.OK
+    assert check_limit(Rate(requests=101), BETA, {}).result is CheckResult.WARN
+    assert check_limit(Rate(requests=10, seconds=1), BETA, {}).result is CheckResult.OK
 
 
-def test_a_pace_that_is_slowed_down_at_present_is_a_warning() -> None:
-    finding = about_limit(Rate(), BETA, {}, allowed=50)
-    assert finding.verdict is CheckResult.WARN
-    assert "at present only 50" in finding.said
+def test_a_reduced_pace_is_a_warning() -> None:
+    check = check_limit(Rate(), BETA, {}, allowed=50)
+    assert check.result is CheckResult.WARN
+    assert "at present only 50" in check.message
 
 
 @pytest.mark.parametrize(
-    ("dialect", "notice", "today", "verdict"),
+    ("dialect", "notice", "today", "result"),
     [
         (BETA, "", date(2028, 3, 31), "ok"),
         (BETA, "", date(2028, 4, 1), "warn"),
@@ -151,66 +151,68 @@ def test_a_pace_that_is_slowed_down_at_present_is_a_warning() -> None:
     ],
 )
 def test_a_version_whose_end_has_come_or_is_announced_is_a_warning(
-    dialect: object, notice: str, today: date, verdict: str
+    dialect: object, notice: str, today: date, result: str
 ) -> None:
     assert isinstance(dialect, type(BETA))
-    finding = about_version(dialect, notice, today)
-    assert finding.verdict == verdict
-    assert notice in finding.said
-    assert ("--api v1" in finding.to_do) == (verdict == "warn" and dialect is BETA)
+    check = check_version(dialect, notice, today)
+    assert check.result == result
+    assert notice in check.message
+    assert ("--api v1" in check.to_do) == (result == "warn" and dialect is BETA)
 
 
 def test_a_damaged_ledger_is_one_failure() -> None:
-    (finding,) = about_ledger(replace(SOUND, faults=("*** in main ***\nPage 21",)), ())
-    assert finding.verdict is CheckResult.FAIL
-    assert "*** in main *** Page 21" in finding.said
+    (check,) = check_ledger(replace(SOUND, faults=("*** in main ***\nPage 21",)), ())
+    assert check.result is CheckResult.FAIL
+    assert "*** in main *** Page 21" in check.message
 
 
-def test_runs_that_are_unfinished_are_named_the_newest_of_many() -> None:
+def test_the_newest_unfinished_runs_are_named() -> None:
     runs = tuple(f"run-{number}" for number in range(8))
-    ledger, found = about_ledger(replace(SOUND, runs=9, unfinished=runs, in_doubt=3), ())
-    assert ledger.verdict is CheckResult.OK
-    assert found.verdict is CheckResult.WARN
-    assert "8 runs unfinished: run-3, run-4, run-5, run-6, run-7, and 3 older. 3 requests may or may not" in found.said
-    assert "finds out what became" in found.to_do
-    (_, single) = about_ledger(replace(SOUND, unfinished=("run-1",)), ())
-    assert "1 run unfinished: run-1." in single.said
-    assert "may not" not in single.said
+    ledger, found = check_ledger(replace(SOUND, runs=9, unfinished=runs, in_doubt=3), ())
+    assert ledger.result is CheckResult.OK
+    assert found.result is CheckResult.WARN
+    assert (
+        "8 runs unfinished: run-3, run-4, run-5, run-6, run-7, and 3 older. 3 requests may or may not" in found.message
+    )
+    assert "after settling" in found.to_do
+    (_, single) = check_ledger(replace(SOUND, unfinished=("run-1",)), ())
+    assert "1 run unfinished: run-1." in single.message
+    assert "may not" not in single.message
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "message"),
     [(None, "version 0003, 2 runs"), (999, "999 bytes"), (123_456, "123 kB"), (5_000_000, "5 MB"), (12e9, "12.0 GB")],
 )
-def test_a_ledgers_size_is_readable(size: int | None, said: str) -> None:
-    assert said in about_ledger(replace(SOUND, size=size), ())[0].said
+def test_a_ledgers_size_is_readable(size: int | None, message: str) -> None:
+    assert message in check_ledger(replace(SOUND, size=size), ())[0].message
 
 
-def test_what_was_done_to_open_the_ledger_is_told() -> None:
-    assert about_ledger(SOUND, ("A new ledger was created: /l.db",))[0].said.startswith("A new ledger")
+def test_the_ledgers_opening_notices_are_shown() -> None:
+    assert check_ledger(SOUND, ("A new ledger was created: /l.db",))[0].message.startswith("A new ledger")
 
 
-def test_people_see_a_line_a_check_and_what_to_do_below_it() -> None:
-    lines = list(describe_checks([GOOD[2], about_clock(None)]))
+def test_people_see_a_line_for_each_check_and_below_it_what_to_do() -> None:
+    lines = list(describe_checks([GOOD[2], check_clock(None)]))
     assert lines == [
         "ok    tenant       https://acme.example, from the environment.",
-        "warn  clock        The tenant does not tell the time.",
+        "warn  clock        The tenant's answers carry no time.",
         "                   → Make sure that this machine's clock is right.",
         "Ready to submit, 1 warning.",
     ]
 
 
-FINDINGS = st.lists(
+CHECKS = st.lists(
     st.builds(
-        DoctorCheck, check=st.just("x"), verdict=st.sampled_from(CheckResult), said=st.just("y"), to_do=st.just("z")
+        DoctorCheck, name=st.just("x"), result=st.sampled_from(CheckResult), message=st.just("y"), to_do=st.just("z")
     )
 )
 
 
-@given(FINDINGS)
-def test_only_failures_make_an_exit_code_and_scripts_see_what_people_see(findings: list[DoctorCheck]) -> None:
-    document = checks_as_json(findings)
-    failures = sum(finding.verdict is CheckResult.FAIL for finding in findings)
-    assert (exit_code(findings) == 0) == (failures == 0) == (document["fail"] == 0)
-    assert document["ok"] + document["warn"] + document["fail"] == len(document["checks"]) == len(findings)
-    assert list(describe_checks(findings))[-1].startswith(f"{failures}" if failures else "Ready")
+@given(CHECKS)
+def test_only_failures_set_the_exit_code_and_scripts_see_what_people_see(checks: list[DoctorCheck]) -> None:
+    document = checks_as_json(checks)
+    failures = sum(check.result is CheckResult.FAIL for check in checks)
+    assert (doctor_exit_code(checks) == 0) == (failures == 0) == (document["fail"] == 0)
+    assert document["ok"] + document["warn"] + document["fail"] == len(document["checks"]) == len(checks)
+    assert list(describe_checks(checks))[-1].startswith(f"{failures}" if failures else "Ready")
