@@ -105,17 +105,17 @@ def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
     ("settings", "check", "verdict", "said"),
     [
         (SandboxSettings(token_kind=TokenKind.API_CLIENT), "user", "fail", "authority API"),
-        (SandboxSettings(token_kind=TokenKind.OPAQUE), "token", "warn", "can't be looked into"),
+        (SandboxSettings(token_kind=TokenKind.OPAQUE), "token", "warn", "content can't be read"),
         (SandboxSettings(scopes=("idn:x:read",)), "scope", "fail", "only idn:x:read"),
         (SandboxSettings(scopes=("idn:access-request:create",)), "status list", "fail", "answered 403"),
-        (SandboxSettings(authorities=("HELPDESK",)), "authorities", "warn", "HELPDESK, and not ORG_ADMIN"),
+        (SandboxSettings(authorities=("HELPDESK",)), "authorities", "warn", "HELPDESK, not ORG_ADMIN"),
         (SandboxSettings(tokens=0), "token", "fail", "401"),
         (SandboxSettings(extra_headers={"Sunset": "soon"}), "API version", "warn", "Sunset: soon"),
         (SandboxSettings(extra_headers={"X-RateLimit-Limit": "100"}), "rate limit", "ok", "X-RateLimit-Limit: 100"),
     ],
     ids=["api client", "opaque", "no scope", "half a scope", "no admin", "refused", "ends", "limits"],
 )
-def test_what_a_tenant_has_against_us_is_told(
+def test_each_problem_with_the_tenant_is_reported(
     program: Program, settings: SandboxSettings, check: str, verdict: str, said: str
 ) -> None:
     with running_sandbox(settings) as sandbox:
