@@ -8,7 +8,7 @@ the vendor's published OpenAPI documents for the statuses, and its page on rate 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -45,6 +45,10 @@ class Then(StrEnum):
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
     STOP_TENANT = "stop: this is not the API, or it can't be reached"
+
+
+WAITS: Final = frozenset({Then.SLOW_DOWN, Then.WAIT, Then.BACK_OFF})
+"""After these the same may be sent again, once the pause is over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +161,43 @@ def backoff(failures_in_a_row: int, jitter: float) -> float:
     """
     longest = min(MOST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures_in_a_row, 30))
     return longest * (1 + jitter) / 2
+
+
+class Retries:
+    """Decides about the answers to one question that is asked until an answer settles it.
+
+    Args:
+        give_up_after: Seconds without a usable answer after which to stop.
+        now: This moment in seconds, by a clock that stands still while the tenant wants silence.
+    """
+
+    def __init__(self, *, give_up_after: float, now: float) -> None:
+        self._give_up_after = give_up_after
+        self._began = now
+        self._failures = 0
+
+    def decide(self, answer: Answer, *, now: float, jitter: float, new_token: bool = False) -> Decision:
+        """What to do about an answer that settles nothing; pauses grow with each failure.
+
+        Args:
+            answer: The answer.
+            now: This moment, by the same clock.
+            jitter: A random number from 0 to 1.
+            new_token: See Situation.
+        """
+        situation = Situation(
+            new_token=new_token,
+            failures_in_a_row=self._failures,
+            without_success=now - self._began,
+            give_up_after=self._give_up_after,
+            jitter=jitter,
+        )
+        decision = decide(answer, situation)
+        if decision.then not in WAITS:
+            return decision
+        pause = max(decision.pause, backoff(self._failures, jitter))
+        self._failures += 1
+        return replace(decision, pause=pause)
 
 
 def _pause(then: Then, answer: Answer, situation: Situation) -> float:

@@ -13,9 +13,8 @@ from batch.answers.events import PrecheckCost
 from batch.api.dialects import PAGE_LIMIT
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
 from batch.status.in_progress import InProgress, TenantView, open_rows
-from batch.tenant.open_rows import open_pages
 from batch.tenant.reading import ForbiddenError
-from batch.tenant.status import ListingForbiddenError, Query
+from batch.tenant.status import ListingForbiddenError, Query, open_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence

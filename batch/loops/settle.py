@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from batch.answers.events import Settled
 from batch.errors import AccessBatchError
 from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival, window_start
-from batch.tenant.status import ListingForbiddenError, Query, all_pages
+from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -139,7 +139,7 @@ class Settler:
             first = await self._listing.page(own, 0)
             pages = -(-(first.total or 0) // max(1, first.read))
             if not first.more or 0 < pages <= len(identities):
-                return [row async for row in all_pages(self._listing, own, first)], False
+                return [row async for row in all_rows(self._listing, own, first)], False
         except ListingForbiddenError:
             pass
         try:
@@ -156,7 +156,7 @@ class Settler:
         return [
             row
             for identity in identities
-            async for row in all_pages(self._listing, Query(since=since, requested_for=identity))
+            async for row in all_rows(self._listing, Query(since=since, requested_for=identity))
         ]
 
     async def _settle(self, doubt: Doubt, verdict: Settlement, found: Mapping[tuple[str, str], str]) -> None:

@@ -15,7 +15,7 @@ from batch.answers.events import StatusesChanged, StatusesRead
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.status.progress import TrackedRun
-from batch.tenant.status import ListingForbiddenError, Query, all_pages
+from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -171,7 +171,7 @@ class Tracker:
     async def _take(self, following: TrackedRun, question: TrackQuery, first: Page | None = None) -> None:
         rows: list[StatusRow] = []
         try:
-            async for row in all_pages(self._listing, _query(question), first):
+            async for row in all_rows(self._listing, _query(question), first):
                 rows.append(row)
                 if len(rows) >= AT_ONCE:
                     await self._keep(following.take(rows))

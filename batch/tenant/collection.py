@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from batch.errors import TenantLostError
-from batch.tenant.reading import ForbiddenError
+from batch.tenant.paging import lost, page_of, pages
+from batch.tenant.reading import ForbiddenError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
+    from batch.tenant.paging import Page
     from batch.tenant.reading import Reply
 
 TOO_LONG: Final = 414
 """HTTP status: the address is too long."""
 
-_OK: Final = 200
-_BAD_REQUEST: Final = 400
-_FORBIDDEN: Final = 403
 _FRUITLESS: Final = 5
 """Single values that are refused, with none answered, after which it is the question that is refused."""
 
@@ -89,7 +87,7 @@ async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -
     answered, refused = False, 0
     while waiting:
         values = waiting.pop()
-        answer = await _all_pages(question, values)
+        answer = await _all_rows(question, values)
         if not answer.refused:
             answered = True
         elif len(values) > 1:
@@ -99,40 +97,22 @@ async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -
         else:
             refused += 1
             if not answered and refused >= _FRUITLESS:
-                raise _lost(question, f"is refused: {answer.refused}")
+                raise lost(question.subject, f"is refused: {answer.refused}")
         yield answer
 
 
-async def _all_pages(question: CollectionQuery, values: tuple[str, ...]) -> Answered:
+async def _all_rows(question: CollectionQuery, values: tuple[str, ...]) -> Answered:
+    async def read_page(offset: int) -> Page[Any]:
+        return page_of(await question.ask(values, offset), offset=offset, limit=question.page_limit)
+
     rows: list[Any] = []
-    total: int | None = None
-    last: tuple[Any, ...] = ()
-    while True:
-        reply = await question.ask(values, len(rows))
-        status = reply.answer.status
-        if status == _FORBIDDEN:
-            raise ForbiddenError(reply.answer.text)
-        if status != _OK and rows and status == _BAD_REQUEST:
-            # An offset at the end of the list may be an error rather than an empty page.
-            break
-        if status != _OK:
-            return Answered(values=values, refused=reply.answer.text or f"the tenant answered {status}")
-        total = reply.total if not rows else total
-        if reply.rows and reply.rows == last:
-            raise _lost(question, f"does not end: after {len(rows)} rows it still goes on")
-        last = reply.rows
-        rows += reply.rows
-        if max(len(rows), total or 0) > question.most_rows:
-            return Answered(values=values, refused="too many have it in one of their names")
-        if not reply.rows or (len(reply.rows) < question.page_limit if total is None else len(rows) >= total):
-            break
-    if total is not None and len(rows) < total:
-        raise _lost(question, f"ended after {len(rows)} of {total} rows")
+    try:
+        async for page in pages(read_page, subject=question.subject):
+            rows += page.rows
+            if max(len(rows), page.total or 0) > question.most_rows:
+                return Answered(values=values, refused="too many have it in one of their names")
+    except ForbiddenError:
+        raise
+    except RefusedError as error:
+        return Answered(values=values, refused=str(error))
     return Answered(values=values, rows=tuple(rows))
-
-
-def _lost(question: CollectionQuery, why: str) -> TenantLostError:
-    return TenantLostError(
-        f"The tenant's {question.subject} {why}.",
-        next_step="What the ledger says stays as it is. Run the same command again later.",
-    )

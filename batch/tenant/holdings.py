@@ -62,8 +62,8 @@ class SearchIndex:
             },
             settling=frozenset({404}),
         )
-        if reply.answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise ForbiddenError(reply.answer.text or f"the tenant answered {reply.answer.status}")
+        if reply.refusal:
+            raise ForbiddenError(reply.refusal)
         asked = set(people)
         found: dict[str, frozenset[Item]] = {}
         for document in reply.rows:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.answers.outcome import Situation, Then, decide
+from batch.answers.outcome import Retries, Then
+from batch.api.dialects import EXPERIMENTAL_HEADER
 from batch.errors import TenantLostError
 from batch.tenant.wire import Exchange, fetch, hiding
 
@@ -28,15 +29,19 @@ if TYPE_CHECKING:
 MOST_REPLY_BYTES: Final = 16 << 20
 """Bytes read of one answer: 250 rows with everything that the vendor puts into one."""
 
-EXPERIMENTAL: Final = MappingProxyType({"X-SailPoint-Experimental": "true"})
-"""The header that endpoints take which the vendor may still change."""
+EXPERIMENTAL: Final = MappingProxyType({EXPERIMENTAL_HEADER: "true"})
+"""The header that experimental endpoints require."""
 
 _LONGEST_COUNT: Final = 12
 _FINAL: Final = frozenset({200, 400, 403})
 
 
-class ForbiddenError(Exception):
-    """The token's user may not ask this; the message is the tenant's."""
+class RefusedError(Exception):
+    """The tenant refuses the question; the message is the tenant's."""
+
+
+class ForbiddenError(RefusedError):
+    """The token's user may not ask this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +63,11 @@ class Reply:
         """Rows of all pages of the list; None where the tenant does not say."""
         said = self.headers.get("x-total-count", "")
         return int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
+
+    @property
+    def refusal(self) -> str:
+        """Why the tenant refuses the question; empty if it answers."""
+        return "" if self.answer.status == 200 else self.answer.text or f"the tenant answered {self.answer.status}"  # noqa: PLR2004 - HTTP
 
 
 class Reader:
@@ -119,9 +129,8 @@ class Reader:
             TenantLostError: No usable answer came for so long.
             CredentialsRefusedError: The tenant refuses the client.
         """
-        loop = asyncio.get_running_loop()
-        began, silenced = loop.time(), self._pace.silenced
-        refused, failures = "", 0
+        retries = Retries(give_up_after=self._give_up_after, now=self._now())
+        refused = ""
         arguments: dict[str, Any] = {} if body is None else {"json": dict(body)}
         while True:
             token = await self._token.get(other_than=refused)
@@ -132,14 +141,7 @@ class Reader:
             rows = _rows(exchange.content) if is_list else ()
             if answer.status in _FINAL | settling and rows is not None:
                 return Reply(answer=answer, rows=rows, headers=exchange.headers)
-            situation = Situation(
-                new_token=bool(refused),
-                failures_in_a_row=failures,
-                without_success=loop.time() - began - (self._pace.silenced - silenced),
-                give_up_after=self._give_up_after,
-                jitter=self._jitter(),
-            )
-            decision = decide(answer, situation)
+            decision = retries.decide(answer, now=self._now(), jitter=self._jitter(), new_token=bool(refused))
             said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
             match decision.then:
                 case Then.RENEW_TOKEN:
@@ -156,7 +158,11 @@ class Reader:
                         next_step="What the ledger says stays as it is. Run the same command again later.",
                     )
             self._pace.report_wait(decision.pause, f"{said}, when asked for the {subject}")
-            refused, failures = "", failures + 1
+            refused = ""
+
+    def _now(self) -> float:
+        """Seconds of the loop's clock, without the silence that the tenant asked for."""
+        return asyncio.get_running_loop().time() - self._pace.silenced
 
     async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:
         (permit,) = await self._pace.wait()

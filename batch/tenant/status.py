@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batch.api.dialects import IN_PROGRESS, PAGE_LIMIT
-from batch.errors import TenantLostError
-from batch.tenant.reading import EXPERIMENTAL, ForbiddenError, quoted
+from batch.model import StatusRow
+from batch.tenant import paging
+from batch.tenant.reading import EXPERIMENTAL, ForbiddenError, RefusedError, quoted
 from batch.tenant.status_row import status_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from batch.api.dialects import Dialect
-    from batch.model import Answer, StatusRow
+    from batch.model import Answer
     from batch.tenant.reading import Reader, Reply
-
-MOST_ROWS: Final = 1_000_000
-"""Rows of one list that are read: a list that goes on after them never ends."""
-
 
 MYSELF: Final = "me"
 """How the list names the user behind the token."""
@@ -51,21 +49,8 @@ class Query:
     access_requests: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
-    """A page of the list.
-
-    Attributes:
-        rows: Its rows.
-        read: How many rows it has: the next page begins so much later.
-        total: Rows of all pages; None where the tenant does not say.
-        more: Whether there may be another page.
-    """
-
-    rows: tuple[StatusRow, ...]
-    read: int
-    total: int | None
-    more: bool
+Page: TypeAlias = paging.Page[StatusRow]
+"""A page of the status list."""
 
 
 class Listing(Protocol):
@@ -125,18 +110,14 @@ class StatusList:
             "count": "true",
         }
         reply = await self._ask(parameters, administration=query.administration)
-        answer, raw = reply.answer, reply.rows
-        if answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
-            # An offset at the end of the list may be an error rather than an empty page.
-            return Page(rows=(), read=0, total=None, more=False)
-        if answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise ListingForbiddenError(answer.text or f"the tenant answered {answer.status}")
-        rows = tuple(row for one in raw if (row := status_row(one, self._reader.hide)) is not None)
-        if query.requested_for and not query.executing and len(rows) < len(raw):
+        try:
+            page = paging.page_of(reply, offset=offset, limit=limit)
+        except RefusedError as error:
+            raise ListingForbiddenError(str(error)) from None
+        rows = tuple(row for raw in page.rows if (row := status_row(raw, self._reader.hide)) is not None)
+        if query.requested_for and not query.executing and len(rows) < page.read:
             raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
-        total = reply.total
-        more = bool(raw) and (len(raw) == limit if total is None else offset + len(raw) < total)
-        return Page(rows=rows, read=len(raw), total=total, more=more)
+        return Page(rows=rows, read=page.read, total=page.total, more=page.more)
 
     async def _ask(self, parameters: dict[str, str], *, administration: bool = False) -> Reply:
         paths = self._dialect.paths
@@ -168,38 +149,46 @@ def _parameters(query: Query) -> dict[str, str]:
     }
 
 
-async def pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[Page]:
-    """Every page of a list.
-
-    Args:
-        listing: What lists.
-        query: What to list.
-        first: Its first page, where that was read already.
-
-    Raises:
-        TenantLostError: The list ended before it was complete, or does not end.
-    """
-    page = first or await listing.page(query, 0)
-    total, read = page.total, page.read
-    yield page
-    while page.more:
-        rows, page = page.rows, await listing.page(query, read)
-        read += page.read
-        if read > MOST_ROWS or (rows and rows == page.rows):
-            raise TenantLostError(
-                f"The tenant's status list does not end: after {read} rows it still goes on.",
-                next_step="What the ledger says stays as it is. Run the same command again later.",
-            )
-        yield page
-    if total is not None and read < total:
-        raise TenantLostError(
-            f"The tenant's status list ended after {read} of {total} rows.",
-            next_step="What the ledger says stays as it is. Run the same command again later.",
-        )
+def pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[Page]:
+    """Every page of a list; `first` if it was read already. Raises as `paging.pages`."""
+    return paging.pages(partial(listing.page, query), subject="status list", first=first)
 
 
-async def all_pages(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
+async def all_rows(listing: Listing, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
     """Every row of a list; as `pages`."""
     async for page in pages(listing, query, first):
         for row in page.rows:
             yield row
+
+
+async def open_pages(read_page: Callable[[int], Awaitable[Page]], first: Page) -> AsyncIterator[Page]:
+    """Every page of a list whose rows vanish when they are finished; oldest rows first in each page.
+
+    A vanishing row moves all later rows towards the beginning. So the pages are read from the last to the first: a row
+    may come twice, but no row is missed that is in the list all the time.
+
+    Args:
+        read_page: Reads the page that begins at a row.
+        first: The first page; it is the whole answer if there is no other.
+
+    Raises:
+        ListingForbiddenError: The list can't be read in full.
+        TenantLostError: The list can't be read.
+    """
+    if not first.more:
+        yield first
+        return
+    if first.total is None or not first.read:
+        raise ListingForbiddenError("it does not say how long the list is")
+    step = first.read
+    covered_from = first.total
+    for offset in range((first.total - 1) // step * step, -1, -step):
+        page = await read_page(offset)
+        ends = min(covered_from, covered_from if page.total is None else page.total)
+        if page.read == 0 and (page.total is None or page.total <= offset):
+            # So many rows have vanished that this page is gone. The next one must confirm it.
+            continue
+        if offset + page.read < ends:
+            raise ListingForbiddenError(f"its list ends after {offset + page.read} of {ends} rows")
+        covered_from = offset
+        yield page

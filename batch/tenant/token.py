@@ -1,8 +1,4 @@
-"""The access token: fetched when needed, renewed before it expires, by one caller at a time, and every wait is told.
-
-Retrying is our own and not a library's (such as stamina): an answer is a value here and no exception, the tenant's
-`Retry-After` sets the wait, and every wait is told before it begins; what would be left to a library is one line.
-"""
+"""The access token: fetched when needed, and renewed before it expires, by one caller at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import Waiting
-from batch.answers.outcome import backoff
+from batch.answers.outcome import WAITS, Retries
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.model import Failure
 from batch.tenant.wire import fetch, hiding
 
 if TYPE_CHECKING:
@@ -109,7 +104,8 @@ class Token:
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret.get_secret_value(),
         }
-        began, failures = _now(), 0
+        began = _now()
+        retries = Retries(give_up_after=self._give_up_after, now=began)
         while True:
             asked = _now()
             answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, data=form)
@@ -117,12 +113,12 @@ class Token:
                 return _read(content, asked, hiding(self._http))
             if answer.status in {400, 401, 403}:
                 raise self._refused(answer)
-            delay = max(answer.retry_after or 0.0, round(backoff(failures, self._jitter()), 1))
-            if not _passes(answer) or _now() - began + delay > self._give_up_after:
-                raise self._lost(answer)
-            failures += 1
-            self._tell(Waiting(seconds=delay, reason=f"no token can be had: {_said(answer)}"))
-            await asyncio.sleep(delay)
+            decision = retries.decide(answer, now=_now(), jitter=self._jitter())
+            fails = answer.status is None or answer.status >= 400  # noqa: PLR2004 - HTTP
+            if not fails or decision.then not in WAITS or _now() - began + decision.pause > self._give_up_after:
+                raise self._lost(answer, decision.reason)
+            self._tell(Waiting(seconds=decision.pause, reason=f"no token can be had: {decision.reason}"))
+            await asyncio.sleep(decision.pause)
 
     def _refused(self, answer: Answer) -> CredentialsRefusedError:
         source = f", which come from {self._credentials.source}" if self._credentials.source else ""
@@ -132,27 +128,16 @@ class Token:
             "needed. Then run the same command again.",
         )
 
-    def _lost(self, answer: Answer) -> TenantLostError:
-        asked = f" and asks for {answer.retry_after:.0f} s of patience" if answer.retry_after else ""
+    def _lost(self, answer: Answer, reason: str) -> TenantLostError:
+        asked = f", and asks for a wait of {answer.retry_after:.0f} s" if answer.retry_after else ""
         return TenantLostError(
-            f"No token can be had from {self._http.base_url}: {_said(answer)}{asked}.",
+            f"No token can be had from {self._http.base_url}: {reason}{asked}.",
             next_step="Check the base URL and the network, then run the same command again.",
         )
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _passes(answer: Answer) -> bool:
-    """Whether another try may end better."""
-    if answer.status is None:
-        return answer.failure is not Failure.UNTRUSTED
-    return answer.status in {408, 425, 429} or answer.status >= 500  # noqa: PLR2004 - HTTP
-
-
-def _said(answer: Answer) -> str:
-    return answer.text if answer.status is None else f"it answered {answer.status} ({answer.text})"
 
 
 def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:

@@ -14,6 +14,7 @@ from batch.answers.outcome import (
     LEAST_PAUSE,
     MOST_BACKOFF,
     OUTCOMES,
+    Retries,
     Situation,
     Then,
     backoff,
@@ -172,6 +173,22 @@ def test_the_sender_pauses_as_long_as_the_tenant_asks_and_only_where_the_table_s
     answer: Answer, pause: float
 ) -> None:
     assert decide(answer).pause == pause
+
+
+def test_pauses_between_tries_grow_and_are_never_shorter_than_the_tenant_asks() -> None:
+    retries = Retries(give_up_after=600.0, now=0.0)
+    answers = [Answer(status=429, retry_after=0.0), Answer(status=503, retry_after=9.0), Answer(status=500)]
+    decisions = [retries.decide(answer, now=1.0, jitter=1.0) for answer in answers]
+    assert [decision.then for decision in decisions] == [Then.SLOW_DOWN, Then.WAIT, Then.BACK_OFF]
+    assert [decision.pause for decision in decisions] == [backoff(0, 1.0), 9.0, backoff(2, 1.0)]
+    assert retries.decide(Answer(status=500), now=600.0, jitter=1.0).then is Then.STOP_TENANT
+
+
+def test_a_token_that_has_expired_is_renewed_without_a_pause() -> None:
+    retries = Retries(give_up_after=600.0, now=0.0)
+    expired = retries.decide(Answer(status=401), now=1.0, jitter=1.0)
+    refused = retries.decide(Answer(status=401), now=1.0, jitter=1.0, new_token=True)
+    assert (expired.then, expired.pause, refused.then) == (Then.RENEW_TOKEN, 0.0, Then.STOP_CREDENTIALS)
 
 
 @pytest.mark.parametrize(

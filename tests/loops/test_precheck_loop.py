@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from batch.answers.events import tell_each
 from batch.loops.precheck import Precheck, PrecheckScope
-from batch.tenant.open_rows import open_pages
-from batch.tenant.status import ListingForbiddenError, Page, Query
+from batch.tenant.status import ListingForbiddenError, Page, Query, open_pages
 from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
 
 if TYPE_CHECKING:

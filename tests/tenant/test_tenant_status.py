@@ -14,7 +14,7 @@ from batch.api.dialects import DIALECTS
 from batch.errors import TenantLostError
 from batch.settings import Credentials
 from batch.tenant.reading import Reader
-from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_pages
+from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_rows
 from batch.tenant.token import Token
 from tests.tenant.open_calls import open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
@@ -62,7 +62,7 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
             )
             statuses = StatusList(reader, DIALECTS["beta"], clock=lambda: NOW)
             assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
-            return [one.item async for one in all_pages(statuses, Query(since=NOW, requested_for=requested_for))]
+            return [one.item async for one in all_rows(statuses, Query(since=NOW, requested_for=requested_for))]
 
     return run_in_virtual_time(program())
 

@@ -1,0 +1,92 @@
+"""Reading a list page by page: either every row of it, or an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from batch.errors import TenantLostError
+from batch.tenant.reading import ForbiddenError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from batch.tenant.reading import Reply
+
+MOST_ROWS: Final = 1_000_000
+"""Most rows of one list: a longer one is taken to be endless."""
+
+Row = TypeVar("Row", covariant=True)  # noqa: PLC0105 - rows of any type
+
+
+@dataclass(frozen=True, kw_only=True)  # without slots: `Page[StatusRow](…)` fails with them
+class Page(Generic[Row]):
+    """A page of a list.
+
+    Attributes:
+        rows: The rows that we understand.
+        read: How many rows the page has: the next page begins after them.
+        total: Rows of the whole list; None if the tenant does not give the count.
+        more: Whether there may be another page.
+    """
+
+    rows: tuple[Row, ...]
+    read: int
+    total: int | None
+    more: bool
+
+
+def page_of(reply: Reply, *, offset: int, limit: int) -> Page[Any]:
+    """The page that a reply holds.
+
+    Args:
+        reply: The tenant's.
+        offset: Where the page begins.
+        limit: Most rows of a page.
+
+    Raises:
+        ForbiddenError: The token's user may not list this.
+        RefusedError: The tenant refuses for another reason.
+    """
+    if reply.answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
+        # An offset at the end of a list may be an error instead of an empty page.
+        return Page(rows=(), read=0, total=None, more=False)
+    if reply.refusal:
+        raise (ForbiddenError if reply.answer.status == 403 else RefusedError)(reply.refusal)  # noqa: PLR2004 - HTTP
+    read, total = len(reply.rows), reply.total
+    more = read > 0 and (read == limit if total is None else offset + read < total)
+    return Page(rows=reply.rows, read=read, total=total, more=more)
+
+
+async def pages(
+    read_page: Callable[[int], Awaitable[Page[Row]]], *, subject: str, first: Page[Row] | None = None
+) -> AsyncIterator[Page[Row]]:
+    """Every page of a list.
+
+    Args:
+        read_page: Reads the page that begins at a row, from 0.
+        subject: The list's name in messages: `status list`.
+        first: The first page, if it was read already.
+
+    Raises:
+        TenantLostError: The list ended before its count of rows was reached, or it does not end.
+    """
+    page = first or await read_page(0)
+    total, read = page.total, page.read
+    yield page
+    while page.more:
+        rows, page = page.rows, await read_page(read)
+        read += page.read
+        if read > MOST_ROWS or (rows and rows == page.rows):
+            raise lost(subject, f"does not end: it still goes on after {read} rows")
+        yield page
+    if total is not None and read < total:
+        raise lost(subject, f"ended after {read} of {total} rows")
+
+
+def lost(subject: str, why: str) -> TenantLostError:
+    """The error for a list that can't be read in full."""
+    return TenantLostError(
+        f"The tenant's {subject} {why}.",
+        next_step="The ledger stays as it is. Run the same command again later.",
+    )
