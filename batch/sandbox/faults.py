@@ -1,4 +1,4 @@
-"""Faults on request: what a network, a gateway or an overloaded tenant can do to an attempt, and to which attempts.
+"""Faults on request: the failures of a network, a gateway or an overloaded tenant, and the attempts that get them.
 
 A fault affects an attempt that has passed the checks of the token and the rate limit. "Before" means that the tenant
 did not process the request; "after" means that it did, but the client gets no acceptance.

@@ -90,19 +90,13 @@ class Gate:
             as_user: Whether the token must belong to a user.
         """
         for path, dialect in endpoints(name):
-            yield Route(path, self._endpoint(name, dialect, answer, as_user=as_user), methods=[method])
 
-    def _endpoint(
-        self, name: str, dialect: Dialect, answer: Callable[[Request, Dialect], Awaitable[Answer]], *, as_user: bool
-    ) -> Callable[[Request], Awaitable[Response]]:
-        scopes: tuple[str, ...] = getattr(dialect, f"{name}_scopes")
+            async def respond(request: Request, dialect: Dialect = dialect) -> Response:
+                self.tenant.audit.calls[name] += 1
+                refusal = await self.refusal(request, dialect, getattr(dialect, f"{name}_scopes"), as_user=as_user)
+                return response(refusal or await answer(request, dialect))
 
-        async def respond(request: Request) -> Response:
-            self.tenant.audit.calls[name] += 1
-            refusal = await self.refusal(request, dialect, scopes, as_user=as_user)
-            return response(refusal or await answer(request, dialect))
-
-        return respond
+            yield Route(path, respond, methods=[method])
 
 
 class RateLimit:

@@ -62,7 +62,7 @@ def _broken_rules(body: object, now: datetime, dialect: Dialect) -> Iterator[str
             yield from _broken_by_items(body.get("requestedItems"), "requestedItems", operation, now, dialect)
 
 
-def wanted(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def requested_items(body: JsonObject) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Each identity of a valid body with the items requested for it, in either form."""
     nested: Any = body.get(NESTED)
     if nested is not None:
@@ -85,8 +85,8 @@ def _broken_by_nesting(body: JsonObject, operation: Operation, now: datetime, di
     elif not 1 <= len(entries) <= most.recipients:
         yield f"{NESTED} must hold 1 to {most.recipients} identities, not {len(entries)}."
     else:
-        for place, entry in enumerate(entries):
-            yield from _broken_by_entry(entry, f"{NESTED}[{place}]", now, dialect)
+        for index, entry in enumerate(entries):
+            yield from _broken_by_entry(entry, f"{NESTED}[{index}]", now, dialect)
         if len({entry["identityId"] for entry in entries}) < len(entries):
             yield f"{NESTED} must not hold an identity twice."
         items = sum(len(entry["requestedItems"]) for entry in entries)
@@ -94,17 +94,17 @@ def _broken_by_nesting(body: JsonObject, operation: Operation, now: datetime, di
             yield f"{NESTED} must hold 1 to {most.items} items in total, not {items}."
 
 
-def _broken_by_entry(entry: object, where: str, now: datetime, dialect: Dialect) -> Iterator[str]:
+def _broken_by_entry(entry: object, path: str, now: datetime, dialect: Dialect) -> Iterator[str]:
     if not _is_object(entry):
-        yield f"{where} must be a JSON object."
+        yield f"{path} must be a JSON object."
     else:
-        yield from _unknown_fields(entry, _ENTRY_FIELDS, where)
+        yield from _unknown_fields(entry, _ENTRY_FIELDS, path)
         if not _is_text(entry.get("identityId")):
-            yield f"{where}.identityId must be a non-empty string."
+            yield f"{path}.identityId must be a non-empty string."
         if entry.get("identityType", "HUMAN") != "HUMAN":
-            yield f"{where}.identityType must be HUMAN or absent: the sandbox has no machines."
+            yield f"{path}.identityType must be HUMAN or absent: the sandbox has no machines."
         yield from _broken_by_items(
-            entry.get("requestedItems"), f"{where}.requestedItems", Operation.GRANT, now, dialect
+            entry.get("requestedItems"), f"{path}.requestedItems", Operation.GRANT, now, dialect
         )
 
 
@@ -122,15 +122,15 @@ def _broken_by_identities(identities: object, operation: Operation, dialect: Dia
         yield "requestedFor must hold exactly one identity when access is revoked."
 
 
-def _broken_by_items(items: object, where: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+def _broken_by_items(items: object, path: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
     most = dialect.limits.items if operation is Operation.GRANT else dialect.limits.revoke_items
     if not isinstance(items, list):
-        yield f"{where} must be an array."
+        yield f"{path} must be an array."
     elif not 1 <= len(items) <= most:
-        yield f"{where} must hold 1 to {most} items, not {len(items)}."
+        yield f"{path} must hold 1 to {most} items, not {len(items)}."
     else:
-        for place, item in enumerate(items):
-            yield from _broken_by_item(item, f"{where}[{place}]", operation, now, dialect)
+        for index, item in enumerate(items):
+            yield from _broken_by_item(item, f"{path}[{index}]", operation, now, dialect)
         if operation is Operation.REVOKE:
             yield from _broken_by_entitlements(items, dialect)
 
@@ -144,55 +144,55 @@ def _broken_by_entitlements(revoked: list[JsonObject], dialect: Dialect) -> Iter
         yield "A request that revokes an entitlement must hold nothing else."
 
 
-def _broken_by_item(item: object, where: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
+def _broken_by_item(item: object, path: str, operation: Operation, now: datetime, dialect: Dialect) -> Iterator[str]:
     if not _is_object(item):
-        yield f"{where} must be a JSON object."
+        yield f"{path} must be a JSON object."
     else:
-        yield from _unknown_fields(item, _ITEM_FIELDS | ({"startDate"} if dialect.start_date else set()), where)
-        yield from _broken_by_texts(item, where, operation)
-        yield from _broken_by_metadata(item, where)
-        yield from _broken_by_dates(item, where, operation, now, dialect)
+        yield from _unknown_fields(item, _ITEM_FIELDS | ({"startDate"} if dialect.start_date else set()), path)
+        yield from _broken_by_texts(item, path, operation)
+        yield from _broken_by_metadata(item, path)
+        yield from _broken_by_dates(item, path, operation, now, dialect)
 
 
-def _broken_by_texts(item: JsonObject, where: str, operation: Operation) -> Iterator[str]:
+def _broken_by_texts(item: JsonObject, path: str, operation: Operation) -> Iterator[str]:
     if item.get("type") not in list(ItemType):
-        yield f"{where}.type must be one of {', '.join(ItemType)}."
+        yield f"{path}.type must be one of {', '.join(ItemType)}."
     if not _is_text(item.get("id")):
-        yield f"{where}.id must be a non-empty string."
+        yield f"{path}.id must be a non-empty string."
     if "comment" in item and not _is_text(item["comment"]):
-        yield f"{where}.comment must be a non-empty string or absent."
+        yield f"{path}.comment must be a non-empty string or absent."
     if operation is Operation.REVOKE and "comment" not in item:
-        yield f"{where}.comment is required when access is revoked."
+        yield f"{path}.comment is required when access is revoked."
 
 
 def _broken_by_dates(
-    item: JsonObject, where: str, operation: Operation, now: datetime, dialect: Dialect
+    item: JsonObject, path: str, operation: Operation, now: datetime, dialect: Dialect
 ) -> Iterator[str]:
     dates = {name: _moment(item[name]) for name in ("startDate", "removeDate") if name in item}
     for name, moment in dates.items():
         if moment is None:
-            yield f"{where}.{name} must be a date and time in UTC such as 2030-01-31T00:00:00Z, or absent."
+            yield f"{path}.{name} must be a date and time in UTC such as 2030-01-31T00:00:00Z, or absent."
         elif moment <= now:
-            yield f"{where}.{name} must lie in the future."
+            yield f"{path}.{name} must lie in the future."
     if "startDate" in dates and operation is Operation.REVOKE:
-        yield f"{where}.startDate must be absent when access is revoked."
+        yield f"{path}.startDate must be absent when access is revoked."
     if "removeDate" in dates and item["type"] == ItemType.ENTITLEMENT and not dialect.entitlement_remove_date:
-        yield f"{where}.removeDate is not supported for entitlements."
+        yield f"{path}.removeDate is not supported for entitlements."
     start, remove = dates.get("startDate"), dates.get("removeDate")
     if start is not None and remove is not None and remove <= start:
-        yield f"{where}.removeDate must lie after startDate."
+        yield f"{path}.removeDate must lie after startDate."
 
 
-def _broken_by_metadata(holder: JsonObject, where: str) -> Iterator[str]:
+def _broken_by_metadata(holder: JsonObject, path: str) -> Iterator[str]:
     if "clientMetadata" not in holder:
         return
     metadata = holder["clientMetadata"]
     if not _is_object(metadata) or not all(isinstance(text, str) for text in chain(metadata, metadata.values())):
-        yield f"clientMetadata of {where} must be an object of strings."
+        yield f"clientMetadata of {path} must be an object of strings."
 
 
-def _unknown_fields(holder: JsonObject, known: frozenset[str] | set[str], where: str) -> Iterator[str]:
-    yield from (f"{where} has an unknown field {name!r}." for name in holder if name not in known)
+def _unknown_fields(holder: JsonObject, known: frozenset[str] | set[str], path: str) -> Iterator[str]:
+    yield from (f"{path} has an unknown field {name!r}." for name in holder if name not in known)
 
 
 def _moment(text: object) -> datetime | None:

@@ -21,7 +21,6 @@ from batch.sandbox.tenant import REQUESTER_ID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from batch.sandbox.filter_ast import Node
     from batch.sandbox.rows import StatusRow, VisibleRows
 
 _PEOPLE: Final = ("requested-for", "requested-by", "regarding-identity", "assigned-to")
@@ -132,9 +131,10 @@ def _terms(filters: str) -> list[Term]:
     """The terms of a filter. These lists join terms with AND only: the documents have nothing else."""
     if not filters:
         return []
-    read: Node = read_filter(filters)
-    terms = [part for part in (read.parts if isinstance(read, AllOf) else (read,)) if isinstance(part, Term)]
-    if len(terms) < (len(read.parts) if isinstance(read, AllOf) else 1):
+    read = read_filter(filters)
+    parts = read.parts if isinstance(read, AllOf) else (read,)
+    terms = [part for part in parts if isinstance(part, Term)]
+    if len(terms) < len(parts):
         raise BadQueryError("filters may join with and only.")
     return terms
 

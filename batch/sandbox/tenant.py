@@ -18,10 +18,10 @@ from batch.sandbox.directory import Known
 from batch.sandbox.holdings import ALWAYS, Holdings
 from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.rows import Rows, StatusRow, VisibleRows
-from batch.sandbox.rules import OPERATIONS, first_broken_rule, wanted
+from batch.sandbox.rules import OPERATIONS, first_broken_rule, requested_items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from batch.sandbox.holdings import Holding, ItemKey
@@ -43,12 +43,8 @@ class SimulatedTenant:
 
     Args:
         visibility_delay: Seconds from the acceptance of a request until its status rows are visible.
-        identities: Identity ids that exist; None if every id exists.
-        items: Access item ids that exist; None if every id exists.
-        unrequestable: Access item ids that exist but can't be requested.
-        names_bad_id: Whether a refusal names the id; live tenants don't always.
         tracking_response: Whether a 202 has the body of December 2024 and later (`newRequests`) instead of `{}`.
-        known: The people and items that exist; None to make it from the four arguments before.
+        known: The people and items that exist; None if every id exists.
         handling: The lifecycle of accepted changes; None leaves them waiting for approval forever.
         cancels_duplicates: Whether a change that is held or in progress already is cancelled on acceptance.
         search_lag: Seconds from a change of access until the search shows it.
@@ -60,10 +56,6 @@ class SimulatedTenant:
         self,
         *,
         visibility_delay: float = 0.0,
-        identities: Collection[str] | None = None,
-        items: Collection[str] | None = None,
-        unrequestable: Collection[str] = (),
-        names_bad_id: bool = True,
         tracking_response: bool = False,
         known: Known | None = None,
         handling: Handling | None = None,
@@ -73,9 +65,7 @@ class SimulatedTenant:
         cancel_id: CancelId = CancelId.EITHER,
     ) -> None:
         self.audit = AuditLog()
-        self.known = known or Known(
-            identities=identities, items=items, unrequestable=unrequestable, names_bad_id=names_bad_id
-        )
+        self.known = known or Known()
         self._visibility_delay = timedelta(seconds=visibility_delay)
         self._tracking_response = tracking_response
         self._handling = handling or Handling()
@@ -102,7 +92,7 @@ class SimulatedTenant:
         if broken is not None:
             return self.refuse(broken)
         assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
-        asked = list(wanted(body))
+        asked = list(requested_items(body))
         item_ids = dict.fromkeys(item["id"] for _, items in asked for item in items)
         refusal = self.known.refusal([identity for identity, _ in asked], item_ids)
         return self._accept(body, now, dialect) if refusal is None else self.refuse(refusal)
@@ -247,7 +237,7 @@ class SimulatedTenant:
         rows: list[StatusRow] = []
         new: dict[str, list[StatusRow]] = {}
         existing: dict[str, list[StatusRow]] = {}
-        for identity, items in wanted(body):
+        for identity, items in requested_items(body):
             request, held = self.new_id(), self._holdings.at(identity, moment)
             for item in items:
                 change = AcceptedChange(

@@ -1,4 +1,4 @@
-"""The fault plan: what strikes which attempt."""
+"""The fault plan: which fault each attempt gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batch.sandbox.faults import Fault, FaultPlan, Silence, effect_of
 RETRY_AFTER = 7
 
 
-def test_the_queue_is_taken_in_order_and_then_nothing_strikes() -> None:
+def test_attempts_take_faults_from_the_queue_in_order() -> None:
     plan = FaultPlan([Fault.DROP_BEFORE, None])
     plan.add(Fault.HANG_AFTER)
     assert plan.pending == 3
@@ -23,17 +23,14 @@ def test_the_queue_is_taken_in_order_and_then_nothing_strikes() -> None:
     assert plan.pending == 0
 
 
-def test_chance_strikes_as_often_as_told_only_with_what_is_told_and_repeatably() -> None:
+def test_chance_faults_have_the_set_frequency_and_kinds_and_are_repeatable() -> None:
     kinds = (Fault.ERROR_500_AFTER, Fault.DROP_AFTER)
-    first, second = ([plan.next_effect() for _ in range(1_000)] for plan in _two_plans(0.3, kinds))
+    plans = [FaultPlan(probability=0.3, kinds=kinds, seed=42) for _ in range(2)]
+    first, second = ([plan.next_effect() for _ in range(1_000)] for plan in plans)
     assert first == second
-    struck = [effect for effect in first if effect is not None]
-    assert 200 < len(struck) < 400
-    assert all(effect in [effect_of(kind) for kind in kinds] for effect in struck)
-
-
-def _two_plans(probability: float, kinds: tuple[Fault, ...]) -> list[FaultPlan]:
-    return [FaultPlan(probability=probability, kinds=kinds, seed=42) for _ in range(2)]
+    faults = [effect for effect in first if effect is not None]
+    assert 200 < len(faults) < 400
+    assert all(effect in [effect_of(kind) for kind in kinds] for effect in faults)
 
 
 def test_the_queue_goes_before_chance() -> None:
@@ -51,7 +48,7 @@ def test_the_queue_goes_before_chance() -> None:
         (Fault.HANG_AFTER, True, Silence.HANG),
     ],
 )
-def test_some_faults_are_silent(fault: Fault, silence: Silence, *, processed: bool) -> None:
+def test_drops_and_hangs_give_no_answer(fault: Fault, silence: Silence, *, processed: bool) -> None:
     effect = effect_of(fault)
     assert (effect.processed, effect.result) == (processed, silence)
 
@@ -70,7 +67,7 @@ def test_some_faults_are_silent(fault: Fault, silence: Silence, *, processed: bo
         (Fault.UNREADABLE_202, True, 202, HTML, {}),
     ],
 )
-def test_the_others_answer(
+def test_other_faults_give_an_answer(
     fault: Fault, status: int, media_type: str, headers: dict[str, str], *, processed: bool
 ) -> None:
     effect = effect_of(fault, retry_after=RETRY_AFTER)

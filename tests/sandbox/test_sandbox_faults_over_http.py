@@ -1,43 +1,33 @@
-"""Each fault, as a client on the other side of a real connection meets it."""
+"""Each fault as a client sees it over a real connection."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from batch.api.dialects import DIALECTS, TOKEN_PATH, Rate
+from batch.api.dialects import DIALECTS, Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from tests.sandbox.calls import client_of, grant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BETA = DIALECTS["beta"]
-BODY: dict[str, Any] = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
-PATIENCE = 0.2
+BODY = grant()
+READ_TIMEOUT = 0.2
 
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
     with running_sandbox(SandboxSettings(visibility_delay=0, retry_after=3)) as sandbox:
         yield sandbox
-
-
-def client_of(sandbox: RunningSandbox) -> httpx.Client:
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": sandbox.client_id,
-        "client_secret": sandbox.client_secret,
-    }
-    token = httpx.post(sandbox.base_url + TOKEN_PATH, data=form, trust_env=False).json()["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False)
 
 
 @pytest.fixture
@@ -58,12 +48,12 @@ def test_a_dropped_connection_is_closed_without_an_answer(
 
 
 @pytest.mark.parametrize(("fault", "accepted"), [(Fault.HANG_BEFORE, 0), (Fault.HANG_AFTER, 1)])
-def test_a_hanging_connection_ends_with_the_clients_patience(
+def test_a_hanging_connection_ends_with_the_clients_timeout(
     sandbox: RunningSandbox, client: httpx.Client, fault: Fault, accepted: int
 ) -> None:
     sandbox.faults.add(fault)
     with pytest.raises(httpx.ReadTimeout):
-        client.post(BETA.paths.submit, json=BODY, timeout=httpx.Timeout(5, read=PATIENCE))
+        client.post(BETA.paths.submit, json=BODY, timeout=httpx.Timeout(5, read=READ_TIMEOUT))
     assert len(sandbox.tenant.audit.accepted) == accepted
     assert client.post(BETA.paths.submit, json=BODY).status_code == 202
 
@@ -84,7 +74,7 @@ def test_a_hang_ends_when_the_server_stops() -> None:
 
 
 def test_a_hang_that_would_begin_while_the_server_stops_ends_at_once() -> None:
-    # The latency outlasts the moment between two looks of uvicorn at whether it should stop.
+    # The latency is longer than uvicorn's interval between checks whether to stop.
     settings = SandboxSettings(latency=(0.3, 0.3))
     with ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(running_sandbox(settings))
@@ -112,7 +102,7 @@ def test_a_hang_that_would_begin_while_the_server_stops_ends_at_once() -> None:
         (Fault.UNREADABLE_202, 202, 1, None),
     ],
 )
-def test_a_fault_with_an_answer_strikes_one_attempt_and_no_more(
+def test_a_fault_with_an_answer_affects_one_attempt_only(
     sandbox: RunningSandbox, client: httpx.Client, *, fault: Fault, status: int, accepted: int, retry_after: str | None
 ) -> None:
     sandbox.faults.add(fault)
@@ -124,7 +114,7 @@ def test_a_fault_with_an_answer_strikes_one_attempt_and_no_more(
     assert (following.status_code, following.json()) == (202, {})
 
 
-def test_html_answers_are_no_json(sandbox: RunningSandbox, client: httpx.Client) -> None:
+def test_html_answers_are_not_json(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.ERROR_504_AFTER, Fault.UNAVAILABLE_503_BARE, Fault.UNREADABLE_202)
     for _ in range(3):
         answer = client.post(BETA.paths.submit, json=BODY)
@@ -133,39 +123,39 @@ def test_html_answers_are_no_json(sandbox: RunningSandbox, client: httpx.Client)
             answer.json()
 
 
-def test_an_unreadable_202_does_not_cover_up_a_refusal(sandbox: RunningSandbox, client: httpx.Client) -> None:
+def test_an_unreadable_202_does_not_replace_a_refusal(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.UNREADABLE_202)
     assert client.post(BETA.paths.submit, json={}).status_code == 400
 
 
-def test_faults_strike_submits_only(sandbox: RunningSandbox, client: httpx.Client) -> None:
+def test_only_submit_calls_have_faults(sandbox: RunningSandbox, client: httpx.Client) -> None:
     sandbox.faults.add(Fault.ERROR_500_BEFORE)
     assert client.get(BETA.paths.status).status_code == 200
     assert sandbox.faults.pending == 1
 
 
-def test_faults_can_be_ordered_from_another_process(sandbox: RunningSandbox, client: httpx.Client) -> None:
+def test_another_process_can_queue_faults(sandbox: RunningSandbox, client: httpx.Client) -> None:
     answer = httpx.post(f"{sandbox.base_url}/sandbox/faults", json=[None, "error_500_before"], trust_env=False)
     assert (answer.status_code, answer.json()) == (200, {"pending": 2})
     assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [202, 500, 202]
 
 
 @pytest.mark.parametrize("wrong", [["earthquake"], "drop_after", 7, [["drop_after"]], {"drop_after": 1}])
-def test_unknown_faults_are_refused_and_none_is_queued(sandbox: RunningSandbox, wrong: object) -> None:
+def test_a_list_with_an_unknown_fault_is_refused_as_a_whole(sandbox: RunningSandbox, wrong: object) -> None:
     answer = httpx.post(f"{sandbox.base_url}/sandbox/faults", json=wrong, trust_env=False)
     assert answer.status_code == 400
     assert "earthquake" not in answer.text
     assert sandbox.faults.pending == 0
 
 
-def test_chance_faults_strike_from_the_settings() -> None:
+def test_chance_faults_follow_the_settings() -> None:
     settings = SandboxSettings(fault_probability=1.0, fault_kinds=[Fault.UNAVAILABLE_503_BARE])
     with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
         assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [503, 503, 503]
         assert sandbox.tenant.audit.accepted == []
 
 
-def test_an_attempt_that_is_turned_away_leaves_the_fault_for_the_next() -> None:
+def test_a_throttled_attempt_leaves_the_fault_for_the_next() -> None:
     settings = SandboxSettings(rate=Rate(requests=1, seconds=60))
     with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)

@@ -1,4 +1,4 @@
-"""What becomes of accepted changes over time, and how the status list tells it."""
+"""The lifecycle of accepted changes, and its rows in the status list."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
 from batch.sandbox.directory import APPROVER
 from batch.sandbox.lifecycle import Handling
 from batch.sandbox.tenant import OTHER_USER, REQUESTER, REQUESTER_ID, SimulatedTenant
-from tests.sandbox.asking import NOW, grant, later, revoke, shown
+from tests.sandbox.calls import NOW, grant, later, revoke, shown
 
 ROLE = (ItemType.ROLE, "r1")
 
 
-def told(handling: Handling, *moments: float, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The one row as it shows after so many seconds each."""
+def row_after(handling: Handling, *seconds: float) -> list[dict[str, Any]]:
+    """The row of one change after each number of seconds."""
     tenant = SimulatedTenant(handling=handling)
-    tenant.submit(body or grant(), NOW)
-    return [shown(tenant, later(moment))[0] for moment in moments]
+    tenant.submit(grant(), NOW)
+    return [shown(tenant, later(after))[0] for after in seconds]
 
 
-def test_by_default_a_change_waits_for_its_approver_for_ever() -> None:
-    (row,) = told(Handling(), 10**9)
+def test_by_default_a_change_waits_forever_for_its_approver() -> None:
+    (row,) = row_after(Handling(), 10**9)
     (approval,) = row["approvalDetails"]
     assert (row["state"], row["cancelable"], approval["status"]) == ("EXECUTING", True, "PENDING")
 
 
-def test_a_change_is_approved_then_provisioned_each_after_its_time() -> None:
-    rows = told(Handling(approval_seconds=60, provisioning_seconds=30), 0, 59.9, 60, 89.9, 90)
+def test_a_change_is_approved_then_provisioned_each_after_its_delay() -> None:
+    rows = row_after(Handling(approval_seconds=60, provisioning_seconds=30), 0, 59.9, 60, 89.9, 90)
     assert [row["state"] for row in rows] == ["EXECUTING"] * 4 + ["REQUEST_COMPLETED"]
     assert [row["approvalDetails"][0]["status"] for row in rows] == ["PENDING", "PENDING", *["APPROVED"] * 3]
     assert [row["cancelable"] for row in rows] == [True, True, False, False, False]
@@ -48,27 +48,27 @@ def test_a_change_is_approved_then_provisioned_each_after_its_time() -> None:
     }
 
 
-def test_no_time_at_all_means_at_once() -> None:
-    (row,) = told(Handling(approval_seconds=0, provisioning_seconds=0), 0)
+def test_a_delay_of_zero_provisions_at_once() -> None:
+    (row,) = row_after(Handling(approval_seconds=0, provisioning_seconds=0), 0)
     assert row["state"] == "REQUEST_COMPLETED"
 
 
-def test_an_approver_who_rejects_says_why() -> None:
-    before, after = told(Handling(approval_seconds=60, provisioning_seconds=30, rejected=1), 59, 60)
+def test_a_rejection_has_a_comment() -> None:
+    before, after = row_after(Handling(approval_seconds=60, provisioning_seconds=30, rejected=1), 59, 60)
     (approval,) = after["approvalDetails"]
     assert (before["state"], after["state"], approval["status"]) == ("EXECUTING", "REJECTED", "REJECTED")
     assert (approval["currentOwner"]["name"], bool(approval["comment"])) == ("Alex Approver", True)
 
 
-def test_what_could_not_be_provisioned_says_why() -> None:
-    (row,) = told(Handling(approval_seconds=60, provisioning_seconds=30, failed=1), 90)
+def test_a_failed_provisioning_has_an_error_message() -> None:
+    (row,) = row_after(Handling(approval_seconds=60, provisioning_seconds=30, failed=1), 90)
     assert (row["state"], row["approvalDetails"][0]["status"]) == ("PROVISIONING_FAILED", "APPROVED")
     ((message,),) = row["errorMessages"]
     assert set(message) == {"locale", "localeOrigin", "text"}
     assert "locked" in message["text"]
 
 
-def test_about_the_share_asked_for_is_rejected_and_always_the_same_changes() -> None:
+def test_the_set_shares_of_changes_are_rejected_and_fail_and_always_the_same_ones() -> None:
     def states(seed: int) -> list[str]:
         handling = Handling(approval_seconds=0, provisioning_seconds=0, rejected=0.25, failed=0.25, seed=seed)
         tenant = SimulatedTenant(handling=handling)
@@ -87,10 +87,10 @@ def test_about_the_share_asked_for_is_rejected_and_always_the_same_changes() -> 
     provisioning=st.none() | st.floats(0, 100),
     rejected=st.sampled_from([0.0, 0.5, 1.0]),
     failed=st.sampled_from([0.0, 0.5, 1.0]),
-    moments=st.lists(st.floats(0, 250), min_size=2),
+    delays=st.lists(st.floats(0, 250), min_size=2),
 )
-def test_what_is_over_stays_over_and_the_cheap_state_agrees_with_the_full_one(
-    approval: float | None, provisioning: float | None, rejected: float, failed: float, moments: list[float]
+def test_a_final_state_never_changes_and_the_cheap_state_agrees_with_the_full_one(
+    approval: float | None, provisioning: float | None, rejected: float, failed: float, delays: list[float]
 ) -> None:
     tenant = SimulatedTenant(
         handling=Handling(
@@ -99,14 +99,14 @@ def test_what_is_over_stays_over_and_the_cheap_state_agrees_with_the_full_one(
     )
     tenant.submit(grant(), NOW)
     (row,) = tenant.visible_rows(NOW)
-    states = [row.state(later(moment)) for moment in sorted(moments)]
-    over = [state for state in states if TENANT_OUTCOMES[state] is not TenantOutcome.OPEN]
-    assert states[len(states) - len(over) :] == over
-    assert len(set(over)) <= 1
-    assert states == [row.stage(later(moment)).state for moment in sorted(moments)]
+    states = [row.state(later(delay)) for delay in sorted(delays)]
+    final = [state for state in states if TENANT_OUTCOMES[state] is not TenantOutcome.OPEN]
+    assert states[len(states) - len(final) :] == final
+    assert len(set(final)) <= 1
+    assert states == [row.stage(later(delay)).state for delay in sorted(delays)]
 
 
-def test_somebody_can_conclude_a_change_at_a_moment_with_a_name_and_a_comment() -> None:
+def test_a_test_can_conclude_a_change_at_a_time_with_a_name_and_a_comment() -> None:
     tenant = SimulatedTenant(handling=Handling(approval_seconds=1, provisioning_seconds=1))
     tenant.submit(grant(), NOW)
     tenant.conclude("REJECTED", now=later(50), by="Rita Rector", comment="Ask me again in May.")
@@ -125,7 +125,7 @@ def test_a_completed_grant_is_held_and_a_completed_revoke_takes_it_away() -> Non
     assert held == [False, False, True, True, False]
 
 
-def test_what_was_rejected_or_failed_is_not_held() -> None:
+def test_a_rejected_or_failed_grant_is_not_held() -> None:
     for rejected, failed in ((1, 0), (0, 1)):
         handling = Handling(approval_seconds=0, provisioning_seconds=0, rejected=rejected, failed=failed)
         tenant = SimulatedTenant(handling=handling)
@@ -139,13 +139,13 @@ def test_access_with_dates_is_held_between_them() -> None:
     assert [ROLE in tenant.held("i1", later(seconds)) for seconds in (0, 3599, 3600)] == [True, True, False]
 
 
-def test_the_search_knows_of_access_only_after_its_lag() -> None:
+def test_the_search_shows_access_only_after_its_lag() -> None:
     tenant = SimulatedTenant(handling=Handling(approval_seconds=0, provisioning_seconds=0), search_lag=60)
     tenant.submit(grant(), NOW)
     assert [bool(tenant.held_as_searched("i1", later(seconds))) for seconds in (59, 60)] == [False, True]
 
 
-def test_a_change_of_what_is_held_already_shows_as_a_cancelled_duplicate_and_was_accepted() -> None:
+def test_a_grant_of_held_access_is_accepted_and_listed_as_a_cancelled_duplicate() -> None:
     tenant = SimulatedTenant()
     tenant.hold("i1", ItemType.ROLE, "r1")
     assert tenant.submit(grant(items=("r1", "r2")), NOW).status == 202
@@ -157,14 +157,14 @@ def test_a_change_of_what_is_held_already_shows_as_a_cancelled_duplicate_and_was
     assert tenant.audit.change_counts().total() == 2
 
 
-def test_a_change_under_way_shows_as_a_cancelled_duplicate_and_the_opposite_does_not() -> None:
+def test_a_repeated_change_in_progress_is_a_cancelled_duplicate_but_its_opposite_is_not() -> None:
     tenant = SimulatedTenant()
     for body in (grant(), grant(), revoke(), revoke()):
         tenant.submit(body, NOW)
     assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "CANCELLED", "EXECUTING", "CANCELLED"]
 
 
-def test_a_change_is_no_duplicate_of_one_that_is_over() -> None:
+def test_a_finished_change_makes_no_duplicates() -> None:
     tenant = SimulatedTenant()
     tenant.submit(grant(), NOW)
     tenant.conclude("REJECTED", now=NOW)
@@ -172,7 +172,7 @@ def test_a_change_is_no_duplicate_of_one_that_is_over() -> None:
     assert [row["state"] for row in shown(tenant, later(1))] == ["REJECTED", "EXECUTING"]
 
 
-def test_other_dates_of_what_is_held_are_no_duplicate() -> None:
+def test_a_grant_with_other_dates_is_not_a_duplicate_of_held_access() -> None:
     tenant = SimulatedTenant()
     tenant.hold("i1", ItemType.ROLE, "r1")
     tenant.hold("i2", ItemType.ROLE, "r1", until=later(10**7))
@@ -181,7 +181,7 @@ def test_other_dates_of_what_is_held_are_no_duplicate() -> None:
     assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "EXECUTING"]
 
 
-def test_a_tenant_may_let_duplicates_through() -> None:
+def test_a_tenant_can_be_set_to_let_duplicates_through() -> None:
     tenant = SimulatedTenant(cancels_duplicates=False)
     tenant.hold("i1", ItemType.ROLE, "r1")
     for _ in range(2):
@@ -189,7 +189,7 @@ def test_a_tenant_may_let_duplicates_through() -> None:
     assert [row["state"] for row in shown(tenant, NOW)] == ["EXECUTING", "EXECUTING"]
 
 
-def test_a_tracking_response_tells_what_was_under_way_by_its_older_request() -> None:
+def test_a_tracking_response_lists_changes_in_progress_under_their_older_request() -> None:
     tenant = SimulatedTenant(tracking_response=True)
     older = tenant.request_by_other(NOW, identity="i1", item_type=ItemType.ROLE, item_id="r1")
     body: Any = tenant.submit(grant("i1", "i2", items=("r1", "r2")), NOW).body
@@ -203,7 +203,7 @@ def test_a_tracking_response_tells_what_was_under_way_by_its_older_request() -> 
     assert new == [("i1", ["r2"]), ("i2", ["r1", "r2"])]
 
 
-def test_requests_of_others_show_with_their_name_and_stand_in_no_books() -> None:
+def test_another_users_requests_are_listed_with_their_name_and_are_not_in_the_audit_log() -> None:
     tenant = SimulatedTenant()
     tenant.request_by_other(
         NOW,
@@ -222,15 +222,15 @@ def test_requests_of_others_show_with_their_name_and_stand_in_no_books() -> None
 
 
 @pytest.mark.parametrize(
-    "named",
+    "id_of",
     [lambda row: row.account_activity_item_id, lambda row: row.access_request_id],
     ids=["by its own id", "by the access request's"],
 )
-def test_a_request_can_be_cancelled_while_it_waits_for_its_approver(named: Any) -> None:
+def test_a_request_can_be_cancelled_while_it_waits_for_its_approver(id_of: Any) -> None:
     tenant = SimulatedTenant()
     tenant.submit(grant(), NOW)
     (row,) = tenant.visible_rows(NOW)
-    answer = tenant.cancel({"accountActivityId": named(row), "comment": "By mistake."}, later(5))
+    answer = tenant.cancel({"accountActivityId": id_of(row), "comment": "By mistake."}, later(5))
     assert (answer.status, answer.body) == (202, {})
     (cancelled,) = shown(tenant, later(5))
     assert cancelled["state"] == "CANCELLED"

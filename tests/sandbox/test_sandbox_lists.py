@@ -1,4 +1,4 @@
-"""The lists of people and items: filters, escapes, pages, and what an entry looks like."""
+"""The lists of people and items: filters, escapes, pages and entries."""
 
 from __future__ import annotations
 
@@ -21,40 +21,31 @@ from batch.sandbox.list_endpoints import (
     roles_endpoint,
 )
 from batch.sandbox.made_up_directory import make_directory
+from tests.sandbox.calls import entries_of, quoted, text_of
 
 if TYPE_CHECKING:
     from batch.sandbox.list_endpoints import ListEndpoint
 
-COMPANY = make_directory(600)
-KNOWN = Known(directory=COMPANY, identities=())
+DIRECTORY = make_directory(600)
+KNOWN = Known(directory=DIRECTORY, identities=())
 PEOPLE = people_endpoint(KNOWN, public=False)
 PUBLIC = people_endpoint(KNOWN, public=True)
-ROLES = roles_endpoint(COMPANY)
-PROFILES = access_profiles_endpoint(COMPANY)
-ENTITLEMENTS = entitlements_endpoint(COMPANY)
-ANNA, BEN = COMPANY.people[:2]
+ROLES = roles_endpoint(DIRECTORY)
+PROFILES = access_profiles_endpoint(DIRECTORY)
+ENTITLEMENTS = entitlements_endpoint(DIRECTORY)
+ANNA, BEN = DIRECTORY.people[:2]
 
 
-def quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def listed(endpoint: ListEndpoint[Any], filters: str = "", **query: str) -> list[dict[str, Any]]:
+    return entries_of(endpoint.answer({"filters": filters} | query, filter_limit=4000, tracking_id="t"))
 
 
-def listed(shelf: ListEndpoint[Any], filters: str = "", limit: int = 4000, **query: str) -> list[dict[str, Any]]:
-    answer = shelf.answer({"filters": filters} | query, filter_limit=limit, tracking_id="t")
-    assert answer.status == 200, answer.body
-    body: Any = answer.body
-    return list(body)
+def refused(endpoint: ListEndpoint[Any], filters: str, limit: int = 4000, **query: str) -> str:
+    return text_of(endpoint.answer({"filters": filters} | query, filter_limit=limit, tracking_id="t"))
 
 
-def refused(shelf: ListEndpoint[Any], filters: str, limit: int = 4000, **query: str) -> str:
-    answer = shelf.answer({"filters": filters} | query, filter_limit=limit, tracking_id="t")
-    assert answer.status == 400
-    body: Any = answer.body
-    return str(body["messages"][0]["text"])
-
-
-def names(shelf: ListEndpoint[Any], filters: str, field: str = "name") -> list[str]:
-    return [entry[field] for entry in listed(shelf, filters)]
+def names(endpoint: ListEndpoint[Any], filters: str, field: str = "name") -> list[str]:
+    return [entry[field] for entry in listed(endpoint, filters)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +58,7 @@ def names(shelf: ListEndpoint[Any], filters: str, field: str = "name") -> list[s
         f'id in ("{BEN.id}","{ANNA.id}") and (alias eq "{ANNA.alias}" or name eq "{BEN.display_name}")',
     ],
 )
-def test_people_are_found_by_what_is_known_of_them_in_the_lists_own_order(filters: str) -> None:
+def test_people_are_found_by_every_field_in_the_order_of_the_list(filters: str) -> None:
     assert names(PEOPLE, filters, "alias") == [ANNA.alias, BEN.alias]
 
 
@@ -76,30 +67,30 @@ def test_and_binds_stronger_than_or() -> None:
     assert names(PEOPLE, filters, "alias") == [ANNA.alias]
 
 
-def test_a_display_name_may_be_that_of_two_people() -> None:
-    namesake = COMPANY.people[39]
+def test_a_display_name_can_find_two_people() -> None:
+    namesake = DIRECTORY.people[39]
     assert len(listed(PEOPLE, f"name eq {quoted(namesake.display_name)}")) == 2
 
 
-def test_public_identities_know_no_name_but_first_and_last_names() -> None:
+def test_public_identities_can_be_filtered_by_first_and_last_names_but_not_by_name() -> None:
     assert "name eq" in refused(PUBLIC, 'name eq "x"')
     filters = f'firstname eq "{ANNA.first_name}" and lastname eq "{ANNA.last_name}"'
     assert names(PUBLIC, filters, "id") == [ANNA.id]
 
 
-@pytest.mark.parametrize("item", COMPANY.of_type(ItemType.ROLE)[16:20], ids=lambda item: item.name)
-def test_a_role_is_found_by_its_name_however_awkward(item: Any) -> None:
+@pytest.mark.parametrize("item", DIRECTORY.of_type(ItemType.ROLE)[16:20], ids=lambda item: item.name)
+def test_a_role_with_an_awkward_name_is_found_by_it(item: Any) -> None:
     assert names(ROLES, f"name eq {quoted(item.name)}", "id") == [item.id]
 
 
-def test_roles_are_found_by_the_beginning_of_their_names() -> None:
+def test_roles_are_found_by_the_start_of_their_names() -> None:
     found = names(ROLES, 'name sw "Claims "')
     assert len(found) > 1
     assert all(name.startswith("Claims ") for name in found)
 
 
-def test_a_list_has_only_the_operators_that_are_documented() -> None:
-    for shelf, filters in (
+def test_a_list_refuses_undocumented_operators() -> None:
+    for endpoint, filters in (
         (ROLES, 'name in ("a")'),
         (ROLES, 'name co "a"'),
         (PROFILES, 'name in ("a")'),
@@ -107,11 +98,11 @@ def test_a_list_has_only_the_operators_that_are_documented() -> None:
         (PEOPLE, 'alias in ("a")'),
         (PEOPLE, 'employeeNumber eq "1"'),
     ):
-        assert "filters does not know" in refused(shelf, filters)
+        assert "filters does not know" in refused(endpoint, filters)
 
 
-def test_an_entitlement_is_found_by_source_attribute_and_value_with_backslashes_escaped() -> None:
-    item = COMPANY.of_type(ItemType.ENTITLEMENT)[0]
+def test_an_entitlement_is_found_by_source_attribute_and_a_value_with_backslashes() -> None:
+    item = DIRECTORY.of_type(ItemType.ENTITLEMENT)[0]
     assert item.source is not None
     assert "\\" in item.value
     filters = (
@@ -120,46 +111,45 @@ def test_an_entitlement_is_found_by_source_attribute_and_value_with_backslashes_
     assert names(ENTITLEMENTS, filters, "id") == [item.id]
 
 
-def test_an_entitlements_name_is_on_every_source_unless_one_is_named() -> None:
-    name = COMPANY.of_type(ItemType.ENTITLEMENT)[0].name
+def test_an_entitlements_name_is_found_on_every_source_or_on_the_given_ones() -> None:
+    name = DIRECTORY.of_type(ItemType.ENTITLEMENT)[0].name
     everywhere = listed(ENTITLEMENTS, f'name in ("{name}","nothing")')
-    assert len({entry["source"]["id"] for entry in everywhere}) == len(everywhere) == len(COMPANY.sources)
-    sources = ",".join(f'"{source.id}"' for source in COMPANY.sources[:2])
+    assert len({entry["source"]["id"] for entry in everywhere}) == len(everywhere) == len(DIRECTORY.sources)
+    sources = ",".join(f'"{source.id}"' for source in DIRECTORY.sources[:2])
     assert len(listed(ENTITLEMENTS, f'name eq "{name}" and source.id in ({sources})')) == 2
 
 
-def test_names_with_a_plus_sign_are_never_found_though_they_are_there() -> None:
-    item = next(item for item in COMPANY.of_type(ItemType.ENTITLEMENT) if "+" in item.name)
+def test_a_name_with_a_plus_sign_is_never_found_although_it_exists() -> None:
+    item = next(item for item in DIRECTORY.of_type(ItemType.ENTITLEMENT) if "+" in item.name)
     assert names(ENTITLEMENTS, f'name eq "{item.name}"') == []
     assert names(ENTITLEMENTS, f'id eq "{item.id}"') == [item.name]
 
 
-def test_a_page_of_roles_has_at_most_50_and_of_the_others_250() -> None:
+def test_a_page_has_at_most_50_roles_or_250_other_entries() -> None:
     assert len(listed(ROLES)) == 50
     assert len(listed(PEOPLE)) == 250
-    for shelf, most in ((ROLES, 50), (PEOPLE, 250)):
-        answer = shelf.answer({"limit": str(most + 1)}, filter_limit=4000, tracking_id="t")
+    for endpoint, most in ((ROLES, 50), (PEOPLE, 250)):
+        answer = endpoint.answer({"limit": str(most + 1)}, filter_limit=4000, tracking_id="t")
         assert (answer.status, f"at most {most}" in str(answer.body)) == (400, True)
 
 
-@given(size=st.integers(1, 250), shelf=st.sampled_from([PEOPLE, ROLES, PROFILES, ENTITLEMENTS]))
-def test_pages_one_after_the_other_show_everything_once(size: int, shelf: ListEndpoint[Any]) -> None:
-    step = min(size, 50) if shelf is ROLES else size
-    whole: list[str] = []
+@given(size=st.integers(1, 250), endpoint=st.sampled_from([PEOPLE, ROLES, PROFILES, ENTITLEMENTS]))
+def test_consecutive_pages_show_every_entry_once(size: int, endpoint: ListEndpoint[Any]) -> None:
+    step = min(size, 50) if endpoint is ROLES else size
+    seen: list[str] = []
     total = 10**9
-    while len(whole) < total:
-        query = {"limit": str(step), "offset": str(len(whole)), "count": "true"}
-        answer = shelf.answer(query, filter_limit=4000, tracking_id="t")
-        page: Any = answer.body
+    while len(seen) < total:
+        query = {"limit": str(step), "offset": str(len(seen)), "count": "true"}
+        answer = endpoint.answer(query, filter_limit=4000, tracking_id="t")
         total = int(answer.headers["X-Total-Count"])
-        whole += [entry["id"] for entry in page]
-    assert len(set(whole)) == len(whole) == total
-    assert "beyond" in refused(shelf, "", offset=str(total))
+        seen += [entry["id"] for entry in entries_of(answer)]
+    assert len(set(seen)) == len(seen) == total
+    assert "beyond" in refused(endpoint, "", offset=str(total))
 
 
 def test_lists_can_be_sorted() -> None:
     found = [entry["alias"] for entry in listed(PEOPLE, sorters="-alias")]
-    assert found == sorted((person.alias for person in COMPANY.people), reverse=True)[:250]
+    assert found == sorted((person.alias for person in DIRECTORY.people), reverse=True)[:250]
     assert "sorters" in refused(PEOPLE, "", sorters="colour")
 
 
@@ -182,12 +172,12 @@ def test_a_filter_that_is_too_long_is_refused() -> None:
         "id in (,)",
     ],
 )
-def test_a_filter_that_cant_be_read_is_refused(filters: str) -> None:
+def test_an_unreadable_filter_is_refused(filters: str) -> None:
     assert "filters" in refused(PEOPLE, filters)
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
-def test_every_text_can_be_asked_for_when_it_is_escaped(values: list[str]) -> None:
+def test_every_escaped_text_is_parsed_back(values: list[str]) -> None:
     chain = read_filter(" or ".join(f"(name eq {quoted(value)})" for value in values), limit=10**6)
     terms = tuple(Term(field="name", operator="eq", values=(value,)) for value in values)
     assert chain == (terms[0] if len(terms) == 1 else AnyOf(parts=terms))
@@ -198,13 +188,13 @@ def test_every_text_can_be_asked_for_when_it_is_escaped(values: list[str]) -> No
 
 
 @given(st.text(alphabet='ab "\\(),.inoreqd', max_size=40))
-def test_whatever_is_asked_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(BadQueryError):
         read_filter(text)
 
 
-def test_ids_that_stand_in_no_directory_are_people_too_where_any_id_may_be_used() -> None:
-    lenient = people_endpoint(Known(directory=COMPANY), public=False)
-    stranger = "f" * 32
-    assert names(lenient, f'id in ("{stranger}","{ANNA.id}","jane.doe")', "id") == [ANNA.id, stranger]
-    assert names(PEOPLE, f'id in ("{stranger}","{ANNA.id}")', "id") == [ANNA.id]
+def test_ids_outside_the_directory_are_found_if_every_id_exists() -> None:
+    lenient = people_endpoint(Known(directory=DIRECTORY), public=False)
+    unlisted = "f" * 32
+    assert names(lenient, f'id in ("{unlisted}","{ANNA.id}","jane.doe")', "id") == [ANNA.id, unlisted]
+    assert names(PEOPLE, f'id in ("{unlisted}","{ANNA.id}")', "id") == [ANNA.id]

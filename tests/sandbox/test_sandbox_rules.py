@@ -1,4 +1,4 @@
-"""Every rule of a request body, each broken alone."""
+"""The rules of a request body, each broken alone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def revoke(*items: object, **fields: object) -> dict[str, Any]:
         revoke(item(type="ENTITLEMENT", comment="leaver")),
     ],
 )
-def test_a_body_within_the_rules_breaks_none_in_any_dialect(body: object) -> None:
+def test_a_valid_body_breaks_no_rule_in_any_dialect(body: object) -> None:
     assert {first_broken_rule(body, NOW, dialect) for dialect in DIALECTS.values()} == {None}
 
 
@@ -107,7 +107,7 @@ def test_a_body_within_the_rules_breaks_none_in_any_dialect(body: object) -> Non
         ),
     ],
 )
-def test_one_broken_rule_is_named_in_every_dialect(body: object, cause: str) -> None:
+def test_every_dialect_names_a_broken_rule(body: object, cause: str) -> None:
     for dialect in DIALECTS.values():
         assert cause in (first_broken_rule(body, NOW, dialect) or "")
 
@@ -121,7 +121,7 @@ def test_one_broken_rule_is_named_in_every_dialect(body: object, cause: str) -> 
         (revoke(item(type="ENTITLEMENT", removeDate=LATER, comment="x")), "not supported for entitlements"),
     ],
 )
-def test_later_dialects_allow_dates_that_beta_refuses(body: object, in_beta: str) -> None:
+def test_later_dialects_accept_dates_that_beta_refuses(body: object, in_beta: str) -> None:
     assert in_beta in (first_broken_rule(body, NOW, BETA) or "")
     assert first_broken_rule(body, NOW, V2026) is None
 
@@ -135,7 +135,7 @@ def test_later_dialects_allow_dates_that_beta_refuses(body: object, in_beta: str
         (grant(item(startDate=MUCH_LATER, removeDate=LATER)), "removeDate must lie after startDate"),
     ],
 )
-def test_start_dates_have_rules_of_their_own(body: object, cause: str) -> None:
+def test_every_rule_of_start_dates_is_checked(body: object, cause: str) -> None:
     assert cause in (first_broken_rule(body, NOW, V2026) or "")
 
 
@@ -156,7 +156,7 @@ def nested(*entries: object, **fields: object) -> dict[str, Any]:
         grant(requestedForWithRequestedItems=None),
     ],
 )
-def test_only_dialects_that_have_it_know_the_nested_form(body: object) -> None:
+def test_only_some_dialects_have_the_nested_form(body: object) -> None:
     for dialect in DIALECTS.values():
         unknown = None if dialect.nested else "unknown field 'requestedForWithRequestedItems'"
         assert (unknown or "None") in str(first_broken_rule(body, NOW, dialect))
@@ -182,7 +182,7 @@ def test_only_dialects_that_have_it_know_the_nested_form(body: object) -> None:
         (nested(*(entry(f"i{n}", *(item(id=f"r{m}") for m in range(13))) for n in range(2))), "in total, not 26"),
     ],
 )
-def test_the_nested_form_has_rules_of_its_own(body: object, cause: str) -> None:
+def test_every_rule_of_the_nested_form_is_checked(body: object, cause: str) -> None:
     assert cause in (first_broken_rule(body, NOW, DIALECTS["v1"]) or "")
 
 
@@ -203,6 +203,6 @@ json_values = st.recursive(
 
 
 @given(body=json_values, requested_for=json_values, item_fields=json_values)
-def test_no_json_value_ever_breaks_the_check_itself(body: object, requested_for: object, item_fields: object) -> None:
+def test_no_json_value_makes_the_check_fail(body: object, requested_for: object, item_fields: object) -> None:
     for candidate in (body, grant(requestedFor=requested_for), grant(item_fields), revoke(item_fields)):
         first_broken_rule(candidate, NOW, V2026)

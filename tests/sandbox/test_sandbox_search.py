@@ -1,4 +1,4 @@
-"""The search over identities: queries, pages, fields, and what each document says is held."""
+"""The search over identities: queries, pages, fields, and the access in each document."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
 from batch.sandbox.answers import BadQueryError
-from batch.sandbox.directory import Directory, Known
+from batch.sandbox.directory import Known
 from batch.sandbox.filter_ast import AnyOf, Term
 from batch.sandbox.filters import read_query
 from batch.sandbox.lifecycle import Handling
 from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.search import IdentitySearch
 from batch.sandbox.tenant import SimulatedTenant
-from tests.sandbox.asking import NOW, later
+from tests.sandbox.calls import NOW, entries_of, grant, later, quoted, text_of
 
-COMPANY = make_directory(600)
-ANNA, BEN, NAMESAKE = COMPANY.people[0], COMPANY.people[1], COMPANY.people[39]
-TENANT = SimulatedTenant(known=Known(directory=COMPANY, identities=(), items=()))
+DIRECTORY = make_directory(600)
+ANNA, BEN, NAMESAKE = DIRECTORY.people[0], DIRECTORY.people[1], DIRECTORY.people[39]
+TENANT = SimulatedTenant(known=Known(directory=DIRECTORY, identities=(), items=()))
 SEARCH = IdentitySearch(TENANT, body_limit=50_000)
-
-
-def quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def body(query: str, **fields: Any) -> bytes:
@@ -36,17 +32,11 @@ def body(query: str, **fields: Any) -> bytes:
 
 
 def found(query: str, search: IdentitySearch = SEARCH, at: float = 0, **fields: Any) -> list[dict[str, Any]]:
-    answer = search.answer(body(query, **fields), {}, later(at))
-    assert answer.status == 200, answer.body
-    documents: Any = answer.body
-    return list(documents)
+    return entries_of(search.answer(body(query, **fields), {}, later(at)))
 
 
 def refused(raw: bytes, **query: str) -> str:
-    answer = SEARCH.answer(raw, query, NOW)
-    assert answer.status == 400
-    told: Any = answer.body
-    return str(told["messages"][0]["text"])
+    return text_of(SEARCH.answer(raw, query, NOW))
 
 
 def aliases(query: str) -> set[str]:
@@ -66,11 +56,11 @@ def aliases(query: str) -> set[str]:
         f'lastName:"{ANNA.last_name}" AND firstName:({ANNA.first_name} OR {BEN.first_name}) AND NOT name:"nobody"',
     ],
 )
-def test_people_are_found_by_what_is_known_of_them(query: str) -> None:
+def test_people_are_found_by_every_field(query: str) -> None:
     assert aliases(query) == {ANNA.alias, BEN.alias}
 
 
-def test_a_text_field_finds_a_phrase_anywhere_and_exact_only_the_whole_in_its_case() -> None:
+def test_a_phrase_is_found_anywhere_in_a_field_but_exact_needs_the_whole_text_and_its_case() -> None:
     assert len(aliases(f'displayName:"{ANNA.last_name}"')) > 1
     assert aliases(f'displayName.exact:"{ANNA.last_name}"') == set()
     assert aliases(f'displayName.exact:"{ANNA.display_name.lower()}"') == set()
@@ -79,57 +69,56 @@ def test_a_text_field_finds_a_phrase_anywhere_and_exact_only_the_whole_in_its_ca
     assert aliases(f'displayName:"{last} {first}"') == set()
 
 
-def test_a_display_name_may_find_two_people() -> None:
+def test_a_display_name_can_find_two_people() -> None:
     assert len(aliases(f"displayName.exact:{quoted(NAMESAKE.display_name)}")) == 2
 
 
-def test_everybody_is_found_page_by_page_with_search_after() -> None:
+def test_search_after_reaches_all_people_page_by_page() -> None:
     seen: list[str] = []
     after: dict[str, Any] = {}
     while page := found("*", sort=["id"], **after):
         seen += [document["id"] for document in page]
         after = {"searchAfter": [seen[-1]]}
-    assert seen == sorted(person.id for person in COMPANY.people)
+    assert seen == sorted(person.id for person in DIRECTORY.people)
 
 
-def test_search_after_follows_every_sort() -> None:
+def test_search_after_works_with_every_sort() -> None:
     def key(document: dict[str, Any]) -> tuple[str, str]:
         return document["displayName"], document["id"]
 
     first = found("*", sort=["displayName", "id"])
     rest = found("*", sort=["displayName", "id"], searchAfter=list(key(first[-1])))
     assert [key(document) for document in first + rest] == sorted(
-        (person.display_name, person.id) for person in COMPANY.people
+        (person.display_name, person.id) for person in DIRECTORY.people
     )[:500]
     backwards = [document["id"] for document in found("*", sort=["-id"])]
-    assert backwards == sorted((person.id for person in COMPANY.people), reverse=True)[:250]
+    assert backwards == sorted((person.id for person in DIRECTORY.people), reverse=True)[:250]
 
 
-def test_pages_by_offset_and_the_total() -> None:
+def test_offset_limit_and_count_select_a_page_and_the_total() -> None:
     answer = SEARCH.answer(body("*", sort=["id"]), {"limit": "100", "offset": "550", "count": "true"}, NOW)
-    documents: Any = answer.body
-    assert (len(documents), answer.headers["X-Total-Count"]) == (50, "600")
+    assert (len(entries_of(answer)), answer.headers["X-Total-Count"]) == (50, "600")
     assert "at most 250" in refused(body("*"), limit="251")
     assert "searchAfter" in refused(body("*"), limit="250", offset="9900")
 
 
-def test_a_document_has_the_fields_of_the_vendors_with_what_is_held() -> None:
+def test_a_document_has_the_vendors_fields_and_the_persons_access() -> None:
     (document,) = found(f"id:{ANNA.id}")
     assert (document["_type"], document["id"], document["name"]) == ("identity", ANNA.id, ANNA.alias)
     assert (document["displayName"], document["email"]) == (ANNA.display_name, ANNA.email)
     assert document["attributes"]["employeeNumber"] == document["employeeNumber"] == ANNA.employee_number
-    held = [item for person, _, item in COMPANY.held if person == ANNA.id]
+    held = [item for person, _, item in DIRECTORY.held if person == ANNA.id]
     assert [entry["id"] for entry in document["access"]] == held
     assert document["accessCount"] == len(held) == 3
     by_type = {entry["type"]: entry for entry in document["access"]}
-    item = COMPANY.item_by_id[by_type["ENTITLEMENT"]["id"]]
+    item = DIRECTORY.item_by_id[by_type["ENTITLEMENT"]["id"]]
     assert item.source is not None
     assert by_type["ENTITLEMENT"]["source"] == {"id": item.source.id, "name": item.source.name}
     assert (by_type["ENTITLEMENT"]["name"], by_type["ENTITLEMENT"]["value"]) == (item.name, item.value)
     assert "source" not in by_type["ROLE"]
 
 
-def test_only_the_fields_asked_for_come_and_nested_ones_can_be_left_out() -> None:
+def test_a_query_can_select_fields_and_omit_nested_ones() -> None:
     cut = found(f"id:{ANNA.id}", queryResultFilter={"includes": ["id", "access.id", "access.source.name"]})[0]
     assert set(cut) == {"id", "access", "_type", "type", "_version"}
     assert {frozenset(entry) for entry in cut["access"]} == {frozenset({"id"}), frozenset({"id", "source"})}
@@ -137,15 +126,14 @@ def test_only_the_fields_asked_for_come_and_nested_ones_can_be_left_out() -> Non
     assert ("access" in plain, plain["accessCount"]) == (False, 3)
 
 
-def test_what_was_granted_is_found_as_held_once_the_index_knows() -> None:
-    known = Known(directory=COMPANY, identities=(), items=())
+def test_the_search_shows_granted_access_after_its_lag() -> None:
+    known = Known(directory=DIRECTORY, identities=(), items=())
     handling = Handling(approval_seconds=10, provisioning_seconds=10)
     tenant = SimulatedTenant(known=known, handling=handling, search_lag=100)
     role = next(
-        item for item in COMPANY.of_type(ItemType.ROLE) if (ANNA.id, ItemType.ROLE, item.id) not in COMPANY.held
+        item for item in DIRECTORY.of_type(ItemType.ROLE) if (ANNA.id, ItemType.ROLE, item.id) not in DIRECTORY.held
     )
-    asked = {"requestedFor": [ANNA.id], "requestedItems": [{"type": "ROLE", "id": role.id}]}
-    assert tenant.submit(asked, NOW).status == 202
+    assert tenant.submit(grant(ANNA.id, items=(role.id,)), NOW).status == 202
     search = IdentitySearch(tenant, body_limit=50_000)
 
     def holds(at: float) -> bool:
@@ -155,19 +143,19 @@ def test_what_was_granted_is_found_as_held_once_the_index_knows() -> None:
     assert [holds(at) for at in (0, 119, 120)] == [False, False, True]
 
 
-def test_who_stands_in_no_directory_is_found_by_id_where_any_id_exists() -> None:
+def test_ids_outside_the_directory_are_found_if_every_id_exists() -> None:
     tenant = SimulatedTenant()
     tenant.hold("i1", ItemType.ROLE, "r1")
     search = IdentitySearch(tenant, body_limit=50_000)
-    stranger = "f" * 32
-    documents = found(f"id:(i1 OR {stranger} OR jane.doe)", search)
+    unlisted = "f" * 32
+    documents = found(f"id:(i1 OR {unlisted} OR jane.doe)", search)
     access = {document["id"]: [(one["type"], one["id"]) for one in document["access"]] for document in documents}
-    assert access == {"i1": [("ROLE", "r1")], stranger: []}
-    assert found(f"id:({stranger})") == []
+    assert access == {"i1": [("ROLE", "r1")], unlisted: []}
+    assert found(f"id:({unlisted})") == []
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "cause"),
     [
         (b"{", "JSON"),
         (b"[]", "JSON object"),
@@ -185,8 +173,8 @@ def test_who_stands_in_no_directory_is_found_by_id_where_any_id_exists() -> None
         (body("name:x" + " " * 60_000), "at most 50000 bytes"),
     ],
 )
-def test_a_search_that_breaks_a_rule_is_refused(raw: bytes, told: str) -> None:
-    assert told in refused(raw)
+def test_a_search_that_breaks_a_rule_is_refused(raw: bytes, cause: str) -> None:
+    assert cause in refused(raw)
 
 
 @pytest.mark.parametrize(
@@ -208,26 +196,26 @@ def test_a_search_that_breaks_a_rule_is_refused(raw: bytes, told: str) -> None:
         "name:" + "(" * 30 + "a" + ")" * 30,
     ],
 )
-def test_what_the_sandbox_would_have_to_guess_is_refused(query: str) -> None:
+def test_a_query_that_the_sandbox_would_have_to_guess_is_refused(query: str) -> None:
     assert "can't be read" in refused(body(query))
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
-def test_every_text_can_be_asked_for_when_it_is_escaped(values: list[str]) -> None:
+def test_every_escaped_text_is_parsed_back(values: list[str]) -> None:
     read = read_query(f"name:({' OR '.join(map(quoted, values))})", most_terms=10)
     terms = tuple(Term(field="name", operator="matches", values=(value,)) for value in values)
     assert read == (terms[0] if len(terms) == 1 else AnyOf(parts=terms))
 
 
 @given(st.text(alphabet='ab "\\():ORANDT.*-', max_size=40))
-def test_whatever_is_asked_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(BadQueryError):
         read_query(text, most_terms=10)
 
 
 @given(st.data())
-def test_every_member_of_a_company_is_found_by_every_field(data: st.DataObject) -> None:
-    person = data.draw(st.sampled_from(COMPANY.people))
+def test_every_person_is_found_by_every_field(data: st.DataObject) -> None:
+    person = data.draw(st.sampled_from(DIRECTORY.people))
     for field, text in (
         ("id", person.id),
         ("name", person.alias),
@@ -239,7 +227,6 @@ def test_every_member_of_a_company_is_found_by_every_field(data: st.DataObject) 
         assert field == "id" or person.alias in aliases(f"{field}.exact:{quoted(text)}")
 
 
-def test_an_empty_company_finds_nobody() -> None:
-    nobody = Directory(people=(), sources=(), items=(), held=())
-    search = IdentitySearch(SimulatedTenant(known=Known(directory=nobody, identities=())), body_limit=1000)
+def test_an_empty_directory_has_no_results() -> None:
+    search = IdentitySearch(SimulatedTenant(known=Known(identities=())), body_limit=1000)
     assert found("*", search) == found('name:"x"', search) == []

@@ -1,4 +1,4 @@
-"""The sandbox over real loopback HTTP: paths, tokens, rate limit, books, and its life from start to stop."""
+"""The sandbox over loopback HTTP: paths, tokens, rate limit, audit log, start and stop."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import threading
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from batch.api.dialects import DIALECTS, TOKEN_PATH, Dialect, Rate
 from batch.errors import SettingsError
-from batch.sandbox.server import RunningSandbox, running_sandbox, serve_forever
+from batch.sandbox.server import running_sandbox, serve_forever
 from batch.sandbox.settings import SandboxSettings
+from tests.sandbox.calls import client_of, credentials, grant
 
 ROOT = Path(__file__).parents[2]
 BETA = DIALECTS["beta"]
-BODY: dict[str, Any] = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
+BODY = grant()
 
 
 class FakeClock:
-    """A clock that only moves when told to."""
+    """A clock that only `advance` moves."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,22 +40,8 @@ class FakeClock:
         self.now += timedelta(seconds=seconds)
 
 
-def credentials(sandbox: RunningSandbox, **fields: str) -> dict[str, str]:
-    return {
-        "grant_type": "client_credentials",
-        "client_id": sandbox.client_id,
-        "client_secret": sandbox.client_secret,
-    } | fields
-
-
-def client_of(sandbox: RunningSandbox) -> httpx.Client:
-    answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), trust_env=False)
-    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    return httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False)
-
-
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
-def test_every_dialect_takes_a_request_and_shows_it_in_its_status_list(dialect: Dialect) -> None:
+def test_every_dialect_accepts_a_request_and_lists_it(dialect: Dialect) -> None:
     with running_sandbox(SandboxSettings(visibility_delay=0)) as sandbox, client_of(sandbox) as client:
         answer = client.post(dialect.paths.submit, json=BODY)
         assert (answer.status_code, answer.json()) == (202, {})
@@ -64,7 +50,7 @@ def test_every_dialect_takes_a_request_and_shows_it_in_its_status_list(dialect: 
         assert sandbox.tenant.audit.accepted[0].dialect == dialect.name
 
 
-def test_the_status_list_waits_out_the_visibility_delay() -> None:
+def test_the_status_list_shows_a_request_after_the_visibility_delay() -> None:
     clock = FakeClock()
     with running_sandbox(SandboxSettings(visibility_delay=60), clock=clock) as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)
@@ -73,7 +59,7 @@ def test_the_status_list_waits_out_the_visibility_delay() -> None:
         assert len(client.get(BETA.paths.status).json()) == 1
 
 
-def test_a_token_tells_whose_it_is_and_how_long_it_lasts() -> None:
+def test_a_token_names_its_user_and_its_lifetime() -> None:
     clock = FakeClock()
     with running_sandbox(SandboxSettings(expires_in=300), clock=clock) as sandbox:
         answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), trust_env=False).json()
@@ -129,7 +115,7 @@ def test_a_token_expires_by_the_tenants_clock() -> None:
             assert renewed.post(BETA.paths.submit, json=BODY).status_code == 202
 
 
-def test_the_rate_limit_counts_submits_and_lists_of_one_dialect_together_but_no_tokens() -> None:
+def test_the_rate_limit_counts_submit_and_list_calls_of_one_dialect_but_not_token_calls() -> None:
     clock = FakeClock()
     settings = SandboxSettings(rate=Rate(requests=2, seconds=10))
     with running_sandbox(settings, clock=clock) as sandbox, client_of(sandbox) as client:
@@ -146,30 +132,31 @@ def test_the_rate_limit_counts_submits_and_lists_of_one_dialect_together_but_no_
         assert (sandbox.tenant.audit.posts, sandbox.tenant.audit.throttled) == (4, 1)
 
 
-def test_answers_carry_the_date_of_the_tenants_clock() -> None:
+def test_answers_have_the_date_of_the_tenants_clock() -> None:
     with running_sandbox(clock=FakeClock()) as sandbox, client_of(sandbox) as client:
         for path in (BETA.paths.status, "/no/such/path"):
             assert client.get(path).headers.get_list("Date") == ["Sun, 01 Mar 2026 12:00:00 GMT"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_a_body_that_is_not_json_is_refused_in_the_apis_form(raw: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused_in_the_apis_error_form(raw: bytes) -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         answer = client.post(BETA.paths.submit, content=raw)
         assert (answer.status_code, answer.json()["messages"][0]["text"]) == (400, "The body is not JSON.")
         assert sandbox.tenant.audit.refused == 1
 
 
-def test_a_tracking_response_can_be_chosen() -> None:
+def test_a_setting_turns_tracking_responses_on() -> None:
     with running_sandbox(SandboxSettings(tracking_response=True)) as sandbox, client_of(sandbox) as client:
         assert client.post(BETA.paths.submit, json=BODY).json()["newRequests"][0]["requestedFor"] == "i1"
 
 
-def test_the_books_can_be_read_from_another_process() -> None:
+@pytest.mark.parametrize("path", ["/sandbox/audit", "/sandbox/books"])
+def test_another_process_can_read_the_audit_log(path: str) -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)
         client.post(BETA.paths.submit, json={})
-        audit = httpx.get(f"{sandbox.base_url}/sandbox/audit", trust_env=False).json()
+        audit = httpx.get(sandbox.base_url + path, trust_env=False).json()
     assert (audit["posts"], audit["refused"], audit["throttled"]) == (2, 1, 0)
     assert audit["accepted"][0]["body"] == BODY
     assert audit["changes"] == [
@@ -177,7 +164,7 @@ def test_the_books_can_be_read_from_another_process() -> None:
     ]
 
 
-def test_a_bug_of_the_sandbox_is_a_500_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_the_sandbox_is_logged_and_answered_500(caplog: pytest.LogCaptureFixture) -> None:
     class BrokenOnce(FakeClock):
         broken = False
 
@@ -194,7 +181,7 @@ def test_a_bug_of_the_sandbox_is_a_500_and_is_logged(caplog: pytest.LogCaptureFi
     assert "The sandbox itself has failed." in caplog.text
 
 
-def test_latency_makes_answers_wait() -> None:
+def test_latency_delays_answers() -> None:
     with running_sandbox(SandboxSettings(latency=(0.02, 0.03))) as sandbox, client_of(sandbox) as client:
         assert client.get(BETA.paths.status).elapsed >= timedelta(seconds=0.02)
 
@@ -209,7 +196,7 @@ def test_leaving_the_block_stops_the_server_and_its_thread() -> None:
         assert again.base_url == sandbox.base_url
 
 
-def test_an_error_in_the_block_stops_the_server_too() -> None:
+def test_an_error_in_the_block_also_stops_the_server() -> None:
     with pytest.raises(ZeroDivisionError), running_sandbox():
         raise ZeroDivisionError
     assert not [thread for thread in threading.enumerate() if thread.name == "sandbox"]
@@ -233,11 +220,11 @@ def test_secrets_stay_out_of_reprs() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends Ctrl-C the POSIX way")
-def test_in_the_foreground_it_announces_itself_serves_and_ends_with_ctrl_c() -> None:
+def test_in_the_foreground_the_sandbox_announces_itself_serves_and_ends_on_ctrl_c() -> None:
     program = (
         "from batch.sandbox.server import serve_forever\n"
         "from batch.sandbox.settings import SandboxSettings\n"
-        "serve_forever(SandboxSettings(), 0, lambda *told: print(*told, flush=True))\n"
+        "serve_forever(SandboxSettings(), 0, lambda *announced: print(*announced, flush=True))\n"
         "print('ended')\n"
     )
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The sandbox gives out tokens of every kind that a tenant does, and lets only some of them submit."""
+"""The sandbox issues every kind of token, and only some of them may submit."""
 
 from __future__ import annotations
 
@@ -9,28 +9,22 @@ from batch.api.dialects import DIALECTS, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings, TokenKind
-
-BODY = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
+from tests.sandbox.calls import credentials, grant
 
 
 def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int]:
-    """What a token of such a sandbox says, and how a submit with it is answered."""
+    """The claims of a sandbox's token, and the status of a submit call with it."""
     claims, submitted, _ = answers(settings, api)
     return claims, submitted
 
 
 def answers(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int, int]:
-    """What a token of such a sandbox says, and how a submit and the status list are answered with it."""
+    """The claims of a sandbox's token, and the statuses of a submit and a list call with it."""
     with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": sandbox.client_id,
-            "client_secret": sandbox.client_secret,
-        }
-        answer = http.post(TOKEN_PATH, data=form).json()
+        answer = http.post(TOKEN_PATH, data=credentials(sandbox)).json()
         token = answer["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        status = http.post(DIALECTS[api].paths.submit, json=BODY, headers=headers).status_code
+        status = http.post(DIALECTS[api].paths.submit, json=grant(), headers=headers).status_code
         assert (status == 202) == bool(sandbox.tenant.audit.change_counts())
         listed = http.get(DIALECTS[api].paths.status, headers=headers).status_code
         return read_claims(token, answer), status, listed
@@ -44,13 +38,13 @@ def test_a_users_token_submits() -> None:
     assert claims.scopes == ("sp:scopes:all",)
 
 
-def test_an_api_clients_token_has_no_user_and_is_answered_403() -> None:
+def test_an_api_clients_token_has_no_user_and_may_not_submit() -> None:
     claims, status = submitted_with(SandboxSettings(token_kind=TokenKind.API_CLIENT))
     assert status == 403
     assert (claims.readable, claims.user, claims.authorities) == (True, "", ("API",))
 
 
-def test_an_opaque_token_submits_and_tells_nothing_itself() -> None:
+def test_an_opaque_token_submits_and_is_unreadable() -> None:
     claims, status = submitted_with(SandboxSettings(token_kind=TokenKind.OPAQUE))
     assert status == 202
     assert not claims.readable
@@ -66,7 +60,7 @@ def test_an_opaque_token_submits_and_tells_nothing_itself() -> None:
         ("idn:access-request-status:read", "beta", 403),
     ],
 )
-def test_a_token_submits_by_its_scope(scope: str, api: str, status: int) -> None:
+def test_submitting_needs_a_scope(scope: str, api: str, status: int) -> None:
     claims, found = submitted_with(SandboxSettings(scopes=(scope,)), api)
     assert claims.scopes == (scope,)
     assert found == status
@@ -76,6 +70,6 @@ def test_a_token_submits_by_its_scope(scope: str, api: str, status: int) -> None
     ("scope", "status"),
     [("idn:access-request:create", 403), ("idn:access-request-status:read", 200), ("sp:scopes:all", 200)],
 )
-def test_a_token_reads_the_status_list_by_its_scope(scope: str, status: int) -> None:
+def test_reading_the_status_list_needs_a_scope(scope: str, status: int) -> None:
     _, _, listed = answers(SandboxSettings(scopes=(scope,)))
     assert listed == status

@@ -1,6 +1,6 @@
-"""The vendor's own SDK works against the sandbox, which so is held against somebody else's idea of the API.
+"""The vendor's own SDK works against the sandbox: an independent check of the simulation.
 
-The SDK of today speaks only the per-service API (`--api v1`): it has no beta any more.
+Today's SDK supports only the per-service API (`--api v1`), no longer beta.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def client(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """The SDK's client, with a token that the SDK has fetched itself."""
-    # The SDK reads the environment and ./config.json, whatever it is given.
+    """The SDK's client, with a token that the SDK fetched itself."""
+    # The SDK always reads the environment and ./config.json.
     for name in ("SAIL_BASE_URL", "SAIL_CLIENT_ID", "SAIL_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -64,13 +64,13 @@ def api(client: Any) -> Any:
 
 
 def submit(api: Any, body: dict[str, Any]) -> Any:
-    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - only if the SDK is installed
 
-    # Not AccessRequest.from_dict: that adds a null `requestedForWithRequestedItems`, which the sandbox does not know.
+    # Not AccessRequest.from_dict: it adds a null `requestedForWithRequestedItems`.
     return api.create_access_request_v1_with_http_info(AccessRequest(**body))
 
 
-def test_a_request_submitted_through_the_sdk_shows_in_the_sdks_status_list(sandbox: RunningSandbox, api: Any) -> None:
+def test_the_sdk_submits_a_request_and_lists_it(sandbox: RunningSandbox, api: Any) -> None:
     answer = submit(api, BODY)
     assert answer.status_code == 202
     assert [tracked.requested_for for tracked in answer.data.new_requests] == ["i1", "i2"]
@@ -104,7 +104,7 @@ def test_the_sdk_understands_a_refusal(sandbox: RunningSandbox, api: Any) -> Non
     assert sandbox.tenant.audit.refused == 1
 
 
-def test_the_sdk_reads_every_state_with_who_said_what(sandbox: RunningSandbox, api: Any) -> None:
+def test_the_sdk_reads_every_state_with_its_author_and_comment(sandbox: RunningSandbox, api: Any) -> None:
     submit(api, BODY)
     submit(api, BODY)
     sandbox.tenant.conclude("REJECTED", identity="i1", item_id="r1", by="Rita Rector", comment="Not now.")
@@ -117,11 +117,11 @@ def test_the_sdk_reads_every_state_with_who_said_what(sandbox: RunningSandbox, a
     assert (rows[-1].state, "duplicate" in rows[-1].cancelled_request_details.comment) == ("CANCELLED", True)
 
 
-def test_the_sdk_cancels_one_and_many_and_reads_it_back_in_the_administrators_list(api: Any) -> None:
-    from sailpoint.access_requests.models.bulk_cancel_access_request import (  # noqa: PLC0415 - where there is an SDK
+def test_the_sdk_cancels_one_and_many_and_reads_them_in_the_administrators_list(api: Any) -> None:
+    from sailpoint.access_requests.models.bulk_cancel_access_request import (  # noqa: PLC0415 - only if the SDK is installed
         BulkCancelAccessRequest,
     )
-    from sailpoint.access_requests.models.cancel_access_request import (  # noqa: PLC0415 - likewise
+    from sailpoint.access_requests.models.cancel_access_request import (  # noqa: PLC0415 - only if the SDK is installed
         CancelAccessRequest,
     )
 
@@ -140,7 +140,7 @@ def test_the_sdk_cancels_one_and_many_and_reads_it_back_in_the_administrators_li
 
 
 def test_the_sdk_reads_people_and_items(sandbox: RunningSandbox, client: Any) -> None:
-    from sailpoint.public_identities.models.public_identity import (  # noqa: PLC0415 - where there is an SDK
+    from sailpoint.public_identities.models.public_identity import (  # noqa: PLC0415 - only if the SDK is installed
         PublicIdentity,
     )
 
@@ -157,16 +157,16 @@ def test_the_sdk_reads_people_and_items(sandbox: RunningSandbox, client: Any) ->
     assert all(item.owner.id and item.name for item in (*roles, *profiles, *entitlements))
 
 
-def test_the_sdk_searches_what_people_hold(sandbox: RunningSandbox, client: Any) -> None:
-    from sailpoint.search.models.query import Query  # noqa: PLC0415 - where there is an SDK
-    from sailpoint.search.models.search import Search  # noqa: PLC0415 - likewise
+def test_the_sdk_searches_peoples_access(sandbox: RunningSandbox, client: Any) -> None:
+    from sailpoint.search.models.query import Query  # noqa: PLC0415 - only if the SDK is installed
+    from sailpoint.search.models.search import Search  # noqa: PLC0415 - only if the SDK is installed
 
     people = sandbox.tenant.known.directory.people[:3]
-    query = Query(query="id:(" + " OR ".join(one.id for one in people) + ")")
-    asked = Search(indices=["identities"], query=query, sort=["id"])
-    answer = sailpoint.SearchApi(client).search_post_v1_without_preload_content(asked)
+    query = Query(query="id:(" + " OR ".join(person.id for person in people) + ")")
+    search = Search(indices=["identities"], query=query, sort=["id"])
+    answer = sailpoint.SearchApi(client).search_post_v1_without_preload_content(search)
     documents = json.loads(answer.data)
-    assert {document["id"]: document["accessCount"] for document in documents} == {one.id: 3 for one in people}
+    assert {document["id"]: document["accessCount"] for document in documents} == {person.id: 3 for person in people}
 
 
 def test_the_sdk_gets_no_token_for_a_wrong_secret(sandbox: RunningSandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What can be chosen on the command line, and what the embedded sandbox is."""
+"""The options of `access-batch sandbox`, and the settings of the embedded sandbox."""
 
 from __future__ import annotations
 
@@ -8,35 +8,32 @@ from batch.api.dialects import DIALECTS, TOKEN_PATH, Rate
 from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE, SandboxSettings
 from tests.end_to_end.program import start
-from tests.sandbox.asking import NOW, grant, later, shown
+from tests.sandbox.calls import NOW, grant, later, shown
 
 
-def test_on_the_command_line_a_directory_and_what_becomes_of_requests_can_be_chosen() -> None:
-    choices = ["--people", "30", "--approval-seconds", "0", "--provisioning-seconds", "0", "--rejected", "1"]
-    process = start("sandbox", "--port", "0", *choices, env={})
+def test_options_choose_the_directory_and_the_outcome_of_requests() -> None:
+    options = ["--people", "30", "--approval-seconds", "0", "--provisioning-seconds", "0", "--rejected", "1"]
+    process = start("sandbox", "--port", "0", *options, env={})
     try:
         assert process.stdout
         process.stdout.readline()
-        told = dict(word.split("=", 1) for word in process.stdout.readline().split()[1:])
+        exports = dict(word.split("=", 1) for word in process.stdout.readline().split()[1:])
         form = {
             "grant_type": "client_credentials",
-            "client_id": told["SAIL_CLIENT_ID"],
-            "client_secret": told["SAIL_CLIENT_SECRET"],
+            "client_id": exports["SAIL_CLIENT_ID"],
+            "client_secret": exports["SAIL_CLIENT_SECRET"],
         }
-        with httpx.Client(base_url=told["SAIL_BASE_URL"], trust_env=False) as client:
+        with httpx.Client(base_url=exports["SAIL_BASE_URL"], trust_env=False) as client:
             client.headers["Authorization"] = "Bearer " + client.post(TOKEN_PATH, data=form).json()["access_token"]
             paths = DIALECTS["v1"].paths
             people = client.get(paths.people, params={"count": "true"})
             assert people.headers["X-Total-Count"] == "30"
             role = client.get(paths.roles).json()[0]
-            asked = {
-                "requestedFor": [people.json()[1]["id"]],
-                "requestedItems": [{"type": "ROLE", "id": role["id"]}],
-            }
-            assert client.post(paths.submit, json=asked).status_code == 202
+            body = grant(people.json()[1]["id"], items=(role["id"],))
+            assert client.post(paths.submit, json=body).status_code == 202
             assert client.post(paths.submit, json=grant()).status_code == 400
             rows: list[dict[str, str]] = []
-            while not rows:  # they show after a second
+            while not rows:  # they are visible after a second
                 rows = client.get(paths.status).json()
             assert [(row["name"], row["state"]) for row in rows] == [(role["name"], "REJECTED")]
     finally:
@@ -44,7 +41,7 @@ def test_on_the_command_line_a_directory_and_what_becomes_of_requests_can_be_cho
         process.communicate(timeout=30)
 
 
-def test_the_embedded_sandbox_has_named_people_takes_every_other_id_too_and_gets_things_done() -> None:
+def test_the_embedded_sandbox_has_named_people_accepts_all_other_ids_and_provisions() -> None:
     settings = SandboxSettings.embedded(Rate(requests=7, seconds=1))
     assert settings.rate == Rate(requests=7, seconds=1)
     tenant = settings.new_tenant()

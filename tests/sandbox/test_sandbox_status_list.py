@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,45 +11,38 @@ from batch.api.dialects import PAGE_LIMIT, ItemType
 from batch.sandbox.directory import APPROVER
 from batch.sandbox.status_list import ListRules, list_statuses
 from batch.sandbox.tenant import OTHER_USER, REQUESTER_ID, SimulatedTenant
+from tests.sandbox.calls import NOW, entries_of, grant, text_of
 
 if TYPE_CHECKING:
     from batch.sandbox.answers import Answer
 
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LAST = START + timedelta(days=1)
+LAST = NOW + timedelta(days=1)
 
 
 @pytest.fixture
 def tenant() -> SimulatedTenant:
-    """Three requests, one minute apart: i1 r1, i2 r2, i3 r3; the last was rejected."""
+    """A tenant with three requests, one minute apart: i1 r1, i2 r2, i3 r3. The last is rejected."""
     tenant = SimulatedTenant()
     for n in (1, 2, 3):
-        body = {"requestedFor": [f"i{n}"], "requestedItems": [{"type": "ROLE", "id": f"r{n}"}]}
-        tenant.submit(body, START + timedelta(minutes=n))
+        tenant.submit(grant(f"i{n}", items=(f"r{n}",)), NOW + timedelta(minutes=n))
     tenant.conclude("REJECTED", identity="i3")
     return tenant
 
 
 def ask(tenant: SimulatedTenant, **query: str) -> Answer:
-    named = {name.replace("_", "-"): text for name, text in query.items()}
-    return list_statuses(tenant.visible(LAST), named, tracking_id="t")
+    parameters = {name.replace("_", "-"): text for name, text in query.items()}
+    return list_statuses(tenant.visible(LAST), parameters, tracking_id="t")
 
 
 def found(tenant: SimulatedTenant, **query: str) -> list[str]:
-    answer = ask(tenant, **query)
-    assert answer.status == 200, answer.body
-    rows: Any = answer.body
-    return [row["id"] for row in rows]
+    return [row["id"] for row in entries_of(ask(tenant, **query))]
 
 
 def refusal(tenant: SimulatedTenant, **query: str) -> str:
-    answer = ask(tenant, **query)
-    assert answer.status == 400
-    body: Any = answer.body
-    return str(body["messages"][0]["text"])
+    return text_of(ask(tenant, **query))
 
 
-def test_without_a_question_every_row_comes_oldest_first(tenant: SimulatedTenant) -> None:
+def test_without_parameters_the_list_shows_all_rows_oldest_first(tenant: SimulatedTenant) -> None:
     assert found(tenant) == ["r1", "r2", "r3"]
     assert ask(tenant).headers == {}
 
@@ -97,7 +90,7 @@ def test_people_and_states_narrow_the_list(tenant: SimulatedTenant, query: dict[
         ('accountActivityItemId in ("{3}","{5}") and accessRequestId in ("{2}")', ["r3"]),
     ],
 )
-def test_filters_are_read_quoted_or_not_and_joined_with_and(
+def test_filter_values_may_be_quoted_and_terms_joined_with_and(
     tenant: SimulatedTenant, filters: str, expected: list[str]
 ) -> None:
     rows = tenant.visible_rows(LAST)
@@ -123,20 +116,20 @@ def test_filters_are_read_quoted_or_not_and_joined_with_and(
         "   ",
     ],
 )
-def test_a_filter_that_cant_be_read_is_refused(tenant: SimulatedTenant, filters: str) -> None:
+def test_an_unreadable_filter_is_refused(tenant: SimulatedTenant, filters: str) -> None:
     assert "filters" in refusal(tenant, filters=filters)
 
 
-def test_a_tenant_may_not_understand_a_list_of_access_requests(tenant: SimulatedTenant) -> None:
+def test_a_tenant_can_be_set_to_refuse_a_list_of_access_requests(tenant: SimulatedTenant) -> None:
     (first, *_) = [row.access_request_id for row in tenant.visible_rows(LAST)]
     strict = ListRules(understands_in=False)
 
-    def asked(filters: str, rules: ListRules) -> int:
+    def status_of(filters: str, rules: ListRules) -> int:
         return list_statuses(tenant.visible(LAST), {"filters": filters}, tracking_id="t", rules=rules).status
 
-    assert asked(f'accessRequestId in ("{first}")', strict) == 400
-    assert asked(f'accessRequestId eq "{first}"', strict) == 200
-    assert asked(f'accessRequestId in ("{first}")', ListRules(understands_in=False, administration=True)) == 200
+    assert status_of(f'accessRequestId in ("{first}")', strict) == 400
+    assert status_of(f'accessRequestId eq "{first}"', strict) == 200
+    assert status_of(f'accessRequestId in ("{first}")', ListRules(understands_in=False, administration=True)) == 200
 
 
 @pytest.mark.parametrize(
@@ -147,42 +140,39 @@ def test_a_tenant_may_not_understand_a_list_of_access_requests(tenant: Simulated
         ('status in ("EXECUTING") and created gt "2026-03-01T12:01:00Z"', ["r2"]),
     ],
 )
-def test_only_the_administrators_list_can_be_asked_by_state(
+def test_only_the_administrators_list_can_be_filtered_by_state(
     tenant: SimulatedTenant, filters: str, expected: list[str]
 ) -> None:
     rules = ListRules(administration=True)
     answer = list_statuses(tenant.visible(LAST), {"filters": filters}, tracking_id="t", rules=rules)
-    rows: Any = answer.body
-    assert [row["id"] for row in rows] == expected
+    assert [row["id"] for row in entries_of(answer)] == expected
     assert "status" in refusal(tenant, filters=filters)
 
 
-def test_who_may_see_only_their_own_sees_what_they_requested_and_what_was_requested_for_them(
+def test_a_users_own_rows_are_those_that_they_requested_or_that_were_requested_for_them(
     tenant: SimulatedTenant,
 ) -> None:
     for identity in ("i9", REQUESTER_ID):
-        tenant.request_by_other(START + timedelta(hours=1), identity=identity, item_type=ItemType.ROLE, item_id="r9")
+        tenant.request_by_other(NOW + timedelta(hours=1), identity=identity, item_type=ItemType.ROLE, item_id="r9")
     answer = list_statuses(tenant.visible(LAST), {}, tracking_id="t", rules=ListRules(own_only=True))
-    rows: Any = answer.body
-    assert [row["requestedFor"]["id"] for row in rows] == ["i1", "i2", "i3", REQUESTER_ID]
+    assert [row["requestedFor"]["id"] for row in entries_of(answer)] == ["i1", "i2", "i3", REQUESTER_ID]
     assert found(tenant, requested_by=OTHER_USER.id) == ["r9", "r9"]
     assert found(tenant, regarding_identity="me") == ["r1", "r2", "r3", "r9"]
 
 
-def test_what_created_shows_finds_the_row_again() -> None:
+def test_a_filter_with_a_rows_created_time_finds_the_row() -> None:
     tenant = SimulatedTenant()
-    body = {"requestedFor": ["i1"], "requestedItems": [{"type": "ROLE", "id": "r1"}]}
-    tenant.submit(body, START + timedelta(microseconds=123_999))
+    tenant.submit(grant(), NOW + timedelta(microseconds=123_999))
     assert found(tenant, filters='created ge "2026-03-01T12:00:00.123Z"') == ["r1"]
     assert found(tenant, filters='created ge "2026-03-01T12:00:00.124Z"') == []
 
 
 @pytest.mark.parametrize("other", ["requested_for", "requested_by"])
-def test_regarding_identity_excludes_the_others(tenant: SimulatedTenant, other: str) -> None:
+def test_regarding_identity_excludes_the_other_people_parameters(tenant: SimulatedTenant, other: str) -> None:
     assert "regarding-identity excludes" in refusal(tenant, regarding_identity="i1", **{other: "i1"})
 
 
-def test_another_request_state_is_refused(tenant: SimulatedTenant) -> None:
+def test_request_state_must_be_executing(tenant: SimulatedTenant) -> None:
     assert "request-state" in refusal(tenant, request_state="REJECTED")
 
 
@@ -197,7 +187,7 @@ def test_another_request_state_is_refused(tenant: SimulatedTenant) -> None:
         ("-accountActivityItemId", ["r3", "r2", "r1"]),
     ],
 )
-def test_sorters_sort(tenant: SimulatedTenant, sorters: str, expected: list[str]) -> None:
+def test_sorters_set_the_order(tenant: SimulatedTenant, sorters: str, expected: list[str]) -> None:
     assert found(tenant, sorters=sorters) == expected
 
 
@@ -205,34 +195,33 @@ def test_an_unknown_sorter_is_refused(tenant: SimulatedTenant) -> None:
     assert "sorters" in refusal(tenant, sorters="colour")
 
 
-def test_pages_follow_each_other_until_an_offset_at_the_end_is_refused(tenant: SimulatedTenant) -> None:
+def test_an_offset_at_the_end_of_the_list_is_refused(tenant: SimulatedTenant) -> None:
     assert found(tenant, limit="2") == ["r1", "r2"]
     assert found(tenant, limit="2", offset="2") == ["r3"]
     assert "offset 3" in refusal(tenant, limit="2", offset="3")
     assert "offset 9" in refusal(tenant, offset="9")
 
 
-def test_any_offset_into_an_empty_list_is_an_empty_page(tenant: SimulatedTenant) -> None:
+def test_any_offset_in_an_empty_list_gives_an_empty_page(tenant: SimulatedTenant) -> None:
     assert found(tenant, requested_for="nobody", offset="5") == []
 
 
 def test_a_page_has_at_most_250_rows() -> None:
     tenant = SimulatedTenant()
-    items = [{"type": "ROLE", "id": f"r{n}"} for n in range(25)]
+    items = tuple(f"r{n}" for n in range(25))
     for first in (0, 10):
-        body = {"requestedFor": [f"i{first + n}" for n in range(10)], "requestedItems": items}
-        assert tenant.submit(body, START).status == 202
+        assert tenant.submit(grant(*(f"i{first + n}" for n in range(10)), items=items), NOW).status == 202
     assert len(found(tenant)) == PAGE_LIMIT
     assert len(found(tenant, limit=str(PAGE_LIMIT), offset="250")) == 250
     assert "limit" in refusal(tenant, limit=str(PAGE_LIMIT + 1))
 
 
-def test_the_total_is_told_only_when_asked_for_and_ignores_the_page(tenant: SimulatedTenant) -> None:
+def test_the_total_is_sent_only_on_request_and_ignores_the_page(tenant: SimulatedTenant) -> None:
     assert ask(tenant, count="true", limit="0").headers == {"X-Total-Count": "3"}
     assert ask(tenant, count="TRUE", request_state="EXECUTING").headers == {"X-Total-Count": "2"}
     assert ask(tenant, count="false").headers == {}
 
 
 @pytest.mark.parametrize(("name", "text"), [("limit", "-1"), ("limit", "ten"), ("offset", "1.5"), ("count", "maybe")])
-def test_page_parameters_of_the_wrong_kind_are_refused(tenant: SimulatedTenant, name: str, text: str) -> None:
+def test_page_parameters_of_the_wrong_type_are_refused(tenant: SimulatedTenant, name: str, text: str) -> None:
     assert name in refusal(tenant, **{name: text})

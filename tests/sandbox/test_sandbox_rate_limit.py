@@ -17,7 +17,7 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def test_calls_up_to_the_limit_pass_and_the_next_is_told_how_long_to_wait() -> None:
+def test_a_call_beyond_the_limit_is_refused_with_the_time_to_wait() -> None:
     limit = RateLimit(Rate(requests=3, seconds=10))
     assert [limit.refusal("me", at(second)) for second in (0, 1, 2)] == [None, None, None]
     refusal = limit.refusal("me", at(2.5))
@@ -32,7 +32,7 @@ def test_the_window_slides_and_never_resets() -> None:
     assert passed == [True, True, False, True, False, False, True]
 
 
-def test_a_call_that_is_turned_away_does_not_count() -> None:
+def test_a_refused_call_does_not_count() -> None:
     limit = RateLimit(Rate(requests=1, seconds=10))
     limit.refusal("me", at(0))
     assert all(limit.refusal("me", at(second)) for second in range(1, 10))
@@ -47,7 +47,7 @@ def test_retry_after_is_never_less_than_a_second() -> None:
     assert refusal.headers["Retry-After"] == "1"
 
 
-def test_each_caller_has_a_window_of_its_own() -> None:
+def test_each_caller_has_its_own_window() -> None:
     limit = RateLimit(Rate(requests=1, seconds=10))
     assert limit.refusal(("sandbox", "beta"), at(0)) is None
     assert limit.refusal(("sandbox", "v3"), at(0)) is None
@@ -58,7 +58,7 @@ def test_each_caller_has_a_window_of_its_own() -> None:
     gaps=st.lists(st.integers(min_value=0, max_value=4_000), max_size=60),
     requests=st.integers(min_value=1, max_value=5),
 )
-def test_no_window_ever_holds_more_than_the_limit_and_the_wait_told_is_enough(gaps: list[int], requests: int) -> None:
+def test_no_window_exceeds_the_limit_and_retry_after_is_long_enough(gaps: list[int], requests: int) -> None:
     limit = RateLimit(Rate(requests=requests, seconds=10))
     now, passed = START, list[datetime]()
     for gap in gaps:
