@@ -11,10 +11,27 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from batch.api.dialects import ItemType, Operation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clock:
+    """The time, passed to everything that needs it.
+
+    Attributes:
+        now: The wall clock, in UTC; it may be set forward or back at any moment.
+        monotonic: Seconds that only grow, for durations.
+    """
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+    def epoch(self) -> float:
+        """The wall clock, in seconds since 1970."""
+        return self.now().timestamp()
 
 
 class RowClass(StrEnum):

@@ -10,6 +10,7 @@ from batch import __version__
 
 if TYPE_CHECKING:
     from batch.cli.options import Call
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
 
 app = typer.Typer(
@@ -57,6 +58,20 @@ def screen_of(call: "Call") -> "Screen":
             "--quiet and --verbose exclude each other.", next_step="Nothing was sent. Leave one of them out."
         )
     return Screen(console=Console(stderr=True), quiet=call.quiet, verbose=call.verbose)
+
+
+def runtime() -> "Runtime":
+    """Clock, randomness and process, as this machine has them: nothing below the command line picks them up itself."""
+    import random
+    import time
+    from datetime import UTC, datetime
+
+    from batch.commands.runtime import Runtime
+    from batch.ledger.process import Process
+    from batch.model import Clock
+
+    clock = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
+    return Runtime(clock=clock, jitter=random.random, process=Process.current())
 
 
 def show(answer: Any) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from batch.cli.app import app, screen_of, show
+from batch.cli.app import app, runtime, screen_of, show
 from batch.cli.options import HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
 from batch.settings import Settings
 
@@ -36,7 +36,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
             "--track-for limits --wait, which is not given.",
             next_step="Nothing was sent. Add --wait, or leave --track-for out.",
         )
-    result = run_submit(inputs, settings, screen_of(call), stdin=sys.stdin.buffer, save_map=call.save_map)
+    result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
     again = shlex.join(["access-batch", *sys.argv[1:]])
     show(result.summary.as_json() if call.json else describe_outcome(result.summary, again))
     if result.stopped is not None:
@@ -51,7 +51,7 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
     from batch.commands.preview import look
     from batch.report.screen import describe_outcome
 
-    summary = look(inputs, settings, screen_of(call), stdin=sys.stdin.buffer, save_map=call.save_map)
+    summary = look(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
     show(summary.as_json() if call.json else describe_outcome(summary, ""))
     raise typer.Exit(summary.exit_code)
 
@@ -64,6 +64,6 @@ def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     from batch.report.screen import describe_verdict
 
     screen = screen_of(call)
-    summary = look(inputs, settings, screen, stdin=sys.stdin.buffer, only_rows=True, save_map=call.save_map)
+    summary = look(inputs, settings, screen, runtime(), stdin=sys.stdin.buffer, only_rows=True, save_map=call.save_map)
     show(summary.as_json() if call.json else describe_verdict(summary))
     raise typer.Exit(summary.exit_code)

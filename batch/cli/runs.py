@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, ledger_app, screen_of, show
+from batch.cli.app import app, ledger_app, runtime, screen_of, show
 from batch.cli.options import HTTP, LEDGER, TENANT, TIMES, TRACKING, Call, NewestRun, RunName, takes
 from batch.settings import Option, Settings
 
@@ -13,10 +13,10 @@ from batch.settings import Option, Settings
 @takes(LEDGER, "json")
 def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
-    from batch.commands.preview import status as look_up
+    from batch.commands.runs import status as look_up
     from batch.report.runs import describe_run, run_as_json
 
-    found = look_up(settings, run)
+    found = look_up(settings, run, runtime())
     show(run_as_json(*found) if call.json else describe_run(*found))
 
 
@@ -24,10 +24,10 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
 @takes(LEDGER, "json")
 def runs(settings: Settings, call: Call) -> None:
     """List the runs of the ledger."""
-    from batch.commands.preview import runs as look_up
+    from batch.commands.runs import runs as look_up
     from batch.report.runs import list_runs, run_as_json
 
-    found = look_up(settings)
+    found = look_up(settings, runtime())
     show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found))
 
 
@@ -37,7 +37,7 @@ def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Follow the accepted changes of a run until each is provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
 
-    result = follow_up(settings, run, screen_of(call))
+    result = follow_up(settings, run, screen_of(call), runtime())
     show(result.as_json() if call.json else result.describe())
     if result.stopped is not None:
         raise result.stopped
@@ -48,10 +48,10 @@ def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
 @takes(LEDGER)
 def discard(run: RunName, settings: Settings) -> None:
     """Forget what a run has not sent."""
-    from batch.commands.preview import discard as give_up
+    from batch.commands.runs import discard as give_up
     from batch.text import count
 
-    found, requests = give_up(settings, run)
+    found, requests = give_up(settings, run, runtime())
     show([f"Run {found.id}: {count(requests, 'request')} discarded. The ledger keeps what was sent."])
 
 
@@ -64,7 +64,7 @@ def settle(
     not_arrived: Annotated[bool, typer.Option("--not-arrived", help="None of them arrived: send them again.")] = False,
 ) -> None:
     """Settle a run's unconfirmed requests by hand, if the tenant does not let access-batch look."""
-    from batch.commands.preview import settle_by_hand
+    from batch.commands.runs import settle_by_hand
     from batch.errors import UsageError
     from batch.text import count
 
@@ -73,7 +73,7 @@ def settle(
             "Give either --arrived or --not-arrived.",
             next_step="If the tenant lets this client look, `submit` settles by itself.",
         )
-    found, requests = settle_by_hand(settings, run, arrived=arrived)
+    found, requests = settle_by_hand(settings, run, runtime(), arrived=arrived)
     then = "accepted" if arrived else "to be sent again by the same submit command"
     show([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
 
@@ -93,7 +93,7 @@ def cancel(
     from batch.commands.cancel import cancel as cancel_run
     from batch.report.cancel import cancel_as_json, describe_cancel
 
-    ended = cancel_run(run, settings, screen_of(call), comment=comment, dry_run=dry_run)
+    ended = cancel_run(run, settings, screen_of(call), runtime(), comment=comment, dry_run=dry_run)
     show(cancel_as_json(ended.summary) if call.json else describe_cancel(ended.summary))
     if ended.stopped is not None:
         raise ended.stopped
@@ -104,9 +104,9 @@ def cancel(
 @takes(LEDGER)
 def verify(settings: Settings) -> None:
     """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
-    from batch.commands.preview import verify as find_faults
+    from batch.commands.runs import verify as find_faults
 
-    findings = find_faults(settings)
+    findings = find_faults(settings, runtime())
     show(findings or ["The ledger is sound."])
     raise typer.Exit(3 if findings else 0)
 
@@ -123,6 +123,6 @@ def import_(
     from batch.commands.import_ import import_, moment_given
     from batch.report.import_ import describe_import, import_as_json
 
-    summary = import_(settings, screen_of(call), since=moment_given(since), everybody=everybody)
+    summary = import_(settings, screen_of(call), runtime(), since=moment_given(since), everybody=everybody)
     show(import_as_json(summary) if call.json else describe_import(summary))
     raise typer.Exit(summary.exit_code)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +13,6 @@ from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.screen import require_an_answer
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, results_folder
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
-from batch.ledger.process import Process
-from batch.ledger.store import Ledger
 from batch.loops.cancel import Canceller
 from batch.report.cancel import CancelSummary, question
 from batch.report.files import UNDO, make_folder, write_undo
@@ -37,7 +34,9 @@ from batch.text import on_one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.settings import Settings
     from batch.status.matching import AcceptedChange
@@ -58,13 +57,16 @@ class CancelResult:
     stopped: StoppedError | None = None
 
 
-def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", dry_run: bool = False) -> CancelResult:
+def cancel(
+    name: str, settings: Settings, screen: Screen, runtime: Runtime, *, comment: str = "", dry_run: bool = False
+) -> CancelResult:
     """Withdraws what of a run can still be withdrawn, and writes `undo.csv` for what was granted.
 
     Args:
         name: The run's id, or its beginning.
         settings: Say which tenant and which ledger.
         screen: For messages and the question.
+        runtime: Clock, randomness and process.
         comment: For the approvers, and the revokes; empty for a sentence that names the run.
         dry_run: Only look.
 
@@ -73,7 +75,7 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
         DeclinedError: The user was asked and said no.
         StoppedError: Before anything was known of the run's changes.
     """
-    began = time.monotonic()
+    began = runtime.clock.monotonic()
     if not dry_run:
         require_an_answer(yes=settings.yes, stdin_is_input=False)
     if len(comment) > LONGEST_COMMENT:
@@ -85,15 +87,15 @@ def cancel(name: str, settings: Settings, screen: Screen, *, comment: str = "", 
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
     with (
-        SessionFactory(settings, access) as sessions,
-        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+        SessionFactory(settings, access, runtime) as sessions,
+        runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
         run = ledger.runs.named(name)
         _require_cancellable(run, access.tenant)
-        with _held(ledger, run, only_look=dry_run):
+        with _held(ledger, run, runtime, only_look=dry_run):
             said = on_one_line(comment, most=LONGEST_COMMENT)
-            job = _CancelJob(ledger, run, settings, screen, sessions, said)
+            job = _CancelJob(ledger, run, settings, screen, sessions, runtime, said)
             if not dry_run:
                 make_folder(job.folder, run.inputs, names=(UNDO,))
             stopped, interrupted = asyncio.run(job.work(dry_run=dry_run))
@@ -116,27 +118,30 @@ def _require_cancellable(run: Run, tenant: str) -> None:
 
 
 @contextlib.contextmanager
-def _held(ledger: Ledger, run: Run, *, only_look: bool) -> Iterator[None]:
+def _held(ledger: Ledger, run: Run, runtime: Runtime, *, only_look: bool) -> Iterator[None]:
     """While the block runs, no other process works on the run; who only looks, needs none to be there now."""
-    process = Process.current()
     if only_look:
-        ledger.runs.check_free(run, process, _now())
+        ledger.runs.check_free(run, runtime.process, runtime.now())
         yield
         return
-    ledger.runs.hold(run, process, _now())
-    try:
+    with runtime.holding(ledger, run):
         yield
-    finally:
-        with contextlib.suppress(LedgerLostError):
-            ledger.runs.release(run, process)
 
 
 class _CancelJob:
     """Withdraws one run."""
 
     def __init__(
-        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, comment: str
+        self,
+        ledger: Ledger,
+        run: Run,
+        settings: Settings,
+        screen: Screen,
+        sessions: SessionFactory,
+        runtime: Runtime,
+        comment: str,
     ) -> None:
+        self._runtime = runtime
         self._ledger = ledger
         self._run = run
         self._settings = settings
@@ -144,7 +149,7 @@ class _CancelJob:
         self._sessions = sessions
         self._comment = comment
         self._own = RunChanges(run.id, accepted_changes(ledger.tracks.of_run(run)))
-        self._began = _now()
+        self._began = runtime.now()
         self._first: RunRows = RunRows()
         self._canceller: Canceller | None = None
         self.folder = _folder(settings, run)
@@ -164,6 +169,7 @@ class _CancelJob:
                 since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
                 settle_after=self._settings.settle_after,
+                clock=self._runtime.clock,
                 concurrency=self._settings.concurrency,
                 tell=tell,
             )
@@ -193,7 +199,7 @@ class _CancelJob:
             "single": len(wanted.single),
             "comment": self._comment,
         }
-        self._ledger.withdrawals.begin(self._run, Process.current(), detail, _now())
+        self._ledger.withdrawals.begin(self._run, self._runtime.process, detail, self._runtime.now())
         stopped = None
         task = asyncio.ensure_future(canceller.cancel())
 
@@ -247,7 +253,7 @@ class _CancelJob:
             refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in came_to else "",
             interrupted=interrupted,
             undo=None if dry_run else write_undo(self.folder, granted, self._undo_comment()),
-            elapsed=time.monotonic() - began,
+            elapsed=self._runtime.clock.monotonic() - began,
         )
 
     def _may_turn_up(self, outcome: CancelOutcome, change: AcceptedChange) -> bool:
@@ -272,7 +278,3 @@ def _folder(settings: Settings, run: Run) -> Path:
     if settings.out is not None or Path(run.inputs[0]).is_file():
         return results_folder(settings, run.inputs)
     return Path(f"{run.id}.undo")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
-from random import random
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice, PaceChanged, Waiting
@@ -23,8 +21,6 @@ from batch.errors import (
     TenantLostError,
 )
 from batch.ledger.calls import RateKey
-from batch.ledger.process import Process
-from batch.ledger.store import Ledger
 from batch.report import doctor_checks
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
@@ -34,7 +30,9 @@ if TYPE_CHECKING:
 
     from batch.answers.events import RunEvent
     from batch.api.rate_window import Permits
+    from batch.commands.runtime import Runtime
     from batch.commands.session import Connection
+    from batch.ledger.store import Ledger
     from batch.report.doctor_checks import DoctorCheck
     from batch.settings import Settings
     from batch.tenant.pace import Counter
@@ -43,12 +41,12 @@ MOST_PATIENCE: Final = 15.0
 """Seconds that are waited for leave to make the call: a window and a half of the documented limit."""
 
 
-def doctor(settings: Settings) -> Iterator[DoctorCheck]:
+def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
     """One finding after the other, as they are made; no failure of what is checked is raised."""
     with contextlib.ExitStack() as stack:
         ledger = None
         try:
-            opened = stack.enter_context(Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()))
+            opened = stack.enter_context(runtime.open_ledger(settings))
             health = opened.health()
         except AccessBatchError as error:
             yield _failure("ledger", error)
@@ -69,7 +67,7 @@ def doctor(settings: Settings) -> Iterator[DoctorCheck]:
             return
         credentials = place.credentials
         yield doctor_checks.check_credentials(credentials.client_id, credentials.source, access.notices)
-        yield from asyncio.run(_ask(place, access.tenant, settings, ledger))
+        yield from asyncio.run(_ask(place, access.tenant, settings, ledger, runtime))
 
 
 def _tenant(settings: Settings) -> DoctorCheck:
@@ -80,15 +78,15 @@ def _tenant(settings: Settings) -> DoctorCheck:
 
 
 async def _ask(
-    connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None
+    connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None, runtime: Runtime
 ) -> list[DoctorCheck]:
     """Asks for a token, and for one row of our own."""
     seen = _Seen()
     counter: Counter = _Uncounted()
     if ledger is not None:
         rate_key = RateKey(tenant=tenant_name, client=connection.credentials.client_id, dialect=settings.api)
-        counter = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
-    pace = Pace(settings.pace, counter, tell=seen.tell)
+        counter = ledger.calls(rate_key, rate=settings.pace, process=runtime.process, clock=runtime.clock)
+    pace = Pace(settings.pace, counter, tell=seen.tell, clock=runtime.clock)
     async with (
         Tenant(
             base_url=connection.base_url,
@@ -97,8 +95,8 @@ async def _ask(
             timeout=settings.timeout,
             concurrency=1,
             pace=pace,
-            clock=_now,
-            jitter=random,
+            clock=runtime.clock,
+            jitter=runtime.jitter,
             # Whoever asks is there to try again.
             give_up_after=0.0,
             tell=seen.tell,
@@ -106,10 +104,10 @@ async def _ask(
         ) as tenant,
         contextlib.aclosing(pace),
     ):
-        return [finding async for finding in _findings(tenant, settings, seen)]
+        return [finding async for finding in _findings(tenant, settings, seen, runtime)]
 
 
-async def _findings(tenant: Tenant, settings: Settings, seen: _Seen) -> AsyncIterator[DoctorCheck]:
+async def _findings(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runtime) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
         claims = await tenant.claims()
@@ -128,9 +126,9 @@ async def _findings(tenant: Tenant, settings: Settings, seen: _Seen) -> AsyncIte
         yield doctor_checks.warning("status list", error.message, error.next_step)
     else:
         yield doctor_checks.check_status_list(answer, dialect)
-        yield doctor_checks.check_clock(answer.server_time - _now() if answer.server_time else None)
+        yield doctor_checks.check_clock(answer.server_time - runtime.now() if answer.server_time else None)
         yield doctor_checks.check_limit(settings.pace, dialect, headers, seen.allowed)
-    yield doctor_checks.check_version(dialect, seen.notice, _now().date())
+    yield doctor_checks.check_version(dialect, seen.notice, runtime.now().date())
 
 
 class _Seen:
@@ -184,7 +182,3 @@ class _Uncounted:
 
 def _failure(check: str, error: AccessBatchError) -> DoctorCheck:
     return doctor_checks.failure(check, error.message, error.next_step)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -11,15 +10,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batch.commands.session import SessionFactory, find_access, notices_on
 from batch.errors import CredentialsRefusedError, UsageError
-from batch.ledger.process import Process
-from batch.ledger.store import Ledger
 from batch.report.import_ import ImportSummary
 from batch.status.adopt import AdoptionOutcome, NotAdoptable, read_listed
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages
 
 if TYPE_CHECKING:
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
     from batch.model import Run, StatusRow
     from batch.settings import Settings
     from batch.tenant.status import Listing, Page
@@ -30,12 +29,15 @@ AT_ONCE: Final = 1_000
 _TOLD_EVERY: Final = 25_000
 
 
-def import_(settings: Settings, screen: Screen, *, since: datetime | None, everybody: bool) -> ImportSummary:
+def import_(
+    settings: Settings, screen: Screen, runtime: Runtime, *, since: datetime | None, everybody: bool
+) -> ImportSummary:
     """Imports the status list into the ledger; what it has already is brought up to date.
 
     Args:
         settings: Say which tenant and which ledger.
         screen: For messages.
+        runtime: Clock, randomness and process.
         since: Only rows made then or later; None for all.
         everybody: Whether to import what anybody requested, and not only the token's user.
 
@@ -43,15 +45,15 @@ def import_(settings: Settings, screen: Screen, *, since: datetime | None, every
         CredentialsRefusedError: The token's user may not read the list.
         StoppedError: It ended early; what was read until then is imported.
     """
-    began = time.monotonic()
+    began = runtime.clock.monotonic()
     access = find_access(settings)
     screen.say(*access.notices)
     with (
-        SessionFactory(settings, access) as sessions,
-        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+        SessionFactory(settings, access, runtime) as sessions,
+        runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
-        with ImportReader(ledger, access.tenant, settings.api, screen) as reader:
+        with ImportReader(ledger, access.tenant, settings.api, screen, runtime) as reader:
             asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))
     return ImportSummary(
         run=reader.run.id if reader.run else "",
@@ -59,7 +61,7 @@ def import_(settings: Settings, screen: Screen, *, since: datetime | None, every
         read=reader.read,
         outcomes=reader.outcomes,
         not_adoptable=reader.not_adoptable,
-        elapsed=time.monotonic() - began,
+        elapsed=runtime.clock.monotonic() - began,
     )
 
 
@@ -109,12 +111,12 @@ class ImportReader:
         puzzles: How many can't be understood.
     """
 
-    def __init__(self, ledger: Ledger, tenant: str, dialect: str, screen: Screen) -> None:
+    def __init__(self, ledger: Ledger, tenant: str, dialect: str, screen: Screen, runtime: Runtime) -> None:
         self._ledger = ledger
         self._tenant = tenant
         self._dialect = dialect
         self._screen = screen
-        self._process = Process.current()
+        self._runtime = runtime
         self._held = ExitStack()
         self._pending: list[StatusRow] = []
         self.run: Run | None = None
@@ -135,7 +137,7 @@ class ImportReader:
         listed, not_adoptable = read_listed(self._pending)
         run = self.run or self._begin() if listed else None
         if run is not None:
-            self.outcomes.update(self._ledger.imported.take(run, self._process, listed, _now()))
+            self.outcomes.update(self._ledger.imported.take(run, self._runtime.process, listed, self._runtime.now()))
         self.not_adoptable.update(not_adoptable)
         before = self.read - len(self._pending)
         self._pending = []
@@ -143,11 +145,8 @@ class ImportReader:
             self._screen.say(f"{self.read:,} rows read, {self.outcomes[AdoptionOutcome.IMPORTED]:,} imported.")
 
     def _begin(self) -> Run:
-        runs = self._ledger.runs
-        run = self._ledger.imported.begin(self._tenant, self._dialect, _now())
-        runs.hold(run, self._process, _now())
-        self._held.callback(runs.release, run, self._process)
-        self.run = run
+        self.run = run = self._ledger.imported.begin(self._tenant, self._dialect, self._runtime.now())
+        self._held.enter_context(self._runtime.holding(self._ledger, run))
         return run
 
     def __enter__(self) -> Self:
@@ -155,7 +154,3 @@ class ImportReader:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

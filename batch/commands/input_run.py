@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.commands.names import Names
 from batch.commands.precheck import keep_set_aside, kept_set_aside, set_aside_by
 from batch.errors import SettingsError
 from batch.ledger.plans import LedgerMovedError, NewRun
-from batch.ledger.process import Process
 from batch.model import EMPTY_TALLY
 from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
 from batch.read import LoadedInputs, read_loaded
@@ -18,11 +16,13 @@ from batch.states import IN_DOUBT, UNSENT, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     import polars as pl
 
     from batch.api.tenant_outcome import TenantOutcome
     from batch.commands.precheck import CommandPrecheck
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
@@ -42,15 +42,23 @@ class InputRun:
     """
 
     def __init__(
-        self, loaded: LoadedInputs, settings: Settings, screen: Screen, *, tenant: str, inputs: Sequence[str]
+        self,
+        loaded: LoadedInputs,
+        settings: Settings,
+        screen: Screen,
+        runtime: Runtime,
+        *,
+        tenant: str,
+        inputs: Sequence[str],
     ) -> None:
         self.digest = loaded.digest
         self.names = [content.name for content in loaded.contents]
         # The bytes are let go once they are parsed: of a large input they are a large part of the memory.
         self._source: LoadedInputs | Table = loaded
         self._settings = settings
+        self._runtime = runtime
         self._screen = screen
-        self._meanings = Names(settings, screen)
+        self._meanings = Names(settings, screen, runtime)
         self._tenant = tenant
         self._inputs = tuple(inputs)
         self._described = False
@@ -76,7 +84,7 @@ class InputRun:
             run = ledger.runs.of_input(self._tenant, self.digest)
             if run is not None:
                 self._check_dialect(run)
-                ledger.runs.check_free(run, Process.current(), datetime.now(UTC))
+                ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
                 tally = ledger.runs.tally(run)
                 if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
@@ -120,7 +128,7 @@ class InputRun:
 
     def _plan(self, ledger: Ledger, run: Run | None, check: CommandPrecheck) -> Run | None:
         """Plans what is fresh; the run is the same as before where nothing is."""
-        now = datetime.now(UTC)
+        now = self._runtime.now()
         classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
         told = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
@@ -129,7 +137,7 @@ class InputRun:
         self.describe(classified)
         check.describe(told)
         if not plan.requests:
-            keep_set_aside(ledger, self._tenant, run_id, told)
+            keep_set_aside(ledger, self._tenant, run_id, told, now)
             return run
         upto = classified.upto
         # Of a large input this is as large as the plan, and writing takes memory too.

@@ -6,7 +6,6 @@ import asyncio
 import sys
 import warnings
 from getpass import GetPassWarning, getpass
-from random import random
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Waiting
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch.answers.events import RunEvent
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.settings import Settings
 
@@ -36,7 +36,9 @@ CHECK_WITHIN: Final = 30.0
 _NOT_STORED: Final = "Nothing was stored."
 
 
-def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKeyring | None = None) -> Sequence[str]:
+def login(
+    settings: Settings, screen: Screen, runtime: Runtime, *, check: bool, keyring: SystemKeyring | None = None
+) -> Sequence[str]:
     """Stores a client's credentials for one tenant, and says where.
 
     Tenant and client are asked for where flags, environment and config file don't say; the secret is always asked for,
@@ -45,6 +47,7 @@ def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKey
     Args:
         settings: For a profile, the login is the profile's.
         screen: For questions.
+        runtime: Clock and randomness.
         check: Whether to try the credentials first, by getting a token.
         keyring: The system's if None.
 
@@ -67,7 +70,7 @@ def login(settings: Settings, screen: Screen, *, check: bool, keyring: SystemKey
     credentials = Credentials(client_id=client_id, client_secret=_ask_secret())
     require_sendable(client_id, credentials.client_secret, "your answers")
     if check:
-        asyncio.run(_try_out(tenant.origin, credentials, settings, screen))
+        asyncio.run(_try_out(tenant.origin, credentials, settings, screen, runtime))
     store_login(keyring, tenant.origin, profile, Login(client_id, credentials.client_secret))
     stored = entry(tenant.origin, profile)
     done = [f"Stored client {client_id} for {tenant.origin} in {stored} ({keyring_name})."]
@@ -137,7 +140,9 @@ def _ask_secret() -> SecretStr:
         raise SettingsError("No answer.", next_step=_NOT_STORED) from None
 
 
-async def _try_out(base_url: str, credentials: Credentials, settings: Settings, screen: Screen) -> None:
+async def _try_out(
+    base_url: str, credentials: Credentials, settings: Settings, screen: Screen, runtime: Runtime
+) -> None:
     def show_wait(event: RunEvent) -> None:
         if isinstance(event, Waiting):
             screen.say(f"Waiting {event.seconds:g} s: {event.reason}.")
@@ -150,7 +155,8 @@ async def _try_out(base_url: str, credentials: Credentials, settings: Settings, 
             token = Token(
                 http,
                 credentials,
-                jitter=random,
+                clock=runtime.clock,
+                jitter=runtime.jitter,
                 give_up_after=CHECK_WITHIN,
                 tell=show_wait,
             )

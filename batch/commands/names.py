@@ -27,15 +27,16 @@ from batch.tenant.directory import Directory
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     import polars as pl
 
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.cache import Cache
     from batch.ledger.store import Ledger
-    from batch.model import Run
+    from batch.model import Clock, Run
     from batch.names.resolve import Name
     from batch.settings import Settings
 
@@ -46,12 +47,14 @@ class Names:
     Args:
         settings: Say what names are, and how long they are known.
         screen: For messages.
+        runtime: Clock, randomness and process.
 
     Attributes:
         counts: How they were resolved.
     """
 
-    def __init__(self, settings: Settings, screen: Screen) -> None:
+    def __init__(self, settings: Settings, screen: Screen, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.counts = NameCounts()
         self._settings = settings
         self._screen = screen
@@ -124,16 +127,12 @@ class Names:
     def _lookup(self, ledger: Ledger, tenant: str) -> Lookup:
         settings = self._settings
         max_age = timedelta(seconds=settings.max_age)
-        return Lookup(ledger.cache, tenant, settings.identity_by, max_age=max_age, clock=_now)
+        return Lookup(ledger.cache, tenant, settings.identity_by, max_age=max_age, clock=self._runtime.clock)
 
 
 _NOT_PLANNED = NameMeaning(
     outcome=NameOutcome.UNKNOWN, problem="its name was not looked up, as an unfinished run goes first: submit it again"
 )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 NOBODY_FOR: Final = timedelta(minutes=1)
@@ -160,12 +159,10 @@ class Lookup:
         tenant: The tenant's name in the ledger.
         by: What the names of identities are.
         max_age: How long what the tenant said is taken for true.
-        clock: This moment.
+        clock: This machine's clock.
     """
 
-    def __init__(
-        self, cache: Cache, tenant: str, by: IdentityBy, *, max_age: timedelta, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, cache: Cache, tenant: str, by: IdentityBy, *, max_age: timedelta, clock: Clock) -> None:
         self._cache = cache
         self._tenant = tenant
         self._by = by
@@ -185,7 +182,7 @@ class Lookup:
 
     def recent(self, names: Iterable[Name]) -> dict[Name, NameMeaning]:
         """What the tenant said lately of names; those of which it said nothing are left out."""
-        now, found = self._clock(), {}
+        now, found = self._clock.now(), {}
         for kind, group in _by_kind(names):
             kept = self._cache.get(self._tenant, self._kind(kind), group, since=now - self._max_age)
             for name, cached in kept.items():
@@ -205,7 +202,7 @@ class Lookup:
             asked = directory.people(group, self._by) if kind == IDENTITY else directory.items(ItemType(kind), group)
             async for part in asked:
                 told = {name: _cached(found) for name, found in part.items() if not found.refusal}
-                self._cache.put(self._tenant, self._kind(kind), told, at=self._clock())
+                self._cache.put(self._tenant, self._kind(kind), told, at=self._clock.now())
                 verdicts.update({(kind, name): _which(kind, name, found) for name, found in part.items()})
         return verdicts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -23,7 +23,10 @@ from batch.status.cheapest_list import is_dear
 from batch.status.in_progress import asked_about, not_understood, tenant_verdicts
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from batch.answers.events import RunEvent, Tell
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
@@ -41,6 +44,7 @@ class CommandPrecheck:
         settings: Say whether, and which API version, at which rate.
         screen: For messages.
         sessions: How to reach the tenant.
+        runtime: Clock, randomness and process.
         usual: What holds where the settings don't say whether.
         log: Takes what holds it up.
     """
@@ -50,6 +54,7 @@ class CommandPrecheck:
         settings: Settings,
         screen: Screen,
         sessions: SessionFactory,
+        runtime: Runtime,
         *,
         usual: CheckTenant,
         log: Tell | None = None,
@@ -59,7 +64,8 @@ class CommandPrecheck:
         self._sessions = sessions
         self._tell = tell_each(self._show_cost, notices_on(screen), *([log] if log else []))
         self._when = settings.check_tenant or usual
-        self._began = _now()
+        self._runtime = runtime
+        self._began = runtime.now()
         # What it has told this very command counts, however long the command takes.
         self._since = self._began - timedelta(seconds=settings.max_age)
         self._calls = 0
@@ -109,7 +115,7 @@ class CommandPrecheck:
             calls=self._calls,
             in_progress=None if self._closed_list else told.height - held,
             held=held if self._asked_held and not self._closed_index else None,
-            age=(_now() - self._oldest).total_seconds() if self._oldest else None,
+            age=(self._runtime.now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,
         )
 
@@ -142,7 +148,7 @@ class CommandPrecheck:
                 memory=ledger.cache,
                 tenant=self._sessions.access.tenant,
                 since=self._since,
-                clock=_now,
+                clock=self._runtime.clock,
                 width=settings.concurrency,
                 tell=self._tell,
             )
@@ -179,11 +185,11 @@ def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
     return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
 
 
-def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame) -> None:
+def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame, now: datetime) -> None:
     """Keeps it by itself, where nothing is planned."""
     kept = set_aside_by(run, told)
     if kept.values or ledger.cache.all_of(tenant, kept.kind):
-        ledger.cache.replace(tenant, kept.kind, kept.values, at=_now())
+        ledger.cache.replace(tenant, kept.kind, kept.values, at=now)
 
 
 def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
@@ -191,7 +197,3 @@ def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
     kept = ledger.cache.all_of(tenant, f"{_SET_ASIDE} {run}")
     lines = [(*key.split(" "), *cached.value) for key, cached in kept.items()]
     return pl.DataFrame(lines, schema=TENANT_VERDICTS, orient="row")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

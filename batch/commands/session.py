@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from random import random
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pydantic import SecretStr
@@ -17,7 +15,6 @@ from batch.api.token_claims import token_needed, why_unfit
 from batch.credentials.find import find_credentials, find_tenant, require_tenant
 from batch.errors import UnfitTokenError
 from batch.ledger.calls import RateKey
-from batch.ledger.process import Process
 from batch.settings import Credentials
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from batch.answers.events import RunEvent, Tell
     from batch.api.dialects import Dialect
     from batch.api.token_claims import TokenClaims
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
     from batch.settings import Settings
@@ -144,10 +142,12 @@ class SessionFactory:
     Args:
         settings: Say which API version, at which rate.
         access: The tenant and its credentials.
+        runtime: Clock, randomness and process.
     """
 
-    def __init__(self, settings: Settings, access: Access) -> None:
+    def __init__(self, settings: Settings, access: Access, runtime: Runtime) -> None:
         self.access = access
+        self._runtime = runtime
         self._settings = settings
         self._open = contextlib.ExitStack()
         self._place: Connection | None = None
@@ -163,11 +163,11 @@ class SessionFactory:
     @contextlib.asynccontextmanager
     async def line(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
         """An open line, whose every call counts in the ledger, for as long as the block lasts."""
-        settings, connection = self._settings, self.connection
+        settings, runtime, connection = self._settings, self._runtime, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         tell = self._once(tell)
-        calls = ledger.calls(rate_key, rate=settings.pace, process=Process.current())
-        pace = Pace(settings.pace, calls, tell=tell)
+        calls = ledger.calls(rate_key, rate=settings.pace, process=runtime.process, clock=runtime.clock)
+        pace = Pace(settings.pace, calls, tell=tell, clock=runtime.clock)
         async with (
             Tenant(
                 base_url=connection.base_url,
@@ -176,8 +176,8 @@ class SessionFactory:
                 timeout=settings.timeout,
                 concurrency=settings.concurrency,
                 pace=pace,
-                clock=_now,
-                jitter=random,
+                clock=runtime.clock,
+                jitter=runtime.jitter,
                 give_up_after=settings.give_up_after,
                 tell=tell,
                 ca_file=connection.ca_file,
@@ -222,10 +222,6 @@ def notices_on(screen: Screen) -> Tell:
                 pass
 
     return tell
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class TokenHolder(Protocol):

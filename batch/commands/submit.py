@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from random import random
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, tell_each
@@ -19,9 +15,7 @@ from batch.commands.screen import require_an_answer
 from batch.commands.session import SessionFactory, find_access, require_fit_token, results_folder
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import LedgerLostError, StoppedError
-from batch.ledger.process import Process
-from batch.ledger.store import Ledger
+from batch.errors import StoppedError
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
@@ -39,7 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.settings import Settings
 
@@ -60,7 +56,13 @@ class Submitted:
 
 
 def submit(
-    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, save_map: bool = False
+    inputs: Sequence[str],
+    settings: Settings,
+    screen: Screen,
+    runtime: Runtime,
+    *,
+    stdin: BinaryIO,
+    save_map: bool = False,
 ) -> Submitted:
     """Submits the access changes of the inputs.
 
@@ -68,6 +70,7 @@ def submit(
         inputs: Files, globs, or `-`.
         settings: Everything else.
         screen: For messages and questions.
+        runtime: Clock, randomness and process.
         stdin: What `-` reads.
         save_map: Whether to write the maps given into the config file.
 
@@ -75,7 +78,7 @@ def submit(
         AccessBatchError: Nothing was sent, and the error says why.
         DeclinedError: The user was asked and said no.
     """
-    began = time.monotonic()
+    began = runtime.clock.monotonic()
     require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
     access = find_access(settings)
     tenant = access.tenant
@@ -83,23 +86,25 @@ def submit(
     if not settings.sandbox:
         screen.say(*describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    job = InputRun(loaded, settings, screen, tenant=tenant, inputs=inputs)
+    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=inputs)
     # Not kept here either: see InputRun.
     del loaded
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
     with (
-        SessionFactory(settings, access) as sessions,
-        LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
-        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+        SessionFactory(settings, access, runtime) as sessions,
+        LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
+        runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
-        check = CommandPrecheck(settings, screen, sessions, usual=CheckTenant.AUTO, log=log.tell)
+        check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = _Sending(ledger, run, settings, screen, sessions, log).send() if run else (None, False)
+        stopped, interrupted = (
+            _Sending(ledger, run, settings, screen, sessions, runtime, log).send() if run else (None, False)
+        )
         if run and settings.wait and stopped is None and not interrupted:
-            stopped, interrupted = track_run(ledger, run, settings, screen, sessions, log)
+            stopped, interrupted = track_run(ledger, run, settings, screen, sessions, runtime, log)
         with undisturbed():
             summary = _report(
                 job,
@@ -110,6 +115,7 @@ def submit(
                 check=check,
                 posts_before=posts_before,
                 began=began,
+                runtime=runtime,
                 followed=settings.wait,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -119,46 +125,52 @@ class _Sending:
     """Sends what a run has planned."""
 
     def __init__(
-        self, ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, log: LogFile
+        self,
+        ledger: Ledger,
+        run: Run,
+        settings: Settings,
+        screen: Screen,
+        sessions: SessionFactory,
+        runtime: Runtime,
+        log: LogFile,
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
+        self._runtime = runtime
         self._log = log
 
     def send(self) -> tuple[StoppedError | None, bool]:
         """Sends; returns why it stopped early, and whether the user interrupted it."""
-        run, process = self._run, Process.current()
-        abandoned = self._ledger.runs.hold(run, process, _now())
-        try:
+        run = self._run
+        with self._runtime.holding(self._ledger, run) as abandoned:
             if abandoned:
                 self._screen.say(f"{abandoned} requests were being sent when an earlier process died: unconfirmed.")
             tally = self._ledger.runs.tally(run)
             if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return None, False
-            return self._logged(process, tally)
-        finally:
-            with contextlib.suppress(LedgerLostError):
-                self._ledger.runs.release(run, process)
+            return self._logged(tally)
 
-    def _logged(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
+    def _logged(self, tally: Tally) -> tuple[StoppedError | None, bool]:
         """Sends, and has the log say when that begins and how it ends, whatever ends it."""
         state, reason = "failed", ""
         self._log.run_begins(self._run, tally)
         try:
-            stopped, interrupted = asyncio.run(self._send(process, tally))
+            stopped, interrupted = asyncio.run(self._send(tally))
             state = "stopped" if stopped else "interrupted" if interrupted else "complete"
             reason = stopped.message if stopped else ""
         finally:
             self._log.run_ends(state, reason)
         return stopped, interrupted
 
-    async def _send(self, process: Process, tally: Tally) -> tuple[StoppedError | None, bool]:
+    async def _send(self, tally: Tally) -> tuple[StoppedError | None, bool]:
         run, settings = self._run, self._settings
         screen = self._screen
-        progress = Progress(screen.console, tally, settings.pace, quiet=screen.quiet, verbose=screen.verbose)
+        progress = Progress(
+            screen.console, tally, settings.pace, clock=self._runtime.clock, quiet=screen.quiet, verbose=screen.verbose
+        )
         tell = tell_each(progress.tell, self._log.tell)
         async with progress, self._sessions.line(self._ledger, tell) as line:
             tenant, pace = line.tenant, line.pace
@@ -170,7 +182,7 @@ class _Sending:
                 ledger=self._ledger,
                 listing=tenant.statuses,
                 settle_after=settings.settle_after,
-                clock=_now,
+                clock=self._runtime.clock,
                 tell=tell,
             )
             settler.add(self._ledger.requests.doubts(run))
@@ -181,9 +193,9 @@ class _Sending:
                 settler=settler,
                 pace=pace,
                 tell=tell,
-                process=process,
-                clock=_now,
-                jitter=random,
+                process=self._runtime.process,
+                clock=self._runtime.clock,
+                jitter=self._runtime.jitter,
                 give_up_after=settings.give_up_after,
             )
 
@@ -211,12 +223,13 @@ def _report(
     check: CommandPrecheck,
     posts_before: int,
     began: float,
+    runtime: Runtime,
     followed: bool,
 ) -> Summary:
     """Writes the result files and sums up."""
     told = job.set_aside(ledger)
     run_id = run.id if run else ""
-    classified = without_unplanned(with_tenant_verdicts(job.classified(ledger, run, _now()), told), run=run_id)
+    classified = without_unplanned(with_tenant_verdicts(job.classified(ledger, run, runtime.now()), told), run=run_id)
     job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
@@ -235,7 +248,7 @@ def _report(
             "rejected": write_rejected(folder, classified.table, classified.rejected),
             "results": write_results(folder, classified.table, classified.rejected, outcomes),
         },
-        elapsed=time.monotonic() - began,
+        elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
         checked=check.checked(told),
         tracked=tracked if tracked and (followed or tracked.told) else None,
@@ -249,7 +262,3 @@ def _to_be_settled_by_hand(run: Run, why: str) -> StoppedError:
         next_step="Look for them in the tenant's access requests (results.csv lists them), then say what you found: "
         f"`access-batch settle {run.id} --arrived` or `--not-arrived`.",
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
-from batch.commands.preview import status
+from batch.commands.runs import status
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on
 from batch.errors import StoppedError, UsageError
-from batch.ledger.store import Ledger
 from batch.loops.track import Tracker
 from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
@@ -27,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batch.answers.events import RunEvent, Tell
+    from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
-    from batch.model import Run, Tally, TrackSummary
+    from batch.ledger.store import Ledger
+    from batch.model import Clock, Run, Tally, TrackSummary
     from batch.settings import Settings
 
 
@@ -86,23 +85,24 @@ class TrackResult:
         return changes["unsent"] + changes["unconfirmed"]
 
 
-def track(settings: Settings, name: str, screen: Screen) -> TrackResult:
+def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> TrackResult:
     """Follows the accepted changes of a run.
 
     Args:
         settings: Say which tenant and which ledger, and how long to follow.
         name: The beginning of the run's id; empty for the tenant's newest.
         screen: For messages.
+        runtime: Clock, randomness and process.
 
     Raises:
         UsageError: There is no such run, it is another tenant's, or it was imported.
     """
-    began = time.monotonic()
+    began = runtime.clock.monotonic()
     access = find_access(settings)
     if settings.sandbox:
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
-    run, *_ = status(settings, name, tenant=access.tenant)
+    run, *_ = status(settings, name, runtime, tenant=access.tenant)
     if run.tenant != access.tenant:
         raise UsageError(
             f"Run {run.id} was submitted to {run.tenant}, not to {access.tenant}.",
@@ -116,35 +116,41 @@ def track(settings: Settings, name: str, screen: Screen) -> TrackResult:
     if settings.out is not None:
         make_folder(settings.out, [])
     with (
-        SessionFactory(settings, access) as sessions,
-        LogFile.open(settings.log_file, clock=_now, complain=screen.complain) as log,
-        Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=_now()) as ledger,
+        SessionFactory(settings, access, runtime) as sessions,
+        LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
+        runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
-        stopped, interrupted = track_run(ledger, run, settings, screen, sessions, log)
+        stopped, interrupted = track_run(ledger, run, settings, screen, sessions, runtime, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None
         return TrackResult(
             run=run,
             tally=ledger.runs.tally(run),
             tracked=ledger.tracks.told(run),
             file=write_tracked(settings.out, run.id, changes) if settings.out and changes is not None else None,
-            elapsed=time.monotonic() - began,
+            elapsed=runtime.clock.monotonic() - began,
             stopped=stopped,
             interrupted=interrupted,
         )
 
 
 def track_run(
-    ledger: Ledger, run: Run, settings: Settings, screen: Screen, sessions: SessionFactory, log: LogFile
+    ledger: Ledger,
+    run: Run,
+    settings: Settings,
+    screen: Screen,
+    sessions: SessionFactory,
+    runtime: Runtime,
+    log: LogFile,
 ) -> tuple[StoppedError | None, bool]:
     """Follows a run until nothing of it is open; returns why that stopped early, and whether the user did it."""
     log.about(run)
-    tell = tell_each(notices_on(screen), log.tell, _open_changes_on(screen))
-    return asyncio.run(_track_run(ledger, run, settings, sessions, tell))
+    tell = tell_each(notices_on(screen), log.tell, _open_changes_on(screen, runtime.clock))
+    return asyncio.run(_track_run(ledger, run, settings, sessions, runtime, tell))
 
 
 async def _track_run(
-    ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, tell: Tell
+    ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, runtime: Runtime, tell: Tell
 ) -> tuple[StoppedError | None, bool]:
     async with sessions.line(ledger, tell) as line:
         tracker = Tracker(
@@ -152,7 +158,7 @@ async def _track_run(
             ledger=ledger,
             listing=line.tenant.statuses,
             settle_after=settings.settle_after,
-            clock=_now,
+            clock=runtime.clock,
             tell=tell,
             track_for=settings.track_for,
         )
@@ -168,20 +174,16 @@ LINE_EVERY: Final = 10.0
 """Seconds between two lines that show how many changes are open."""
 
 
-def _open_changes_on(screen: Screen) -> Tell:
+def _open_changes_on(screen: Screen, clock: Clock) -> Tell:
     """Show how many changes are still open, after readings of the list that are far enough apart."""
     shown_at = -LINE_EVERY
 
     def tell(event: RunEvent) -> None:
         nonlocal shown_at
-        now = time.monotonic()
+        now = clock.monotonic()
         if isinstance(event, StatusesRead) and event.open_changes and now - shown_at >= LINE_EVERY:
             shown_at = now
             then = f"; the next look is in {duration(event.wait)}" if event.wait > 0 else ""
             screen.say(f"{count(event.open_changes, 'change')} still open{then}.")
 
     return tell
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

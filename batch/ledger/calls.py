@@ -6,7 +6,6 @@ Where a process dies with permits, its calls have left by the time that is notic
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,11 +19,12 @@ from batch.ledger.process import Process
 from batch.ledger.tables import number_of_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
     from batch.api.dialects import Rate
+    from batch.model import Clock
 
 STEPPED: Final = 1.0
 """Seconds by which the ledger may be ahead of our clock before we take it that the clock was set back."""
@@ -89,13 +89,10 @@ class Calls:
         lane: What is counted together.
         rate: The limit to keep.
         process: Who asks.
-        clock: The time in seconds since the epoch. It is asked once it is our turn at the ledger: an older moment
-            would be taken for a clock that was set back.
+        clock: Read inside the transaction: an older moment would look like a clock that was set back.
     """
 
-    def __init__(
-        self, engine: Engine, rate_key: RateKey, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, engine: Engine, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> None:
         self._engine = engine
         self._rate_key = rate_key
         self._rate = rate
@@ -112,7 +109,7 @@ class Calls:
         """
         rate = self._rate
         with writing(self._engine) as connection:
-            now = self._clock()
+            now = self._clock.epoch()
             pace = _pace(connection, self._rate_key, rate, now)
             _tell(connection, pace.id, left)
             # Also where the clock was set back, since then.
@@ -142,7 +139,7 @@ class Calls:
             violated: Whether it was turned away for the rate limit, which cuts the share.
         """
         with writing(self._engine) as connection:
-            now = self._clock()
+            now = self._clock.epoch()
             pace = _pace(connection, self._rate_key, self._rate, now)
             until = max(pace.silent_until, now + seconds)
             share = _share(pace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Self
 
 from batch.ledger.cache import Cache
@@ -18,7 +17,6 @@ from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from batch.ledger.calls import RateKey
     from batch.ledger.health import Health
     from batch.ledger.process import Process
+    from batch.model import Clock
 
 
 class Ledger:
@@ -65,9 +64,7 @@ class Ledger:
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
         return cls(connect(url), notices)
 
-    def calls(
-        self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Callable[[], float] = time.time
-    ) -> Calls:
+    def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""
         return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock)
 

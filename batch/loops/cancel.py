@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import Tell
-    from batch.model import Answer, StatusRow
+    from batch.model import Answer, Clock, StatusRow
     from batch.status.cancel import CancelScope
     from batch.status.matching import RunChanges
     from batch.tenant.status import Listing
@@ -64,6 +64,7 @@ class Canceller:
         since: Rows made earlier are not the run's.
         comment: Goes to the tenant with every cancellation.
         settle_after: Seconds that a cancellation may take to show in the list.
+        clock: This machine's clock.
         concurrency: Most calls at a time.
         tell: Takes notices of what does not go as it should.
 
@@ -82,6 +83,7 @@ class Canceller:
         since: datetime,
         comment: str,
         settle_after: float,
+        clock: Clock,
         concurrency: int,
         tell: Tell,
     ) -> None:
@@ -91,6 +93,7 @@ class Canceller:
         self._since = since
         self._comment = comment
         self._settle_after = settle_after
+        self._clock = clock
         self._concurrency = concurrency
         self._tell = tell
         self._stop = asyncio.Event()
@@ -232,13 +235,12 @@ class Canceller:
             taken: Access requests.
             besides: More of them, at which one look is enough.
         """
-        loop = asyncio.get_running_loop()
-        began, pause = loop.time(), FIRST_LOOK
+        began, pause = self._clock.monotonic(), FIRST_LOOK
         wanted, names = set(taken), {*taken, *besides}
         while not self.stopped:
             await self._look_again(sorted(names))
             names = {row.access_request for row in self._cancelable()} & wanted
-            left = began + self._settle_after - loop.time()
+            left = began + self._settle_after - self._clock.monotonic()
             if not names or left <= 0:
                 return
             with contextlib.suppress(TimeoutError):

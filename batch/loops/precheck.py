@@ -17,12 +17,12 @@ from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query, open_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.ledger.cache import Cached
-    from batch.model import StatusRow
+    from batch.model import Clock, StatusRow
     from batch.status.in_progress import Item
     from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing, Page
@@ -72,7 +72,7 @@ class Precheck:
         memory: What it said before.
         tenant: Its name in the memory.
         since: What it said earlier counts for nothing.
-        clock: Our clock.
+        clock: This machine's clock.
         width: Most calls at a time.
         tell: Takes the number of calls left to make, before most of them are made.
 
@@ -95,7 +95,7 @@ class Precheck:
         memory: AnswerCache,
         tenant: str,
         since: datetime,
-        clock: Callable[[], datetime],
+        clock: Clock,
         width: int,
         tell: Tell,
     ) -> None:
@@ -164,7 +164,7 @@ class Precheck:
 
     async def _ask_list(self, people: Sequence[str], *, calls_besides: int) -> dict[str, Any]:
         """What is in progress, as it is remembered, for each of the people; for nobody where it can't be known."""
-        at = self._clock()
+        at = self._clock.now()
         try:
             rows = await self._rows(people, calls_besides)
         except ListingForbiddenError as error:
@@ -240,7 +240,7 @@ class Precheck:
 
     async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
         """What is held, as it is remembered, null for who is unknown; for nobody where it can't be known."""
-        at = self._clock()
+        at = self._clock.now()
         batches = [people[start : start + PAGE_LIMIT] for start in range(0, len(people), PAGE_LIMIT)]
         try:
             answers = await _all([self._search(some, items) for some in batches])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.loops.ports import Permit, Sender, Turnstile
     from batch.loops.settle import Settler
-    from batch.model import Part, Request, Run
+    from batch.model import Clock, Part, Request, Run
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
@@ -65,7 +65,7 @@ class Submitter:
         pace: Lets them go.
         tell: Takes what happens.
         process: Holds the run.
-        clock: Tells the time, for the ledger.
+        clock: The wall clock dates what is recorded; durations use the monotonic one.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which sending stops.
     """
@@ -80,7 +80,7 @@ class Submitter:
         pace: Turnstile,
         tell: Tell,
         process: Process,
-        clock: Callable[[], datetime],
+        clock: Clock,
         jitter: Callable[[], float],
         give_up_after: float,
     ) -> None:
@@ -201,7 +201,7 @@ class Submitter:
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
-            claimed_at = self._clock()
+            claimed_at = self._clock.now()
             bodies = in_bodies(await self._claim(claimed_at, len(permits)))
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
@@ -234,15 +234,15 @@ class Submitter:
 
     async def _attempt(self, body: tuple[Request, ...], permit: Permit, token: str, claimed_at: datetime) -> None:
         failures_before = self._failures
-        began = asyncio.get_running_loop().time()
+        began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
-            held_up = self._clock() - claimed_at > STALE_AFTER
+            held_up = self._clock.now() - claimed_at > STALE_AFTER
             answer = HELD_UP if held_up else await self._tenant.submit(body, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()
-        seconds = asyncio.get_running_loop().time() - began
+        seconds = self._clock.monotonic() - began
         decision = self._decide(answer, token, failures_before)
         decisions = for_each(body, decision, answer.text)
         parts = self._divide(body, answer, decision)
@@ -252,7 +252,7 @@ class Submitter:
             await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
         elif decision.then is Then.BACK_OFF:
             self._pace.hold(decision.pause)
-        at = self._clock()
+        at = self._clock.now()
         await self._recorder.record(
             *(
                 Answered(
@@ -285,7 +285,7 @@ class Submitter:
         if not self._failures:
             # Where nothing was tried, nothing could succeed: the time counts from the first failure.
             self._succeeded()
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         silenced = self._pace.silenced - self._silenced_before
         situation = Situation(
             new_token=bool(self._refused_tokens - {token}),
@@ -307,7 +307,7 @@ class Submitter:
 
     def _succeeded(self) -> None:
         self._failures = 0
-        self._success_at = asyncio.get_running_loop().time()
+        self._success_at = self._clock.monotonic()
         self._silenced_before = self._pace.silenced
 
     async def _follow(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
@@ -349,7 +349,7 @@ class Submitter:
         while True:
             await asyncio.sleep(HEARTBEAT)
             try:
-                await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock())
+                await asyncio.to_thread(self._ledger.runs.beat, self._run, self._process, self._clock.now())
             except AccessBatchError as error:
                 self._fail(error)
                 return

@@ -17,12 +17,12 @@ from batch.status.evidence import Settlement, by_request, found_pairs, judge, pa
 from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.ledger.store import Ledger
-    from batch.model import Doubt, StatusRow
+    from batch.model import Clock, Doubt, StatusRow
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0
@@ -36,7 +36,7 @@ class Settler:
         ledger: Where the verdicts go.
         listing: The tenant's status list.
         settle_after: Seconds that something that arrived may take to show in the list.
-        clock: Our clock.
+        clock: This machine's clock.
         tell: Takes each verdict.
 
     Attributes:
@@ -51,7 +51,7 @@ class Settler:
         ledger: Ledger,
         listing: Listing,
         settle_after: float,
-        clock: Callable[[], datetime],
+        clock: Clock,
         tell: Tell,
     ) -> None:
         self._ledger = ledger
@@ -110,7 +110,7 @@ class Settler:
 
     async def _look(self) -> None:
         """Waits for the next look that is due, and looks."""
-        now = self._clock()
+        now = self._clock.now()
         due = [self._doubts[number] for number, when in self._next_look.items() if when <= now]
         if not due:
             await asyncio.sleep((min(self._next_look.values()) - now).total_seconds())
@@ -160,7 +160,7 @@ class Settler:
         ]
 
     async def _settle(self, doubt: Doubt, verdict: Settlement, found: Mapping[tuple[str, str], str]) -> None:
-        request, now = doubt.request, self._clock()
+        request, now = doubt.request, self._clock.now()
         if verdict is Settlement.OPEN:
             waited = now - doubt.ended
             self._next_look[request.number] = min(

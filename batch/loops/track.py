@@ -18,12 +18,11 @@ from batch.status.progress import TrackedRun
 from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from batch.answers.events import Tell
     from batch.ledger.store import Ledger
-    from batch.model import ChangeStatus, Run, StatusRow
+    from batch.model import ChangeStatus, Clock, Run, StatusRow
     from batch.status.progress import TrackQuery
     from batch.tenant.status import Listing, Page
 
@@ -39,7 +38,7 @@ class Tracker:
         ledger: Where what is found goes.
         listing: The tenant's status list.
         settle_after: Seconds that something accepted may take to show in the list.
-        clock: Our clock.
+        clock: This machine's clock.
         tell: Takes what is found.
         track_for: Seconds after which to end, with what is then known; 0 to look once, None for as long as it takes.
     """
@@ -51,7 +50,7 @@ class Tracker:
         ledger: Ledger,
         listing: Listing,
         settle_after: float,
-        clock: Callable[[], datetime],
+        clock: Clock,
         tell: Tell,
         track_for: float | None = None,
     ) -> None:
@@ -96,12 +95,11 @@ class Tracker:
         del changes
         if following.open:
             following.set_clock(await self._listing.clock_offset())
-        loop = asyncio.get_running_loop()
-        began, wait = loop.time(), 0.0
+        began, wait = self._clock.monotonic(), 0.0
         while following.open:
-            looked, moved = loop.time(), following.moved
+            looked, moved = self._clock.monotonic(), following.moved
             await self._look(following)
-            now = loop.time()
+            now = self._clock.monotonic()
             wait = next_wait(wait, moved=following.moved > moved, took=now - looked)
             left = None if self._track_for is None else self._track_for - (now - began)
             pause = self._pause(following, wait, left)
@@ -113,7 +111,7 @@ class Tracker:
     def _pause(self, following: TrackedRun, wait: float, left: float | None) -> float:
         """Seconds to the next look: no longer than to the end, nor than until something counts as not visible."""
         late = following.next_overdue(self._settle_after)
-        until_late = wait if late is None else max(0.0, (late - self._clock()).total_seconds())
+        until_late = wait if late is None else max(0.0, (late - self._clock.now()).total_seconds())
         return min(wait, until_late, wait if left is None else max(0.0, left))
 
     async def _look(self, following: TrackedRun) -> None:
@@ -123,7 +121,7 @@ class Tracker:
             await self._ask_own(following)
             await self._ask_all(following, following.queries_for_others(at_once=self._at_once))
             await self._keep(following.end_look())
-            await self._ask_all(following, following.queries_for_overdue(self._clock(), self._settle_after))
+            await self._ask_all(following, following.queries_for_overdue(self._clock.now(), self._settle_after))
             await self._keep(following.end_look())
         except ListingForbiddenError as error:
             raise TenantLostError(
@@ -132,7 +130,7 @@ class Tracker:
             ) from error
         finally:
             await self._write()
-        following.give_up(self._clock(), self._settle_after)
+        following.give_up(self._clock.now(), self._settle_after)
 
     async def _ask_own(self, following: TrackedRun) -> None:
         questions = self._questions(following)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.answers.events import RunEvent
-    from batch.model import Request, Run, Tally
+    from batch.model import Clock, Request, Run, Tally
 
 _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
     {Settlement.FOUND: Event.FOUND, Settlement.NOT_FOUND: Event.NOT_FOUND, Settlement.PARTLY: Event.TAKEN_OVER}
@@ -60,11 +60,11 @@ class LogFile:
 
     Args:
         file: Unbuffered, so that every line is there at once; None where no log is wanted.
-        clock: Our clock.
+        clock: This machine's clock.
         complain: Is told, once, that lines can't be written any more.
     """
 
-    def __init__(self, file: FileIO | None, *, clock: Callable[[], datetime], complain: Callable[[str], None]) -> None:
+    def __init__(self, file: FileIO | None, *, clock: Clock, complain: Callable[[str], None]) -> None:
         self._file = file
         self._clock = clock
         self._complain = complain
@@ -72,7 +72,7 @@ class LogFile:
         self._began: datetime | None = None
 
     @classmethod
-    def open(cls, path: Path | None, *, clock: Callable[[], datetime], complain: Callable[[str], None]) -> Self:
+    def open(cls, path: Path | None, *, clock: Clock, complain: Callable[[str], None]) -> Self:
         """Opens a log file to append to it; a new one can be read by its owner only.
 
         Raises:
@@ -97,7 +97,7 @@ class LogFile:
 
     def run_begins(self, run: Run, tally: Tally) -> None:
         """Sending begins; the counts are those of the whole run."""
-        self._run, self._began = run.id, self._clock()
+        self._run, self._began = run.id, self._clock.now()
         planned = {
             "requests": count_states(tally.requests)["planned"],
             "changes": count_states(tally.changes)["planned"],
@@ -111,7 +111,7 @@ class LogFile:
             state: How, in a word.
             reason: Why, where it was stopped.
         """
-        took = self._clock() - self._began if self._began else timedelta()
+        took = self._clock.now() - self._began if self._began else timedelta()
         self._write("run_ends", state=state, reason=reason, duration_s=took.total_seconds())
 
     def about(self, run: Run) -> None:
@@ -160,7 +160,7 @@ class LogFile:
     def _write(self, event: str, **facts: object) -> None:
         if self._file is None:
             return
-        at = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = self._clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known = {name: value for name, value in facts.items() if value is not None and value != ""}
         if isinstance(seconds := known.get("duration_s"), float):
             known["duration_s"] = round(seconds, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Group
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from batch.answers.events import RunEvent
     from batch.api.dialects import Rate
-    from batch.model import Tally
+    from batch.model import Clock, Tally
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
@@ -44,7 +43,7 @@ class Progress:
         limit: The rate limit to keep.
         quiet: Whether nothing is shown.
         verbose: Whether every answer is shown.
-        clock: Seconds, of a clock that is never set.
+        clock: This machine's clock.
     """
 
     def __init__(
@@ -53,16 +52,16 @@ class Progress:
         tally: Tally,
         limit: Rate,
         *,
+        clock: Clock,
         quiet: bool = False,
         verbose: bool = False,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._quiet = quiet
         self._verbose = verbose
         self._limit = limit
         self._clock = clock
-        self._headway = headway.begin(tally, limit, clock())
+        self._headway = headway.begin(tally, limit, clock.monotonic())
         self._refusals = 0
         self._ticker: asyncio.Task[None] | None = None
         self._live: Live | None = None
@@ -72,7 +71,7 @@ class Progress:
 
     def tell(self, event: RunEvent) -> None:
         """Take one event into the display, and print what deserves a line of its own."""
-        self._headway = headway.after(self._headway, event, self._clock())
+        self._headway = headway.after(self._headway, event, self._clock.monotonic())
         match event:
             case AttemptEnded() if self._verbose:
                 self._say(messages.answered(event))
@@ -112,14 +111,14 @@ class Progress:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(LINE_EVERY)
-            self._say(describe(self._headway, self._clock()))
+            self._say(describe(self._headway, self._clock.monotonic()))
 
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _drawn(self) -> RenderableType:
-        return draw(self._headway, self._clock())
+        return draw(self._headway, self._clock.monotonic())
 
 
 def draw(now_at: Headway, now: float) -> RenderableType:

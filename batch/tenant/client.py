@@ -17,13 +17,12 @@ from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from batch.answers.events import Tell
     from batch.api.dialects import Dialect
     from batch.api.token_claims import TokenClaims
-    from batch.model import Answer, Request
+    from batch.model import Answer, Clock, Request
     from batch.settings import Credentials
     from batch.tenant.pace import Pace
 
@@ -38,7 +37,7 @@ class Tenant:
         timeout: Seconds for one attempt.
         concurrency: Most attempts at a time.
         pace: For the status list; submitting is paced by its caller.
-        clock: Our clock.
+        clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which the tenant is lost.
         tell: Takes each wait for a token before it begins, and once the notice that this API version ends.
@@ -60,21 +59,28 @@ class Tenant:
         timeout: float,
         concurrency: int,
         pace: Pace,
-        clock: Callable[[], datetime],
+        clock: Clock,
         jitter: Callable[[], float],
         give_up_after: float,
         tell: Tell,
         ca_file: Path | None = None,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
-        self._token = Token(self._http, credentials, jitter=jitter, give_up_after=give_up_after, tell=tell)
+        self._token = Token(self._http, credentials, clock=clock, jitter=jitter, give_up_after=give_up_after, tell=tell)
         self._dialect = dialect
         self._tell = tell
+        self._clock = clock
         self._told = False
         self.reader = Reader(
-            self._http, self._token, pace, jitter=jitter, give_up_after=give_up_after, on_headers=self._hear
+            self._http,
+            self._token,
+            pace,
+            clock=clock,
+            jitter=jitter,
+            give_up_after=give_up_after,
+            on_headers=self._hear,
         )
-        self.statuses = StatusList(self.reader, dialect, clock=clock)
+        self.statuses = StatusList(self.reader, dialect, clock=clock.now)
         self.holdings = SearchIndex(self.reader, dialect)
         self.cancellation = CancelClient(self.reader, dialect)
 
@@ -100,6 +106,7 @@ class Tenant:
             self._http,
             "POST",
             self._dialect.paths.submit,
+            now=self._clock.now,
             on_sent=on_sent,
             content=encode(body_of(*body)),
             headers=headers,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
@@ -18,11 +17,12 @@ from batch.answers.events import PaceChanged, Waiting
 from batch.errors import LedgerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from batch.answers.events import Tell
     from batch.api.dialects import Rate
     from batch.api.rate_window import Permits
+    from batch.model import Clock
 
 AT_ONCE: Final = 0.5
 """Seconds' worth of permits that are asked for together: five at the documented limit.
@@ -83,13 +83,13 @@ class Pace:
         rate: The limit to keep.
         counter: Counts.
         tell: Takes waits and changes of the pace.
-        clock: The time in seconds since the epoch: other processes must know it too.
+        clock: Its wall clock dates the calls, because other processes count them too.
 
     Attributes:
         silenced: Seconds spent in silence that the tenant asked for.
     """
 
-    def __init__(self, rate: Rate, counter: Counter, *, tell: Tell, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, rate: Rate, counter: Counter, *, tell: Tell, clock: Clock) -> None:
         self._rate = rate
         self._counter = counter
         self._tell = tell
@@ -166,7 +166,7 @@ class Pace:
 
     def ended(self, number: int, *, used: bool) -> None:
         """A permit was used, or is given back: told with the next asking, or soon."""
-        self._left[number] = self._clock() if used else None
+        self._left[number] = self._clock.epoch() if used else None
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_later())
 

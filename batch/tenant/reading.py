@@ -6,7 +6,6 @@ twice. Requests are not submitted this way.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from batch.model import Answer
+    from batch.model import Answer, Clock
     from batch.tenant.pace import Pace, Permit
     from batch.tenant.token import Token
 
@@ -77,6 +76,7 @@ class Reader:
         http: A client whose base URL is the tenant.
         token: Its token.
         pace: Every call counts against the rate limit.
+        clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without a usable answer after which the tenant is lost.
         on_headers: Is told the headers of every answer.
@@ -88,6 +88,7 @@ class Reader:
         token: Token,
         pace: Pace,
         *,
+        clock: Clock,
         jitter: Callable[[], float],
         give_up_after: float,
         on_headers: Callable[[Mapping[str, str]], object],
@@ -95,6 +96,7 @@ class Reader:
         self._http = http
         self._token = token
         self._pace = pace
+        self._clock = clock
         self._jitter = jitter
         self._give_up_after = give_up_after
         self._on_headers = on_headers
@@ -161,14 +163,20 @@ class Reader:
             refused = ""
 
     def _now(self) -> float:
-        """Seconds of the loop's clock, without the silence that the tenant asked for."""
-        return asyncio.get_running_loop().time() - self._pace.silenced
+        """Seconds of the monotonic clock, without the silence that the tenant asked for."""
+        return self._clock.monotonic() - self._pace.silenced
 
     async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:
         (permit,) = await self._pace.wait()
         try:
             exchange = await fetch(
-                self._http, method, path, most_bytes=MOST_REPLY_BYTES, on_sent=permit.on_sent, **arguments
+                self._http,
+                method,
+                path,
+                now=self._clock.now,
+                most_bytes=MOST_REPLY_BYTES,
+                on_sent=permit.on_sent,
+                **arguments,
             )
         finally:
             permit.on_sent()

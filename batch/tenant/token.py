@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from batch.answers.events import Tell
-    from batch.model import Answer
+    from batch.model import Answer, Clock
     from batch.settings import Credentials
 
 RENEW_BEFORE: Final = 60.0
@@ -49,6 +49,7 @@ class Token:
     Args:
         http: A client whose base URL is the tenant.
         credentials: Client id and secret.
+        clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
         tell: Takes each wait between two tries before it begins.
@@ -59,6 +60,7 @@ class Token:
         http: httpx.AsyncClient,
         credentials: Credentials,
         *,
+        clock: Clock,
         jitter: Callable[[], float],
         give_up_after: float,
         tell: Tell,
@@ -67,6 +69,7 @@ class Token:
         self._credentials = credentials
         self._give_up_after = give_up_after
         self._tell = tell
+        self._clock = clock
         self._jitter = jitter
         self._issued = _Issued()
         self._renewing = asyncio.Lock()
@@ -94,7 +97,7 @@ class Token:
 
     async def _good(self, other_than: str) -> _Issued:
         async with self._renewing:
-            if self._issued.value in {"", other_than} or _now() >= self._issued.good_until:
+            if self._issued.value in {"", other_than} or self._clock.monotonic() >= self._issued.good_until:
                 self._issued = await self._fetch()
             return self._issued
 
@@ -104,18 +107,22 @@ class Token:
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret.get_secret_value(),
         }
-        began = _now()
+        began = self._clock.monotonic()
         retries = Retries(give_up_after=self._give_up_after, now=began)
         while True:
-            asked = _now()
-            answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, data=form)
+            asked = self._clock.monotonic()
+            answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, now=self._clock.now, data=form)
             if answer.status == 200:  # noqa: PLR2004 - HTTP
                 return _read(content, asked, hiding(self._http))
             if answer.status in {400, 401, 403}:
                 raise self._refused(answer)
-            decision = retries.decide(answer, now=_now(), jitter=self._jitter())
+            decision = retries.decide(answer, now=self._clock.monotonic(), jitter=self._jitter())
             fails = answer.status is None or answer.status >= 400  # noqa: PLR2004 - HTTP
-            if not fails or decision.then not in WAITS or _now() - began + decision.pause > self._give_up_after:
+            if (
+                not fails
+                or decision.then not in WAITS
+                or self._clock.monotonic() - began + decision.pause > self._give_up_after
+            ):
                 raise self._lost(answer, decision.reason)
             self._tell(Waiting(seconds=decision.pause, reason=f"no token can be had: {decision.reason}"))
             await asyncio.sleep(decision.pause)
@@ -136,12 +143,8 @@ class Token:
         )
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
-    """What the endpoint gave out when it was asked at a moment of the loop's clock."""
+    """What the endpoint gave out when it was asked at a moment of the monotonic clock."""
     document = _document(content)
     try:
         token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))

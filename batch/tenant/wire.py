@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,6 +18,7 @@ from batch.tenant.trust import proxy_for, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from batch.model import Answer
@@ -97,6 +97,7 @@ async def fetch(
     path: str,
     *,
     most_bytes: int = MOST_BYTES,
+    now: Callable[[], datetime],
     on_sent: Callable[[], None] | None = None,
     **arguments: Any,
 ) -> Exchange:
@@ -106,6 +107,7 @@ async def fetch(
         http: A client.
         method: HTTP method.
         path: Below the client's base URL.
+        now: The wall clock: a server may say until when to wait.
         most_bytes: Bytes read of the body; the rest is left.
         on_sent: Is called once the last byte of the request has left.
         **arguments: For httpx.
@@ -131,7 +133,7 @@ async def fetch(
         if seen is None:
             return Exchange(from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets))
         # The status has arrived and says what became of the request; what was lost is commentary.
-    answer = from_response(seen.status_code, seen.headers, bytes(content), now=datetime.now(UTC), secrets=secrets)
+    answer = from_response(seen.status_code, seen.headers, bytes(content), now=now(), secrets=secrets)
     return Exchange(answer, bytes(content), seen.headers)
 
 

@@ -162,6 +162,7 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     from batch.model import CheckTenant  # noqa: PLC0415 - likewise
     from batch.read import load_inputs  # noqa: PLC0415 - likewise
     from batch.settings import Settings  # noqa: PLC0415 - likewise
+    from tests.clocks import runtime  # noqa: PLC0415 - likewise
 
     packing = 0.0
     plan_fresh = vars(input_run)["plan_fresh"]
@@ -177,10 +178,11 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     # Asking the tenant is measured where there is one.
     settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
-    one = input_run.InputRun(load_inputs([path]), settings, screen, tenant=TENANT, inputs=[path])
+    surroundings = runtime()
+    one = input_run.InputRun(load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
-        reach = SessionFactory(settings, Access(tenant=TENANT))
-        check = CommandPrecheck(settings, screen, reach, usual=CheckTenant.NEVER)
+        reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)
+        check = CommandPrecheck(settings, screen, reach, surroundings, usual=CheckTenant.NEVER)
         run = one.planned(opened, reach, check)
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0

@@ -19,6 +19,7 @@ from batch.model import IdentityBy
 from batch.names.meaning import NameCandidate, NameMatches, NameMeaning, NameOutcome
 from batch.names.resolve import IDENTITY
 from batch.settings import load
+from tests import clocks
 from tests.plan.changes import hex_id
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def at(ledger: Ledger, minutes: float = 0, *, by: IdentityBy = IdentityBy.AUTO, tenant: str = "t") -> Lookup:
     """A lookup so many minutes later."""
     moment = NOW + timedelta(minutes=minutes)
-    return Lookup(ledger.cache, tenant, by, max_age=timedelta(minutes=5), clock=lambda: moment)
+    return Lookup(ledger.cache, tenant, by, max_age=timedelta(minutes=5), clock=clocks.at(moment))
 
 
 def ask(lookup: Lookup, company: Company, *names: Name) -> dict[Name, NameMeaning]:
@@ -146,7 +147,7 @@ def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(l
     put = ledger.cache.put
     found_now = {"looked": ["alias"], "found": [[hex_id(2), "Anna", True]]}
     put("t", "identity by auto", {"anna": found_now}, at=datetime.now(UTC))
-    ours = Names(settings, screen)
+    ours = Names(settings, screen, clocks.runtime())
     ours.look_up(rows, ledger, reach, None)
     assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(2)]
     theirs = at(ledger).kept_for_run("r1", {ANNA: found(1)})

@@ -15,6 +15,7 @@ from batch.loops.settle import Settler
 from batch.model import Doubt, Request, RequestItem, StatusRow
 from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival
 from batch.tenant.status import ListingForbiddenError, Page, Query
+from tests.clocks import wall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,7 +183,7 @@ async def settle(
 
     ledger = FakeLedger()
     settler = Settler(
-        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=clock, tell=tell_each()
+        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=wall(clock), tell=tell_each()
     )
     settler.add(doubts)
     task = asyncio.create_task(settler.run())

@@ -21,6 +21,7 @@ from batch.model import StatusRow
 from batch.status.adopt import AdoptionOutcome, NotAdoptable
 from batch.status.in_progress import TenantView, tenant_verdicts
 from batch.tenant.status import ListingForbiddenError, Page, Query
+from tests.clocks import runtime
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
@@ -90,7 +91,7 @@ class FakeListing:
 
 
 def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> ImportReader:
-    with ImportReader(ledger, tenant, "beta", QUIET) as reader:
+    with ImportReader(ledger, tenant, "beta", QUIET, runtime()) as reader:
         asyncio.run(read_into(reader, listing, query or Query()))
     return reader
 
@@ -152,7 +153,7 @@ def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
 def test_two_processes_do_not_import_at_once(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = ledger.imported.begin(TENANT, "beta", NOW)
-        with ImportReader(ledger, TENANT, "beta", QUIET) as reader:
+        with ImportReader(ledger, TENANT, "beta", QUIET, runtime()) as reader:
             asyncio.run(read_into(reader, FakeListing([row(0)]), Query()))
             with pytest.raises(RunHeldError):
                 ledger.imported.take(run, a_process(), [], NOW)

@@ -13,6 +13,7 @@ from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import Answer, Failure, Request, Run
 from batch.tenant.status import ListingForbiddenError
+from tests.clocks import wall
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     NOW,
@@ -167,12 +168,16 @@ class Stage:
             ledger=self.ledger,
             tenant=tenant,
             settler=Settler(
-                ledger=self.ledger, listing=ClosedListing(), settle_after=0, clock=FakeClock(), tell=self.witness.tell
+                ledger=self.ledger,
+                listing=ClosedListing(),
+                settle_after=0,
+                clock=wall(FakeClock()),
+                tell=self.witness.tell,
             ),
             pace=pace or self.pace,
             tell=self.witness.tell,
             process=Process.current(),
-            clock=clock or FakeClock(),
+            clock=wall(clock or FakeClock()),
             jitter=lambda: 1.0,
             give_up_after=give_up_after,
         )

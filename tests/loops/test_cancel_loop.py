@@ -15,6 +15,7 @@ from batch.model import Answer, StatusRow
 from batch.status.cancel import CancelOutcome, cancel_outcomes, count_outcomes
 from batch.status.matching import AcceptedChange, RunChanges
 from batch.tenant.status import ListingForbiddenError, Page
+from tests.clocks import VIRTUAL
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
@@ -128,6 +129,7 @@ def withdrawn(
             since=NOW,
             comment="why",
             settle_after=60.0,
+            clock=VIRTUAL,
             concurrency=3,
             tell=events.append,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from batch.model import Answer, Failure, Request
 from batch.states import Event
 from batch.tenant.pace import Pace
 from batch.tenant.status import Page
+from tests.clocks import VIRTUAL
 from tests.ledger.ledger_helpers import ACCEPTED, singles, write
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 
 RATE = Rate(requests=100, seconds=10.0)
 REFUSED_CONNECTION = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
-
-
-def clock() -> datetime:
-    """The virtual time as a moment."""
-    return datetime.fromtimestamp(now(), UTC)
 
 
 class StrictTenant:
@@ -126,12 +122,12 @@ class Notes(Events):
 async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, give_up_after: float = 600.0) -> None:
     """Sends a run as `submit` does."""
     process = Process.current()
-    ledger.runs.hold(run, process, clock())
+    ledger.runs.hold(run, process, VIRTUAL.now())
     calls = ledger.calls(
-        RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=now
+        RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=VIRTUAL
     )
-    pace = Pace(RATE, calls, tell=notes.append, clock=now)
-    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=clock, tell=notes.append)
+    pace = Pace(RATE, calls, tell=notes.append, clock=VIRTUAL)
+    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=VIRTUAL, tell=notes.append)
     jitter = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,
@@ -141,7 +137,7 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         pace=pace,
         tell=notes.append,
         process=process,
-        clock=clock,
+        clock=VIRTUAL,
         jitter=jitter.random,
         give_up_after=give_up_after,
     )

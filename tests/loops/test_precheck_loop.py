@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from batch.answers.events import tell_each
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.tenant.status import ListingForbiddenError, Page, Query, open_pages
+from tests.clocks import at
 from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ R2: Item = ("ROLE", "r2")
 
 
 def inquiry(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) -> Precheck:
-    usual: dict[str, Any] = {"administration": True, "sees_all": True, "since": NOW, "clock": lambda: NOW}
+    usual: dict[str, Any] = {"administration": True, "sees_all": True, "since": NOW, "clock": at(NOW)}
     return Precheck(
         listing=tenant,
         holdings=tenant,
@@ -149,10 +150,10 @@ def test_what_was_said_a_while_ago_is_not_asked_again_until_it_is_too_old() -> N
     tenant = FakeTenant(rows=[row("p000007", "r1")], access={"p000003": {R1}})
     first = ask(inquiry(tenant, memory), people)
     asked = sum(tenant.calls.values())
-    again = inquiry(tenant, memory, since=NOW - timedelta(seconds=60), clock=lambda: NOW + timedelta(seconds=60))
+    again = inquiry(tenant, memory, since=NOW - timedelta(seconds=60), clock=at(NOW + timedelta(seconds=60)))
     assert ask(again, people) == first
     assert (sum(tenant.calls.values()), again.calls, again.oldest) == (asked, 0, NOW)
-    late = inquiry(tenant, memory, since=NOW + timedelta(seconds=1), clock=lambda: NOW + timedelta(seconds=60))
+    late = inquiry(tenant, memory, since=NOW + timedelta(seconds=1), clock=at(NOW + timedelta(seconds=60)))
     assert ask(late, people) == first
     assert late.calls == asked
     assert late.oldest == NOW + timedelta(seconds=60)

@@ -20,6 +20,7 @@ from batch.settings import Credentials
 from batch.states import State
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
+from tests.clocks import MACHINE, wall
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     NOW,
@@ -128,9 +129,12 @@ async def test_a_faulty_sandbox_and_the_ledger_agree_and_the_ledger_holds_no_sec
             {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
         )
         calls = ledger.calls(
-            RateKey(tenant="t", client="c", dialect="beta"), rate=DIALECTS["beta"].rate, process=Process.current()
+            RateKey(tenant="t", client="c", dialect="beta"),
+            rate=DIALECTS["beta"].rate,
+            process=Process.current(),
+            clock=MACHINE,
         )
-        pace = Pace(DIALECTS["beta"].rate, calls, tell=stage.witness.tell)
+        pace = Pace(DIALECTS["beta"].rate, calls, tell=stage.witness.tell, clock=MACHINE)
         async with Tenant(
             base_url=sandbox.base_url,
             dialect=DIALECTS["beta"],
@@ -138,7 +142,7 @@ async def test_a_faulty_sandbox_and_the_ledger_agree_and_the_ledger_holds_no_sec
             timeout=600,
             concurrency=1,
             pace=pace,
-            clock=FakeClock(),
+            clock=wall(FakeClock()),
             jitter=lambda: 0.0,
             give_up_after=60,
             tell=stage.witness.tell,

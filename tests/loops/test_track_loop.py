@@ -15,7 +15,7 @@ from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.requests import Answered
 from batch.loops.track import Tracker
-from batch.model import Existing, StatusRow
+from batch.model import Clock, Existing, StatusRow
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, product, record, write
 from tests.tenant import virtual_time
@@ -117,7 +117,7 @@ def tracker(run: Run, ledger: Ledger, listing: FakeListing, diary: Diary, track_
         ledger=ledger,
         listing=listing,
         settle_after=60.0,
-        clock=clock,
+        clock=Clock(now=clock, monotonic=virtual_time.now),
         tell=diary.append,
         track_for=track_for,
     )

@@ -28,6 +28,7 @@ from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, Answer, ChangeStatus, Failure, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
+from tests.clocks import at, wall
 from tests.report.test_headway import request
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def ignore(_: str) -> None:
 
 
 def opened(path: Path, complain: Callable[[str], None] = ignore) -> LogFile:
-    return LogFile.open(path, clock=lambda: BEGAN, complain=complain)
+    return LogFile.open(path, clock=at(BEGAN), complain=complain)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -142,7 +143,7 @@ def test_a_refused_request_that_is_divided_says_into_how_many_parts(tmp_path: Pa
 
 def test_a_run_begins_with_its_size_and_ends_with_its_duration(tmp_path: Path) -> None:
     path, times = tmp_path / "log", iter([BEGAN, BEGAN, *[BEGAN + timedelta(hours=2)] * 2])
-    with LogFile.open(path, clock=lambda: next(times), complain=ignore) as log:
+    with LogFile.open(path, clock=wall(lambda: next(times)), complain=ignore) as log:
         log.run_begins(RUN, TALLY)
         log.run_ends("stopped", "The tenant is lost.")
     assert lines_of(path) == [
@@ -201,7 +202,7 @@ class Sluggish(FileIO):
 
 def test_a_line_that_is_taken_in_pieces_is_written_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    with LogFile(Sluggish(path, "ab"), clock=lambda: BEGAN, complain=ignore) as log:
+    with LogFile(Sluggish(path, "ab"), clock=at(BEGAN), complain=ignore) as log:
         log.tell(Notice(text="something that is longer than seven bytes"))
     assert lines_of(path)[0]["reason"] == "something that is longer than seven bytes"
 
@@ -223,7 +224,7 @@ class Full(FileIO):
 
 def test_a_full_disk_is_told_once_and_written_to_no_more(tmp_path: Path) -> None:
     path, told = tmp_path / "log", list[str]()
-    with LogFile(Full(path, "ab"), clock=lambda: BEGAN, complain=told.append) as log:
+    with LogFile(Full(path, "ab"), clock=at(BEGAN), complain=told.append) as log:
         for _ in range(3):
             log.tell(AttemptStarted(request=request()))
     assert told == [f"The log file {path} can't be written: No space left on device. Sending goes on without it."]
@@ -257,7 +258,7 @@ def test_a_log_that_can_not_be_opened_is_named(name: str, tmp_path: Path) -> Non
 
 def test_without_a_file_nothing_is_written_and_nobody_complains() -> None:
     told = io.StringIO()
-    with LogFile.open(None, clock=lambda: BEGAN, complain=lambda line: print(line, file=told)) as log:
+    with LogFile.open(None, clock=at(BEGAN), complain=lambda line: print(line, file=told)) as log:
         log.run_begins(RUN, TALLY)
         log.run_ends("complete")
     assert told.getvalue() == ""

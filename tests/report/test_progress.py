@@ -15,8 +15,9 @@ from batch.api.dialects import Rate
 from batch.model import EMPTY_TALLY, Answer, Failure, Tally
 from batch.report.progress import Progress, draw
 from batch.status.evidence import Settlement
+from tests.clocks import VIRTUAL
 from tests.report.test_headway import BEGAN, begun, request
-from tests.tenant.virtual_time import now, run_in_virtual_time
+from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def shown(
     async def watch() -> None:
         import asyncio  # noqa: PLC0415 - for this helper alone
 
-        async with Progress(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=now) as progress:
+        async with Progress(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=VIRTUAL) as progress:
             happens(progress.tell)
             await asyncio.sleep(seconds)
 

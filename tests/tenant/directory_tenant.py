@@ -15,6 +15,7 @@ from batch.settings import Credentials
 from batch.tenant.directory import Directory
 from batch.tenant.reading import Reader
 from batch.tenant.token import Token
+from tests.clocks import VIRTUAL
 from tests.tenant.open_calls import Events, open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
 
@@ -73,12 +74,19 @@ class DirectoryTenant:
                 token = Token(
                     http,
                     Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"}),
+                    clock=VIRTUAL,
                     jitter=lambda: 1.0,
                     give_up_after=60.0,
                     tell=tell_each(),
                 )
                 reader = Reader(
-                    http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _: None
+                    http,
+                    token,
+                    open_pace(),
+                    clock=VIRTUAL,
+                    jitter=lambda: 1.0,
+                    give_up_after=60.0,
+                    on_headers=lambda _: None,
                 )
                 events = Events()
                 directory = Directory(reader, DIALECTS[api], tell=events.append)

@@ -9,6 +9,7 @@ from batch.answers.events import Notice, PaceChanged, RunEvent, Waiting
 from batch.api.dialects import Rate
 from batch.api.rate_window import Permits
 from batch.tenant.pace import Pace
+from tests.clocks import VIRTUAL
 from tests.tenant.virtual_time import now
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ class OpenCalls:
 
 def open_pace() -> Pace:
     """A pace that only keeps silence."""
-    return Pace(UNLIMITED, OpenCalls(), tell=Events().append, clock=now)
+    return Pace(UNLIMITED, OpenCalls(), tell=Events().append, clock=VIRTUAL)

@@ -20,6 +20,7 @@ from batch.tenant.answers import MOST_BYTES, MOST_TEXT
 from batch.tenant.reading import MOST_REPLY_BYTES
 from batch.tenant.token import _read
 from batch.tenant.wire import Exchange, fetch, http_client
+from tests.clocks import MACHINE
 from tests.tenant.raw_server import Reply, answer, raw_server
 from tests.tenant.test_tenant_status import listed, row
 from tests.tenant.tls import certified, written
@@ -38,7 +39,7 @@ async def exchange(reply: Reply, *, most_bytes: int = MOST_BYTES, patience: floa
         raw_server(reply) as server,
         http_client(server.url, timeout=patience, concurrency=1) as http,
     ):
-        return await fetch(http, "POST", "/path", content=b"body", most_bytes=most_bytes)
+        return await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body", most_bytes=most_bytes)
 
 
 def pouring(head: bytes, again: bytes) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
@@ -166,7 +167,9 @@ async def test_a_redirect_says_where_to_and_neither_the_token_nor_the_body_goes_
     async with raw_server(answer("200 OK")) as other:
         async with raw_server(answer("307 Temporary Redirect", f"Location: {other.url}/login")) as server:
             async with http_client(server.url, timeout=5.0, concurrency=1) as http:
-                found = await fetch(http, "POST", "/path", content=b"body", headers={"Authorization": "Bearer token-1"})
+                found = await fetch(
+                    http, "POST", "/path", now=MACHINE.now, content=b"body", headers={"Authorization": "Bearer token-1"}
+                )
             assert len(server.received) == 1
         assert other.received == []
     assert found.answer.text == f"it redirects to {other.url}/login"
@@ -176,7 +179,7 @@ async def test_cookies_are_not_kept() -> None:
     async with raw_server(answer("200 OK", "Set-Cookie: session=hunter2; Path=/", body=b"{}")) as server:
         async with http_client(server.url, timeout=5.0, concurrency=1) as http:
             for _ in range(2):
-                await fetch(http, "POST", "/path")
+                await fetch(http, "POST", "/path", now=MACHINE.now)
         assert len(server.received) == 2
         assert b"hunter2" not in server.received[1]
 
@@ -192,7 +195,7 @@ async def test_a_connection_that_turns_to_rubbish_below_tls_is_a_broken_answer(t
         raw_server(rubbish, tls=certified(authority, "127.0.0.1")) as server,
         http_client(server.url, timeout=5.0, concurrency=1, ca_file=written(authority, tmp_path)) as http,
     ):
-        found = await fetch(http, "POST", "/path", content=b"body")
+        found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
     assert (found.answer.status, found.answer.failure) == (None, Failure.BROKEN)
 
 
@@ -204,7 +207,7 @@ def test_an_answer_of_which_nothing_ever_comes_ends_in_time() -> None:
 
     async def program() -> Exchange:
         async with httpx.AsyncClient(transport=Silence(), base_url="http://tenant", timeout=5.0) as http:
-            return await fetch(http, "POST", "/path")
+            return await fetch(http, "POST", "/path", now=MACHINE.now)
 
     assert run_in_virtual_time(program()).answer.failure is not None
 

@@ -15,6 +15,7 @@ from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import ForbiddenError, Reader
 from batch.tenant.status import ListingForbiddenError, Query, StatusList
 from batch.tenant.token import Token
+from tests.clocks import VIRTUAL
 from tests.tenant.fake_tenant import NOW
 from tests.tenant.open_calls import open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
@@ -41,9 +42,15 @@ def with_reader(answer: tuple[int, Any], use: Callable[[Reader], Awaitable[Any]]
     async def program() -> Any:
         async with httpx.AsyncClient(transport=httpx.MockTransport(endpoint), base_url="https://tenant") as http:
             credentials = Credentials.model_validate({"client_id": "c", "client_secret": "s"})
-            token = Token(http, credentials, jitter=lambda: 1.0, give_up_after=60.0, tell=tell_each())
+            token = Token(http, credentials, clock=VIRTUAL, jitter=lambda: 1.0, give_up_after=60.0, tell=tell_each())
             reader = Reader(
-                http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None
+                http,
+                token,
+                open_pace(),
+                clock=VIRTUAL,
+                jitter=lambda: 1.0,
+                give_up_after=60.0,
+                on_headers=lambda _headers: None,
             )
             return await use(reader)
 

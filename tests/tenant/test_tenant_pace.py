@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from batch.api.rate_window import HOLD, MARGIN
 from batch.errors import LedgerLostError
 from batch.ledger.calls import RateKey
 from batch.tenant.pace import Pace
+from tests.clocks import VIRTUAL, wall
 from tests.ledger.ledger_helpers import ME, a_process, open_ledger
 from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -44,8 +46,8 @@ class World:
         self.random = Random(7)  # noqa: S311 - repeatable
 
     def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, rate_key: RateKey = LANE) -> Pace:
-        calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=now)
-        return Pace(rate, calls, tell=self.events.append, clock=now)
+        calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=VIRTUAL)
+        return Pace(rate, calls, tell=self.events.append, clock=VIRTUAL)
 
     async def call(self, permit: Permit) -> None:
         """A call that takes a moment to leave, and another to arrive; its answer is of no interest."""
@@ -279,8 +281,9 @@ def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(wor
         await world.send(pace, 100)
         await pace.pause(30)
         await pace.aclose()
-        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=a_process(2), clock=lambda: now() - 5000)
-        later = Pace(DOCUMENTED, calls, tell=world.events.append, clock=lambda: now() - 5000)
+        set_back = wall(lambda: VIRTUAL.now() - timedelta(seconds=5000))
+        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=a_process(2), clock=set_back)
+        later = Pace(DOCUMENTED, calls, tell=world.events.append, clock=set_back)
         began = now()
         await world.send(later, 1)
         return now() - began
@@ -361,7 +364,7 @@ class TroubledCalls(OpenCalls):
 
 def test_silence_that_begins_while_a_permit_is_asked_for_is_kept() -> None:
     async def program() -> float:
-        pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), tell=Events().append, clock=now)
+        pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), tell=Events().append, clock=VIRTUAL)
         began = now()
         await pace.wait()
         return now() - began
@@ -375,7 +378,7 @@ def test_what_the_ledger_could_not_be_told_it_is_told_later() -> None:
             raise LedgerLostError("The ledger is locked.", next_step="")
 
         calls = TroubledCalls(lambda: None)
-        pace = Pace(UNLIMITED, calls, tell=Events().append, clock=now)
+        pace = Pace(UNLIMITED, calls, tell=Events().append, clock=VIRTUAL)
         (permit,) = await pace.wait()
         calls.trouble = lose
         permit.on_sent()

@@ -12,6 +12,7 @@ from batch.errors import SettingsError
 from batch.model import Answer, Failure
 from batch.tenant.trust import proxy_for
 from batch.tenant.wire import fetch, http_client
+from tests.clocks import MACHINE
 from tests.tenant.connect_proxy import connect_proxy
 from tests.tenant.raw_server import answer, raw_server, unused_url
 from tests.tenant.tls import certified, written
@@ -26,7 +27,9 @@ PASSWORD = "correct-horse-battery"
 async def ask(ca_file: Path | None = None) -> Answer:
     """What comes of a request to the tenant, which only a proxy can reach."""
     async with http_client(TENANT, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
-        found = await fetch(http, "POST", "/path", headers={"Authorization": "Bearer token-of-the-tenant"})
+        found = await fetch(
+            http, "POST", "/path", now=MACHINE.now, headers={"Authorization": "Bearer token-of-the-tenant"}
+        )
     return found.answer
 
 

@@ -16,6 +16,7 @@ from batch.settings import Credentials
 from batch.tenant.reading import Reader
 from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_rows
 from batch.tenant.token import Token
+from tests.clocks import VIRTUAL
 from tests.tenant.open_calls import open_pace
 from tests.tenant.virtual_time import run_in_virtual_time
 
@@ -53,12 +54,19 @@ def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "p
             token = Token(
                 http,
                 Credentials.model_validate({"client_id": "c", "client_secret": "s"}),
+                clock=VIRTUAL,
                 jitter=lambda: 1.0,
                 give_up_after=60.0,
                 tell=tell_each(),
             )
             reader = Reader(
-                http, token, open_pace(), jitter=lambda: 1.0, give_up_after=60.0, on_headers=lambda _headers: None
+                http,
+                token,
+                open_pace(),
+                clock=VIRTUAL,
+                jitter=lambda: 1.0,
+                give_up_after=60.0,
+                on_headers=lambda _headers: None,
             )
             statuses = StatusList(reader, DIALECTS["beta"], clock=lambda: NOW)
             assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}

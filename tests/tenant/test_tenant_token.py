@@ -20,6 +20,7 @@ from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
 from batch.tenant.token import RENEW_BEFORE, UNSAID_LIFETIME, Token
 from batch.tenant.wire import http_client
+from tests.clocks import MACHINE, VIRTUAL
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
@@ -77,6 +78,7 @@ def with_token(
                 credentials,
                 give_up_after=give_up_after,
                 tell=events.append,
+                clock=VIRTUAL,
                 jitter=lambda: jitter,
             )
             await program(token)
@@ -90,6 +92,7 @@ def a_token(http: httpx.AsyncClient, credentials: dict[str, str]) -> Token:
     return Token(
         http,
         Credentials.model_validate(credentials),
+        clock=MACHINE,
         jitter=lambda: 0.0,
         give_up_after=0.0,
         tell=tell_each(),

@@ -18,6 +18,7 @@ from batch.states import Event
 from batch.tenant.token import Token
 from batch.tenant.trust import trusted
 from batch.tenant.wire import fetch, http_client
+from tests.clocks import MACHINE
 from tests.tenant.open_calls import Events
 from tests.tenant.raw_server import answer, raw_server
 from tests.tenant.tls import certified, written
@@ -40,7 +41,7 @@ async def exchange(tls: ssl.SSLContext | None, ca_file: Path | None, *, scheme: 
     async with raw_server(answer("202 Accepted", body=b"{}"), tls=tls) as server:
         url = f"{scheme}://{server.url.partition('://')[2]}" if scheme else server.url
         async with http_client(url, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
-            found = await fetch(http, "POST", "/path", content=b"body")
+            found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
         return found.answer, len(server.received)
 
 
@@ -108,7 +109,7 @@ async def test_https_to_what_speaks_plain_http_is_told_as_such() -> None:
     async with await asyncio.start_server(handle, HERE, 0) as server:
         url = f"https://{HERE}:{server.sockets[0].getsockname()[1]}"
         async with http_client(url, timeout=5.0, concurrency=1) as http:
-            found = await fetch(http, "POST", "/path", content=b"body")
+            found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
     assert found.answer.failure is Failure.UNTRUSTED
     assert "does not speak https" in found.answer.text
 
@@ -129,6 +130,7 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
                 await Token(
                     http,
                     credentials,
+                    clock=MACHINE,
                     jitter=lambda: 0.0,
                     give_up_after=1.0,
                     tell=events.append,

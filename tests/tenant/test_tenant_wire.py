@@ -20,6 +20,7 @@ from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
 from batch.tenant.client import Tenant
 from batch.tenant.wire import fetch, http_client
+from tests.clocks import MACHINE
 from tests.tenant.open_calls import open_pace
 from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -40,7 +41,7 @@ REQUEST = Request(
 
 async def exchange(url: str, *, patience: float = 5.0) -> tuple[Answer, bytes]:
     async with http_client(url, timeout=patience, concurrency=1) as http:
-        found = await fetch(http, "POST", "/path", content=b"body")
+        found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
         return found.answer, found.content
 
 
@@ -58,7 +59,7 @@ def tenant_at(url: str, client: str = "client", secret: str = SECRET) -> Tenant:
         timeout=5.0,
         concurrency=2,
         pace=open_pace(),
-        clock=lambda: datetime.now(UTC),
+        clock=MACHINE,
         jitter=lambda: 0.0,
         give_up_after=0.0,
         tell=tell_each(),
@@ -196,7 +197,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
         transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Drip()))
         async with httpx.AsyncClient(transport=transport, base_url="http://tenant", timeout=5.0) as http:
             before = now()
-            found = await fetch(http, "POST", "/path")
+            found = await fetch(http, "POST", "/path", now=MACHINE.now)
             return found.answer, found.content, now() - before
 
     found, body, seconds = run_in_virtual_time(program())
@@ -253,6 +254,6 @@ async def test_it_is_told_when_the_last_byte_of_a_call_has_left_and_not_when_the
         on_sent.set()
 
     async with raw_server(reply) as server, http_client(server.url, timeout=5, concurrency=1) as http:
-        found = await fetch(http, method, "/path", on_sent=leave)
+        found = await fetch(http, method, "/path", now=MACHINE.now, on_sent=leave)
     assert found.answer.status == 202
     assert left == ["gone", "answered"]

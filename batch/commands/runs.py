@@ -1,0 +1,106 @@
+"""`runs`, `status`, `discard`, `settle` and `ledger verify`: commands that need a ledger and no tenant."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batch.errors import UsageError
+from batch.ledger.engine import ledger_file, ledger_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.commands.runtime import Runtime
+    from batch.ledger.store import Ledger
+    from batch.model import Run, Tally, TrackSummary
+    from batch.settings import Settings
+
+
+def runs(settings: Settings, runtime: Runtime) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
+    """Every run of the ledger with how far it has come and what the tenant last said, oldest first."""
+    with ledger_if_any(settings, runtime) as ledger:
+        every = ledger.runs.all() if ledger else ()
+        return tuple((run, ledger.runs.tally(run), ledger.tracks.told(run)) for run in every) if ledger else ()
+
+
+def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "") -> tuple[Run, Tally, TrackSummary]:
+    """One run with how far it has come and what the tenant last said.
+
+    Args:
+        settings: Say which ledger.
+        name: The beginning of the run's id; empty for the newest.
+        runtime: Clock and process.
+        tenant: Whose newest run, where only one tenant's count; what was imported from it is none.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    with ledger_if_any(settings, runtime) as ledger:
+        all_runs = ledger.runs.all() if ledger else ()
+        every = [run for run in all_runs if name or not tenant or (run.tenant == tenant and not run.imported)]
+        if ledger is None or not every:
+            raise UsageError(
+                "The ledger has no runs" + (f" for {tenant}." if tenant else "."),
+                next_step="`access-batch submit INPUT` begins one.",
+            )
+        run = ledger.runs.named(name) if name else every[-1]
+        return run, ledger.runs.tally(run), ledger.tracks.told(run)
+
+
+def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int]:
+    """Gives up what a run has not sent; returns the run and how many requests that were.
+
+    Raises:
+        UsageError: There is no such run.
+        RunHeldError: A process is working on it.
+    """
+    with _held(settings, name, runtime) as (ledger, run, _):
+        return run, ledger.runs.discard(run, runtime.now())
+
+
+def settle_by_hand(settings: Settings, name: str, runtime: Runtime, *, arrived: bool) -> tuple[Run, int]:
+    """Takes the user's word for a run's unconfirmed requests; returns the run and how many those were.
+
+    Raises:
+        UsageError: There is no such run.
+        RunHeldError: A process is working on it.
+    """
+    with _held(settings, name, runtime) as (ledger, run, abandoned):
+        if abandoned:
+            raise UsageError(
+                f"Just now {abandoned} more requests of run {run.id} turned out to be unconfirmed: their process died.",
+                next_step="Look for them too, with `access-batch status`; then say again what you found.",
+            )
+        return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
+
+
+def verify(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
+    """What is wrong with the ledger.
+
+    Raises:
+        UsageError: There is no ledger.
+    """
+    with ledger_if_any(settings, runtime) as ledger:
+        if ledger is None:
+            raise UsageError(f"There is no ledger at {settings.ledger_location}.", next_step="Name it with --ledger.")
+        return ledger.verify()
+
+
+@contextmanager
+def _held(settings: Settings, name: str, runtime: Runtime) -> Iterator[tuple[Ledger, Run, int]]:
+    """The ledger and one of its runs, held; and how many requests a dead process left unconfirmed."""
+    run, *_ = status(settings, name, runtime)
+    with runtime.open_ledger(settings) as ledger, runtime.holding(ledger, run) as abandoned:
+        yield ledger, run, abandoned
+
+
+@contextmanager
+def ledger_if_any(settings: Settings, runtime: Runtime, *, asked: bool = True) -> Iterator[Ledger | None]:
+    """The ledger, opened; None if it is not asked for, or if its file does not exist yet."""
+    file = ledger_file(ledger_url(settings.ledger_location))
+    if not asked or (file is not None and not file.exists()):
+        yield None
+        return
+    with runtime.open_ledger(settings) as ledger:
+        yield ledger

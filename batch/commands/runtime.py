@@ -1,0 +1,62 @@
+"""What a command takes from the machine that it runs on: the command line builds it once, tests build their own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.errors import LedgerLostError
+from batch.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from batch.ledger.process import Process
+    from batch.model import Clock, Run
+    from batch.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """Time, randomness and this process.
+
+    Attributes:
+        clock: Wall clock and monotonic clock.
+        jitter: Returns a random number from 0 to 1, new each time.
+        process: This process, as the ledger identifies it.
+    """
+
+    clock: Clock
+    jitter: Callable[[], float]
+    process: Process
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        return self.clock.now()
+
+    def open_ledger(self, settings: Settings) -> Ledger:
+        """Open the ledger that the settings name; create or upgrade it if necessary.
+
+        Raises:
+            LedgerRefusedError: It can't or must not be used.
+        """
+        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now())
+
+    @contextmanager
+    def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:
+        """Hold a run while the block lasts, so that no other process works on it.
+
+        Yields:
+            How many requests an earlier process was sending when it died: they are unconfirmed now.
+
+        Raises:
+            RunHeldError: Another process works on it.
+        """
+        abandoned = ledger.runs.hold(run, self.process, self.now())
+        try:
+            yield abandoned
+        finally:
+            with suppress(LedgerLostError):
+                ledger.runs.release(run, self.process)
