@@ -1,8 +1,7 @@
-"""Who a token says we are: its claims, read and not verified, as that is the tenant's; and whether that may submit.
+"""The claims of a token: whose it is, and whether it may submit. The tenant verifies them; we only read.
 
-Sources: the vendor's page on authentication (what the token endpoint answers), the claims of tokens as its own tools
-read them, and its developer forum: in the JWT the scopes may stand as a bitmap, so that the token endpoint's answer is
-asked first.
+Sources: the vendor's page on authentication for the token endpoint's answer, its own tools for the claims, and its
+developer forum: the JWT may hold the scopes as a bitmap, so the token endpoint's answer comes first.
 """
 
 from __future__ import annotations
@@ -10,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, PlainValidator, ValidationError
 
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, CLIENT_AUTHORITY, WHERE_TOKENS_ARE_MADE
 
@@ -21,32 +22,32 @@ if TYPE_CHECKING:
     from batch.api.dialects import Dialect
 
 MOST_TOKEN: Final = 1 << 16
-"""Characters of a token that is looked into."""
+"""Most characters of a token that we read."""
 
 MOST_NAMES: Final = 500
-"""Authorities or scopes that are kept."""
+"""Most authorities or scopes that we keep."""
 
 SHOWN: Final = 10
-"""Authorities or scopes that are listed in a sentence."""
+"""Most authorities or scopes in a sentence."""
 
 _LONGEST_NAME: Final = 256
 _PARTS_OF_A_JWT: Final = 3
 _KNOWN: Final = ("identity_id", "user_id", "user_name", "authorities", "client_id")
-"""TokenClaims of which a token of this vendor has at least one."""
+"""Every token of this vendor has at least one of these claims."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenClaims:
-    """What a token and the answer that brought it say.
+    """What a token says about itself, with the answer that brought it.
 
     Attributes:
-        readable: Whether the token could be looked into.
-        user_id: Id of the identity behind it; empty where there is none, or none is named.
-        user_name: That user's name; empty where it is not named.
+        readable: Whether we can read the token.
+        user_id: Id of its user; empty if it names none.
+        user_name: The user's name; empty if it names none.
         authorities: User levels, or `API` for a client without a user.
-        scopes: What the token is limited to; None where nothing says so in words.
-        client_id: The client it was given to; empty where it is not named.
-        expires_in: Seconds that the token lives, as the endpoint says; None where it does not.
+        scopes: Its scopes; None if it does not name them in words.
+        client_id: The client that it was issued to; empty if it names none.
+        expires_in: Seconds that it lives, by the endpoint; None if the endpoint gives none.
     """
 
     readable: bool = False
@@ -59,45 +60,14 @@ class TokenClaims:
 
     @property
     def user(self) -> str:
-        """The user for people: name and id, as far as they are known."""
-        return (
-            f"{self.user_name} ({self.user_id})" if self.user_name and self.user_id else self.user_name or self.user_id
-        )
-
-
-def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> TokenClaims:
-    """Reads a token's claims; whatever is wrong with them, what can be read is returned.
-
-    Args:
-        token: The access token.
-        answer: What the token endpoint answered; of this, `identity_id`, `user_id` and `scope` count.
-        hide: Hides, in a text, the secrets that the tenant knows: its claims are shown.
-    """
-    payload = _payload(token)
-    said = payload or {}
-    claims = TokenClaims(
-        readable=payload is not None,
-        user_id=next(
-            filter(None, (_text(one.get(k)) for k in ("identity_id", "user_id") for one in (said, answer))), ""
-        ),
-        user_name=_text(said.get("user_name")),
-        authorities=_names(said.get("authorities")),
-        scopes=_scopes(answer.get("scope")) or _scopes(said.get("scope")),
-        client_id=_text(said.get("client_id")),
-        expires_in=_seconds(answer.get("expires_in")),
-    )
-    return replace(
-        claims,
-        user_id=hide(claims.user_id),
-        user_name=hide(claims.user_name),
-        authorities=tuple(map(hide, claims.authorities)),
-        scopes=None if claims.scopes is None else tuple(map(hide, claims.scopes)),
-        client_id=hide(claims.client_id),
-    )
+        """Name and id of the user, or whichever of them is known."""
+        if self.user_name and self.user_id:
+            return f"{self.user_name} ({self.user_id})"
+        return self.user_name or self.user_id
 
 
 def _payload(token: str) -> dict[str, Any] | None:
-    """The claims of a JWT; None where it is none, or nothing in it is known to us."""
+    """The claims of a JWT; None if this is not one of this vendor's."""
     parts = token.split(".", _PARTS_OF_A_JWT)
     if len(parts) != _PARTS_OF_A_JWT or len(token) > MOST_TOKEN:
         return None
@@ -109,24 +79,23 @@ def _payload(token: str) -> dict[str, Any] | None:
 
 
 def _text(value: object) -> str:
-    """A name or id as it can be shown; empty where it is none."""
+    """A name or id that can be shown; else empty."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if text.isprintable() and len(text) <= _LONGEST_NAME else ""
 
 
 def _names(value: object) -> tuple[str, ...]:
-    """Names from a list, or from one text with blanks between."""
+    """Names from a list, or from a text that separates them by blanks."""
     listed = value.split() if isinstance(value, str) else value
     return tuple(filter(None, map(_text, listed[:MOST_NAMES]))) if isinstance(listed, list) else ()
 
 
 def _scopes(value: object) -> tuple[str, ...] | None:
-    """Scopes in words; None where there are none: a bitmap, or the `read write` of long ago."""
+    """Scopes in words; None for a bitmap, and for the `read write` of old tokens."""
     return tuple(name for name in _names(value) if ":" in name) or None
 
 
 def _seconds(value: object) -> float | None:
-    """A length of time; None where it is none."""
     try:
         seconds = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
@@ -134,25 +103,66 @@ def _seconds(value: object) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def why_unfit(claims: TokenClaims) -> str:
-    """Why nobody can submit with a token, as a sentence; empty where its kind may, or can't be told.
+class _Fields(BaseModel):
+    """Fields of a token, or of the answer that holds it; each is empty unless it makes sense."""
 
-    What the vendor calls a token with API authority has no user behind it, and `API` is then its only authority. One
-    that has both a user and a user level is the tenant's to judge, whatever else it has.
+    identity_id: Annotated[str, PlainValidator(_text)] = ""
+    user_id: Annotated[str, PlainValidator(_text)] = ""
+    user_name: Annotated[str, PlainValidator(_text)] = ""
+    client_id: Annotated[str, PlainValidator(_text)] = ""
+    authorities: Annotated[tuple[str, ...], PlainValidator(_names)] = ()
+    scope: Annotated[tuple[str, ...] | None, PlainValidator(_scopes)] = None
+    expires_in: Annotated[float | None, PlainValidator(_seconds)] = None
+
+
+def _fields(document: Mapping[str, Any]) -> _Fields:
+    try:
+        return _Fields.model_validate(dict(document))
+    except ValidationError:  # of a number with thousands of digits
+        return _Fields()
+
+
+def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> TokenClaims:
+    """Reads a token's claims; a claim that makes no sense is left out.
+
+    Args:
+        token: The access token.
+        answer: The token endpoint's answer, of which `identity_id`, `user_id`, `scope` and `expires_in` count.
+        hide: Takes secrets out of a text: the tenant knows them, and its claims are shown.
+    """
+    payload = _payload(token)
+    inside, beside = _fields(payload or {}), _fields(answer)
+    scopes = beside.scope or inside.scope
+    return TokenClaims(
+        readable=payload is not None,
+        user_id=hide(inside.identity_id or beside.identity_id or inside.user_id or beside.user_id),
+        user_name=hide(inside.user_name),
+        authorities=tuple(map(hide, inside.authorities)),
+        scopes=None if scopes is None else tuple(map(hide, scopes)),
+        client_id=hide(inside.client_id),
+        expires_in=beside.expires_in,
+    )
+
+
+def why_unfit(claims: TokenClaims) -> str:
+    """Why nobody can submit with this kind of token, as a sentence; empty if somebody can, or we can't tell.
+
+    A token with API authority, as the vendor calls it, has no user, and `API` is its only authority. If a token has a
+    user and a user level, the tenant decides.
     """
     if not claims.readable:
         return ""
     client = f"client {claims.client_id}" if claims.client_id else "the client"
     if not claims.user:
         kind = f" but the authority {CLIENT_AUTHORITY}" if CLIENT_AUTHORITY in claims.authorities else ""
-        return f"The token of {client} has no user behind it{kind}: it is an API client's, and may not submit."
+        return f"The token of {client} has no user behind it{kind}: it is an API client's and may not submit."
     if set(claims.authorities) == {CLIENT_AUTHORITY}:
         return f"The token of {client} has no user level but the authority {CLIENT_AUTHORITY}: it may not submit."
     return ""
 
 
 def token_needed(dialect: Dialect) -> str:
-    """Which kind of token is needed, and where it is made, as sentences."""
+    """Which kind of token to make, and where, as sentences."""
     return (
         f"A personal access token of an {ADMIN_LEVEL} user is needed, with the scopes {dialect.submit_scopes[0]} "
         f"and {dialect.status_scopes[0]}, or {ALL_SCOPES}. It is made {WHERE_TOKENS_ARE_MADE}."
@@ -160,12 +170,12 @@ def token_needed(dialect: Dialect) -> str:
 
 
 def lacks_scope(claims: TokenClaims, scopes: tuple[str, ...]) -> bool:
-    """Whether a token is known to have none of these scopes."""
+    """Whether a token certainly has none of these scopes."""
     return claims.scopes is not None and not {ALL_SCOPES, *scopes} & set(claims.scopes)
 
 
 def what_is_missing(claims: TokenClaims, dialect: Dialect) -> str:
-    """Which right is missing where the tenant has answered 403 to a submit, as a sentence."""
+    """Which right is missing after the tenant answered 403 to a submit, as a sentence."""
     if unfit := why_unfit(claims):
         return unfit
     missing = []
@@ -173,19 +183,19 @@ def what_is_missing(claims: TokenClaims, dialect: Dialect) -> str:
         missing.append(f"the token has the scope {_listed(claims.scopes or ())}, and not {_any_of(dialect)}")
     if claims.authorities and ADMIN_LEVEL not in claims.authorities:
         missing.append(
-            f"its user {claims.user} has the user level {_listed(claims.authorities)}, and not {ADMIN_LEVEL}, without "
-            "which only some requests for others are allowed"
+            f"its user {claims.user} has the user level {_listed(claims.authorities)}, and not {ADMIN_LEVEL}: other "
+            "levels may submit only some requests for others"
         )
     if missing:
         return f"What is missing: {'; and '.join(missing)}."
     if claims.scopes is None or not claims.authorities:
         return (
-            f"What is missing can't be read from the token: it takes a user of the level {ADMIN_LEVEL}, and the scope "
-            f"{_any_of(dialect)}."
+            f"What is missing can't be read from the token: its user needs the level {ADMIN_LEVEL}, and it needs the "
+            f"scope {_any_of(dialect)}."
         )
     return (
-        f"The token's scope suffices and its user {claims.user} is {ADMIN_LEVEL}: so the tenant's own settings forbid "
-        "it, such as its access request configuration or the network rules of the user's identity profile."
+        f"The token's scope suffices and its user {claims.user} is {ADMIN_LEVEL}, so the tenant's own settings forbid "
+        "it: for example its access request configuration, or the network rules of the user's identity profile."
     )
 
 

@@ -1,4 +1,4 @@
-"""People and access items as the tenant lists them, as far as they can be understood.
+"""People and access items as the tenant lists them; fields that we do not understand are read as empty.
 
 Source: `IdentityDocument`, `IdentityDto`, `PublicIdentity`, `Role`, `AccessProfile` and `Entitlement` of the vendor's
 OpenAPI documents.
@@ -6,67 +6,110 @@ OpenAPI documents.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AliasPath, BaseModel, Field, PlainValidator, ValidationError
 
 from batch.names.meaning import Item, Person, is_id
 
 _LONGEST: Final = 2_000
-"""Characters of a name: a longer one can't be meant by any cell."""
+"""Most characters of a name; no cell of an input holds more."""
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, str) and is_id(value):
+        return value
+    raise ValueError("no id")
+
+
+def _text(value: Any) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if len(text) <= _LONGEST else ""
+
+
+def _employee_number(attributes: Any) -> str:
+    """The number among the attributes of an identity, or of a public identity, where they are a list."""
+    if isinstance(attributes, list):
+        attributes = {entry.get("key"): entry.get("value") for entry in attributes if isinstance(entry, dict)}
+    return _text(attributes.get("employeeNumber")) if isinstance(attributes, dict) else ""
+
+
+Id = Annotated[str, PlainValidator(_id)]
+Text = Annotated[str, PlainValidator(_text)]
+
+
+class _Person(BaseModel):
+    id: Id
+    alias: Text = ""
+    name: Text = ""
+    email: Text = ""
+    email_address: Text = Field(default="", validation_alias="emailAddress")
+    number: Text = Field(default="", validation_alias="employeeNumber")
+    number_attribute: Annotated[str, PlainValidator(_employee_number)] = Field(
+        default="", validation_alias="attributes"
+    )
+
+
+class _FoundPerson(_Person):
+    alias: Text = Field(default="", validation_alias="name")
+    name: Text = Field(default="", validation_alias="displayName")
+
+
+class _Item(BaseModel):
+    id: Id
+    name: Text = ""
+    display_name: Text = Field(default="", validation_alias="displayName")
+    owner: Text = Field(default="", validation_alias=AliasPath("owner", "name"))
+    source: Text = Field(default="", validation_alias=AliasPath("source", "name"))
+    attribute: Text = ""
+    value: Text = ""
+
+
+_Row = TypeVar("_Row", bound=BaseModel)
 
 
 def person_found(raw: Any) -> Person | None:
-    """The person that a document of the search index is; None where it has no id."""
-    return _person(raw, alias="name", name="displayName")
+    """The person in a document of the search index; None if it has no id."""
+    return _person(_read(_FoundPerson, raw))
 
 
 def person_listed(raw: Any) -> Person | None:
-    """The person that a row of the identities, or of the public identities, is; None where it has no id."""
-    return _person(raw, alias="alias", name="name")
+    """The person in a row of the identities or public identities; None if it has no id."""
+    return _person(_read(_Person, raw))
 
 
 def item_listed(raw: Any) -> Item | None:
-    """The role, access profile or entitlement that a row is; None where it has no id."""
-    if not isinstance(raw, dict) or not (id_ := _id(raw)):
+    """The role, access profile or entitlement in a row; None if it has no id."""
+    if (row := _read(_Item, raw)) is None:
         return None
-    source = raw.get("source")
-    owner = raw.get("owner")
     return Item(
-        id=id_,
-        names=tuple(dict.fromkeys(filter(None, (_text(raw.get("name")), _text(raw.get("displayName")))))),
-        owner=_text(owner.get("name")) if isinstance(owner, dict) else "",
-        source=_text(source.get("name")) if isinstance(source, dict) else "",
-        attribute=_text(raw.get("attribute")),
-        value=_text(raw.get("value")),
+        id=row.id,
+        names=_distinct(row.name, row.display_name),
+        owner=row.owner,
+        source=row.source,
+        attribute=row.attribute,
+        value=row.value,
     )
 
 
-def _person(raw: Any, *, alias: str, name: str) -> Person | None:
-    if not isinstance(raw, dict) or not (id_ := _id(raw)):
+def _person(row: _Person | None) -> Person | None:
+    if row is None:
         return None
-    attributes = _attributes(raw.get("attributes"))
-    numbers = (raw.get("employeeNumber"), attributes.get("employeeNumber"))
     return Person(
-        id=id_,
-        alias=_text(raw.get(alias)),
-        email=_text(raw.get("email")) or _text(raw.get("emailAddress")),
-        numbers=tuple(dict.fromkeys(filter(None, map(_text, numbers)))),
-        name=_text(raw.get(name)),
+        id=row.id,
+        alias=row.alias,
+        email=row.email or row.email_address,
+        numbers=_distinct(row.number, row.number_attribute),
+        name=row.name,
     )
 
 
-def _attributes(value: object) -> dict[Any, Any]:
-    """Attributes by name, which public identities have as a list."""
-    if isinstance(value, list):
-        return {one.get("key"): one.get("value") for one in value if isinstance(one, dict)}
-    return value if isinstance(value, dict) else {}
+def _read(model: type[_Row], raw: Any) -> _Row | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
 
 
-def _id(raw: dict[Any, Any]) -> str:
-    """An id that can be sent; empty where there is none."""
-    value = raw.get("id")
-    return value if isinstance(value, str) and is_id(value) else ""
-
-
-def _text(value: object) -> str:
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if len(text) <= _LONGEST else ""
+def _distinct(*texts: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, texts)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -113,11 +114,40 @@ def test_what_is_no_token_of_this_kind_is_not_judged(token: str) -> None:
     assert why_unfit(claims) == ""
 
 
-@given(
-    st.text(max_size=200) | st.from_regex(r"[\w-]{1,8}\.[\w-]{1,60}\.[\w-]{0,8}"), st.dictionaries(st.text(), st.text())
+ANY_JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=6,
 )
-def test_no_token_is_too_strange_to_be_read(token: str, answer: dict[str, str]) -> None:
-    assert read_claims(token, answer).user.isprintable()
+CLAIMS = st.dictionaries(
+    st.sampled_from(["identity_id", "user_id", "user_name", "client_id", "authorities", "scope", "expires_in"]),
+    ANY_JSON,
+)
+TOKENS = st.text(max_size=200) | st.from_regex(r"[\w-]{1,8}\.[\w-]{1,60}\.[\w-]{0,8}") | CLAIMS.map(jwt)
+
+
+@given(TOKENS, CLAIMS)
+def test_any_token_can_be_read_and_what_is_read_can_be_shown(token: str, answer: dict[str, Any]) -> None:
+    claims = read_claims(token, answer)
+    for text in (claims.user, claims.client_id, *claims.authorities, *(claims.scopes or ())):
+        assert text.isprintable()
+    assert all(":" in scope for scope in claims.scopes or ())
+    assert claims.expires_in is None or 0 <= claims.expires_in < math.inf
+
+
+@given(CLAIMS)
+def test_only_what_a_claim_holds_is_believed(payload: dict[str, Any]) -> None:
+    claims = read_claims(jwt({**payload, "client_id": "c1"}), {})
+    assert claims.client_id == "c1"
+    assert claims.user_name in {"", str(payload.get("user_name"))}
+    assert claims.user_id in {"", *(str(payload.get(name)) for name in ("identity_id", "user_id"))}
+    named = payload.get("authorities")
+    listed = named.split() if isinstance(named, str) else named if isinstance(named, list) else []
+    assert set(claims.authorities) <= set(map(str, listed))
+
+
+def test_a_number_of_thousands_of_digits_is_no_name() -> None:
+    assert read_claims("opaque", {"user_id": 10**5_000}).user == ""
 
 
 @pytest.mark.parametrize(
