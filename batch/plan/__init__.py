@@ -1,4 +1,4 @@
-"""From changes to the fewest legal requests: people alone → bundles → what is left → joined, and a bound below."""
+"""Changes → the fewest legal requests → bodies; a lower bound; and the independent check of a plan."""
 
 from batch.plan.plan import NO_PLAN, Plan, plan
 

@@ -1,4 +1,4 @@
-"""From requests to the JSON body that the API takes. Absent fields are left out: the API refuses empty ones."""
+"""The JSON bodies of requests. Empty fields are left out, because the API refuses them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def body_of(*requests: Request) -> dict[str, Any]:
     """The body of `POST …/access-requests`; every item carries its request's id in its clientMetadata.
 
     Args:
-        requests: One; or several grants that travel in one body, in the nested form (`requestedForWithRequestedItems`),
-            which gives each identity its own items and is for people where nothing else is said.
+        requests: One request; or several grants that share a body, in the nested form
+            (`requestedForWithRequestedItems`), which lists items per identity. Identities are people unless a body says
+            otherwise.
     """
     first = requests[0]
     if len(requests) == 1:
@@ -41,7 +42,7 @@ def body_of(*requests: Request) -> dict[str, Any]:
 
 
 def in_bodies(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
-    """Requests by the bodies in which they travel, each behind the one in whose body it does."""
+    """Requests grouped by the body that they share, in the order of the first request of each."""
     bodies: dict[int, list[Request]] = {}
     for request in requests:
         bodies.setdefault(request.number if request.within is None else request.within, []).append(request)
@@ -49,12 +50,12 @@ def in_bodies(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
 
 
 def encode(body: dict[str, Any]) -> bytes:
-    """The bytes that are sent: compact UTF-8 JSON, the same for the same body."""
+    """The bytes to send: compact UTF-8 JSON, always the same for the same body."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def fingerprint(content: bytes) -> str:
-    """SHA-256 in hex of the bytes of a body, kept with each attempt."""
+    """SHA-256 in hex of a body's bytes; the ledger keeps it with each attempt."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -1,6 +1,6 @@
-"""The independent check of a plan, right before it is written: what will be sent is what is wanted, pair for pair.
+"""The independent check of a plan, right before it is written: it asks for exactly the wanted pairs.
 
-It shares no code with the planner on purpose: it takes the plan as what it will become, products of identities and
+It shares no code with the planner on purpose. It reads the plan as what it will become, products of identities and
 items, and compares these with the wanted changes.
 """
 
@@ -32,15 +32,15 @@ def check_plan(
 
     Args:
         planned: The planned changes with `request`.
-        wanted: The changes that were to be planned.
-        limits: What one request may hold.
-        envelopes: Which requests travel in one body, as `request` and `number`; None where none do.
-        nested: Whether the API version knows such bodies.
+        wanted: The changes to plan.
+        limits: Limits of one request.
+        envelopes: Which requests share a body, as `request` and `number`; None if none do.
+        nested: Whether the API version allows such bodies.
 
     Raises:
         BrokenPromiseError: The plan must not be sent.
     """
-    _refuse(planned.height != wanted.height, "it has another number of changes than wanted")
+    _refuse(planned.height != wanted.height, "it has more or fewer changes than wanted")
     marks = planned.select(
         "request",
         pl.struct(_KEY).hash().alias("key"),
@@ -51,7 +51,7 @@ def check_plan(
         (pl.col("comment") == "").alias("uncommented"),
     )
     _refuse(_repeats(planned, marks.get_column("key")), "it asks for a change twice")
-    _refuse(not _same(planned.select(_PAIR), wanted.select(_PAIR)), "it asks for a change nobody wants")
+    _refuse(not _same(planned.select(_PAIR), wanted.select(_PAIR)), "it asks for an unwanted change")
     requests = marks.group_by("request").agg(
         pl.len().alias("changes"),
         pl.col("identity").n_unique().alias("recipients"),
@@ -83,9 +83,9 @@ def check_plan(
 
 
 def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limits) -> None:
-    """Proves that the bodies of several requests are legal; that no pair is in two requests is known by now.
+    """Proves that shared bodies are legal, once it is known that no pair is in two requests.
 
-    Members stand next to each other, since that is how the ledger takes whole bodies from what is to be sent.
+    The requests of a body have consecutive numbers, because the ledger claims whole bodies that way.
     """
     _refuse(bool(envelopes.get_column("request").is_duplicated().any()), "a request is in two bodies")
     _refuse(
@@ -103,7 +103,7 @@ def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limit
     number, first, last, requests = (pl.col(name) for name in ("number", "first", "last", "requests"))
     _refuse(
         bool(members.select(((number != first) | (last - first + 1 != requests) | (requests == 1)).any()).item()),
-        "the requests of a body do not stand together",
+        "the requests of a body are not consecutive",
     )
     too_large = (pl.col("items") > limits.items) | (pl.col("people") > limits.recipients)
     _refuse(bool(asked.select(too_large.any()).item()), "a body of several requests is too large")
@@ -111,12 +111,12 @@ def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limit
 
 
 def _repeats(planned: pl.DataFrame, hashes: pl.Series) -> bool:
-    """Whether a key stands in two lines; looked at closely only where hashes of the keys suggest it."""
+    """Whether a key occurs twice; compares the keys themselves only if their hashes suggest it."""
     return hashes.n_unique() < planned.height and bool(planned.select(_KEY).is_duplicated().any())
 
 
 def _same(pairs: pl.DataFrame, wanted: pl.DataFrame) -> bool:
-    """Whether two frames without repeats have the same lines, in whatever order."""
+    """Whether two frames without repeats have the same rows, in any order."""
     return pairs.equals(wanted) or pairs.join(wanted, on=_PAIR, how="anti").is_empty()
 
 

@@ -1,9 +1,9 @@
-"""Envelopes: small requests that travel in one body, where an API version gives each identity its own items.
+"""Envelopes: small requests that share a body, if the API version lists items per identity.
 
-Such a body holds as many identities as any, but its items count once for each identity: 25 in all, where a full product
-has up to 250. So it is for what packs badly: people with comments or dates of their own. Requests that hold more stay
-as they are. Of the others, some are taken apart into what each person wants, which fits in anywhere; the rest are kept
-whole. How small those are that are taken apart, and how bodies are filled, is tried, and the fewest bodies count.
+Such a body holds as many identities as any, but an item counts once for each identity: 25 in all, while a full product
+has up to 250 pairs. So it suits what packs badly: people with comments or dates of their own. Requests with more than
+25 pairs stay as they are. Smaller ones are either kept whole or divided by person, which fits anywhere. Several sizes
+up to which to divide requests, and several orders of filling bodies, are tried; the fewest bodies win.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from batch.plan.filling import FillOrder, MakeUp, Size, count_bodies, fill
+from batch.plan.filling import BodyPattern, FillOrder, Size, count_bodies, fill
 from batch.plan.pairs import distinct
 
 if TYPE_CHECKING:
@@ -25,36 +25,35 @@ if TYPE_CHECKING:
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 ALONE: Final = -1
-"""Stands for the envelope of a request that has none."""
+"""The envelope of a request that has a body of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Parted:
-    """Requests in three kinds.
+class _Kinds:
+    """Requests of three kinds.
 
     Attributes:
-        large: Those that stay as they are and fill a body.
-        whole: Those that are put into bodies whole.
-        apart: Those that are taken apart.
+        large: Requests that have a body of their own.
+        whole: Requests that go into shared bodies whole.
+        divided: Requests that are divided by person.
     """
 
     large: Flags
     whole: Flags
-    apart: Flags
+    divided: Flags
 
 
-def put_together(pairs: Pairs, request: Numbers, limits: Limits) -> tuple[Numbers, Numbers]:
-    """Puts small requests into envelopes, where that needs fewer bodies.
+def share_bodies(pairs: Pairs, request: Numbers, limits: Limits) -> tuple[Numbers, Numbers]:
+    """Puts small requests into envelopes if that needs fewer bodies.
 
     Args:
         pairs: All pairs.
         request: The number of each pair's request, from 0 without gaps.
-        limits: What one body may hold.
+        limits: Limits of one body.
 
     Returns:
-        The number of each pair's request, from 0 without gaps, those of an envelope next to each other; and for each
-        request the number of the first one of its envelope, ALONE where it travels alone. Without envelopes the
-        requests are those that were given.
+        The number of each pair's request, from 0 without gaps, consecutive within an envelope; and for each request the
+        number of the first request of its envelope, ALONE if it has none. Without envelopes the requests are unchanged.
     """
     requests = int(request.max()) + 1
     size = np.bincount(request, minlength=requests)
@@ -62,26 +61,26 @@ def put_together(pairs: Pairs, request: Numbers, limits: Limits) -> tuple[Number
     people = np.bincount(cells // pairs.people, minlength=requests)
     small = size <= limits.items
     several = small & (people > 1)
-    best: tuple[MakeUp, ...] = ()
-    fewest, parted = requests, None
+    best: tuple[BodyPattern, ...] = ()
+    fewest, kinds = requests, None
     for most in (0, *distinct(size[several]).tolist()):
-        apart = small & ((people == 1) | (size <= most))
-        whole = small & ~apart
-        loads = _loads_of_people(pairs, apart[request], limits)
+        divided = small & ((people == 1) | (size <= most))
+        whole = small & ~divided
+        loads = _loads_of_people(pairs, divided[request], limits)
         loads.update(Size(*one) for one in zip(size[whole].tolist(), people[whole].tolist(), strict=True))
-        for way in FillOrder:
-            made = fill(loads, limits, way)
-            bodies = count_bodies(made) + int((~small).sum())
+        for order in FillOrder:
+            patterns = fill(loads, limits, order)
+            bodies = count_bodies(patterns) + int((~small).sum())
             if bodies < fewest:
-                best, fewest, parted = made, bodies, _Parted(large=~small, whole=whole, apart=apart)
-    if parted is None:
+                best, fewest, kinds = patterns, bodies, _Kinds(large=~small, whole=whole, divided=divided)
+    if kinds is None:
         return request, np.full(requests, ALONE)
-    return _Packing(pairs, request, parted, limits).pack(best, size, people)
+    return _Packing(pairs, request, kinds, limits).pack(best, size, people)
 
 
-def _loads_of_people(pairs: Pairs, apart: Flags, limits: Limits) -> Counter[Size]:
-    """The sizes of what people want in requests that are taken apart: of each, what fills a body, and the rest."""
-    count = pairs.count_by_person(apart)
+def _loads_of_people(pairs: Pairs, divided: Flags, limits: Limits) -> Counter[Size]:
+    """The sizes of what people want in divided requests: for each person loads that fill a body, and the rest."""
+    count = pairs.count_by_person(divided)
     rest = np.bincount(count % limits.items, minlength=limits.items)
     loads = Counter({Size(items, 1): number for items, number in enumerate(rest.tolist()) if items and number})
     if full := int((count // limits.items).sum()):
@@ -90,44 +89,44 @@ def _loads_of_people(pairs: Pairs, apart: Flags, limits: Limits) -> Counter[Size
 
 
 class _Packing:
-    """Puts requests and people into bodies as a filling says."""
+    """Puts loads into bodies by the patterns."""
 
-    def __init__(self, pairs: Pairs, request: Numbers, parted: _Parted, limits: Limits) -> None:
-        self._pairs, self._old, self._parted, self._limits = pairs, request, parted, limits
+    def __init__(self, pairs: Pairs, request: Numbers, kinds: _Kinds, limits: Limits) -> None:
+        self._pairs, self._old, self._kinds, self._limits = pairs, request, kinds, limits
         self._request = np.full(len(request), ALONE)
         self._envelope: list[int] = []
 
-    def pack(self, made: tuple[MakeUp, ...], size: Numbers, people: Numbers) -> tuple[Numbers, Numbers]:
-        """The new numbers of all pairs, and the envelope of each new request."""
-        large = np.flatnonzero(self._parted.large)
-        stays = self._parted.large[self._old]
+    def pack(self, patterns: tuple[BodyPattern, ...], size: Numbers, people: Numbers) -> tuple[Numbers, Numbers]:
+        """The new request of each pair, and the envelope of each new request."""
+        large = np.flatnonzero(self._kinds.large)
+        stays = self._kinds.large[self._old]
         self._request[stays] = np.searchsorted(large, self._old[stays])
         self._envelope = [ALONE] * len(large)
         waiting = self._waiting(size, people)
-        for one in made:
-            for _ in range(one.bodies):
-                members = [waiting[load].popleft() for load, count in one.whole.items() for _ in range(count)]
-                if one.cut:
-                    whole = waiting[Size(one.cut, 1)].popleft()
-                    members.append(whole[: one.piece])
-                    waiting[Size(one.cut - one.piece, 1)].append(whole[one.piece :])
+        for pattern in patterns:
+            for _ in range(pattern.bodies):
+                members = [waiting[load].popleft() for load, count in pattern.whole.items() for _ in range(count)]
+                if pattern.cut:
+                    whole = waiting[Size(pattern.cut, 1)].popleft()
+                    members.append(whole[: pattern.piece])
+                    waiting[Size(pattern.cut - pattern.piece, 1)].append(whole[pattern.piece :])
                 self._close(members)
         return self._request, np.array(self._envelope)
 
     def _waiting(self, size: Numbers, people: Numbers) -> defaultdict[Size, deque[Numbers]]:
-        """Positions of the pairs of each load, by its size: requests in order, then people in order."""
+        """Positions of each load's pairs, by its size: requests in order, then people in order."""
         waiting: defaultdict[Size, deque[Numbers]] = defaultdict(deque)
-        whole = self._parted.whole
+        whole = self._kinds.whole
         for number, positions in _groups(self._old, whole[self._old]):
             waiting[Size(int(size[number]), int(people[number]))].append(positions)
-        for _, positions in _groups(self._pairs.who, self._parted.apart[self._old]):
+        for _, positions in _groups(self._pairs.who, self._kinds.divided[self._old]):
             for start in range(0, len(positions), self._limits.items):
                 part = positions[start : start + self._limits.items]
                 waiting[Size(len(part), 1)].append(part)
         return waiting
 
     def _close(self, loads: list[Numbers]) -> None:
-        """Makes requests of what one body holds: of all who want exactly the same in it, one."""
+        """Makes the requests of one body: one for all people who want exactly the same in it."""
         wanted: defaultdict[int, list[int]] = defaultdict(list)
         for position in np.concatenate(loads).tolist():
             wanted[int(self._pairs.who[position])].append(position)
@@ -142,7 +141,7 @@ class _Packing:
 
 
 def _groups(numbers: Numbers, among: Flags) -> Iterator[tuple[int, Numbers]]:
-    """For each number among those flagged, ascending, the positions that have it, in order."""
+    """For each number at the flagged positions, ascending, its positions in order."""
     positions = np.flatnonzero(among)
     positions = positions[np.argsort(numbers[positions], kind="stable")]
     of_position = numbers[positions]

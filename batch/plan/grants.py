@@ -1,9 +1,9 @@
-"""Grants: wanted pairs into full products of people and wishes, as few as can be found.
+"""Grants: wanted pairs into as few full products of people and item specs as can be found.
 
-A request that may hold ten people and 25 wishes, and no pair that nobody wants, is a biclique; to need the fewest is
-NP-hard. So: first those people get their own request who need one anyway, then bundles, then what is left. People who
-come out dearer than with a request of their own get one in the next round, and the best round counts. All of it is
-deterministic: effort is counted in rounds, never in seconds.
+A request of up to ten people and 25 item specs that holds only wanted pairs is a biclique, and covering the pairs with
+the fewest is NP-hard. So people who need a request of their own anyway get one; then come teams, bundles, and star
+groups for the rest. People who cost more than a request of their own get one in the next round, and the best round
+wins. All of it is deterministic: effort is counted in rounds, never in seconds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from batch.model import Effort
-from batch.plan.alone import who_stands_alone
-from batch.plan.bundles import BundleTerms, bundle
-from batch.plan.pairs import alike, distinct, make_pairs, max_overlap_of
+from batch.plan.bundles import BundleRule, bundle
+from batch.plan.pairs import alike, alike_item_specs, distinct, make_pairs, max_overlap_of
 from batch.plan.star_groups import choose_star_groups, star_groups_of
-from batch.plan.teams import Turn, team_up
+from batch.plan.teams import TeamOrder, place_teams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,57 +32,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Work:
-    """What an effort means.
+    """The work of an effort.
 
     Attributes:
-        dear: For each round after the first the multiples that are tried: of what a request of their own would cost
-            people, from which on they get one.
-        sweeps: Sweeps over what is left, in each round.
-        last_sweeps: Likewise for the round that counts.
+        multiples: For each round after the first the multiples to try: people who cost more than that multiple of a
+            request of their own get one.
+        sweeps: Sweeps over the star groups in each round.
+        last_sweeps: Sweeps over the star groups of the best round.
     """
 
-    dear: tuple[tuple[float, ...], ...]
+    multiples: tuple[tuple[float, ...], ...]
     sweeps: int
     last_sweeps: int
 
 
 _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
     {
-        Effort.FAST: _Work(dear=(), sweeps=8, last_sweeps=8),
-        Effort.NORMAL: _Work(dear=((1.15,),), sweeps=8, last_sweeps=24),
-        Effort.THOROUGH: _Work(dear=((1.15, 1.3, 1.05), (1.15,)), sweeps=8, last_sweeps=200),
+        Effort.FAST: _Work(multiples=(), sweeps=8, last_sweeps=8),
+        Effort.NORMAL: _Work(multiples=((1.15,),), sweeps=8, last_sweeps=24),
+        Effort.THOROUGH: _Work(multiples=((1.15, 1.3, 1.05), (1.15,)), sweeps=8, last_sweeps=200),
     }
 )
 
 
-_CROWD: Final = 20
-"""Requests' worth of people among whom bundles of fewer than fill a request are looked for."""
+_MOST_HOLDERS: Final = 20
+"""Most people of an item spec, in full requests, to search for bundles of fewer people than fill a request."""
 
 _MOST_TEAM_WORK: Final = 40
-"""Wishes that may be compared for teams, for each pair: people who want hundreds of rare things are not teamed up."""
+"""Most item specs to compare for teams, for each pair: people who want hundreds of rare things get no teams."""
 
 _WORTH: Final = 20
-"""Bundles that hold less than one in so many pairs make nobody dear."""
+"""If bundles hold less than one in so many pairs, further rounds are not worth it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Draft:
-    """Pairs in bundles, and who is to have requests of their own beside.
+    """Pairs in teams and bundles, and the people who get requests of their own.
 
     Attributes:
-        request: The number of each pair's request; -1 where it is in no bundle.
-        own: Of each person, whether all the pairs get a request of their own.
-        teams: Which teams came first, where any were made before bundles.
+        request: The number of each pair's request; -1 if it is in no team or bundle.
+        own: For each person, whether all pairs get requests of their own.
+        teams: Which teams came first; None if there are none.
     """
 
     request: Numbers
     own: Flags
-    teams: Turn | None = None
+    teams: TeamOrder | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Finished:
-    """A draft, and the number of each pair's request once all that it leaves is placed too."""
+    """A draft, and the number of each pair's request once the rest is placed too."""
 
     draft: _Draft
     request: Numbers
@@ -91,8 +92,8 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     """Places all pairs into requests.
 
     Args:
-        pairs: What is wanted, at least one.
-        limits: What one request may hold.
+        pairs: The wanted pairs, at least one.
+        limits: Limits of one request.
         effort: How hard to look.
 
     Returns:
@@ -102,10 +103,10 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     max_overlap = max_overlap_of(pairs)
     finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, max_overlap, limits)]
     best = _fewest(finished)
-    for multiples in work.dear:
+    for multiples in work.multiples:
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
-        drafts = [_without_dear(pairs, best, max_overlap, limits, multiple) for multiple in multiples]
+        drafts = [_without_costly(pairs, best, max_overlap, limits, multiple) for multiple in multiples]
         best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
     if work.last_sweeps > work.sweeps:
         best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
@@ -113,60 +114,99 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
 
 
 def _first_drafts(pairs: Pairs, max_overlap: Numbers, limits: Limits) -> Iterator[_Draft]:
-    """Everybody with who wants exactly the same; bundles; and bundles after teams, where there can be any."""
+    """Groups of people who want exactly the same; bundles; and bundles after teams, if there can be teams."""
     yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
-    alone = who_stands_alone(pairs, limits)
-    yield _bundle(pairs, alone, max_overlap, limits, None)
+    own = needs_own_request(pairs, limits)
+    yield _bundle(pairs, own, max_overlap, limits, None)
     if 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who):
-        yield from (_bundle(pairs, alone, max_overlap, limits, turn) for turn in Turn)
+        yield from (_bundle(pairs, own, max_overlap, limits, order) for order in TeamOrder)
+
+
+def needs_own_request(pairs: Pairs, limits: Limits) -> Flags:
+    """Who gets a request for everything they want before anything else: people of item specs that few others want.
+
+    An item spec that fewer people want than fill a request costs a request, either its own or those of its people.
+    Serving all of these with the fewest requests is a minimum vertex cover, which in a bipartite graph follows from a
+    maximum matching (Kőnig's theorem). Of all minimum covers take the one with the most people, because everything else
+    that they want then comes for free.
+    """
+    rare = pairs.count_by_item_spec(np.ones(len(pairs.who), bool)) < limits.recipients
+    wanted = np.diff(pairs.of_who)
+    # If a person wants more than a request holds, that person's item specs are served one by one.
+    heavy = np.zeros(pairs.item_specs, bool)
+    heavy[pairs.what[(wanted > limits.items)[pairs.who]]] = True
+    edge = (rare & ~heavy)[pairs.what]
+    # Item specs of exactly the same people fit into one request.
+    edge &= (alike_item_specs(pairs, edge) == np.arange(pairs.item_specs))[pairs.what]
+    return _people_of_least_cover(pairs.who[edge], pairs.what[edge], pairs)
+
+
+def _people_of_least_cover(who: Numbers, what: Numbers, pairs: Pairs) -> Flags:
+    edges = csr_array((np.ones(len(who), np.int8), (who, what)), shape=(pairs.people, pairs.item_specs))
+    match_of_person = maximum_bipartite_matching(edges, perm_type="column").astype(np.int64)
+    matched = match_of_person >= 0
+    match_of_item_spec = np.full(pairs.item_specs, -1)
+    match_of_item_spec[match_of_person[matched]] = np.flatnonzero(matched)
+    wanting = np.zeros(pairs.people, bool)
+    wanting[who] = True
+    # An alternating path from an unmatched person (any edge, back by a matched one) leads to people who are not needed.
+    spared = wanting & ~matched
+    newly = spared.copy()
+    while newly.any():
+        back = match_of_item_spec[what[newly[who]]]
+        reached = np.zeros(pairs.people, bool)
+        reached[back[back >= 0]] = True
+        newly = reached & ~spared
+        spared |= newly
+    return matched & ~spared
 
 
 def _team_work(pairs: Pairs, limits: Limits) -> int:
-    """How many wishes are compared to find all teams: those of everybody who has a rare one, for each of these."""
+    """How many item specs must be compared to find all teams: for each rare pair all that its person wants."""
     rare = (np.diff(pairs.of_what) < limits.recipients)[pairs.what]
     return int(np.diff(pairs.of_who)[pairs.who[rare]].sum())
 
 
-def _without_dear(pairs: Pairs, finished: _Finished, max_overlap: Numbers, limits: Limits, multiple: float) -> _Draft:
-    """Bundles again, with those people apart who cost more than that multiple of a request of their own."""
+def _without_costly(pairs: Pairs, finished: _Finished, max_overlap: Numbers, limits: Limits, multiple: float) -> _Draft:
+    """Bundles again, without the people who cost more than that multiple of a request of their own."""
     own = _cost_of_person(pairs, finished.request) > multiple * _own_cost(pairs, limits)
     return _bundle(pairs, finished.draft.own | own, max_overlap, limits, finished.draft.teams)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
-    """The one with the fewest requests; the first of equals."""
+    """The one with the fewest requests; the first if several have."""
     return min(finished, key=lambda one: int(one.request.max()))
 
 
-def _bundle(pairs: Pairs, own: Flags, max_overlap: Numbers, limits: Limits, teams: Turn | None) -> _Draft:
-    """Teams where wanted, bundles that fill requests, then bundles of fewer people that still save some."""
+def _bundle(pairs: Pairs, own: Flags, max_overlap: Numbers, limits: Limits, teams: TeamOrder | None) -> _Draft:
+    """Teams if wanted, then bundles that fill requests, then bundles of fewer people that still save requests."""
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
-    request = team_up(pairs, free, max_overlap, limits, teams) if teams else np.full(len(pairs.who), -1)
-    small = BundleTerms(people=half, pairs=full + half // 2, crowd=_CROWD * full)
-    for terms in (BundleTerms(people=full, pairs=2 * full), small):
-        more = bundle(pairs, free & (request < 0), max_overlap, limits, terms)
+    request = place_teams(pairs, free, max_overlap, limits, teams) if teams else np.full(len(pairs.who), -1)
+    small = BundleRule(people=half, pairs=full + half // 2, most_holders=_MOST_HOLDERS * full)
+    for rule in (BundleRule(people=full, pairs=2 * full), small):
+        more = bundle(pairs, free & (request < 0), max_overlap, limits, rule)
         request = np.where(more >= 0, more + request.max() + 1, request)
     return _Draft(request=request, own=own, teams=teams)
 
 
 def _finish(pairs: Pairs, draft: _Draft, limits: Limits, sweeps: int) -> _Finished:
-    """Places what is in no bundle."""
+    """Places the pairs that are in no team or bundle."""
     own = draft.own[pairs.who]
     request = draft.request.copy()
-    alone = star_groups_of(pairs, own, limits)
-    _place_groups(pairs, request, own, alone, np.ones(len(alone.size), bool), limits)
+    groups = star_groups_of(pairs, own, limits)
+    _place_groups(pairs, request, own, groups, np.ones(len(groups.size), bool), limits)
     left = request < 0
     groups = star_groups_of(pairs, left, limits)
     _place_groups(pairs, request, left, groups, choose_star_groups(pairs, groups, limits, sweeps), limits)
-    _place_by_wish(pairs, request, limits)
+    _place_by_item_spec(pairs, request, limits)
     return _Finished(draft=draft, request=request)
 
 
 def _place_groups(
     pairs: Pairs, request: Numbers, free: Flags, groups: StarGroups, chosen: Flags, limits: Limits
 ) -> None:
-    """Gives the chosen crews their own requests for their free pairs."""
+    """Makes requests for the free pairs of the chosen groups."""
     cost = np.where(chosen, groups.cost, 0)
     first = np.where(chosen, int(request.max()) + 1 + np.cumsum(cost) - cost, -1)
     number_of = np.full(pairs.people, -1)
@@ -177,8 +217,8 @@ def _place_groups(
     request[placed] = number_of[who] + position // limits.items
 
 
-def _place_by_wish(pairs: Pairs, request: Numbers, limits: Limits) -> None:
-    """Places all that is left wish by wish."""
+def _place_by_item_spec(pairs: Pairs, request: Numbers, limits: Limits) -> None:
+    """Makes requests of one item spec each for all remaining pairs."""
     left = pairs.by_what[request[pairs.by_what] < 0]
     what = pairs.what[left]
     position = np.arange(len(left)) - np.searchsorted(what, what)
@@ -187,7 +227,7 @@ def _place_by_wish(pairs: Pairs, request: Numbers, limits: Limits) -> None:
 
 
 def _cost_of_person(pairs: Pairs, request: Numbers) -> Numbers:
-    """What each person's requests cost, if the people of a request share its cost."""
+    """The cost of each person's requests; the people of a request share its cost."""
     requests = int(request.max()) + 1
     cells = distinct(pairs.who * requests + request)
     who, number = cells // requests, cells % requests
@@ -199,15 +239,15 @@ def _own_cost(pairs: Pairs, limits: Limits) -> Numbers:
 
 
 def join_alike(pairs: Pairs, request: Numbers, limits: Limits) -> Numbers:
-    """Joins requests where a product remains.
+    """Joins requests if the result is a product.
 
     Args:
         pairs: All pairs.
         request: The number of each pair's request.
-        limits: What one request may hold.
+        limits: Limits of one request.
 
     Returns:
-        The same with fewer requests, numbered from 0 without gaps in the old order.
+        The number of each pair's request, from 0 without gaps in the old order.
     """
     joined = _join(request, pairs.who, limits.items)
     joined = _join(joined, pairs.what, limits.recipients)
@@ -216,7 +256,7 @@ def join_alike(pairs: Pairs, request: Numbers, limits: Limits) -> Numbers:
 
 
 def _join(request: Numbers, same: Numbers, most: int) -> Numbers:
-    """Joins requests that have the same on one side, as long as the other side holds at most `most`."""
+    """Joins requests that are equal on one side, while the other side holds at most `most`."""
     requests, others = int(request.max()) + 1, int(same.max()) + 1
     cells = distinct(request * others + same)
     sides = make_pairs(cells // others, cells % others, people=requests, item_specs=others)
@@ -224,13 +264,13 @@ def _join(request: Numbers, same: Numbers, most: int) -> Numbers:
     size = np.bincount(request, minlength=requests) // np.maximum(np.diff(sides.of_who), 1)
     into = np.arange(requests)
     open_ones = np.flatnonzero((size > 0) & (size < most))
-    max_overlap = np.bincount(first[open_ones], minlength=requests)
-    open_ones = open_ones[max_overlap[first[open_ones]] > 1]
+    alike_requests = np.bincount(first[open_ones], minlength=requests)
+    open_ones = open_ones[alike_requests[first[open_ones]] > 1]
     room: dict[int, list[tuple[int, int]]] = {}
     for number in open_ones[np.argsort(-size[open_ones], kind="stable")].tolist():
         targets = room.setdefault(int(first[number]), [])
         needed = int(size[number])
-        fitting = next((place for place, (_, left) in enumerate(targets) if left >= needed), None)
+        fitting = next((position for position, (_, left) in enumerate(targets) if left >= needed), None)
         target, left = targets.pop(fitting) if fitting is not None else (number, most)
         into[number] = target
         if left > needed:

@@ -1,4 +1,4 @@
-"""Who wants what, as whole numbers: the pairs that a plan must place, found quickly from either side."""
+"""The pairs that a plan must place, as integers: who wants what, found quickly from either side."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairs:
-    """Wanted pairs of a person and a wish, each once, sorted by person and then by wish.
+    """Wanted pairs of a person and an item spec, each once, sorted by person and then by item spec.
 
-    A person is an identity, a wish an item together with all else that a request says of it. A pair is known by its
-    position; persons and wishes are numbered from 0.
+    A person is an identity. An item spec is an item together with everything else that a request says about it. A pair
+    is known by its position; people and item specs are numbered from 0.
 
     Attributes:
         who: Each pair's person.
-        what: Each pair's wish.
-        of_who: Where each person's pairs begin, and after the last where they end.
-        by_what: Positions of all pairs in the order of their wishes.
-        of_what: Where each wish's positions begin in `by_what`, and after the last where they end.
+        what: Each pair's item spec.
+        of_who: Start of each person's pairs, and behind the last start their end.
+        by_what: Positions of all pairs in the order of their item specs.
+        of_what: Start of each item spec's positions in `by_what`, and behind the last start their end.
     """
 
     who: Numbers
@@ -36,24 +36,24 @@ class Pairs:
 
     @property
     def people(self) -> int:
-        """How many persons there are."""
+        """How many people there are."""
         return len(self.of_who) - 1
 
     @property
     def item_specs(self) -> int:
-        """How many wishes there are."""
+        """How many item specs there are."""
         return len(self.of_what) - 1
 
     def holders(self, item_spec: int) -> Numbers:
-        """Positions of the pairs of one wish."""
+        """Positions of the pairs of one item spec."""
         return self.by_what[self.of_what[item_spec] : self.of_what[item_spec + 1]]
 
     def keys(self) -> Numbers:
-        """One ascending number for each pair: the person's times the number of wishes, plus the wish's."""
+        """One ascending number for each pair: the person times the number of item specs, plus the item spec."""
         return self.who * self.item_specs + self.what
 
-    def count_by_wish(self, among: Flags) -> Numbers:
-        """How many of the given pairs each wish has."""
+    def count_by_item_spec(self, among: Flags) -> Numbers:
+        """How many of the given pairs each item spec has."""
         return np.bincount(self.what[among], minlength=self.item_specs)
 
     def count_by_person(self, among: Flags) -> Numbers:
@@ -62,7 +62,7 @@ class Pairs:
 
 
 def make_pairs(who: Numbers, what: Numbers, *, people: int, item_specs: int) -> Pairs:
-    """Pairs from two columns of equal length in the order that Pairs asks for."""
+    """Pairs from two columns of equal length, sorted as Pairs requires."""
     by_what = np.argsort(what, kind="stable")
     return Pairs(
         who=who,
@@ -74,20 +74,20 @@ def make_pairs(who: Numbers, what: Numbers, *, people: int, item_specs: int) -> 
 
 
 def spans(starts: Numbers, lengths: Numbers) -> Numbers:
-    """The numbers of all ranges that begin at `starts` and have `lengths`, one range after another."""
+    """The numbers of the ranges with these starts and lengths, one range after another."""
     offsets = np.cumsum(lengths) - lengths
     return np.repeat(starts - offsets, lengths) + np.arange(int(lengths.sum()))
 
 
 def distinct(numbers: Numbers) -> Numbers:
-    """The different ones among numbers, ascending; by sorting, which is faster here than numpy's own hashing."""
+    """The distinct numbers, ascending; sorting is faster here than numpy's own hashing."""
     ascending = np.sort(numbers)
     new: Flags = np.diff(ascending, prepend=-1) != 0
     return ascending[new]
 
 
 def alike(pairs: Pairs, among: Flags) -> Numbers:
-    """For each person the first one that has exactly the same wishes among the given pairs; itself if no other has."""
+    """For each person the first person with exactly the same item specs among the given pairs."""
     marks = [np.zeros(pairs.people, np.uint64) for _ in _SALTS]
     for mark, salt in zip(marks, _SALTS, strict=True):
         np.add.at(mark, pairs.who[among], _mixed(pairs.what[among], salt))
@@ -100,7 +100,7 @@ def alike(pairs: Pairs, among: Flags) -> Numbers:
 
 
 def alike_item_specs(pairs: Pairs, among: Flags) -> Numbers:
-    """For each wish the first one that exactly the same people have among the given pairs; itself if no other is."""
+    """For each item spec the first item spec with exactly the same people among the given pairs."""
     order = pairs.by_what
     turned = make_pairs(pairs.what[order], pairs.who[order], people=pairs.item_specs, item_specs=pairs.people)
     return alike(turned, among[order])
@@ -110,7 +110,7 @@ _SALTS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 
 def _mixed(numbers: Numbers, salt: np.uint64) -> npt.NDArray[np.uint64]:
-    """Well-spread 64-bit marks of numbers: sums of two such marks tell sets apart (splitmix64's finalizer)."""
+    """64-bit hashes of numbers (splitmix64's finalizer): the sums of two of them identify a set."""
     mixed = (numbers.astype(np.uint64) + np.uint64(1)) * salt
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -118,14 +118,14 @@ def _mixed(numbers: Numbers, salt: np.uint64) -> npt.NDArray[np.uint64]:
 
 
 _SMALL: Final = 1_000
-"""All wishes of all people of one wish, up to which it is looked at here: beyond, one by one is as fast."""
+"""Most pairs of one item spec's people to count exactly: beyond that, trying bundles is as fast."""
 
 _SLICE: Final = 2_000_000
-"""Wishes of people that are looked at together."""
+"""Pairs to count together."""
 
 
 def max_overlap_of(pairs: Pairs) -> Numbers:
-    """For each wish the most people who share another one; for wishes of many the number of their people."""
+    """For each item spec the most people who share another one with it; its people if these are too many to count."""
     most = np.diff(pairs.of_what)
     seen = np.bincount(pairs.what, weights=np.diff(pairs.of_who)[pairs.who], minlength=pairs.item_specs).astype(
         np.int64
@@ -142,21 +142,21 @@ def max_overlap_of(pairs: Pairs) -> Numbers:
 
 
 def _most_of(pairs: Pairs, item_specs: Numbers) -> Numbers:
-    """The same for some wishes."""
+    """The same for some item specs."""
     holders = np.diff(pairs.of_what)[item_specs]
     people = pairs.who[pairs.by_what[spans(pairs.of_what[item_specs], holders)]]
     wanted = np.diff(pairs.of_who)[people]
     other = pairs.what[spans(pairs.of_who[people], wanted)]
-    line = np.repeat(np.repeat(np.arange(len(item_specs)), holders), wanted)
-    meeting = np.sort((line * pairs.item_specs + other)[other != item_specs[line]])
-    begins = np.flatnonzero(np.diff(meeting, prepend=-1))
+    index = np.repeat(np.repeat(np.arange(len(item_specs)), holders), wanted)
+    encounter = np.sort((index * pairs.item_specs + other)[other != item_specs[index]])
+    begins = np.flatnonzero(np.diff(encounter, prepend=-1))
     most = np.zeros(len(item_specs), np.int64)
-    np.maximum.at(most, meeting[begins] // pairs.item_specs, np.diff(begins, append=len(meeting)))
+    np.maximum.at(most, encounter[begins] // pairs.item_specs, np.diff(begins, append=len(encounter)))
     return most
 
 
-WISH: Final = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata")
-"""What a request says of one item: changes share a request's item only where all of these agree."""
+ITEM_SPEC: Final = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata")
+"""Columns of an item spec: changes share an item of a request only if all of these are equal."""
 
 _MOST: Final = 2**62
 
@@ -167,9 +167,9 @@ def number_people(changes: pl.DataFrame) -> Numbers:
 
 
 def number_item_specs(changes: pl.DataFrame) -> Numbers:
-    """For each change the number of its wish; there are no gaps."""
+    """For each change the number of its item spec, without gaps."""
     combined, different = np.zeros(changes.height, np.int64), 1
-    for name in WISH:
+    for name in ITEM_SPEC:
         numbers, count = _number(changes.get_column(name))
         if different * count > _MOST:
             combined, different = _without_gaps(combined)
@@ -178,13 +178,13 @@ def number_item_specs(changes: pl.DataFrame) -> Numbers:
 
 
 def _number(texts: pl.Series) -> tuple[Numbers, int]:
-    """Each text's place among all different ones, and how many those are."""
+    """Each text's position among the distinct texts, and how many there are."""
     ascending = texts.unique().sort()
     places = texts.cast(pl.Enum(ascending)).to_physical().to_numpy().astype(np.int64)
     return places, len(ascending)
 
 
 def _without_gaps(numbers: Numbers) -> tuple[Numbers, int]:
-    """The same order without gaps, and how many there are."""
+    """The same order without gaps, and how many distinct numbers there are."""
     ascending = distinct(numbers)
     return np.searchsorted(ascending, numbers), len(ascending)

@@ -1,7 +1,6 @@
 """From changes to the fewest legal requests; the result does not depend on the order of the changes.
 
-A request is a full product. Where the API version lets each identity have items of its own, several may travel in one
-body.
+A request is a full product. If the API version lists items per identity, several requests may share a body.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class Plan:
     """Requests, before they have numbers in a ledger.
 
     Attributes:
-        changes: The changes in their order, each with `request` (from 0, the order of sending).
-        requests: How many there are.
-        lower_bound: A number of bodies that no plan of these changes can go below.
-        envelopes: Which requests travel in one body: `request`, and `number`, that of the first one of the body. They
-            stand next to each other; a request that travels alone is not here.
+        changes: The changes in their order, each with `request` (from 0, in the order of sending).
+        requests: How many requests there are.
+        lower_bound: A number of bodies that every plan of these changes needs.
+        envelopes: Which requests share a body: `request`, and `number`, the first request of the body. The requests of
+            a body are consecutive; a request with a body of its own is not here.
     """
 
     changes: pl.DataFrame
@@ -43,22 +42,22 @@ class Plan:
 
     @property
     def bodies(self) -> int:
-        """How many bodies are to be sent."""
+        """How many bodies to send."""
         return self.requests - self.envelopes.height + self.envelopes.get_column("number").n_unique()
 
 
 NO_PLAN: Final = Plan(changes=pl.DataFrame(schema={"operation": pl.String}), requests=0, lower_bound=0)
-"""Of nothing."""
+"""The plan of no changes."""
 
 
 def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, *, nested: bool = False) -> Plan:
     """Packs changes into requests, all grants before all revokes.
 
     Args:
-        changes: Validate's CHANGE_COLUMNS and any others; no two lines of one identity and item.
-        limits: What one request may hold.
+        changes: validate's CHANGE_COLUMNS and any others; no two changes of one identity and item.
+        limits: Limits of one request.
         effort: How hard to look for fewer requests.
-        nested: Whether a body may give each identity its own items.
+        nested: Whether a body may list items per identity.
     """
     if changes.is_empty():
         return Plan(changes=changes.with_columns(pl.lit(0, dtype=pl.Int64).alias("request")), requests=0, lower_bound=0)
@@ -78,12 +77,12 @@ def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, 
 
 
 def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: bool) -> tuple[Numbers, int, pl.DataFrame]:
-    """The request of each grant, a lower bound on the bodies, and which requests travel in one."""
+    """The request of each grant, a lower bound on the bodies, and the envelopes."""
     if grants.is_empty():
         return np.empty(0, np.int64), 0, pl.DataFrame(schema=ENVELOPE_SCHEMA)
-    # numpy alone is loaded by reading too; scipy is for planning only.
+    # Only planning needs scipy: import it here, so that other commands start faster.
     from batch.plan.bound import grant_bound  # noqa: PLC0415
-    from batch.plan.envelopes import put_together  # noqa: PLC0415
+    from batch.plan.envelopes import share_bodies  # noqa: PLC0415
     from batch.plan.grants import pack_grants  # noqa: PLC0415
     from batch.plan.pairs import make_pairs, number_item_specs, number_people  # noqa: PLC0415
 
@@ -92,7 +91,7 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     pairs = make_pairs(who[order], what[order], people=int(who.max()) + 1, item_specs=int(what.max()) + 1)
     packed, first = pack_grants(pairs, limits, effort), np.empty(0, np.int64)
     if nested:
-        packed, first = put_together(pairs, packed, limits)
+        packed, first = share_bodies(pairs, packed, limits)
     request = np.empty(grants.height, np.int64)
     request[order] = packed
     together = np.flatnonzero(first >= 0)
@@ -109,16 +108,16 @@ def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
 
 
 def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Limits) -> Numbers:
-    """Places each person's roles and access profiles together, and the entitlements apart.
+    """Places each person's roles and access profiles together, and entitlements separately.
 
     Args:
         who: Each revoke's person.
-        what: Its wish.
-        is_entitlement: Whether it is of an entitlement.
-        limits: What one request may hold.
+        what: Its item spec.
+        is_entitlement: Whether its item is an entitlement.
+        limits: Limits of one request.
 
     Returns:
-        The number of each revoke's request, from 0 without gaps; those of entitlements come last.
+        The number of each revoke's request, from 0 without gaps; requests of entitlements come last.
     """
     order = np.lexsort((what, who, is_entitlement))
     most = np.where(is_entitlement[order], limits.revoke_entitlements, limits.revoke_items)

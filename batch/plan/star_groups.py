@@ -1,9 +1,9 @@
-"""What no bundle takes: each pair goes into a request of its person's own, or into one that is its wish's own.
+"""Star groups: pairs in no bundle go into a request of their person or into a request of their item spec.
 
-A person's own request costs one, however many of the person's pairs it takes; a wish's requests cost one for each ten
-of its pairs that are left. Which persons get their own is searched by sweeps over all of them, as long as it pays.
-A pair less in a wish only counts once ten of them are gone; the sweeps begin by counting each for a tenth, and count
-ever more strictly, so that remainders vanish together instead of here and there.
+A person's own request costs one, however many of the person's pairs it holds; an item spec's requests cost one for each
+ten of its remaining pairs. Sweeps over all people find out who gets an own request. Removing a pair from an item spec
+only saves a request once ten are removed. So the sweeps begin by counting each pair as a tenth of a request, and count
+more strictly each time, so that remainders disappear together instead of here and there.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from batch.plan.pairs import Flags, Numbers, Pairs
 
 _EXACT: Final = 1e-9
-"""Differences below are those of rounding."""
+"""Smaller differences are rounding errors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StarGroups:
-    """People in crews that want the same among the pairs in question, no more of them than fit into a request.
+    """Groups of people who want the same among some pairs; a group fits into a request.
 
     Attributes:
-        people: All of them, crew by crew.
-        size: How many people each crew has.
-        cost: Requests that each crew needs if it gets its own.
-        item_specs: What the crews want, crew by crew.
-        wanted: How many wishes each crew has.
+        people: All people, group by group.
+        size: How many people each group has.
+        cost: Requests that each group needs if it gets its own.
+        item_specs: What the groups want, group by group.
+        wanted: How many item specs each group wants.
     """
 
     people: Numbers
@@ -44,7 +44,7 @@ class StarGroups:
 
 
 def star_groups_of(pairs: Pairs, free: Flags, limits: Limits) -> StarGroups:
-    """All people that have free pairs, in crews; those with most wishes first."""
+    """Groups of all people who have free pairs; those who want the most come first."""
     count = pairs.count_by_person(free)
     first = alike(pairs, free)
     people = np.flatnonzero(count)
@@ -65,16 +65,16 @@ def star_groups_of(pairs: Pairs, free: Flags, limits: Limits) -> StarGroups:
 
 
 def choose_star_groups(pairs: Pairs, groups: StarGroups, limits: Limits, sweeps: int) -> Flags:
-    """Chooses which crews get requests of their own, so that few requests are needed for them and all the rest.
+    """Chooses which groups get requests of their own, so that they and the rest need few requests.
 
     Args:
         pairs: All pairs.
-        groups: Of all who have something left.
-        limits: What one request may hold.
-        sweeps: How often to go over all crews.
+        groups: The groups of everybody who has pairs left.
+        limits: Limits of one request.
+        sweeps: How often to go over all groups.
 
     Returns:
-        Of each crew whether it gets its own; what the others want is to be placed wish by wish.
+        For each group whether it gets its own requests; the other groups' pairs are placed by item spec.
     """
     search = _Search(groups, pairs.item_specs, limits.recipients)
     best, chosen = search.cost(), search.own.copy()
@@ -87,11 +87,11 @@ def choose_star_groups(pairs: Pairs, groups: StarGroups, limits: Limits, sweeps:
 
 
 class _Prices:
-    """What a wish costs less, or more, if a crew of some size leaves it or comes to it.
+    """What an item spec costs less or more if a group leaves or joins it.
 
     Attributes:
-        less: By size of the crew and by the wish's remainder: what leaving saves.
-        more: Likewise: what coming costs.
+        less: By the group's size and the item spec's remainder, what leaving saves.
+        more: By the same, what joining costs.
     """
 
     def __init__(self, full: int, softness: float) -> None:
@@ -106,26 +106,26 @@ class _Prices:
 
 
 class _Search:
-    """Which crews have their own, and what is left in each wish."""
+    """Which groups have their own requests, and how many pairs each item spec has left."""
 
     def __init__(self, groups: StarGroups, item_specs: int, full: int) -> None:
         self.own = np.zeros(len(groups.size), bool)
         self._groups = groups
         self._full = full
         self._starts = np.cumsum(groups.wanted) - groups.wanted
-        self._crew = np.repeat(np.arange(len(groups.size)), groups.wanted)
-        size = groups.size[self._crew]
+        self._group = np.repeat(np.arange(len(groups.size)), groups.wanted)
+        size = groups.size[self._group]
         self._row = size * full
         self._left = np.bincount(groups.item_specs, weights=size, minlength=item_specs).astype(np.int64)
 
     def cost(self) -> int:
-        """Requests that are needed as things stand."""
+        """Requests needed by this choice."""
         return int(self._groups.cost[self.own].sum() + (-(-self._left // self._full)).sum())
 
     def sweep(self, prices: _Prices) -> None:
-        """Lets each crew, one after the other, have what costs less, all others as they are by then.
+        """Lets each group in turn switch to what costs less, given the others' choices by then.
 
-        Only crews for which that would change something at the sweep's beginning are looked at.
+        Visits only the groups that would gain at the beginning of the sweep.
         """
         for group in np.flatnonzero(self._gain(prices) > _EXACT).tolist():
             start = self._starts[group]
@@ -141,12 +141,12 @@ class _Search:
                 self._left[item_specs] -= size
 
     def _gain(self, prices: _Prices) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """What each crew would save by changing over."""
+        """What each group would save by switching."""
         if not len(self.own):
             return np.zeros(0)
         cell = self._row + (self._left % self._full)[self._groups.item_specs]
         change = prices.less.ravel()[cell]
-        own = np.flatnonzero(self.own[self._crew])
+        own = np.flatnonzero(self.own[self._group])
         change[own] = -prices.more.ravel()[cell[own]]
         cost = np.where(self.own, self._groups.cost, -self._groups.cost)
         return np.add.reduceat(change, self._starts) + cost

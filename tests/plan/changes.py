@@ -1,4 +1,4 @@
-"""Rows, changes and requests for the tests of the core, and a judge of bodies that shares no code with the product."""
+"""Rows, changes and requests for tests, and a check of bodies that shares no code with the product."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def _item(row: dict[str, str]) -> RequestItem:
 
 
 def bodies_of(planned: pl.DataFrame) -> list[dict[str, Any]]:
-    """What goes over the wire, read back as the tenant reads it."""
+    """The bodies that are sent, read back as the tenant reads them."""
     return [json.loads(encode(body_of(request))) for request in requests_of(planned)]
 
 
-# The judge: what the API's documents permit (beta, March 2024), in plain Python.
+# The check: what the API's documents permit (beta, March 2024), in plain Python.
 
 _OURS = {"accessBatchRequest", "accessBatchItem"}
 _ITEM_FIELDS = {"type", "id", "comment", "clientMetadata", "removeDate"}
@@ -165,7 +165,7 @@ def illegalities(body: dict[str, Any], *, later_api: bool = False) -> list[str]:
 
 
 def pairs_of(bodies: Sequence[dict[str, Any]]) -> Counter[tuple[str, ...]]:
-    """Every change that bodies ask for, with all that they say of it, counted."""
+    """Every change that bodies ask for, with everything that they say about it, counted."""
     return Counter(
         (
             body["requestType"].removesuffix("_ACCESS"),
@@ -184,14 +184,14 @@ def pairs_of(bodies: Sequence[dict[str, Any]]) -> Counter[tuple[str, ...]]:
 
 
 def wanted_pairs(changes: Iterable[dict[str, str]]) -> Counter[tuple[str, ...]]:
-    """The same of wanted changes."""
+    """The same for wanted changes."""
     return Counter(
         (*(change[name] for name in CHANGE_COLUMNS[:-1]), json.dumps(json.loads(change["metadata"] or "{}")))
         for change in changes
     )
 
 
-# Wishes: small worlds in which identities share many, some or no items.
+# Wanted changes: small worlds in which identities share many, some or no items.
 
 _DATES = st.sampled_from(["", "", "2027-01-31T00:00:00Z", "2027-06-30T00:00:00Z"])
 _METADATA = st.sampled_from(["", "", '{"ticket":"T-1"}', '{"ticket":"T-2"}'])
@@ -199,7 +199,7 @@ _COMMENTS = st.sampled_from(["", "", "joiner", "project"])
 
 
 @st.composite
-def item_specs(draw: st.DrawFn, identities: int = 15, items: int = 12) -> list[dict[str, str]]:
+def wanted_changes(draw: st.DrawFn, identities: int = 15, items: int = 12) -> list[dict[str, str]]:
     """Changes without repeats and contradictions, as deduplication lets them through."""
     catalogue = [
         change(

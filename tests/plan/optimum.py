@@ -1,4 +1,4 @@
-"""The fewest grant requests that can ask for small numbers of changes: the truth against which plans are held."""
+"""The fewest grant requests for small numbers of changes, to compare plans with."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Pair = tuple[str, str]
 
 
 def fewest_requests(pairs: frozenset[Pair], limits: Limits) -> int:
-    """The fewest products of identities and items, within the limits, in which each pair stands exactly once.
+    """The fewest products of identities and items, within the limits, that hold each pair exactly once.
 
     An integer program: every group of identities that have an item in common may send some of their common items
     together. Each pair is sent in one group; a group needs a request for every `limits.items` items that it sends.
-    The same holds with identities and items exchanged, so whichever has fewer groups is solved.
+    The same holds with identities and items swapped, so solve whichever has fewer groups.
     """
     turned = frozenset((item, identity) for identity, item in pairs)
     groups, most = min(
@@ -41,7 +41,7 @@ def fewest_requests(pairs: frozenset[Pair], limits: Limits) -> int:
 
 
 def fewest_requests_by_trying(pairs: frozenset[Pair], limits: Limits) -> int:
-    """The same by trying everything: the proof of the integer program, for a handful of pairs."""
+    """The same by trying everything, for a few pairs: it tests the integer program."""
 
     @cache
     def fewest(left: frozenset[Pair]) -> int:
@@ -61,7 +61,7 @@ def _products(pairs: frozenset[Pair], limits: Limits) -> Iterator[frozenset[Pair
 
 
 def _groups(pairs: frozenset[Pair], most: int) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
-    """Every group of at most so many identities that have items in common, with these items."""
+    """Every group of at most `most` identities that have items in common, with these items."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for identity, item in pairs:
         wanted[identity].add(item)
@@ -93,7 +93,7 @@ class _Program:
     def add_group(self, group: tuple[str, ...], common: list[str], most: int) -> None:
         requests = self._variable(cost=1)
         sent = [self._variable(cost=0) for _ in common]
-        # One row for each item, although one for their sum would do: of fractions, these allow far fewer.
+        # One row for each item, although one for their sum is enough: these rule out far more fractions.
         self.rows += [{requests: 1, one: -1} for one in sent]
         if len(sent) > most:
             self.rows.append({requests: most, **dict.fromkeys(sent, -1)})

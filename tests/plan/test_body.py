@@ -1,4 +1,4 @@
-"""Bodies: what is absent is left out, every item carries our ids, and the vendor's SDK can read them."""
+"""Bodies leave out empty fields, carry our ids in every item, and can be read by the vendor's SDK."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Op
 from batch.model import Request, RequestItem
 from batch.plan import plan
 from batch.plan.body import body_of, encode, fingerprint, in_bodies
-from tests.plan.changes import bodies_of, changes_frame, item_specs, requests_of
+from tests.plan.changes import bodies_of, changes_frame, requests_of, wanted_changes
 
 BARE = RequestItem(type=ItemType.ROLE, id="r1")
 FULL = RequestItem(
@@ -30,7 +30,7 @@ FULL = RequestItem(
 REQUEST = Request(number=7, run="run", operation=Operation.GRANT, recipients=("p2", "p1"), items=(BARE, FULL))
 
 
-def test_a_body_has_what_was_given_and_nothing_that_was_not() -> None:
+def test_a_body_has_exactly_the_given_fields() -> None:
     assert body_of(REQUEST) == {
         "requestType": "GRANT_ACCESS",
         "requestedFor": ["p2", "p1"],
@@ -48,7 +48,7 @@ def test_a_body_has_what_was_given_and_nothing_that_was_not() -> None:
     }
 
 
-def test_one_identity_is_still_a_list() -> None:
+def test_a_single_identity_is_sent_as_a_list() -> None:
     revoke = dataclasses.replace(REQUEST, operation=Operation.REVOKE, recipients=("p1",))
     assert body_of(revoke)["requestedFor"] == ["p1"]
     assert body_of(revoke)["requestType"] == "REVOKE_ACCESS"
@@ -57,7 +57,7 @@ def test_one_identity_is_still_a_list() -> None:
 @pytest.mark.parametrize(
     ("field", "name"), [("comment", "comment"), ("start_date", "startDate"), ("remove_date", "removeDate")]
 )
-def test_an_absent_field_is_left_out_alone(field: str, name: str) -> None:
+def test_an_empty_field_is_left_out_and_the_others_stay(field: str, name: str) -> None:
     without: dict[str, Any] = {field: ""}
     item = dataclasses.replace(FULL, **without)
     (sent,) = body_of(dataclasses.replace(REQUEST, items=(item,)))["requestedItems"]
@@ -88,8 +88,8 @@ def test_the_fingerprint_is_the_sha_256_of_the_bytes() -> None:
 
 
 @settings(max_examples=40)
-@given(wanted=item_specs())
-def test_every_item_of_every_request_carries_its_own_and_its_requests_id_beside_the_users_metadata(
+@given(wanted=wanted_changes())
+def test_every_item_carries_its_id_and_its_requests_id_beside_the_users_metadata(
     wanted: list[dict[str, str]],
 ) -> None:
     for request in requests_of(plan(changes_frame(wanted), Limits()).changes):
@@ -100,10 +100,10 @@ def test_every_item_of_every_request_carries_its_own_and_its_requests_id_beside_
 
 
 @settings(max_examples=40)
-@given(wanted=item_specs())
+@given(wanted=wanted_changes())
 def test_every_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(wanted: list[dict[str, str]]) -> None:
     pytest.importorskip("sailpoint")
-    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - only if the SDK is installed
 
     for body in [*bodies_of(plan(changes_frame(wanted), Limits()).changes), body_of(REQUEST)]:
         parsed = AccessRequest.from_json(json.dumps(body))
@@ -137,7 +137,7 @@ def test_several_requests_in_one_body_give_each_identity_its_own_items_once() ->
 
 def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged() -> None:
     pytest.importorskip("sailpoint")
-    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - where there is an SDK
+    from sailpoint.access_requests.models.access_request import AccessRequest  # noqa: PLC0415 - only if the SDK is installed
 
     body = body_of(*NESTED)
     parsed = AccessRequest.from_json(json.dumps(body))
@@ -154,9 +154,9 @@ def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(
     assert again == body
 
 
-def test_requests_are_sorted_by_the_bodies_in_which_they_travel() -> None:
-    alone, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
-    assert in_bodies([first, alone, dataclasses.replace(second, within=2)]) == [
+def test_requests_are_grouped_by_the_body_that_they_share() -> None:
+    single, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
+    assert in_bodies([first, single, dataclasses.replace(second, within=2)]) == [
         (first, dataclasses.replace(second, within=2)),
-        (alone,),
+        (single,),
     ]

@@ -1,4 +1,4 @@
-"""Several requests in one body: every change exactly once, within the limits, and never more bodies than without."""
+"""Several requests in one body: every change exactly once, within the limits, and never more bodies than otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch.plan.body import body_of
 from batch.plan.check import check_plan
 from batch.plan.filling import FillOrder, Size, fill
 from batch.plan.plan import ENVELOPE_SCHEMA
-from tests.plan.changes import change, changes_frame, item_specs, pairs_of, requests_of, wanted_pairs
+from tests.plan.changes import change, changes_frame, pairs_of, requests_of, wanted_changes, wanted_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def nested_plan(changes: Iterable[dict[str, str]], limits: Limits = FULL) -> Pla
 
 
 def bodies_of(made: Plan) -> list[dict[str, Any]]:
-    """What goes over the wire."""
+    """The bodies that are sent."""
     number = dict(made.envelopes.rows())
     together: dict[int, list[Any]] = {}
     for request in requests_of(made.changes):
@@ -46,7 +46,7 @@ def bodies_of(made: Plan) -> list[dict[str, Any]]:
 
 
 def entries_of(body: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Each identity of a body with its items, whichever the form."""
+    """Each identity of a body with its items, in either form."""
     if "requestedFor" in body:
         return [(identity, body["requestedItems"]) for identity in body["requestedFor"]]
     return [(entry["identityId"], entry["requestedItems"]) for entry in body["requestedForWithRequestedItems"]]
@@ -62,7 +62,7 @@ def flattened(bodies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=50)
-@given(wanted=item_specs(), limits=ANY_LIMITS)
+@given(wanted=wanted_changes(), limits=ANY_LIMITS)
 def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
     wanted: list[dict[str, str]], limits: Limits
 ) -> None:
@@ -84,8 +84,8 @@ def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
 
 
 @settings(max_examples=50)
-@given(wanted=item_specs(), limits=ANY_LIMITS, shuffle=st.randoms(use_true_random=False))
-def test_there_are_never_more_bodies_than_without_and_their_order_in_the_file_does_not_matter(
+@given(wanted=wanted_changes(), limits=ANY_LIMITS, shuffle=st.randoms(use_true_random=False))
+def test_envelopes_never_need_more_bodies_and_the_order_of_the_rows_does_not_matter(
     wanted: list[dict[str, str]], limits: Limits, shuffle: Random
 ) -> None:
     made, flat = nested_plan(wanted, limits), plan(changes_frame(wanted), limits)
@@ -138,24 +138,24 @@ def test_the_bound_is_below_the_true_optimum(pairs: set[tuple[int, int]], limits
     loads=st.dictionaries(
         st.builds(Size, st.integers(1, 25), st.integers(1, 10)), st.integers(1, 40), min_size=1, max_size=8
     ),
-    way=st.sampled_from(list(FillOrder)),
+    order=st.sampled_from(list(FillOrder)),
 )
-def test_every_load_is_in_a_body_once_whole_or_in_pieces(loads: dict[Size, int], way: FillOrder) -> None:
+def test_every_load_is_in_bodies_once_whole_or_in_pieces(loads: dict[Size, int], order: FillOrder) -> None:
     left = Counter(loads)
-    for made in fill(loads, FULL, way):
-        held = Counter(made.whole) + Counter({Size(made.cut, 1): 1} if made.cut else {})
-        items = sum(size.items * count for size, count in made.whole.items()) + made.piece
+    for pattern in fill(loads, FULL, order):
+        held = Counter(pattern.whole) + Counter({Size(pattern.cut, 1): 1} if pattern.cut else {})
+        items = sum(size.items * count for size, count in pattern.whole.items()) + pattern.piece
         people = sum(size.people * count for size, count in held.items())
-        assert made.bodies >= 1
+        assert pattern.bodies >= 1
         assert 0 < items <= FULL.items
         assert 0 < people <= FULL.recipients
         for size, count in held.items():
-            left[size] -= count * made.bodies
-            assert left[size] >= 0, "a load is used that is not there yet"
-        if made.cut:
-            assert 0 < made.piece < made.cut
-            assert way is not FillOrder.WHOLE
-            left[Size(made.cut - made.piece, 1)] += made.bodies
+            left[size] -= count * pattern.bodies
+            assert left[size] >= 0, "a load is used before it exists"
+        if pattern.cut:
+            assert 0 < pattern.piece < pattern.cut
+            assert order is not FillOrder.WHOLE
+            left[Size(pattern.cut - pattern.piece, 1)] += pattern.bodies
     assert not +left
 
 
@@ -166,12 +166,12 @@ def test_people_with_comments_of_their_own_share_bodies_up_to_both_limits() -> N
     assert (plan(changes_frame(five_each), FULL).bodies, nested_plan(five_each).bodies) == (100, 20)
 
 
-def test_people_whose_wishes_do_not_divide_a_body_are_parted_over_several() -> None:
+def test_people_who_want_more_than_fits_into_the_rest_of_a_body_are_spread_over_several() -> None:
     wanted = [change(f"p{n:03}", f"r{m}", comment=f"ticket {n}") for n in range(100) for m in range(13)]
     assert 52 <= nested_plan(wanted).bodies <= 54
 
 
-def test_what_a_full_product_does_better_stays_one() -> None:
+def test_large_full_products_keep_bodies_of_their_own() -> None:
     together = [change(f"p{n}", f"r{m}") for n in range(20) for m in range(20)]
     alone = [change(f"q{n}", "r1", comment=f"ticket {n}") for n in range(4)]
     made = nested_plan([*together, *alone])
@@ -182,13 +182,13 @@ def test_what_a_full_product_does_better_stays_one() -> None:
     ]
 
 
-def test_revokes_and_api_versions_without_the_form_travel_as_ever() -> None:
+def test_revokes_and_api_versions_without_the_nested_form_have_no_envelopes() -> None:
     revokes = [change(f"p{n}", "r1", operation="REVOKE") for n in range(5)]
     assert nested_plan(revokes).envelopes.is_empty()
     assert plan(changes_frame(change(f"p{n}", f"r{n}") for n in range(5)), FULL).envelopes.is_empty()
 
 
-def test_who_wants_exactly_the_same_in_a_body_is_one_request_of_it() -> None:
+def test_people_who_want_exactly_the_same_in_a_body_share_a_request() -> None:
     wanted = [change(f"p{n}", item, comment="a") for n in range(3) for item in ("r1", "r2")]
     made = nested_plan([*wanted, change("q", "r1", comment="b")])
     assert (made.bodies, made.requests) == (1, 2)
@@ -198,24 +198,24 @@ SIX = changes_frame(change(f"p{n}", "r1", comment=f"c{n}") for n in range(6))
 
 
 @pytest.mark.parametrize(
-    ("envelopes", "said"),
+    ("envelopes", "message"),
     [
         ([(0, 0), (1, 0), (1, 1), (2, 1)], "in two bodies"),
         ([(0, 0), (9, 0)], "does not exist"),
-        ([(0, 0), (2, 0)], "do not stand together"),
-        ([(0, 1), (1, 1)], "do not stand together"),
-        ([(0, 0)], "do not stand together"),
+        ([(0, 0), (2, 0)], "are not consecutive"),
+        ([(0, 1), (1, 1)], "are not consecutive"),
+        ([(0, 0)], "are not consecutive"),
         ([(0, 0), (1, 0), (2, 0), (3, 0)], "too large"),
         ([(4, 4), (5, 4), (6, 4)], "revokes"),
     ],
 )
-def test_a_corrupted_envelope_is_stopped(envelopes: list[tuple[int, int]], said: str) -> None:
+def test_a_corrupted_envelope_is_stopped(envelopes: list[tuple[int, int]], message: str) -> None:
     wanted = pl.concat([SIX, changes_frame([change("p6", "r9", operation="REVOKE")])])
     planned = wanted.with_columns(pl.int_range(7, dtype=pl.Int64).alias("request"))
     frame = pl.DataFrame(envelopes, schema=ENVELOPE_SCHEMA, orient="row")
     good = pl.DataFrame([(0, 0), (1, 0), (2, 0), (3, 3), (4, 3)], schema=ENVELOPE_SCHEMA, orient="row")
     check_plan(planned, wanted, SMALL, good, nested=True)
-    with pytest.raises(BrokenPromiseError, match=said):
+    with pytest.raises(BrokenPromiseError, match=message):
         check_plan(planned, wanted, SMALL, frame, nested=True)
     with pytest.raises(BrokenPromiseError, match="does not know"):
         check_plan(planned, wanted, SMALL, good)

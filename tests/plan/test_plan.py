@@ -18,8 +18,8 @@ from tests.plan.changes import (
     changes_frame,
     illegalities,
     in_odd_chunks,
-    item_specs,
     pairs_of,
+    wanted_changes,
     wanted_pairs,
 )
 
@@ -56,12 +56,12 @@ def test_people_who_want_different_things_do_not_share_a_request() -> None:
 
 
 @pytest.mark.parametrize("name", ["comment", "start_date", "remove_date", "metadata"])
-def test_whatever_a_request_says_of_an_item_must_agree_for_all_its_identities(name: str) -> None:
+def test_identities_share_a_request_only_if_all_it_says_about_the_item_is_the_same(name: str) -> None:
     value = '{"k":"v"}' if name == "metadata" else "2027-01-31T00:00:00Z"
     assert sizes([change("a"), change("b", **{name: value})]) == [("GRANT_ACCESS", 1, 1)] * 2
 
 
-def test_an_identitys_items_with_different_comments_still_share_its_request() -> None:
+def test_items_of_one_identity_share_a_request_although_their_comments_differ() -> None:
     assert sizes([change("a", "r1", comment="x"), change("a", "r2", comment="y")]) == [("GRANT_ACCESS", 1, 2)]
 
 
@@ -74,14 +74,14 @@ def test_an_identitys_items_with_different_comments_still_share_its_request() ->
         (21, 1, [(10, 1), (10, 1), (1, 1)]),
     ],
 )
-def test_a_grant_is_cut_at_ten_identities_and_twenty_five_items(
+def test_a_grant_has_at_most_ten_identities_and_twenty_five_items(
     people: int, items: int, expected: list[tuple[int, int]]
 ) -> None:
     changes = [change(f"p{person:02}", f"r{item:02}") for person in range(people) for item in range(items)]
     assert sizes(changes) == [("GRANT_ACCESS", *size) for size in expected]
 
 
-def test_a_revoke_has_one_identity_and_its_entitlements_stand_alone() -> None:
+def test_a_revoke_has_one_identity_and_each_entitlement_has_a_request_of_its_own() -> None:
     changes = [
         change(person, f"{kind}{number}", operation="REVOKE", kind=kind)
         for person in "ab"
@@ -91,7 +91,7 @@ def test_a_revoke_has_one_identity_and_its_entitlements_stand_alone() -> None:
     assert sizes(changes) == [("REVOKE_ACCESS", 1, 4)] * 2 + [("REVOKE_ACCESS", 1, 1)] * 4
 
 
-def test_a_revoke_is_cut_at_twenty_five_items() -> None:
+def test_a_revoke_has_at_most_twenty_five_items() -> None:
     assert sizes(change("a", f"r{item:02}", operation="REVOKE") for item in range(26)) == [
         ("REVOKE_ACCESS", 1, 25), ("REVOKE_ACCESS", 1, 1),
     ]  # fmt: skip
@@ -103,7 +103,7 @@ def test_grants_are_sent_before_revokes() -> None:
     ]  # fmt: skip
 
 
-def test_the_limits_are_those_that_are_given() -> None:
+def test_the_plan_keeps_to_the_given_limits() -> None:
     grants = [change(person, item) for person in "abc" for item in ("r1", "r2", "r3")]
     revokes = [change("z", f"e{n}", operation="REVOKE", kind="ENTITLEMENT") for n in range(4)]
     revokes += [change("z", f"r{n}", operation="REVOKE") for n in range(4)]
@@ -123,13 +123,15 @@ def test_the_limits_are_those_that_are_given() -> None:
         ([change("a", "e1", operation="REVOKE"), change("a", "r1")], 2),
     ],
 )
-def test_the_lower_bound_counts_what_no_plan_can_avoid(changes: list[dict[str, str]], bound: int) -> None:
+def test_the_lower_bound_counts_requests_that_no_plan_can_avoid(changes: list[dict[str, str]], bound: int) -> None:
     assert plan(changes_frame(changes), LIMITS).lower_bound == bound
 
 
 @settings(max_examples=120)
-@given(wanted=item_specs())
-def test_every_request_is_legal_and_together_they_ask_for_exactly_what_is_wanted(wanted: list[dict[str, str]]) -> None:
+@given(wanted=wanted_changes())
+def test_every_request_is_legal_and_they_ask_for_exactly_the_wanted_changes(
+    wanted: list[dict[str, str]],
+) -> None:
     frame = changes_frame(wanted)
     made = plan(frame, LIMITS)
     bodies = bodies_of(made.changes)
@@ -141,7 +143,7 @@ def test_every_request_is_legal_and_together_they_ask_for_exactly_what_is_wanted
 
 
 @settings(max_examples=60)
-@given(wanted=item_specs(), order=st.randoms(use_true_random=False))
+@given(wanted=wanted_changes(), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]], order: Any) -> None:
     shuffled = list(wanted)
     order.shuffle(shuffled)
@@ -152,8 +154,8 @@ def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]],
 
 
 @settings(max_examples=60)
-@given(wanted=item_specs())
-def test_people_with_identical_wishes_need_no_more_grants_than_their_own_product(wanted: list[dict[str, str]]) -> None:
+@given(wanted=wanted_changes())
+def test_people_who_want_the_same_need_no_more_grants_than_their_own_product(wanted: list[dict[str, str]]) -> None:
     sets: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for one in wanted:
         if one["operation"] == "GRANT":
@@ -166,13 +168,13 @@ def test_people_with_identical_wishes_need_no_more_grants_than_their_own_product
     assert plan(changes_frame(grants), LIMITS).requests <= most
 
 
-def test_other_columns_travel_along() -> None:
+def test_other_columns_are_kept() -> None:
     frame = changes_frame([change("a"), change("b")]).with_row_index("row")
     made = plan(frame, LIMITS).changes
     assert made.select("row", "identity_id").sort("row").rows() == [(0, "a"), (1, "b")]
 
 
-def test_a_frame_in_chunks_of_which_the_first_is_empty_is_planned_alike() -> None:
+def test_a_frame_in_chunks_gives_the_same_plan_although_the_first_is_empty() -> None:
     frame = changes_frame(
         [
             *(change(person, item) for person in "abc" for item in ("r1", "r2")),

@@ -1,4 +1,4 @@
-"""The check of a plan: it lets a good one pass, and stops each way in which a planner can go wrong."""
+"""The check of a plan: a good plan passes, and every kind of bad plan is stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOOD: list[Numbered] = [
 
 
 def check(planned: Sequence[Numbered], wanted: Sequence[Numbered] | None = None, limits: Limits = LIMITS) -> None:
-    """Checks a plan against what is wanted; unless given, that is what is planned."""
+    """Checks a plan against the wanted changes, by default its own."""
     frame = changes_frame(one for _, one in planned)
     numbers = pl.Series("request", [number for number, _ in planned], pl.Int64)
     check_plan(frame.with_columns(numbers), changes_frame(one for _, one in wanted or planned), limits)
@@ -36,7 +36,7 @@ def test_a_good_plan_passes_in_any_order() -> None:
     check(GOOD[::-1], GOOD)
 
 
-def test_a_plan_of_nothing_passes() -> None:
+def test_an_empty_plan_passes() -> None:
     check([])
 
 
@@ -44,12 +44,12 @@ def without_comment(one: dict[str, str]) -> dict[str, str]:
     return {**one, "comment": ""}
 
 
-# what is wrong, the plan, what is wanted where it is not the plan itself, and what is said
+# what is wrong, the plan, what is wanted if it is not the plan itself, and the message
 CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
-    ("a pair that nobody wants", [*GOOD, (0, change("c", "r1"))], GOOD, "another number of changes"),
-    ("a pair is missing", GOOD[1:], GOOD, "another number of changes"),
-    ("a pair is asked for twice", [*GOOD, GOOD[0]], GOOD, "another number of changes"),
-    ("one pair in place of another", [*GOOD[:-1], (2, change("a", "e2"))], GOOD, "nobody wants"),
+    ("an unwanted pair", [*GOOD, (0, change("c", "r1"))], GOOD, "more or fewer changes"),
+    ("a pair is missing", GOOD[1:], GOOD, "more or fewer changes"),
+    ("a pair is asked for twice", [*GOOD, GOOD[0]], GOOD, "more or fewer changes"),
+    ("one pair in place of another", [*GOOD[:-1], (2, change("a", "e2"))], GOOD, "unwanted change"),
     ("one pair twice and another missing", [*GOOD[:-1], GOOD[0]], GOOD, "asks for a change twice"),
     (
         "one pair twice with two comments",
@@ -58,13 +58,13 @@ CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
         "asks for a change twice",
     ),
     ("granted and revoked", [(0, change()), (1, change(operation="REVOKE"))], None, "asks for a change twice"),
-    ("a revoke becomes a grant", [(0, change(comment="leaver"))], [(0, change(operation="REVOKE"))], "nobody wants"),
-    ("another person", [(0, change("b"))], [(0, change("a"))], "nobody wants"),
-    ("another type", [(0, change(kind="ENTITLEMENT"))], [(0, change())], "nobody wants"),
-    ("another comment", [(0, change(comment="x"))], [(0, change())], "nobody wants"),
-    ("another start", [(0, change(start_date="x"))], [(0, change())], "nobody wants"),
-    ("another end", [(0, change(remove_date="x"))], [(0, change())], "nobody wants"),
-    ("other metadata", [(0, change(metadata="{}"))], [(0, change())], "nobody wants"),
+    ("a revoke becomes a grant", [(0, change(comment="leaver"))], [(0, change(operation="REVOKE"))], "unwanted change"),
+    ("another person", [(0, change("b"))], [(0, change("a"))], "unwanted change"),
+    ("another type", [(0, change(kind="ENTITLEMENT"))], [(0, change())], "unwanted change"),
+    ("another comment", [(0, change(comment="x"))], [(0, change())], "unwanted change"),
+    ("another start", [(0, change(start_date="x"))], [(0, change())], "unwanted change"),
+    ("another end", [(0, change(remove_date="x"))], [(0, change())], "unwanted change"),
+    ("other metadata", [(0, change(metadata="{}"))], [(0, change())], "unwanted change"),
     (
         "grants and revokes together",
         [(0, change("a")), (0, change("a", "r2", operation="REVOKE"))],
@@ -73,7 +73,7 @@ CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
     ),
     ("a product with a hole", [(0, change("a", "r1")), (0, change("b", "r2"))], None, "holds an unwanted pair"),
     (
-        "a product that says two things of an item",
+        "a product with two comments on one item",
         [(0, change("a")), (0, change("b", comment="x"))],
         None,
         "unwanted pair",
@@ -104,10 +104,10 @@ CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("planned", "wanted", "said"), [case[1:] for case in CORRUPTIONS], ids=[case[0] for case in CORRUPTIONS]
+    ("planned", "wanted", "message"), [case[1:] for case in CORRUPTIONS], ids=[case[0] for case in CORRUPTIONS]
 )
-def test_a_corrupted_plan_is_stopped(planned: list[Numbered], wanted: list[Numbered] | None, said: str) -> None:
-    with pytest.raises(BrokenPromiseError, match=said) as caught:
+def test_a_corrupted_plan_is_stopped(planned: list[Numbered], wanted: list[Numbered] | None, message: str) -> None:
+    with pytest.raises(BrokenPromiseError, match=message) as caught:
         check(planned, wanted)
     assert caught.value.exit_code == 1
 

@@ -1,4 +1,4 @@
-"""Small plans are held against the true optimum, which an integer program finds."""
+"""Small plans are compared with the true optimum, which an integer program finds."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ INPUTS: Final = 20
 """Inputs of each shape."""
 
 MOST_ABOVE: Final = 1.05
-"""How many times the optimum a plan may have, on average over all inputs."""
+"""Most requests of a plan, as a multiple of the optimum, on average over all inputs."""
 
 
 def all_of(identities: Iterable[int], items: Iterable[int]) -> set[Pair]:
     return {(f"p{identity:02}", f"i{item:02}") for identity, item in product(identities, items)}
 
 
-# Small files. Sparser or smaller than they might be, so that the optimum is found within a second.
+# Small inputs, sparse enough to find the optimum within a second.
 
 
 def scattered(source: Random) -> set[Pair]:
@@ -91,7 +91,7 @@ def test_the_integer_program_finds_what_trying_everything_finds(pairs: frozenset
         (all_of([0], [0, 1]) | all_of([1], [1, 2]) | all_of([2], [2, 0]), FULL, 3),
     ],
 )
-def test_the_optimum_of_cases_that_one_can_see(pairs: set[Pair], limits: Limits, fewest: int) -> None:
+def test_the_optimum_of_obvious_cases(pairs: set[Pair], limits: Limits, fewest: int) -> None:
     assert fewest_requests(frozenset(pairs), limits) == fewest
 
 
