@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from tests.end_to_end.program import (
     write_rows,
 )
 from tests.ledger.ledger_helpers import rows
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -285,11 +285,9 @@ def test_ctrl_c_ends_the_waiting_and_the_same_command_goes_on(program: Program, 
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
         process = start(*work.command(run), "--settle-after", "3600", env=environment(tenant))
-        while "cancelling" not in events(work.ledger):
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
+        wait_until(lambda: "cancelling" in events(work.ledger), process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 130, err
         assert f'"run": "{run}"' in out
         assert len(read_rows(tmp_path / "wanted.results" / "undo.csv")) == 2

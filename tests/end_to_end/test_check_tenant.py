@@ -24,6 +24,7 @@ from tests.end_to_end.program import (
     start,
     write_rows,
 )  # fmt: skip
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -261,12 +262,11 @@ def test_a_tenant_that_can_not_be_asked_is_sent_nothing(program: Program, tenant
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, path: Path) -> None:
-    with running_sandbox(SandboxSettings(rate=FAST, latency=(20.0, 20.0))) as sandbox:
+    with running_sandbox(SandboxSettings(rate=FAST, latency=(3600.0, 3600.0))) as sandbox:
         process = start("submit", path, "--yes", env=environment(sandbox))
-        while not sandbox.tenant.audit.calls["status"]:
-            assert process.poll() is None, process.communicate()
+        wait_until(lambda: sandbox.tenant.audit.calls["status"], process)
         process.send_signal(number)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 130
         assert err.endswith("Interrupted while the tenant was asked: nothing was sent.\n")
         assert sandbox.tenant.audit.posts == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from batch.sandbox.server import RunningSandbox
@@ -269,7 +270,7 @@ def test_the_sandbox_runs_alone_and_tells_how_to_point_a_client_at_it(
         assert (tmp_path / "a.results" / "results.csv").exists()
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=LIMIT)
 
 
 def test_the_wheel_carries_its_migrations(tmp_path: Path) -> None:

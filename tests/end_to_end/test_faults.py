@@ -56,9 +56,7 @@ def test_what_may_have_arrived_is_settled_and_only_sent_again_when_it_has_not(
 ) -> None:
     tenant.faults.add(None, fault)
     path = write_rows(tmp_path / "a.csv", wanted())
-    ended = program(
-        "submit", path, "--yes", "--json", "--timeout", "0.3", "--settle-after", "1", env=environment(tenant)
-    )
+    ended = program("submit", path, "--yes", "--json", "--timeout", "1", "--settle-after", "5", env=environment(tenant))
     assert ended.code == 0
     assert "Settled" in ended.err
     assert accepted(tenant) == once(map(pair_of, wanted()))

@@ -9,6 +9,7 @@ import pytest
 
 from tests.end_to_end.echoing_tenant import SUBMITS, EchoingTenant, echoing_tenant
 from tests.end_to_end.program import FAST, grant, start, write_rows
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     import subprocess
@@ -51,7 +52,7 @@ def begun(folder: Path, tenant: EchoingTenant, *more: str, **env: str) -> subpro
 
 def ended(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:
     """What the program said, once it is proven that it and all that it wrote keep the secrets."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LIMIT)
     left = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert any(path.suffix == ".db" for path in left)
     left |= {folder / "stdout": out.encode(), folder / "stderr": err.encode()}

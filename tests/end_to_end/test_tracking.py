@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.end_to_end.program import (
     start,
     write_rows,
 )
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,11 +161,9 @@ def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work,
 
 def test_submit_waits_for_the_end_where_it_is_told_to(work: Work, path: Path) -> None:
     process = start("submit", path, "--yes", "--json", "--wait", env=environment(work.tenant))
-    while sum(accepted(work.tenant).values()) < 4:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    wait_until(lambda: sum(accepted(work.tenant).values()) == 4, process)
     work.concluded("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LIMIT)
     summary = json.loads(out)
     assert process.returncode == 3, err
     assert (summary["tracked"]["provisioned"], summary["tracked"]["rejected"]) == (3, 1)
@@ -287,7 +285,7 @@ def test_ctrl_c_ends_following_in_good_order_and_what_was_found_stays_known(work
     assert process.stderr is not None
     assert "3 changes still open" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert json.loads(out)["tracked"]["provisioned"] == 1
     assert work("status", "--json").json["tracked"]["open"] == 3

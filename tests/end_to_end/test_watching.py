@@ -11,6 +11,7 @@ import pytest
 
 from batch.sandbox.faults import Fault
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     from batch.sandbox.server import RunningSandbox
@@ -84,10 +85,9 @@ def test_the_log_of_a_run_that_is_ended_from_outside_has_whole_lines(
     process = start(
         "submit", path, "--yes", "--log-file", log, env={**environment(tenant), "ACCESS_BATCH_RATE": "50/1"}
     )
-    while tenant.tenant.audit.posts < 12:
-        assert process.poll() is None, process.communicate()
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT)
     lines = lines_of(log)
     assert sum(line["event"] == "attempt" for line in lines) >= 12
     assert lines[-1].get("state") == state if state else "run_ends" not in {line["event"] for line in lines}
@@ -100,7 +100,7 @@ def test_two_processes_may_write_to_one_log(tenant: RunningSandbox, tmp_path: Pa
     ]
     processes = [start("submit", path, "--yes", "--log-file", log, env=environment(tenant)) for path in inputs]
     for process in processes:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, err
     lines = lines_of(log)
     accepted_by_run = [

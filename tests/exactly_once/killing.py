@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.waiting import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.process import BaseProcess
@@ -54,7 +56,7 @@ def begin(orders: Orders) -> BaseProcess:
 def run_to_its_end(orders: Orders) -> int:
     """Runs a process and returns its exit code, KILLED if it died."""
     process = begin(orders)
-    process.join(120)
+    process.join(LIMIT)
     code = process.exitcode
     process.close()
     assert code is not None

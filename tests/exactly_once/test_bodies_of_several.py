@@ -101,11 +101,11 @@ def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
 ) -> None:
     rows = of_their_own(120, things=3)
     path = write_rows(tmp_path / "a.csv", rows)
-    settings = SandboxSettings(rate=FAST, visibility_delay=3.0, fault_probability=0.4, seed=seed, latency=(0.0, 0.05))
+    settings = SandboxSettings(rate=FAST, visibility_delay=2.0, fault_probability=0.4, seed=seed, latency=(0.0, 0.05))
     with running_sandbox(settings) as tenant:
         tenant.faults.add(*Fault)
         ended = program(
-            "submit", path, "--yes", "--json", "--api", "v1", "--timeout", "1", "--settle-after", "5",
+            "submit", path, "--yes", "--json", "--api", "v1", "--timeout", "1", "--settle-after", "7",
             env=environment(tenant),
         )  # fmt: skip
         assert ended.code == 0, ended.err

@@ -24,7 +24,7 @@ def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
     path = write_rows(tmp_path / "a.csv", rows)
     settings = SandboxSettings(
         rate=Rate(requests=5000, seconds=1),
-        visibility_delay=5.0,
+        visibility_delay=3.0,
         fault_probability=0.4,
         seed=seed,
         latency=(0.0, 0.05),
@@ -32,7 +32,7 @@ def test_every_fault_at_random_and_late_statuses_end_in_exactly_once(
     with running_sandbox(settings) as tenant:
         tenant.faults.add(*Fault)
         ended = program(
-            "submit", path, "--yes", "--json", "--timeout", "1", "--settle-after", "7", env=environment(tenant)
+            "submit", path, "--yes", "--json", "--timeout", "1", "--settle-after", "8", env=environment(tenant)
         )
         assert ended.code == 0, ended.err
         assert accepted(tenant) == once(map(pair_of, rows))

@@ -14,9 +14,12 @@ from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, write_rows
 from tests.exactly_once.killing import KILLED, Orders, begin, run_to_its_end
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
 
 FAST = Rate(requests=5000, seconds=1)
 KILLS = 50
@@ -65,26 +68,37 @@ def test_killed_at_every_point_around_commits_and_exchanges(
         assert point > 20
 
 
+def killed_after(posts: int, seconds: float, *, orders: Orders, tenant: RunningSandbox) -> int | None:
+    """The exit code of a process that is killed some seconds after it has made some posts."""
+    audit = tenant.tenant.audit
+    last_post = audit.posts + posts
+    process = begin(orders)
+    # A life is measured in posts, which takes as long as it takes; the seconds only make its end a random moment.
+    wait_until(lambda: audit.posts >= last_post or not process.is_alive())
+    process.join(seconds)
+    process.kill()
+    process.join()
+    code = process.exitcode
+    process.close()
+    return code
+
+
 def test_killed_fifty_times_at_random(tmp_path: Path, program: Program) -> None:
     rows = [grant(person, person) for person in range(300)]
     path = write_rows(tmp_path / "a.csv", rows)
     ledger = tmp_path / "ledger.db"
-    command = ["submit", str(path), "--yes", "--settle-after", "2", "--ledger", str(ledger)]
+    command = ["submit", str(path), "--yes", "--settle-after", "5", "--ledger", str(ledger)]
     command += ["--check-tenant", "never"]
     settings = SandboxSettings(rate=FAST, latency=(0.05, 0.4), visibility_delay=0.0)
-    lives = random.Random(7)  # noqa: S311 - when to kill
+    chance = random.Random(7)  # noqa: S311 - when to kill
     with running_sandbox(settings) as tenant:
+        # Two at a time, so that there is work left for all the processes.
+        orders = Orders(
+            arguments=[*command, "--concurrency", "2"], environment=environment(tenant), output=tmp_path / "out"
+        )
         for _ in range(KILLS):
-            # Two at a time, so that there is work left for all the lives.
-            orders = Orders(
-                arguments=[*command, "--concurrency", "2"], environment=environment(tenant), output=tmp_path / "out"
-            )
-            process = begin(orders)
-            process.join(lives.uniform(0.1, 0.9))
-            process.kill()
-            process.join()
-            assert process.exitcode == KILLED
-            process.close()
+            code = killed_after(chance.randint(0, 4), chance.uniform(0, 0.3), orders=orders, tenant=tenant)
+            assert code == KILLED, orders.output.read_text()
         assert 20 < len(accepted(tenant)) < len(rows)
         ended = program(*command, "--json", env=environment(tenant))
         assert ended.code == 0, ended.err

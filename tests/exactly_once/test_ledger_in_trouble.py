@@ -12,6 +12,7 @@ from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
 from tests.exactly_once.killing import Orders, run_to_its_end
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def ledger(tmp_path: Path) -> Path:
 def test_a_full_disk_stops_before_sending_what_can_not_be_recorded(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, file_limit: int
 ) -> None:
-    command = ["submit", str(path), "--yes", "--settle-after", "1", "--ledger", str(ledger)]
+    command = ["submit", str(path), "--yes", "--settle-after", "5", "--ledger", str(ledger)]
     orders = Orders(arguments=command, environment=environment(tenant), output=tmp_path / "out", file_limit=file_limit)
     code = run_to_its_end(orders)
     said = (tmp_path / "out").read_text()
@@ -75,13 +76,12 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
 
 def test_a_ledger_that_is_deleted_half_way_ends_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
     process = start("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
-    while tenant.tenant.audit.posts < 8:
-        assert process.poll() is None, process.communicate()[1]
+    wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     for name in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             ledger.with_name(ledger.name + name).unlink()
     posts = tenant.tenant.audit.posts
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 4, err
     assert "was removed or replaced" in err
     assert tenant.tenant.audit.posts <= posts + 4

@@ -30,7 +30,7 @@ def secretive() -> Iterator[RunningSandbox]:
 def test_what_arrived_is_found_in_the_own_list(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
     secretive.faults.add(Fault.DROP_AFTER)
     path = write_rows(tmp_path / "a.csv", ROWS)
-    ended = program("submit", path, "--yes", "--settle-after", "0.5", env=environment(secretive))
+    ended = program("submit", path, "--yes", "--settle-after", "2", env=environment(secretive))
     assert ended.code == 0, ended.err
     assert accepted(secretive) == once(map(pair_of, ROWS))
 
@@ -47,7 +47,7 @@ def test_what_is_not_found_waits_for_a_humans_word(
 ) -> None:
     secretive.faults.add(fault)
     path = write_rows(tmp_path / "a.csv", ROWS)
-    command = ["submit", str(path), "--yes", "--settle-after", "0.2", "--timeout", "0.5"]
+    command = ["submit", str(path), "--yes", "--settle-after", "1", "--timeout", "1"]
     for _ in range(2):
         ended = program(*command, "--json", env=environment(secretive))
         assert ended.code == 4

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from batch.api.dialects import EXPERIMENTAL_HEADER, TOKEN_PATH
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from batch.sandbox.answers import Answer
@@ -68,6 +69,6 @@ def credentials(sandbox: RunningSandbox, **fields: str) -> dict[str, str]:
 
 def client_of(sandbox: RunningSandbox) -> httpx.Client:
     """A client with a new token."""
-    answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), trust_env=False)
+    answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), timeout=LIMIT, trust_env=False)
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}", EXPERIMENTAL_HEADER: "true"}
-    return httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False)
+    return httpx.Client(base_url=sandbox.base_url, headers=headers, timeout=LIMIT, trust_env=False)

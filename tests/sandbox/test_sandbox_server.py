@@ -21,6 +21,7 @@ from batch.errors import SettingsError
 from batch.sandbox.server import running_sandbox, serve_forever
 from batch.sandbox.settings import SandboxSettings
 from tests.sandbox.calls import client_of, credentials, grant
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
 BETA = DIALECTS["beta"]
@@ -62,7 +63,9 @@ def test_the_status_list_shows_a_request_after_the_visibility_delay() -> None:
 def test_a_token_names_its_user_and_its_lifetime() -> None:
     clock = FakeClock()
     with running_sandbox(SandboxSettings(expires_in=300), clock=clock) as sandbox:
-        answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), trust_env=False).json()
+        answer = httpx.post(
+            sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), timeout=LIMIT, trust_env=False
+        ).json()
     assert {"access_token", "token_type", "expires_in", "identity_id", "user_id"} <= set(answer)
     assert answer["expires_in"] == 300
     payload = answer["access_token"].split(".")[1]
@@ -86,7 +89,9 @@ def test_a_token_names_its_user_and_its_lifetime() -> None:
 )
 def test_wrong_credentials_get_no_token(wrong: dict[str, str], status: int, error: str) -> None:
     with running_sandbox() as sandbox:
-        answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox, **wrong), trust_env=False)
+        answer = httpx.post(
+            sandbox.base_url + TOKEN_PATH, data=credentials(sandbox, **wrong), timeout=LIMIT, trust_env=False
+        )
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
@@ -95,7 +100,7 @@ def test_a_call_without_a_token_of_this_tenant_is_answered_401(authorization: st
     headers = {} if authorization is None else {"Authorization": authorization}
     with (
         running_sandbox() as sandbox,
-        httpx.Client(base_url=sandbox.base_url, headers=headers, trust_env=False) as client,
+        httpx.Client(base_url=sandbox.base_url, headers=headers, timeout=LIMIT, trust_env=False) as client,
     ):
         for answer in (client.get(BETA.paths.status), client.post(BETA.paths.submit, json=BODY)):
             assert answer.status_code == 401
@@ -156,7 +161,7 @@ def test_another_process_can_read_the_audit_log(path: str) -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         client.post(BETA.paths.submit, json=BODY)
         client.post(BETA.paths.submit, json={})
-        audit = httpx.get(sandbox.base_url + path, trust_env=False).json()
+        audit = httpx.get(sandbox.base_url + path, timeout=LIMIT, trust_env=False).json()
     assert (audit["posts"], audit["refused"], audit["throttled"]) == (2, 1, 0)
     assert audit["accepted"][0]["body"] == BODY
     assert audit["changes"] == [
@@ -191,7 +196,7 @@ def test_leaving_the_block_stops_the_server_and_its_thread() -> None:
         port = int(sandbox.base_url.rpartition(":")[2])
     assert not [thread for thread in threading.enumerate() if thread.name == "sandbox"]
     with pytest.raises(httpx.ConnectError):
-        httpx.get(sandbox.base_url, trust_env=False)
+        httpx.get(sandbox.base_url, timeout=LIMIT, trust_env=False)
     with running_sandbox(port=port) as again:
         assert again.base_url == sandbox.base_url
 
@@ -232,8 +237,8 @@ def test_in_the_foreground_the_sandbox_announces_itself_serves_and_ends_on_ctrl_
     ) as process:
         assert process.stdout is not None
         base_url, client_id, client_secret = process.stdout.readline().split()
-        assert httpx.get(f"{base_url}/sandbox/audit", trust_env=False).json()["posts"] == 0
+        assert httpx.get(f"{base_url}/sandbox/audit", timeout=LIMIT, trust_env=False).json()["posts"] == 0
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=LIMIT)
     assert (client_id, client_secret) == ("sandbox", "sandbox-secret")
     assert (process.returncode, out, err) == (0, "ended\n", "")

@@ -9,6 +9,7 @@ from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.settings import EMBEDDED_PEOPLE, SandboxSettings
 from tests.end_to_end.program import start
 from tests.sandbox.calls import NOW, grant, later, shown
+from tests.waiting import LIMIT
 
 
 def test_options_choose_the_directory_and_the_outcome_of_requests() -> None:
@@ -23,7 +24,7 @@ def test_options_choose_the_directory_and_the_outcome_of_requests() -> None:
             "client_id": exports["SAIL_CLIENT_ID"],
             "client_secret": exports["SAIL_CLIENT_SECRET"],
         }
-        with httpx.Client(base_url=exports["SAIL_BASE_URL"], trust_env=False) as client:
+        with httpx.Client(base_url=exports["SAIL_BASE_URL"], timeout=LIMIT, trust_env=False) as client:
             client.headers["Authorization"] = "Bearer " + client.post(TOKEN_PATH, data=form).json()["access_token"]
             paths = DIALECTS["v1"].paths
             people = client.get(paths.people, params={"count": "true"})
@@ -38,7 +39,7 @@ def test_options_choose_the_directory_and_the_outcome_of_requests() -> None:
             assert [(row["name"], row["state"]) for row in rows] == [(role["name"], "REJECTED")]
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=LIMIT)
 
 
 def test_the_embedded_sandbox_has_named_people_accepts_all_other_ids_and_provisions() -> None:

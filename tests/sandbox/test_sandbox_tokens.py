@@ -10,6 +10,7 @@ from batch.api.token_claims import TokenClaims, read_claims
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings, TokenKind
 from tests.sandbox.calls import credentials, grant
+from tests.waiting import LIMIT
 
 
 def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int]:
@@ -20,7 +21,7 @@ def submitted_with(settings: SandboxSettings, api: str = "beta") -> tuple[TokenC
 
 def answers(settings: SandboxSettings, api: str = "beta") -> tuple[TokenClaims, int, int]:
     """The claims of a sandbox's token, and the statuses of a submit and a list call with it."""
-    with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
+    with running_sandbox(settings) as sandbox, httpx.Client(base_url=sandbox.base_url, timeout=LIMIT) as http:
         answer = http.post(TOKEN_PATH, data=credentials(sandbox)).json()
         token = answer["access_token"]
         headers = {"Authorization": f"Bearer {token}"}

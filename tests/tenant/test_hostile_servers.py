@@ -25,6 +25,7 @@ from tests.tenant.raw_server import Reply, answer, raw_server
 from tests.tenant.test_tenant_status import listed, row
 from tests.tenant.tls import certified, written
 from tests.tenant.virtual_time import run_in_virtual_time
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +35,7 @@ MOST_MEMORY = 8 * MOST_BYTES
 """Bytes that one exchange may take at its height, whatever comes: some copies of what is read at most."""
 
 
-async def exchange(reply: Reply, *, most_bytes: int = MOST_BYTES, patience: float = 5.0) -> Exchange:
+async def exchange(reply: Reply, *, most_bytes: int = MOST_BYTES, patience: float = LIMIT) -> Exchange:
     async with (
         raw_server(reply) as server,
         http_client(server.url, timeout=patience, concurrency=1) as http,
@@ -79,7 +80,7 @@ async def test_a_head_without_end_is_a_broken_answer_in_bounded_memory(kind: str
 
 
 async def test_preliminary_answers_without_end_are_cut_off_by_the_time() -> None:
-    found = await exchange(pouring(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), patience=0.1)
+    found = await exchange(pouring(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), patience=1.0)
     assert (found.answer.status, found.answer.failure) == (None, Failure.BROKEN)
     assert "Timeout" in found.answer.text
 
@@ -99,7 +100,7 @@ async def test_preliminary_answers_without_end_are_cut_off_by_the_time() -> None
 async def test_a_body_without_end_leaves_its_status_standing_in_bounded_memory(head: bytes, again: bytes) -> None:
     tracemalloc.start()
     try:
-        found = await exchange(pouring(head, again), patience=0.3)
+        found = await exchange(pouring(head, again), patience=1.0)
         assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
@@ -166,7 +167,7 @@ async def test_a_redirect_to_nowhere_is_a_redirect_all_the_same(location: str) -
 async def test_a_redirect_says_where_to_and_neither_the_token_nor_the_body_goes_there() -> None:
     async with raw_server(answer("200 OK")) as other:
         async with raw_server(answer("307 Temporary Redirect", f"Location: {other.url}/login")) as server:
-            async with http_client(server.url, timeout=5.0, concurrency=1) as http:
+            async with http_client(server.url, timeout=LIMIT, concurrency=1) as http:
                 found = await fetch(
                     http, "POST", "/path", now=MACHINE.now, content=b"body", headers={"Authorization": "Bearer token-1"}
                 )
@@ -177,7 +178,7 @@ async def test_a_redirect_says_where_to_and_neither_the_token_nor_the_body_goes_
 
 async def test_cookies_are_not_kept() -> None:
     async with raw_server(answer("200 OK", "Set-Cookie: session=hunter2; Path=/", body=b"{}")) as server:
-        async with http_client(server.url, timeout=5.0, concurrency=1) as http:
+        async with http_client(server.url, timeout=LIMIT, concurrency=1) as http:
             for _ in range(2):
                 await fetch(http, "POST", "/path", now=MACHINE.now)
         assert len(server.received) == 2
@@ -193,7 +194,7 @@ async def test_a_connection_that_turns_to_rubbish_below_tls_is_a_broken_answer(t
     authority = trustme.CA()
     async with (
         raw_server(rubbish, tls=certified(authority, "127.0.0.1")) as server,
-        http_client(server.url, timeout=5.0, concurrency=1, ca_file=written(authority, tmp_path)) as http,
+        http_client(server.url, timeout=LIMIT, concurrency=1, ca_file=written(authority, tmp_path)) as http,
     ):
         found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
     assert (found.answer.status, found.answer.failure) == (None, Failure.BROKEN)
@@ -218,7 +219,7 @@ BEGINNINGS = [b"", b"HTTP/1.1 ", b"HTTP/1.1 202 Accepted\r\n", b"HTTP/1.1 302 Fo
 @settings(max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from(BEGINNINGS))
 def test_whatever_bytes_come_back_there_is_an_answer(noise: bytes, begin: bytes) -> None:
-    found = asyncio.run(exchange(begin + noise, patience=2.0))
+    found = asyncio.run(exchange(begin + noise, patience=LIMIT))
     assert (found.answer.status is None) == (found.answer.failure is not None)
 
 

@@ -16,6 +16,7 @@ from tests.clocks import MACHINE
 from tests.tenant.connect_proxy import connect_proxy
 from tests.tenant.raw_server import answer, raw_server, unused_url
 from tests.tenant.tls import certified, written
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ PASSWORD = "correct-horse-battery"
 
 async def ask(ca_file: Path | None = None) -> Answer:
     """What comes of a request to the tenant, which only a proxy can reach."""
-    async with http_client(TENANT, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
+    async with http_client(TENANT, timeout=LIMIT, concurrency=1, ca_file=ca_file) as http:
         found = await fetch(
             http, "POST", "/path", now=MACHINE.now, headers={"Authorization": "Bearer token-of-the-tenant"}
         )
@@ -138,6 +139,6 @@ def test_a_proxy_that_can_not_be_used_is_refused_before_anything_is_sent(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(SettingsError, match=said) as caught:
-        http_client(TENANT, timeout=5.0, concurrency=1)
+        http_client(TENANT, timeout=LIMIT, concurrency=1)
     assert PASSWORD not in f"{caught.value.message} {caught.value.next_step}"
     assert "NO_PROXY" in caught.value.next_step

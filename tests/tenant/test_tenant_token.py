@@ -23,6 +23,7 @@ from batch.tenant.wire import http_client
 from tests.clocks import MACHINE, VIRTUAL
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -299,7 +300,7 @@ def test_a_caller_who_is_cancelled_while_it_renews_leaves_the_others_a_token() -
 
 async def test_what_the_token_says_of_us_can_be_asked_for() -> None:
     with running_sandbox() as sandbox:
-        async with http_client(sandbox.base_url, timeout=10, concurrency=1) as http:
+        async with http_client(sandbox.base_url, timeout=LIMIT, concurrency=1) as http:
             credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
             token = a_token(http, credentials)
             claims = await token.claims()
@@ -309,7 +310,7 @@ async def test_what_the_token_says_of_us_can_be_asked_for() -> None:
 
 async def test_a_refused_refresh_stops_the_run() -> None:
     with running_sandbox(SandboxSettings(tokens=1)) as sandbox:
-        async with http_client(sandbox.base_url, timeout=10, concurrency=1) as http:
+        async with http_client(sandbox.base_url, timeout=LIMIT, concurrency=1) as http:
             credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
             token = a_token(http, credentials)
             refused = await token.get()

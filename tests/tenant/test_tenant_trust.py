@@ -22,6 +22,7 @@ from tests.clocks import MACHINE
 from tests.tenant.open_calls import Events
 from tests.tenant.raw_server import answer, raw_server
 from tests.tenant.tls import certified, written
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     import ssl
@@ -40,7 +41,7 @@ async def exchange(tls: ssl.SSLContext | None, ca_file: Path | None, *, scheme: 
     """The answer of a server, and how many requests reached it."""
     async with raw_server(answer("202 Accepted", body=b"{}"), tls=tls) as server:
         url = f"{scheme}://{server.url.partition('://')[2]}" if scheme else server.url
-        async with http_client(url, timeout=5.0, concurrency=1, ca_file=ca_file) as http:
+        async with http_client(url, timeout=LIMIT, concurrency=1, ca_file=ca_file) as http:
             found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
         return found.answer, len(server.received)
 
@@ -108,7 +109,7 @@ async def test_https_to_what_speaks_plain_http_is_told_as_such() -> None:
 
     async with await asyncio.start_server(handle, HERE, 0) as server:
         url = f"https://{HERE}:{server.sockets[0].getsockname()[1]}"
-        async with http_client(url, timeout=5.0, concurrency=1) as http:
+        async with http_client(url, timeout=LIMIT, concurrency=1) as http:
             found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
     assert found.answer.failure is Failure.UNTRUSTED
     assert "does not speak https" in found.answer.text
@@ -125,7 +126,7 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
     credentials = Credentials.model_validate({"client_id": "client", "client_secret": "hunter2-hunter2"})
     events = Events()
     async with raw_server(answer("200 OK"), tls=certified(authority, HERE)) as server:
-        async with http_client(server.url, timeout=5.0, concurrency=1) as http:
+        async with http_client(server.url, timeout=LIMIT, concurrency=1) as http:
             with pytest.raises(TenantLostError, match="--ca-file"):
                 await Token(
                     http,

@@ -24,6 +24,7 @@ from tests.clocks import MACHINE
 from tests.tenant.open_calls import open_pace
 from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
 from tests.tenant.virtual_time import now, run_in_virtual_time
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,13 +40,13 @@ REQUEST = Request(
 )
 
 
-async def exchange(url: str, *, patience: float = 5.0) -> tuple[Answer, bytes]:
+async def exchange(url: str, *, patience: float = LIMIT) -> tuple[Answer, bytes]:
     async with http_client(url, timeout=patience, concurrency=1) as http:
         found = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
         return found.answer, found.content
 
 
-async def exchange_with(reply: Reply, *, patience: float = 5.0) -> tuple[Answer, bytes]:
+async def exchange_with(reply: Reply, *, patience: float = LIMIT) -> tuple[Answer, bytes]:
     async with raw_server(reply) as server:
         return await exchange(server.url, patience=patience)
 
@@ -56,7 +57,7 @@ def tenant_at(url: str, client: str = "client", secret: str = SECRET) -> Tenant:
         base_url=url,
         dialect=BETA,
         credentials=credentials,
-        timeout=5.0,
+        timeout=LIMIT,
         concurrency=2,
         pace=open_pace(),
         clock=MACHINE,
@@ -112,7 +113,7 @@ async def test_what_breaks_before_a_status_may_have_arrived(reply: Reply) -> Non
 
 
 async def test_an_answer_that_does_not_come_in_time_may_have_arrived() -> None:
-    found, _ = await exchange_with(silence, patience=0.05)
+    found, _ = await exchange_with(silence, patience=1.0)
     assert (found.status, found.failure) == (None, Failure.BROKEN)
     assert "Timeout" in found.text
 
@@ -138,7 +139,7 @@ async def test_a_body_that_stops_coming_does_not_undo_its_status() -> None:
         writer.write(b'HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{"')
         await silence(writer)
 
-    found, body = await exchange_with(start_and_stop, patience=0.05)
+    found, body = await exchange_with(start_and_stop, patience=1.0)
     assert (found.status, found.failure, body) == (202, None, b'{"')
 
 
@@ -253,7 +254,7 @@ async def test_it_is_told_when_the_last_byte_of_a_call_has_left_and_not_when_the
         left.append("gone")
         on_sent.set()
 
-    async with raw_server(reply) as server, http_client(server.url, timeout=5, concurrency=1) as http:
+    async with raw_server(reply) as server, http_client(server.url, timeout=LIMIT, concurrency=1) as http:
         found = await fetch(http, method, "/path", now=MACHINE.now, on_sent=leave)
     assert found.answer.status == 202
     assert left == ["gone", "answered"]
