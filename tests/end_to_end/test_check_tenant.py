@@ -90,7 +90,8 @@ def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_w
     assert reason.startswith("requested by ")
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
     assert result_of(path, 1) == ("already_held", "held, as the tenant's index says")
-    assert "The tenant was asked in 2 calls: " in ended.err
+    # A slow machine adds how old the answers are.
+    assert "The tenant was asked in 2 calls" in ended.err
     assert "of what is wanted, 1 change is in progress and 1 change is held already." in ended.err
 
 
