@@ -130,7 +130,7 @@ def look(
         files=files,
         elapsed=runtime.clock.monotonic() - began,
         names=names.counts,
-        checked=check.checked(told) if check else None,
+        precheck=check.checked(told) if check else None,
     )
 
 

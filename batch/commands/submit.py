@@ -250,9 +250,9 @@ def _report(
         },
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
-        checked=check.checked(told),
+        precheck=check.checked(told),
         tracked=tracked if tracked and (followed or tracked.told) else None,
-        followed=followed,
+        was_tracked=followed,
     )
 
 

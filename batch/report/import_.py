@@ -1,4 +1,4 @@
-"""What an import has done, as people and scripts see it."""
+"""The result of an import, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportSummary:
-    """What an import has done; the fates and puzzles add up to the rows read.
+    """The result of an import; `outcomes` and `not_adoptable` add up to `read`.
 
     Attributes:
-        run: Id of the run that imported changes belong to; empty where the list has no rows.
+        run: Id of the run that imported changes belong to; empty if the list has no rows.
         tenant: The tenant's name in the ledger.
-        read: Rows of the list.
-        fates: How many came to what.
-        puzzles: How many can't be understood, by why.
+        read: Rows of the status list.
+        outcomes: Number of adopted rows by outcome.
+        not_adoptable: Number of other rows by reason.
         elapsed: Seconds.
     """
 
@@ -36,7 +36,7 @@ class ImportSummary:
 
     @property
     def exit_code(self) -> int:
-        """0; 3 where rows can't be understood, or are of requests that are still to be settled."""
+        """0; 3 if rows can't be adopted, or belong to requests that are not settled."""
         return 3 if sum(self.not_adoptable.values()) or self.outcomes.get(AdoptionOutcome.UNSETTLED) else 0
 
 
@@ -58,16 +58,18 @@ def import_as_json(summary: ImportSummary) -> dict[str, Any]:
 def describe_import(summary: ImportSummary) -> Iterator[str]:
     """An import for people."""
     outcomes = summary.outcomes
+    imported, updated, unchanged = (
+        outcomes.get(outcome, 0)
+        for outcome in (AdoptionOutcome.IMPORTED, AdoptionOutcome.UPDATED, AdoptionOutcome.UNCHANGED)
+    )
     yield (
         f"{count(summary.read, 'row')} read from the status list of {summary.tenant}: "
-        f"{outcomes.get(AdoptionOutcome.IMPORTED, 0):,} imported, "
-        f"{outcomes.get(AdoptionOutcome.UPDATED, 0):,} updated, "
-        f"{outcomes.get(AdoptionOutcome.UNCHANGED, 0):,} known as they are."
+        f"{imported:,} imported, {updated:,} updated, {unchanged:,} unchanged."
     )
     if known := outcomes.get(AdoptionOutcome.KNOWN):
-        yield f"{count(known, 'row')} not imported: runs of this ledger have the same, and their word counts."
+        yield f"{count(known, 'row')} not imported: runs of this ledger have the same changes and take precedence."
     if unsettled := outcomes.get(AdoptionOutcome.UNSETTLED):
         yield f"{count(unsettled, 'row')} of requests that are not settled yet: submit their input again first."
     for reason, number in summary.not_adoptable.items():
         if number:
-            yield f"{count(number, 'row')} can't be understood, as {reason}: nothing is known of what they are about."
+            yield f"{count(number, 'row')} not imported, because {reason}."

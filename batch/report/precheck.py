@@ -1,4 +1,4 @@
-"""What people read of what the tenant was asked before planning."""
+"""The precheck's cost and results, for people."""
 
 from __future__ import annotations
 
@@ -14,76 +14,73 @@ if TYPE_CHECKING:
     from batch.api.dialects import Dialect, Rate
     from batch.model import PrecheckResult
 
-_TOLD_FROM: Final = 20
-"""Calls from which on it is told beforehand that they are made."""
+_FEWEST_ANNOUNCED: Final = 20
+"""Announce a precheck from this number of calls on."""
 
 _FRESH: Final = 5.0
-"""Seconds up to which an answer has no age worth telling."""
+"""Show the age of answers older than this number of seconds."""
 
 
 def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
-    """How long asking takes, where that is long.
+    """How long a precheck takes, if it takes long.
 
     Args:
-        calls: Calls that are left to make.
-        rate: The limit that is kept.
-        dear: Whether it takes more than sending does.
+        calls: Calls left to make.
+        rate: The rate limit in use.
+        dear: Whether the precheck may take longer than sending.
     """
-    if calls < _TOLD_FROM:
+    if calls < _FEWEST_ANNOUNCED:
         return
     least = duration(calls * rate.seconds / rate.requests)
-    asking = f"Asking the tenant what is in progress and held already: {calls:,.0f} calls, at least {least}"
-    if dear:
-        asking += ", which may be longer than sending takes; --check-tenant never leaves it out"
-    yield f"{asking}."
+    longer = "; that may be longer than sending takes: --check-tenant never skips it" if dear else ""
+    yield (f"Asking the tenant what is in progress and held already: {calls:,.0f} calls, at least {least}{longer}.")
 
 
-def describe_precheck(checked: PrecheckResult | None) -> Iterator[str]:
-    """What the tenant said, and how long ago; how much of it nobody understands."""
-    if checked is None:
+def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
+    """The result of a precheck, the age of its answers, and rows that can't be attributed."""
+    if precheck is None:
         return
     known = [
-        (number, what)
-        for number, what in ((checked.in_progress, "in progress"), (checked.held, "held"))
+        (number, state)
+        for number, state in ((precheck.in_progress, "in progress"), (precheck.held, "held"))
         if number is not None
     ]
     if known:
-        asked = f"The tenant was asked in {count(checked.calls, 'call')}"
-        ago = f" (some of it up to {duration(checked.age)} ago)" if checked.age and checked.age > _FRESH else ""
-        yield f"{asked}{ago}: {_found(known)} already."
-    if checked.unclear:
+        ago = f" (some of it up to {duration(precheck.age)} ago)" if precheck.age and precheck.age > _FRESH else ""
+        yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {_found(known)}."
+    if precheck.unclear:
         yield (
-            f"{count(checked.unclear, 'row')} of what is in progress for these people {_are(checked.unclear)} of items "
-            "whose ids the tenant does not tell: look there whether they are among the wanted."
+            f"{count(precheck.unclear, 'row')} in progress for these people {_are(precheck.unclear)} of items whose "
+            "ids the tenant does not show: check there whether your input has the same items."
         )
 
 
 def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
-    """What the tenant does not let us know, why, and what is missing.
+    """What the tenant does not show us, why, and what the token lacks.
 
     Args:
         dialect: The API version.
-        closed_list: Why what is in progress can't be known; empty where it can.
-        closed_index: The same for what is held.
+        closed_list: Why changes in progress can't be read; empty if they can.
+        closed_index: Why held items can't be read; empty if they can.
     """
     if closed_list:
         lists = [dialect.status_scopes, *([dialect.administration_scopes] if dialect.paths.administration else [])]
         yield (
-            f"What others have in progress is not known, as the tenant does not tell ({closed_list}): that takes a "
-            f"user with {ADMIN_LEVEL} and the scope {' or '.join(scopes[0] for scopes in lists)}."
+            f"The tenant does not show what others have in progress ({closed_list}): that takes a user with "
+            f"{ADMIN_LEVEL} and the scope {' or '.join(scopes[0] for scopes in lists)}."
         )
     if closed_index:
         yield (
-            f"What is held already is not known, as the tenant does not tell ({closed_index}): that takes the scope "
+            f"The tenant does not show what is held already ({closed_index}): that takes the scope "
             f"{dialect.search_scopes[0]}."
         )
 
 
 def _found(known: list[tuple[int, str]]) -> str:
     if not any(number for number, _ in known):
-        return f"nothing of what is wanted is {' or '.join(what for _, what in known)}"
-    parts = [f"{count(number, 'change')} {_are(number)} {what}" for number, what in known]
-    return f"of what is wanted, {' and '.join(parts)}"
+        return f"none of the changes is {' or '.join(state for _, state in known)} already"
+    parts = [f"{count(number, 'change')} {_are(number)} {state}" for number, state in known]
+    return f"{' and '.join(parts)} already"
 
 
 def _are(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs as people and scripts see them."""
+"""Runs, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]:
-    """A run for scripts; the words are those of `submit --json`."""
+    """A run for scripts; the keys are those of `submit --json`."""
     return {
         "run": run.id,
         "tenant": run.tenant,
@@ -31,13 +31,13 @@ def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]
 
 def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]:
     """A run for people."""
-    yield f"Run {run.id}, begun {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
+    yield f"Run {run.id}, started {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
     yield f"  input: {', '.join(run.inputs)}"
     for name, numbers in (("changes", count_states(tally.changes)), ("requests", count_states(tally.requests))):
         yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in numbers.items())
-    if given_up := tally.changes.get(State.DISCARDED, 0):
-        yield f"  discarded before they were sent: {given_up:,} changes"
-    yield f"  attempts: {tally.posts:,}, of these {tally.retried:,} repeated and {tally.throttled:,} throttled"
+    if discarded := tally.changes.get(State.DISCARDED, 0):
+        yield f"  discarded before they were sent: {discarded:,} changes"
+    yield f"  attempts: {tally.posts:,}, including {tally.retried:,} repeated and {tally.throttled:,} throttled"
     if tracked.told:
         yield from describe_track(tracked)
 
@@ -48,15 +48,18 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
         yield "The ledger has no runs."
     for run, tally, tracked in found:
         changes = count_states(tally.changes)
-        open_ones = {"to send": "unsent", "unconfirmed": "unconfirmed", "refused": "refused"}
-        state = ", ".join(f"{changes[name]:,} {said}" for said, name in open_ones.items() if changes[name])
-        given_up = tally.changes.get(State.DISCARDED, 0)
-        state = ", ".join(filter(None, (state, f"{given_up:,} discarded" if given_up else ""))) or "complete"
+        open_changes = {
+            "to send": changes["unsent"],
+            "unconfirmed": changes["unconfirmed"],
+            "refused": changes["refused"],
+            "discarded": tally.changes.get(State.DISCARDED, 0),
+        }
+        state = ", ".join(f"{number:,} {name}" for name, number in open_changes.items() if number) or "complete"
         if tracked.told:
-            came_to = ", ".join(
+            outcomes = ", ".join(
                 f"{number:,} {name.replace('_', ' ')}" for name, number in counts(tracked).items() if number
             )
-            state = f"{state} ({came_to})"
+            state = f"{state} ({outcomes})"
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"

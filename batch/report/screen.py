@@ -150,7 +150,7 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
             f"{changes['unconfirmed']:,} unconfirmed, {changes['unsent']:,} not sent."
         )
     if summary.tracked:
-        yield from (describe_track if summary.followed else describe_existing)(summary.tracked)
+        yield from (describe_track if summary.was_tracked else describe_existing)(summary.tracked)
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"
@@ -167,7 +167,7 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
             "looks for them in the tenant first."
         )
     if summary.tracked:
-        yield from advice(summary.tracked, summary.run) if summary.followed else resubmission(summary.tracked)
+        yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
     if summary.rows[RowClass.REJECTED]:
         yield "Correct the rows in rejected.csv and submit that file."
 

@@ -1,4 +1,4 @@
-"""The summary of a run, as the JSON that scripts depend on and as lines for people."""
+"""The summary of a run: the JSON that scripts depend on, and the exit code."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What became of an input, over all processes that worked on its run.
+    """The outcome of an input, over all processes that worked on its run.
 
     Attributes:
-        run: The run's id; empty where none was made.
-        tenant: The tenant's name; empty where none was given.
-        dry_run: Whether nothing was meant to be sent.
-        rows: Rows by class.
-        set_aside: Changes that were wanted and are neither submitted nor were before: contradictory or held back.
-        tally: How far the run has come; for a dry run, as if its plan had been written.
-        lower_bound: A number of requests below which no plan can go.
+        run: The run's id; empty without a run.
+        tenant: The tenant's name; empty without a tenant.
+        dry_run: Whether nothing was to be sent.
+        rows: Number of rows by class.
+        set_aside: Number of changes that are contradictory or held back.
+        tally: The run's progress; for a dry run, as if its plan were written.
+        lower_bound: No plan needs fewer requests than this.
         posts_now: Attempts made by this process.
-        files: Result files by name; None where not written.
+        files: Result files by name; None if not written.
         elapsed: Seconds that this process took.
-        names: How the names in the input were resolved.
-        checked: What came of asking the tenant before planning; None where it was not asked.
-        tracked: What the tenant said of what was accepted; None where it was not asked.
-        followed: Whether the run was followed, so that what became of its changes counts.
+        names: How the input's names were resolved.
+        precheck: The result of the precheck; None without one.
+        tracked: The states of the accepted changes at the tenant; None if not asked.
+        was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
     """
 
     run: str
@@ -49,9 +49,9 @@ class Summary:
     files: Mapping[str, str | None]
     elapsed: float
     names: NameCounts = NO_NAMES
-    checked: PrecheckResult | None = None
+    precheck: PrecheckResult | None = None
     tracked: TrackSummary | None = None
-    followed: bool = False
+    was_tracked: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -75,7 +75,7 @@ class Summary:
                 "unknown": self.names.unknown,
                 "ambiguous": self.names.ambiguous,
             },
-            "checked": self.checked and _as_json(self.checked),
+            "checked": self.precheck and _precheck_as_json(self.precheck),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {"rejected": None, "results": None, "report": None, **self.files},
             "elapsed_s": round(self.elapsed, 3),
@@ -89,35 +89,35 @@ class Summary:
 
     @property
     def flawless(self) -> bool:
-        """Whether everything asked for is submitted, or already was."""
+        """Whether every row is submitted, or already was."""
         refused = count_states(self.tally.changes)["refused"]
         return not (self.rows[RowClass.REJECTED] or self.set_aside or refused)
 
     @property
     def exit_code(self) -> int:
-        """By the documented table; a dry run has nothing open."""
-        came_to = exit_code(self.tracked) if self.followed and self.tracked else 0
+        """By the documented table; a dry run leaves nothing open."""
         if not self.dry_run and not self.complete:
             return 4
-        return max(came_to, 0 if self.flawless else 3)
+        track_code = exit_code(self.tracked) if self.was_tracked and self.tracked else 0
+        return max(track_code, 0 if self.flawless else 3)
 
 
-def _as_json(checked: PrecheckResult) -> dict[str, Any]:
+def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:
     return {
-        "calls": checked.calls,
-        "in_progress": checked.in_progress,
-        "held": checked.held,
-        "unclear": checked.unclear,
-        "age_s": None if checked.age is None else round(checked.age, 3),
+        "calls": precheck.calls,
+        "in_progress": precheck.in_progress,
+        "held": precheck.held,
+        "unclear": precheck.unclear,
+        "age_s": None if precheck.age is None else round(precheck.age, 3),
     }
 
 
 def count_states(by_state: Mapping[str, int]) -> dict[str, int]:
-    """Counts by state, in the words of the JSON; what other requests took over is counted with those."""
+    """Counts by state under the JSON's names; split and discarded ones are left out, because others replace them."""
     counts = {state: by_state.get(state.value, 0) for state in State}
-    given_up = counts[State.SPLIT] + counts[State.DISCARDED]
+    replaced = counts[State.SPLIT] + counts[State.DISCARDED]
     return {
-        "planned": sum(counts.values()) - given_up,
+        "planned": sum(counts.values()) - replaced,
         "accepted": counts[State.ACCEPTED],
         "refused": counts[State.REFUSED],
         "unconfirmed": counts[State.UNCONFIRMED] + counts[State.SENDING],

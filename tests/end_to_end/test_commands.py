@@ -68,7 +68,7 @@ def test_no_result_file_replaces_an_input(
     yes = ["--yes"] if command == "submit" else []
     ended = program(command, path, "--out", tmp_path, *yes, env=environment(tenant))
     assert ended.code == 2
-    assert "would be overwritten" in ended.err
+    assert "would overwrite" in ended.err
     assert path.read_bytes() == before
     assert accepted(tenant) == {}
 

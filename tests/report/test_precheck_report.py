@@ -1,4 +1,4 @@
-"""What people read of what the tenant was asked before planning."""
+"""The messages about a precheck."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ from batch.report.precheck import describe_cost, describe_precheck, describe_unk
 RATE = Rate(requests=100, seconds=10.0)
 
 
-def said(**facts: Any) -> str:
+def described(**facts: Any) -> str:
     usual: dict[str, Any] = {"calls": 3, "in_progress": 2, "held": 1, "age": 0.1, "unclear": 0}
     return " ".join(describe_precheck(PrecheckResult(**{**usual, **facts})))
 
 
-def test_the_age_of_an_answer_is_told_once_it_matters() -> None:
-    assert said() == (
-        "The tenant was asked in 3 calls: of what is wanted, 2 changes are in progress and 1 change is held already."
-    )
-    assert "asked in 3 calls (some of it up to 3 min ago):" in said(age=124.2)
+def test_the_age_of_an_answer_is_shown_once_it_matters() -> None:
+    assert described() == ("The tenant was asked in 3 calls: 2 changes are in progress and 1 change is held already.")
+    assert "asked in 3 calls (some of it up to 3 min ago):" in described(age=124.2)
 
 
-def test_where_there_is_nothing_it_says_so() -> None:
-    assert said(in_progress=0, held=0).endswith("nothing of what is wanted is in progress or held already.")
-    assert said(in_progress=None, held=0).endswith("nothing of what is wanted is held already.")
+def test_a_precheck_without_findings_says_so() -> None:
+    assert described(in_progress=0, held=0).endswith("none of the changes is in progress or held already.")
+    assert described(in_progress=None, held=0).endswith("none of the changes is held already.")
 
 
-def test_what_is_not_known_is_not_called_none() -> None:
-    assert "held" not in said(held=None)
-    assert "in progress" not in said(in_progress=None)
-    assert said(held=None, in_progress=None) == ""
+def test_unknown_is_not_reported_as_none() -> None:
+    assert "held" not in described(held=None)
+    assert "in progress" not in described(in_progress=None)
+    assert described(held=None, in_progress=None) == ""
     assert list(describe_precheck(None)) == []
 
 
-def test_rows_that_nobody_understands_are_told() -> None:
-    assert "4 rows of what is in progress for these people are of items whose ids the tenant" in said(unclear=4)
+def test_rows_without_a_known_item_are_reported() -> None:
+    assert "4 rows in progress for these people are of items whose ids the tenant" in described(unclear=4)
 
 
-def test_asking_is_announced_where_it_takes_long_and_a_way_out_is_named_where_it_is_dear() -> None:
+def test_a_long_precheck_is_announced_and_a_dear_one_can_be_skipped() -> None:
     assert list(describe_cost(19, RATE, dear=False)) == []
     (line,) = describe_cost(1_200, RATE, dear=False)
     assert "1,200 calls, at least 2 min." in line
     (line,) = describe_cost(5_000, RATE, dear=True)
-    assert "--check-tenant never leaves it out" in line
+    assert "--check-tenant never skips it" in line
 
 
-def test_a_list_that_an_api_version_does_not_have_is_not_asked_for() -> None:
+def test_only_lists_of_the_api_version_are_named() -> None:
     (line,) = describe_unknown(DIALECTS["v3"], closed_list="no", closed_index="")
     assert "idn:access-request-status:read" in line
     assert "administration" not in line

@@ -183,11 +183,11 @@ def test_a_run_speaks_the_words_of_the_summary() -> None:
 
 def test_a_run_is_described_in_lines() -> None:
     assert list(describe_run(RUN, TALLY, NOTHING_SAID)) == [
-        "Run r1, begun 2026-11-23 15:45 UTC, to https://acme.api.example (beta)",
+        "Run r1, started 2026-11-23 15:45 UTC, to https://acme.api.example (beta)",
         "  input: a.csv, b.csv",
         "  changes: 2,001 planned, 2,000 accepted, 0 refused, 0 unconfirmed, 1 unsent",
         "  requests: 4 planned, 4 accepted, 0 refused, 0 unconfirmed, 0 unsent",
-        "  attempts: 1,200, of these 1 repeated and 2 throttled",
+        "  attempts: 1,200, including 1 repeated and 2 throttled",
     ]
 
 
@@ -296,10 +296,10 @@ def test_the_exit_code_of_a_run_that_was_followed_tells_the_worst_of_its_changes
     tracked = TrackSummary(told=(done, said(state, words=words)), silent=0)
     assert exit_code(tracked) == code
     assert exit_code(TrackSummary(told=(done,), silent=1)) == 4
-    followed = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, followed=True)
-    assert followed.exit_code == code
-    assert dataclasses.replace(followed, followed=False).exit_code == 0, "what nobody waited for does not count"
-    assert dataclasses.replace(followed, set_aside=1).exit_code == max(code, 3)
+    finished = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, was_tracked=True)
+    assert finished.exit_code == code
+    assert dataclasses.replace(finished, was_tracked=False).exit_code == 0, "what nobody waited for does not count"
+    assert dataclasses.replace(finished, set_aside=1).exit_code == max(code, 3)
 
 
 def test_a_run_and_a_list_of_runs_show_what_became_of_changes_where_anything_is_known() -> None:
