@@ -1,1 +1,1 @@
-"""What an HTTP answer means: the outcome table, splitting, suspects, and when to stop. Pure."""
+"""What an HTTP answer means: the outcome table, dividing a refused request, suspects, and when to stop. Pure."""

@@ -1,8 +1,8 @@
-"""What an answer means: the one table from (status or failure) to what becomes of the request and of the sender.
+"""What an answer means: one table from a status or failure to what happens to the request and what the sender does.
 
-The rule behind the table: a request goes back to PLANNED only where the tenant provably did not process it, and
-whatever leaves that open is UNCONFIRMED. A 401, 403 or unknown path is answered before the body is looked at. Sources:
-the vendor's published OpenAPI documents for the statuses, and its page on rate limits for 429 and `Retry-After`.
+A request goes back to PLANNED only if the tenant provably did not process it; if that is open, it is UNCONFIRMED. The
+tenant answers 401, 403 and unknown paths before it reads the body. Sources: the vendor's OpenAPI documents for the
+statuses, and its page on rate limits for 429 and `Retry-After`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from batch.model import Answer
 
 DEFAULT_PAUSE: Final = 10.0
-"""Seconds to wait after a 429 that does not say how long: the length of the tenant's own window."""
+"""Seconds to wait after a 429 without `Retry-After`: the length of the tenant's own window."""
 
 LEAST_PAUSE: Final = 0.5
-"""Seconds to wait even where the tenant says that none are needed: it has just turned a call away."""
+"""Least seconds to wait after the tenant turned a call away, even if it asks for none."""
 
 FIRST_BACKOFF: Final = 0.5
-"""Seconds to back off after a first failure, at most; each further one in a row doubles it."""
+"""Most seconds to back off after a first failure. Each further failure in a row doubles them."""
 
 MOST_BACKOFF: Final = 60.0
-"""Seconds beyond which it is not doubled any more."""
+"""Most seconds to back off."""
 
 
 class Then(StrEnum):
     """What the sender does next."""
 
     GO_ON = "go on"
-    SLOW_DOWN = "wait as long as it says, then go on more slowly"
-    WAIT = "wait as long as it says"
-    SEND_ALONE = "send what was refused together by itself"
+    SLOW_DOWN = "wait as long as the tenant asks, then go on more slowly"
+    WAIT = "wait as long as the tenant asks"
+    SEND_ALONE = "send each request of the refused body by itself"
     BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
@@ -48,12 +48,12 @@ class Then(StrEnum):
 
 
 WAITS: Final = frozenset({Then.SLOW_DOWN, Then.WAIT, Then.BACK_OFF})
-"""After these the same may be sent again, once the pause is over."""
+"""After these, the same call may be made again once the pause is over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meaning:
-    """One row of the table: what happens to the request, and what the sender does then."""
+    """One row of the table: what happens to the request, and what the sender does next."""
 
     event: Event
     then: Then
@@ -61,14 +61,14 @@ class Meaning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """What else a decision rests on, besides the answer.
+    """What a decision depends on besides the answer.
 
     Attributes:
-        new_token: Whether the attempt used a token got because the one before was refused.
-        failures_in_a_row: How many attempts in a row have failed before this one.
-        without_success: Seconds since the tenant last did its work, not counting silence that it asked for.
-        give_up_after: Seconds of that after which sending stops.
-        jitter: A random number from 0 to 1, so that not everybody comes back at once.
+        new_token: Whether the attempt used a new token because the tenant refused the one before.
+        failures_in_a_row: Failed attempts in a row before this one.
+        without_success: Seconds since the tenant last did its work, without the silence that it asked for.
+        give_up_after: Stop sending after so many of them.
+        jitter: A random number from 0 to 1, so that not every process comes back at once.
     """
 
     new_token: bool = False
@@ -79,7 +79,7 @@ class Situation:
 
 
 USUAL: Final = Situation()
-"""Nothing has failed so far."""
+"""Nothing has failed before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,7 @@ class Decision:
         event: What happened to the request, for the state machine.
         then: What the sender does next.
         pause: Seconds during which nothing is sent.
-        reason: A sentence for results and the ledger; empty when all is well.
+        reason: For results and the ledger; empty after an acceptance.
     """
 
     event: Event
@@ -123,12 +123,12 @@ OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "broken": Meaning(event=_OPEN, then=Then.BACK_OFF),
     }
 )
-"""Every case there is; `case_of` names the case of an answer. Where sending backs off or waits out a 503, and nothing
-has succeeded for `Situation.give_up_after` seconds, it stops."""
+"""Every case; `case_of` names the case of an answer. At a BACK_OFF or WAIT, sending stops if nothing has succeeded for
+`Situation.give_up_after` seconds."""
 
 
 def case_of(answer: Answer, *, new_token: bool) -> str:
-    """Which row of OUTCOMES an answer falls under."""
+    """The row of OUTCOMES for an answer."""
     if answer.failure is Failure.NEVER_CONNECTED:
         return "never connected"
     if answer.failure is not None or answer.status is None:
@@ -153,10 +153,10 @@ def decide(answer: Answer, situation: Situation = USUAL) -> Decision:
 
 
 def backoff(failures_in_a_row: int, jitter: float) -> float:
-    """Seconds to back off: up to twice as long after each failure in a row, and at least half of that.
+    """Seconds to back off: at most twice as many after each failure in a row, and at least half of that.
 
     Args:
-        failures_in_a_row: How many there were before this one.
+        failures_in_a_row: Failures before this one.
         jitter: A random number from 0 to 1.
     """
     longest = min(MOST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures_in_a_row, 30))
@@ -213,8 +213,8 @@ def _pause(then: Then, answer: Answer, situation: Situation) -> float:
 def _reason(answer: Answer) -> str:
     if answer.status == 202:  # noqa: PLR2004 - HTTP
         return ""
-    said = answer.text or answer.detail_code
+    message = answer.text or answer.detail_code
     if answer.status is None:
-        return said or "no answer came"
+        return message or "no answer came"
     tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
-    return f"the tenant answered {answer.status}{': ' + said if said else ''}{tracking}"
+    return f"the tenant answered {answer.status}{': ' + message if message else ''}{tracking}"

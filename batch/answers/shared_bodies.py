@@ -1,8 +1,8 @@
-"""What an answer means for each request of a body.
+"""What an answer means for each of several requests in one body.
 
-Most answers mean the same for all. A refusal of several in one body does not: nothing was created, so nothing is known
-of any one of them but what the tenant's message names. So none of them is refused; they go back to what is to be sent,
-and those that are named, or else all, travel alone from then on.
+Most answers mean the same for all. If the tenant refuses such a body, it creates nothing and we know nothing about a
+single request, except what the message names. So none of them counts as refused: they go back to PLANNED, and the named
+ones, or else all, are sent alone from then on.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 
-def for_each(body: Sequence[Request], decision: Decision, said: str) -> tuple[Decision, ...]:
-    """The decision about each request of a body, in order; Then.SEND_ALONE for those that travel alone from now on.
+def for_each(body: Sequence[Request], decision: Decision, message: str) -> tuple[Decision, ...]:
+    """The decision about each request of a body, in order; Then.SEND_ALONE for those to send alone from now on.
 
     Args:
         body: As it was sent.
         decision: About the body as a whole.
-        said: The tenant's message.
+        message: The tenant's.
     """
     if len(body) == 1 or decision.event is not Event.REFUSED:
         return (decision,) * len(body)
-    blamed = [bool(named((*identities(request), *items(request)), said)) for request in body]
-    together = f"{decision.reason}; nothing is known of one of {len(body)} requests in one body, and it is sent again"
-    stays = replace(decision, event=Event.NOT_PROCESSED, reason=together)
-    leaves = replace(stays, then=Then.SEND_ALONE, reason=f"{together} by itself")
-    return tuple(leaves if is_blamed or not any(blamed) else stays for is_blamed in blamed)
+    blamed = [bool(named((*identities(request), *items(request)), message)) for request in body]
+    together = f"{decision.reason}; refused as one of {len(body)} requests in one body, so it is sent again"
+    back = replace(decision, event=Event.NOT_PROCESSED, reason=together)
+    alone = replace(back, then=Then.SEND_ALONE, reason=f"{together} by itself")
+    return tuple(alone if is_blamed or not any(blamed) else back for is_blamed in blamed)
 
 
 def bodies_back(decisions: Sequence[Decision]) -> int:
-    """How many bodies are to be sent again after these decisions about the requests of one."""
+    """How many bodies the requests of one body need to be sent again, after these decisions."""
     back = [decision for decision in decisions if decision.event is Event.NOT_PROCESSED]
     alone = sum(decision.then is Then.SEND_ALONE for decision in back)
     return alone + (alone < len(back))

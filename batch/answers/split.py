@@ -1,8 +1,7 @@
-"""Which smaller requests take over from a refused one, so that what is bad is soon told apart from what is good.
+"""How to divide a refused request, so that the bad changes are soon told apart from the good ones.
 
-A refusal is of the whole request, and its cause is mostly one identity or one item, rarely a pair of them. So the
-search is for the ids that were part of most refusals and of no acceptance, and ends where these are known to be the
-cause.
+The tenant refuses the whole request, mostly because of one identity or one item, rarely because of a pair. So we look
+for ids in most refusals and in no acceptance, and stop dividing once they are certain to be the cause.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ Positions = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Side:
-    """One side of a request's product.
+    """One side of a request's product, its identities or its items, by position.
 
     Attributes:
-        all: The positions of everything on it.
-        named: Of what the tenant's message names.
-        accused: Of what single changes speak against.
-        convicted: Of what enough of them do.
-        suspicion: Of each; 0 for what is cleared.
+        all: Every position.
+        named: Positions of the ids that the tenant's message names.
+        likely: Positions of the ids that are likely the cause.
+        certain: Positions of the ids that are certainly the cause.
+        suspicion: How suspect each is; 0 if it is cleared.
     """
 
     all: Positions
     named: Positions
-    accused: Positions
-    convicted: Positions
+    likely: Positions
+    certain: Positions
     suspicion: tuple[int, ...]
 
     @property
@@ -47,12 +46,12 @@ class _Side:
 
     @property
     def suspects(self) -> Positions:
-        """The positions under most suspicion; everything where all of it is cleared."""
+        """The most suspect positions; all of them if all are cleared."""
         return tuple(position for position in self.all if self.suspicion[position] == self.worst)
 
     @property
     def best(self) -> Positions:
-        """One position under the least suspicion."""
+        """One of the least suspect positions."""
         return (min(self.all, key=self.suspicion.__getitem__),)
 
     def without(self, positions: Iterable[int]) -> Positions:
@@ -60,41 +59,41 @@ class _Side:
         return tuple(position for position in self.all if position not in left_out)
 
 
-def divide(request: Request, said: str, evidence: RefusalHistory) -> tuple[Part, ...]:
-    """The parts of a refused request: smaller products that ask for exactly what it asked for.
+def divide(request: Request, message: str, history: RefusalHistory) -> tuple[Part, ...]:
+    """Divides a refused request into smaller products that ask for exactly the same changes.
 
     Args:
         request: As it was sent.
-        said: The tenant's message.
-        evidence: What is known by now, this refusal included.
+        message: The tenant's.
+        history: All answers so far, this refusal included.
 
     Returns:
-        Nothing where nothing can be told apart any more: a single change, or changes that all have the same bad
-        identity, or the same bad item.
+        The parts. None if dividing can't help: the request is a single change, or all its changes share an identity or
+        an item that is certainly the cause.
     """
     if request.changes == 1:
         return ()
-    people, things = _side(identities(request), said, evidence), _side(items(request), said, evidence)
+    people, things = _side(identities(request), message, history), _side(items(request), message, history)
     if parts := _by_name(people, things):
         return parts
-    if any(len(side.all) == len(side.convicted) == 1 for side in (people, things)):
+    if any(len(side.all) == len(side.certain) == 1 for side in (people, things)):
         return ()
-    return _by_accusation(people, things) or _by_probe(people, things) or _by_halves(people, things, request.number)
+    return _by_likely_cause(people, things) or _by_probe(people, things) or _by_halves(people, things, request.number)
 
 
-def _side(suspects: Sequence[Suspect], said: str, evidence: RefusalHistory) -> _Side:
-    in_message = named(suspects, said)
+def _side(suspects: Sequence[Suspect], message: str, history: RefusalHistory) -> _Side:
+    in_message = named(suspects, message)
     return _Side(
         all=tuple(range(len(suspects))),
         named=tuple(position for position, suspect in enumerate(suspects) if suspect in in_message),
-        accused=tuple(position for position, suspect in enumerate(suspects) if evidence.accuses(suspect)),
-        convicted=tuple(position for position, suspect in enumerate(suspects) if evidence.convicts(suspect)),
-        suspicion=tuple(evidence.suspicion(suspect) for suspect in suspects),
+        likely=tuple(position for position, suspect in enumerate(suspects) if history.is_likely(suspect)),
+        certain=tuple(position for position, suspect in enumerate(suspects) if history.is_certain(suspect)),
+        suspicion=tuple(history.suspicion(suspect) for suspect in suspects),
     )
 
 
 def _by_name(people: _Side, things: _Side) -> tuple[Part, ...]:
-    """What the message names, apart from the rest. A side that it names as a whole does not tell anything."""
+    """Separates the named ids from the rest. A side that is named in full tells us nothing."""
     who, what = ((side.named if len(side.named) < len(side.all) else ()) for side in (people, things))
     if not what:
         return _parts([(people.without(who), things.all), (who, things.all)]) if who else ()
@@ -102,9 +101,9 @@ def _by_name(people: _Side, things: _Side) -> tuple[Part, ...]:
     return _parts([*rest, (who or people.all, things.without(what)), (who or people.all, what)])
 
 
-def _by_accusation(people: _Side, things: _Side) -> tuple[Part, ...]:
-    """Each accused id by itself, so that one that is good after all is not kept down by another."""
-    who, what = ((side.accused if len(side.all) > 1 else ()) for side in (people, things))
+def _by_likely_cause(people: _Side, things: _Side) -> tuple[Part, ...]:
+    """Separates each likely cause from the others, so that a good id among them is not refused with a bad one."""
+    who, what = ((side.likely if len(side.all) > 1 else ()) for side in (people, things))
     if not who and not what:
         return ()
     good_people = people.without(who)
@@ -118,9 +117,9 @@ def _by_accusation(people: _Side, things: _Side) -> tuple[Part, ...]:
 
 
 def _by_probe(people: _Side, things: _Side) -> tuple[Part, ...]:
-    """One change with the best partner, where all changes have the id in common that is most suspect.
+    """If all changes share the most suspect id, separates one change of it with the least suspect partner.
 
-    If that id is bad and the partner good, two such changes convict it, and the others are not taken apart.
+    If the shared id is bad and the partner good, two such changes make it certain, and the rest is not divided.
     """
     if len(people.all) == 1 and people.worst >= max(1, things.worst):
         return _parts([(people.all, things.best), (people.all, things.without(things.best))])
@@ -130,9 +129,9 @@ def _by_probe(people: _Side, things: _Side) -> tuple[Part, ...]:
 
 
 def _by_halves(people: _Side, things: _Side, number: int) -> tuple[Part, ...]:
-    """Two halves of the suspects, on the side where the worst or else the most are.
+    """Halves the suspects, on the side with the worst of them, or else with the most.
 
-    Where nobody is suspect any more, only a pair can be bad, and is found by halves too.
+    If every id is cleared, only a pair can be the cause; halving finds it too.
     """
     side = max((side for side in (people, things) if len(side.all) > 1), key=lambda s: (s.worst, len(s.suspects)))
     halves = _halves(side, number)
@@ -142,10 +141,10 @@ def _by_halves(people: _Side, things: _Side, number: int) -> tuple[Part, ...]:
 
 
 def _halves(side: _Side, number: int) -> tuple[Positions, Positions]:
-    """Each request has halves of its own.
+    """Two halves, different for each request number.
 
-    What is bad is often in several requests, which are refused before any of them is divided. Halved alike, they would
-    all tell the same; halved differently, those that are accepted leave few ids that can be it.
+    A bad id is often in several requests, all refused before any of them is divided. The same halves would tell the
+    same of each; with different halves, the accepted ones leave few ids that can be the cause.
     """
 
     def shuffled(positions: Positions) -> Positions:

@@ -1,4 +1,4 @@
-"""When so much is refused that the configuration is at fault and not the rows."""
+"""When to stop because so many refusals point to the configuration instead of the rows."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 ALL_REFUSED_AFTER: Final = 20
-"""If the first so many requests are all refused, or single changes of so many people and items, it is not the rows."""
+"""Stop if the first so many requests are all refused, or single changes of so many identities and items."""
 
 HALF_REFUSED_AFTER: Final = 100
-"""From so many requests on, half of them refused is too many."""
+"""Stop if half of the requests are refused, once there are so many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusals:
-    """What has become of the requests that a process has sent.
+    """Counts the answers of one process.
 
-    The parts of a refused request are no new evidence, but where nothing has been accepted of anybody.
+    Parts of a refused request do not count, except while nothing has been accepted.
 
     Attributes:
         answered: Planned requests that were accepted or refused.
-        refused: Of these, how many were refused.
+        refused: How many of these were refused.
         any_accepted: Whether any request was accepted, planned or part.
-        people: Ids of whose single changes were refused, as long as nothing was accepted.
-        items: Ids of what they were to get or lose.
+        people: Identities of refused single changes, while nothing was accepted.
+        items: Their items.
     """
 
     answered: int = 0
@@ -36,7 +36,7 @@ class Refusals:
     items: frozenset[str] = frozenset()
 
     def after(self, request: Request, *, refused: bool) -> Refusals:
-        """With one more request that was accepted or refused."""
+        """The counts with one more answer."""
         counted = self if request.parent is not None else self._counted(refused=refused)
         if not refused:
             return replace(counted, any_accepted=True, people=frozenset(), items=frozenset())
@@ -53,7 +53,7 @@ class Refusals:
 
     @property
     def verdict(self) -> str:
-        """What shows that the rows are not at fault, as a clause; empty where nothing does."""
+        """Why to stop, as a clause; empty if there is no reason."""
         all_refused = self.answered >= ALL_REFUSED_AFTER and self.refused == self.answered
         half_refused = self.answered >= HALF_REFUSED_AFTER and self.refused * 2 >= self.answered
         if all_refused or half_refused:

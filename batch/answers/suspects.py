@@ -1,6 +1,6 @@
-"""What this process has learned of the ids that it sends: which were accepted, and which can only be what was refused.
+"""Which identity or item may be the cause of a refusal, by the answers that this process has seen.
 
-None of it keeps anything from being sent. It only says how a refused request is divided, and when dividing stops.
+This decides only how a refused request is divided, and when dividing stops. It never keeps a change from being sent.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batch.api.dialects import Operation
-    from batch.model import Request, RequestItem
+    from batch.model import Request
 
-_TOKEN: Final = re.compile(r"\w(?:[\w-]*\w)?")
-"""An id as it stands in a sentence: without the brackets, quotes and full stops around it."""
+_WORD: Final = re.compile(r"\w(?:[\w-]*\w)?")
+"""An id in a sentence, without the brackets, quotes and full stops around it."""
 
-ENOUGH_WITNESSES: Final = 2
-"""One refused change may be a pair that does not fit, of a good identity and a good item: somebody whom a restricted
-item is not for. Each witness more costs two requests, and makes it rarer that good changes are refused with the bad.
-"""
+CERTAIN_FROM: Final = 2
+"""Refused single changes from which the cause is certain.
+
+One is too few: it may be a good identity and a good item that do not fit together, such as a restricted item. Each more
+would cost two requests, and refuse fewer good changes together with bad ones."""
 
 
 class Suspect(NamedTuple):
-    """What can be the cause of a refusal: an identity, or an access item with its dates.
+    """A possible cause of a refusal: an identity, or an access item with its dates.
 
-    What is refused in a grant may be good in a revoke, and an item with one date while it is not with another.
+    The operation and the dates belong to it, because an item may be refused in a grant and accepted in a revoke, or
+    refused with one date and accepted with another.
 
     Attributes:
         operation: Grant or revoke.
@@ -51,72 +53,65 @@ def identities(request: Request) -> tuple[Suspect, ...]:
 
 def items(request: Request) -> tuple[Suspect, ...]:
     """A request's items, in order."""
-    return tuple(_item(request.operation, item) for item in request.items)
+    return tuple(
+        Suspect(request.operation, item.id, item.type, item.start_date, item.remove_date) for item in request.items
+    )
 
 
-def _item(operation: Operation, item: RequestItem) -> Suspect:
-    return Suspect(operation, item.id, item.type, item.start_date, item.remove_date)
-
-
-def named(suspects: Iterable[Suspect], said: str) -> frozenset[Suspect]:
-    """Those whose id stands in the tenant's message, as a word of its own and in any case."""
-    words = {word.casefold() for word in _TOKEN.findall(said)}
+def named(suspects: Iterable[Suspect], message: str) -> frozenset[Suspect]:
+    """The suspects whose id stands in the tenant's message, as a whole word in any case."""
+    words = {word.casefold() for word in _WORD.findall(message)}
     return frozenset(suspect for suspect in suspects if suspect.id.casefold() in words)
 
 
 class RefusalHistory:
-    """Gathers the answers of one process.
+    """The answers of one process, by suspect.
 
-    It is added to in place: a run has as many answers as ids, so that a copy for each would be quadratic.
+    It changes in place: a run has as many answers as ids, and a copy for each answer would cost quadratic time.
     """
 
     def __init__(self) -> None:
         self._cleared: set[Suspect] = set()
         self._refusals: Counter[Suspect] = Counter()
-        self._refused_beside: dict[Suspect, set[Suspect]] = {}
-        self._blamed_beside: dict[Suspect, set[Suspect]] = {}
+        self._refused_with: dict[Suspect, set[Suspect]] = {}
+        self._blamed_with: dict[Suspect, set[Suspect]] = {}
 
     def accepted(self, request: Request) -> None:
-        """The tenant took the request: all its ids are cleared, and a conviction of one of them was wrong."""
+        """The tenant accepted a request: none of its ids is a suspect any more."""
         self._cleared.update(identities(request), items(request))
 
-    def refused(self, request: Request, said: str) -> None:
-        """The tenant refused the request.
-
-        Args:
-            request: As it was sent.
-            said: The tenant's message.
-        """
+    def refused(self, request: Request, message: str) -> None:
+        """The tenant refused a request, with this message."""
         self._refusals.update((*identities(request), *items(request)))
         if request.changes > 1:
             return
         (identity,), (item,) = identities(request), items(request)
-        self._refused_beside.setdefault(identity, set()).add(item)
-        self._refused_beside.setdefault(item, set()).add(identity)
-        blamed = named((identity, item), said)
+        self._refused_with.setdefault(identity, set()).add(item)
+        self._refused_with.setdefault(item, set()).add(identity)
+        blamed = named((identity, item), message)
         if blamed == {identity}:
-            self._blamed_beside.setdefault(identity, set()).add(item)
+            self._blamed_with.setdefault(identity, set()).add(item)
         elif blamed == {item}:
-            self._blamed_beside.setdefault(item, set()).add(identity)
+            self._blamed_with.setdefault(item, set()).add(identity)
 
     def suspicion(self, suspect: Suspect) -> int:
-        """How much speaks against an id: 0 where it is cleared, else more with each refused request that it was in."""
+        """How suspect an id is: 0 if an acceptance cleared it, else more with each refused request that held it."""
         return 0 if suspect in self._cleared else 1 + self._refusals[suspect]
 
-    def witnesses(self, suspect: Suspect) -> int:
-        """How many of its single changes were refused beside an id that is cleared, or with a message that blames it.
+    def is_likely(self, suspect: Suspect) -> bool:
+        """Whether one single change speaks against it, so that it is tried apart from the others."""
+        return self._refused_alone(suspect) > 0
 
-        It does not matter which came first: the refusal, or the acceptance that clears the other id.
+    def is_certain(self, suspect: Suspect) -> bool:
+        """Whether it is the cause beyond doubt, so that a refused request of this id alone is not divided."""
+        return self._refused_alone(suspect) >= CERTAIN_FROM
+
+    def _refused_alone(self, suspect: Suspect) -> int:
+        """How many single changes speak against it: their other id is cleared, or the message blames this one.
+
+        The refusal and the acceptance that clears the other id may come in any order.
         """
         if suspect in self._cleared:
             return 0
-        beside = self._refused_beside.get(suspect, set())
-        return len((beside & self._cleared) | self._blamed_beside.get(suspect, set()))
-
-    def accuses(self, suspect: Suspect) -> bool:
-        """Whether a single change speaks against it: it is looked at apart from the others."""
-        return self.witnesses(suspect) > 0
-
-    def convicts(self, suspect: Suspect) -> bool:
-        """Whether enough do, and independently, that what has it in common and is refused is not taken apart."""
-        return self.witnesses(suspect) >= ENOUGH_WITNESSES
+        refused_with = self._refused_with.get(suspect, set())
+        return len((refused_with & self._cleared) | self._blamed_with.get(suspect, set()))

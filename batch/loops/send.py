@@ -95,7 +95,7 @@ class Submitter:
         self._jitter = jitter
         self._give_up_after = give_up_after
         self._recorder = GroupCommit(ledger)
-        self._evidence = RefusalHistory()
+        self._history = RefusalHistory()
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
@@ -274,12 +274,12 @@ class Submitter:
         """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
         if decision.event is Event.ACCEPTED:
             for request in body:
-                self._evidence.accepted(request)
+                self._history.accepted(request)
         if decision.event is not Event.REFUSED or len(body) > 1:
             return ()
         (request,) = body
-        self._evidence.refused(request, answer.text)
-        return divide(request, answer.text, self._evidence)
+        self._history.refused(request, answer.text)
+        return divide(request, answer.text, self._history)
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
         if not self._failures:

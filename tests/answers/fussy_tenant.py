@@ -1,4 +1,4 @@
-"""A tenant that refuses a whole request for one bad id in it, and sends what `divide` makes of that, in any order."""
+"""A tenant that refuses a whole request for one bad id, and a loop that sends the parts in any order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pairs(one: Request) -> Counter[Pair]:
 
 @dataclass(frozen=True, kw_only=True)
 class FussyTenant:
-    """Refuses bad identities, bad items and bad pairs, and says which it was or not."""
+    """Refuses bad identities, items and pairs; `names` makes its messages name them."""
 
     people: frozenset[str] = frozenset()
     items: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class FussyTenant:
     names: bool = False
 
     def refusal(self, request: Request) -> str | None:
-        """What it says to a request that it refuses: the first cause."""
+        """Its message about the first cause; None if it accepts."""
         items = [item.id for item in request.items]
         for noun, ids, bad in (("identity", request.recipients, self.people), ("access item", items, self.items)):
             for one in ids:
@@ -67,7 +67,7 @@ class FussyTenant:
 
 @dataclass(kw_only=True)
 class Sent:
-    """What came of it all."""
+    """The requests sent, and the changes accepted and refused."""
 
     posts: int = 0
     accepted: Counter[Pair] = field(default_factory=Counter)
@@ -82,11 +82,11 @@ def send(
     at_once: int,
     process_ends_after: int = 1_000_000,
 ) -> Sent:
-    """Sends requests, and after them their parts; so many are under way at once, and answered in any order.
+    """Sends requests and their parts, `at_once` at a time, answered in any order.
 
-    After so many answers the next process goes on, which knows nothing of them.
+    After every `process_ends_after` answers another process continues, with an empty history.
     """
-    evidence, sent, answers = RefusalHistory(), Sent(), 0
+    history, sent, answers = RefusalHistory(), Sent(), 0
     waiting, under_way = list(planned), list[Request]()
     while waiting or under_way:
         room = at_once - len(under_way)
@@ -96,14 +96,14 @@ def send(
         request = under_way.pop(random.randrange(len(under_way)))
         answers += 1
         if answers % process_ends_after == 0:
-            evidence = RefusalHistory()
-        said = tenant.refusal(request)
-        if said is None:
-            evidence.accepted(request)
+            history = RefusalHistory()
+        message = tenant.refusal(request)
+        if message is None:
+            history.accepted(request)
             sent.accepted += pairs(request)
             continue
-        evidence.refused(request, said)
-        parts = divide(request, said, evidence)
+        history.refused(request, message)
+        parts = divide(request, message, history)
         if not parts:
             sent.refused += pairs(request)
         first = sent.posts + len(waiting) + 1

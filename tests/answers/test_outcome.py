@@ -1,4 +1,4 @@
-"""What each answer means, row by row, for every status that HTTP has and for both failures."""
+"""What each answer means, for every HTTP status and every failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SINGLE: dict[int, tuple[Event, Then]] = {
 
 
 def expected(status: int, *, retry_after: bool) -> tuple[Event, Then]:
-    """The documented table; the new token is not yet tried."""
+    """The documented table, before a new token was tried."""
     if status == 503 and retry_after:
         return _NOT_PROCESSED, Then.WAIT
     return _SINGLE.get(status, (Event.UNDECIDED, Then.BACK_OFF))
@@ -79,7 +79,7 @@ def test_every_case_of_the_table_occurs() -> None:
     assert cases == set(OUTCOMES)
 
 
-def test_a_second_401_with_a_token_just_got_stops_instead_of_asking_for_tokens_for_ever() -> None:
+def test_a_401_with_a_new_token_stops_instead_of_renewing_for_ever() -> None:
     decision = decide(Answer(status=401), Situation(new_token=True))
     assert (decision.event, decision.then) == (Event.NOT_PROCESSED, Then.STOP_CREDENTIALS)
 
@@ -100,7 +100,7 @@ PROVABLY_NOT_PROCESSED = {*range(300, 500)} - {400, 408, 409, 413, 422}
         )
     ),
 )
-def test_nothing_that_may_have_been_processed_goes_back_to_planned(
+def test_a_request_that_may_have_been_processed_never_goes_back_to_planned(
     retry_after: float | None, situation: Situation
 ) -> None:
     for status in range(100, 1000):
@@ -113,12 +113,12 @@ def test_nothing_that_may_have_been_processed_goes_back_to_planned(
 @pytest.mark.parametrize(
     "answer", [Answer(failure=Failure.BROKEN), Answer(failure=Failure.BROKEN, status=200), Answer()]
 )
-def test_a_broken_connection_leaves_it_open_whether_the_request_arrived(answer: Answer) -> None:
+def test_after_a_broken_connection_the_request_is_undecided(answer: Answer) -> None:
     decision = decide(answer)
     assert (decision.event, decision.then, decision.pause) == (Event.UNDECIDED, Then.BACK_OFF, FIRST_BACKOFF)
 
 
-def test_each_failure_in_a_row_doubles_how_long_the_sender_backs_off_up_to_a_bound() -> None:
+def test_each_failure_in_a_row_doubles_the_backoff_up_to_a_limit() -> None:
     pauses = [decide(Answer(status=500), Situation(failures_in_a_row=number)).pause for number in range(200)]
     assert pauses[:3] == [FIRST_BACKOFF, 2 * FIRST_BACKOFF, 4 * FIRST_BACKOFF]
     assert pauses == sorted(pauses)
@@ -126,7 +126,7 @@ def test_each_failure_in_a_row_doubles_how_long_the_sender_backs_off_up_to_a_bou
 
 
 @given(failures=st.integers(0, 10_000), jitter=st.floats(0, 1))
-def test_luck_decides_within_half_of_it(failures: int, jitter: float) -> None:
+def test_jitter_changes_the_backoff_by_at_most_half(failures: int, jitter: float) -> None:
     longest = backoff(failures, 1.0)
     assert longest / 2 <= backoff(failures, jitter) <= longest
 
@@ -141,7 +141,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("answer", FAILURES)
-def test_without_success_for_long_enough_sending_stops_and_the_request_is_where_it_would_be(answer: Answer) -> None:
+def test_sending_stops_after_too_long_without_success_and_the_request_keeps_its_outcome(answer: Answer) -> None:
     patient = decide(answer, Situation(without_success=599.0, give_up_after=600.0))
     stopped = decide(answer, Situation(without_success=600.0, give_up_after=600.0))
     assert patient.then in {Then.BACK_OFF, Then.WAIT}
@@ -150,7 +150,7 @@ def test_without_success_for_long_enough_sending_stops_and_the_request_is_where_
 
 
 @pytest.mark.parametrize("status", [202, 400, 401, 429])
-def test_an_answer_that_shows_the_tenant_at_work_is_no_reason_to_give_up(status: int) -> None:
+def test_sending_goes_on_while_the_tenant_does_its_work(status: int) -> None:
     assert decide(Answer(status=status), Situation(without_success=1e9, give_up_after=1.0)) == decide(
         Answer(status=status)
     )
@@ -169,9 +169,7 @@ def test_an_answer_that_shows_the_tenant_at_work_is_no_reason_to_give_up(status:
         (Answer(status=401, retry_after=9.0), 0.0),
     ],
 )
-def test_the_sender_pauses_as_long_as_the_tenant_asks_and_only_where_the_table_says(
-    answer: Answer, pause: float
-) -> None:
+def test_the_pause_is_as_long_as_the_tenant_asks_if_the_table_has_one(answer: Answer, pause: float) -> None:
     assert decide(answer).pause == pause
 
 
@@ -209,5 +207,5 @@ def test_a_token_that_has_expired_is_renewed_without_a_pause() -> None:
         (Answer(failure=Failure.NEVER_CONNECTED, text="refused"), "refused"),
     ],
 )
-def test_the_reason_says_what_support_will_ask_for(answer: Answer, reason: str) -> None:
+def test_the_reason_holds_what_support_asks_for(answer: Answer, reason: str) -> None:
     assert decide(answer).reason == reason

@@ -25,7 +25,7 @@ THREE = (
 REFUSED = decide(Answer(status=400, text="No."))
 
 
-def test_an_answer_to_one_request_and_any_but_a_refusal_mean_the_same_for_all() -> None:
+def test_any_answer_except_a_refusal_means_the_same_for_all_requests_of_a_body() -> None:
     assert for_each([ONE], REFUSED, "anna") == (REFUSED,)
     for status in (202, 401, 403, 429, 500):
         decision = decide(Answer(status=status))
@@ -33,14 +33,14 @@ def test_an_answer_to_one_request_and_any_but_a_refusal_mean_the_same_for_all() 
         assert bodies_back(for_each(THREE, decision, "")) == (decision.event is Event.NOT_PROCESSED)
 
 
-def test_of_what_is_refused_together_none_is_refused_and_each_is_sent_by_itself() -> None:
+def test_requests_refused_in_one_body_are_sent_again_each_by_itself() -> None:
     decisions = for_each(THREE, REFUSED, "No.")
     assert {(one.event, one.then) for one in decisions} == {(Event.NOT_PROCESSED, Then.SEND_ALONE)}
     assert all("the tenant answered 400: No." in one.reason and "by itself" in one.reason for one in decisions)
     assert bodies_back(decisions) == 3
 
 
-def test_what_the_message_names_leaves_the_others() -> None:
+def test_a_request_that_the_message_names_is_sent_alone() -> None:
     decisions = for_each(THREE, REFUSED, "Identity BERT was not found.")
     assert [one.then for one in decisions] == [Then.GO_ON, Then.SEND_ALONE, Then.GO_ON]
     assert bodies_back(decisions) == 2

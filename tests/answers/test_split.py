@@ -1,4 +1,4 @@
-"""Smaller requests that take over from a refused one."""
+"""Dividing a refused request into smaller ones."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ IDS = st.sampled_from(PEOPLE + ITEMS)
 
 
 @st.composite
-def evidence_of_anything(draw: st.DrawFn) -> RefusalHistory:
-    evidence = RefusalHistory()
+def any_history(draw: st.DrawFn) -> RefusalHistory:
+    history = RefusalHistory()
     for _ in range(draw(st.integers(0, 6))):
         person, item = draw(st.sampled_from(PEOPLE)), draw(st.sampled_from(ITEMS))
         if draw(st.booleans()):
-            evidence.accepted(a_request([person], [item]))
+            history.accepted(a_request([person], [item]))
         else:
-            evidence.refused(a_request([person], [item]), draw(st.sampled_from([NOT_NAMED, person, item])))
-    return evidence
+            history.refused(a_request([person], [item]), draw(st.sampled_from([NOT_NAMED, person, item])))
+    return history
 
 
 def after(*, taken: tuple[list[str], list[str]], refused: list[Pair]) -> RefusalHistory:
-    """RefusalHistory from one accepted request and from single changes that were refused."""
-    evidence = RefusalHistory()
-    evidence.accepted(a_request(*taken))
+    """The history of one accepted request and of refused single changes."""
+    history = RefusalHistory()
+    history.accepted(a_request(*taken))
     for person, item in refused:
-        evidence.refused(a_request([person], [item]), NOT_NAMED)
-    return evidence
+        history.refused(a_request([person], [item]), NOT_NAMED)
+    return history
 
 
-def products(people: list[str], items: list[str], said: str, evidence: RefusalHistory) -> list[tuple[str, str]]:
+def products(people: list[str], items: list[str], message: str, history: RefusalHistory) -> list[tuple[str, str]]:
     """The parts of a refused request with ids of one letter each, as pairs of words."""
     whole = a_request(people, items)
-    evidence.refused(whole, said)
-    parts = [part_of(whole, part) for part in divide(whole, said, evidence)]
+    history.refused(whole, message)
+    parts = [part_of(whole, part) for part in divide(whole, message, history)]
     return [("".join(part.recipients), "".join(item.id for item in part.items)) for part in parts]
 
 
 @given(
     size=st.tuples(st.integers(1, 10), st.integers(1, 25)),
     number=st.integers(1, 1_000_000),
-    said=st.lists(IDS, max_size=12).map(" ".join),
-    evidence=evidence_of_anything(),
+    message=st.lists(IDS, max_size=12).map(" ".join),
+    history=any_history(),
 )
 def test_the_parts_are_smaller_and_ask_for_exactly_what_the_whole_asked_for(
-    size: tuple[int, int], number: int, said: str, evidence: RefusalHistory
+    size: tuple[int, int], number: int, message: str, history: RefusalHistory
 ) -> None:
     whole = a_request(PEOPLE[: size[0]], ITEMS[: size[1]], number)
-    parts = [part_of(whole, part) for part in divide(whole, said, evidence)]
+    parts = [part_of(whole, part) for part in divide(whole, message, history)]
     assert all(0 < part.changes < whole.changes for part in parts)
     if parts:
         assert sum((pairs(part) for part in parts), Counter[Pair]()) == pairs(whole)
@@ -103,13 +103,13 @@ def test_a_bad_pair_of_good_ids_ends_up_alone(bad: Pair, names: bool, seed: int)
     assert sent.posts <= 1 + 4 * log2(250)
 
 
-@given(evidence=evidence_of_anything(), said=IDS)
-def test_a_single_change_has_no_parts(evidence: RefusalHistory, said: str) -> None:
-    assert divide(a_request(PEOPLE[:1], ITEMS[:1]), said, evidence) == ()
+@given(history=any_history(), message=IDS)
+def test_a_single_change_has_no_parts(history: RefusalHistory, message: str) -> None:
+    assert divide(a_request(PEOPLE[:1], ITEMS[:1]), message, history) == ()
 
 
 @pytest.mark.parametrize(
-    ("people", "items", "said", "expected"),
+    ("people", "items", "message", "expected"),
     [
         ("pqr", "ij", "The identity q was not found.", [("pr", "ij"), ("q", "ij")]),
         ("pqr", "ij", "The identity 'Q' was not found.", [("pr", "ij"), ("q", "ij")]),
@@ -120,96 +120,96 @@ def test_a_single_change_has_no_parts(evidence: RefusalHistory, said: str) -> No
         ("qr", "j", "q may not have j.", [("r", "j"), ("q", "j")]),
     ],
 )
-def test_what_the_message_names_is_split_off_at_once(
-    people: str, items: str, said: str, expected: list[tuple[str, str]]
+def test_ids_that_the_message_names_are_split_off_at_once(
+    people: str, items: str, message: str, expected: list[tuple[str, str]]
 ) -> None:
-    assert products(list(people), list(items), said, RefusalHistory()) == expected
+    assert products(list(people), list(items), message, RefusalHistory()) == expected
 
 
-@pytest.mark.parametrize("said", ["pq and x-r", "The requester pqr_ may not.", "p, q and r, all of them"])
-def test_parts_of_words_and_a_side_that_is_named_as_a_whole_tell_nothing(said: str) -> None:
-    assert products(list("pqr"), list("i"), said, RefusalHistory()) == products(
+@pytest.mark.parametrize("message", ["pq and x-r", "The requester pqr_ may not.", "p, q and r, all of them"])
+def test_parts_of_words_and_a_side_named_in_full_tell_nothing(message: str) -> None:
+    assert products(list("pqr"), list("i"), message, RefusalHistory()) == products(
         list("pqr"), list("i"), NOT_NAMED, RefusalHistory()
     )
 
 
-def test_each_accused_id_is_split_off_by_itself() -> None:
-    evidence = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("q", "h"), ("g", "i")])
-    assert products(list("pqgr"), list("hij"), NOT_NAMED, evidence) == [
+def test_each_likely_cause_is_split_off_by_itself() -> None:
+    history = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("q", "h"), ("g", "i")])
+    assert products(list("pqgr"), list("hij"), NOT_NAMED, history) == [
         ("gr", "hj"),
         ("p", "hij"),
         ("q", "hij"),
         ("gr", "i"),
     ]
-    assert products(list("pq"), list("hj"), NOT_NAMED, evidence) == [("p", "hj"), ("q", "hj")]
+    assert products(list("pq"), list("hj"), NOT_NAMED, history) == [("p", "hj"), ("q", "hj")]
 
 
-def test_changes_that_share_a_convicted_id_stay_together() -> None:
-    evidence = after(taken=(list("fg"), list("hn")), refused=[("p", "h"), ("p", "n"), ("f", "i"), ("g", "i")])
-    assert products(["p"], list("jklm"), NOT_NAMED, evidence) == []
-    assert products(list("qrs"), ["i"], NOT_NAMED, evidence) == []
+def test_changes_that_share_a_certain_cause_stay_together() -> None:
+    history = after(taken=(list("fg"), list("hn")), refused=[("p", "h"), ("p", "n"), ("f", "i"), ("g", "i")])
+    assert products(["p"], list("jklm"), NOT_NAMED, history) == []
+    assert products(list("qrs"), ["i"], NOT_NAMED, history) == []
 
 
-def test_changes_that_share_an_id_that_is_only_accused_are_taken_apart() -> None:
-    evidence = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("g", "i")])
-    assert products(["p"], list("jklm"), NOT_NAMED, evidence) == [("p", "j"), ("p", "klm")]
-    assert products(list("qrs"), ["i"], NOT_NAMED, evidence) == [("q", "i"), ("rs", "i")]
+def test_changes_that_share_a_likely_cause_are_divided() -> None:
+    history = after(taken=(["g"], ["h"]), refused=[("p", "h"), ("g", "i")])
+    assert products(["p"], list("jklm"), NOT_NAMED, history) == [("p", "j"), ("p", "klm")]
+    assert products(list("qrs"), ["i"], NOT_NAMED, history) == [("q", "i"), ("rs", "i")]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_good_change_is_not_refused_with_two_bad_pairs_beside_it(seed: int) -> None:
+def test_a_good_change_beside_two_bad_pairs_is_not_refused(seed: int) -> None:
     random = Random(seed)  # noqa: S311 - no secret
     not_for = frozenset((person, "restricted") for person in random.sample(PEOPLE, 2))
     planned = [a_request(PEOPLE, ["base"], 1), a_request(PEOPLE, ["restricted"], 2)]
     assert set(send(planned, FussyTenant(pairs=not_for), random, at_once=5).refused) == not_for
 
 
-def test_a_conviction_is_void_once_the_id_is_accepted() -> None:
-    evidence = after(taken=(["g"], list("hn")), refused=[("p", "h"), ("p", "n")])
-    assert products(["p"], list("ij"), NOT_NAMED, evidence) == []
-    evidence.accepted(a_request(["p"], ["k"]))
-    assert len(products(["p"], list("ij"), NOT_NAMED, evidence)) == 2
+def test_a_certain_cause_is_cleared_once_it_is_accepted() -> None:
+    history = after(taken=(["g"], list("hn")), refused=[("p", "h"), ("p", "n")])
+    assert products(["p"], list("ij"), NOT_NAMED, history) == []
+    history.accepted(a_request(["p"], ["k"]))
+    assert len(products(["p"], list("ij"), NOT_NAMED, history)) == 2
 
 
-def test_one_identity_of_unknown_worth_is_probed_with_a_good_item() -> None:
-    evidence = after(taken=(["g"], ["k"]), refused=[])
-    assert products(["p"], list("ijkl"), NOT_NAMED, evidence) == [("p", "k"), ("p", "ijl")]
+def test_a_lone_suspect_identity_is_tried_with_a_good_item() -> None:
+    history = after(taken=(["g"], ["k"]), refused=[])
+    assert products(["p"], list("ijkl"), NOT_NAMED, history) == [("p", "k"), ("p", "ijl")]
 
 
-def test_one_item_of_unknown_worth_is_probed_with_a_good_identity() -> None:
-    evidence = after(taken=(["r"], ["h"]), refused=[])
-    assert products(list("pqr"), ["i"], NOT_NAMED, evidence) == [("r", "i"), ("pq", "i")]
+def test_a_lone_suspect_item_is_tried_with_a_good_identity() -> None:
+    history = after(taken=(["r"], ["h"]), refused=[])
+    assert products(list("pqr"), ["i"], NOT_NAMED, history) == [("r", "i"), ("pq", "i")]
 
 
-def test_an_unknown_identity_costs_four_requests_and_not_one_for_each_of_its_items() -> None:
+def test_an_unknown_identity_costs_four_requests_instead_of_one_per_item() -> None:
     tenant = FussyTenant(people=frozenset({"ghost"}))
     planned = [a_request(["known"], ITEMS, 1), a_request(["ghost"], ITEMS, 2)]
     assert send(planned, tenant, Random(0), at_once=1).posts == 2 + 4  # noqa: S311 - no secret
 
 
-def test_the_one_id_that_nothing_clears_is_split_off_directly() -> None:
-    evidence = after(taken=(list("pqr"), list("hjk")), refused=[])
-    assert products(list("pqr"), list("hijk"), NOT_NAMED, evidence) == [("pqr", "i"), ("pqr", "hjk")]
+def test_the_only_id_that_is_not_cleared_is_split_off_directly() -> None:
+    history = after(taken=(list("pqr"), list("hjk")), refused=[])
+    assert products(list("pqr"), list("hijk"), NOT_NAMED, history) == [("pqr", "i"), ("pqr", "hjk")]
 
 
-def test_the_suspects_are_halved_and_not_what_is_cleared() -> None:
-    evidence = after(taken=(list("pqrs"), list("hi")), refused=[])
-    halves = products(list("pqrs"), list("hijk"), NOT_NAMED, evidence)
+def test_suspects_are_halved_and_cleared_ids_are_not() -> None:
+    history = after(taken=(list("pqrs"), list("hi")), refused=[])
+    halves = products(list("pqrs"), list("hijk"), NOT_NAMED, history)
     assert [people for people, _ in halves] == ["pqrs", "pqrs"]
     assert all(len({"j", "k"} & set(items)) == 1 for _, items in halves)
 
 
-def test_what_was_refused_in_several_requests_is_searched_before_what_was_refused_in_one() -> None:
-    evidence = RefusalHistory()
-    evidence.refused(a_request("xyz", "ij"), NOT_NAMED)
-    halves = products(list("pqrs"), list("ij"), NOT_NAMED, evidence)
+def test_ids_refused_in_several_requests_are_tried_before_ids_refused_in_one() -> None:
+    history = RefusalHistory()
+    history.refused(a_request("xyz", "ij"), NOT_NAMED)
+    halves = products(list("pqrs"), list("ij"), NOT_NAMED, history)
     assert sorted(items for _, items in halves) == ["i", "j"]
 
 
-def test_two_requests_of_the_same_ids_are_halved_differently() -> None:
-    evidence = RefusalHistory()
-    ways = {divide(a_request(PEOPLE[:1], ITEMS, number), NOT_NAMED, evidence) for number in range(1, 9)}
+def test_two_requests_of_the_same_ids_have_different_halves() -> None:
+    history = RefusalHistory()
+    ways = {divide(a_request(PEOPLE[:1], ITEMS, number), NOT_NAMED, history) for number in range(1, 9)}
     assert all(Part(recipients=(0,), items=(0,)) == way[0] for way in ways)  # a probe, before any refusal counts
-    evidence.accepted(a_request(PEOPLE[:1], ITEMS[:1]))
-    ways = {divide(a_request(PEOPLE[:1], ITEMS, number), NOT_NAMED, evidence) for number in range(1, 9)}
+    history.accepted(a_request(PEOPLE[:1], ITEMS[:1]))
+    ways = {divide(a_request(PEOPLE[:1], ITEMS, number), NOT_NAMED, history) for number in range(1, 9)}
     assert len(ways) > 5

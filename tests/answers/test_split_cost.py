@@ -1,6 +1,6 @@
-"""How many more requests bad ids cost: at most 2·log2(changes) for each, in each planned request that it is in.
+"""How many extra requests a bad id costs: at most 2·log2(changes) for each planned request that holds it.
 
-Each planned request that holds one is refused before anything is known of it, and has to be divided.
+Each of these is refused before the cause is known, and has to be divided.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def one_bundle(_: Random) -> list[Product]:
 
 
 def teams(random: Random) -> list[Product]:
-    """A base bundle for everybody, and one for each team."""
+    """A base bundle for everybody, and another for each team."""
     people = [person for group in range(20) for person in ten_of(group)]
     base = [(ten_of(group), bundle("base", 5)) for group in range(20)]
     random.shuffle(people)
@@ -52,12 +52,12 @@ def teams(random: Random) -> list[Product]:
 
 
 def loners(random: Random) -> list[Product]:
-    """Eighty people with 25 items each, that few others have."""
+    """Eighty people, each with 25 items that few others have."""
     return [([f"p{person}"], random.sample(bundle("rare", 400), 25)) for person in range(80)]
 
 
 def strangers(_: Random) -> list[Product]:
-    """Eight full requests, none of which has an id in common with another."""
+    """Eight full requests that share no id."""
     return [(ten_of(group), bundle(f"b{group}", 25)) for group in range(8)]
 
 
@@ -70,7 +70,7 @@ def cost(
     items: int = 0,
     bad_pairs: int = 0,
 ) -> float:
-    """Extra requests for each bad id or pair and planned request that it is in."""
+    """Extra requests per bad id or pair and planned request that holds it."""
     random = Random(f"{world.__name__} {seed}")  # noqa: S311 - repeatable, and no secret
     products = world(random)
     random.shuffle(products)
@@ -103,7 +103,7 @@ def test_five_bad_identities_and_five_bad_items_cost_no_more_than_the_bound(
 
 @pytest.mark.parametrize("world", [bundles, one_bundle, teams, loners, strangers])
 @pytest.mark.parametrize("kind", ["people", "items", "bad_pairs"])
-def test_a_single_culprit_costs_no_more_than_the_bound_on_average(
+def test_a_single_bad_id_costs_no_more_than_the_bound_on_average(
     world: Callable[[Random], list[Product]], kind: str
 ) -> None:
     costs = [cost(world, seed, names=False, **{kind: 1}) for seed in SEEDS]
@@ -111,9 +111,11 @@ def test_a_single_culprit_costs_no_more_than_the_bound_on_average(
 
 
 @pytest.mark.parametrize("world", [bundles, one_bundle, teams, loners, strangers])
-def test_a_culprit_that_is_named_costs_less_than_two_thirds_of_that(world: Callable[[Random], list[Product]]) -> None:
+def test_a_bad_id_that_the_message_names_costs_less_than_two_thirds_of_the_bound(
+    world: Callable[[Random], list[Product]],
+) -> None:
     assert max(cost(world, seed, names=True, people=5) for seed in SEEDS) <= BOUND * 2 / 3
 
 
-def test_where_nothing_is_in_common_a_search_on_the_wrong_side_costs_twice_as_much_at_most() -> None:
+def test_requests_that_share_no_id_cost_at_most_twice_the_bound() -> None:
     assert max(cost(strangers, seed, names=False, people=5, items=5) for seed in SEEDS) <= 2 * BOUND
