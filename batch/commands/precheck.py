@@ -19,8 +19,8 @@ from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, PrecheckResult, RowClass
 from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
 from batch.states import VOID
-from batch.status.cheapest_list import is_dear
-from batch.status.in_progress import asked_about, not_understood, tenant_verdicts
+from batch.status.cheapest_list import is_expensive
+from batch.status.in_progress import count_unclear, plain_grants, tenant_verdicts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,11 +86,11 @@ class CommandPrecheck:
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
         if self._when is CheckTenant.NEVER or fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
-        plain = asked_about(fresh)
+        plain = plain_grants(fresh)
         question = PrecheckScope(
             people=fresh.get_column("identity_id").unique().sort().to_list(),
             holders=plain.get_column("identity_id").unique().sort().to_list(),
-            items=frozenset(asked_about(classified.changes).select("item_type", "item_id").unique().rows()),
+            items=frozenset(plain_grants(classified.changes).select("item_type", "item_id").unique().rows()),
         )
         self._asked_held = bool(question.holders)
         # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
@@ -99,7 +99,7 @@ class CommandPrecheck:
         if not ended.is_empty():
             self._since = self._began
         tenant_view = asyncio.run(self._hear(ledger, question))
-        self._unclear += not_understood(tenant_view, fresh)
+        self._unclear += count_unclear(tenant_view, fresh)
         return tenant_verdicts(fresh, classified.known, tenant_view)
 
     def describe(self, told: pl.DataFrame) -> None:
@@ -170,7 +170,7 @@ class CommandPrecheck:
     def _show_cost(self, event: RunEvent) -> None:
         if isinstance(event, PrecheckCost):
             settings = self._settings
-            dear = is_dear(event.calls, event.people, settings.dialect.limits)
+            dear = is_expensive(event.calls, event.people, settings.dialect.limits)
             self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
 
 

@@ -186,7 +186,7 @@ class Precheck:
         pages: float | None = None
         refusal = ""
         while self._open_ways:
-            way = cheapest(len(people), pages, seen=first, open_ways=self._open_ways)
+            way = cheapest(len(people), pages, seen=first, allowed=self._open_ways)
             query = Query(
                 executing=True, everybody=way is ListChoice.EVERYBODY, administration=way is ListChoice.ADMINISTRATION
             )

@@ -1,19 +1,19 @@
 """How to find out what is in progress and what is held with the fewest calls.
 
-What is in progress can be learned in three ways; `p` people are asked about, and a list has `r` rows:
+There are three ways to learn what is in progress for `p` people; a list has `r` rows:
 
-| way | calls |
+| list | calls |
 |---|---|
-| each person's own list | p |
-| everybody's list of what is in progress | 1, which tells r; where r > 250 then every page: ceil(r / 250) |
-| the administration list, where the API version has one | the same; it may be allowed where the other is not |
+| each person's | p |
+| everybody's, of what is in progress | 1, which shows r; if r > 250, then every page: ceil(r / 250) |
+| the administration list, if the API version has one | the same; it may be allowed if the other is not |
 
-The last two are equally long, so that what one has told holds for the other. Where there are several pages they are
-read from the last to the first, the one that was read before included (see tenant.open_rows). Where nothing says that
-the token's user sees everybody's requests, one call more finds that out. What is held takes
-ceil(p / 250) searches: a query may ask for more ids, but a page of answers has no more.
+The last two are equally long, so what one shows holds for the other. Several pages are read from the last to the first,
+and the first is read again (see tenant.status.open_pages). If nothing shows that the token's user sees everybody's requests,
+one more call finds that out. What is held takes ceil(p / 250) searches: a query may name more ids, but a page of
+answers has no more.
 
-20,000 people and 30,000 rows in progress: 1 + 120 pages and 80 searches, 201 calls.
+Example: 20,000 people and 30,000 rows in progress take 1 + 120 pages and 80 searches, 201 calls.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 
 class ListChoice(StrEnum):
-    """A way to learn what is in progress; of those that take as many calls, the first is taken."""
+    """Which list shows what is in progress; if several take as many calls, the first is chosen."""
 
     EACH = "each person's list"
     EVERYBODY = "everybody's list"
     ADMINISTRATION = "the administration list"
 
 
-def calls_left(way: ListChoice, people: int, pages: float | None, *, seen: bool) -> float:
-    """How many more calls a way takes.
+def calls_left(choice: ListChoice, people: int, pages: float | None, *, seen: bool) -> float:
+    """How many more calls a choice takes.
 
     Args:
-        way: The way.
-        people: How many people are asked about.
-        pages: Pages of a list of everybody; None where no such list has told yet.
-        seen: Whether the first page of this way's own list was read.
+        choice: The list.
+        people: How many people to ask about.
+        pages: Pages of a list of everybody; None if no such list was read yet.
+        seen: Whether the first page of this choice's own list was read.
     """
-    if way is ListChoice.EACH:
+    if choice is ListChoice.EACH:
         return people
     if pages is None:
         return 1
@@ -57,27 +57,27 @@ def calls_left(way: ListChoice, people: int, pages: float | None, *, seen: bool)
 
 
 def cheapest(
-    people: int, pages: float | None, *, seen: Collection[ListChoice], open_ways: Collection[ListChoice]
+    people: int, pages: float | None, *, seen: Collection[ListChoice], allowed: Collection[ListChoice]
 ) -> ListChoice:
-    """The way that takes the fewest calls from here on; what is not known yet is hoped to be one page.
+    """The choice that takes the fewest calls from here on, if a list of unknown length has one page.
 
     Args:
-        people: How many people are asked about.
-        pages: Pages of a list of everybody; None where no such list has told yet.
-        seen: Ways whose list has shown its first page.
-        open_ways: Ways that the tenant has not refused, at least one.
+        people: How many people to ask about.
+        pages: Pages of a list of everybody; None if no such list was read yet.
+        seen: Choices whose first page was read.
+        allowed: Choices that the tenant has not refused, at least one.
     """
     return min(
-        (way for way in ListChoice if way in open_ways),
-        key=lambda way: calls_left(way, people, pages, seen=way in seen),
+        (choice for choice in ListChoice if choice in allowed),
+        key=lambda choice: calls_left(choice, people, pages, seen=choice in seen),
     )
 
 
 def pages_of(total: int | None, on_first: int, *, more: bool) -> float:
-    """Pages of a list, by its first page; without end where the tenant does not say how many rows it has.
+    """Pages of a list, by its first page; infinite if the tenant does not say how many rows it has.
 
     Args:
-        total: Rows of all pages; None where it is not said.
+        total: Rows of all pages; None if the tenant does not say.
         on_first: Rows on the first page.
         more: Whether there may be another page.
     """
@@ -87,14 +87,14 @@ def pages_of(total: int | None, on_first: int, *, more: bool) -> float:
 
 
 def searches(people: int) -> int:
-    """How many searches tell what so many people hold."""
+    """How many searches find out what so many people hold."""
     return math.ceil(people / PAGE_LIMIT)
 
 
-def is_dear(calls: float, people: int, limits: Limits) -> bool:
-    """Whether so many calls are out of proportion to a run for so many people, so that the user is told beforehand.
+def is_expensive(calls: float, people: int, limits: Limits) -> bool:
+    """Whether so many calls are out of proportion to a run for so many people, so that the user is warned.
 
-    The run itself takes at least one request for every few people (`limits.recipients`).
+    The run itself takes at least one request for every `limits.recipients` people.
     """
     return calls > _FREE + _FOR_EACH_REQUEST * math.ceil(people / limits.recipients)
 

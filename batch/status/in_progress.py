@@ -1,6 +1,6 @@
-"""What the tenant said of wanted changes, and what follows: which are in progress, and which are held already.
+"""Which wanted changes are in progress at the tenant or held already.
 
-What the tenant says only sets changes aside, never more: a change of which it says nothing is submitted.
+The tenant's answers can only set changes aside: a change that they don't mention is submitted.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Item = tuple[str, str]
 
 _LONGEST_NAME: Final = 80
 _OPERATIONS: Final = {api: operation.value for operation, api in REQUEST_TYPES.items()}
-_HELD: Final = "held, as the tenant's index says"
+_HELD: Final = "held already, by the tenant's search index"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InProgress:
-    """One identity and one item of a request that is in progress at the tenant; what it does not say is empty.
+    """One identity and one item of a request in progress at the tenant; a field that the tenant leaves out is empty.
 
     Attributes:
         identity: Id of the identity.
@@ -49,10 +49,10 @@ class InProgress:
         item: Id of the item.
         operation: `GRANT` or `REVOKE`; empty for anything else.
         start_date: In RFC 3339, as the tenant writes it.
-        remove_date: Likewise.
-        requester: Name of who requested it.
+        remove_date: In the same form.
+        requester: Name of the requester.
         since: When it was requested, in ISO 8601.
-        sure: Whether `item` is the item's id as far as anybody can tell, and not the request's.
+        sure: Whether everything suggests that `item` is the item's id and not the request's.
     """
 
     identity: str
@@ -66,23 +66,22 @@ class InProgress:
     sure: bool = True
 
     def as_list(self) -> list[Any]:
-        """Its fields, for JSON."""
+        """The fields as a list, for JSON."""
         return list(astuple(self))
 
     @classmethod
     def from_list(cls, fields: Sequence[Any]) -> InProgress:
-        """The same again."""
+        """The reverse of `as_list`."""
         return cls(**dict(zip(cls.__slots__, fields, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantView:
-    """What the tenant said.
+    """What the tenant shows for some identities.
 
     Attributes:
-        in_progress: What is in progress by identity; an identity that is missing was not asked about.
-        held: What an identity holds of the wanted items; one that is missing is unknown to the index, or was not
-            asked about.
+        in_progress: What is in progress, by identity; a missing identity was not asked about.
+        held: The wanted items that an identity holds; a missing identity is not in the index or was not asked about.
     """
 
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
@@ -90,10 +89,9 @@ class TenantView:
 
 
 def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
-    """What is in progress, by rows that the status list gave together.
+    """What is in progress, by rows that were listed together.
 
-    The list's `id` is the item's at some tenants and the request's at others (see dialects.ITEM_ID_KEY). Where rows
-    show that it is not the item's, whatever rests on it alone is not `sure`.
+    If the rows show that their `id` is not the item's (see status.matching), rows that have no other id are not `sure`.
     """
     listed = [row for row in rows if tenant_outcome(row.state, row.said) is TenantOutcome.OPEN]
     ids_are_items = not ids_cover_several_items(listed) and not ids_change_with_requests(listed)
@@ -113,44 +111,44 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     ]
 
 
-def not_understood(tenant_view: TenantView, wanted: pl.DataFrame) -> int:
-    """How many rows in progress can't be told to be of a wanted item or of another.
+def count_unclear(tenant_view: TenantView, wanted: pl.DataFrame) -> int:
+    """How many rows in progress may or may not be of a wanted item.
 
     Args:
-        tenant_view: What the tenant said.
+        tenant_view: What the tenant shows.
         wanted: Changes, with dedupe's KEY.
     """
     items = set(wanted.get_column("item_id"))
-    return sum(not one.sure and one.item not in items for rows in tenant_view.in_progress.values() for one in rows)
+    return sum(not row.sure and row.item not in items for rows in tenant_view.in_progress.values() for row in rows)
 
 
-def asked_about(fresh: pl.DataFrame) -> pl.DataFrame:
-    """Of fresh changes those of which it matters whether they are held: grants without dates."""
-    plain = (pl.col("start_date") == "") & (pl.col("remove_date") == "")
-    return fresh.filter(plain & (pl.col("operation") == Operation.GRANT.value))
+def plain_grants(changes: pl.DataFrame) -> pl.DataFrame:
+    """Grants without dates: the only changes that need no request if they are held."""
+    without_dates = (pl.col("start_date") == "") & (pl.col("remove_date") == "")
+    return changes.filter(without_dates & (pl.col("operation") == Operation.GRANT.value))
 
 
 def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
-    """Which fresh changes need no request, or must wait, by the tenant's word.
+    """Which fresh changes need no request, or must wait, because of what the tenant shows.
 
     Args:
-        fresh: Changes that the ledger has nothing against, one of each key: dedupe's KEY and INTENTION.
-        known: What the ledger remembers of their keys, by dedupe's KNOWN_SCHEMA.
-        tenant_view: What the tenant said.
+        fresh: Changes that the ledger does not rule out, one of each key: dedupe's KEY and INTENTION.
+        known: What the ledger has of their keys, by dedupe's KNOWN_SCHEMA.
+        tenant_view: What the tenant shows.
 
     Returns:
-        By dedupe's TENANT_VERDICTS, for each change that is set aside:
+        By dedupe's TENANT_VERDICTS, the changes that are set aside:
 
-        | the tenant says of the key | the change is |
+        | the tenant shows of the key | the change is |
         |---|---|
-        | the same operation and dates are in progress | `already_submitted` |
-        | other dates, the opposite or an unknown operation are in progress | `held_back` |
-        | it is held, and a grant without dates is wanted | `already_held` |
+        | the same operation and dates in progress | `already_submitted` |
+        | other dates, the opposite or an unknown operation in progress | `held_back` |
+        | the item is held, and a grant without dates is wanted | `already_held` |
 
-        What is held does not count where the ledger's newest knowledge of the key is a revoke or a grant with dates:
-        the index may lag by hours, and it shows no end date, which a grant without one would take away.
+        A held item does not count if the newest change of the key in the ledger is a revoke or a grant with dates: the
+        index may lag by hours, and it shows no end date, which a grant without dates would remove.
     """
-    told = pl.DataFrame(list(_of_progress(fresh, tenant_view)), schema=TENANT_VERDICTS, orient="row")
+    in_progress = pl.DataFrame(list(_in_progress(fresh, tenant_view)), schema=TENANT_VERDICTS, orient="row")
     held = pl.DataFrame(
         [(person, *item) for person, items in tenant_view.held.items() for item in items],
         schema=dict.fromkeys(KEY, pl.String),
@@ -161,25 +159,25 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         .sort(*age(*KEY))
         .unique(KEY, keep="last", maintain_order=True)
     )
-    already = (
-        asked_about(fresh)
+    already_held = (
+        plain_grants(fresh)
         .select(KEY)
         .join(held, on=KEY, how="semi")
-        .join(told, on=KEY, how="anti")
-        .join(newest.join(asked_about(newest), on=KEY, how="anti"), on=KEY, how="anti")
+        .join(in_progress, on=KEY, how="anti")
+        .join(newest.join(plain_grants(newest), on=KEY, how="anti"), on=KEY, how="anti")
         .with_columns(tenant_class=pl.lit(RowClass.ALREADY_HELD.value), tenant_reason=pl.lit(_HELD))
     )
-    return pl.concat([told, already]).sort(KEY)
+    return pl.concat([in_progress, already_held]).sort(KEY)
 
 
-def _of_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
-    """Lines of TENANT_VERDICTS for what is in progress."""
-    rows = [one for some in tenant_view.in_progress.values() for one in some]
-    matches = with_rows(fresh.select(*KEY, *INTENTION), ((one.identity, one.item, one.item_type) for one in rows))
-    for *key, operation, start_date, remove_date, numbers in matches.rows():
+def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
+    """TENANT_VERDICTS for what is in progress."""
+    rows = [row for some in tenant_view.in_progress.values() for row in some]
+    matches = with_rows(fresh.select(*KEY, *INTENTION), ((row.identity, row.item, row.item_type) for row in rows))
+    for *key, operation, start_date, remove_date, positions in matches.rows():
         wanted = (operation, _instant(start_date), _instant(remove_date))
-        found = sorted((rows[number] for number in numbers), key=lambda one: one.since)
-        other = [one for one in found if (one.operation, *map(_instant, (one.start_date, one.remove_date))) != wanted]
+        found = sorted((rows[position] for position in positions), key=lambda row: row.since)
+        other = [row for row in found if (row.operation, *map(_instant, (row.start_date, row.remove_date))) != wanted]
         if other:
             yield *key, RowClass.HELD_BACK.value, _conflict(other[0])
         else:
@@ -187,16 +185,16 @@ def _of_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple
 
 
 def _instant(text: str) -> datetime | str:
-    """What dates are compared by: the tenant writes fractions of a second, and may write what is no date."""
+    """A date to compare: the tenant writes fractions of a second, and may write something that is no date."""
     return moment(text) or text
 
 
-def _who(one: InProgress) -> str:
-    return f"{one.requester or 'somebody'}{f' since {one.since}' if one.since else ''}"
+def _who(row: InProgress) -> str:
+    return f"{row.requester or 'somebody'}{f' since {row.since}' if row.since else ''}"
 
 
-def _conflict(one: InProgress) -> str:
-    begins = f" from {one.start_date}" if one.start_date else ""
-    ends = f" until {one.remove_date}" if one.remove_date else ""
-    what = f"a {one.operation.lower()}{begins}{ends} of it" if one.operation else "something else with it"
-    return f"in_progress_conflict: requested by {_who(one)}, {what} is in progress"
+def _conflict(row: InProgress) -> str:
+    begins = f" from {row.start_date}" if row.start_date else ""
+    ends = f" until {row.remove_date}" if row.remove_date else ""
+    what = f"a {row.operation.lower()}{begins}{ends} of it" if row.operation else "something else with it"
+    return f"in_progress_conflict: requested by {_who(row)}, {what} is in progress"

@@ -89,7 +89,7 @@ def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_w
     assert row_class == "already_submitted"
     assert reason.startswith("requested by ")
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
-    assert result_of(path, 1) == ("already_held", "held, as the tenant's index says")
+    assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # A slow machine adds how old the answers are.
     assert "The tenant was asked in 2 calls" in ended.err
     assert "1 change is in progress and 1 change is held already." in ended.err

@@ -1,4 +1,4 @@
-"""The calls that find out what is in progress and held: never more than another way would take."""
+"""Finding out what is in progress and held never takes more calls than another way would."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import Limits
-from batch.status.cheapest_list import ListChoice, calls_left, cheapest, is_dear, pages_of, searches
+from batch.status.cheapest_list import ListChoice, calls_left, cheapest, is_expensive, pages_of, searches
 
 PEOPLE = st.integers(1, 50_000)
 PAGES = st.none() | st.integers(1, 5_000)
-WAYS = st.sets(st.sampled_from(ListChoice), min_size=1)
+CHOICES = st.sets(st.sampled_from(ListChoice), min_size=1)
 LISTS = st.sets(st.sampled_from([ListChoice.EVERYBODY, ListChoice.ADMINISTRATION]))
 
 
-@given(PEOPLE, PAGES, LISTS, WAYS)
-def test_no_other_way_that_is_open_takes_fewer_calls(
-    people: int, pages: int | None, seen: set[ListChoice], open_ways: set[ListChoice]
+@given(PEOPLE, PAGES, LISTS, CHOICES)
+def test_no_other_allowed_choice_takes_fewer_calls(
+    people: int, pages: int | None, seen: set[ListChoice], allowed: set[ListChoice]
 ) -> None:
-    chosen = cheapest(people, pages, seen=seen, open_ways=open_ways)
-    assert chosen in open_ways
+    chosen = cheapest(people, pages, seen=seen, allowed=allowed)
+    assert chosen in allowed
     taken = calls_left(chosen, people, pages, seen=chosen in seen)
-    assert all(taken <= calls_left(way, people, pages, seen=way in seen) for way in open_ways)
+    assert all(taken <= calls_left(choice, people, pages, seen=choice in seen) for choice in allowed)
 
 
 @pytest.mark.parametrize(
     ("people", "total", "calls"),
     [
-        # One person's own list, whatever else there is.
+        # The list of a single person.
         (1, 30_000, 1),
-        # One page of everybody's list has it all.
+        # One page of everybody's list.
         (2, 250, 1),
         (20_000, 0, 1),
-        # The first page told that there are too many; then each person's list.
+        # The first page shows that there are too many rows; then each person's list.
         (2, 30_000, 3),
         (119, 30_000, 120),
-        # Or every page, where that is less.
+        # Or every page, if that takes fewer calls.
         (20_000, 251, 3),
         (20_000, 30_000, 121),
         (100_000, 1_000_000, 4_001),
     ],
 )
-def test_the_calls_for_what_is_in_progress(people: int, total: int, calls: int) -> None:
+def test_the_number_of_calls_to_find_out_what_is_in_progress(people: int, total: int, calls: int) -> None:
     assert spent(people, total) == calls
 
 
 @given(PEOPLE, st.integers(0, 1_000_000))
-def test_at_most_one_call_is_spent_on_finding_out_what_is_cheapest(people: int, total: int) -> None:
+def test_at_most_one_call_is_spent_on_finding_the_cheapest_list(people: int, total: int) -> None:
     whole = 1 if total <= 250 else math.ceil(total / 250) + 1
     assert spent(people, total) <= min(people + 1, whole)
 
 
 def spent(people: int, total: int) -> float:
-    """The calls of somebody who follows the plan."""
-    first = cheapest(people, None, seen=(), open_ways=tuple(ListChoice))
+    """The calls of somebody who always makes the cheapest choice."""
+    first = cheapest(people, None, seen=(), allowed=tuple(ListChoice))
     if first is ListChoice.EACH:
         return people
     pages = pages_of(total, min(total, 250), more=total > 250)
-    then = cheapest(people, pages, seen={first}, open_ways=tuple(ListChoice))
+    then = cheapest(people, pages, seen={first}, allowed=tuple(ListChoice))
     return 1 + calls_left(then, people, pages, seen=then is first)
 
 
@@ -68,13 +68,13 @@ def test_20000_people_among_30000_rows_in_progress_take_at_most_400_calls_with_w
     assert spent(20_000, 30_000) + searches(20_000) == 201
 
 
-def test_a_list_that_does_not_say_how_long_it_is_is_not_begun() -> None:
+def test_a_list_of_unknown_length_is_not_read() -> None:
     pages = pages_of(None, 250, more=True)
-    assert cheapest(20_000, pages, seen={ListChoice.EVERYBODY}, open_ways=tuple(ListChoice)) is ListChoice.EACH
+    assert cheapest(20_000, pages, seen={ListChoice.EVERYBODY}, allowed=tuple(ListChoice)) is ListChoice.EACH
 
 
-def test_what_is_out_of_proportion_is_dear() -> None:
-    assert not is_dear(400, 1, Limits())
-    assert is_dear(403, 1, Limits())
-    assert not is_dear(4_400, 20_000, Limits())
-    assert is_dear(4_401, 20_000, Limits())
+def test_calls_out_of_proportion_to_the_run_are_expensive() -> None:
+    assert not is_expensive(400, 1, Limits())
+    assert is_expensive(403, 1, Limits())
+    assert not is_expensive(4_400, 20_000, Limits())
+    assert is_expensive(4_401, 20_000, Limits())

@@ -1,4 +1,4 @@
-"""What the tenant says of wanted changes, row by row of the table; what it does not say sets nothing aside."""
+"""What the tenant shows sets changes aside, row by row of the table, and nothing else does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
 from batch.model import RowClass, StatusRow
 from batch.states import State
-from batch.status.in_progress import InProgress, TenantView, not_understood, open_rows, tenant_verdicts
+from batch.status.in_progress import InProgress, TenantView, count_unclear, open_rows, tenant_verdicts
 from tests.dedupe.test_classify import earlier, frame
 from tests.plan.changes import change
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SINCE = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 END = "2027-01-31T00:00:00Z"
-Told = tuple[str, str]
+Verdict = tuple[str, str]
+"""Class and reason."""
 
 
 def row(identity: str = "anna", item: str = "r1", **more: Any) -> StatusRow:
@@ -50,22 +51,22 @@ def tenant_view(rows: Sequence[StatusRow] = (), held: Sequence[tuple[str, str, s
     return TenantView(in_progress=listed, held=holdings)
 
 
-def told(
-    said: TenantView, *changes: dict[str, Any], known: Sequence[dict[str, Any]] = ()
-) -> dict[tuple[str, ...], Told]:
+def verdicts(
+    view: TenantView, *changes: dict[str, Any], known: Sequence[dict[str, Any]] = ()
+) -> dict[tuple[str, ...], Verdict]:
     """Class and reason of each change that is set aside, by its key."""
     wanted = frame(*changes).select(*KEY, *INTENTION)
-    found = tenant_verdicts(wanted, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), said)
+    found = tenant_verdicts(wanted, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), view)
     assert found.schema == pl.Schema(TENANT_VERDICTS)
     return {tuple(key): (row_class, reason) for *key, row_class, reason in found.rows()}
 
 
-def told_of(said: TenantView, wanted: dict[str, Any], *known: dict[str, Any]) -> Told | None:
-    return next(iter(told(said, wanted, known=known).values()), None)
+def verdict(view: TenantView, wanted: dict[str, Any], *known: dict[str, Any]) -> Verdict | None:
+    return next(iter(verdicts(view, wanted, known=known).values()), None)
 
 
-def test_what_somebody_has_requested_already_is_not_requested_again() -> None:
-    assert told_of(tenant_view([row()]), change("anna", "r1")) == (
+def test_a_change_that_somebody_requested_already_is_not_requested_again() -> None:
+    assert verdict(tenant_view([row()]), change("anna", "r1")) == (
         RowClass.ALREADY_SUBMITTED,
         "requested by Paula Lee since 2026-11-20T10:15:00Z, in progress",
     )
@@ -74,14 +75,14 @@ def test_what_somebody_has_requested_already_is_not_requested_again() -> None:
 def test_dates_are_compared_as_instants_however_the_tenant_writes_them() -> None:
     wanted = change("anna", "r1", remove_date=END)
     for same in ("2027-01-31T00:00:00.000Z", "2027-01-31T01:00:00+01:00", END):
-        assert told_of(tenant_view([row(remove_date=same)]), wanted) == (
+        assert verdict(tenant_view([row(remove_date=same)]), wanted) == (
             RowClass.ALREADY_SUBMITTED,
             "requested by Paula Lee since 2026-11-20T10:15:00Z, in progress",
         )
 
 
 @pytest.mark.parametrize(
-    ("row_says", "wanted", "reason"),
+    ("shown", "wanted", "reason"),
     [
         ({"request_type": "REVOKE_ACCESS"}, {}, "a revoke of it is in progress"),
         ({}, {"operation": "REVOKE"}, "a grant of it is in progress"),
@@ -93,25 +94,25 @@ def test_dates_are_compared_as_instants_however_the_tenant_writes_them() -> None
         ({"request_type": "MODIFY_ACCESS"}, {}, "something else with it is in progress"),
     ],
 )
-def test_other_dates_the_opposite_and_what_is_unknown_hold_a_change_back(
-    row_says: dict[str, str], wanted: dict[str, str], reason: str
+def test_other_dates_and_opposite_or_unknown_operations_hold_a_change_back(
+    shown: dict[str, str], wanted: dict[str, str], reason: str
 ) -> None:
-    found = told_of(tenant_view([row(**row_says)]), change("anna", "r1", **wanted))
+    found = verdict(tenant_view([row(**shown)]), change("anna", "r1", **wanted))
     assert found is not None
     assert found[0] == RowClass.HELD_BACK
     assert found[1].startswith("in_progress_conflict: requested by Paula Lee since 2026-11-20T10:15:00Z, ")
     assert reason in found[1]
 
 
-def test_one_contradiction_among_several_requests_is_enough_to_hold_a_change_back() -> None:
-    found = told_of(tenant_view([row(), row(request_type="REVOKE_ACCESS", requester="Otto")]), change("anna", "r1"))
+def test_one_conflicting_request_among_several_holds_a_change_back() -> None:
+    found = verdict(tenant_view([row(), row(request_type="REVOKE_ACCESS", requester="Otto")]), change("anna", "r1"))
     assert found is not None
     assert found[0] == RowClass.HELD_BACK
     assert "by Otto since" in found[1]
 
 
-def test_a_requester_or_a_time_that_is_not_told_is_left_out() -> None:
-    found = told_of(tenant_view([row(requester="", created=None)]), change("anna", "r1"))
+def test_an_unknown_requester_or_time_is_left_out_of_the_reason() -> None:
+    found = verdict(tenant_view([row(requester="", created=None)]), change("anna", "r1"))
     assert found == (RowClass.ALREADY_SUBMITTED, "requested by somebody, in progress")
 
 
@@ -125,19 +126,19 @@ def test_a_requester_or_a_time_that_is_not_told_is_left_out() -> None:
         {"state": "CANCELLED"},
     ],
 )
-def test_what_is_of_another_key_or_finished_stands_in_nobodys_way(other: dict[str, str]) -> None:
-    assert told_of(tenant_view([row(**other)]), change("anna", "r1")) is None
+def test_rows_of_another_key_and_finished_rows_set_nothing_aside(other: dict[str, str]) -> None:
+    assert verdict(tenant_view([row(**other)]), change("anna", "r1")) is None
 
 
 def test_a_row_without_a_type_of_item_is_matched_by_its_id() -> None:
-    assert told_of(tenant_view([row(item_type="")]), change("anna", "r1")) is not None
+    assert verdict(tenant_view([row(item_type="")]), change("anna", "r1")) is not None
 
 
-def test_the_items_id_in_the_metadata_goes_before_the_lists_own() -> None:
+def test_the_items_id_in_our_metadata_overrides_the_lists_own() -> None:
     ours = {"accessBatchItem": "r1", "accessBatchRequest": "run-1"}
-    said = tenant_view([row(item="an id of a request", metadata=ours)])
-    assert told_of(said, change("anna", "r1")) is not None
-    assert not_understood(said, frame(change("anna", "r1"))) == 0
+    view = tenant_view([row(item="an id of a request", metadata=ours)])
+    assert verdict(view, change("anna", "r1")) is not None
+    assert count_unclear(view, frame(change("anna", "r1"))) == 0
 
 
 @pytest.mark.parametrize(
@@ -146,37 +147,37 @@ def test_the_items_id_in_the_metadata_goes_before_the_lists_own() -> None:
         [row(item="")],
         [row(item="request")],
         [row(item="activity", activity="activity")],
-        # Nor is one that is another for the same role each time it is requested.
+        # An id that changes with each request of the same role is no item's id.
         [row(item="x", item_name="Buyer"), row("bob", item="y", item_name="Buyer", access_request="another")],
-        # An id that has the names of two items is no item's id.
+        # An id with the names of two items is no item's id.
         [row(item="x", item_name="one"), row("bob", item="x", item_name="two")],
         [row(item="x"), row(item="y", metadata={"accessBatchItem": "r9"})],
     ],
 )
 def test_rows_that_may_or_may_not_be_of_a_wanted_item_are_counted(rows: list[StatusRow]) -> None:
     unclear = [one for one in rows if one.metadata is None]
-    said = tenant_view(rows)
-    assert not_understood(said, frame(change("anna", "r1"))) == len(unclear)
-    assert told_of(said, change("anna", "r1")) is None
+    view = tenant_view(rows)
+    assert count_unclear(view, frame(change("anna", "r1"))) == len(unclear)
+    assert verdict(view, change("anna", "r1")) is None
 
 
-def test_an_item_that_was_made_anew_under_an_old_name_is_no_riddle() -> None:
+def test_rows_of_an_item_created_anew_under_an_old_name_are_clear() -> None:
     rows = [row(item="x", item_name="Buyer"), row("bob", item="y", item_name="Buyer", access_request="another")]
     rows += [row("eve", item="y", item_name="Buyer", access_request="a third")]
-    assert not_understood(tenant_view(rows), frame(change("anna", "r1"))) == 0
+    assert count_unclear(tenant_view(rows), frame(change("anna", "r1"))) == 0
 
 
-def test_rows_of_other_items_are_no_riddle() -> None:
-    assert not_understood(tenant_view([row(item="r7"), row(item="r8")]), frame(change("anna", "r1"))) == 0
+def test_rows_of_other_items_are_clear() -> None:
+    assert count_unclear(tenant_view([row(item="r7"), row(item="r8")]), frame(change("anna", "r1"))) == 0
 
 
 HELD = ("anna", "ROLE", "r1")
 
 
-def test_what_is_held_already_is_not_requested() -> None:
-    assert told_of(tenant_view(held=[HELD]), change("anna", "r1")) == (
+def test_an_item_that_is_held_already_is_not_requested() -> None:
+    assert verdict(tenant_view(held=[HELD]), change("anna", "r1")) == (
         RowClass.ALREADY_HELD,
-        "held, as the tenant's index says",
+        "held already, by the tenant's search index",
     )
 
 
@@ -191,8 +192,8 @@ def test_what_is_held_already_is_not_requested() -> None:
         change("anna", "r1", kind="ENTITLEMENT"),
     ],
 )
-def test_what_is_held_stands_in_the_way_of_a_plain_grant_of_it_only(wanted: dict[str, Any]) -> None:
-    assert told_of(tenant_view(held=[HELD]), wanted) is None
+def test_a_held_item_sets_aside_only_a_plain_grant_of_it(wanted: dict[str, Any]) -> None:
+    assert verdict(tenant_view(held=[HELD]), wanted) is None
 
 
 @pytest.mark.parametrize(
@@ -201,9 +202,9 @@ def test_what_is_held_stands_in_the_way_of_a_plain_grant_of_it_only(wanted: dict
         ([earlier(State.ACCEPTED, identity="anna", item="r1", operation="REVOKE")], False),
         ([earlier(State.REFUSED, identity="anna", item="r1", operation="REVOKE")], True),
         ([earlier(State.ACCEPTED, identity="anna", item="r1")], True),
-        # The index shows no end date, and a grant without one takes it away.
+        # The index shows no end date, and a grant without one would remove it.
         ([earlier(State.ACCEPTED, identity="anna", item="r1", remove_date=END)], False),
-        # Of two changes of one request only one has an end.
+        # Only one of two changes of a request has an end date.
         (
             [
                 earlier(State.ACCEPTED, identity="anna", item="r1", remove_date=END),
@@ -221,54 +222,54 @@ def test_what_is_held_stands_in_the_way_of_a_plain_grant_of_it_only(wanted: dict
         ([earlier(State.ACCEPTED, identity="bob", item="r1", operation="REVOKE")], True),
     ],
 )
-def test_the_index_may_lag_behind_what_the_ledger_knows(known: list[dict[str, Any]], *, counts: bool) -> None:
-    found = told_of(tenant_view(held=[HELD]), change("anna", "r1"), *known)
+def test_the_ledger_overrides_an_index_that_may_lag(known: list[dict[str, Any]], *, counts: bool) -> None:
+    found = verdict(tenant_view(held=[HELD]), change("anna", "r1"), *known)
     assert (found is not None) is counts
 
 
-def test_what_is_in_progress_goes_before_what_is_held() -> None:
-    said = tenant_view([row(request_type="REVOKE_ACCESS")], held=[HELD])
-    found = told(said, change("anna", "r1"))
+def test_a_request_in_progress_overrides_a_held_item() -> None:
+    view = tenant_view([row(request_type="REVOKE_ACCESS")], held=[HELD])
+    found = verdicts(view, change("anna", "r1"))
     assert [row_class for row_class, _ in found.values()] == [RowClass.HELD_BACK]
 
 
-def test_nothing_said_sets_nothing_aside() -> None:
-    assert told(TenantView(), change("anna", "r1"), change("bob", "r1")) == {}
+def test_an_empty_answer_sets_nothing_aside() -> None:
+    assert verdicts(TenantView(), change("anna", "r1"), change("bob", "r1")) == {}
 
 
-def test_what_is_in_progress_survives_being_kept_as_json() -> None:
+def test_rows_in_progress_survive_being_kept_as_json() -> None:
     (one,) = open_rows([row(remove_date=END)])
     assert InProgress.from_list(one.as_list()) == one
 
 
-# Heeding it.
+# Applying it.
 
 
 def classes(changes: pl.DataFrame) -> list[tuple[str, str, bool]]:
     return changes.select("class", "reason", "fresh").rows()
 
 
-def test_only_the_change_that_stands_for_its_key_is_set_aside_and_all_columns_stay() -> None:
+def test_only_the_first_change_of_a_key_is_set_aside_and_all_columns_stay() -> None:
     changes = classify(
         frame(change("anna", "r1"), change("anna", "r1"), change("bob", "r1")),
         pl.DataFrame(schema=KNOWN_SCHEMA),
         run="this",
     )
-    word = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
-    heeded = apply_tenant_view(changes, word)
-    assert heeded.columns == changes.columns
-    assert classes(heeded) == [
+    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
+    applied = apply_tenant_view(changes, set_aside)
+    assert applied.columns == changes.columns
+    assert classes(applied) == [
         ("already_held", "why", False),
         ("duplicate_in_input", "repeats line 2 of in.csv", False),
         ("submitted", "", True),
     ]
 
 
-def test_what_the_run_has_requested_itself_stays_its_own() -> None:
+def test_changes_that_the_run_itself_requested_are_not_set_aside() -> None:
     known = pl.DataFrame([earlier(State.ACCEPTED, run="this", identity="anna", item="r1")], schema=KNOWN_SCHEMA)
     changes = classify(frame(change("anna", "r1")), known, run="this")
-    word = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
-    assert classes(apply_tenant_view(changes, word)) == [("submitted", "", False)]
+    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
+    assert classes(apply_tenant_view(changes, set_aside)) == [("submitted", "", False)]
 
 
 SOME = st.sampled_from(["a", "b", "c"])
@@ -279,19 +280,19 @@ SOME = st.sampled_from(["a", "b", "c"])
     st.lists(st.tuples(SOME, SOME, st.sampled_from(["GRANT_ACCESS", "REVOKE_ACCESS", ""])), max_size=8),
     st.lists(st.tuples(SOME, SOME), max_size=8),
 )
-def test_every_change_is_told_of_at_most_once_and_only_if_the_tenant_spoke_of_its_key(
+def test_every_change_gets_at_most_one_verdict_and_only_if_the_tenant_shows_its_key(
     wanted: list[tuple[str, str, str]], rows: list[tuple[str, str, str]], held: list[tuple[str, str]]
 ) -> None:
     changes = frame(*(change(person, item, operation=operation) for person, item, operation in wanted))
     fresh = classify(changes, pl.DataFrame(schema=KNOWN_SCHEMA), run="this").filter("fresh")
-    said = tenant_view(
+    view = tenant_view(
         [row(person, item, request_type=kind) for person, item, kind in rows],
         [(person, "ROLE", item) for person, item in held],
     )
-    found = tenant_verdicts(fresh, pl.DataFrame(schema=KNOWN_SCHEMA), said)
+    found = tenant_verdicts(fresh, pl.DataFrame(schema=KNOWN_SCHEMA), view)
     assert not found.select(KEY).is_duplicated().any()
-    spoken = {(person, item) for person, item, _ in rows} | set(held)
-    assert {(person, item) for person, _, item in found.select(KEY).rows()} <= spoken
+    shown = {(person, item) for person, item, _ in rows} | set(held)
+    assert {(person, item) for person, _, item in found.select(KEY).rows()} <= shown
     assert {(person, item) for person, item, _ in rows} & set(fresh.select("identity_id", "item_id").rows()) <= {
         (person, item) for person, _, item in found.select(KEY).rows()
     }
