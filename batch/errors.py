@@ -1,19 +1,19 @@
-"""The one exception tree: the type says whose fault it is, the message says what to do next.
+"""The exception tree: the type decides the exit code, and the message says what happened and what to do next.
 
 AccessBatchError
 ├── UsageError                 exit 2: nothing was sent; the user changes the command or the configuration
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
-│   ├── UnfitTokenError        … a token with which nobody can submit: it has no user behind it
-│   └── LedgerRefusedError     … a ledger that is not ours, too new, or not writable
+│   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
+│   └── LedgerRefusedError     … a ledger of another kind, too new, or not writable
 ├── StoppedError               exit 4: stopped early, everything recorded, resumable by the same command
 │   ├── TenantLostError        … the tenant can't be reached or answers nonsense
-│   ├── CredentialsRefusedError … the tenant refuses the client or its rights
-│   ├── TooManyRefusalsError   … nearly everything is refused: the configuration, not the rows
+│   ├── CredentialsRefusedError … the tenant refuses the client, or the client lacks rights
+│   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
-│   └── LedgerLostError        … the ledger can't be written any more
+│   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user was asked and said no
-└── BrokenPromiseError         exit 1: a bug of ours: a check that guards the tenant has failed
+└── BrokenPromiseError         exit 1: a bug: a check that guards the tenant has failed
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class AccessBatchError(Exception):
     """Root of everything that access-batch raises on purpose.
 
     Args:
-        message: What happened, in a sentence for the person at the terminal.
-        next_step: What that person can do now; printed on a line of its own.
+        message: What happened, in a sentence for the user.
+        next_step: What the user can do now; printed on its own line.
     """
 
     exit_code: ClassVar[int] = 1
@@ -52,21 +52,21 @@ class SettingsError(UsageError):
 
 
 class UnfitTokenError(UsageError):
-    """The tenant gives out a token, but of a kind that may not submit: known before anything was sent."""
+    """The tenant issues a token that may not submit. Nothing was sent."""
 
 
 class LedgerRefusedError(UsageError):
-    """A ledger that must not be used: newer than this program, of another kind, or not to be opened."""
+    """A ledger that can't be used: newer than this program, of another kind, or not readable."""
 
 
 class StoppedError(AccessBatchError):
-    """Stopped early; everything that happened is in the ledger and the same command continues."""
+    """Stopped early: the ledger holds everything that happened, and the same command continues."""
 
     exit_code = 4
 
 
 class TenantLostError(StoppedError):
-    """The tenant can't be reached, or what answers there is not the API."""
+    """The tenant can't be reached, or something other than the API answers."""
 
 
 class CredentialsRefusedError(StoppedError):
@@ -74,7 +74,7 @@ class CredentialsRefusedError(StoppedError):
 
 
 class TooManyRefusalsError(StoppedError):
-    """The tenant refuses nearly everything, so that the configuration must be wrong."""
+    """The tenant refuses nearly everything, so the configuration must be wrong."""
 
 
 class RunHeldError(StoppedError):
@@ -82,16 +82,16 @@ class RunHeldError(StoppedError):
 
 
 class LedgerLostError(StoppedError):
-    """The ledger can't be written any more, so nothing more may be sent."""
+    """The ledger can no longer be written, so nothing more may be sent."""
 
 
 class DeclinedError(AccessBatchError):
-    """The user was asked before sending, and said no."""
+    """The user declined to go on."""
 
     exit_code = 130
 
 
 class BrokenPromiseError(AccessBatchError):
-    """A check that stands between our own code and the tenant has failed: a bug, and nothing was sent because of it."""
+    """A bug: a check between our code and the tenant has failed. It kept the wrong request from being sent."""
 
     exit_code = 1

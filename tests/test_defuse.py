@@ -1,4 +1,4 @@
-"""What is written for spreadsheets can't run there, and comes back as it was."""
+"""Cells written for spreadsheets can't run as formulas there, and can be restored."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _CELLS = st.one_of(st.text(), st.text(alphabet="'=+-@\t\r\na "), st.none())
 
 
 @given(st.lists(_CELLS))
-def test_restoring_what_was_defused_gives_the_same_cells(cells: list[str | None]) -> None:
+def test_restoring_defused_cells_gives_the_same_cells(cells: list[str | None]) -> None:
     frame = pl.DataFrame({"cell": cells}, schema={"cell": pl.String})
     assert frame.select(restored(defused(pl.col("cell"))))["cell"].to_list() == cells
 
 
 @given(st.lists(_CELLS))
-def test_no_defused_cell_begins_like_a_formula(cells: list[str | None]) -> None:
+def test_no_defused_cell_starts_like_a_formula(cells: list[str | None]) -> None:
     frame = pl.DataFrame({"cell": cells}, schema={"cell": pl.String})
     for cell in frame.select(defused(pl.col("cell")))["cell"].drop_nulls():
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))

@@ -15,17 +15,17 @@ def test_each_pair_of_braces_takes_a_value_in_turn() -> None:
     assert said.to_list() == ["x of 1.", "y of 2."]
 
 
-def test_a_value_with_braces_is_no_place_for_another_value() -> None:
+def test_braces_in_a_value_are_not_replaced() -> None:
     frame = pl.DataFrame({"a": ["{}"], "b": ["x"]})
     assert frame.select(phrase("{}{}", pl.col("a"), pl.col("b"))).item() == "{}x"
 
 
-def test_where_a_value_is_null_there_is_no_sentence() -> None:
+def test_a_null_value_makes_the_sentence_null() -> None:
     frame = pl.DataFrame({"a": ["x", None]})
     assert frame.select(phrase("<{}>", pl.col("a"))).to_series().to_list() == ["<x>", None]
 
 
-def test_a_column_whose_first_chunk_is_empty_is_phrased_too() -> None:
+def test_a_column_with_an_empty_first_chunk_is_phrased_too() -> None:
     frame = in_odd_chunks(pl.DataFrame({"a": ["x", None, "z"]}))
     assert frame.select(phrase("<{}>", pl.col("a"))).to_series().to_list() == ["<x>", None, "<z>"]
 
@@ -36,6 +36,6 @@ def test_an_empty_column_has_no_sentences() -> None:
 
 
 @pytest.mark.parametrize("template", ["no place", "{} and {}"])
-def test_as_many_values_as_places_are_needed(template: str) -> None:
+def test_the_number_of_values_must_match_the_places(template: str) -> None:
     with pytest.raises(ValueError, match="zip"):
         phrase(template, pl.col("a"))

@@ -1,4 +1,4 @@
-"""The one error boundary: every way that a command can end becomes a message on stderr and an exit code."""
+"""The error boundary: every end of a command becomes a message on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(program: Callable[[], object]) -> int:
     try:
         program()
     except (SystemExit, KeyboardInterrupt) as ending:
-        # typer makes a silent exit of an interruption.
+        # Typer turns an interruption into a silent exit.
         interruption = _interruption(ending)
         return _code_of(ending) if interruption is None else _interrupted(interruption)
     except AccessBatchError as error:
@@ -31,10 +31,10 @@ def run(program: Callable[[], object]) -> int:
             _say(error.next_step)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has gone; what was sent is in the ledger.
+        # The reader of our output has closed the pipe. The ledger holds what was sent.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
-    except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a word, not even a Rust panic
+    except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a message, not even a Rust panic
         return _bug(error)
     return 0
 
@@ -48,15 +48,15 @@ def _code_of(ending: BaseException) -> int:
 
 
 def _interruption(ending: BaseException) -> KeyboardInterrupt | None:
-    """The interruption that an ending was made of; None where it was another ending."""
-    before: BaseException | None = ending
-    while before is not None and not isinstance(before, KeyboardInterrupt):
-        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
-    return before
+    """The interruption behind an exit; None if there is none."""
+    cause: BaseException | None = ending
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return cause
 
 
 def _interrupted(interruption: KeyboardInterrupt) -> int:
-    _say(str(interruption) or "Interrupted. Everything that happened is in the ledger; the same command continues.")
+    _say(str(interruption) or "Interrupted. The ledger holds everything that happened; the same command continues.")
     return INTERRUPTED
 
 
@@ -65,8 +65,8 @@ def _say(line: str) -> None:
 
 
 def _bug(error: BaseException) -> int:
-    """Says that it is our fault, with the places in the code but none of the values, which could hold a secret."""
-    _say(f"access-batch: a bug: {type(error).__name__}. What was sent is in the ledger; the same command continues.")
+    """Reports a bug: the places in the code, but no values, which could hold a secret."""
+    _say(f"access-batch: a bug: {type(error).__name__}. The ledger holds what was sent; the same command continues.")
     for frame in traceback.extract_tb(error.__traceback__):
         _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
     return BUG

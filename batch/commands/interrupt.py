@@ -1,4 +1,4 @@
-"""Ctrl-C, once and twice: the first stops in good order, the second at once. Both are safe."""
+"""Ctrl-C: the first stops in good order, the second at once. Both are safe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Whether, and how urgently, the user has asked to stop."""
+    """How often the user has asked to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -22,9 +22,9 @@ class Interruption:
 
 @contextlib.contextmanager
 def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> Iterator[Interruption]:
-    """While the block runs, the first Ctrl-C (or SIGTERM) calls `first` and every further one `second`.
+    """While the block runs, the first Ctrl-C (or SIGTERM) calls `first`, and every further one `second`.
 
-    Where the event loop can't take signals (Windows), Ctrl-C ends the loop at once, which is what `second` does.
+    If the event loop can't handle signals (Windows), Ctrl-C ends the loop at once, as `second` does.
     """
     interruption = Interruption()
 
@@ -43,7 +43,7 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """While the block runs, Ctrl-C and SIGTERM do nothing: it is short, and says how everything ended."""
+    """While the block runs, Ctrl-C and SIGTERM do nothing. For a short block that reports how everything ended."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

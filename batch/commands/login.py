@@ -1,4 +1,4 @@
-"""`login` and `logout`: a client's credentials into the system keyring, checked with the tenant, and out again."""
+"""`login` and `logout`: store a client's credentials in the system keyring, checked with the tenant, or remove them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 CHECK_WITHIN: Final = 30.0
-"""Seconds for which the tenant is tried: somebody sits and waits."""
+"""Seconds to try the tenant: the user sits and waits."""
 
 _NOT_STORED: Final = "Nothing was stored."
 
@@ -39,29 +39,29 @@ _NOT_STORED: Final = "Nothing was stored."
 def login(
     settings: Settings, screen: Screen, runtime: Runtime, *, check: bool, keyring: SystemKeyring | None = None
 ) -> Sequence[str]:
-    """Stores a client's credentials for one tenant, and says where.
+    """Stores a client's credentials for one tenant.
 
-    Tenant and client are asked for where flags, environment and config file don't say; the secret is always asked for,
-    or read from standard input where that is no terminal.
+    Asks for tenant and client if flags, environment and config file do not name them. Always asks for the secret, or
+    reads it from standard input if that is not a terminal.
 
     Args:
-        settings: For a profile, the login is the profile's.
+        settings: With a profile, the login belongs to the profile.
         screen: For questions.
         runtime: Clock and randomness.
-        check: Whether to try the credentials first, by getting a token.
+        check: Whether to try the credentials first, by asking for a token.
         keyring: The system's if None.
 
     Returns:
-        What was done, in sentences.
+        Sentences about what was done.
 
     Raises:
-        SettingsError: There is no keyring to store them in, or nobody to ask.
-        CredentialsRefusedError: The tenant refuses them; nothing was stored.
-        UnfitTokenError: Nobody can submit with them; nothing was stored.
-        TenantLostError: The tenant can't be reached; nothing was stored.
+        SettingsError: There is no usable keyring, or no terminal to ask on. As after all errors, nothing was stored.
+        CredentialsRefusedError: The tenant refuses them.
+        UnfitTokenError: They can't be used to submit.
+        TenantLostError: The tenant can't be reached.
     """
     if sys.stdin is None:
-        raise SettingsError("Standard input is closed, so that nothing can be asked.", next_step=_NOT_STORED)
+        raise SettingsError("Standard input is closed, so access-batch can't ask anything.", next_step=_NOT_STORED)
     keyring = keyring or SystemKeyring()
     keyring_name = keyring.name()
     profile = settings.sources.profile
@@ -78,28 +78,29 @@ def login(
 
 
 def logout(settings: Settings, *, keyring: SystemKeyring | None = None) -> Sequence[str]:
-    """Forgets what `login` has stored for the tenant (and profile), and says whether there was anything.
+    """Forgets what `login` has stored for the tenant (and profile); returns sentences about it.
 
     Raises:
-        SettingsError: The keyring can't be asked.
+        SettingsError: The keyring can't be used.
     """
     tenant = find_tenant(settings)
     if tenant is None:
         return ["There is no login to forget."]
-    connection = entry(tenant.origin, settings.sources.profile)
+    place = entry(tenant.origin, settings.sources.profile)
     try:
         forgotten = forget_login(keyring or SystemKeyring(), tenant.origin, settings.sources.profile)
     except KeyringUnusableError as error:
         raise SettingsError(
-            error.message, next_step=f"Nothing was forgotten. Unlock it and try again, or remove there: {connection}."
+            error.message,
+            next_step=f"Nothing was forgotten. Unlock the keyring and try again, or remove this yourself: {place}.",
         ) from None
     if forgotten:
-        return [f"Forgot the login for {tenant.origin}: {connection}."]
-    return [f"There was no login for {tenant.origin} to forget: nothing in {connection}."]
+        return [f"Forgot the login for {tenant.origin}: {place}."]
+    return [f"There was no login for {tenant.origin} to forget: nothing in {place}."]
 
 
 def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:
-    """The tenant that was named, or the answer to a question: what merely lies about is only proposed."""
+    """The tenant that was named, or else asked for; an ambient one is only proposed."""
     found = find_tenant(settings)
     if found is not None and not found.ambient:
         return found
@@ -124,17 +125,17 @@ def _ask(screen: Screen, question: str, option: str, *, proposal: str = "") -> s
 
 
 def _ask_secret() -> SecretStr:
-    """The secret, typed unseen, or as the one line of standard input."""
+    """The secret, typed unseen, or read as the only line of standard input."""
     if not sys.stdin.isatty():
         return one_line(sys.stdin.read(MOST_CHARACTERS + 1), "Standard input")
     try:
         with warnings.catch_warnings():
-            # Python would go on and show what is typed.
+            # Without this, Python only warns, and shows what is typed.
             warnings.simplefilter("error", GetPassWarning)
             return one_line(getpass("Client secret (not shown): ", stream=sys.stderr), "Your answer")
     except GetPassWarning:
         raise SettingsError(
-            "This terminal can't hide what is typed.", next_step="Let the secret come from standard input."
+            "This terminal can't hide what is typed.", next_step=f"Pipe the secret into standard input. {_NOT_STORED}"
         ) from None
     except EOFError:
         raise SettingsError("No answer.", next_step=_NOT_STORED) from None
@@ -166,18 +167,19 @@ async def _try_out(
             error.message, next_step=f"{_NOT_STORED} Check client id and secret, and that they are for this tenant."
         ) from None
     except (TenantLostError, TimeoutError) as error:
-        said = error.message if isinstance(error, TenantLostError) else f"{base_url} does not answer."
+        message = error.message if isinstance(error, TenantLostError) else f"{base_url} does not answer."
         raise TenantLostError(
-            said, next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unchecked with --no-check."
+            message,
+            next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unchecked with --no-check.",
         ) from None
     if unfit := why_unfit(claims):
         raise UnfitTokenError(unfit, next_step=f"{_NOT_STORED} {token_needed(settings.dialect)}")
 
 
 def _what_outranks(settings: Settings, tenant: FoundTenant, keyring: SystemKeyring, stored: str) -> Sequence[str]:
-    """A warning where another source is stronger than the login that was just made."""
+    """A warning if another source is stronger than the new login."""
     try:
         source = find_credentials(settings, tenant, keyring).credentials.source
     except SettingsError as error:
         return [f"But it can't be used yet: {error.message}"]
-    return [f"But {source} is stronger, and is used instead while it is there."] if source != stored else []
+    return [f"But {source} has precedence: it is used as long as it is there."] if source != stored else []

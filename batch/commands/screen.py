@@ -1,4 +1,4 @@
-"""What commands may show and ask: everything for people goes to stderr, answers come from the terminal."""
+"""Messages and questions: messages go to stderr, answers come from the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Screen:
     Attributes:
         console: On stderr.
         quiet: Whether only errors are shown.
-        verbose: Whether every answer is shown.
+        verbose: Whether every answer of the tenant is shown.
     """
 
     console: Console
@@ -28,17 +28,17 @@ class Screen:
     verbose: bool = False
 
     def say(self, *lines: str) -> None:
-        """Shows lines as they are, but for what can't be printed."""
+        """Shows lines, with unprintable characters escaped."""
         if not self.quiet:
             for line in lines:
                 self.complain(line)
 
     def complain(self, line: str) -> None:
-        """Shows an error, which a quiet screen shows too."""
+        """Shows an error, on a quiet screen too."""
         self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def ask(self, question: str, *, yes: bool) -> None:
-        """Asks whether to go on.
+        """Asks whether to go on, unless `yes` answers already.
 
         Raises:
             DeclinedError: The answer is no.
@@ -51,14 +51,15 @@ class Screen:
 
 
 def require_an_answer(*, yes: bool, stdin_is_input: bool) -> None:
-    """Refuses to begin what could not be asked about.
+    """Refuses to start if a question is needed and can't be asked.
 
     Raises:
-        SettingsError: There is no terminal to ask on, or standard input is the input file.
+        SettingsError: There is no terminal, or standard input is the input file.
     """
     if yes:
         return
     if stdin_is_input or not sys.stdin.isatty():
         raise SettingsError(
-            "There is no terminal to ask on before sending.", next_step="Nothing was sent. Add --yes to send unasked."
+            "There is no terminal to ask on before sending.",
+            next_step="Nothing was sent. Add --yes to send without asking.",
         )

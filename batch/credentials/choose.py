@@ -1,4 +1,4 @@
-"""Decides which tenant and whose credentials: the strongest source wins, and no secret goes to another's tenant."""
+"""Decides which tenant and which credentials to use: the strongest source wins, and each secret keeps its tenant."""
 
 from __future__ import annotations
 
@@ -14,15 +14,64 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantOffer:
+    """A source that may name a tenant.
+
+    Attributes:
+        base_url: As written there; empty if the source names none.
+        source: The source, in words.
+        ambient: Whether nothing in this command named the source or the tenant.
+    """
+
+    base_url: str
+    source: str
+    ambient: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundTenant:
+    """The tenant to use.
+
+    Attributes:
+        origin: Scheme, host and port.
+        source: Its source, in words.
+        ambient: As in the offer.
+    """
+
+    origin: str
+    source: str
+    ambient: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A source that may hold credentials, after a look into it.
+
+    Attributes:
+        source: The source, in words.
+        problem: Why it has none for us, as the end of a sentence; empty if it has some.
+        client_id: The client.
+        client_secret: Its secret, hidden in every repr.
+        notices: What the user should know if these are used.
+    """
+
+    source: str
+    problem: str = ""
+    client_id: str = ""
+    client_secret: SecretStr | None = None
+    notices: tuple[str, ...] = ()
+
+
 class Choice(NamedTuple):
-    """What was chosen, and everything that was looked at before it, in sentences' halves."""
+    """The chosen candidate, and the stronger sources that had nothing, each with its problem."""
 
     chosen: Candidate | None
-    passed_over: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def choose_tenant(offers: Iterable[TenantOffer]) -> FoundTenant | None:
-    """The tenant of the first offer that names one; the rest is not drawn from the iterable.
+    """The tenant of the first offer that names one. Draws no further offers from the iterable.
 
     Raises:
         SettingsError: Its address can't be used.
@@ -39,23 +88,23 @@ def choose_tenant(offers: Iterable[TenantOffer]) -> FoundTenant | None:
 
 
 def choose(candidates: Iterable[Candidate]) -> Choice:
-    """The first candidate that lacks nothing; the rest is not drawn from the iterable."""
-    passed_over: list[str] = []
+    """The first candidate without a problem. Draws no further candidates from the iterable."""
+    skipped: list[str] = []
     for candidate in candidates:
-        if not candidate.lacks:
-            return Choice(candidate, tuple(passed_over))
-        passed_over.append(f"{candidate.source}: {candidate.lacks}")
-    return Choice(None, tuple(passed_over))
+        if not candidate.problem:
+            return Choice(candidate, tuple(skipped))
+        skipped.append(f"{candidate.source}: {candidate.problem}")
+    return Choice(None, tuple(skipped))
 
 
-def unfit(tenant: FoundTenant, wanted: str, *, base_url: str, client_id: str) -> str:
-    """Why what is stored for one tenant and client may not be used for another; empty where it may.
+def mismatch(tenant: FoundTenant, wanted: str, *, base_url: str, client_id: str) -> str:
+    """Why stored credentials may not be used; empty if they may.
 
     Args:
-        tenant: The tenant to talk to.
-        wanted: The client asked for; empty for any.
+        tenant: The tenant to use.
+        wanted: The client to use; empty for any.
         base_url: The tenant that the stored secret belongs to.
-        client_id: Its client; empty where it is not known yet.
+        client_id: The stored client; empty if not known yet.
     """
     if not belongs(base_url, tenant):
         return "is for another tenant"
@@ -65,57 +114,8 @@ def unfit(tenant: FoundTenant, wanted: str, *, base_url: str, client_id: str) ->
 
 
 def belongs(base_url: str, tenant: FoundTenant) -> bool:
-    """Whether an address is the tenant's; one that is no address is nobody's."""
+    """Whether an address is the tenant's; False if it is no address at all."""
     try:
         return origin(base_url) == tenant.origin
     except SettingsError:
         return False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TenantOffer:
-    """A source that names a tenant.
-
-    Attributes:
-        base_url: As it is written there; empty where the source names none.
-        source: Where that is, in words.
-        ambient: Whether it merely lies about: nobody named it for this command.
-    """
-
-    base_url: str
-    source: str
-    ambient: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundTenant:
-    """The tenant to talk to.
-
-    Attributes:
-        origin: Scheme, host and port.
-        source: Where it was found, in words.
-        ambient: As in the offer.
-    """
-
-    origin: str
-    source: str
-    ambient: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One place where credentials may be, looked at.
-
-    Attributes:
-        source: Where that is, in words.
-        lacks: Why there are none for us, as the end of a sentence; empty where there are.
-        client_id: Whose they are.
-        client_secret: Hidden in every repr.
-        notices: What the user should know if these are used.
-    """
-
-    source: str
-    lacks: str = ""
-    client_id: str = ""
-    client_secret: SecretStr | None = None
-    notices: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""What `access-batch login` stores: client and secret in the system keyring, and beside it which tenant was meant.
+"""What `access-batch login` stores: client and secret in the system keyring, and the tenant in a file.
 
-The keyring's entry has the service `access-batch` and the tenant's origin as its account, followed by the profile's
-name if there is one. The tenants stand in `logins.json` in our configuration folder, without any secret, because the
-keyring can't be asked for what it holds, and must not be asked where only the tenant's name is needed.
+The keyring's entry has the service `access-batch`; its account is the tenant's origin, and the profile's name if there
+is one. `logins.json` in our configuration folder holds each profile's tenant, and no secret: a keyring can't be
+searched, and a command that needs only the tenant's name must not open it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
-from batch.credentials.given import read_small
+from batch.credentials.files import read_small, write_whole
 from batch.errors import SettingsError
 from batch.settings import APPLICATION
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from batch.credentials.system_keyring import SystemKeyring
 
 MOST_CHARACTERS: Final = 1000
-"""Of a client id and its secret together: what the smallest of the keyrings (Windows') takes, with room to spare."""
+"""Of a client id and its secret together: the smallest keyring (Windows') takes a little more."""
 
 
 class Login(NamedTuple):
-    """A client and its secret, as the keyring holds them."""
+    """A client and its secret."""
 
     client_id: str
     client_secret: SecretStr
 
 
 def account(origin: str, profile: str) -> str:
-    """The account under which the keyring knows a login."""
+    """The account of a login in the keyring."""
     return f"{origin} {profile}" if profile else origin
 
 
@@ -44,10 +44,10 @@ def entry(origin: str, profile: str) -> str:
 
 
 def stored_login(keyring: SystemKeyring, origin: str, profile: str) -> Login | None:
-    """What the keyring holds for a tenant and a profile; None for nothing.
+    """The login of a tenant and a profile; None if there is none.
 
     Raises:
-        SettingsError: The keyring can't be asked, or the entry is not one of ours.
+        SettingsError: The keyring can't be used, or the entry is not one of ours.
     """
     text = keyring.get(APPLICATION, account(origin, profile))
     if text is None:
@@ -56,14 +56,14 @@ def stored_login(keyring: SystemKeyring, origin: str, profile: str) -> Login | N
     client_id, secret = document.get("client_id"), document.get("client_secret")
     if not isinstance(client_id, str) or not isinstance(secret, str) or not client_id or not secret:
         raise SettingsError(
-            f"What {entry(origin, profile)} holds is not what `access-batch login` has stored.",
+            f"The content of {entry(origin, profile)} was not stored by `access-batch login`.",
             next_step="Run `access-batch login` again.",
         )
     return Login(client_id, SecretStr(secret))
 
 
 def store_login(keyring: SystemKeyring, origin: str, profile: str, login: Login) -> None:
-    """Stores a login in the keyring, and remembers its tenant for the profile.
+    """Stores a login, and remembers its tenant for the profile.
 
     Raises:
         SettingsError: It can't be stored.
@@ -78,10 +78,10 @@ def store_login(keyring: SystemKeyring, origin: str, profile: str, login: Login)
 
 
 def forget_login(keyring: SystemKeyring, origin: str, profile: str) -> bool:
-    """Forgets a login; whether there was one.
+    """Forgets a login; returns whether there was one.
 
     Raises:
-        SettingsError: The keyring can't be asked, or the tenants can't be written.
+        SettingsError: The keyring can't be used, or the file of tenants can't be written.
     """
     removed = keyring.remove(APPLICATION, account(origin, profile))
     tenants = _tenants()
@@ -92,7 +92,7 @@ def forget_login(keyring: SystemKeyring, origin: str, profile: str) -> bool:
 
 
 def remembered_tenant(profile: str) -> str:
-    """The tenant of the last login for a profile (empty: for none); empty where there was none.
+    """The tenant of the last login with a profile (or without one, if empty); empty if there was none.
 
     Raises:
         SettingsError: The file of tenants can't be read.
@@ -101,7 +101,7 @@ def remembered_tenant(profile: str) -> str:
 
 
 def logins_file() -> Path:
-    """Where the tenants stand."""
+    """The file of tenants."""
     return platformdirs.user_config_path(APPLICATION) / "logins.json"
 
 
@@ -110,33 +110,30 @@ def _tenants() -> dict[str, str]:
     read = read_small(path)
     if read is None:
         return {}
-    document = _object(read[0])
+    document = _object(read.text)
     if not document or not all(isinstance(tenant, str) for tenant in document.values()):
         raise SettingsError(
-            f"{path} is not what `access-batch login` has written.", next_step="Remove it, and run that again."
+            f"{path} was not written by `access-batch login`.", next_step="Remove it, and run that again."
         )
     return document
 
 
 def _remember(tenants: dict[str, str]) -> None:
     path = logins_file()
-    draft = path.with_suffix(".draft")
     try:
-        if not tenants:
+        if tenants:
+            write_whole(path, (json.dumps(tenants, indent=1, sort_keys=True) + "\n").encode())
+        else:
             path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(tenants, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(path)
     except OSError as error:
         raise SettingsError(
             f"{path} can't be written: {error.strerror}.",
-            next_step="The keyring is done; name the tenant by --base-url.",
+            next_step="The keyring has changed already; name the tenant with --base-url.",
         ) from None
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A JSON object; empty where it is none."""
+    """A JSON object; empty for anything else."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

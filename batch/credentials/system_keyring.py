@@ -1,7 +1,7 @@
 """The system's keyring: macOS Keychain, Windows Credential Manager, the Secret Service or KWallet of a Linux desktop.
 
-Whatever it does (it may be missing, locked, store in the clear, or wait forever for somebody to unlock it) ends in a
-value or in a KeyringUnusableError. Nothing that a backend says is repeated, since it may hold a secret.
+A keyring may be missing, be locked, store in the clear, or wait forever to be unlocked. Every method returns a value or
+raises KeyringUnusableError. The error never repeats a backend's message, which may hold a secret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 PATIENCE: Final = 60.0
-"""Seconds to wait for the keyring: its user may have to type a password."""
+"""Seconds to wait for the keyring: the user may have to type a password."""
 
 _Answer = TypeVar("_Answer")
 WITHOUT_KEYRING: Final = (
@@ -27,11 +27,11 @@ WITHOUT_KEYRING: Final = (
 
 
 class KeyringUnusableError(SettingsError):
-    """The keyring can't be asked, or must not be trusted with a secret."""
+    """The keyring can't be used, or is not safe for a secret."""
 
 
 class SystemKeyring:
-    """The system's keyring, which is opened when it is first asked, and not asked again once it has failed.
+    """The system's keyring: opened at the first question, and not asked again after a failure.
 
     Args:
         patience: Seconds to wait for each answer.
@@ -43,23 +43,19 @@ class SystemKeyring:
 
     @property
     def trouble(self) -> str:
-        """Why it can't be asked, in a sentence; empty as far as is known."""
+        """Why it can't be used, in a sentence; empty if no question has failed."""
         return self._trouble
 
     def name(self) -> str:
-        """What it is called, for people.
+        """Its name, for people.
 
         Raises:
-            KeyringUnusableError: See `get`; all methods raise it alike.
+            KeyringUnusableError: As every method: there is no safe keyring, or it is locked, fails or does not answer.
         """
         return self._ask(lambda keyring: str(keyring.name))
 
     def get(self, service: str, account: str) -> str | None:
-        """The secret of an entry; None where there is no such entry.
-
-        Raises:
-            KeyringUnusableError: There is no keyring that is safe, or it is locked, fails or does not answer.
-        """
+        """The secret of an entry; None if there is no such entry."""
         return self._ask(lambda keyring: keyring.get_password(service, account))
 
     def put(self, service: str, account: str, secret: str) -> None:
@@ -67,7 +63,7 @@ class SystemKeyring:
         self._ask(lambda keyring: keyring.set_password(service, account, secret))
 
     def remove(self, service: str, account: str) -> bool:
-        """Removes an entry; whether there was one."""
+        """Removes an entry; returns whether there was one."""
         if self.get(service, account) is None:
             return False
         self._ask(lambda keyring: keyring.delete_password(service, account))
@@ -81,34 +77,35 @@ class SystemKeyring:
                 self._trouble = error.message
             except TimeoutError:
                 self._trouble = f"The system keyring did not answer within {self._patience:g} seconds."
-            except Exception as error:  # noqa: BLE001 - backends are plugins, and raise what their libraries do
+            except Exception as error:  # noqa: BLE001 - backends are plugins, and raise whatever their libraries raise
                 self._trouble = f"The system keyring can't be used ({type(error).__name__})."
         raise KeyringUnusableError(self._trouble, next_step=WITHOUT_KEYRING)
 
 
 def _safe_backend() -> KeyringBackend:
-    """The first backend that keeps secrets safe, as the library itself rates them."""
-    import keyring  # noqa: PLC0415 - finding backends takes its time, and most commands need none
-    from keyring.backends.chainer import ChainerBackend  # noqa: PLC0415 - likewise
-    from keyring.core import recommended  # noqa: PLC0415 - likewise
+    """The first backend that keeps secrets safe, by the library's own rating."""
+    import keyring  # noqa: PLC0415 - finding backends takes time, and most commands need none
+    from keyring.backends.chainer import ChainerBackend  # noqa: PLC0415 - as above
+    from keyring.core import recommended  # noqa: PLC0415 - as above
 
     chosen = keyring.get_keyring()
     offered = list(chosen.backends) if isinstance(chosen, ChainerBackend) else [chosen]
     for backend in offered:
-        # Those that fail, forget or store in the clear are not recommended; the name is for one that says it is.
+        # The library does not recommend backends that fail, forget or store in the clear. The name catches a plaintext
+        # backend that rates itself too high.
         if recommended(backend) and "plaintext" not in type(backend).__name__.lower():
             return backend
     raise KeyringUnusableError("This machine has no keyring that keeps secrets safe.")
 
 
 def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
-    """What a call returns or raises, or TimeoutError: a thread that never ends is left behind and stops nobody."""
+    """What a call returns or raises, or TimeoutError. A thread that hangs is left behind as a daemon."""
     future: Future[_Answer] = Future()
 
     def work() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - nothing is handled here: the caller gets it
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
             future.set_exception(error)
 
     Thread(target=work, name="keyring", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The boundary: every way that a program can end becomes an exit code, and a word to whoever waits for it."""
+"""The boundary: every end of a program becomes an exit code and, if something went wrong, a message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ending_with(error: BaseException) -> int:
     return boundary.run(program)
 
 
-def test_a_program_that_ends_well_ends_with_0_and_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_ends_well_exits_with_0_and_no_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert boundary.run(lambda: "whatever it returns") == 0
     assert capsys.readouterr() == ("", "")
 
@@ -59,14 +59,14 @@ def test_a_program_that_ends_well_ends_with_0_and_without_a_word(capsys: pytest.
         (BrokenPromiseError, 1),
     ],
 )
-def test_each_of_our_errors_has_its_exit_code_and_says_what_to_do_next(
+def test_each_of_our_errors_has_its_exit_code_and_a_next_step(
     kind: type[AccessBatchError], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ending_with(kind("It went wrong.", next_step="Do this.")) == code
     assert capsys.readouterr() == ("", "access-batch: It went wrong.\nDo this.\n")
 
 
-def test_every_error_of_ours_is_among_the_documented_exit_codes() -> None:
+def test_every_error_of_ours_has_a_documented_exit_code() -> None:
     def all_below(kind: type[AccessBatchError]) -> set[type[AccessBatchError]]:
         return {kind}.union(*(all_below(below) for below in kind.__subclasses__()))
 
@@ -79,7 +79,7 @@ def test_an_error_without_a_next_step_is_one_line(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(("code", "expected"), [(None, 0), (0, 0), (2, 2), (3, 3), (130, 130)])
-def test_an_exit_keeps_its_code_and_says_nothing(
+def test_an_exit_keeps_its_code_and_shows_nothing(
     code: int | None, expected: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ending_with(SystemExit(code)) == expected
@@ -91,7 +91,7 @@ def test_an_exit_with_a_message_shows_it_as_python_would(capsys: pytest.CaptureF
     assert capsys.readouterr().err == "Something is missing.\n"
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_exits_with_130_and_tells_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending_with(KeyboardInterrupt()) == 130
     assert "the same command continues" in capsys.readouterr().err
 
@@ -113,7 +113,7 @@ def bug(secret: str) -> NoReturn:
     raise ValueError(f"cannot use {secret}")
 
 
-def test_a_bug_is_told_with_its_place_and_without_any_value(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_reported_with_its_place_and_without_values(capsys: pytest.CaptureFixture[str]) -> None:
     assert boundary.run(lambda: bug(SECRET)) == 1
     said = capsys.readouterr().err
     assert said.startswith("access-batch: a bug: ValueError.")
@@ -123,7 +123,7 @@ def test_a_bug_is_told_with_its_place_and_without_any_value(capsys: pytest.Captu
     assert "cannot use" not in said
 
 
-def test_the_causes_of_a_bug_tell_no_values_either(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_causes_of_a_bug_show_no_values_either(capsys: pytest.CaptureFixture[str]) -> None:
     def program() -> NoReturn:
         try:
             bug(SECRET)
@@ -146,7 +146,7 @@ def test_the_causes_of_a_bug_tell_no_values_either(capsys: pytest.CaptureFixture
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_even_what_is_no_ordinary_exception_is_a_bug_told_without_values(
+def test_an_unusual_exception_is_a_bug_reported_without_values(
     error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ending_with(error) == 1
@@ -155,7 +155,7 @@ def test_even_what_is_no_ordinary_exception_is_a_bug_told_without_values(
     assert SECRET not in said
 
 
-def test_a_reader_that_has_gone_is_an_interruption_without_words() -> None:
+def test_a_closed_pipe_is_an_interruption_without_a_message() -> None:
     program = (
         "import sys; from batch.cli.boundary import run\n"
         "def program():\n"

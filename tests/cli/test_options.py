@@ -1,4 +1,4 @@
-"""Which options each command has, in which order, and what else sets them: scripts and config files depend on it."""
+"""Each command's options, their order, and what else sets them: scripts and config files depend on these."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def described(parameter: Any) -> str:
-    """One line: the option's names and metavar, its default if Typer applies it, its variables and config entry."""
+    """One line: names, metavar, the default that Typer applies, environment variables and config entry."""
     if parameter.param_type_name == "argument":
         return f"  {parameter.metavar}{'' if parameter.required else ' (optional)'}"
     words = [", ".join(parameter.opts)]
@@ -52,5 +52,5 @@ def options_now() -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_every_command_has_the_options_that_it_always_had() -> None:
+def test_every_command_keeps_its_options() -> None:
     assert options_now() == SNAPSHOT.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Settings: flags over environment over config file; mistakes named by their option, secrets never."""
+"""Settings: flags over environment over config file. Mistakes name their option, and never a secret."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def config_file(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def told(config_file: Path, flags: dict[str, object] | None = None, profile: str = "") -> str:
-    """What the user is told of a mistake."""
+def refusal(config_file: Path, flags: dict[str, object] | None = None, profile: str = "") -> str:
+    """The message about a mistake."""
     with pytest.raises(SettingsError) as caught:
         load(flags or {}, config_file=config_file, profile=profile)
     assert caught.value.next_step
@@ -30,7 +30,7 @@ def told(config_file: Path, flags: dict[str, object] | None = None, profile: str
     return caught.value.message
 
 
-def test_without_anything_the_defaults_hold(config_file: Path) -> None:
+def test_without_any_setting_the_defaults_apply(config_file: Path) -> None:
     settings = load({}, config_file=config_file)
     assert (settings.api, settings.concurrency, settings.sandbox, settings.yes) == ("beta", 20, False, False)
     assert settings.dialect is DIALECTS["beta"]
@@ -39,7 +39,7 @@ def test_without_anything_the_defaults_hold(config_file: Path) -> None:
 
 
 OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
-    # option, what the environment calls it, then a value each for flag, environment and file
+    # option, its variable, then a value each for flag, environment and file
     ("ledger", "ACCESS_BATCH_LEDGER", "flag.db", "environment.db", "file.db"),
     ("base_url", "ACCESS_BATCH_BASE_URL", "https://flag", "https://environment", "https://file"),
     ("base_url", "SAIL_BASE_URL", "https://flag", "https://environment", "https://file"),
@@ -85,7 +85,7 @@ def test_flags_outrank_the_environment_and_the_environment_the_file(
     assert getattr(load({option: flag}, config_file=config_file), option) == flag
 
 
-def test_maps_are_a_list_and_in_the_environment_parted_by_commas(
+def test_maps_are_a_list_or_in_the_environment_a_text_with_commas(
     config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config_file.write_text("map = ['User=identity', 'a,b=item']\n")
@@ -101,7 +101,7 @@ def test_our_own_variable_outranks_the_vendors(config_file: Path, monkeypatch: p
     assert load({}, config_file=config_file).base_url == "https://ours"
 
 
-def test_a_variable_that_is_set_to_nothing_is_not_set(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config_file.write_text("api = 'v3'\n")
     monkeypatch.setenv("ACCESS_BATCH_API", "")
     monkeypatch.setenv("ACCESS_BATCH_CLIENT_ID", "")
@@ -131,13 +131,13 @@ def test_a_profile_is_laid_over_the_top_level_of_the_file(config_file: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["profile = 'test'\n", "[profile]\ntest = 3\n"])
-def test_a_profile_that_is_no_table_is_refused(content: str, config_file: Path) -> None:
+def test_a_profile_that_is_not_a_table_is_refused(content: str, config_file: Path) -> None:
     config_file.write_text(content)
-    assert "profile" in told(config_file, profile="test")
+    assert "profile" in refusal(config_file, profile="test")
 
 
 def test_the_config_file_is_found_in_its_usual_place(tmp_path: Path) -> None:
-    # The folder is set for every test, see conftest.
+    # conftest sets the folder for every test.
     folder = tmp_path / "config" / "access-batch"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("concurrency = 7\n")
@@ -147,15 +147,15 @@ def test_the_config_file_is_found_in_its_usual_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["colour = 'red'\n", "SAIL_BASE_URL = 'x'\n", "[profile.p]\ncolour = 'red'\n"])
 def test_unknown_entries_of_the_file_are_refused_by_name(content: str, config_file: Path) -> None:
     config_file.write_text(content)
-    message = told(config_file, profile="p" if "profile" in content else "")
+    message = refusal(config_file, profile="p" if "profile" in content else "")
     assert "unknown entries" in message
     assert "colour" in message or "SAIL_BASE_URL" in message
 
 
 @pytest.mark.parametrize("profile", ["", "p"])
-def test_a_secret_in_the_file_is_refused_and_not_repeated(profile: str, config_file: Path) -> None:
+def test_a_secret_in_the_file_is_refused_and_not_quoted(profile: str, config_file: Path) -> None:
     config_file.write_text(f"{'[profile.p]' if profile else ''}\nclient_secret = '{SECRET}'\n")
-    message = told(config_file, profile=profile)
+    message = refusal(config_file, profile=profile)
     assert "client_secret" in message
     assert SECRET not in message
 
@@ -163,11 +163,11 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(profile: str, config_f
 @pytest.mark.parametrize("content", [b"x = ", b"\xff\xfe", b"[profile\n"])
 def test_a_file_that_cannot_be_read_is_refused_by_name(content: bytes, config_file: Path) -> None:
     config_file.write_bytes(content)
-    assert str(config_file) in told(config_file)
+    assert str(config_file) in refusal(config_file)
 
 
-def test_a_folder_in_the_place_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
-    assert str(tmp_path) in told(tmp_path)
+def test_a_folder_instead_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
+    assert str(tmp_path) in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_folder_in_the_place_of_the_file_is_refused_by_name(tmp_path: Path) ->
     ],
 )
 @pytest.mark.parametrize("place", ["flag", "environment", "file"])
-def test_a_bad_value_is_told_with_its_option_wherever_it_stands(
+def test_a_bad_value_is_reported_with_its_option_in_every_source(
     option: str, value: str, place: str, config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place == "environment":
@@ -193,24 +193,26 @@ def test_a_bad_value_is_told_with_its_option_wherever_it_stands(
     if place == "file":
         config_file.write_text(f"{option} = '{value}'\n")
     flags: dict[str, object] = {option: value} if place == "flag" else {}
-    assert told(config_file, flags).startswith(f"--{option}: ")
+    assert refusal(config_file, flags).startswith(f"--{option}: ")
 
 
 @pytest.mark.parametrize("option", ["base_url", "client_id"])
-def test_a_bad_value_of_an_option_with_two_variables_is_told_with_its_option(option: str, config_file: Path) -> None:
+def test_a_bad_value_of_an_option_with_two_variables_is_reported_with_its_option(
+    option: str, config_file: Path
+) -> None:
     config_file.write_text(f"{option} = 7\n")
-    assert told(config_file).startswith(f"--{option.replace('_', '-')}: ")
+    assert refusal(config_file).startswith(f"--{option.replace('_', '-')}: ")
 
 
-def test_an_unknown_api_version_is_refused_naming_the_known_ones(config_file: Path) -> None:
+def test_an_unknown_api_version_is_refused_with_a_list_of_known_ones(config_file: Path) -> None:
     with pytest.raises(SettingsError, match="'v4'") as caught:
         assert load({"api": "v4"}, config_file=config_file).dialect
     assert "v2025" in caught.value.next_step
 
 
 @pytest.mark.parametrize("value", [[SECRET], {"secret": SECRET}, SECRET.encode() + b"\xff"])
-def test_a_bad_secret_is_not_repeated(value: object, config_file: Path) -> None:
-    message = told(config_file, {"client_secret": value})
+def test_a_bad_secret_is_not_quoted(value: object, config_file: Path) -> None:
+    message = refusal(config_file, {"client_secret": value})
     assert message.startswith("--client-secret: ")
     assert SECRET not in message
 
@@ -252,20 +254,20 @@ def test_a_rate_is_written_as_a_number_per_seconds(
 @pytest.mark.parametrize(
     "written", ["'100'", "'0/10'", "'-1/10'", "'10/0'", "'10/-1'", "'10/nan'", "'10/inf'", "'1.5/10'", "'10/3601'"]
 )
-def test_a_rate_that_is_none_is_refused(written: str, config_file: Path) -> None:
+def test_an_invalid_rate_is_refused(written: str, config_file: Path) -> None:
     config_file.write_text(f"rate = {written}\n")
-    assert told(config_file).startswith("--rate: ")
+    assert refusal(config_file).startswith("--rate: ")
 
 
 @pytest.mark.parametrize("written", ["5", "[100, 10]", "{requests = 0, seconds = 0.0}"])
-def test_a_rate_that_is_not_text_is_refused_with_the_form_it_should_have(written: str, config_file: Path) -> None:
+def test_a_rate_that_is_not_text_is_refused_with_the_right_form(written: str, config_file: Path) -> None:
     config_file.write_text(f"rate = {written}\n")
-    assert "N/SECONDS" in told(config_file)
+    assert "N/SECONDS" in refusal(config_file)
 
 
 def test_a_rate_as_json_in_the_environment_is_refused(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCESS_BATCH_RATE", '{"requests": 0, "seconds": 0}')
-    assert told(config_file).startswith("--rate: ")
+    assert refusal(config_file).startswith("--rate: ")
 
 
 def test_the_sandbox_has_a_ledger_of_its_own(config_file: Path) -> None:
@@ -274,12 +276,12 @@ def test_the_sandbox_has_a_ledger_of_its_own(config_file: Path) -> None:
     assert load({"ledger": "mine.db", "sandbox": True}, config_file=config_file).ledger_location == "mine.db"
 
 
-def test_the_default_ledger_stands_in_the_users_data_folder(config_file: Path, tmp_path: Path) -> None:
-    # The folder is set for every test, see conftest.
+def test_the_default_ledger_is_in_the_users_data_folder(config_file: Path, tmp_path: Path) -> None:
+    # conftest sets the folder for every test.
     assert Path(load({}, config_file=config_file).ledger_location).is_relative_to(tmp_path / "data")
 
 
-def test_settings_do_not_change_once_made(config_file: Path) -> None:
+def test_settings_are_frozen(config_file: Path) -> None:
     settings = load({}, config_file=config_file)
     for name, value in (("api", "v3"), ("client_secret", SecretStr(SECRET))):
         with pytest.raises(ValidationError):
@@ -287,9 +289,7 @@ def test_settings_do_not_change_once_made(config_file: Path) -> None:
     assert settings == load({}, config_file=config_file)
 
 
-def test_every_option_of_the_settings_can_stand_in_the_environment(
-    config_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_can_set_every_option(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes", "wait"} else "1/1")
         if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for"}:
@@ -303,7 +303,7 @@ def test_every_option_of_the_settings_can_stand_in_the_environment(
     assert settings.model_fields_set == set(Settings.model_fields)
 
 
-def test_what_is_to_be_submitted_again_is_named_in_words(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resubmit_takes_a_list_or_a_text_with_commas(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load({}, config_file=config_file).resubmit == set()
     config_file.write_text('resubmit = ["failed", "rejected"]\n')
     assert load({}, config_file=config_file).resubmit == {"failed", "rejected"}
@@ -313,24 +313,24 @@ def test_what_is_to_be_submitted_again_is_named_in_words(config_file: Path, monk
 
 
 @pytest.mark.parametrize("words", ["duplicate", "provisioned", "rejected,", "rejected failed", 7])
-def test_what_may_not_be_submitted_again_can_not_be_named(words: object, config_file: Path) -> None:
-    assert told(config_file, {"resubmit": words}).startswith("--resubmit: ")
+def test_resubmit_refuses_other_words(words: object, config_file: Path) -> None:
+    assert refusal(config_file, {"resubmit": words}).startswith("--resubmit: ")
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 50_000, "timeout = " + "1" * 6_000])
-def test_a_config_file_that_breaks_its_reader_is_told(text: str, tmp_path: Path) -> None:
+def test_a_config_file_that_breaks_the_parser_is_refused(text: str, tmp_path: Path) -> None:
     config_file = tmp_path / "config.toml"
     config_file.write_text(text)
     with pytest.raises(SettingsError, match="can't be read"):
         load({}, config_file=config_file)
 
 
-def test_a_config_file_may_begin_with_a_mark_of_the_byte_order(tmp_path: Path) -> None:
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     config_file = tmp_path / "config.toml"
     config_file.write_text("timeout = 7", encoding="utf-8-sig")
     assert load({}, config_file=config_file).timeout == 7
 
 
-def test_a_flag_that_is_empty_is_no_flag_that_is_left_out() -> None:
+def test_an_empty_flag_is_refused() -> None:
     with pytest.raises(SettingsError, match="--base-url is empty"):
         load({"base_url": ""})

@@ -1,4 +1,4 @@
-"""One entry of a TOML document set: what it says, and all that stays as it was."""
+"""One entry of a TOML document is set, and everything else stays as it was."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ PROFILE: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("before", "after"), TOP)
-def test_an_entry_stands_where_it_stood_or_at_the_end_of_the_top_level(before: str, after: str) -> None:
+def test_an_entry_keeps_its_place_or_comes_last_at_the_top_level(before: str, after: str) -> None:
     assert with_entry(before, (), "map", VALUE) == after
 
 
 @pytest.mark.parametrize(("before", "after"), PROFILE)
-def test_an_entry_of_a_profile_stands_in_its_table(before: str, after: str) -> None:
+def test_an_entry_of_a_profile_is_in_its_table(before: str, after: str) -> None:
     assert with_entry(before, ("profile", "prod"), "map", VALUE) == after
 
 
@@ -81,7 +81,7 @@ def written(entries: dict[str, Any]) -> list[str]:
 
 
 @given(ENTRIES, st.dictionaries(WORDS, ENTRIES, max_size=3), WORDS | st.none(), st.lists(WORDS, max_size=3))
-def test_whatever_is_set_is_read_back_and_all_else_stays(
+def test_a_set_entry_is_read_back_and_everything_else_stays(
     top: dict[str, Any], profiles: dict[str, dict[str, Any]], name: str | None, value: list[str]
 ) -> None:
     lines = ["# first", *written(top), ""]

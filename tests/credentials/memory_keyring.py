@@ -1,4 +1,4 @@
-"""Keyrings for tests: one that works, and the ways in which one does not. Set with keyring.set_keyring."""
+"""Keyrings for tests: a working one, and broken ones. Set with keyring.set_keyring."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ HUNG = Event()
 
 
 class MemoryKeyring(KeyringBackend):
-    """Keeps its entries in memory, and what it was asked for.
+    """Keeps its entries, and the questions, in memory.
 
     Attributes:
         entries: Secrets by service and account.
-        asked: The services and accounts that were asked for, in turn.
+        asked: The services and accounts of each question, in turn.
     """
 
     priority = 5.0
@@ -39,7 +39,7 @@ class MemoryKeyring(KeyringBackend):
 
 
 class PlaintextKeyring(MemoryKeyring):
-    """Rates itself as the one of keyrings.alt does."""
+    """Rates itself as the plaintext keyring of keyrings.alt does."""
 
     priority = 0.5
 
@@ -49,7 +49,7 @@ class BoastfulPlaintextKeyring(MemoryKeyring):
 
 
 class FailingKeyring(MemoryKeyring):
-    """Raises an error at whatever it is asked."""
+    """Raises an error at every question."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class FailingKeyring(MemoryKeyring):
 
 
 class HungKeyring(MemoryKeyring):
-    """Waits for somebody who never comes."""
+    """Never answers."""
 
     def get_password(self, service: str, username: str) -> str | None:
         super().get_password(service, username)

@@ -1,4 +1,4 @@
-"""Fills the places where credentials are found, as their owners' programs do."""
+"""Fills the sources of credentials, as their own programs do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_config(text: str) -> Path:
 
 
 def write_cli(environments: dict[str, str], *, active: str = "default", old: str = "") -> Path:
-    """The vendor's CLI's file, laid out as viper writes it; `old` is what the CLI of before 2023 added."""
+    """The vendor's CLI's file, in viper's layout; `old` is what the CLI added before May 2023."""
     path = Path.home() / ".sailpoint" / "config.yaml"
     path.parent.mkdir(exist_ok=True)
     lines = [f"activeenvironment: {active}", "authtype: pat", "debug: false", "environments:"]

@@ -1,4 +1,4 @@
-"""Files that others have written: read as they are meant, refused by name where they can't be, never quoted."""
+"""Other programs' files: read as their owners mean them, or refused by name, and never quoted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from batch.credentials.cli_config import cli_environment, cli_login, read_go_text
+from batch.credentials.files import MOST_BYTES
 from batch.credentials.find import require_sendable
-from batch.credentials.given import MOST_BYTES, one_line
+from batch.credentials.given import one_line
 from batch.credentials.logins import logins_file
-from batch.credentials.sdk_config import sdk_config
 from batch.credentials.system_keyring import SystemKeyring
+from batch.credentials.vendor import cli_environment, cli_login, read_go_text, sdk_config
 from batch.errors import SettingsError
 from tests.credentials.places import SECRET, A, B, find, found, store_in_cli, write_cli, write_config, write_sdk
 
 if TYPE_CHECKING:
-    from batch.credentials.cli_config import CliEnvironment
+    from batch.credentials.vendor import VendorConfig
     from tests.credentials.memory_keyring import MemoryKeyring
 
 ONLY_POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has no such bits")
@@ -31,14 +31,14 @@ def cli_file() -> Path:
     return write_cli({})
 
 
-def environment_called(name: str = "") -> CliEnvironment:
+def environment_called(name: str = "") -> VendorConfig:
     found = cli_environment(name)
     assert found is not None
     return found
 
 
 def refusal(path: Path, content: bytes) -> str:
-    """What the user is told of a file, with everything that a traceback would show."""
+    """The error message about a file; checks that no traceback would show its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     with pytest.raises(SettingsError) as caught:
@@ -63,19 +63,19 @@ NO_YAML = [
 
 
 @pytest.mark.parametrize("content", NO_YAML)
-def test_a_cli_file_that_is_no_mapping_is_refused(content: str) -> None:
-    assert "is not what the vendor's CLI writes" in refusal(cli_file(), content.encode())
+def test_a_cli_file_of_another_form_is_refused(content: str) -> None:
+    assert "does not have the form that the vendor's CLI writes" in refusal(cli_file(), content.encode())
 
 
 @pytest.mark.parametrize("content", [f'{{"BaseURL": "{SECRET}', SECRET, "[" * 100_000, ""])
-def test_an_sdk_file_that_is_no_json_is_refused(content: str) -> None:
-    assert "is no JSON" in refusal(Path("config.json"), content.encode())
+def test_an_sdk_file_that_is_not_json_is_refused(content: str) -> None:
+    assert "is not JSON" in refusal(Path("config.json"), content.encode())
 
 
 @pytest.mark.parametrize(
     "document", [{"BaseURL": A, "ClientSecret": SECRET}, {"BaseURL": A, "ClientId": 3, "ClientSecret": [SECRET]}]
 )
-def test_an_sdk_file_that_lacks_something_is_refused(document: object) -> None:
+def test_an_incomplete_sdk_file_is_refused(document: object) -> None:
     assert "needs BaseURL" in refusal(Path("config.json"), json.dumps(document).encode())
 
 
@@ -87,17 +87,17 @@ def test_another_programs_config_json_is_left_alone(document: object) -> None:
 
 @pytest.mark.parametrize("content", [f"[{SECRET}", json.dumps([SECRET]), json.dumps({"": {"x": SECRET}})])
 def test_a_file_of_logins_that_is_not_ours_is_refused(content: str) -> None:
-    assert "is not what `access-batch login` has written" in refusal(logins_file(), content.encode())
+    assert "was not written by `access-batch login`" in refusal(logins_file(), content.encode())
 
 
 @pytest.mark.parametrize("content", [b"\xff" + SECRET.encode(), SECRET.encode() * (MOST_BYTES // len(SECRET) + 1)])
 @pytest.mark.parametrize("place", ["cli", "sdk", "logins"])
-def test_a_file_of_bad_bytes_or_too_many_is_refused(place: str, content: bytes) -> None:
+def test_a_file_that_is_not_utf8_or_too_large_is_refused(place: str, content: bytes) -> None:
     path = {"cli": cli_file, "sdk": lambda: Path("config.json"), "logins": logins_file}[place]()
-    assert ("is no UTF-8 text" if content.startswith(b"\xff") else "is larger than") in refusal(path, content)
+    assert ("is not UTF-8 text" if content.startswith(b"\xff") else "is larger than") in refusal(path, content)
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused_by_name() -> None:
+def test_a_folder_instead_of_a_file_is_refused_by_name() -> None:
     Path("config.json").mkdir()
     with pytest.raises(SettingsError, match=r"config\.json can't be read"):
         find()
@@ -109,7 +109,7 @@ def test_a_cli_file_without_environments_has_none(content: str) -> None:
     assert cli_environment() is None
 
 
-def test_the_clis_active_environment_is_the_one_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clis_active_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     write_cli({"default": A, "other": B}, active="other")
     assert (environment_called().name, environment_called("Default").name) == ("other", "default")
     assert cli_environment("none") is None
@@ -118,7 +118,7 @@ def test_the_clis_active_environment_is_the_one_it_says(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["no", "on", "2026", "2026-11-25", "1e3", "null", "~"])
-def test_an_environment_may_be_called_what_yaml_takes_for_something_else(name: str) -> None:
+def test_an_environments_name_may_look_like_another_yaml_type(name: str) -> None:
     write_cli({name: A}, active=name)
     assert (environment_called().name, environment_called().base_url) == (name, A)
 
@@ -137,7 +137,7 @@ def test_a_tag_in_the_clis_file_makes_no_object() -> None:
 
 
 @pytest.mark.usefixtures("memory")
-def test_what_an_old_cli_left_in_its_file_is_used_where_the_keyring_has_nothing() -> None:
+def test_an_old_clis_secret_in_its_file_is_used_if_the_keyring_has_none() -> None:
     write_cli({"default": A}, old=f"        pat:\n            clientid: old\n            clientsecret: {SECRET}")
     assert found() == ("old", SECRET)
     store_in_cli("default", "new", "new-secret")
@@ -145,7 +145,7 @@ def test_what_an_old_cli_left_in_its_file_is_used_where_the_keyring_has_nothing(
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "decoded"),
     [
         ("secret", "secret"),
         ("go-keyring-base64:c2VjcmV0", "secret"),
@@ -157,11 +157,11 @@ def test_what_an_old_cli_left_in_its_file_is_used_where_the_keyring_has_nothing(
         ("\ud800", ""),
     ],
 )
-def test_what_go_keyring_writes_is_read_as_it_was_meant(written: str, meant: str) -> None:
-    assert read_go_text(written) == meant
+def test_go_keyrings_encodings_are_decoded(written: str, decoded: str) -> None:
+    assert read_go_text(written) == decoded
 
 
-def test_on_windows_the_clis_entries_have_the_user_in_their_name(memory: MemoryKeyring) -> None:
+def test_on_windows_the_clis_entries_are_named_with_the_user(memory: MemoryKeyring) -> None:
     for service, value in (("environments.pat.clientid", "me"), ("environments.pat.clientsecret", SECRET)):
         memory.entries[f"{service}:default", "default"] = value
     assert cli_login(SystemKeyring(), "default", windows=False) is None
@@ -177,7 +177,7 @@ def test_a_secrets_file_holds_one_line(content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", f"{SECRET}\n{SECRET}\n"])
-def test_a_secrets_file_that_holds_something_else_is_refused(content: str) -> None:
+def test_a_secrets_file_without_exactly_one_line_is_refused(content: str) -> None:
     Path("secret").write_text(content)
     with pytest.raises(SettingsError, match="does not hold one line") as caught:
         find(base_url=A, client_id="me", client_secret_file=Path("secret"))
@@ -185,10 +185,10 @@ def test_a_secrets_file_that_holds_something_else_is_refused(content: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("missing", "There is no file"), ("-", "standard input"), (".", "can't be")]
+    ("name", "message"), [("missing", "There is no file"), ("-", "standard input"), (".", "can't be")]
 )
-def test_a_secrets_file_that_cannot_be_read_is_refused(name: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_a_secrets_file_that_cannot_be_read_is_refused(name: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         find(base_url=A, client_id="me", client_secret_file=Path(name))
 
 
@@ -199,7 +199,7 @@ def test_a_secrets_file_in_the_home_folder_may_be_named_with_a_tilde() -> None:
 
 
 @pytest.mark.parametrize("name", ["UNSET", SECRET, f"X={SECRET}"])
-def test_a_variable_that_is_not_set_is_refused_and_not_repeated(name: str) -> None:
+def test_a_variable_that_is_not_set_is_refused_and_not_quoted(name: str) -> None:
     with pytest.raises(SettingsError, match="--client-secret-env names is not set") as caught:
         find(base_url=A, client_id="me", client_secret_env=name)
     assert SECRET not in caught.value.message + caught.value.next_step
@@ -207,7 +207,7 @@ def test_a_variable_that_is_not_set_is_refused_and_not_repeated(name: str) -> No
 
 @ONLY_POSIX
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
-def test_a_secret_that_others_may_read_is_told(mode: int, warned: bool) -> None:  # noqa: FBT001 - a column
+def test_a_secret_that_others_may_read_is_reported(mode: int, warned: bool) -> None:  # noqa: FBT001 - a column
     Path("secret").write_text(SECRET)
     Path("secret").chmod(mode)
     write_sdk(B, "sdk", SECRET).chmod(mode)
@@ -217,7 +217,7 @@ def test_a_secret_that_others_may_read_is_told(mode: int, warned: bool) -> None:
 
 @ONLY_POSIX
 @pytest.mark.usefixtures("memory")
-def test_of_the_clis_file_only_a_secret_that_stands_in_it_is_told() -> None:
+def test_a_readable_cli_file_is_reported_only_if_its_secret_is_used() -> None:
     write_cli({"default": A}, old=f"        pat:\n            clientid: old\n            clientsecret: {SECRET}").chmod(
         0o644
     )
@@ -240,9 +240,9 @@ def test_a_secret_may_come_through_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("entry", ["base_url = 3", "client_id = ['x']", "client_secret_env = true"])
-def test_an_entry_of_the_config_file_that_is_no_text_is_refused(entry: str) -> None:
+def test_an_entry_of_the_config_file_that_is_not_text_is_refused(entry: str) -> None:
     write_config(f"{entry}\n[profile.p]\nbase_url = '{A}'\nclient_id = 'x'\nclient_secret_env = 'X'\n")
-    with pytest.raises(SettingsError, match="is no text"):
+    with pytest.raises(SettingsError, match="is not text"):
         find(profile="p")
 
 
@@ -256,25 +256,25 @@ def test_no_repr_shows_a_secret() -> None:
 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("x\x1b[2J", "s"), ("sand\ud800box", "s"), ("x", "s\udcff")])
-def test_what_no_id_or_secret_looks_like_is_neither_sent_nor_shown(client_id: str, secret: str) -> None:
-    with pytest.raises(SettingsError, match="characters that none has") as caught:
+def test_an_impossible_id_or_secret_is_neither_sent_nor_shown(client_id: str, secret: str) -> None:
+    with pytest.raises(SettingsError, match="not printable ASCII") as caught:
         require_sendable(client_id, SecretStr(secret), "the environment")
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
 
 
-def test_a_line_end_of_another_system_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_systems_line_end_is_not_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAIL_CLIENT_ID", "sail\r")
     monkeypatch.setenv("SAIL_CLIENT_SECRET", f"{SECRET}\r")
     assert found(base_url="https://a.api.identitynow.com") == ("sail", SECRET)
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_a_secret() -> None:
+def test_a_byte_order_mark_is_not_part_of_a_secret() -> None:
     assert one_line(f"\ufeff{SECRET}\r\n", "Standard input").get_secret_value() == SECRET
 
 
-def test_a_home_of_nobody_is_told() -> None:
-    with pytest.raises(SettingsError, match="Nobody has the home"):
+def test_the_home_folder_of_an_unknown_user_is_refused() -> None:
+    with pytest.raises(SettingsError, match="home folder of an unknown user"):
         found(
             base_url="https://a.api.identitynow.com", client_id="x", client_secret_file=Path("~nobody-of-that-name/x")
         )

@@ -1,4 +1,4 @@
-"""The system keyring: refused where it is not safe, given up where it fails, and asked no more than needed."""
+"""The system keyring: refused if it is not safe, given up if it fails, and asked no more than needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_keyring_that_forgets_or_stores_in_the_clear_gets_no_secret(unsafe: ty
     assert not getattr(backend, "entries", {})
 
 
-def test_of_a_chain_of_keyrings_only_a_safe_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_safe_keyring_of_a_chain_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     unsafe, safe = PlaintextKeyring(), MemoryKeyring()
     monkeypatch.setattr(ChainerBackend, "backends", [unsafe, safe])
     keyring.set_keyring(ChainerBackend())  # type: ignore[no-untyped-call] # the library's
@@ -58,7 +58,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_whatever_a_keyring_raises_is_told_without_its_words(error: Exception) -> None:
+def test_a_keyrings_error_is_reported_without_its_message(error: Exception) -> None:
     keyring.set_keyring(FailingKeyring(error))
     with pytest.raises(KeyringUnusableError, match=type(error).__name__) as caught:
         store_login(SystemKeyring(), A, "", LOGIN)
@@ -75,7 +75,7 @@ def test_a_keyring_that_never_answers_is_given_up_and_not_asked_again() -> None:
     assert backend.asked == [("access-batch", "one")]
 
 
-def test_a_locked_keyring_leaves_weaker_sources_of_the_tenant_and_says_so() -> None:
+def test_a_locked_keyring_is_reported_and_weaker_sources_are_used() -> None:
     backend = FailingKeyring(KeyringLocked("locked"))
     keyring.set_keyring(backend)
     write_cli({"default": A})
@@ -87,9 +87,9 @@ def test_a_locked_keyring_leaves_weaker_sources_of_the_tenant_and_says_so() -> N
 
 
 @pytest.mark.parametrize("entry", [SECRET, f'["{SECRET}"]', f'{{"client_id": "x", "secret": "{SECRET}"}}', "{}"])
-def test_an_entry_that_is_not_ours_is_refused_and_not_repeated(memory: MemoryKeyring, entry: str) -> None:
+def test_an_entry_that_is_not_ours_is_refused_and_not_quoted(memory: MemoryKeyring, entry: str) -> None:
     memory.entries["access-batch", A] = entry
-    with pytest.raises(SettingsError, match="is not what `access-batch login` has stored") as caught:
+    with pytest.raises(SettingsError, match="was not stored by `access-batch login`") as caught:
         found(base_url=A)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
@@ -105,14 +105,14 @@ def test_a_login_is_found_again_until_it_is_forgotten(memory: MemoryKeyring) -> 
     assert memory.entries == {}
 
 
-def test_a_login_for_one_tenant_and_profile_is_no_login_for_another(memory: MemoryKeyring) -> None:
+def test_forgetting_a_profiles_login_keeps_the_tenants(memory: MemoryKeyring) -> None:
     put_login(A, "me", SECRET)
     put_login(f"{A} prod", "other", SECRET)
     assert forget_login(SystemKeyring(), A, "prod")
     assert list(memory.entries) == [("access-batch", A)]
 
 
-def test_what_is_too_long_for_the_smallest_keyring_is_not_stored(memory: MemoryKeyring) -> None:
+def test_a_login_too_long_for_the_smallest_keyring_is_not_stored(memory: MemoryKeyring) -> None:
     with pytest.raises(SettingsError, match="too long"):
         store_login(SystemKeyring(), A, "", Login("me", SecretStr(SECRET * 100)))
     assert memory.entries == {}

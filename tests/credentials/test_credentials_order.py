@@ -72,7 +72,7 @@ def test_no_source_names_no_tenant() -> None:
     assert find_tenant(load({})) is None
 
 
-def test_a_tenant_is_told_with_its_source_where_its_address_is_wrong() -> None:
+def test_a_wrong_address_is_reported_with_its_source() -> None:
     write_cli({"default": "ftp://a"})
     with pytest.raises(SettingsError, match="environment 'default' of the vendor's CLI"):
         find_tenant(load({}))
@@ -86,9 +86,7 @@ def test_a_tenant_is_told_with_its_source_where_its_address_is_wrong() -> None:
         ({"client_secret_env": "NAMED"}, "--client-secret-env"),
     ],
 )
-def test_what_won_is_told_and_needs_no_notice(
-    flags: dict[str, Any], source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_credentials_need_no_notice(flags: dict[str, Any], source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("secret").write_text(SECRET)
     Path("secret").chmod(0o600)
     monkeypatch.setenv("NAMED", SECRET)
@@ -100,7 +98,7 @@ def test_what_won_is_told_and_needs_no_notice(
 
 
 @pytest.mark.usefixtures("memory")
-def test_stored_credentials_are_never_used_without_saying_whose_and_from_where() -> None:
+def test_stored_credentials_are_used_with_a_notice_of_client_and_source() -> None:
     store_login(A, "me", SECRET)
     result = find(base_url=A)
     assert result.credentials.source == f"the keyring, entry access-batch / {A}"
@@ -108,7 +106,7 @@ def test_stored_credentials_are_never_used_without_saying_whose_and_from_where()
 
 
 @pytest.mark.usefixtures("memory")
-def test_a_client_id_without_a_secret_chooses_among_what_is_stored() -> None:
+def test_a_client_id_without_a_secret_chooses_among_stored_credentials() -> None:
     write_cli({"default": A})
     store_in_cli("default", "first", "first-secret")
     store_login(A, "second", "second-secret")
@@ -121,7 +119,7 @@ def test_a_client_id_without_a_secret_chooses_among_what_is_stored() -> None:
 
 
 @pytest.mark.usefixtures("memory")
-def test_a_profile_is_an_environment_of_the_vendors_cli_whatever_is_active() -> None:
+def test_a_profile_may_be_an_inactive_environment_of_the_vendors_cli() -> None:
     write_cli({"dev": A, "prod": B}, active="dev")
     store_in_cli("dev", "dev-id", "dev-secret")
     store_in_cli("prod", "prod-id", "prod-secret")
@@ -148,7 +146,7 @@ def test_a_profiles_own_login_outranks_the_tenants() -> None:
 
 
 @pytest.mark.usefixtures("memory")
-def test_a_profile_that_names_no_tenant_takes_none_that_lies_about() -> None:
+def test_a_profile_without_a_tenant_uses_no_ambient_one() -> None:
     write_cli({"default": A})
     write_sdk(B, "sdk", SECRET)
     write_config("[profile.slow]\nconcurrency = 1\n")
@@ -156,12 +154,12 @@ def test_a_profile_that_names_no_tenant_takes_none_that_lies_about() -> None:
 
 
 @pytest.mark.parametrize("name", ["prod", "PROD"])
-def test_a_profile_that_only_the_vendors_cli_has_is_known(name: str) -> None:
+def test_a_profile_may_exist_in_the_vendors_cli_only(name: str) -> None:
     write_cli({"prod": A})
     check_profile(load({}, profile=name))
 
 
-def test_a_profile_that_nobody_has_is_refused() -> None:
+def test_an_unknown_profile_is_refused() -> None:
     write_cli({"prod": A})
     write_config("[profile.test]\n")
     check_profile(load({}, profile="test"))
@@ -171,7 +169,7 @@ def test_a_profile_that_nobody_has_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("memory")
-def test_missing_credentials_are_told_with_every_place_that_was_looked_at() -> None:
+def test_missing_credentials_are_reported_with_every_source() -> None:
     write_cli({"default": B})
     config = write_config("api = 'v3'\n")
     with pytest.raises(SettingsError) as caught:
@@ -187,7 +185,7 @@ def test_missing_credentials_are_told_with_every_place_that_was_looked_at() -> N
     assert f"access-batch login --base-url {A}" in caught.value.next_step
 
 
-def test_without_a_keyring_a_login_is_not_what_is_recommended() -> None:
+def test_without_a_keyring_a_login_is_not_recommended() -> None:
     with pytest.raises(SettingsError, match="no keyring that keeps secrets safe") as caught:
         found(base_url=A)
     assert "access-batch login" not in caught.value.next_step
@@ -195,15 +193,15 @@ def test_without_a_keyring_a_login_is_not_what_is_recommended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
-        ({}, "No tenant is given: none is named by --base-url and SAIL_BASE_URL"),
+        ({}, "No tenant is given. Looked at: --base-url and SAIL_BASE_URL"),
         ({"base_url": A}, "SAIL_CLIENT_ID and SAIL_CLIENT_SECRET are not set"),
         ({"base_url": A, "client_id": "x"}, "SAIL_CLIENT_SECRET is not set"),
         ({"base_url": A, "client_secret": SECRET}, "no client id: SAIL_CLIENT_ID is not set"),
     ],
 )
-def test_what_is_missing_is_told_by_the_name_of_its_variable(flags: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as caught:
+def test_a_missing_setting_is_named_by_its_variable(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
         found(**flags)
     assert caught.value.next_step

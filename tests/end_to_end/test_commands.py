@@ -83,7 +83,7 @@ def test_the_results_of_a_glob_go_beside_its_first_file(
     assert (tmp_path / "a.results" / "results.csv").exists()
 
 
-def test_a_file_whose_name_is_no_text_is_refused(program: Program, tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_text_is_refused(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "inv\udcff.csv"
     path.write_text("x", encoding="utf-8")
     ended = program("validate", path)
@@ -91,7 +91,7 @@ def test_a_file_whose_name_is_no_text_is_refused(program: Program, tmp_path: Pat
     assert "not text" in ended.err
 
 
-def test_a_rate_above_the_documented_one_is_noticed(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_a_rate_above_the_documented_one_is_reported(program: Program, tenant: RunningSandbox, path: Path) -> None:
     above = program("submit", path, "--yes", env=environment(tenant))
     assert "above the documented 100 per 10 s" in above.err
     below = program("submit", path, "--yes", "--rate", "50/5", env=environment(tenant))
@@ -129,11 +129,11 @@ def test_validate_writes_the_rejected_rows_and_touches_no_ledger(program: Progra
     assert not (tmp_path / "data").exists()
 
 
-def test_validate_needs_no_tenant_and_looks_at_none(program: Program, path: Path) -> None:
+def test_validate_contacts_no_tenant(program: Program, path: Path) -> None:
     assert program("validate", path, env={"SAIL_BASE_URL": "http://tenant.example.com"}).code == 0
 
 
-def test_status_and_runs_tell_how_far_a_run_has_come(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_status_and_runs_show_how_far_a_run_has_come(program: Program, tenant: RunningSandbox, path: Path) -> None:
     assert program("status").code == 2
     assert "no runs" in program("runs").out
     run = program("submit", path, "--yes", "--json", env=environment(tenant)).json["run"]
@@ -144,7 +144,7 @@ def test_status_and_runs_tell_how_far_a_run_has_come(program: Program, tenant: R
     assert program("status", "nonsense").code == 2
 
 
-def test_what_is_discarded_is_forgotten_and_can_be_submitted_again(
+def test_discarded_changes_are_forgotten_and_can_be_submitted_again(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
@@ -170,7 +170,7 @@ def test_without_a_terminal_and_without_yes_nothing_happens(
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal at which somebody types."""
+    """A terminal with typed answers."""
 
     def __init__(self, typed: str) -> None:
         super().__init__(io.BytesIO(typed.encode()))
@@ -180,7 +180,7 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 6), ("n\n", 130, 0), ("\n", 130, 0), ("", 130, 0)])
-def test_at_a_terminal_it_asks_and_takes_only_yes_for_yes(
+def test_at_a_terminal_only_yes_means_yes(
     program: Program,
     tenant: RunningSandbox,
     path: Path,
@@ -224,7 +224,7 @@ def test_standard_input_is_an_input(
         (["frobnicate"], "No such command"),
     ],
 )
-def test_wrong_usage_ends_with_2_says_why_and_sends_nothing(
+def test_wrong_usage_exits_with_2_and_sends_nothing(
     program: Program, tenant: RunningSandbox, path: Path, arguments: list[str], said: str
 ) -> None:
     ended = program(*(argument.replace("{path}", str(path)) for argument in arguments), env=environment(tenant))
@@ -236,7 +236,7 @@ def test_wrong_usage_ends_with_2_says_why_and_sends_nothing(
 
 def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, path: Path) -> None:
     for name, said in (
-        ("SAIL_BASE_URL", "none is named by --base-url and SAIL_BASE_URL"),
+        ("SAIL_BASE_URL", "Looked at: --base-url and SAIL_BASE_URL"),
         ("SAIL_CLIENT_ID", "SAIL_CLIENT_ID is not set"),
         ("SAIL_CLIENT_SECRET", "SAIL_CLIENT_SECRET is not set"),
     ):
@@ -256,9 +256,7 @@ def test_the_sandbox_never_uses_a_real_ledger(
     assert "never share a ledger" in ended.err
 
 
-def test_the_sandbox_runs_alone_and_tells_how_to_point_a_client_at_it(
-    tmp_path: Path, path: Path, program: Program
-) -> None:
+def test_the_sandbox_runs_alone_and_shows_how_to_connect_a_client(tmp_path: Path, path: Path, program: Program) -> None:
     process = start("sandbox", "--port", "0", "--rate", "5000/1", env={})
     try:
         assert process.stdout
@@ -274,7 +272,7 @@ def test_the_sandbox_runs_alone_and_tells_how_to_point_a_client_at_it(
 
 
 def test_the_wheel_carries_its_migrations(tmp_path: Path) -> None:
-    from hatchling.builders.wheel import WheelBuilder  # noqa: PLC0415 - slow, and for this test alone
+    from hatchling.builders.wheel import WheelBuilder  # noqa: PLC0415 - slow, and only this test needs it
 
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     names = zipfile.ZipFile(built).namelist()
@@ -288,7 +286,7 @@ def test_the_version_is_shown(program: Program) -> None:
     assert json.dumps(program("--version").code) == "0"
 
 
-def test_how_long_to_follow_is_only_said_together_with_following(program: Program, tmp_path: Path) -> None:
+def test_track_for_is_refused_without_wait(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "in.csv", [grant(1, 1)])
     ended = program("submit", path, "--sandbox", "--yes", "--track-for", "5")
     assert ended.code == 2

@@ -1,4 +1,4 @@
-"""Who we are to the tenant: known before anything is sent, kept up while sending, explained where it is too little."""
+"""The token: checked before anything is sent, renewed while sending, and explained if it lacks rights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WANTED = [grant(person, 10 * person + thing) for person in range(6) for thing in
 
 
 class SteppingClock:
-    """A tenant's clock on which half a token's life passes with every call."""
+    """A tenant's clock that advances by half a token's life with every call."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)
@@ -32,7 +32,7 @@ class SteppingClock:
 
 
 def assert_a_fit_token_submits_everything(program: Program, path: Path, base_url: str) -> None:
-    """The same command at the same tenant, which gives out the token of an administrator now."""
+    """The same command at the same tenant, which now issues an administrator's token."""
     with running_sandbox(SandboxSettings(rate=RATE), port=urlsplit(base_url).port or 0) as sandbox:
         assert program("submit", path, "--yes", env=environment(sandbox)).code == 0
         assert accepted(sandbox) == once(map(pair_of, WANTED))
@@ -50,7 +50,7 @@ def test_an_api_clients_token_ends_the_command_before_anything_is_sent(program: 
     assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
 
-def test_a_token_that_can_not_be_looked_into_is_told_and_used(program: Program, tmp_path: Path) -> None:
+def test_an_unreadable_token_is_reported_and_used(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, token_kind=TokenKind.OPAQUE)) as sandbox:
         ended = program("submit", path, "--yes", env=environment(sandbox))
@@ -59,9 +59,7 @@ def test_a_token_that_can_not_be_looked_into_is_told_and_used(program: Program, 
     assert ended.err.count("can't be looked into") == 1
 
 
-def test_a_token_without_the_scope_stops_the_run_and_says_which_one_is_missing(
-    program: Program, tmp_path: Path
-) -> None:
+def test_a_token_without_the_scope_stops_the_run_and_names_the_scope(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     limited = SandboxSettings(rate=RATE, scopes=("idn:access-request-status:read",))
     with running_sandbox(limited) as sandbox:
@@ -74,7 +72,7 @@ def test_a_token_without_the_scope_stops_the_run_and_says_which_one_is_missing(
     assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
 
-def test_tokens_that_run_out_on_the_way_are_replaced(program: Program, tmp_path: Path) -> None:
+def test_tokens_that_expire_on_the_way_are_replaced(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, visibility_delay=0.0), clock=SteppingClock()) as sandbox:
         ended = program("submit", path, "--yes", "--concurrency", "1", "--json", env=environment(sandbox))
@@ -86,7 +84,7 @@ def test_tokens_that_run_out_on_the_way_are_replaced(program: Program, tmp_path:
 def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, tokens=1), clock=SteppingClock()) as first:
-        # The one token is to be used up by sending.
+        # Sending is to use up the only token.
         ended = program(
             "submit", path, "--yes", "--concurrency", "1", "--check-tenant", "never", env=environment(first)
         )
@@ -101,7 +99,7 @@ def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program
     assert not accepted(first).keys() & accepted(second).keys()
 
 
-def test_the_end_of_an_api_version_is_told_once_a_run(program: Program, tmp_path: Path) -> None:
+def test_the_end_of_an_api_version_is_reported_once_per_run(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     headers = {"Deprecation": "@1830297600", "Link": '<https://x.example/why>; rel="deprecation"'}
     with running_sandbox(SandboxSettings(rate=RATE, extra_headers=headers)) as sandbox:
@@ -111,7 +109,7 @@ def test_the_end_of_an_api_version_is_told_once_a_run(program: Program, tmp_path
     assert ended.err.count("deprecated (Deprecation: 2028-01-01; Link: <https://x.example/why>") == 1
 
 
-def test_a_notice_that_is_cut_short_holds_no_half_of_a_secret(program: Program, tmp_path: Path) -> None:
+def test_a_shortened_notice_holds_no_part_of_a_secret(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     secret = "hunter2-hunter2"
     settings = SandboxSettings(rate=RATE, client_secret=secret, extra_headers={"Deprecation": f"{'x' * 190} {secret}"})

@@ -1,4 +1,4 @@
-"""`login` and `logout`, as their users run them, and what other commands find afterwards."""
+"""`login` and `logout`, and what other commands find afterwards."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_sandbox_looks_for_no_credentials(program: Program, memory: MemoryKe
     assert memory.asked == []
 
 
-def test_what_the_tenant_refuses_is_not_stored(
+def test_credentials_that_the_tenant_refuses_are_not_stored(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ("--base-url", tenant.base_url, "--client-id", tenant.client_id)
@@ -109,7 +109,7 @@ def test_a_login_may_be_stored_without_asking_the_tenant(
     assert list(memory.entries) == [("access-batch", NOWHERE)]
 
 
-def test_a_login_is_checked_with_the_certificates_that_are_named(
+def test_a_login_is_checked_with_the_given_certificates(
     program: Program, memory: MemoryKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = str(tmp_path / "missing.pem")
@@ -120,14 +120,14 @@ def test_a_login_is_checked_with_the_certificates_that_are_named(
     assert memory.entries == {}
 
 
-def test_logout_without_a_keyring_says_that_nothing_was_forgotten(program: Program) -> None:
+def test_logout_without_a_keyring_reports_that_nothing_was_forgotten(program: Program) -> None:
     ended = program("logout", "--base-url", NOWHERE)
     assert ended.code == 2
     assert "Nothing was forgotten" in ended.err
     assert f"entry access-batch / {NOWHERE}" in ended.err
 
 
-def test_logout_forgets_and_says_whether_there_was_anything(
+def test_logout_forgets_and_reports_whether_there_was_a_login(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert program("logout").out == "There is no login to forget.\n"
@@ -139,7 +139,7 @@ def test_logout_forgets_and_says_whether_there_was_anything(
     assert program("submit", path, "--yes").code == 2
 
 
-def test_a_login_with_a_new_profile_makes_that_profile(
+def test_a_login_creates_its_profile(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = program("submit", path, "--yes", "--profile", "prod")
@@ -152,14 +152,14 @@ def test_a_login_with_a_new_profile_makes_that_profile(
     assert program("plan", path, "--profile", "prod").code == 2
 
 
-def test_a_login_says_when_something_stronger_is_in_its_way(
+def test_a_login_warns_of_a_stronger_source(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAIL_CLIENT_SECRET", "other")
     ended = log_in_to(tenant, program, monkeypatch)
     assert ended.code == 0
     assert memory.entries
-    assert "But the environment (SAIL_CLIENT_SECRET) is stronger" in ended.out
+    assert "But the environment (SAIL_CLIENT_SECRET) has precedence" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_standard_input_holds_one_line(
 
 
 @pytest.mark.parametrize("unsafe", [True, False])
-def test_without_a_safe_keyring_login_asks_nothing_and_says_what_else_there_is(
+def test_without_a_safe_keyring_login_asks_nothing_and_names_the_alternatives(
     unsafe: bool,  # noqa: FBT001 - a column
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
@@ -227,7 +227,7 @@ def test_at_a_terminal_everything_is_asked_for_and_the_secret_is_not_shown() -> 
         stdout=subprocess.PIPE,
         stderr=theirs,
         text=True,
-        # Otherwise it would ask at the terminal of whoever runs the tests.
+        # Otherwise it would ask at the terminal that runs the tests.
         start_new_session=True,
     ) as process:
         os.close(theirs)

@@ -1,4 +1,4 @@
-"""Files that people already have: maps, saved maps, forms of dates and a comment, up to the tenant's books."""
+"""Files that people already have: maps, saved maps, date formats and a comment, up to the tenant."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    # The folder is set for every test, see conftest.
+    # conftest sets the folder for every test.
     return tmp_path / "config" / "access-batch" / "config.toml"
 
 
-def test_their_file_is_submitted_once_and_its_rejected_rows_once_they_are_corrected(
+def test_a_foreign_file_is_submitted_once_and_its_rejected_rows_once_corrected(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
     options = ("--yes", "--date-format", "us", *MAPS, "--out", tmp_path / "out")
@@ -82,12 +82,12 @@ def test_saved_maps_need_not_be_given_again(program: Program, path: Path, config
     assert program("validate", path, "--date-format", "us").code == 2
     saved = program("validate", path, "--date-format", "us", *MAPS, "--save-map")
     assert saved.code == 3
-    assert f"Saved in {config}, in place of any saved before: 3 maps (who=identity_id" in saved.err
+    assert f"Saved 3 maps in {config}, in place of any saved before: who=identity_id" in saved.err
     assert config.read_text().startswith("# mine\nconcurrency = 3\nmap = [")
     assert sys.platform == "win32" or config.stat().st_mode & 0o777 == 0o640
     assert load({}).map == ("who=identity_id", "Role Id=item_id", "ends=remove_date")
     assert program("plan", path, "--date-format", "us", "--json").json["rows"]["submitted"] == 2
-    # A habit is no order: other files are read as they are.
+    # A saved map is a habit, not an order: other files are read as they are.
     assert program("validate", write_rows(path.with_name("ours.csv"), [grant(1, 1)])).code == 0
 
 
@@ -119,7 +119,7 @@ def test_a_link_to_the_config_file_stays_a_link(program: Program, path: Path, co
         (["--comment", " "], "--comment is blank"),
     ],
 )
-def test_what_cannot_be_followed_is_told_and_nothing_is_saved(
+def test_an_impossible_option_is_refused_and_nothing_is_saved(
     options: list[str], said: str, program: Program, path: Path, config: Path
 ) -> None:
     ended = program("plan", path, *options)

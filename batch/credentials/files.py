@@ -1,0 +1,74 @@
+"""Small text files, read with care and written whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from batch.errors import SettingsError
+
+MOST_BYTES: Final = 256 * 1024
+"""Limit of a file's size. The files that we read have a few kilobytes."""
+
+
+class SmallFile(NamedTuple):
+    """A file's text, and a warning if it holds a secret that other users of this machine may read."""
+
+    text: str
+    notices: tuple[str, ...]
+
+
+def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> SmallFile | None:
+    """Reads a file; None if there is none.
+
+    Args:
+        path: A file, or a pipe such as a shell's `<(…)`.
+        next_step: What the user can do if it can't be read.
+
+    Raises:
+        SettingsError: It can't be read, is too large, or is not UTF-8 text.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
+        raise SettingsError(f"{path} can't be read: {why}.", next_step=next_step) from None
+    if len(content) > MOST_BYTES:
+        raise SettingsError(f"{path} is larger than {MOST_BYTES // 1024} KiB.", next_step=next_step)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text.", next_step=next_step) from None
+    # Windows has no such bits; what Python shows there means nothing.
+    shared = os.name == "posix" and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
+    warning = f"Other users of this machine may read the secret in {path}: `chmod 600` it."
+    return SmallFile(text, (warning,) if shared else ())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and its folder if missing. It keeps its mode; a new one is private.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).chmod(path.stat().st_mode & 0o7777)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
