@@ -1,4 +1,4 @@
-"""From an input to a checked plan, and from what became of it back to the input's changes."""
+"""From an input to a checked plan, and from its requests back to the input's changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_without_a_ledger_nothing_is_known() -> None:
     assert (made.rows[RowClass.SUBMITTED], made.rows[RowClass.DUPLICATE_IN_INPUT]) == (2, 1)
 
 
-def test_a_dry_run_counts_its_plan_on_top_of_what_the_run_has_already() -> None:
+def test_a_dry_run_adds_its_plan_to_the_tally_of_the_run() -> None:
     so_far = dataclasses.replace(
         EMPTY_TALLY,
         requests={State.ACCEPTED: 1, State.PLANNED: 1},
@@ -64,7 +64,7 @@ def test_a_dry_run_counts_its_plan_on_top_of_what_the_run_has_already() -> None:
     assert so_far.changes == {State.ACCEPTED: 5, State.PLANNED: 2}, "the tally itself stays as it is"
 
 
-def test_a_plan_of_nothing_changes_no_count() -> None:
+def test_an_empty_plan_changes_no_count() -> None:
     made = as_if_planned(EMPTY_TALLY, NO_PLAN)
     assert (made.requests, made.changes, made.grants, made.revokes) == ({State.PLANNED: 0}, {State.PLANNED: 0}, 0, 0)
 
@@ -84,7 +84,7 @@ def outcomes(made: Classified, *lines: dict[str, Any], reasons: dict[int, str] |
     return found.select("request_id", "state", "reason").rows()
 
 
-def test_each_submitted_change_shows_its_request_its_state_and_what_the_tenant_said() -> None:
+def test_each_submitted_change_shows_its_request_its_state_and_the_tenants_comment() -> None:
     lines = [known(1, State.ACCEPTED, 4), known(2, State.REFUSED, 5)]
     assert outcomes(classified(1, 2, 2), *lines, reasons={5: "not found"}) == [
         ("this-4", "ACCEPTED", ""),
@@ -93,13 +93,13 @@ def test_each_submitted_change_shows_its_request_its_state_and_what_the_tenant_s
     ]
 
 
-def test_the_request_that_took_over_is_shown_in_place_of_the_one_that_was_split() -> None:
+def test_a_split_request_is_replaced_by_its_parts() -> None:
     lines = [known(1, State.SPLIT, 4), known(1, State.ACCEPTED, 6), known(1, State.REFUSED, 5)]
     assert outcomes(classified(1), *lines) == [("this-6", "ACCEPTED", "")]
 
 
 @pytest.mark.parametrize("state", [State.SPLIT, State.DISCARDED])
-def test_a_change_that_no_request_has_any_more_shows_none(state: State) -> None:
+def test_a_change_without_a_live_request_shows_none(state: State) -> None:
     assert outcomes(classified(1), known(1, state, 4), reasons={4: "old"}) == [(None, None, "")]
 
 

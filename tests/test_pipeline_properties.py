@@ -156,10 +156,10 @@ def is_blank(record: Row | str) -> bool:
 
 
 def meaning(row: Row, *, later_api: bool) -> Meaning | None:
-    """What a row asks for; None where it breaks a rule."""
+    """The intention of a row; None if it breaks a rule."""
     operation, identity, kind, items, comment, start, end, ticket = row
     parts = [part.strip() for part in items.split("|")]
-    said = {
+    wanted = {
         "operation": OPERATIONS[operation],
         "identity": IDENTITIES[identity],
         "kind": TYPES[kind],
@@ -168,37 +168,37 @@ def meaning(row: Row, *, later_api: bool) -> Meaning | None:
         "end": DATES[end],
         "metadata": TICKETS[ticket],
     }
-    is_revoke = said["operation"] == "REVOKE"
+    is_revoke = wanted["operation"] == "REVOKE"
     broken = (
-        BAD in said.values()
+        BAD in wanted.values()
         or any(part not in ITEMS for part in parts)
-        or (is_revoke and not said["comment"])
-        or (said["start"] and (is_revoke or not later_api))
-        or (said["end"] and said["kind"] == "ENTITLEMENT" and not later_api)
-        or (said["start"] and said["end"] and said["start"] >= said["end"])
+        or (is_revoke and not wanted["comment"])
+        or (wanted["start"] and (is_revoke or not later_api))
+        or (wanted["end"] and wanted["kind"] == "ENTITLEMENT" and not later_api)
+        or (wanted["start"] and wanted["end"] and wanted["start"] >= wanted["end"])
     )
-    return None if broken else {**said, "items": parts}
+    return None if broken else {**wanted, "items": parts}
 
 
 def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tuple[str, ...]]]:
-    """How many rows end in each class, and every pair that must be asked for, with all that is said of it."""
+    """The number of rows by class, and every pair to request with its comment, dates and metadata."""
     records = [record for record in file.records if not is_blank(record)]
     meanings = [None if isinstance(record, str) else meaning(record, later_api=later_api) for record in records]
     intentions: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-    for said in meanings:
-        for item in said["items"] if said else ():
-            key = (said["identity"], said["kind"], item)  # type: ignore[index] # an empty loop where there is none
-            intentions.setdefault(key, set()).add((said["operation"], said["start"], said["end"]))  # type: ignore[index]
+    for wanted in meanings:
+        for item in wanted["items"] if wanted else ():
+            key = (wanted["identity"], wanted["kind"], item)  # type: ignore[index] # an empty loop where there is none
+            intentions.setdefault(key, set()).add((wanted["operation"], wanted["start"], wanted["end"]))  # type: ignore[index]
     classes: Counter[str] = Counter()
     pairs: Counter[tuple[str, ...]] = Counter()
     taken: set[tuple[str, ...]] = set()
-    for said in meanings:
-        if said is None:
+    for wanted in meanings:
+        if wanted is None:
             classes["rejected"] += 1
             continue
         found = set()
-        for item in said["items"]:
-            key = (said["identity"], said["kind"], item)
+        for item in wanted["items"]:
+            key = (wanted["identity"], wanted["kind"], item)
             if len(intentions[key]) > 1:
                 found.add("conflict_in_input")
             elif key in taken:
@@ -206,7 +206,8 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
             else:
                 found.add("submitted")
                 taken.add(key)
-                pairs[(said["operation"], *key, said["comment"], said["start"], said["end"], said["metadata"])] += 1
+                rest = (wanted[name] for name in ("comment", "start", "end", "metadata"))
+                pairs[(wanted["operation"], *key, *rest)] += 1
         classes[next(name for name in ("submitted", "conflict_in_input", "duplicate_in_input") if name in found)] += 1
     return classes, pairs
 
@@ -231,9 +232,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     ),
     api="beta",
 )
-def test_every_row_has_one_class_and_the_plan_asks_for_exactly_what_the_valid_rows_ask_for(
-    file: Input, api: str
-) -> None:
+def test_every_row_has_one_class_and_the_plan_requests_exactly_the_wanted_pairs(file: Input, api: str) -> None:
     later_api = api != "beta"
     classes, pairs = expected(file, later_api=later_api)
 

@@ -177,7 +177,7 @@ def _notices(lines: PhysicalLines, skipped: pl.Series, good: Sequence[Record], n
         notices.append(f"{name}: skipped {count(len(only_delimiters), 'empty line')}, first line {only_delimiters[0]}.")
     swallowing = [record.first + 1 for record in good if record.swallows_row]
     if swallowing:
-        more = f", as do {len(swallowing) - 1} more" if len(swallowing) > 1 else ""
+        more = f" ({count(len(swallowing) - 1, 'more such cell')})" if len(swallowing) > 1 else ""
         notices.append(
             f"{name}: a quoted cell on line {swallowing[0]} covers lines that look like rows of their own{more}. "
             "Check that no quote is missing."

@@ -1,4 +1,4 @@
-"""What is the same change: each line of the table, and any mixture of them against a model in plain Python."""
+"""Classification: each line of the table, and any mixture compared with a model in plain Python."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_grant_and_a_revoke_of_one_key_are_a_conflict_for_both() -> None:
     assert classified(changes) == [conflict, FRESH, conflict]
 
 
-def test_one_key_with_two_dates_is_a_conflict_for_all_also_for_exact_repeats() -> None:
+def test_one_key_with_two_dates_is_a_conflict_even_for_exact_repeats() -> None:
     changes = frame(change(), change(remove_date=UNTIL), change())
     conflict = ("conflict_in_input", "wanted with different dates in lines 2, 3, 4", None, False)
     assert classified(changes) == [conflict] * 3
@@ -117,7 +117,7 @@ def test_a_conflict_over_two_files_names_both_files() -> None:
     assert "b.csv" in reason
 
 
-def test_a_line_is_named_once_where_its_row_has_the_item_twice() -> None:
+def test_a_row_that_has_an_item_twice_is_named_once() -> None:
     changes = frame(change(), {**change(), "row": 0, "line": 2}, change(operation="REVOKE"))
     assert {found[1] for found in classified(changes)} == {"both granted and revoked in lines 2, 4"}
 
@@ -128,13 +128,13 @@ def test_an_accepted_change_of_another_run_is_already_submitted() -> None:
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNCONFIRMED])
-def test_a_change_that_may_have_arrived_is_already_submitted_and_said_to_be_unconfirmed(state: State) -> None:
+def test_a_change_that_may_have_arrived_is_already_submitted_but_unconfirmed(state: State) -> None:
     assert classified(frame(change()), earlier(state, run="spring")) == [
         ("already_submitted", "sent in run spring, arrival unconfirmed since at-1", None, False)
     ]
 
 
-def test_a_change_that_another_run_has_planned_is_held_back_until_that_run_is_resumed_or_discarded() -> None:
+def test_a_change_planned_in_another_run_is_held_back() -> None:
     assert classified(frame(change()), earlier(State.PLANNED, run="spring")) == [
         (
             "held_back",
@@ -147,7 +147,7 @@ def test_a_change_that_another_run_has_planned_is_held_back_until_that_run_is_re
 
 @pytest.mark.parametrize("state", [State.REFUSED, State.DISCARDED, State.SPLIT])
 @pytest.mark.parametrize("run", ["other", RUN])
-def test_what_created_nothing_does_not_stand_in_the_way(state: State, run: str) -> None:
+def test_a_request_that_created_nothing_blocks_nothing(state: State, run: str) -> None:
     assert classified(frame(change()), earlier(state, run=run)) == [FRESH]
 
 
@@ -167,16 +167,16 @@ def test_another_intention_in_progress_holds_a_change_back(state: State, known: 
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.SENDING, State.UNCONFIRMED, State.ACCEPTED])
-def test_what_the_run_itself_has_planned_or_sent_is_submitted_and_not_fresh(state: State) -> None:
+def test_a_change_of_the_run_itself_is_submitted_and_not_fresh(state: State) -> None:
     assert classified(frame(change()), earlier(state, run=RUN, request=5)) == [("submitted", "", 5, False)]
 
 
-def test_the_runs_own_request_counts_also_where_another_run_has_the_change() -> None:
+def test_the_runs_own_request_takes_precedence_over_another_run() -> None:
     known = [earlier(State.ACCEPTED, run=RUN, request=5), earlier(State.ACCEPTED, request=6)]
     assert classified(frame(change()), *known) == [("submitted", "", 5, False)]
 
 
-def test_what_another_run_has_undone_since_is_neither_submitted_again_nor_passed_over_in_silence() -> None:
+def test_a_change_that_another_run_has_undone_is_held_back_with_a_reason() -> None:
     own = earlier(State.ACCEPTED, run=RUN, request=5, tenant_state=DONE)
     undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tenant_state=DONE)
     ((row_class, reason, number, fresh),) = classified(frame(change()), own, undone)
@@ -185,7 +185,7 @@ def test_what_another_run_has_undone_since_is_neither_submitted_again_nor_passed
     assert classified(frame(change()), own, {**undone, "tenant_state": REJECTED}) == [("submitted", "", 5, False)]
 
 
-def test_what_is_in_progress_stands_in_the_way_also_where_something_later_is_over() -> None:
+def test_a_change_in_progress_blocks_even_if_a_later_one_is_finished() -> None:
     waiting = earlier(State.ACCEPTED, request=1, remove_date=UNTIL, tenant_state="EXECUTING")
     over = earlier(State.ACCEPTED, request=2, tenant_state=DONE)
     ((row_class, reason, _, _),) = classified(frame(change(operation="REVOKE", comment="c")), waiting, over)
@@ -193,12 +193,12 @@ def test_what_is_in_progress_stands_in_the_way_also_where_something_later_is_ove
     assert reason == f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress"
 
 
-def test_of_several_own_requests_the_latest_counts() -> None:
+def test_the_latest_of_several_own_requests_counts() -> None:
     known = [earlier(State.ACCEPTED, run=RUN, request=9), earlier(State.ACCEPTED, run=RUN, request=5)]
     assert classified(frame(change()), *known) == [("submitted", "", 9, False)]
 
 
-def test_the_latest_intention_decides_whichever_way_the_ledger_lists_them() -> None:
+def test_the_latest_intention_decides_in_any_order_of_the_ledger() -> None:
     granted, revoked = earlier(State.ACCEPTED, request=4), earlier(State.ACCEPTED, request=5, operation="REVOKE")
     for known in ([granted, revoked], [revoked, granted]):
         assert [found[0] for found in classified(frame(change()), *known)] == ["held_back"]
@@ -215,7 +215,7 @@ def test_comments_and_metadata_do_not_make_a_known_change_a_new_one() -> None:
     assert [found[0] for found in classified(changes, earlier(State.ACCEPTED))] == ["already_submitted"]
 
 
-def test_what_the_ledger_knows_of_other_keys_does_not_matter() -> None:
+def test_other_keys_in_the_ledger_do_not_matter() -> None:
     known = [
         earlier(State.ACCEPTED, identity="bob"),
         earlier(State.ACCEPTED, item="r2"),
@@ -234,7 +234,7 @@ def test_without_changes_there_are_no_classes() -> None:
     assert classified(frame(), earlier(State.ACCEPTED)) == []
 
 
-# What the tenant said of the earlier change.
+# The tenant's answer about the earlier change.
 
 ALL = list(RESUBMITTABLE)
 REJECTED, CANCELLED, FAILED = "REJECTED", "CANCELLED", "PROVISIONING_FAILED"
@@ -242,7 +242,7 @@ DONE = "REQUEST_COMPLETED"
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("tenant", "reason"),
     [
         ({"tenant_state": DONE, "tenant_since": "S"}, "accepted in run other at at-1, provisioned since S"),
         (
@@ -272,14 +272,14 @@ DONE = "REQUEST_COMPLETED"
         ),
     ],
 )
-def test_what_was_submitted_before_is_skipped_and_what_became_of_it_is_said(said: dict[str, Any], reason: str) -> None:
-    known = earlier(State.ACCEPTED, **said)
+def test_an_earlier_change_is_skipped_with_its_outcome(tenant: dict[str, Any], reason: str) -> None:
+    known = earlier(State.ACCEPTED, **tenant)
     assert classified(frame(change()), known) == [("already_submitted", reason, None, False)]
 
 
 @pytest.mark.parametrize(("state", "word"), [(REJECTED, "rejected"), (CANCELLED, "cancelled"), (FAILED, "failed")])
 @pytest.mark.parametrize("run", ["other", RUN])
-def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, word: str, run: str) -> None:
+def test_only_outcomes_that_resubmit_names_are_submitted_again(state: str, word: str, run: str) -> None:
     known = earlier(State.ACCEPTED, tenant_state=state, run=run)
     others = [tenant_outcome for tenant_outcome in RESUBMITTABLE if tenant_outcome != word]
     assert classified(frame(change()), known, resubmit=[TenantOutcome(word)]) == [FRESH]
@@ -288,7 +288,7 @@ def test_what_resubmit_names_is_submitted_again_and_nothing_else_is(state: str, 
 
 @pytest.mark.parametrize("state", ["", "EXECUTING", DONE, "BRAND_NEW", "EXISTING_REQUEST"])
 @pytest.mark.parametrize("run", ["other", RUN])
-def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: str) -> None:
+def test_a_change_in_progress_or_provisioned_is_never_submitted_again(state: str, run: str) -> None:
     known = earlier(State.ACCEPTED, tenant_state=state, run=run)
     assert (
         classified(frame(change()), known, resubmit=list(TenantOutcome))
@@ -297,40 +297,40 @@ def test_what_is_in_progress_or_done_is_never_submitted_again(state: str, run: s
     )
 
 
-def test_a_duplicate_is_never_submitted_again_since_the_tenant_had_the_same() -> None:
+def test_a_duplicate_at_the_tenant_is_never_submitted_again() -> None:
     known = earlier(State.ACCEPTED, tenant_state=CANCELLED, tenant_comment="duplicate of another request")
     assert classified(frame(change()), known, resubmit=list(TenantOutcome))[0][0] == "already_submitted"
 
 
 @pytest.mark.parametrize("run", ["other", RUN])
-def test_what_was_submitted_again_is_not_submitted_once_more_until_that_has_ended_too(run: str) -> None:
+def test_a_resubmitted_change_waits_for_its_own_end(run: str) -> None:
     first = earlier(State.ACCEPTED, tenant_state=REJECTED, request=4, run=run)
-    for said in ("", "EXECUTING", DONE):
-        second = earlier(State.ACCEPTED, tenant_state=said, request=5, run=run)
+    for state in ("", "EXECUTING", DONE):
+        second = earlier(State.ACCEPTED, tenant_state=state, request=5, run=run)
         for known in ([first, second], [second, first]):
             assert not classified(frame(change()), *known, resubmit=ALL)[0][3]
     again = earlier(State.ACCEPTED, tenant_state=REJECTED, request=5, run=run)
     assert classified(frame(change()), first, again, resubmit=ALL) == [FRESH]
 
 
-def test_what_the_run_could_submit_again_is_not_where_another_run_has_done_so() -> None:
+def test_a_run_does_not_resubmit_a_change_that_another_run_has_submitted() -> None:
     known = [earlier(State.ACCEPTED, tenant_state=REJECTED, request=4, run=RUN), earlier(State.ACCEPTED, request=5)]
     assert [found[0] for found in classified(frame(change()), *known, resubmit=ALL)] == ["already_submitted"]
 
 
 @pytest.mark.parametrize("known", [{"operation": "REVOKE"}, {"remove_date": UNTIL}, {"start_date": UNTIL}])
 @pytest.mark.parametrize("state", [DONE, REJECTED, CANCELLED, FAILED])
-def test_another_intention_that_has_ended_does_not_hold_a_change_back(known: dict[str, Any], state: str) -> None:
+def test_a_finished_other_intention_does_not_hold_a_change_back(known: dict[str, Any], state: str) -> None:
     assert classified(frame(change()), earlier(State.ACCEPTED, tenant_state=state, **known)) == [FRESH]
 
 
 @pytest.mark.parametrize("state", ["", "EXECUTING", "BRAND_NEW", "EXISTING_REQUEST"])
-def test_another_intention_that_may_still_end_in_any_way_holds_a_change_back(state: str) -> None:
+def test_an_unfinished_other_intention_holds_a_change_back(state: str) -> None:
     known = earlier(State.ACCEPTED, tenant_state=state, operation="REVOKE")
     assert [found[0] for found in classified(frame(change()), known)] == ["held_back"]
 
 
-def test_what_was_granted_and_revoked_may_be_granted_again() -> None:
+def test_access_granted_and_revoked_may_be_granted_again() -> None:
     granted = earlier(State.ACCEPTED, request=4)
     revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tenant_state=DONE)
     assert classified(frame(change()), granted, revoked) == [FRESH]
@@ -338,7 +338,7 @@ def test_what_was_granted_and_revoked_may_be_granted_again() -> None:
 
 
 @pytest.mark.parametrize("state", [REJECTED, CANCELLED])
-def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(state: str) -> None:
+def test_a_revoke_without_effect_leaves_the_earlier_grant_in_force(state: str) -> None:
     granted = earlier(State.ACCEPTED, request=4, tenant_state=DONE)
     revoked = earlier(State.ACCEPTED, request=5, operation="REVOKE", tenant_state=state)
     (again,) = classified(frame(change()), granted, revoked)
@@ -347,7 +347,7 @@ def test_a_revoke_that_came_to_nothing_leaves_the_grant_before_it_as_it_was(stat
     assert classified(frame(change(operation="REVOKE")), granted, revoked, resubmit=ALL) == [FRESH]
 
 
-def test_what_is_to_be_submitted_again_waits_for_the_opposite_that_is_in_progress() -> None:
+def test_a_change_to_resubmit_waits_for_the_opposite_in_progress() -> None:
     revoked = earlier(State.ACCEPTED, request=4, operation="REVOKE")
     granted = earlier(State.ACCEPTED, request=5, tenant_state=REJECTED)
     assert [found[0] for found in classified(frame(change()), revoked, granted, resubmit=ALL)] == ["held_back"]
@@ -398,29 +398,29 @@ def model(
     changes: list[dict[str, str]], known: list[dict[str, Any]], resubmit: set[TenantOutcome]
 ) -> list[tuple[str, int | None, bool]]:
     """The table, one change at a time: class, own request, fresh."""
-    verdicts: list[tuple[str, int | None, bool]] = []
+    expected: list[tuple[str, int | None, bool]] = []
     for position, one in enumerate(changes):
         siblings = [other for other in changes if key(other) == key(one)]
         live = sorted((line for line in known if stands(line, one, resubmit)), key=lambda line: int(line["request"]))
         own = [line for line in live if line["run"] == RUN]
         others = [line for line in live if line["run"] != RUN]
         if any(intention(sibling) != intention(one) for sibling in siblings):
-            verdicts.append(("conflict_in_input", None, False))
+            expected.append(("conflict_in_input", None, False))
         elif any(key(before) == key(one) for before in changes[:position]):
-            verdicts.append(("duplicate_in_input", None, False))
+            expected.append(("duplicate_in_input", None, False))
         elif own:
             overtaken = live[-1]["run"] != RUN and intention(live[-1]) != intention(one)
-            verdicts.append(("held_back" if overtaken else "submitted", own[-1]["request"], False))
+            expected.append(("held_back" if overtaken else "submitted", own[-1]["request"], False))
         elif not others:
-            verdicts.append(("submitted", None, True))
+            expected.append(("submitted", None, True))
         elif intention(others[-1]) != intention(one):
             in_the_way = [x for x in others if intention(x) != intention(one) and end(x) is TenantOutcome.OPEN]
-            verdicts.append(("held_back", None, False) if in_the_way else ("submitted", None, True))
+            expected.append(("held_back", None, False) if in_the_way else ("submitted", None, True))
         elif others[-1]["state"] != "PLANNED":
-            verdicts.append(("already_submitted", None, False))
+            expected.append(("already_submitted", None, False))
         else:
-            verdicts.append(("held_back", None, False))
-    return verdicts
+            expected.append(("held_back", None, False))
+    return expected
 
 
 @settings(max_examples=150)
@@ -430,7 +430,7 @@ def model(
     resubmit=st.sets(st.sampled_from([TenantOutcome.REJECTED, TenantOutcome.DUPLICATE])),
     order=st.randoms(use_true_random=False),
 )
-def test_any_mixture_is_classified_as_the_table_says(
+def test_any_mixture_is_classified_by_the_table(
     wanted: list[dict[str, str]],
     remembered: list[tuple[dict[str, str], State, str, tuple[str, str]]],
     resubmit: set[TenantOutcome],
@@ -440,14 +440,14 @@ def test_any_mixture_is_classified_as_the_table_says(
         {
             **{name: one.get(name) for name in KNOWN_SCHEMA},
             **UNTRACKED,
-            "tenant_state": tracked,
-            "tenant_comment": said,
+            "tenant_state": tenant_state,
+            "tenant_comment": comment,
             "state": state.value,
             "run": run,
             "request": number,
             "at": "t",
         }
-        for number, (one, state, run, (tracked, said)) in enumerate(remembered, 1)
+        for number, (one, state, run, (tenant_state, comment)) in enumerate(remembered, 1)
     ]
     expected = model(wanted, known, resubmit)
     order.shuffle(known)
@@ -458,7 +458,7 @@ def test_any_mixture_is_classified_as_the_table_says(
         assert not (fresh and own)
 
 
-def test_frames_in_chunks_of_which_the_first_is_empty_are_classified_alike() -> None:
+def test_an_empty_first_chunk_does_not_change_the_classes() -> None:
     changes = frame(change(), change(), change("bob"), change("eve"), change("eve", operation="REVOKE"))
     known = pl.DataFrame(
         [earlier(State.ACCEPTED, identity="bob"), earlier(State.PLANNED), earlier(State.REFUSED)], schema=KNOWN_SCHEMA

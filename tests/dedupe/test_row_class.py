@@ -1,4 +1,4 @@
-"""Every row has one class, and the classes add up or it is a bug."""
+"""Every row has one class, and the classes add up to the rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_class_is_ranked_once() -> None:
     assert sorted(STRONGEST_FIRST) == sorted(RowClass)
 
 
-def test_all_classes_are_counted_also_those_without_rows() -> None:
+def test_classes_without_rows_count_zero() -> None:
     counts = count_rows(3, rejected(1), changes((0, RowClass.SUBMITTED), (2, RowClass.HELD_BACK)))
     assert counts == dict.fromkeys(RowClass, 0) | {
         RowClass.REJECTED: 1, RowClass.SUBMITTED: 1, RowClass.HELD_BACK: 1,
@@ -65,7 +65,7 @@ def test_classes_that_do_not_add_up_stop_everything(read: int, bad: pl.DataFrame
         count_rows(read, bad, found)
 
 
-def test_a_row_that_is_both_rejected_and_classified_does_not_make_up_for_a_lost_one() -> None:
+def test_a_row_counted_twice_does_not_hide_a_lost_row() -> None:
     with pytest.raises(BrokenPromiseError):
         count_rows(2, rejected(0), changes((0, RowClass.SUBMITTED)))
 
@@ -74,7 +74,7 @@ def test_a_row_that_is_both_rejected_and_classified_does_not_make_up_for_a_lost_
 @given(
     st.lists(st.one_of(st.none(), st.lists(st.sampled_from(STRONGEST_FIRST[1:]), min_size=1, max_size=4)), max_size=12)
 )
-def test_whatever_the_rows_are_their_classes_add_up(rows: list[list[RowClass] | None]) -> None:
+def test_the_classes_of_any_rows_add_up(rows: list[list[RowClass] | None]) -> None:
     found = changes(*((row, one) for row, classes in enumerate(rows) for one in classes or []))
     counts = count_rows(len(rows), rejected(*(row for row, classes in enumerate(rows) if classes is None)), found)
     expected = Counter(min(classes, key=STRONGEST_FIRST.index) if classes else RowClass.REJECTED for classes in rows)

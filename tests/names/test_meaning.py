@@ -1,4 +1,4 @@
-"""Whom and what a name may mean: only what fits as a whole, and never a guess among several."""
+"""The meaning of a name: only full matches count, and several matches are never guessed between."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def item_meant(name: str, *items: Item, kind: ItemType = ItemType.ROLE) -> NameM
 @pytest.mark.parametrize(
     "name", ["jane.doe", "JANE.DOE", " jane.doe@Example.com ", "0042", "Jane Doe", "jane doe", "JANE DOE "]
 )
-def test_a_person_is_known_by_alias_e_mail_employee_number_or_display_name(name: str) -> None:
+def test_an_alias_e_mail_employee_number_or_display_name_names_a_person(name: str) -> None:
     assert person_meant(name, JANE, Person(id=hex_id(3), alias="x")) == NameMeaning(
         outcome=NameOutcome.FOUND, id=JANE.id
     )
 
 
 @pytest.mark.parametrize("name", ["jane", "jane.do", "jane.*", "jane?doe", "*", "42", "Doe", "Jane  Doe", "a:*", "("])
-def test_a_name_that_only_resembles_one_means_nobody(name: str) -> None:
+def test_a_partial_match_means_nobody(name: str) -> None:
     meaning = person_meant(name, JANE)
     assert meaning.outcome is NameOutcome.UNKNOWN
     assert meaning.problem.startswith("no identity has '")
     assert meaning.problem.endswith("' as alias, e-mail, employee number or display name")
 
 
-def test_who_is_named_by_one_field_only_is_not_looked_for_in_others() -> None:
+def test_only_the_chosen_field_is_compared() -> None:
     assert person_meant("0042", JANE, by=IdentityBy.EMPLOYEE_NUMBER).id == JANE.id
     meaning = person_meant("0042", JANE, by=IdentityBy.ALIAS)
     assert meaning.problem == "no identity has '0042' as alias"
 
 
-def test_two_people_of_one_name_are_listed_with_what_tells_them_apart() -> None:
+def test_two_people_with_one_name_are_listed_with_their_differences() -> None:
     meaning = person_meant("jane doe", JANE, OTHER_JANE)
     assert (meaning.outcome, meaning.id) == (NameOutcome.AMBIGUOUS, "")
     assert meaning.problem == (
@@ -73,23 +73,23 @@ def test_two_people_of_one_name_are_listed_with_what_tells_them_apart() -> None:
     )
 
 
-def test_one_persons_alias_that_is_anothers_employee_number_is_ambiguous() -> None:
+def test_an_alias_that_is_anothers_employee_number_is_ambiguous() -> None:
     meaning = person_meant("0042", JANE, Person(id=hex_id(9), alias="0042", name="Robot"))
     assert meaning.outcome is NameOutcome.AMBIGUOUS
     assert "by its employee number" in meaning.problem
     assert "by its alias" in meaning.problem
 
 
-def test_people_whose_aliases_differ_in_case_only_are_ambiguous_however_the_name_is_written() -> None:
+def test_aliases_that_differ_only_in_case_are_ambiguous() -> None:
     shouting = Person(id=hex_id(2), alias="JANE.DOE")
     assert {person_meant(name, JANE, shouting).outcome for name in ("jane.doe", "JANE.DOE")} == {NameOutcome.AMBIGUOUS}
 
 
-def test_a_person_who_is_listed_twice_is_one() -> None:
+def test_a_person_listed_twice_counts_once() -> None:
     assert person_meant("Jane Doe", JANE, JANE).id == JANE.id
 
 
-def test_of_many_candidates_the_first_five_are_listed() -> None:
+def test_the_first_five_of_many_candidates_are_listed() -> None:
     meaning = person_meant("x", *(Person(id=hex_id(n), alias=f"a{n}", name="X") for n in range(8)))
     assert meaning.problem.count(" (alias") == 5
     assert meaning.problem.endswith("; and 3 more")
@@ -111,25 +111,25 @@ CLERK = Item(id=hex_id(0xC), names=("Clerk",), owner="Ann")
 SMALL_CLERK = Item(id=hex_id(0xD), names=("clerk",))
 
 
-def test_a_role_is_known_by_its_name_whatever_the_case() -> None:
+def test_a_role_is_found_by_its_name_in_any_case() -> None:
     assert item_meant("CLERK", CLERK, Item(id=hex_id(1), names=("Clerks",))).id == CLERK.id
     assert item_meant("Cler*", CLERK) == NameMeaning(outcome=NameOutcome.UNKNOWN, problem="there is no role 'Cler*'")
 
 
-def test_of_roles_that_differ_in_case_the_one_that_is_written_alike_is_meant_if_there_is_one() -> None:
+def test_an_exact_spelling_decides_between_roles_that_differ_in_case() -> None:
     assert item_meant("Clerk", CLERK, SMALL_CLERK).id == CLERK.id
     assert item_meant("clerk", CLERK, SMALL_CLERK).id == SMALL_CLERK.id
     assert item_meant("CLERK", CLERK, SMALL_CLERK).outcome is NameOutcome.AMBIGUOUS
 
 
-def test_two_roles_of_one_name_are_listed_with_owner_and_id() -> None:
+def test_two_roles_with_one_name_are_listed_with_owner_and_id() -> None:
     meaning = item_meant("Clerk", CLERK, Item(id=hex_id(0xE), names=("Clerk",), source="HR"))
     assert meaning.problem == (
         f"'Clerk' may be any of 2 roles: Clerk (owner Ann, id {CLERK.id}); Clerk (source HR, id {hex_id(0xE)})"
     )
 
 
-def test_a_name_with_a_plus_may_be_there_though_the_tenant_can_not_find_it() -> None:
+def test_an_unknown_name_with_a_plus_gets_a_hint() -> None:
     assert "can't look up names with a +: give its id" in item_meant("R+D").problem
 
 
@@ -137,7 +137,7 @@ READERS = Item(id=hex_id(0xF), names=("Readers",), source="AD", attribute="membe
 
 
 @pytest.mark.parametrize("name", [r"AD|memberOf|CN=Readers\|\all", "ad | MEMBEROF|cn=readers\\|\\ALL", "AD|readers"])
-def test_an_entitlement_is_known_by_source_attribute_and_value_or_by_source_and_name(name: str) -> None:
+def test_source_attribute_and_value_or_source_and_name_name_an_entitlement(name: str) -> None:
     assert item_meant(name, READERS, kind=ItemType.ENTITLEMENT).id == READERS.id
 
 
@@ -145,7 +145,7 @@ def test_an_entitlement_is_known_by_source_attribute_and_value_or_by_source_and_
     "name",
     [r"HR|memberOf|CN=Readers\|\all", r"AD|groups|CN=Readers\|\all", "AD|memberOf|Readers", "HR|Readers"],
 )
-def test_an_entitlement_of_another_source_attribute_or_value_is_another(name: str) -> None:
+def test_an_entitlement_with_another_source_attribute_or_value_does_not_match(name: str) -> None:
     assert item_meant(name, READERS, kind=ItemType.ENTITLEMENT).outcome is NameOutcome.UNKNOWN
 
 
@@ -180,7 +180,7 @@ def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -
 
 @settings(max_examples=100)
 @given(WORDS.filter(str.strip), PEOPLE, st.sampled_from([by for by in IdentityBy if by is not IdentityBy.ID]))
-def test_a_name_resolves_exactly_where_it_fits_one_person_and_whatever_the_order(
+def test_a_name_resolves_exactly_if_it_fits_one_person_in_any_order(
     name: str, people: list[Person], by: IdentityBy
 ) -> None:
     fits = fitting(name, people, identity_fields(by))

@@ -1,4 +1,4 @@
-"""Rows with names become rows with ids, or rows whose problem says why not."""
+"""Rows with names become rows with ids or with a problem."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def resolved(*cells: dict[str, str | None], by: IdentityBy = AUTO) -> list[Any]:
     return made.select("identity_id", "item_id", "_identity_problem", "_item_problem").rows()
 
 
-def test_each_name_is_sought_once_in_the_form_that_it_is_asked_for() -> None:
+def test_each_name_is_looked_up_once_in_canonical_form() -> None:
     rows = frame(
         {"identity": " anna "},
         {"identity": "anna", "item": "Clerk | Chief"},
@@ -64,7 +64,7 @@ def test_each_name_is_sought_once_in_the_form_that_it_is_asked_for() -> None:
     )  # fmt: skip
 
 
-def test_what_needs_no_looking_up_is_not_sought() -> None:
+def test_ids_and_malformed_names_are_not_looked_up() -> None:
     rows = frame(
         {"identity": IDENTITY, "item": f"{ITEM}|{OTHER_ITEM}"},
         {"identity": "  ", "item": None},
@@ -77,7 +77,7 @@ def test_what_needs_no_looking_up_is_not_sought() -> None:
     assert names_to_look_up(rows.drop("identity", "item"), AUTO) == ()
 
 
-def test_names_become_ids_and_an_id_that_is_given_stays_whatever_the_name_is() -> None:
+def test_names_become_ids_but_given_ids_stay() -> None:
     assert resolved({}, {"identity_id": OTHER_IDENTITY, "item_id": ITEM}) == [
         (hex_id(1), hex_id(0xA), None, None),
         (OTHER_IDENTITY, ITEM, None, None),
@@ -97,7 +97,7 @@ def test_a_row_with_an_unknown_name_has_a_problem_in_place_of_an_id() -> None:
     assert resolved({"identity": "bob", "item": "Clerk|Spy|Mole|Spy"}) == [(None, None, "no bob", "no spy; no mole")]
 
 
-def test_of_many_problems_of_a_cell_three_are_told() -> None:
+def test_three_of_many_problems_of_a_cell_are_shown() -> None:
     meanings = {("ROLE", f"r{n}"): unknown(f"no r{n}") for n in range(5)}
     rows = frame({"item": "r0|r1|r2|r3|r4"}, columns="item_type item")
     assert resolve(rows, meanings, AUTO).get_column("_item_problem").to_list() == ["no r0; no r1; no r2; and 2 more"]
@@ -113,24 +113,24 @@ def test_of_many_problems_of_a_cell_three_are_told() -> None:
         ),
     ],
 )
-def test_a_cell_that_names_nothing_is_told_what_is_wrong_with_it(cells: dict[str, str | None], problem: str) -> None:
+def test_a_malformed_cell_gets_a_problem(cells: dict[str, str | None], problem: str) -> None:
     (row,) = resolved(cells)
     assert row[1] is None
     assert row[3].startswith(problem)
 
 
-def test_what_looks_like_an_id_is_one_unless_it_is_said_what_names_are() -> None:
+def test_text_shaped_like_an_id_is_an_id_unless_another_kind_is_chosen() -> None:
     assert resolved({"identity": IDENTITY})[0][0] == IDENTITY
     assert resolved({"identity": "not an id"}, by=IdentityBy.ID)[0][0] == "not an id"
     assert ("identity", IDENTITY) in names_to_look_up(frame({"identity": IDENTITY}), IdentityBy.ALIAS)
 
 
-def test_a_name_that_nobody_looked_up_is_never_sent() -> None:
+def test_a_name_without_a_meaning_is_a_bug() -> None:
     with pytest.raises(BrokenPromiseError):
         resolved({"identity": "carl"})
 
 
-def test_where_rows_are_only_judged_the_same_name_stands_for_the_same() -> None:
+def test_without_a_tenant_equal_names_get_equal_stand_ins() -> None:
     rows = frame({}, {"identity": "ANNA"}, {"identity": "bob", "item_type": "ACCESS_PROFILE"})
     first, again, other = resolve(rows, None, AUTO).select("identity_id", "item_id").rows()
     assert first == again
@@ -138,7 +138,7 @@ def test_where_rows_are_only_judged_the_same_name_stands_for_the_same() -> None:
     assert {len(id_) for id_ in (*first, *other)} == {32}
 
 
-def test_a_row_of_an_unknown_item_type_is_rejected_for_that_and_not_for_its_names() -> None:
+def test_a_row_with_an_unknown_item_type_is_rejected_only_for_that() -> None:
     rows = resolve(frame({"identity_id": IDENTITY, "item_type": "GROUP"}), {}, AUTO)
     assert validate(rows, dialect=DIALECTS["beta"], now=NOW).rejected.get_column("rule").to_list() == [
         "item_type_known"
@@ -164,7 +164,7 @@ def test_rows_without_names_stay_as_they_are() -> None:
     assert resolve(rows, {}, AUTO).equals(rows)
 
 
-def test_names_are_counted_by_what_came_of_them() -> None:
+def test_names_are_counted_by_outcome() -> None:
     meanings = {**KNOWN, ("identity", "x"): NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem="x or x")}
     counts = count_names(meanings, 7)
     assert counts == NameCounts(calls=7, found=5, unknown=3, ambiguous=1)

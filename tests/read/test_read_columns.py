@@ -1,4 +1,4 @@
-"""Headers: canonical names, and what a header may not say."""
+"""Headers: canonical names, and refused headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.text import defused
 from tests.read.read_helpers import HEADER, cells, read_text, refusal
 
 
-def test_known_names_are_found_in_any_case_and_spacing() -> None:
+def test_known_names_are_recognised_in_any_case_and_spacing() -> None:
     table = read_text('\ufeff Identity_ID ,"ITEM_TYPE", item_id\t,Metadata. Ticket No,Cost Centre,\n1,ROLE,2,T-1,x,y\n')
     assert [(column.name, column.header) for column in table.columns] == [
         ("identity_id", " Identity_ID "),
@@ -53,7 +53,7 @@ def test_metadata_keys_keep_their_case_and_need_a_name() -> None:
     )
 
 
-def test_missing_columns_are_named_with_what_was_found_and_the_nearest() -> None:
+def test_missing_columns_are_named_with_the_columns_found_and_the_nearest() -> None:
     error = refusal(lambda: read_text("identityid,type,comment\n1,2,3\n"))
     assert error.message == (
         "in.csv has no column `identity_id` or `identity`, `item_type`, `item_id` or `item`. "
@@ -62,19 +62,19 @@ def test_missing_columns_are_named_with_what_was_found_and_the_nearest() -> None
     assert error.next_step.startswith("`identityid` looks like `identity_id`: rename it.")
 
 
-def test_missing_columns_without_any_likeness_say_what_a_header_is() -> None:
+def test_a_file_without_any_known_column_explains_the_header() -> None:
     assert "first line" in refusal(lambda: read_text("a;b\n1;2\n")).next_step
     many = ",".join(f"x{number}" for number in range(40))
     assert refusal(lambda: read_text(f"{many}\n1\n")).message.endswith("`x29` and 10 more.")
 
 
 @pytest.mark.parametrize("header", ["removeDate", "Remove Date", "start-date", "OPERATION:"])
-def test_a_misspelt_column_that_would_change_what_is_granted_is_refused(header: str) -> None:
+def test_a_misspelt_column_that_would_change_a_grant_is_refused(header: str) -> None:
     error = refusal(lambda: read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,x\n"))
     assert f"`{header}`, which would have no effect" in error.message
 
 
-def test_a_nearly_known_column_is_pointed_out() -> None:
+def test_a_nearly_known_column_gets_a_notice() -> None:
     table = read_text("identity_id,item_type,item_id,comments\n1,ROLE,2,x\n")
     assert "did you mean `comment`?" in table.notices[0]
 
@@ -91,7 +91,7 @@ def test_names_of_our_own_columns_are_refused(name: str) -> None:
         max_size=5,
     )
 )
-def test_our_own_rejected_file_comes_back_as_it_was(comments: list[str]) -> None:
+def test_our_own_rejected_file_is_read_back_unchanged(comments: list[str]) -> None:
     frame = pl.DataFrame({"identity_id": "-1", "item_type": "ROLE", "item_id": "2", "=x": "+", "comment": comments})
     written = frame.select(
         pl.lit("a.csv").alias("_file"),
@@ -107,5 +107,5 @@ def test_our_own_rejected_file_comes_back_as_it_was(comments: list[str]) -> None
     assert "`_file`, `_line`, `_rule`, `_message`" in table.notices[0]
 
 
-def test_known_columns_are_those_of_the_design() -> None:
+def test_there_are_nine_known_columns() -> None:
     assert len(set(KNOWN_COLUMNS)) == 9

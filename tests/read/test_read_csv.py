@@ -36,7 +36,7 @@ def test_mixed_line_ends_are_read() -> None:
     ]
 
 
-def test_the_delimiter_is_that_of_the_known_columns() -> None:
+def test_the_known_columns_determine_the_delimiter() -> None:
     table = read_text('identity_id;item_type;item_id;"a,b,c,d,e,f"\n1;ROLE;2;x,y\n')
     assert cells(table) == [("1", "ROLE", "2", "x,y")]
     assert table.columns[3].name == "a,b,c,d,e,f"
@@ -48,14 +48,14 @@ def test_the_separator_hint_of_spreadsheets_is_obeyed() -> None:
     assert lines(table) == [3]
 
 
-def test_quoted_cells_hold_delimiters_quotes_and_newlines() -> None:
+def test_quoted_cells_may_contain_delimiters_quotes_and_newlines() -> None:
     table = read_text(f'{HEADER}\r\n1,ROLE,2,"a, ""b""\r\nc\nd"\r\n"3","ROLE","",""\r\n')
     assert cells(table) == [("1", "ROLE", "2", 'a, "b"\r\nc\nd'), ("3", "ROLE", None, None)]
     assert lines(table) == [2, 5]
     assert table.rejected.height == 0
 
 
-def test_a_header_may_span_lines_and_stand_below_blank_ones() -> None:
+def test_a_header_may_span_lines_and_follow_blank_ones() -> None:
     table = read_text('\n,,,\nidentity_id,item_type,item_id,"my\ncolumn"\n1,ROLE,2,x\n')
     assert lines(table) == [5]
     assert table.columns[3].name == "my\ncolumn"
@@ -92,14 +92,14 @@ def test_a_stray_quote_rejects_its_own_line_only() -> None:
     assert rejections(table) == [(2, "malformed_quotes"), (3, "malformed_quotes"), (4, "malformed_quotes")]
 
 
-def test_a_stray_quote_before_an_open_cell_rejects_all_lines_of_it() -> None:
+def test_a_stray_quote_before_an_open_cell_rejects_all_lines_of_the_record() -> None:
     table = read_text(f'{HEADER}\n1",ROLE,2,"a\n9,ROLE,9,z\nb"\n7,ROLE,8,e\n')
     assert cells(table) == [("7", "ROLE", "8", "e")]
     assert rejections(table) == [(2, "malformed_quotes")]
     assert "lines 2-4" in table.rejected["_message"][0]
 
 
-def test_a_quote_that_is_never_closed_rejects_what_it_covers_once() -> None:
+def test_an_unclosed_quote_rejects_the_lines_that_it_covers_once() -> None:
     table = read_text(f'{HEADER}\n1,ROLE,2,a\n3,ROLE,4,"b\n5,ROLE,6,c\n')
     assert cells(table) == [("1", "ROLE", "2", "a")]
     assert rejections(table) == [(3, "malformed_quotes")]
@@ -107,7 +107,7 @@ def test_a_quote_that_is_never_closed_rejects_what_it_covers_once() -> None:
     assert table.rejected["_raw"][0] == '3,ROLE,4,"b\n5,ROLE,6,c'
 
 
-def test_a_quote_that_is_never_closed_on_the_last_line_names_that_line() -> None:
+def test_an_unclosed_quote_on_the_last_line_names_that_line() -> None:
     table = read_text(f'{HEADER}\n3,ROLE,4,"b')
     assert table.rejected["_message"][0] == "A quote that opens a cell is never closed: line 2 was not read."
 
@@ -118,13 +118,13 @@ def test_a_ragged_row_over_several_lines_names_them() -> None:
     assert table.rejected["_message"].to_list() == ["The row has 5 fields, but the header has 4 (lines 2-3)."]
 
 
-def test_a_cell_that_swallows_what_looks_like_rows_is_pointed_out() -> None:
+def test_a_cell_that_covers_apparent_rows_gets_a_notice() -> None:
     table = read_text(f'{HEADER}\n1,ROLE,2,"a\n3,ROLE,4,"\n5,ROLE,6,"a\n7,ROLE,8,"\n')
     assert table.rows.height == 2
-    assert "line 2 covers lines that look like rows of their own, as do 1 more" in table.notices[0]
+    assert "line 2 covers lines that look like rows of their own (1 more such cell)" in table.notices[0]
 
 
-def test_nul_characters_survive_to_be_judged_later() -> None:
+def test_nul_characters_are_kept_for_validation() -> None:
     assert cells(read_text(f"{HEADER}\n1\0,ROLE,2,\0\n")) == [("1\0", "ROLE", "2", "\0")]
 
 
@@ -169,7 +169,7 @@ def test_a_parser_that_loses_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -
         read_text(f"{HEADER}\n1,ROLE,2,a\n3,ROLE,4,b\n")
 
 
-def test_lines_counted_differently_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_count_of_lines_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     read = pl.read_lines
     monkeypatch.setattr(pl, "read_lines", lambda text: read(text).head(2))
     with pytest.raises(BrokenPromiseError):

@@ -53,7 +53,7 @@ def test_bytes_that_are_no_text_are_refused_with_their_line(data: bytes, named: 
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7])
-def test_characters_may_lie_across_pieces(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+def test_a_character_may_span_two_chunks(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     monkeypatch.setattr(encoding, "_CHUNK_BYTES", piece)
     assert encoding.to_utf8(_TEXT.encode(), "in.csv").notices == ()
     bad = f"{HEADER}\n1,ROLE,2,€ Zoë\n".encode() + b"\n\xe2\x80"

@@ -1,4 +1,4 @@
-"""Batch files of IdentityIQ: recognised by their operations, and read as grants and revokes."""
+"""Batch files of IdentityIQ become grants and revokes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_another_form_of_dates_can_be_given() -> None:
     assert prepare(rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
 
 
-def test_dates_that_are_dates_by_their_type_need_no_form() -> None:
+def test_typed_dates_need_no_form() -> None:
     frame = {"operation": ["AddRole"], "roles": ["Clerk"], "identityName": ["anna"], "sunset": [date(2027, 1, 31)]}
     assert prepare(read_frame(pl.DataFrame(frame)).rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
     assert read_frame(pl.DataFrame({**frame, "sunrise": [""]})).rows["_dates"].item() == "iso"
@@ -94,29 +94,29 @@ def test_dates_that_are_dates_by_their_type_need_no_form() -> None:
     assert "`sunset` holds dates but column `sunrise` holds text" in refusal(lambda: read_frame(mixed)).message
 
 
-def test_comments_are_kept_and_else_the_default_is_taken() -> None:
+def test_comments_are_kept_and_the_default_fills_blanks() -> None:
     text = "operation,roles,identityName,Comments\nRemoveRole,Clerk,anna,left\nRemoveRole,Clerk,bob,\n"
     wanted = make_interpretation(comment="quarter")
     rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
     assert rows["comment"].to_list() == ["left", "quarter"]
 
 
-def test_the_user_is_told_how_the_file_is_read() -> None:
+def test_a_notice_explains_how_the_file_is_read() -> None:
     notices = read_text("operation,roles,identityName\nAddRole,Clerk,anna\n").notices
     assert len(notices) == 1
     assert "in.csv is a batch file of IdentityIQ" in notices[0]
     assert "month/day/year" in notices[0]
 
 
-@pytest.mark.parametrize(("comment", "told"), [("", 1), ("left", 0)])
-def test_revokes_without_a_comment_are_pointed_to_the_option_for_it(comment: str, told: int) -> None:
+@pytest.mark.parametrize(("comment", "notices"), [("", 1), ("left", 0)])
+def test_a_notice_names_the_option_for_revokes_without_a_comment(comment: str, notices: int) -> None:
     text = f"operation,roles,identityName,comments\nRemoveRole,Clerk,anna,{comment}\nAddRole,Clerk,bob,\n"
-    assert sum("--comment" in notice for notice in read_text(text).notices) == told
+    assert sum("--comment" in notice for notice in read_text(text).notices) == notices
     loaded = LoadedInputs((Content("in.csv", text.encode()),), "digest", make_interpretation(comment="quarter"))
     assert not any("--comment" in notice for notice in read_loaded(loaded).notices)
 
 
-def test_an_account_beside_the_identity_is_said_to_have_no_effect() -> None:
+def test_a_notice_says_that_an_account_beside_the_identity_has_no_effect() -> None:
     header = "operation,application,attributeName,attributeValue,nativeIdentity,identityName\n"
     table = read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,anna\n")
     assert table.rows["_row_problem"].item() is None
@@ -129,7 +129,7 @@ def test_an_account_beside_the_identity_is_said_to_have_no_effect() -> None:
     ["CreateIdentity", "modifyidentity", "CreateAccount", "DeleteAccount", "EnableAccount", "DisableAccount",
      "UnlockAccount", "ChangePassword"],
 )  # fmt: skip
-def test_what_cannot_be_done_is_a_rejected_row_with_one_sentence(word: str) -> None:
+def test_an_unsupported_operation_rejects_its_row_with_one_message(word: str) -> None:
     table = read_text(f"operation,name,email\n{word},anna,a@example.com\n")
     validated = validate(table.rows, dialect=DIALECTS["beta"], now=NOW)
     assert validated.changes.is_empty()
@@ -137,7 +137,7 @@ def test_what_cannot_be_done_is_a_rejected_row_with_one_sentence(word: str) -> N
     assert word.upper() in validated.rejected["message"].item()
 
 
-def test_rows_that_cannot_be_read_say_why() -> None:
+def test_unreadable_rows_name_their_problem() -> None:
     header = "operation,application,attributeName,attributeValue,nativeIdentity,identityName,item_type,roles\n"
     rows = (
         "AddEntitlement,AD,memberOf,x,cn=anna,,,",
@@ -157,7 +157,7 @@ def test_rows_that_cannot_be_read_say_why() -> None:
     ]  # fmt: skip
 
 
-def test_a_row_without_its_columns_takes_those_mapped_to_ours() -> None:
+def test_columns_mapped_to_ours_replace_missing_columns_of_identityiq() -> None:
     wanted = make_interpretation(maps=["User=identity", "What=item"])
     text = "operation,User,What\nAddRole,anna,Clerk\nRemoveEntitlement,anna,AD|memberOf|x\n"
     rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
@@ -182,7 +182,7 @@ def test_a_misspelt_column_of_ours_is_refused_here_too() -> None:
     assert "looks like `remove_date`" in refusal(lambda: read_text(text)).message
 
 
-def test_rejected_rows_come_back_as_the_same_kind_of_file(tmp_path: Path) -> None:
+def test_rejected_rows_are_written_as_the_same_kind_of_file(tmp_path: Path) -> None:
     text = "operation,roles,identityName,sunset\nAddRole,Clerk,=anna,1/31/2027\nChangePassword,,bob,\n"
 
     def rejected_of(table: Table) -> bytes:

@@ -39,13 +39,13 @@ def test_several_files_become_one_table_with_all_columns(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_globs_are_expanded_in_order_and_leave_folders_out() -> None:
+def test_globs_are_expanded_in_order_without_folders() -> None:
     Path("c.csv").mkdir()
     assert read_inputs(["*.csv"]).rows["_file"].to_list() == ["a.csv", "b.csv"]
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_file_whose_name_looks_like_a_glob_is_meant_itself() -> None:
+def test_a_file_whose_name_looks_like_a_glob_is_read_itself() -> None:
     Path("[ab].csv").write_text(_ROW)
     assert read_inputs(["[ab].csv"]).rows["_file"].to_list() == ["[ab].csv"]
 
@@ -58,7 +58,7 @@ def test_standard_input_is_read_and_digested() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_digest_depends_on_contents_and_order_and_nothing_else() -> None:
+def test_the_digest_depends_only_on_contents_and_order() -> None:
     assert read_inputs(["b.csv"]).digest == hashlib.sha256(_ROW.encode()).hexdigest()
     both = load_inputs(["a.csv", "b.csv"]).digest
     assert both == read_inputs(["?.csv"]).digest
@@ -98,7 +98,7 @@ def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -
         (OSError(errno.EIO, os.strerror(errno.EIO)), "b.csv can't be read: "),
     ],
 )
-def test_what_the_operating_system_refuses_is_explained(
+def test_errors_of_the_operating_system_are_explained(
     monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
 ) -> None:
     def refuse(_: Path) -> bytes:
@@ -125,7 +125,7 @@ def test_an_interruption_while_reading_a_url_is_not_an_input_error(monkeypatch: 
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_is_wrong_with_several_files_is_said_at_once() -> None:
+def test_errors_in_several_files_are_reported_together() -> None:
     Path("d.csv").write_text("")
     Path("e.csv").write_text("identity,item_type\n1,2\n")
     error = refusal(lambda: read_inputs(["*.csv"]))
@@ -144,7 +144,7 @@ def test_what_is_wrong_with_several_files_is_said_at_once() -> None:
         (b"\xd0\xcf\x11\xe0", "old Excel"),
     ],
 )
-def test_files_of_other_kinds_are_called_by_their_kind(data: bytes, kind: str) -> None:
+def test_a_file_of_another_kind_is_named_by_its_kind(data: bytes, kind: str) -> None:
     error = refusal(lambda: read_bytes(data))
     assert kind in error.message
     assert "CSV" in error.next_step

@@ -1,4 +1,4 @@
-"""The names of items in one cell: what is apart stays apart, and no name is lost or cut."""
+"""The names of items in one cell: no name is lost, cut or joined to another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILLED = NAMES.filter(bool)
     ],
 )
 @pytest.mark.parametrize("item_type", [ItemType.ROLE, ItemType.ACCESS_PROFILE])
-def test_roles_and_access_profiles_stand_beside_each_other(item_type: str, cell: str, names: tuple[str, ...]) -> None:
+def test_a_bar_separates_roles_and_access_profiles(item_type: str, cell: str, names: tuple[str, ...]) -> None:
     assert split_items(item_type, cell) == names
 
 
@@ -42,22 +42,22 @@ def test_roles_and_access_profiles_stand_beside_each_other(item_type: str, cell:
         (r"AD|path|C:\\||AD|x", [("AD", "path", "C:\\"), ("AD", "", "x")]),
     ],
 )
-def test_entitlements_of_one_cell_are_parted_by_two_bars(cell: str, entitlements: list[tuple[str, str, str]]) -> None:
+def test_two_bars_separate_entitlements(cell: str, entitlements: list[tuple[str, str, str]]) -> None:
     found = [entitlement_name(text) for text in split_items("ENTITLEMENT", cell)]
     assert found == [EntitlementName(source=s, attribute=a, value=v) for s, a, v in entitlements]
 
 
 @pytest.mark.parametrize("text", ["AD", "", "AD|a|b|c", "AD|", "|a", "AD| |b", "AD|a|"])
-def test_what_has_other_parts_is_no_entitlement(text: str) -> None:
+def test_text_with_other_parts_is_no_entitlement(text: str) -> None:
     assert entitlement_name(text) is None
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4))
-def test_joined_names_come_apart_as_they_were(names: list[str]) -> None:
+def test_joined_names_split_into_the_same_names(names: list[str]) -> None:
     assert split_items("ROLE", join_items("ROLE", names)) == tuple(names)
 
 
 @given(st.lists(st.builds(EntitlementName, source=FILLED, attribute=NAMES, value=FILLED), min_size=1, max_size=4))
-def test_joined_entitlements_come_apart_as_they_were(names: list[EntitlementName]) -> None:
+def test_joined_entitlements_split_into_the_same_entitlements(names: list[EntitlementName]) -> None:
     cell = join_items("ENTITLEMENT", [name.text for name in names])
     assert [entitlement_name(text) for text in split_items("ENTITLEMENT", cell)] == names

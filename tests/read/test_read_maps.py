@@ -1,4 +1,4 @@
-"""Columns of theirs read as ours: what a map may say, what it does to a file, and what it does to its identity."""
+"""Column maps: their syntax, their effect on a file, and their effect on its digest."""
 
 from __future__ import annotations
 
@@ -70,43 +70,43 @@ def test_parquet_columns_are_mapped_alike() -> None:
     assert cells(read(buffer.getvalue(), order(*MAPS), "in.parquet")) == [("anna", "ROLE", "a|b")]
 
 
-def test_mapped_names_tell_which_delimiter_a_header_has() -> None:
+def test_mapped_names_help_to_find_the_delimiter() -> None:
     table = read("User, Name;Kind;Role\nanna;ROLE;x\n", order("User, Name=identity", "Kind=item_type", "Role=item"))
     assert cells(table) == [("anna", "ROLE", "x")]
 
 
 @pytest.mark.parametrize(
-    ("maps", "said"),
+    ("maps", "message"),
     [
         (["Roll=item"], "no column `Roll` to read as `item`. Its columns are `User Name`, `Kind`"),
         (["Why=item", "Role=item"], "two columns for `item`"),
     ],
 )
-def test_a_map_that_was_ordered_and_cannot_be_followed_is_told(maps: list[str], said: str) -> None:
-    assert said in refusal(lambda: read(TEXT, order(*MAPS[:2], *maps))).message
+def test_a_required_map_without_a_column_is_refused(maps: list[str], message: str) -> None:
+    assert message in refusal(lambda: read(TEXT, order(*MAPS[:2], *maps))).message
 
 
 @pytest.mark.parametrize("kind", [order, habit])
-def test_a_map_onto_a_column_that_is_there_is_told_and_names_the_map(kind: Callable[[str], Interpretation]) -> None:
+def test_a_map_to_a_present_column_is_refused_with_its_name(kind: Callable[[str], Interpretation]) -> None:
     error = refusal(lambda: read("identity,item_type,item,Role\na,ROLE,x,y\n", kind("Role=item")))
     assert "two columns for `item`: column 3 (`item`) and column 4 (`Role`)" in error.message
     assert "--map Role=item" in error.next_step
 
 
-def test_two_columns_that_one_map_could_mean_are_told() -> None:
+def test_a_map_that_matches_two_columns_is_refused() -> None:
     assert (
         "2 columns `Role`"
         in refusal(lambda: read("identity,item_type,Role,ROLE\na,b,c,d\n", order("Role=item"))).message
     )
 
 
-def test_a_habit_without_its_column_changes_nothing() -> None:
+def test_an_optional_map_without_a_column_changes_nothing() -> None:
     text = "identity_id,item_type,item_id\n1,ROLE,2\n"
     assert read(text, habit(*MAPS)).rows.equals(read(text, habit()).rows)
 
 
 @pytest.mark.parametrize(
-    ("maps", "said"),
+    ("maps", "message"),
     [
         (["Role"], "'Role' is no map"),
         (["=item"], "'=item' is no map"),
@@ -118,14 +118,14 @@ def test_a_habit_without_its_column_changes_nothing() -> None:
         (["Role=item", " role =item_id"], "mapped twice, to `item` and to `item_id`"),
     ],
 )
-def test_what_is_no_map_is_refused(maps: list[str], said: str) -> None:
+def test_a_malformed_map_is_refused(maps: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         make_interpretation(maps=maps)
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert caught.value.next_step
 
 
-def test_an_unknown_column_of_ours_lists_those_there_are() -> None:
+def test_a_map_to_an_unknown_column_lists_our_columns() -> None:
     with pytest.raises(UsageError) as caught:
         make_interpretation(maps=["Role=x"])
     assert all(name in caught.value.next_step for name in (*KNOWN_COLUMNS, "metadata.KEY"))
@@ -148,7 +148,7 @@ def path(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_the_same_bytes_read_otherwise_are_another_input(path: str) -> None:
+def test_the_same_bytes_with_another_interpretation_are_another_input(path: str) -> None:
     wanted = [
         make_interpretation(),
         order(*MAPS),
@@ -162,7 +162,7 @@ def test_the_same_bytes_read_otherwise_are_another_input(path: str) -> None:
     assert len({load_inputs([path], interpretation=one).digest for one in wanted}) == len(wanted)
 
 
-def test_the_same_meaning_is_the_same_input_however_it_is_said(path: str) -> None:
+def test_equal_interpretations_give_the_same_input(path: str) -> None:
     def digest(wanted: Interpretation) -> str:
         return load_inputs([path], interpretation=wanted).digest
 
@@ -174,18 +174,18 @@ def test_the_same_meaning_is_the_same_input_however_it_is_said(path: str) -> Non
     assert digest(habit("Somebody=identity")) == digest(make_interpretation()) == load_inputs([path]).digest
 
 
-def test_a_map_that_cannot_be_followed_is_told_before_anything_is_parsed_or_sent(path: str) -> None:
+def test_a_required_map_without_a_column_is_refused_before_parsing(path: str) -> None:
     assert "no column `Roll`" in refusal(lambda: load_inputs([path], interpretation=order("Roll=item"))).message
 
 
 @pytest.mark.parametrize("name", ["empty.csv", "bad.parquet"])
-def test_what_is_wrong_with_a_file_is_still_told_when_it_is_parsed(name: str, tmp_path: Path) -> None:
+def test_a_bad_file_with_maps_is_reported_when_it_is_parsed(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PAR1" if name == "bad.parquet" else b"\n")
     loaded = load_inputs([str(tmp_path / name)], interpretation=order(*MAPS))
     assert name in refusal(lambda: read_loaded(loaded)).message
 
 
-def test_a_comment_is_for_rows_without_one() -> None:
+def test_the_default_comment_fills_rows_without_one() -> None:
     text = "identity_id,item_type,item_id,comment\n1,ROLE,2,own\n1,ROLE,3, \n1,ROLE,4,\n"
     table = read(text, make_interpretation(comment="all"))
     assert table.rows["comment"].to_list() == ["own", "all", "all"]

@@ -1,4 +1,4 @@
-"""Against other implementations: Python's `csv` for good files, a reader character by character for any text."""
+"""Reading compared with other implementations: Python's `csv`, and a reader by character for any text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _writable(cell: str, style: _Style) -> str:
 
 
 @given(rows=st.lists(st.lists(_CELL, min_size=5, max_size=5), min_size=1, max_size=8), style=_STYLES)
-def test_what_pythons_writer_writes_is_read_with_its_cells_and_lines(rows: list[list[str]], style: _Style) -> None:
+def test_files_of_pythons_writer_are_read_with_their_cells_and_lines(rows: list[list[str]], style: _Style) -> None:
     rows = [["id", *(_writable(cell, style) for cell in row[1:])] for row in rows]
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=style.delimiter, lineterminator=style.newline, quoting=style.quoting)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def _reference(text: str, delimiter: str, width: int) -> list[_Expected]:
 @example(body='a,b,"\n"')
 @example(body=',,""\r\n"a"\r,b,c\n')
 @example(body='"a"b,"\n",c\n')
-def test_any_text_is_taken_apart_as_the_grammar_says(body: str) -> None:
+def test_any_text_is_parsed_by_the_grammar(body: str) -> None:
     # A last column without a name leaves the header, and so the width, alone.
     text = "identity_id,item_type,item_id\n" + body
     expected = _reference(text, ",", 3)[1:]
@@ -132,7 +132,7 @@ def test_any_text_is_taken_apart_as_the_grammar_says(body: str) -> None:
         st.tuples(st.integers(0, 200), st.sampled_from(['"', ",", '""', ";", "\r", '"\n', "\0"])), max_size=6
     ),
 )
-def test_no_row_without_line_breaks_holds_anything_of_another_line(count: int, damage: list[tuple[int, str]]) -> None:
+def test_no_row_without_line_breaks_contains_text_of_another_line(count: int, damage: list[tuple[int, str]]) -> None:
     body = "".join(f"{number},{number},{number}\n" for number in range(count))
     for position, inserted in damage:
         body = body[: position % len(body)] + inserted + body[position % len(body) :]

@@ -1,4 +1,4 @@
-"""Parquet files: every type becomes the text that a CSV file would have held, or is refused."""
+"""Parquet files: every type becomes the text that a CSV file would hold, or is refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_empty_list_of_items_is_an_empty_cell() -> None:
     assert _column(_frame(item_id=pl.Series([[], ["a"]])), "item_id") == [None, "a"]
 
 
-def test_list_members_that_could_be_misread_reject_their_row() -> None:
+def test_ambiguous_list_members_reject_their_row() -> None:
     frame = _frame(
         item_id=pl.Series([["a"], ["a|b"], ["a", None], ["a", " "], ["b"]]), start_date=[dt.date(2027, 1, 1)] * 5
     )
@@ -101,7 +101,7 @@ def test_list_members_that_could_be_misread_reject_their_row() -> None:
 @given(
     st.lists(st.lists(st.one_of(st.none(), st.text(alphabet="a| ", max_size=2)), max_size=3), min_size=1, max_size=6)
 )
-def test_joined_lists_come_apart_into_the_same_members(lists: Sequence[list[str | None]]) -> None:
+def test_joined_lists_split_into_the_same_members(lists: Sequence[list[str | None]]) -> None:
     table = read_frame(_frame(item_id=pl.Series(lists, dtype=pl.List(pl.String))))
     assert table.rows.height + table.rejected.height == len(lists)
     for line, joined in table.rows.select("_line", "item_id").rows():
@@ -119,11 +119,11 @@ def test_joined_lists_come_apart_into_the_same_members(lists: Sequence[list[str 
     ],
 )
 @pytest.mark.parametrize("name", ["comment", "metadata.x", "identity_id"])
-def test_types_that_are_no_text_are_refused_where_they_matter(name: str, values: pl.Series) -> None:
+def test_types_without_a_text_form_are_refused_in_known_columns(name: str, values: pl.Series) -> None:
     assert f"`{name}` of in.parquet holds" in refusal(lambda: read_frame(_frame(**{name: values}))).message
 
 
-def test_lists_of_names_are_joined_so_that_each_name_stays_whole() -> None:
+def test_lists_of_names_are_joined_without_splitting_a_name() -> None:
     frame = pl.DataFrame(
         {
             "identity": ["anna"] * 4,
@@ -139,7 +139,7 @@ def test_lists_of_names_are_joined_so_that_each_name_stays_whole() -> None:
     )
 
 
-def test_dates_that_are_dates_by_their_type_are_read_whatever_the_form_of_the_others() -> None:
+def test_typed_dates_are_read_whatever_the_form_of_other_dates() -> None:
     buffer = io.BytesIO()
     _frame(remove_date=[dt.date(2027, 1, 31)]).write_parquet(buffer)
     text = b"identity_id,item_type,item_id,remove_date\n1,ROLE,2,1/31/2027\n"
@@ -163,7 +163,7 @@ def test_only_lists_of_text_are_items(values: pl.Series) -> None:
         (pl.Series([dt.timedelta(1)]), ['"1 day, 0:00:00"']),
     ],
 )
-def test_unknown_columns_of_such_types_are_carried_along_as_json(values: pl.Series, text: list[str | None]) -> None:
+def test_unknown_columns_of_such_types_become_json(values: pl.Series, text: list[str | None]) -> None:
     assert _column(_frame(extra=values), "extra") == text
 
 
@@ -173,7 +173,7 @@ def test_a_result_file_kept_as_parquet_is_recognised() -> None:
     assert table.rows.columns == ["_file", "_line", "identity_id", "item_type", "item_id", "comment"]
 
 
-def test_parquet_is_known_by_its_content() -> None:
+def test_parquet_is_recognised_by_its_content() -> None:
     buffer = io.BytesIO()
     _frame(comment=["x"]).write_parquet(buffer)
     assert read_bytes(buffer.getvalue(), "really.csv").rows.height == 1

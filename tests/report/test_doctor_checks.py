@@ -99,7 +99,7 @@ def test_a_token_is_judged_by_its_claims(claims: TokenClaims, found: dict[str, s
     ("status", "result", "to_do"),
     [(200, "ok", ""), (403, "fail", "idn:access-request-status:read"), (400, "fail", "--api")],
 )
-def test_the_status_list_has_to_answer(status: int, result: str, to_do: str) -> None:
+def test_the_status_list_must_answer(status: int, result: str, to_do: str) -> None:
     check = check_status_list(Answer(status=status, text="Because."), BETA)
     assert check.result == result
     assert to_do in check.to_do

@@ -1,4 +1,4 @@
-"""The result files carry whatever columns the user has, whatever they are called."""
+"""The result files copy the user's columns, whatever their names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "name", ["department", "row", "rule", "message", "class", "line", "file", "state", "number", "*", "^.*$", "{}"]
 )
-def test_any_other_column_is_carried_through_to_the_result_files(name: str, tmp_path: Path) -> None:
+def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Path) -> None:
     good, bad = f"{hex_id(1)},ROLE,{hex_id(2)},mine", f"x,ROLE,{hex_id(2)},wrong"
     text = f"identity_id,item_type,item_id,{name}\n{good}\n{bad}\nragged\n"
     table = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest"))

@@ -60,7 +60,7 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
     assert shape(made) == shape(json.loads(DOCUMENTED))
 
 
-def test_every_number_of_the_json_stands_under_its_own_key() -> None:
+def test_every_number_of_the_json_has_its_own_key() -> None:
     rows = {row_class: 10 + position for position, row_class in enumerate(RowClass)}
     by_state: dict[str, int] = {
         State.PLANNED: 1, State.SENDING: 2, State.ACCEPTED: 4, State.REFUSED: 8, State.UNCONFIRMED: 16,
@@ -104,7 +104,7 @@ def test_every_number_of_the_json_stands_under_its_own_key() -> None:
     }
 
 
-def test_what_is_planned_adds_up_from_what_became_of_it() -> None:
+def test_the_states_add_up_to_the_planned_changes() -> None:
     counts = count_states({state.value: 2**position for position, state in enumerate(State)})
     planned = counts.pop("planned")
     assert planned == sum(counts.values())
@@ -134,7 +134,7 @@ FINE = {RowClass.SUBMITTED: 1, RowClass.ALREADY_SUBMITTED: 1, RowClass.ALREADY_H
         ({RowClass.REJECTED: 1}, {"PLANNED": 5}, True, 3),
     ],
 )
-def test_the_exit_code_says_how_it_ended(
+def test_the_exit_code_follows_the_documented_table(
     rows: dict[RowClass, int],
     changes: dict[str, int],
     dry_run: bool,  # noqa: FBT001 - a table
@@ -144,7 +144,7 @@ def test_the_exit_code_says_how_it_ended(
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_single_item_that_is_set_aside_is_not_everything_asked_for(*, dry_run: bool) -> None:
+def test_one_change_set_aside_sets_exit_code_3(*, dry_run: bool) -> None:
     assert summary(rows=FINE, tally=tally(ACCEPTED=3), dry_run=dry_run, set_aside=1).exit_code == 3
 
 
@@ -157,7 +157,7 @@ RUN = Run(
     started_at=datetime(2026, 11, 23, 15, 45, tzinfo=UTC),
     lower_bound=3,
 )
-NOTHING_SAID = TrackSummary(told=(), silent=2000)
+NOT_LISTED = TrackSummary(told=(), silent=2000)
 TALLY = Tally(
     requests={State.ACCEPTED: 4, State.SPLIT: 1},
     changes={State.ACCEPTED: 2000, State.PLANNED: 1},
@@ -169,8 +169,8 @@ TALLY = Tally(
 )
 
 
-def test_a_run_speaks_the_words_of_the_summary() -> None:
-    made = run_as_json(RUN, TALLY, NOTHING_SAID)
+def test_a_run_has_the_keys_of_the_summary() -> None:
+    made = run_as_json(RUN, TALLY, NOT_LISTED)
     documented = json.loads(DOCUMENTED)
     assert made["requests"].keys() == documented["requests"].keys()
     assert made["changes"].keys() == documented["changes"].keys()
@@ -182,7 +182,7 @@ def test_a_run_speaks_the_words_of_the_summary() -> None:
 
 
 def test_a_run_is_described_in_lines() -> None:
-    assert list(describe_run(RUN, TALLY, NOTHING_SAID)) == [
+    assert list(describe_run(RUN, TALLY, NOT_LISTED)) == [
         "Run r1, started 2026-11-23 15:45 UTC, to https://acme.api.example (beta)",
         "  input: a.csv, b.csv",
         "  changes: 2,001 planned, 2,000 accepted, 0 refused, 0 unconfirmed, 1 unsent",
@@ -200,8 +200,8 @@ def test_a_run_is_described_in_lines() -> None:
         ({State.SENDING: 1}, "1 unconfirmed"),
     ],
 )
-def test_a_listed_run_says_how_much_of_it_is_left(changes: dict[str, int], state: str) -> None:
-    (line,) = list_runs([(RUN, dataclasses.replace(TALLY, changes=changes), NOTHING_SAID)])
+def test_a_listed_run_shows_its_open_changes(changes: dict[str, int], state: str) -> None:
+    (line,) = list_runs([(RUN, dataclasses.replace(TALLY, changes=changes), NOT_LISTED)])
     accepted = changes.get(State.ACCEPTED, 0)
     assert line.split("  ")[0] == "r1"
     assert (
@@ -213,29 +213,29 @@ def test_a_ledger_without_runs_says_so() -> None:
     assert list(list_runs([])) == ["The ledger has no runs."]
 
 
-def said(state: str, changes: int = 1, who: str = "", words: str = "", since: str = "") -> StatusGroup:
+def group(state: str, changes: int = 1, who: str = "", words: str = "", since: str = "") -> StatusGroup:
     return StatusGroup(state=state, who=who, said=words, since=since, changes=changes)
 
 
 SAID = TrackSummary(
     told=(
-        said("REQUEST_COMPLETED", 40),
-        said("EXECUTING", 2, "Ann", since="2026-03-02"),
-        said("EXECUTING", 3, "Ann", "soon", since="2026-03-01"),
-        said("EXECUTING", 4, "Bob"),
-        said("EXECUTING", 1),
-        said("NEW_STATE", 2),
-        said("EXISTING_REQUEST", 5),
-        said("REJECTED", 6, "Ann", "no need"),
-        said("CANCELLED", 1, "Cy"),
-        said("CANCELLED", 2, words="Duplicate request"),
-        said("ERROR", 1, words="no account"),
+        group("REQUEST_COMPLETED", 40),
+        group("EXECUTING", 2, "Ann", since="2026-03-02"),
+        group("EXECUTING", 3, "Ann", "soon", since="2026-03-01"),
+        group("EXECUTING", 4, "Bob"),
+        group("EXECUTING", 1),
+        group("NEW_STATE", 2),
+        group("EXISTING_REQUEST", 5),
+        group("REJECTED", 6, "Ann", "no need"),
+        group("CANCELLED", 1, "Cy"),
+        group("CANCELLED", 2, words="Duplicate request"),
+        group("ERROR", 1, words="no account"),
     ),
     silent=7,
 )
 
 
-def test_what_became_of_changes_is_described_with_who_is_behind_it_and_what_was_said() -> None:
+def test_outcomes_are_described_with_approvers_and_comments() -> None:
     assert list(describe_track(SAID)) == [
         "Of 74 accepted changes the tenant says:",
         "  provisioned: 40",
@@ -256,7 +256,7 @@ def test_what_became_of_changes_is_described_with_who_is_behind_it_and_what_was_
     ]
 
 
-def test_what_became_of_changes_is_counted_by_what_it_amounts_to_and_in_the_vendors_own_words() -> None:
+def test_changes_are_counted_by_outcome_and_by_the_vendors_state() -> None:
     made = track_as_json(SAID)
     assert made == {
         "open": 17, "provisioned": 40, "rejected": 6, "cancelled": 1, "duplicate": 2, "failed": 1, "not_visible": 7,
@@ -268,8 +268,8 @@ def test_what_became_of_changes_is_counted_by_what_it_amounts_to_and_in_the_vend
     assert sum(made["states"].values()) + made["not_visible"] == 74
 
 
-def test_of_many_groups_the_largest_are_shown_and_the_rest_are_counted() -> None:
-    many = tuple(said("REJECTED", number, f"approver {number:02}") for number in range(1, 15))
+def test_the_largest_of_many_groups_are_shown_and_the_rest_counted() -> None:
+    many = tuple(group("REJECTED", number, f"approver {number:02}") for number in range(1, 15))
     lines = list(describe_track(TrackSummary(told=many, silent=0)))
     assert lines[1:3] == ["  rejected: 105", "    14 by approver 14"]
     assert lines[-1].startswith("    … and 10 more")
@@ -289,11 +289,9 @@ def test_of_many_groups_the_largest_are_shown_and_the_rest_are_counted() -> None
         ("EXISTING_REQUEST", "", 4),
     ],
 )
-def test_the_exit_code_of_a_run_that_was_followed_tells_the_worst_of_its_changes(
-    state: str, words: str, code: int
-) -> None:
-    done = said("REQUEST_COMPLETED")
-    tracked = TrackSummary(told=(done, said(state, words=words)), silent=0)
+def test_the_exit_code_of_a_tracked_run_shows_its_worst_outcome(state: str, words: str, code: int) -> None:
+    done = group("REQUEST_COMPLETED")
+    tracked = TrackSummary(told=(done, group(state, words=words)), silent=0)
     assert exit_code(tracked) == code
     assert exit_code(TrackSummary(told=(done,), silent=1)) == 4
     finished = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, was_tracked=True)
@@ -302,7 +300,7 @@ def test_the_exit_code_of_a_run_that_was_followed_tells_the_worst_of_its_changes
     assert dataclasses.replace(finished, set_aside=1).exit_code == max(code, 3)
 
 
-def test_a_run_and_a_list_of_runs_show_what_became_of_changes_where_anything_is_known() -> None:
+def test_runs_show_outcomes_once_any_is_known() -> None:
     assert "  not visible: 7" in list(describe_run(RUN, TALLY, SAID))
     assert run_as_json(RUN, TALLY, SAID)["tracked"]["rejected"] == 6
     (line,) = list_runs([(RUN, TALLY, SAID)])
@@ -310,7 +308,7 @@ def test_a_run_and_a_list_of_runs_show_what_became_of_changes_where_anything_is_
 
 
 @pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
-def test_what_others_had_requested_already_is_said_after_sending(number: int, words: str) -> None:
-    tracked = TrackSummary(told=(said("EXISTING_REQUEST", number), said("EXECUTING")), silent=0)
+def test_changes_that_others_had_requested_are_reported_after_sending(number: int, words: str) -> None:
+    tracked = TrackSummary(told=(group("EXISTING_REQUEST", number), group("EXECUTING")), silent=0)
     assert list(describe_existing(tracked)) == [f"{words} requested already by others, says the tenant."]
-    assert list(describe_existing(NOTHING_SAID)) == []
+    assert list(describe_existing(NOT_LISTED)) == []

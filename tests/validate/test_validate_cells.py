@@ -1,4 +1,4 @@
-"""From cells as they were written to their canonical form: dates and metadata."""
+"""Cells in canonical form: dates and metadata."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_a_date_is_sent_as_an_instant_in_utc(written: str, sent: str) -> None:
         "1801353600",
     ],
 )
-def test_what_is_no_date_in_iso_8601_is_not_readable(written: str) -> None:
+def test_text_that_is_no_iso_8601_date_is_unreadable(written: str) -> None:
     assert broken_rules(remove_date=written) == ["remove_date_readable"]
 
 
-def test_an_impossible_date_without_a_zone_is_said_to_be_unreadable_too() -> None:
+def test_an_impossible_date_without_a_zone_is_unreadable_too() -> None:
     assert "remove_date_readable" in broken_rules(remove_date="2027-02-30T09:00")
 
 
@@ -92,7 +92,7 @@ def test_an_instant_after_the_last_year_of_rfc_3339_is_never_sent() -> None:
     assert all(len(sent) == len("2027-01-31T00:00:00Z") for sent in validated.changes["remove_date"])
 
 
-def test_dates_that_are_sent_alike_do_not_count_as_before_and_after() -> None:
+def test_dates_that_are_equal_when_sent_are_not_ordered() -> None:
     # What is sent has milliseconds at the finest.
     broken = broken_rules("v2025", start_date="2027-01-31T09:00:00.0001Z", remove_date="2027-01-31T09:00:00.0002Z")
     assert broken == ["start_before_remove"]
@@ -120,7 +120,7 @@ _ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(m
     ),
     separator=st.sampled_from("Tt "),
 )
-def test_an_instant_survives_whatever_zone_it_is_written_in(instants: list[datetime], separator: str) -> None:
+def test_an_instant_is_the_same_in_every_zone(instants: list[datetime], separator: str) -> None:
     cells: list[dict[str, str | None]] = [{"remove_date": instant.isoformat(separator)} for instant in instants]
     validated = judged(*cells)
     sent = [datetime.fromisoformat(text) for text in validated.changes["remove_date"]]
@@ -136,7 +136,7 @@ def test_metadata_becomes_a_json_object_in_the_order_of_the_columns_without_blan
     assert only_change("beta", **cells)["metadata"] == '{"zone":"z","a":"padded"}'
 
 
-def test_a_row_whose_metadata_is_all_blank_has_none() -> None:
+def test_a_row_with_blank_metadata_has_none() -> None:
     validated = judged({"metadata.a": "1"}, {"metadata.a": " ", "metadata.b": ""}, {})
     assert validated.changes["metadata"].to_list() == ['{"a":"1"}', "", ""]
 
@@ -148,7 +148,7 @@ _PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_char
 @given(
     metadata=st.dictionaries(_PRINTABLE.filter(lambda key: key.strip() == key != ""), _PRINTABLE, max_size=4),
 )
-def test_any_printable_metadata_reads_back_from_its_json(metadata: dict[str, str]) -> None:
+def test_any_printable_metadata_can_be_read_back_from_its_json(metadata: dict[str, str]) -> None:
     cells: dict[str, str | None] = {f"metadata.{key}": value for key, value in metadata.items()}
     sent = only_change("beta", **cells)["metadata"]
     kept = {key: value.strip() for key, value in metadata.items() if value.strip()}

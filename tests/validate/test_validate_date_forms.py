@@ -1,4 +1,4 @@
-"""Dates in other forms than ISO 8601: what a format takes, what it refuses, and what people are told."""
+"""Date forms other than ISO 8601: what a format accepts, what it refuses, and the messages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_time_without_a_zone_is_no_instant_in_any_form() -> None:
     assert broken("us", "1/31/2027 09:00:00") == ["remove_date_has_zone"]
 
 
-def test_people_are_told_the_form_that_was_expected() -> None:
+def test_the_message_shows_the_expected_form() -> None:
     message = judged({"_dates": "us", "remove_date": "2027-01-31"}).rejected["message"].item()
     assert message == ("remove_date '2027-01-31' is not a date: write 01/31/2027 or 01/31/2027 09:00:00 Z (us)")
     message = judged({"_dates": "%d %b %Y", "start_date": "soon"}, api="v2025").rejected["message"].item()
@@ -116,7 +116,7 @@ def test_rows_of_one_input_may_differ_in_form() -> None:
         ("%Y-%m-%d" + "-" * 60, "longer than 60"),
     ],
 )
-def test_a_format_from_which_no_instant_follows_is_refused(form: str, why: str) -> None:
+def test_a_format_that_determines_no_instant_is_refused(form: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         date_form(form)
     assert why in caught.value.message
@@ -134,7 +134,7 @@ MOMENTS = st.datetimes(
 
 @settings(max_examples=30)
 @given(st.permutations(["y", "m", "d"]), st.sampled_from("Yy"), st.sampled_from("mbB"), SEPARATORS, MOMENTS)
-def test_what_python_writes_in_a_format_is_read_as_it_was_meant(
+def test_dates_that_python_writes_in_a_format_are_read_back(
     order: list[str], year: str, month: str, separator: str, moment: datetime
 ) -> None:
     form = separator.join("%" + {"y": year, "m": month, "d": "d"}[part] for part in order) + " at %H:%M:%S %z"

@@ -1,4 +1,4 @@
-"""Every rule of the input schema by its name: what breaks it, what keeps it, and what people are told."""
+"""Every rule of the input schema: rows that break it, rows that keep it, and its message."""
 
 from __future__ import annotations
 
@@ -77,22 +77,22 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "api", "cells", "said"), BROKEN)
-def test_a_row_is_rejected_by_the_name_of_the_one_rule_that_it_breaks(
-    rule: str, api: str, cells: dict[str, str | None], said: str
+@pytest.mark.parametrize(("rule", "api", "cells", "message"), BROKEN)
+def test_a_row_that_breaks_one_rule_is_rejected_with_its_name(
+    rule: str, api: str, cells: dict[str, str | None], message: str
 ) -> None:
     validated = judged(cells, api=api)
     assert validated.changes.is_empty()
     assert validated.rejected.get_column("rule").to_list() == [rule]
-    assert said in validated.rejected.get_column("message").item()
+    assert message in validated.rejected.get_column("message").item()
 
 
-def test_every_rule_of_the_schema_is_broken_by_an_example_above() -> None:
+def test_an_example_above_breaks_every_rule_of_the_schema() -> None:
     assert {rule for rule, *_ in BROKEN} == set(MESSAGES)
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-def test_every_rule_has_exactly_one_sentence(api: str) -> None:
+def test_every_rule_has_exactly_one_message(api: str) -> None:
     declared = schema(DIALECTS[api], NOW)
     _, failure = declared.filter(prepare(rows({})).collect())
     named = {name for name in failure.details().columns if name not in declared.column_names()}
@@ -138,14 +138,14 @@ def test_a_metadata_key_with_a_control_character_is_never_sent() -> None:
     assert judged({"metadata.tick\aet": "T-1"}).changes.is_empty()
 
 
-def test_start_dates_and_ends_of_entitlements_are_allowed_where_the_api_version_has_them() -> None:
+def test_later_api_versions_allow_start_dates_and_remove_dates_of_entitlements() -> None:
     ended = {"item_type": "ENTITLEMENT", "remove_date": FUTURE}
     started = {"start_date": FUTURE}
     assert [api for api in DIALECTS if broken_rules(api, **ended)] == ["beta"]
     assert [api for api in DIALECTS if broken_rules(api, **started)] == ["beta"]
 
 
-def test_all_the_rules_that_a_row_breaks_are_named_together_each_with_its_sentence() -> None:
+def test_a_row_that_breaks_several_rules_names_each_with_its_message() -> None:
     cells: dict[str, str | None] = {
         "operation": "revoke",
         "identity_id": "joe",
@@ -202,7 +202,7 @@ def test_an_empty_frame_gives_neither_changes_nor_rejected_rows() -> None:
     assert validated.rejected.columns == ["row", "rule", "message"]
 
 
-def test_columns_that_are_not_there_are_absent_and_the_operation_is_a_grant() -> None:
+def test_without_optional_columns_the_operation_is_a_grant() -> None:
     validated = validate(pl.DataFrame([GOOD_ROW]), dialect=DIALECTS["beta"], now=NOW)
     assert validated.changes.to_dicts() == [
         {
@@ -219,7 +219,7 @@ def test_columns_that_are_not_there_are_absent_and_the_operation_is_a_grant() ->
     ]
 
 
-def test_without_the_columns_of_ids_every_row_is_rejected_for_each() -> None:
+def test_without_id_columns_every_row_is_rejected_for_each_of_them() -> None:
     nothing = pl.DataFrame({"comment": ["a", "b"]})
     validated = validate(nothing, dialect=DIALECTS["beta"], now=NOW)
     assert (
@@ -250,7 +250,7 @@ def test_operation_and_type_become_canonical_while_ids_keep_their_letter_case() 
 
 
 @pytest.mark.parametrize("separator", ["|", " | ", "\t|\n", "|  "])
-def test_items_parted_by_a_bar_become_a_change_each_in_their_order(separator: str) -> None:
+def test_items_separated_by_a_bar_become_one_change_each_in_order(separator: str) -> None:
     cell = separator.join([OTHER_ITEM, ITEM, OTHER_ITEM])
     validated = judged({"item_id": cell, "comment": "joiner"}, {"item_id": ITEM})
     assert validated.changes.select("row", "item_id", "comment").rows() == [
@@ -261,7 +261,7 @@ def test_items_parted_by_a_bar_become_a_change_each_in_their_order(separator: st
     ]
 
 
-def test_a_frame_in_chunks_of_which_the_first_is_empty_is_judged_like_one_in_a_single_chunk() -> None:
+def test_an_empty_first_chunk_does_not_change_validation() -> None:
     frame = rows(
         {"item_id": f"{ITEM}|{OTHER_ITEM}", "remove_date": FUTURE, "metadata.k": "v"},
         {"operation": "ADD", "identity_id": "{}", "remove_date": "soon"},
@@ -275,7 +275,7 @@ def test_a_frame_in_chunks_of_which_the_first_is_empty_is_judged_like_one_in_a_s
     assert (whole.changes.height, whole.rejected.height) == (2, 3)
 
 
-def test_bad_rows_of_any_kind_together_are_each_rejected_by_their_own_rule() -> None:
+def test_different_bad_rows_are_each_rejected_by_their_own_rule() -> None:
     beta = [(rule, cells) for rule, api, cells, _ in BROKEN if api == "beta"]
     validated = judged(*(cells for _, cells in beta), {})
     assert validated.rejected.get_column("rule").to_list() == [rule for rule, _ in beta]
