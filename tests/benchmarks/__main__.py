@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m tests.benchmarks`. Ends with exit code 1 where a figure breaks its promise."""
+"""Runs the benchmarks: `python -m tests.benchmarks`. Exits with code 1 if a figure exceeds its limit."""
 
 from __future__ import annotations
 
@@ -27,58 +27,61 @@ BENCHMARKS: Final = tuple(
 )
 
 WIDTH: Final = 150
-"""Of the table, where there is no terminal to say."""
+"""Width of the table without a terminal."""
 
 
 def main() -> None:
-    """Measures, prints the table, and writes what was asked for."""
+    """Measure, print the table, and write the requested files."""
     options = _options()
     screen = Console(width=None if sys.stdout.isatty() else WIDTH)
     figures: list[Figure] = []
     now = f"{this_machine()}, {datetime.now(UTC).date().isoformat()}"
     for name in BENCHMARKS:
         if options.only and name not in options.only:
-            figures += _measured_before(options.json, name)
+            figures += _earlier_figures(options.json, name)
             continue
         screen.print(f"Measuring {name} …")
         measured = import_module(f"tests.benchmarks.{name}").run(options.scale)
-        figures += [dataclasses.replace(one, measured=now) for one in measured]
+        figures += [dataclasses.replace(figure, measured=now) for figure in measured]
     screen.print(_table(figures))
     screen.print(now)
     if options.json:
-        document = {"scale": options.scale, "figures": [{**asdict(one), "kept": one.is_kept} for one in figures]}
+        document = {
+            "scale": options.scale,
+            "figures": [{**asdict(figure), "kept": figure.is_kept} for figure in figures],
+        }
         options.json.write_text(f"{json.dumps(document, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
     if options.svg:
         # Drawing needs the `bench` extra; measuring does not.
         from tests.benchmarks.chart import draw  # noqa: PLC0415
 
         draw(figures, options.svg)
-    sys.exit(0 if all(one.is_kept for one in figures) else 1)
+    sys.exit(0 if all(figure.is_kept for figure in figures) else 1)
 
 
-def _measured_before(file: Path | None, name: str) -> list[Figure]:
-    """What the file to be written has of a benchmark that is not run now."""
+def _earlier_figures(file: Path | None, name: str) -> list[Figure]:
+    """The figures of a benchmark that is not run now, from the JSON file."""
     if file is None or not file.exists():
         return []
     fields = [field.name for field in dataclasses.fields(Figure)]
     return [
-        Figure(**{field: one[field] for field in fields})
-        for one in json.loads(file.read_text(encoding="utf-8"))["figures"]
-        if one["benchmark"] == name
+        Figure(**{field: entry[field] for field in fields})
+        for entry in json.loads(file.read_text(encoding="utf-8"))["figures"]
+        if entry["benchmark"] == name
     ]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0, help="of all inputs; promises are made for 1")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of all inputs; the limits are for 1")
     parser.add_argument(
         "--only",
         action="append",
         choices=BENCHMARKS,
-        help="may be given several times; the others' figures stay in the JSON file",
+        help="can be repeated; other benchmarks keep their figures in the JSON file",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the chart; needs the bench extra")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart here; needs the bench extra")
     return parser.parse_args()
 
 
@@ -88,9 +91,11 @@ def _table(figures: Sequence[Figure]) -> Table:
         table.add_column(column, justify="right")
     for column in ("unit", "kept", "note"):
         table.add_column(column)
-    for one in figures:
-        limit, kept = ("", "") if one.most is None else (_number(one.most), "yes" if one.is_kept else "[bold red]NO[/]")
-        table.add_row(one.benchmark, one.name, _number(one.value), limit, one.unit, kept, one.note)
+    for figure in figures:
+        limit, kept = (
+            ("", "") if figure.most is None else (_number(figure.most), "yes" if figure.is_kept else "[bold red]NO[/]")
+        )
+        table.add_row(figure.benchmark, figure.name, _number(figure.value), limit, figure.unit, kept, figure.note)
     return table
 
 

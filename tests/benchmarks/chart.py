@@ -1,4 +1,4 @@
-"""Draws the figures that the README shows as one SVG. Needs the `bench` extra."""
+"""Draws the README's figures as figure SVG. Needs the `bench` extra."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ REQUESTS: Final = "Requests, by way of packing"
 WALL_TIME: Final = "Wall time at 100 requests per 10 s, by way of submitting"
 
 GREY, BLUE, LINE = "#76808b", "#2f81f7", "#76808b55"
-"""Readable on white and on nearly black alike: the page behind the chart shows through."""
+"""Readable on light and dark pages: the chart is transparent."""
 
 Bars = dict[str, float]
-"""Value by way, in the order of drawing."""
+"""Value by way, in drawing order."""
 
 
 def draw(figures: Sequence[Figure], file: Path) -> None:
-    """Writes the chart: requests by way of packing, and wall time by way of submitting, where they were measured.
+    """Write the chart: requests by way of packing, and wall time by way of submitting, if they were measured.
 
     Args:
-        figures: Of all benchmarks.
-        file: Where the SVG goes.
+        figures: The figures of all benchmarks.
+        file: The SVG file.
     """
     packed, timed = _requests(figures), _wall_times(figures)
     rows = [row for row in (packed, timed) if row]
@@ -52,20 +52,20 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
             for axes, (title, panel) in zip(panels, row.items(), strict=True):
                 axes.set_title(title, fontsize=10)
                 if row is packed:
-                    # One change per request is so many times the others that it would make them all look alike.
+                    # One change per request needs so many requests that all other bars would look equal.
                     _bars(axes, panel, end=1.35 * sorted(panel.values())[-2], form="{:,.0f}")
                 else:
                     _bars(axes, panel, end=1.25 * max(panel.values()), form="{:,.1f} s")
             panels[0].invert_yaxis()
         drawing.supxlabel(
-            "\n".join(sorted({one.measured for one in figures if one.benchmark in {packing.NAME, ways.NAME}})),
+            "\n".join(sorted({figure.measured for figure in figures if figure.benchmark in {packing.NAME, ways.NAME}})),
             fontsize=8,
         )
         drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None})
 
 
 def _requests(figures: Sequence[Figure]) -> dict[str, Bars]:
-    values = {one.name: one.value for one in figures if one.benchmark == packing.NAME}
+    values = {figure.name: figure.value for figure in figures if figure.benchmark == packing.NAME}
     return {
         f"{workload}: {values[f'{workload}: {packing.WAYS[0]}']:,.0f} changes": {
             way: values[f"{workload}: {way}"] for way in packing.WAYS
@@ -76,24 +76,24 @@ def _requests(figures: Sequence[Figure]) -> dict[str, Bars]:
 
 
 def _wall_times(figures: Sequence[Figure]) -> dict[str, Bars]:
-    measured = [one for one in figures if one.benchmark == ways.NAME and one.name.endswith(ways.WALL_TIME)]
+    measured = [figure for figure in figures if figure.benchmark == ways.NAME and figure.name.endswith(ways.WALL_TIME)]
     return {
-        size: {one.name.split(": ")[1]: one.value for one in of_size}
-        for size, of_size in groupby(measured, key=lambda one: one.name.split(": ")[0])
+        size: {figure.name.split(": ")[1]: figure.value for figure in of_size}
+        for size, of_size in groupby(measured, key=lambda figure: figure.name.split(": ")[0])
     }
 
 
 def _bars(axes: Axes, bars: Bars, *, end: float, form: str) -> None:
-    """A bar for each way; one that is longer than the axis runs to its end and has an arrow."""
+    """One bar for each way. A bar longer than the axis ends with an arrow."""
     for way, value in bars.items():
         colour = BLUE if way == packing.OURS else GREY
         (bar,) = axes.barh(way, min(value, end), color=colour, height=0.65)
-        place: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+        offset: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
         middle, label = bar.get_y() + bar.get_height() / 2, form.format(value)
         if value < end:
-            axes.annotate(label, (value, middle), (5, 0), color=colour, **place)
+            axes.annotate(label, (value, middle), (5, 0), color=colour, **offset)
         else:
-            axes.annotate(f"{label}  \N{RIGHTWARDS ARROW}", (end, middle), (-5, 0), color="white", ha="right", **place)
+            axes.annotate(f"{label}  \N{RIGHTWARDS ARROW}", (end, middle), (-5, 0), color="white", ha="right", **offset)
     axes.set_xlim(0, end)
     axes.set_xticks([])
     axes.tick_params(length=0)

@@ -1,8 +1,8 @@
-"""A server that counts arrivals as strictly as a tenant, in a process of its own: `python -m … LEAST MOST JITTER`.
+"""A server that counts arrivals as strictly as a tenant, in its own process: `python -m … LEAST MOST JITTER`.
 
-It answers every POST with what a tenant would, after a latency between LEAST and MOST seconds, and counts it up to
-JITTER seconds after it has arrived, as a tenant behind a load balancer does. A GET is answered with the moments of all
-arrivals, and with how many of them had to be turned away.
+It answers a POST as a tenant does, after a latency of LEAST to MOST seconds, and counts it up to JITTER seconds after
+its arrival, like a tenant behind a load balancer. It answers `GET /arrivals` with the times of all arrivals and the
+number of refused requests.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _TOKEN: Final = {"access_token": "counted", "token_type": "bearer", "expires_in"
 
 
 class CountingServer:
-    """Answers on loopback and remembers when what arrived."""
+    """Answers on loopback and records all arrivals."""
 
     def __init__(self, least: float, most: float, jitter: float, *, seed: int = 7) -> None:
         self._latency = (least, most)
         self._jitter = jitter
         self._random = np.random.default_rng(seed)
         self._arrivals: list[float] = []
-        self._turned_away = 0
+        self._refused = 0
 
     async def serve(self) -> None:
-        """Answers until cancelled; says its port first."""
+        """Print the port, then answer until cancelled."""
         server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
@@ -71,42 +71,36 @@ class CountingServer:
 
     async def _answer(self, head: bytes) -> tuple[int, Any]:
         if head.startswith(b"GET /arrivals"):
-            return 200, {"arrivals": self._arrivals, "turned_away": self._turned_away}
+            return 200, {"arrivals": self._arrivals, "refused": self._refused}
         if b"/oauth/token" in head.split(b"\r\n", 1)[0]:
             return 200, _TOKEN
         if self._jitter:
             await asyncio.sleep(self._random.uniform(0, self._jitter))
         now = asyncio.get_running_loop().time()
         self._arrivals.append(now)
-        # The limit is lifted where the answers come at once: then the speed is what is measured.
+        # Without latency there is no limit: that benchmark measures speed.
         violated = self._latency[1] > 0 and most_in_a_window(self._arrivals[-REQUESTS - 1 :]) > REQUESTS
         if self._latency[1]:
             await asyncio.sleep(self._random.uniform(*self._latency))
         if violated:
-            self._turned_away += 1
+            self._refused += 1
             return 429, {}
         return (200, []) if head.startswith(b"GET") else (202, {})
 
 
 def most_in_a_window(arrivals: list[float]) -> int:
-    """Most arrivals within any window of the limit.
-
-    Args:
-        arrivals: Moments in seconds, ascending.
-    """
-    return max(
-        (bisect_right(arrivals, moment) - bisect_right(arrivals, moment - SECONDS) for moment in arrivals), default=0
-    )
+    """Most arrivals within any window of the limit; `arrivals` are ascending times in seconds."""
+    return max((bisect_right(arrivals, time) - bisect_right(arrivals, time - SECONDS) for time in arrivals), default=0)
 
 
 @contextmanager
 def counting_server(least: float, most: float, jitter: float) -> Iterator[httpx.Client]:
-    """A server, as a client to ask it for its arrivals, until the block is left.
+    """Run a server until the block ends; yields a client for `/arrivals`.
 
     Args:
-        least: Least latency in seconds.
-        most: Most latency in seconds; 0 lifts the limit.
-        jitter: Most seconds from arriving to counting.
+        least: Smallest latency in seconds.
+        most: Largest latency in seconds; 0 lifts the limit.
+        jitter: Most seconds from arrival to counting.
     """
     command = [sys.executable, "-m", __name__, str(least), str(most), str(jitter)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:

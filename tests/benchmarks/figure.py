@@ -1,4 +1,4 @@
-"""What a benchmark measures: figures, some with a limit that they must keep."""
+"""A figure that a benchmark measures, with or without a limit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class Figure:
     """One measured figure.
 
     Attributes:
-        benchmark: Which benchmark it belongs to.
-        name: What was measured, on which input.
-        value: The median where it was measured several times.
-        unit: Of the value: `requests`, `s`, `MB`, `times` (a ratio in one run) …
-        most: What the value must not exceed; None where nothing is promised.
-        note: What it is compared with, or how it came about.
-        measured: On which machine, and when.
+        benchmark: Name of the benchmark.
+        name: The measurement and its input.
+        value: The value; the median of several runs.
+        unit: Unit of the value: `requests`, `s`, `MB`, `times` (a ratio within one run) …
+        most: Limit of the value; None without one.
+        note: A comparison or an explanation.
+        measured: Machine and date.
     """
 
     benchmark: str
@@ -29,5 +29,5 @@ class Figure:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the promise is kept, where there is one."""
+        """Whether the value keeps its limit; true without one."""
         return self.most is None or self.value <= self.most

@@ -1,4 +1,4 @@
-"""The machine that figures were measured on: without it, they say nothing. Its name is nobody's business."""
+"""The machine that figures were measured on. Its name is private and stays out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What of a machine and its software matters to a figure."""
+    """The properties of a machine and its software that affect figures."""
 
     processor: str
     cores: int
@@ -29,7 +29,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this runs on."""
+    """The machine of this process."""
     return Machine(
         processor=_processor(),
         cores=psutil.cpu_count() or 1,

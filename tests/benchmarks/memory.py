@@ -1,4 +1,4 @@
-"""The most memory that a process has had."""
+"""The peak memory of a process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def peak_megabytes() -> float:
-    """The peak of this process so far, in MB of a million bytes."""
+    """The peak of this process so far, in millions of bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Linux counts the peak of the process that started this one into getrusage's; this is its own.
+        # On Linux, getrusage includes the peak of the parent process; VmHWM does not.
         peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(peak.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024

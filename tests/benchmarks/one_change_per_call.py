@@ -1,4 +1,4 @@
-"""What people do who have the vendor's SDK and a loop: one change per call. `python -m … FILE`, tenant in SAIL_…."""
+"""A loop around the vendor's SDK: one change per call. `python -m … FILE`, tenant in SAIL_…."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOO_MANY = 429
 
 
 def main(file: str) -> None:
-    """Submits every row by itself, and waits as long as the tenant says when it was too fast."""
+    """Submit each row in its own call, and obey `Retry-After`."""
     params = sailpoint.ConfigurationParams()
     params.base_url = os.environ["SAIL_BASE_URL"]
     params.client_id = os.environ["SAIL_CLIENT_ID"]

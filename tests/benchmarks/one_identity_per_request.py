@@ -1,4 +1,4 @@
-"""What people write who know the API: a loop, one identity per request. `python -m … FILE`, tenant in SAIL_…."""
+"""A loop around the API: one identity per request. `python -m … FILE`, tenant in SAIL_…."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MOST_ITEMS = 25
 
 
 def main(file: str) -> None:
-    """Submits each identity's items together, and waits as long as the tenant says when it was too fast."""
-    wanted = defaultdict(list)
+    """Submit each identity's items together, and obey `Retry-After`."""
+    items_by_identity = defaultdict(list)
     with Path(file).open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
-            wanted[row["identity_id"]].append({"type": row["item_type"], "id": row["item_id"]})
+            items_by_identity[row["identity_id"]].append({"type": row["item_type"], "id": row["item_id"]})
     with httpx.Client(base_url=os.environ["SAIL_BASE_URL"]) as client:
         form = {
             "grant_type": "client_credentials",
@@ -29,7 +29,7 @@ def main(file: str) -> None:
         }
         token = client.post("/oauth/token", data=form).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
-        for identity, items in wanted.items():
+        for identity, items in items_by_identity.items():
             for start in range(0, len(items), MOST_ITEMS):
                 body = {
                     "requestedFor": [identity],

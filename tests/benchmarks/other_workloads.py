@@ -1,4 +1,4 @@
-"""Workloads of other shapes, on which nobody tuned the planner: what it does with files that it was not made for."""
+"""Workloads of other shapes, for which the planner was not tuned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.benchmarks.workloads import Pairs, bundles_of, each_once, zipf
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NestedDepartments:
-    """Departments within locations, and roles that exist at every location: three bundles each, few exceptions."""
+    """Departments within locations, and roles at every location: three bundles for each person, few exceptions."""
 
     seed: int = 11
     scale: float = 1.0
@@ -24,7 +24,7 @@ class NestedDepartments:
     catalogue: int = 5_000
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         source = np.random.default_rng(self.seed)
         people = int(self.people * self.scale)
         location = source.integers(0, self.locations, people)
@@ -41,7 +41,7 @@ class NestedDepartments:
         own = source.poisson(self.exceptions, people)
         drawn.append((np.repeat(np.arange(people), own), source.integers(0, self.catalogue, own.sum())))
         return each_once(
-            np.concatenate([who for who, _ in drawn]),
+            np.concatenate([people for people, _ in drawn]),
             np.concatenate([items for _, items in drawn]),
             self.catalogue,
             department,
@@ -50,7 +50,7 @@ class NestedDepartments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collectors:
-    """People who have been there for long: several bundles each, so that most have more items than fit a request."""
+    """Long-serving people: several bundles each, so that most have more items than fit into one request."""
 
     seed: int = 12
     scale: float = 1.0
@@ -61,7 +61,7 @@ class Collectors:
     catalogue: int = 2_000
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         source = np.random.default_rng(self.seed)
         people = int(self.people * self.scale)
         least, most = self.items_per_bundle
@@ -71,9 +71,9 @@ class Collectors:
         ]
         popularity = zipf(self.bundles, 0.8)
         chosen = [source.choice(self.bundles, people, p=popularity) for _ in range(self.bundles_each)]
-        drawn = [bundles_of(one, bundles) for one in chosen]
+        drawn = [bundles_of(choice, bundles) for choice in chosen]
         return each_once(
-            np.concatenate([who for who, _ in drawn]),
+            np.concatenate([people for people, _ in drawn]),
             np.concatenate([items for _, items in drawn]),
             self.catalogue,
             chosen[0],
@@ -82,7 +82,7 @@ class Collectors:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BirthrightForAll:
-    """Something that everybody gets at once, and beside it up to three items that few others want."""
+    """Items that every person gets at once, and up to three rare items each."""
 
     seed: int = 13
     scale: float = 1.0
@@ -94,7 +94,7 @@ class BirthrightForAll:
     departments: int = 30
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         source = np.random.default_rng(self.seed)
         people = int(self.people * self.scale)
         birthright = source.choice(self.catalogue, self.birthright, replace=False)

@@ -1,7 +1,7 @@
-"""The rate limit kept and used: ten minutes at the limit, restarts, neighbours, and what sending costs by itself.
+"""The use of the rate limit: ten minutes at the limit, restarts, parallel processes, and the cost of sending alone.
 
-Everything is counted at the server. It is a strict one: it answers in 20 to 400 ms and lets up to 50 ms pass before it
-counts, so that two calls that left evenly may count unevenly.
+The server counts. It is strict: it answers in 20 to 400 ms and counts a call up to 50 ms after its arrival, so that
+evenly sent calls can be counted unevenly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tests.benchmarks.counting_server import REQUESTS, SECONDS, counting_server, most_in_a_window
-from tests.benchmarks.dress import ITEM_ID, PERSON_ID
+from tests.benchmarks.details import ITEM_ID, PERSON_ID
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.sandbox_process import clean_environment
 
@@ -32,8 +32,8 @@ AT_ONCE: Final = (0.0, 0.0, 0.0)
 STEADY_REQUESTS: Final = 6_000
 """Ten minutes at the limit."""
 
-NEIGHBOURS: Final = 3
-NEIGHBOUR_REQUESTS: Final = 200
+PARALLEL: Final = 3
+PARALLEL_REQUESTS: Final = 200
 RESTARTS: Final = 10
 RESTART_REQUESTS: Final = 60
 UNLIMITED_REQUESTS: Final = 4_000
@@ -42,50 +42,46 @@ MOST_UNUSED: Final = 1.5
 """Percent of the limit."""
 
 MOST_MS: Final = 2.5
-"""Milliseconds a request, with the limit lifted: 400 requests a second."""
+"""Milliseconds per request without a limit: 400 requests per second."""
 
 MOST_OF_A_CORE: Final = 5.0
-"""Percent, at the limit."""
+"""Percent of a core, at the limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Seen:
-    """What the server saw of some processes, and what they cost.
+class _Traffic:
+    """The traffic of some processes at the server, and its cost.
 
     Attributes:
-        arrivals: In seconds of the server's clock, ascending.
-        turned_away: Requests answered with 429.
-        seconds: From the start of the first process to the end of the last.
-        processor: Seconds of processor time of all of them.
+        arrivals: Times in seconds of the server's clock, ascending.
+        refused: Number of requests answered 429.
+        seconds: Time from the start of the first process to the end of the last.
+        processor: Processor time of all processes, in seconds.
     """
 
     arrivals: Sequence[float]
-    turned_away: int
+    refused: int
     seconds: float
     processor: float
 
 
 def run(scale: float) -> list[Figure]:
-    """Measures.
-
-    Args:
-        scale: Of the number of requests.
-    """
-    return [*_steady(scale), *_neighbours(scale), *_restarts(scale), *_unlimited(scale)]
+    """Measure everything; `scale` is that of the number of requests."""
+    return [*_steady(scale), *_parallel(scale), *_restarts(scale), *_unlimited(scale)]
 
 
 def _steady(scale: float) -> Iterator[Figure]:
     seen = _submit([[round(STEADY_REQUESTS * scale)]], STRICT)
-    steady = [moment for moment in seen.arrivals if moment >= seen.arrivals[0] + SECONDS]
+    steady = [time for time in seen.arrivals if time >= seen.arrivals[0] + SECONDS]
     possible = (steady[-1] - steady[0]) * REQUESTS / SECONDS
     yield from _promises("steady", seen)
     yield _figure("steady: unused", 100 * (1 - (len(steady) - 1) / possible), "% of the limit", MOST_UNUSED)
     yield _figure("steady: processor", 100 * seen.processor / seen.seconds, "% of a core", MOST_OF_A_CORE)
 
 
-def _neighbours(scale: float) -> Iterator[Figure]:
-    files = [max(1, round(NEIGHBOUR_REQUESTS * scale))] * NEIGHBOURS
-    yield from _promises(f"{NEIGHBOURS} processes at a time", _submit([files], STRICT))
+def _parallel(scale: float) -> Iterator[Figure]:
+    files = [max(1, round(PARALLEL_REQUESTS * scale))] * PARALLEL
+    yield from _promises(f"{PARALLEL} processes at a time", _submit([files], STRICT))
 
 
 def _restarts(scale: float) -> Iterator[Figure]:
@@ -100,26 +96,26 @@ def _unlimited(scale: float) -> Iterator[Figure]:
     yield _figure("limit lifted: time", 1000 / rate, "ms/request", MOST_MS, f"{rate:,.0f} requests/s")
 
 
-def _promises(name: str, seen: _Seen) -> Iterator[Figure]:
+def _promises(name: str, seen: _Traffic) -> Iterator[Figure]:
     note = f"{len(seen.arrivals):,} requests in {seen.seconds:,.0f} s"
     most = most_in_a_window(list(seen.arrivals))
     yield _figure(f"{name}: most in any {SECONDS:g} s", most, "requests", REQUESTS, note)
-    yield _figure(f"{name}: turned away", seen.turned_away, "requests", 0)
+    yield _figure(f"{name}: turned away", seen.refused, "requests", 0)
 
 
 def _figure(name: str, value: float, unit: str, most: float, note: str = "") -> Figure:
     return Figure(benchmark=NAME, name=name, value=value, unit=unit, most=most, note=note)
 
 
-def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float], *options: str) -> _Seen:
-    """Submits files of so many requests each on one ledger: those of a round side by side, the rounds in a row."""
+def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float], *options: str) -> _Traffic:
+    """Submit files with one ledger: the files of a round in parallel, one round after another."""
     with counting_server(*server) as client, tempfile.TemporaryDirectory() as folder:
         environment = {
             **clean_environment(),
             "SAIL_BASE_URL": str(client.base_url),
             "SAIL_CLIENT_ID": "counted",
             "SAIL_CLIENT_SECRET": "counted",
-            # What it counts are requests.
+            # Only requests are counted.
             "ACCESS_BATCH_CHECK_TENANT": "never",
             "XDG_DATA_HOME": folder,
             "XDG_CONFIG_HOME": folder,
@@ -139,22 +135,22 @@ def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float],
                 first += requests
                 expected += requests
             for process in processes:
-                _, said = process.communicate()
-                assert process.returncode == 0, said
+                _, errors = process.communicate()
+                assert process.returncode == 0, errors
         seconds, processor = perf_counter() - began, _processor() - used
         seen = client.get("/arrivals").raise_for_status().json()
-    assert len(seen["arrivals"]) - seen["turned_away"] == expected, "not every request was sent once"
-    return _Seen(arrivals=seen["arrivals"], turned_away=seen["turned_away"], seconds=seconds, processor=processor)
+    assert len(seen["arrivals"]) - seen["refused"] == expected, "not every request was sent once"
+    return _Traffic(arrivals=seen["arrivals"], refused=seen["refused"], seconds=seconds, processor=processor)
 
 
 def _processor() -> float:
-    """Seconds of processor time of all processes that were waited for; the server is none of them yet."""
+    """Processor time of all finished child processes, in seconds. The server still runs, so it does not count."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _write(file: Path, first: int, requests: int) -> Path:
-    """A file that can't be packed: nobody wants what another wants."""
+    """Write a file that can't be packed: no two people share an item."""
     numbers = range(first, first + requests)
     pl.DataFrame(
         {

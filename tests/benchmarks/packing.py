@@ -1,4 +1,4 @@
-"""Packing: how few requests the planner makes of large files, and what that costs in time and memory."""
+"""Packing: the number of requests for large files, and the time and memory of planning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.benchmarks.dress import PLAIN, Comments, Dress, changes_of
+from tests.benchmarks.details import PLAIN, Comments, Details, changes_of
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.other_workloads import BirthrightForAll, Collectors, NestedDepartments
 from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
 NAME: Final = "packing"
 OURS: Final = "access-batch"
 WAYS: Final = (ONE_CHANGE, ONE_IDENTITY, IDENTICAL_SETS, OURS)
-"""Ways of packing, each a figure of every case."""
+"""Ways of packing. Each case has a figure for each."""
 
 MOST_SECONDS: Final = 8.0
-"""Per million changes."""
+"""Seconds per million changes."""
 MOST_MEGABYTES: Final = 1_500.0
-"""Per million changes."""
+"""MB per million changes."""
 MOST_CHECK: Final = 10.0
-"""Percent of planning that the check of the plan may take."""
+"""Time limit for the check of the plan, in percent of planning."""
 
 SHUFFLES: Final = (0, 1, 2)
-"""One run for each, in a process of its own; 0 leaves the rows in their order."""
+"""Seeds of the runs, each in its own process; 0 keeps the order of the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One file that is packed.
+    """One file to pack.
 
     Attributes:
-        name: What the figures call it.
-        workload: Who wants what.
-        dress: What else the file says.
-        most_requests: What is promised, at full size.
+        name: Its name in the figures.
+        workload: Its pairs of person and item.
+        details: Its other contents.
+        most_requests: Limit of the requests at full size.
     """
 
     name: str
     workload: Workload
-    dress: Dress = field(default=PLAIN)
+    details: Details = field(default=PLAIN)
     most_requests: int | None = None
 
 
 def cases(scale: float) -> list[Case]:
-    """The published workloads first; then other seeds, comments and shapes, for which nothing is promised but speed."""
+    """The published workloads, then other seeds, comments and shapes, with limits for speed only."""
     onboarding = Onboarding(scale=scale)
-    ticket, department = Dress(comments=Comments.TICKET), Dress(comments=Comments.DEPARTMENT)
-    mixed = Dress(comments=Comments.DEPARTMENT, kinds=(0.2, 0.2, 0.6), revokes=0.1)
+    ticket, department = Details(comments=Comments.TICKET), Details(comments=Comments.DEPARTMENT)
+    mixed = Details(comments=Comments.DEPARTMENT, item_types=(0.2, 0.2, 0.6), revokes=0.1)
     return [
         Case(name="onboarding", workload=onboarding, most_requests=9_296),
         Case(name="migration", workload=Migration(scale=scale), most_requests=80_726),
@@ -67,9 +67,9 @@ def cases(scale: float) -> list[Case]:
         Case(name="onboarding, another seed", workload=Onboarding(scale=scale, seed=7)),
         Case(name="migration, another seed", workload=Migration(scale=scale, seed=7)),
         Case(name="sparse, another seed", workload=Sparse(scale=scale, seed=7)),
-        Case(name="onboarding, a ticket for 25 people", workload=onboarding, dress=ticket),
-        Case(name="onboarding, a comment per department", workload=onboarding, dress=department),
-        Case(name="onboarding, mixed types and revokes", workload=onboarding, dress=mixed),
+        Case(name="onboarding, a ticket for 25 people", workload=onboarding, details=ticket),
+        Case(name="onboarding, a comment per department", workload=onboarding, details=department),
+        Case(name="onboarding, mixed types and revokes", workload=onboarding, details=mixed),
         Case(name="departments in locations", workload=NestedDepartments(scale=scale)),
         Case(name="more than 25 items each", workload=Collectors(scale=scale)),
         Case(name="birthright for all", workload=BirthrightForAll(scale=scale)),
@@ -77,16 +77,12 @@ def cases(scale: float) -> list[Case]:
 
 
 def run(scale: float) -> list[Figure]:
-    """Measures every case.
-
-    Args:
-        scale: Of the number of people; promises are made for 1 only.
-    """
+    """Measure every case; `scale` is that of the number of people, and limits apply to 1 only."""
     return [figure for case in cases(scale) for figure in _figures(case, full_size=scale == 1)]
 
 
 def _figures(case: Case, *, full_size: bool) -> Iterator[Figure]:
-    changes = changes_of(case.workload.pairs(), case.dress)
+    changes = changes_of(case.workload.pairs(), case.details)
     simple = simple_packings(changes)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "changes.parquet")
@@ -112,9 +108,9 @@ def _figures(case: Case, *, full_size: bool) -> Iterator[Figure]:
     yield figure("above the bound", 100 * (requests / bound - 1), "%")
     yield figure("planning", _median(runs, "seconds") / millions, "s per million", MOST_SECONDS)
     yield figure("memory", _median(runs, "megabytes") / millions, "MB per million", MOST_MEGABYTES, "whole process")
-    share = 100 * median(one["check_seconds"] / one["seconds"] for one in runs)
+    share = 100 * median(run["check_seconds"] / run["seconds"] for run in runs)
     yield figure("check of the plan", share, "% of planning", MOST_CHECK)
-    different = len({one["digest"] for one in runs})
+    different = len({run["digest"] for run in runs})
     yield figure("different plans", different, f"in {len(runs)} runs", 1, "rows shuffled")
 
 
@@ -126,5 +122,5 @@ def _plan_once(file: Path, shuffle: int) -> dict[str, Any]:
 
 
 def _median(runs: list[dict[str, Any]], name: str) -> float:
-    middle: float = median(one[name] for one in runs)
+    middle: float = median(run[name] for run in runs)
     return middle

@@ -1,6 +1,6 @@
-"""Plans one file of changes in a process of its own, and prints what that took: `python -m … FILE SEED`.
+"""Plans one file of changes in its own process, and prints the cost: `python -m … FILE SEED`.
 
-The rows are shuffled by the seed, but for 0: the plan must be the same in any order and in any process.
+A seed other than 0 shuffles the rows: the plan must be the same for any order and in any process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.benchmarks.memory import peak_megabytes
 
 
 def main(file: str, seed: str) -> None:
-    """Plans, checks, and prints one JSON object."""
+    """Plan, check, and print one JSON object."""
     changes, limits = pl.read_parquet(file), Limits()
     if int(seed):
         changes = changes.sample(fraction=1.0, shuffle=True, seed=int(seed))

@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own, so that its work is not measured as the client's."""
+"""The sandbox in its own process, so that its work is not measured as the client's."""
 
 from __future__ import annotations
 
@@ -19,33 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxProcess:
-    """A sandbox that answers.
-
-    Attributes:
-        settings: The environment variables that point a client at it.
-    """
+    """A running sandbox; `settings` are the environment variables that point a client at it."""
 
     settings: Mapping[str, str]
 
     def audit(self) -> dict[str, Any]:
-        """What it has seen and accepted."""
+        """Its audit log."""
         answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/audit", timeout=60)
         audit: dict[str, Any] = answer.raise_for_status().json()
         return audit
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything that the user has set for a tenant of their own."""
+    """The environment without the user's own settings of a tenant."""
     return {name: text for name, text in os.environ.items() if not name.startswith(("SAIL_", "ACCESS_BATCH_"))}
 
 
 @contextlib.contextmanager
 def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
-    """A sandbox with empty books, from the moment it answers until the block is left.
-
-    Args:
-        options: More words for `access-batch sandbox`.
-    """
+    """Run a new sandbox until the block ends; `options` are those of `access-batch sandbox`."""
     command = [sys.executable, "-m", "batch", "sandbox", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
         try:

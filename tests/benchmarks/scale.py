@@ -1,6 +1,6 @@
-"""How time, memory and the ledger grow with the number of changes; each figure from processes of their own.
+"""The growth of time, memory and ledger with the number of changes; each step runs in its own process.
 
-`python -m tests.benchmarks.scale --scale 0.1` measures a tenth of the promised sizes.
+`python -m tests.benchmarks.scale --scale 0.1` measures a tenth of the full sizes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tests.benchmarks.figure import Figure
 _NAME: Final = "scale"
 _MILLION: Final = 1_000_000
 _RUNS: Final = 3
-"""Of what takes seconds; the median counts."""
+"""Runs of quick steps; the median counts."""
 
 _TEAM: Final = 3
 _ITEMS: Final = 5
-"""The made-up packing of a seeded ledger: requests of 3 identities with 5 items."""
+"""The made-up packing of a filled ledger: requests of 3 identities with 5 items."""
 
 
 def _step(name: str, /, **arguments: Any) -> dict[str, float]:
-    """Runs a step in a process of its own; adds the `wall` time of the whole process."""
+    """Run a step in its own process; adds the `wall` time of the whole process."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.scale_steps", name, json.dumps(arguments)],
@@ -47,14 +47,14 @@ def _remove(ledger: Path) -> None:
 
 
 def _planned(source: Path, folder: Path, runs: int) -> dict[str, float]:
-    """An input planned into an empty ledger: the run of the median time, `s` being without packing."""
+    """Plan an input into an empty ledger: the figures of the median run; `s` excludes packing."""
     ledger = folder / "empty.db"
     measured = []
     for _ in range(runs):
         _remove(ledger)
         measured.append(_step("plan_into_ledger", path=str(source), ledger=str(ledger)))
     _remove(ledger)
-    middle = sorted(measured, key=lambda one: one["wall"] - one["packing"])[runs // 2]
+    middle = sorted(measured, key=lambda figures: figures["wall"] - figures["packing"])[runs // 2]
     return {**middle, "s": middle["wall"] - middle["packing"]}
 
 
@@ -73,19 +73,19 @@ def _planning(folder: Path, scale: float) -> list[Figure]:
     rows = round(_MILLION * scale)
     _step("make_input", path=str(small), rows=rows, seed=1)
     _step("make_input", path=str(large), rows=10 * rows, seed=2)
-    one = _planned(small, folder, _RUNS)
+    small_run = _planned(small, folder, _RUNS)
     floor, ordered = (_floor(small, folder, ordered=ordered) for ordered in (False, True))
-    ten = _planned(large, folder, 1)
+    large_run = _planned(large, folder, 1)
     name = f"{rows:,} rows into an empty ledger"
     many = f"{10 * rows:,} rows into an empty ledger"
     return [
-        Figure(benchmark=_NAME, name=f"{name}, without packing", value=one["s"], unit="s"),
-        Figure(benchmark=_NAME, name=f"{name}, packing", value=one["packing"], unit="s"),
-        Figure(benchmark=_NAME, name=f"{name}, memory", value=one["peak"], unit="MB"),
+        Figure(benchmark=_NAME, name=f"{name}, without packing", value=small_run["s"], unit="s"),
+        Figure(benchmark=_NAME, name=f"{name}, packing", value=small_run["packing"], unit="s"),
+        Figure(benchmark=_NAME, name=f"{name}, memory", value=small_run["peak"], unit="MB"),
         Figure(
             benchmark=_NAME,
             name=f"{name}, without packing, to the floor",
-            value=one["s"] / floor,
+            value=small_run["s"] / floor,
             unit="times",
             most=1.4,
             note=f"the floor took {floor:.2f} s: scan, and executemany in the file's order into an ordinary table",
@@ -93,28 +93,34 @@ def _planning(folder: Path, scale: float) -> list[Figure]:
         Figure(
             benchmark=_NAME,
             name=f"{name}, without packing, to the lowest floor",
-            value=one["s"] / ordered,
+            value=small_run["s"] / ordered,
             unit="times",
             note=f"that took {ordered:.2f} s: the same in the order of its key, into a table without rowids",
         ),
-        Figure(benchmark=_NAME, name=many, value=ten["wall"], unit="s", note=f"packing {ten['packing']:.1f} s of it"),
+        Figure(
+            benchmark=_NAME,
+            name=many,
+            value=large_run["wall"],
+            unit="s",
+            note=f"packing {large_run['packing']:.1f} s of it",
+        ),
         Figure(
             benchmark=_NAME,
             name=f"{many}, to a tenth of it",
-            value=ten["wall"] / one["wall"],
+            value=large_run["wall"] / small_run["wall"],
             unit="times",
             most=12,
             note="whole processes, with packing",
         ),
-        Figure(benchmark=_NAME, name=f"{many}, without packing", value=ten["s"] / one["s"], unit="times"),
-        Figure(benchmark=_NAME, name=f"{many}, memory", value=ten["peak"], unit="MB", most=6 * 1024),
+        Figure(benchmark=_NAME, name=f"{many}, without packing", value=large_run["s"] / small_run["s"], unit="times"),
+        Figure(benchmark=_NAME, name=f"{many}, memory", value=large_run["peak"], unit="MB", most=6 * 1024),
     ]
 
 
-def _asking(folder: Path, scale: float) -> list[Figure]:
-    ledger = folder / "seeded.db"
+def _deduplicating(folder: Path, scale: float) -> list[Figure]:
+    ledger = folder / "filled.db"
     changes = round(10 * _MILLION * scale)
-    summary = _step("seed_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
+    summary = _step("fill_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
     parts = [f"{name.removeprefix('bytes of ')} {size:.2f}" for name, size in summary.items() if name != "bytes"]
     figures = [
         Figure(
@@ -126,26 +132,26 @@ def _asking(folder: Path, scale: float) -> list[Figure]:
             note=", ".join(part for part in parts if not part.startswith(("s ", "peak ", "wall "))),
         )
     ]
-    asked = (
+    inputs = (
         ("all items of some identities", round(changes / 10), False, 2.5, 1),
         ("rows scattered over all identities", round(changes / 10), True, None, 1),
         ("a delta", round(changes / 1000), False, 0.2, _RUNS),
         ("a scattered delta", round(changes / 1000), True, 0.2, _RUNS),
     )
-    for what, rows, scattered, most, runs in asked:
-        source = folder / "asked.csv"
+    for kind, rows, scattered, most, runs in inputs:
+        source = folder / "delta.csv"
         _step("make_delta", path=str(source), rows=rows, changes=changes, team=_TEAM, seed=rows, scattered=scattered)
         measured = [_step("deduplicate", path=str(source), ledger=str(ledger)) for _ in range(runs)]
-        name = f"deduplication against {changes:,} changes: {what}, {rows:,} rows"
+        name = f"deduplication against {changes:,} changes: {kind}, {rows:,} rows"
         note = f"{measured[0]['fresh']:,.0f} of {measured[0]['rows']:,.0f} are fresh"
         figures += [
             Figure(
-                benchmark=_NAME, name=name, value=median(one["s"] for one in measured), unit="s", most=most, note=note
+                benchmark=_NAME, name=name, value=median(step["s"] for step in measured), unit="s", most=most, note=note
             ),
             Figure(
                 benchmark=_NAME,
                 name=f"{name}, memory",
-                value=max(one["grew"] for one in measured),
+                value=max(step["grew"] for step in measured),
                 unit="MB",
                 most=1024,
             ),
@@ -154,15 +160,11 @@ def _asking(folder: Path, scale: float) -> list[Figure]:
 
 
 def run(scale: float) -> list[Figure]:
-    """Measures everything.
-
-    Args:
-        scale: 1 for the promised sizes; their limits only make sense there.
-    """
+    """Measure everything; the limits apply to scale 1 only."""
     with tempfile.TemporaryDirectory() as folder:
         planning = _planning(Path(folder), scale)
     with tempfile.TemporaryDirectory() as folder:
-        return planning + _asking(Path(folder), scale)
+        return planning + _deduplicating(Path(folder), scale)
 
 
 def _main() -> None:

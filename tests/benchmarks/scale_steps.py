@@ -1,6 +1,6 @@
-"""The steps of the scale benchmark; each runs in a process of its own, so that its time and its memory are its own.
+"""The steps of the scale benchmark; each runs in its own process, so that time and memory are its own.
 
-`python -m tests.benchmarks.scale_steps STEP JSON` runs one and prints what it measured as JSON.
+`python -m tests.benchmarks.scale_steps STEP JSON` runs one step and prints its measurements as JSON.
 """
 
 from __future__ import annotations
@@ -26,118 +26,113 @@ if TYPE_CHECKING:
 
 TENANT: Final = "https://scale.example"
 ITEMS: Final = 5_000
-"""Items that a tenant has."""
+"""Items of the tenant."""
 
 ITEMS_EACH: Final = 10
-"""Items that an identity wants."""
+"""Items per identity."""
 
 _TYPES: Final = ("ROLE", "ACCESS_PROFILE", "ENTITLEMENT")
 _WRITTEN_AT_ONCE: Final = 2_500_000
 
 
 def _ids(kind: str, count: int) -> pl.Series:
-    """So many ids as the tenant makes them, the same for the same kind: 32 hex digits."""
+    """Ids of 32 hex digits, always the same for one kind."""
     content = np.random.default_rng([len(kind), *kind.encode()]).bytes(16 * count)
     return pl.Series([content[start : start + 16].hex() for start in range(0, 16 * count, 16)])
 
 
 def _items_of(random: Generator, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """For each of so many identities or teams the numbers of ITEMS_EACH different items."""
+    """The numbers of ITEMS_EACH different items for each of `count` identities or teams."""
     steps = random.integers(1, ITEMS // ITEMS_EACH, (count, ITEMS_EACH))
     return (random.integers(0, ITEMS, count)[:, None] + np.cumsum(steps, axis=1)) % ITEMS
 
 
-def _frame(who: np.ndarray[Any, Any], what: np.ndarray[Any, Any], people: int) -> pl.DataFrame:
-    """Changes by the numbers of identity and item."""
+def _frame(identities: np.ndarray[Any, Any], items: np.ndarray[Any, Any], people: int) -> pl.DataFrame:
+    """Changes by numbers of identity and item."""
     return pl.DataFrame(
         {
-            "identity_id": _ids("person", people).gather(who),
-            "item_type": pl.Series(_TYPES).gather(what % len(_TYPES)),
-            "item_id": _ids("item", ITEMS).gather(what),
+            "identity_id": _ids("person", people).gather(identities),
+            "item_type": pl.Series(_TYPES).gather(items % len(_TYPES)),
+            "item_id": _ids("item", ITEMS).gather(items),
         }
     )
 
 
 def make_input(path: str, *, rows: int, seed: int) -> dict[str, float]:
-    """Writes a CSV file of random grants in random order, ITEMS_EACH for each identity.
-
-    Args:
-        path: Where to.
-        rows: How many.
-        seed: Of the random numbers.
-    """
+    """Write a CSV file of random grants in random order, ITEMS_EACH for each identity."""
     random = np.random.default_rng(seed)
     people = rows // ITEMS_EACH
     order = random.permutation(people * ITEMS_EACH)
-    who = np.repeat(np.arange(people), ITEMS_EACH)[order]
-    frame = _frame(who, _items_of(random, people).reshape(-1)[order], people)
+    identities = np.repeat(np.arange(people), ITEMS_EACH)[order]
+    frame = _frame(identities, _items_of(random, people).reshape(-1)[order], people)
     frame.with_columns(
-        pl.lit("GRANT").alias("operation"), pl.concat_str(pl.lit("Load "), pl.Series(who % 50)).alias("comment")
+        pl.lit("GRANT").alias("operation"), pl.concat_str(pl.lit("Load "), pl.Series(identities % 50)).alias("comment")
     ).write_csv(path)
     return {"bytes": Path(path).stat().st_size}
 
 
 def make_delta(path: str, *, rows: int, changes: int, team: int, seed: int, scattered: bool) -> dict[str, float]:
-    """Writes a CSV file of grants to identities of a seeded ledger, of which it knows half.
+    """Write a CSV file of grants to identities of a filled ledger, half of which the ledger already has.
 
     Args:
-        path: Where to.
-        rows: How many.
-        changes: With what the ledger was seeded, see `seed_ledger`.
-        team: Likewise.
-        seed: Of the random numbers.
-        scattered: Whether the rows are for as many identities as there are; else each has ITEMS_EACH of them.
+        path: The file.
+        rows: Number of rows.
+        changes: As for `fill_ledger`.
+        team: As for `fill_ledger`.
+        seed: Seed of the random numbers.
+        scattered: Whether the rows are spread over all identities; otherwise each identity has ITEMS_EACH rows.
     """
     random = np.random.default_rng(seed)
     people = changes // ITEMS_EACH
     known = _items_of(np.random.default_rng(0), people // team)
     if scattered:
-        who = random.integers(0, people, rows)
+        identities = random.integers(0, people, rows)
         position = random.integers(0, ITEMS_EACH, rows)
     else:
-        who = np.repeat(random.choice(people, rows // ITEMS_EACH, replace=False), ITEMS_EACH)
+        identities = np.repeat(random.choice(people, rows // ITEMS_EACH, replace=False), ITEMS_EACH)
         position = np.tile(np.arange(ITEMS_EACH), rows // ITEMS_EACH)
     fresh = position % 2
-    what = (known[np.minimum(who // team, len(known) - 1), position] + fresh * random.integers(1, ITEMS, rows)) % ITEMS
+    known_items = known[np.minimum(identities // team, len(known) - 1), position]
+    items = (known_items + fresh * random.integers(1, ITEMS, rows)) % ITEMS
     order = random.permutation(rows)
-    frame = _frame(who[order], what[order], people).unique(maintain_order=True)
+    frame = _frame(identities[order], items[order], people).unique(maintain_order=True)
     frame.write_csv(path)
     return {"rows": frame.height}
 
 
-def seed_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str, float]:
-    """Fills a ledger by the product's own writing, with a made-up packing: teams that want exactly the same.
+def fill_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str, float]:
+    """Fill a ledger with the product's own code and a made-up packing: all members of a team get the same items.
 
     Args:
         ledger: Its path.
-        changes: How many, ITEMS_EACH for each identity.
-        team: Identities of a request.
-        items: Items of a request.
+        changes: Number of changes, ITEMS_EACH for each identity.
+        team: Identities per request.
+        items: Items per request.
     """
-    from batch.ledger.plans import NewRun  # noqa: PLC0415 - each step imports what it is to measure
-    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
-    from batch.plan import Plan  # noqa: PLC0415 - likewise
+    from batch.ledger.plans import NewRun  # noqa: PLC0415 - each step imports only what it measures
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
+    from batch.plan import Plan  # noqa: PLC0415 - same reason
 
     people = changes // ITEMS_EACH
-    wanted = _items_of(np.random.default_rng(0), people // team)
+    team_items = _items_of(np.random.default_rng(0), people // team)
     now = datetime.now(UTC)
     requests_each = -(-ITEMS_EACH // items)
     upto = 0
     took = 0.0
     with Ledger.open(ledger, sandbox=False, now=now) as opened:
         at_once = max(_WRITTEN_AT_ONCE // ITEMS_EACH // team, 1)
-        for first in range(0, len(wanted), at_once):
-            teams = np.arange(first, min(first + at_once, len(wanted)))
-            who = np.repeat(teams[:, None] * team + np.arange(team), ITEMS_EACH)
-            what = np.repeat(wanted[teams], team, axis=0).reshape(-1)
-            place = np.tile(np.arange(ITEMS_EACH), len(teams) * team) // items
-            request = np.repeat((teams - first) * requests_each, ITEMS_EACH * team) + place
+        for first in range(0, len(team_items), at_once):
+            teams = np.arange(first, min(first + at_once, len(team_items)))
+            identities = np.repeat(teams[:, None] * team + np.arange(team), ITEMS_EACH)
+            item_numbers = np.repeat(team_items[teams], team, axis=0).reshape(-1)
+            part = np.tile(np.arange(ITEMS_EACH), len(teams) * team) // items
+            request = np.repeat((teams - first) * requests_each, ITEMS_EACH * team) + part
             absent = [pl.lit("").alias(name) for name in ("comment", "start_date", "remove_date", "metadata")]
-            frame = _frame(who, what, people).with_columns(
+            frame = _frame(identities, item_numbers, people).with_columns(
                 pl.lit("GRANT").alias("operation"), *absent, pl.Series("request", request)
             )
             plan = Plan(changes=frame, requests=len(teams) * requests_each, lower_bound=0)
-            new = NewRun(tenant=TENANT, input_digest=f"seed {first}", inputs=("seed",), dialect="beta", started_at=now)
+            new = NewRun(tenant=TENANT, input_digest=f"fill {first}", inputs=("fill",), dialect="beta", started_at=now)
             began = time.perf_counter()
             opened.plans.write(new, plan, upto=upto, now=now)
             took += time.perf_counter() - began
@@ -150,19 +145,19 @@ def seed_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str
 
 
 def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
-    """What `submit` does before it sends, without the planner's time: `s` is what the planner took."""
-    from rich.console import Console  # noqa: PLC0415 - part of what is measured
+    """Do what `submit` does before it sends; `packing` is the time of the planner."""
+    from rich.console import Console  # noqa: PLC0415 - its import is measured
 
-    import batch.commands.submit  # noqa: PLC0415, F401 - what the command imports is part of it
-    from batch.commands import input_run  # noqa: PLC0415 - likewise
-    from batch.commands.precheck import CommandPrecheck  # noqa: PLC0415 - likewise
-    from batch.commands.screen import Screen  # noqa: PLC0415 - likewise
-    from batch.commands.session import Access, SessionFactory  # noqa: PLC0415 - likewise
-    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
-    from batch.model import CheckTenant  # noqa: PLC0415 - likewise
-    from batch.read import load_inputs  # noqa: PLC0415 - likewise
-    from batch.settings import Settings  # noqa: PLC0415 - likewise
-    from tests.clocks import runtime  # noqa: PLC0415 - likewise
+    import batch.commands.submit  # noqa: PLC0415, F401 - the command's imports are measured
+    from batch.commands import input_run  # noqa: PLC0415 - same reason
+    from batch.commands.precheck import CommandPrecheck  # noqa: PLC0415 - same reason
+    from batch.commands.screen import Screen  # noqa: PLC0415 - same reason
+    from batch.commands.session import Access, SessionFactory  # noqa: PLC0415 - same reason
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
+    from batch.model import CheckTenant  # noqa: PLC0415 - same reason
+    from batch.read import load_inputs  # noqa: PLC0415 - same reason
+    from batch.settings import Settings  # noqa: PLC0415 - same reason
+    from tests.clocks import runtime  # noqa: PLC0415 - same reason
 
     packing = 0.0
     plan_fresh = vars(input_run)["plan_fresh"]
@@ -175,26 +170,26 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
         return plan
 
     vars(input_run)["plan_fresh"] = timed
-    # Asking the tenant is measured where there is one.
+    # There is no tenant to ask.
     settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
     surroundings = runtime()
-    one = input_run.InputRun(load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path])
+    planner = input_run.InputRun(load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path])
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC)) as opened:
         reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)
         check = CommandPrecheck(settings, screen, reach, surroundings, usual=CheckTenant.NEVER)
-        run = one.planned(opened, reach, check)
+        run = planner.planned(opened, reach, check)
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0
     return {"packing": packing, "requests": requests, "bytes": Path(ledger).stat().st_size}
 
 
 def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
-    """Asks a ledger what it knows of an input, and classifies it; measured apart from reading and validating."""
-    from batch.api.dialects import DIALECTS  # noqa: PLC0415 - each step imports what it is to measure
-    from batch.ledger.store import Ledger  # noqa: PLC0415 - likewise
-    from batch.pipeline import check_rows, classify_input  # noqa: PLC0415 - likewise
-    from batch.read import read_inputs  # noqa: PLC0415 - likewise
+    """Look an input up in the ledger and classify it; reading and validation are not measured."""
+    from batch.api.dialects import DIALECTS  # noqa: PLC0415 - each step imports only what it measures
+    from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
+    from batch.pipeline import check_rows, classify_input  # noqa: PLC0415 - same reason
+    from batch.read import read_inputs  # noqa: PLC0415 - same reason
 
     now = datetime.now(UTC)
     table = read_inputs([path])
@@ -209,12 +204,12 @@ def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
 
 
 def floor(path: str, *, database: str, ordered: bool) -> dict[str, float]:
-    """The least that could be done: scan the file, and insert each change as two texts into a table keyed on them.
+    """The least possible work: scan the file, and insert each change as two texts into a table with that key.
 
     Args:
         path: The input.
         database: A new SQLite file.
-        ordered: Whether the changes come in the order of a table that has no other; else as they come, into an
+        ordered: Whether to insert in key order into a table without rowids; otherwise in the file's order into an
             ordinary table.
     """
     began = time.perf_counter()
@@ -233,7 +228,7 @@ def floor(path: str, *, database: str, ordered: bool) -> dict[str, float]:
 
 
 STEPS: Final[dict[str, Callable[..., dict[str, float]]]] = {
-    step.__name__: step for step in (make_input, make_delta, seed_ledger, plan_into_ledger, deduplicate, floor)
+    step.__name__: step for step in (make_input, make_delta, fill_ledger, plan_into_ledger, deduplicate, floor)
 }
 
 if __name__ == "__main__":

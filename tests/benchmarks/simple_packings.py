@@ -1,4 +1,4 @@
-"""What one would do without thinking long: the packings that the planner's is compared with."""
+"""Simple packings to compare the planner with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batch.api.dialects import ItemType, Limits, Operation
 from batch.validate.rows import CHANGE_COLUMNS
 
 LIMITS: Final = Limits()
-_WISH: Final = [name for name in CHANGE_COLUMNS if name != "identity_id"]
+_ITEM_SPEC: Final = [name for name in CHANGE_COLUMNS if name != "identity_id"]
 
 ONE_CHANGE: Final = "one change per request"
 ONE_IDENTITY: Final = "one identity at a time"
@@ -18,15 +18,15 @@ IDENTICAL_SETS: Final = "identical sets together"
 
 
 def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
-    """How many requests each simple packing makes of changes."""
+    """The number of requests of each simple packing."""
     is_grant = pl.col("operation") == Operation.GRANT.value
     grants, revokes = changes.filter(is_grant), _revoke_requests(changes.filter(~is_grant))
     sets = (
-        grants.with_columns(pl.struct(_WISH).rank("dense").alias("wish"))
+        grants.with_columns(pl.struct(_ITEM_SPEC).rank("dense").alias("item_spec"))
         .group_by("identity_id")
-        .agg(pl.col("wish").sort(), pl.len().alias("items"))
+        .agg(pl.col("item_spec").sort(), pl.len().alias("items"))
     )
-    groups = sets.group_by("wish").agg(pl.len().alias("people"), pl.col("items").first())
+    groups = sets.group_by("item_spec").agg(pl.len().alias("people"), pl.col("items").first())
     items = _parts("items", LIMITS.items)
     return {
         ONE_CHANGE: changes.height,
@@ -36,7 +36,7 @@ def simple_packings(changes: pl.DataFrame) -> dict[str, int]:
 
 
 def _revoke_requests(revokes: pl.DataFrame) -> int:
-    """Revokes leave no choice: one identity each, its entitlements apart."""
+    """Revokes leave no choice: one identity per request, each entitlement alone."""
     is_entitlement = pl.col("item_type") == ItemType.ENTITLEMENT.value
     others = revokes.filter(~is_entitlement).group_by("identity_id").agg(pl.len().alias("items"))
     return revokes.filter(is_entitlement).height + int(
@@ -45,5 +45,5 @@ def _revoke_requests(revokes: pl.DataFrame) -> int:
 
 
 def _parts(name: str, most: int) -> pl.Expr:
-    """How many parts of at most so many."""
+    """The number of parts of at most `most`."""
     return (pl.col(name) + most - 1) // most

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: the published files, and changes that the product takes."""
+"""The benchmarks measure the published files, and the product accepts every change in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.pipeline import check_rows
 from batch.read import read_inputs
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.benchmarks.counting_server import SECONDS, most_in_a_window
-from tests.benchmarks.dress import Comments, Dress, changes_of, write_file
+from tests.benchmarks.details import Comments, Details, changes_of, write_file
 from tests.benchmarks.packing import cases
 from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
 from tests.benchmarks.workloads import Migration, Onboarding, Sparse
@@ -31,40 +31,40 @@ SMALL = 0.01
 @pytest.mark.parametrize(
     ("workload", "pairs"), [(Onboarding(), 466_188), (Migration(), 1_177_213), (Sparse(), 300_232)]
 )
-def test_the_published_workloads_have_as_many_changes_as_published(workload: Workload, pairs: int) -> None:
+def test_the_published_workloads_have_the_published_number_of_changes(workload: Workload, pairs: int) -> None:
     assert len(workload.pairs()) == pairs
 
 
 @pytest.mark.parametrize("case", cases(SMALL), ids=lambda case: case.name)
-def test_a_file_is_the_same_each_time_and_asks_for_nothing_twice(case: Case) -> None:
-    made, again = (changes_of(case.workload.pairs(), case.dress) for _ in range(2))
-    assert made.equals(again)
-    assert not made.select("identity_id", "item_id").is_duplicated().any()
-    assert made.height > 1_000
+def test_a_file_is_always_the_same_and_has_no_repeats(case: Case) -> None:
+    first, second = (changes_of(case.workload.pairs(), case.details) for _ in range(2))
+    assert first.equals(second)
+    assert not first.select("identity_id", "item_id").is_duplicated().any()
+    assert first.height > 1_000
 
 
 def test_another_seed_makes_another_file() -> None:
-    one, other = (changes_of(Onboarding(scale=SMALL, seed=seed).pairs()) for seed in (1, 2))
-    assert not one.equals(other)
+    first, second = (changes_of(Onboarding(scale=SMALL, seed=seed).pairs()) for seed in (1, 2))
+    assert not first.equals(second)
 
 
 @pytest.mark.parametrize("case", cases(SMALL), ids=lambda case: case.name)
-def test_the_product_takes_every_row_as_it_is_meant(case: Case, tmp_path: Path) -> None:
-    wanted = changes_of(case.workload.pairs(), case.dress)
-    write_file(wanted, tmp_path / "wanted.csv")
-    taken = check_rows(read_inputs([str(tmp_path / "wanted.csv")]), dialect=DIALECTS["beta"], now=NOW)
-    assert taken.rejected.is_empty()
-    assert taken.changes.select(CHANGE_COLUMNS).equals(wanted)
+def test_the_product_reads_every_row_as_the_intended_change(case: Case, tmp_path: Path) -> None:
+    intended = changes_of(case.workload.pairs(), case.details)
+    write_file(intended, tmp_path / "in.csv")
+    checked = check_rows(read_inputs([str(tmp_path / "in.csv")]), dialect=DIALECTS["beta"], now=NOW)
+    assert checked.rejected.is_empty()
+    assert checked.changes.select(CHANGE_COLUMNS).equals(intended)
 
 
-def test_a_ticket_stands_for_so_many_people() -> None:
+def test_a_ticket_covers_a_fixed_number_of_people() -> None:
     pairs = Onboarding(scale=SMALL).pairs()
-    changes = changes_of(pairs, Dress(comments=Comments.TICKET, people_per_ticket=50))
+    changes = changes_of(pairs, Details(comments=Comments.TICKET, people_per_ticket=50))
     people = changes.select("comment", "identity_id").unique().group_by("comment").len()
     assert people["len"].to_list() == [50] * 4
 
 
-def test_the_simple_packings_count_what_a_simple_program_would_send() -> None:
+def test_the_simple_packings_count_the_requests_of_simple_programs() -> None:
     same = [change(f"p{person:02}", f"r{item:02}") for person in range(11) for item in range(26)]
     other = [change("z", "r1", comment="a reason"), change("z", "r2", operation="REVOKE")]
     entitlements = [change("z", f"e{number}", operation="REVOKE", kind="ENTITLEMENT") for number in range(2)]
@@ -76,7 +76,7 @@ def test_the_simple_packings_count_what_a_simple_program_would_send() -> None:
 
 
 @given(st.lists(st.integers(0, 40 * 64), min_size=1))
-def test_the_most_in_a_window_is_what_counting_every_window_finds(ticks: list[int]) -> None:
+def test_the_most_in_a_window_equals_the_count_over_all_windows(ticks: list[int]) -> None:
     arrivals = sorted(tick / 64 for tick in ticks)
-    windows = (sum(start <= moment < start + SECONDS for moment in arrivals) for start in arrivals)
+    windows = (sum(start <= time < start + SECONDS for time in arrivals) for start in arrivals)
     assert most_in_a_window(arrivals) == max(windows)

@@ -1,7 +1,7 @@
-"""Against what people use today: one file, submitted to the sandbox at a tenant's real rate limit, in three ways.
+"""Comparison with today's ways: one file, submitted in three ways to a sandbox with a tenant's real rate limit.
 
-The tenant lets the first 100 requests through at once. So the file that even the slowest way submits in two minutes
-says little about the other two, which are also compared on a larger one.
+The tenant accepts the first 100 requests at once. A file that the slowest way submits in two minutes is therefore too
+small for the other two, which are also compared on a larger one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks.dress import changes_of, write_file
+from tests.benchmarks.details import changes_of, write_file
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.sandbox_process import clean_environment, sandbox_process
 from tests.benchmarks.workloads import Onboarding
@@ -30,18 +30,18 @@ OURS: Final = "access-batch"
 WALL_TIME: Final = "wall time"
 
 RUNS: Final = 3
-"""Of each way, each against a new sandbox."""
+"""Runs of each way, each against a new sandbox."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """A file, and the ways in which it is submitted.
+    """A file, and the ways to submit it.
 
     Attributes:
-        joiners: How many people are in it.
-        profiles: Their job profiles: fewer for fewer people, as in a company.
-        departments: Likewise.
-        ways: The last is ours.
+        joiners: Number of people.
+        profiles: Number of job profiles: fewer people have fewer.
+        departments: Number of departments.
+        ways: The ways; the last is ours.
     """
 
     joiners: int
@@ -57,11 +57,11 @@ SIZES: Final = (
 
 
 def run(scale: float, runs: int = RUNS) -> list[Figure]:
-    """Submits every file in its ways.
+    """Submit every file in its ways.
 
     Args:
-        scale: Of the number of joiners.
-        runs: Of each way; the figures are medians.
+        scale: Scale of the number of joiners.
+        runs: Runs of each way; the figures are medians.
     """
     return [figure for size in SIZES for figure in _figures(size, scale, runs)]
 
@@ -76,7 +76,7 @@ def _figures(size: Size, scale: float, runs: int) -> Iterator[Figure]:
         measured = {way: [_submit(way, file, len(pairs)) for _ in range(runs)] for way in size.ways}
 
     def middle(way: str, name: str) -> float:
-        value: float = median(one[name] for one in measured[way])
+        value: float = median(figures[name] for figures in measured[way])
         return value
 
     for way in size.ways:
@@ -88,7 +88,7 @@ def _figures(size: Size, scale: float, runs: int) -> Iterator[Figure]:
 
 
 def _submit(way: str, file: Path, changes: int) -> dict[str, float]:
-    """One whole process against one new sandbox; it counts only if the tenant has got every change exactly once."""
+    """Run one process against a new sandbox. Fails unless the tenant got every change exactly once."""
     with sandbox_process() as sandbox, tempfile.TemporaryDirectory() as folder:
         began = perf_counter()
         subprocess.run(
@@ -100,7 +100,9 @@ def _submit(way: str, file: Path, changes: int) -> dict[str, float]:
         )
         seconds = perf_counter() - began
         audit = sandbox.audit()
-    assert [one["accepted"] for one in audit["changes"]] == [1] * changes, f"{way} has not submitted each change once"
+    assert [change["accepted"] for change in audit["changes"]] == [1] * changes, (
+        f"{way} has not submitted each change once"
+    )
     return {"requests": len(audit["accepted"]), "turned away": audit["throttled"], WALL_TIME: seconds}
 
 

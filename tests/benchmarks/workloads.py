@@ -1,7 +1,7 @@
-"""The workloads on which packing is measured: who wants which items, made up from a seed.
+"""The workloads for packing: made-up pairs of person and item.
 
-The defaults are the published workloads; every size and shape is a parameter, so that nothing can be tuned to one file.
-`other_workloads` has shapes on which nobody tuned anything, `dress` turns any of them into changes.
+The defaults are the published workloads. Every size and shape is a parameter, so that the planner can't be tuned to one
+file. `other_workloads` has shapes without any tuning; `details` turns pairs into changes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Pairs:
-    """Who wants what, each pair once, in ascending order.
+    """Distinct pairs of person and item, in ascending order.
 
     Attributes:
-        people: Number of a person, one for each pair.
-        items: Number of an item, likewise.
+        people: The person's number of each pair.
+        items: The item's number of each pair.
         departments: The department of each person, by the person's number.
     """
 
@@ -38,39 +38,39 @@ class Pairs:
 
 
 class Workload(Protocol):
-    """A made-up file, before anything is written into it."""
+    """The pairs of a made-up file."""
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
 
 
 def each_once(people: Numbers, items: Numbers, catalogue: int, departments: Numbers) -> Pairs:
-    """Pairs without repeats, from pairs as they were drawn."""
+    """Drawn pairs without repeats."""
     keys = np.unique(people.astype(np.int64) * catalogue + items)
     return Pairs(people=keys // catalogue, items=keys % catalogue, departments=departments)
 
 
 def zipf(count: int, exponent: float) -> npt.NDArray[np.float64]:
-    """Chances of `count` things, of which the first are the most popular."""
+    """Probabilities of `count` things, in descending order."""
     weights = 1 / np.arange(1, count + 1) ** exponent
     chances: npt.NDArray[np.float64] = weights / weights.sum()
     return chances
 
 
 def bundles_of(chosen: Numbers, bundles: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
-    """People and items as drawn when person number n has the bundle `chosen[n]`."""
+    """The pairs if person number n has the bundle `chosen[n]`."""
     members = [np.flatnonzero(chosen == number) for number in range(len(bundles))]
-    people = [np.repeat(who, len(bundle)) for who, bundle in zip(members, bundles, strict=True)]
-    items = [np.tile(bundle, len(who)) for who, bundle in zip(members, bundles, strict=True)]
+    people = [np.repeat(group, len(bundle)) for group, bundle in zip(members, bundles, strict=True)]
+    items = [np.tile(bundle, len(group)) for group, bundle in zip(members, bundles, strict=True)]
     return np.concatenate(people), np.concatenate(items)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Onboarding:
-    """Joiners with a job profile each, and a few individual items.
+    """Joiners with a job profile and a few individual items each.
 
-    A profile is everybody's birthright, its department's items and its role's; the last of every `departments` profiles
-    is one of contractors, who have no birthright.
+    A profile consists of the birthright items, its department's items and its role's items. The last of every
+    `departments` profiles is for contractors: it has its role's items only.
     """
 
     seed: int = 3
@@ -88,7 +88,7 @@ class Onboarding:
     catalogue: int = 5_000
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         # The order of the draws is part of the workload: another order is another file.
         source = np.random.default_rng(self.seed)
         joiners = int(self.joiners * self.scale)
@@ -126,7 +126,7 @@ class Onboarding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Migration:
-    """People whose access was granted one by one over the years: no profiles, a few items that very many have."""
+    """People whose access was granted one by one over the years: no profiles, a few very common items."""
 
     seed: int = 3
     scale: float = 1.0
@@ -139,7 +139,7 @@ class Migration:
     departments: int = 40
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         source = np.random.default_rng(self.seed)
         people = int(self.people * self.scale)
         sizes = source.lognormal(np.log(self.usual_items), self.spread, people)
@@ -152,7 +152,7 @@ class Migration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sparse:
-    """Items at random: next to nothing is shared, and hardly anything can be packed."""
+    """Random items: people share almost nothing, so hardly anything can be packed."""
 
     seed: int = 3
     scale: float = 1.0
@@ -162,11 +162,11 @@ class Sparse:
     departments: int = 40
 
     def pairs(self) -> Pairs:
-        """The same pairs at every call."""
+        """The same pairs on every call."""
         source = np.random.default_rng(self.seed)
         people = int(self.people * self.scale)
-        wanted = source.poisson(self.mean_items, people)
-        items = source.integers(0, self.catalogue, wanted.sum())
+        held = source.poisson(self.mean_items, people)
+        items = source.integers(0, self.catalogue, held.sum())
         return each_once(
-            np.repeat(np.arange(people), wanted), items, self.catalogue, np.arange(people) % self.departments
+            np.repeat(np.arange(people), held), items, self.catalogue, np.arange(people) % self.departments
         )
