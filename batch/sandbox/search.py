@@ -57,9 +57,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
 _WORD: Final = re.compile(r"\w+(?:['.]\w+)*")
 _SORTABLE: Final[Mapping[str, Callable[[Person], str]]] = {
     "id": lambda person: person.id,
-    "name": lambda person: person.alias,
-    "displayName": lambda person: person.display_name,
-    "email": lambda person: person.email,
+    **{name: _TEXT_FIELDS[name] for name in ("name", "displayName", "email")},
 }
 
 
@@ -103,7 +101,7 @@ class IdentitySearch:
             read_query(_query_text(body), most_terms=self._most_terms), self._look_up, self._index.everybody
         )
         people = self._ordered(found, _strings(body, "sort"), _strings(body, "searchAfter"))
-        wanted = _strings(body.get("queryResultFilter") or {}, "includes")
+        includes = _strings(body.get("queryResultFilter") or {}, "includes")
         nested = body.get("includeNested", True) is not False
 
         def document(identity: str) -> dict[str, Any]:
@@ -111,7 +109,7 @@ class IdentitySearch:
             whole = identity_document(self._person(identity), [self._entry(key) for key in held])
             if not nested:
                 whole = {name: part for name, part in whole.items() if name not in NESTED_PARTS}
-            return only(whole, wanted) if wanted else whole
+            return only(whole, includes) if includes else whole
 
         return page.cut(people, document)
 
@@ -216,8 +214,8 @@ class _PeopleIndex:
         if term.field == "id":
             return {value} & self.everybody
         exact = term.field.endswith(".exact")
-        asked = term.field.removesuffix(".exact")
-        name = _OTHER_NAMES.get(asked, asked)
+        name = term.field.removesuffix(".exact")
+        name = _OTHER_NAMES.get(name, name)
         if name not in _TEXT_FIELDS:
             raise BadQueryError(f"The sandbox can't search by {term.field}.")
         return set(self._by_text[name].get(value, ())) if exact else self._with_phrase(name, _words(value))

@@ -251,8 +251,10 @@ class SimulatedTenant:
                     existing.setdefault(older.access_request_id, []).append(row)
         changes = tuple(row.change for row in rows)
         self.audit.accepted.append(AcceptedRequest(at=now, dialect=dialect.name, body=body, changes=changes))
+        if not self._tracking_response:
+            return Answer(status=HTTPStatus.ACCEPTED, body={})
         tracking = {"newRequests": _tracking_entries(new), "existingRequests": _tracking_entries(existing)}
-        return Answer(status=HTTPStatus.ACCEPTED, body=tracking if self._tracking_response else {})
+        return Answer(status=HTTPStatus.ACCEPTED, body=tracking)
 
     def _add_row(
         self,
