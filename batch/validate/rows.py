@@ -9,12 +9,14 @@ import polars as pl
 
 from batch.text import phrase
 from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, MOST_SHOWN, prepare, rfc3339
-from batch.validate.rules import EXCLUSIVE_RULES, MESSAGES, schema
+from batch.validate.rules import EXCLUSIVE_RULES, rules, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from batch.api.dialects import Dialect
+    from batch.validate.rules import Rule
 
 CHANGE_COLUMNS: Final = (
     "operation",
@@ -27,9 +29,6 @@ CHANGE_COLUMNS: Final = (
     "metadata",
 )
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
-
-_SENTENCES: Final = frozenset({"identity_problem", "item_problem"})
-"""Columns that already hold short sentences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +52,9 @@ def validate(rows: pl.DataFrame, *, dialect: Dialect, now: datetime) -> Validate
         dialect: The API version to submit to.
         now: Dates must be later than this.
     """
-    good, failure = schema(dialect, now).filter(prepare(rows).collect())
-    return Validated(changes=_changes(good), rejected=_rejected(failure.details()))
+    declared = rules(dialect, now)
+    good, failure = schema(declared).filter(prepare(rows).collect())
+    return Validated(changes=_changes(good), rejected=_rejected(failure.details(), declared))
 
 
 def _changes(good: pl.DataFrame) -> pl.DataFrame:
@@ -82,11 +82,11 @@ def _date(good: pl.DataFrame, name: str) -> pl.Expr:
     return pl.lit("") if is_empty else rfc3339(pl.col(name))
 
 
-def _rejected(details: pl.DataFrame) -> pl.DataFrame:
-    broken = {rule: pl.col(rule).cast(pl.String) == "invalid" for rule in MESSAGES if rule in details.columns}
-    is_exclusive = pl.any_horizontal(broken[rule] for rule in EXCLUSIVE_RULES)
+def _rejected(details: pl.DataFrame, declared: Mapping[str, Rule]) -> pl.DataFrame:
+    broken = {name: pl.col(name).cast(pl.String) == "invalid" for name in declared}
+    is_exclusive = pl.any_horizontal(broken[name] for name in EXCLUSIVE_RULES)
     broken = {
-        rule: is_broken if rule in EXCLUSIVE_RULES else is_broken & ~is_exclusive for rule, is_broken in broken.items()
+        name: is_broken if name in EXCLUSIVE_RULES else is_broken & ~is_exclusive for name, is_broken in broken.items()
     }
 
     def joined(parts: list[pl.Expr]) -> pl.Expr:
@@ -94,18 +94,20 @@ def _rejected(details: pl.DataFrame) -> pl.DataFrame:
 
     return details.select(
         pl.col("row"),
-        joined([pl.when(is_broken).then(pl.lit(rule)) for rule, is_broken in broken.items()]).alias("rule"),
-        joined([pl.when(is_broken).then(_message(rule)) for rule, is_broken in broken.items()]).alias("message"),
+        joined([pl.when(is_broken).then(pl.lit(name)) for name, is_broken in broken.items()]).alias("rule"),
+        joined([pl.when(is_broken).then(_message(declared[name])) for name, is_broken in broken.items()]).alias(
+            "message"
+        ),
     )
 
 
-def _message(rule: str) -> pl.Expr:
-    columns, sentence = MESSAGES[rule]
-    if not columns:
-        return pl.lit(sentence)
-    if columns in _SENTENCES:
-        return pl.col(columns)
-    return phrase(sentence, *(_shortened(column) for column in columns.split()))
+def _message(rule: Rule) -> pl.Expr:
+    if not rule.shown:
+        return pl.lit(rule.message)
+    if rule.message == "{}":
+        # The column holds a whole message.
+        return pl.col(rule.shown[0])
+    return phrase(rule.message, *(_shortened(column) for column in rule.shown))
 
 
 def _shortened(column: str) -> pl.Expr:

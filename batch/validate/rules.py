@@ -1,173 +1,40 @@
-"""The input schema: its named rules, and a message for each rule."""
+"""The input schema: its columns, and its named rules, each with the message for a row that breaks it."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from types import new_class
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import dataframely as dy
 import polars as pl
 
 from batch.api.dialects import Dialect, ItemType, Operation
-from batch.validate.prepare import ID_PATTERN, RESERVED_KEYS, has_control
+from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 _ONE_ID: Final = rf"^{ID_PATTERN}$"
 _IDS: Final = rf"^{ID_PATTERN}(?:\s*\|\s*{ID_PATTERN})*$"
-_OPERATIONS: Final = [operation.value for operation in Operation]
-_ITEM_TYPES: Final = [item_type.value for item_type in ItemType]
+_TEXTS: Final = (
+    "operation", "identity_id", "item_type", "item_id", "identity_problem", "item_problem", "comment", "metadata",
+    "row_problem", "date_example", "start_date_text", "remove_date_text",
+)  # fmt: skip
+_FLAGS: Final = ("metadata_control", "metadata_reserved", "start_date_zoneless", "remove_date_zoneless")
 
 
-def schema(dialect: Dialect, now: datetime) -> type[dy.Schema]:
-    """The input schema for one dialect at one moment, over the columns of `prepare`.
+class Rule(NamedTuple):
+    """A rule of the input schema.
 
-    Args:
-        dialect: Which fields the API version has.
-        now: Dates must be later than this.
+    holds: Whether a row keeps the rule; null counts as kept.
+    message: For a row that breaks the rule, with a `{}` for each column in `shown`.
+    shown: Columns whose text the message shows.
     """
 
-    class InputRow(dy.Schema):
-        row = dy.UInt32()
-        operation = dy.String(nullable=True)
-        identity_id = dy.String(nullable=True)
-        item_type = dy.String(nullable=True)
-        item_id = dy.String(nullable=True)
-        identity_problem = dy.String(nullable=True)
-        item_problem = dy.String(nullable=True)
-        comment = dy.String(nullable=True)
-        metadata = dy.String(nullable=True)
-        metadata_control = dy.Bool()
-        metadata_reserved = dy.Bool()
-        row_problem = dy.String(nullable=True)
-        date_example = dy.String(nullable=True)
-        start_date_text = dy.String(nullable=True)
-        remove_date_text = dy.String(nullable=True)
-        start_date = dy.Datetime(nullable=True, time_zone="UTC")
-        remove_date = dy.Datetime(nullable=True, time_zone="UTC")
-        start_date_zoneless = dy.Bool()
-        remove_date_zoneless = dy.Bool()
-
-        @dy.rule()
-        def operation_known(cls) -> pl.Expr:
-            return pl.col("operation").is_in(_OPERATIONS) | _has_problem("operation")
-
-        @dy.rule()
-        def operation_possible(cls) -> pl.Expr:
-            return ~_has_problem("operation")
-
-        @dy.rule()
-        def operation_fits_item_type(cls) -> pl.Expr:
-            return ~_has_problem("item_type")
-
-        @dy.rule()
-        def identity_not_account(cls) -> pl.Expr:
-            return ~_has_problem("account")
-
-        @dy.rule()
-        def entitlement_whole(cls) -> pl.Expr:
-            return ~_has_problem("entitlement")
-
-        @dy.rule()
-        def identity_found(cls) -> pl.Expr:
-            return pl.col("identity_problem").is_null()
-
-        @dy.rule()
-        def identity_id_present(cls) -> pl.Expr:
-            return pl.col("identity_id").is_not_null() | pl.col("identity_problem").is_not_null()
-
-        @dy.rule()
-        def identity_id_shape(cls) -> pl.Expr:
-            return pl.col("identity_id").str.contains(_ONE_ID)
-
-        @dy.rule()
-        def item_type_present(cls) -> pl.Expr:
-            return pl.col("item_type").is_not_null()
-
-        @dy.rule()
-        def item_type_known(cls) -> pl.Expr:
-            return pl.col("item_type").is_in(_ITEM_TYPES)
-
-        @dy.rule()
-        def item_found(cls) -> pl.Expr:
-            return pl.col("item_problem").is_null()
-
-        @dy.rule()
-        def item_id_present(cls) -> pl.Expr:
-            return pl.col("item_id").is_not_null() | pl.col("item_problem").is_not_null()
-
-        @dy.rule()
-        def item_id_shape(cls) -> pl.Expr:
-            return pl.col("item_id").str.contains(_IDS)
-
-        @dy.rule()
-        def revoke_has_comment(cls) -> pl.Expr:
-            return (pl.col("operation") != Operation.REVOKE.value) | pl.col("comment").is_not_null()
-
-        @dy.rule()
-        def start_date_readable(cls) -> pl.Expr:
-            return _is_readable("start_date")
-
-        @dy.rule()
-        def remove_date_readable(cls) -> pl.Expr:
-            return _is_readable("remove_date")
-
-        @dy.rule()
-        def start_date_has_zone(cls) -> pl.Expr:
-            return ~pl.col("start_date_zoneless")
-
-        @dy.rule()
-        def remove_date_has_zone(cls) -> pl.Expr:
-            return ~pl.col("remove_date_zoneless")
-
-        @dy.rule()
-        def start_date_in_future(cls) -> pl.Expr:
-            return pl.col("start_date") > now
-
-        @dy.rule()
-        def remove_date_in_future(cls) -> pl.Expr:
-            return pl.col("remove_date") > now
-
-        @dy.rule()
-        def start_before_remove(cls) -> pl.Expr:
-            return pl.col("start_date") < pl.col("remove_date")
-
-        @dy.rule()
-        def start_date_supported(cls) -> pl.Expr:
-            return pl.lit(dialect.start_date) | pl.col("start_date_text").is_null()
-
-        @dy.rule()
-        def start_date_not_on_revoke(cls) -> pl.Expr:
-            return (pl.col("operation") != Operation.REVOKE.value) | pl.col("start_date_text").is_null()
-
-        @dy.rule()
-        def remove_date_not_on_entitlement(cls) -> pl.Expr:
-            allowed = pl.lit(dialect.entitlement_remove_date)
-            return allowed | (pl.col("item_type") != ItemType.ENTITLEMENT.value) | pl.col("remove_date_text").is_null()
-
-        @dy.rule()
-        def comment_printable(cls) -> pl.Expr:
-            return ~has_control(pl.col("comment"))
-
-        @dy.rule()
-        def metadata_printable(cls) -> pl.Expr:
-            return ~pl.col("metadata_control")
-
-        @dy.rule()
-        def metadata_key_free(cls) -> pl.Expr:
-            return ~pl.col("metadata_reserved")
-
-    return InputRow
-
-
-def _is_readable(name: str) -> pl.Expr:
-    return pl.col(f"{name}_text").is_null() | pl.col(name).is_not_null()
-
-
-def _has_problem(name: str) -> pl.Expr:
-    return pl.col("row_problem").eq_missing(pl.lit(name))
+    holds: pl.Expr
+    message: str
+    shown: tuple[str, ...] = ()
 
 
 EXCLUSIVE_RULES: Final = frozenset(
@@ -175,44 +42,133 @@ EXCLUSIVE_RULES: Final = frozenset(
 )
 """Rules of IdentityIQ files: if a row breaks one, only these are reported; the rules of our own columns don't apply."""
 
-MESSAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "operation_known": ("operation", "operation '{}' is unknown: write GRANT or REVOKE"),
-        "operation_possible": (
-            "operation",
-            "access-batch can't do IdentityIQ's operation '{}': it only grants and revokes roles and entitlements",
+
+def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
+    """The rules by name, over the columns of `prepare`, in the order of their messages.
+
+    Args:
+        dialect: Which fields the API version has.
+        now: Dates must be later than this.
+    """
+    is_grant = pl.col("operation") != Operation.REVOKE.value
+    has_start, has_end = (pl.col(f"{name}_text").is_not_null() for name in DATE_COLUMNS)
+    return {
+        "operation_known": Rule(
+            pl.col("operation").is_in([operation.value for operation in Operation]) | _has_problem("operation"),
+            "operation '{}' is unknown: write GRANT or REVOKE",
+            ("operation",),
         ),
-        "operation_fits_item_type": ("item_type", "the operation is for {}s, but item_type differs: clear item_type"),
-        "identity_not_account": ("", "nativeIdentity names an account, which can't be looked up: give identityName"),
-        "entitlement_whole": ("", "the entitlement is incomplete: give application, attributeName and attributeValue"),
-        "identity_found": ("identity_problem", "{}"),
-        "identity_id_present": ("", "the identity is missing: give identity_id or identity"),
-        "identity_id_shape": ("identity_id", "identity_id '{}' is not an id: give 32 hex digits or a UUID"),
-        "item_type_present": ("", "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
-        "item_type_known": ("item_type", "item_type '{}' is unknown: write ROLE, ACCESS_PROFILE or ENTITLEMENT"),
-        "item_found": ("item_problem", "{}"),
-        "item_id_present": ("", "the item is missing: give item_id or item"),
-        "item_id_shape": ("item_id", "item_id '{}' is not an id: give 32 hex digits or a UUID"),
-        "revoke_has_comment": ("", "a revoke needs a comment: add one, or give --comment"),
-        "start_date_readable": ("start_date_text date_example", "start_date '{}' is not a date: write {}"),
-        "remove_date_readable": ("remove_date_text date_example", "remove_date '{}' is not a date: write {}"),
-        "start_date_has_zone": ("start_date_text", "start_date '{}' has a time without a zone: add Z or +01:00"),
-        "remove_date_has_zone": ("remove_date_text", "remove_date '{}' has a time without a zone: add Z or +01:00"),
-        "start_date_in_future": ("start_date_text", "start_date '{}' is not in the future: give a later date"),
-        "remove_date_in_future": ("remove_date_text", "remove_date '{}' is not in the future: give a later date"),
-        "start_before_remove": ("remove_date_text", "remove_date '{}' is not after start_date: give a later date"),
-        "start_date_supported": ("", "this API version has no start_date: clear it, or choose a later --api"),
-        "start_date_not_on_revoke": ("", "a revoke can't have a start_date: clear it"),
-        "remove_date_not_on_entitlement": (
-            "",
+        "operation_possible": Rule(
+            ~_has_problem("operation"),
+            "access-batch can't do IdentityIQ's operation '{}': it only grants and revokes roles and entitlements",
+            ("operation",),
+        ),
+        "operation_fits_item_type": Rule(
+            ~_has_problem("item_type"),
+            "the operation is for {}s, but item_type differs: clear item_type",
+            ("item_type",),
+        ),
+        "identity_not_account": Rule(
+            ~_has_problem("account"), "nativeIdentity names an account, which can't be looked up: give identityName"
+        ),
+        "entitlement_whole": Rule(
+            ~_has_problem("entitlement"),
+            "the entitlement is incomplete: give application, attributeName and attributeValue",
+        ),
+        "identity_found": Rule(pl.col("identity_problem").is_null(), "{}", ("identity_problem",)),
+        "identity_id_present": Rule(
+            pl.col("identity_id").is_not_null() | pl.col("identity_problem").is_not_null(),
+            "the identity is missing: give identity_id or identity",
+        ),
+        "identity_id_shape": Rule(
+            pl.col("identity_id").str.contains(_ONE_ID),
+            "identity_id '{}' is not an id: give 32 hex digits or a UUID",
+            ("identity_id",),
+        ),
+        "item_type_present": Rule(
+            pl.col("item_type").is_not_null(), "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"
+        ),
+        "item_type_known": Rule(
+            pl.col("item_type").is_in([item_type.value for item_type in ItemType]),
+            "item_type '{}' is unknown: write ROLE, ACCESS_PROFILE or ENTITLEMENT",
+            ("item_type",),
+        ),
+        "item_found": Rule(pl.col("item_problem").is_null(), "{}", ("item_problem",)),
+        "item_id_present": Rule(
+            pl.col("item_id").is_not_null() | pl.col("item_problem").is_not_null(),
+            "the item is missing: give item_id or item",
+        ),
+        "item_id_shape": Rule(
+            pl.col("item_id").str.contains(_IDS),
+            "item_id '{}' is not an id: give 32 hex digits or a UUID",
+            ("item_id",),
+        ),
+        "revoke_has_comment": Rule(
+            is_grant | pl.col("comment").is_not_null(), "a revoke needs a comment: add one, or give --comment"
+        ),
+        "start_date_readable": _readable("start_date"),
+        "remove_date_readable": _readable("remove_date"),
+        "start_date_has_zone": _has_zone("start_date"),
+        "remove_date_has_zone": _has_zone("remove_date"),
+        "start_date_in_future": _in_future("start_date", now),
+        "remove_date_in_future": _in_future("remove_date", now),
+        "start_before_remove": Rule(
+            pl.col("start_date") < pl.col("remove_date"),
+            "remove_date '{}' is not after start_date: give a later date",
+            ("remove_date_text",),
+        ),
+        "start_date_supported": Rule(
+            pl.lit(dialect.start_date) | ~has_start,
+            "this API version has no start_date: clear it, or choose a later --api",
+        ),
+        "start_date_not_on_revoke": Rule(is_grant | ~has_start, "a revoke can't have a start_date: clear it"),
+        "remove_date_not_on_entitlement": Rule(
+            pl.lit(dialect.entitlement_remove_date) | (pl.col("item_type") != ItemType.ENTITLEMENT.value) | ~has_end,
             "in this API version an entitlement can't have a remove_date: choose a later --api, or clear it",
         ),
-        "comment_printable": ("", "comment contains control characters: remove them"),
-        "metadata_printable": ("", "metadata contains control characters: remove them"),
-        "metadata_key_free": (
-            "",
+        "comment_printable": Rule(~has_control(pl.col("comment")), "comment contains control characters: remove them"),
+        "metadata_printable": Rule(~pl.col("metadata_control"), "metadata contains control characters: remove them"),
+        "metadata_key_free": Rule(
+            ~pl.col("metadata_reserved"),
             f"access-batch reserves the metadata keys {' and '.join(RESERVED_KEYS)}: rename the column",
         ),
     }
-)
-"""For each rule: the columns that its message shows (none, one, or several), and the message."""
+
+
+def schema(declared: Mapping[str, Rule]) -> type[dy.Schema]:
+    """The schema of the columns of `prepare` with the rules."""
+    members = {
+        "row": dy.UInt32(),
+        **{name: dy.String(nullable=True) for name in _TEXTS},
+        **{name: dy.Bool() for name in _FLAGS},
+        **{name: dy.Datetime(nullable=True, time_zone="UTC") for name in DATE_COLUMNS},
+        **{name: dy.rule()(_constant(rule.holds)) for name, rule in declared.items()},
+    }
+    return cast("type[dy.Schema]", new_class("InputRow", (dy.Schema,), exec_body=lambda names: names.update(members)))
+
+
+def _constant(holds: pl.Expr) -> Callable[[type], pl.Expr]:
+    return lambda _: holds
+
+
+def _has_problem(name: str) -> pl.Expr:
+    return pl.col("row_problem").eq_missing(pl.lit(name))
+
+
+def _readable(name: str) -> Rule:
+    text = f"{name}_text"
+    return Rule(
+        pl.col(text).is_null() | pl.col(name).is_not_null(),
+        f"{name} '{{}}' is not a date: write {{}}",
+        (text, "date_example"),
+    )
+
+
+def _has_zone(name: str) -> Rule:
+    message = f"{name} '{{}}' has a time without a zone: add Z or +01:00"
+    return Rule(~pl.col(f"{name}_zoneless"), message, (f"{name}_text",))
+
+
+def _in_future(name: str, now: datetime) -> Rule:
+    message = f"{name} '{{}}' is not in the future: give a later date"
+    return Rule(pl.col(name) > now, message, (f"{name}_text",))
