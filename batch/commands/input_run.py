@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch.commands.names import Names
-from batch.commands.precheck import keep_set_aside, kept_set_aside, set_aside_by
 from batch.errors import SettingsError
+from batch.ledger.decisions import Decisions
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.model import EMPTY_TALLY
 from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
@@ -112,7 +112,7 @@ class InputRun:
 
     def set_aside(self, ledger: Ledger) -> pl.DataFrame:
         """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
-        return kept_set_aside(ledger, self._tenant, ledger.plans.run_id(self._tenant, self.digest))
+        return ledger.decisions.set_aside(ledger.plans.run_id(self._tenant, self.digest))
 
     def describe(self, classified: Classified) -> None:
         """Says once what was read: before sending, or after it where a run is continued."""
@@ -137,7 +137,7 @@ class InputRun:
         self.describe(classified)
         check.describe(told)
         if not plan.requests:
-            keep_set_aside(ledger, self._tenant, run_id, told, now)
+            ledger.decisions.replace_set_aside(run_id, told, now)
             return run
         upto = classified.upto
         # Of a large input this is as large as the plan, and writing takes memory too.
@@ -150,9 +150,9 @@ class InputRun:
             dialect=self._settings.api,
             started_at=now,
         )
-        # Together with the plan: what is planned and nobody knows the names of could become another's.
-        rests_on = [self._meanings.kept(ledger, self._tenant, run_id), set_aside_by(run_id, told)]
-        ledger.plans.write(new, plan, upto=upto, now=now, beside=rests_on)
+        # In one transaction with the plan: without its names, a run that continues could request for another person.
+        decisions = Decisions(names=self._meanings.meanings(ledger, self._tenant), set_aside=told)
+        ledger.plans.write(new, plan, upto=upto, now=now, decisions=decisions)
         return ledger.runs.of_input(self._tenant, self.digest)
 
     def _check_dialect(self, run: Run) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.api.dialects import ItemType
 from batch.commands.session import notices_on
-from batch.ledger.cache import NAMES_OF_RUN, Kept
 from batch.model import IdentityBy
 from batch.names.meaning import (
     ITEM_WORDS,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
-    from batch.ledger.cache import Cache
+    from batch.ledger.decisions import NameKey
     from batch.ledger.store import Ledger
     from batch.model import Clock, Run
     from batch.names.resolve import Name
@@ -105,9 +104,9 @@ class Names:
             self._settle({name: planned.get(name, _NOT_PLANNED) for name in sought})
         return resolve(rows, self._verdicts, by)
 
-    def kept(self, ledger: Ledger, tenant: str, run: str) -> Kept:
-        """What a run's names mean, to be kept with its plan."""
-        return self._lookup(ledger, tenant).kept_for_run(run, self._verdicts or {})
+    def meanings(self, ledger: Ledger, tenant: str) -> dict[NameKey, NameMeaning]:
+        """What the names mean, to be kept with the run's plan."""
+        return self._lookup(ledger, tenant).by_key(self._verdicts or {})
 
     async def _ask(
         self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, sessions: SessionFactory
@@ -127,7 +126,7 @@ class Names:
     def _lookup(self, ledger: Ledger, tenant: str) -> Lookup:
         settings = self._settings
         max_age = timedelta(seconds=settings.max_age)
-        return Lookup(ledger.cache, tenant, settings.identity_by, max_age=max_age, clock=self._runtime.clock)
+        return Lookup(ledger, tenant, settings.identity_by, max_age=max_age, clock=self._runtime.clock)
 
 
 _NOT_PLANNED = NameMeaning(
@@ -137,8 +136,6 @@ _NOT_PLANNED = NameMeaning(
 
 NOBODY_FOR: Final = timedelta(minutes=1)
 """How long it is taken for true that a name means nobody: a new joiner is there soon."""
-
-_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class NameDirectory(Protocol):
@@ -155,30 +152,29 @@ class Lookup:
     """What the names of one tenant mean.
 
     Args:
-        cache: The ledger's.
+        ledger: Has recent answers and the decisions of earlier plans.
         tenant: The tenant's name in the ledger.
         by: What the names of identities are.
         max_age: How long what the tenant said is taken for true.
         clock: This machine's clock.
     """
 
-    def __init__(self, cache: Cache, tenant: str, by: IdentityBy, *, max_age: timedelta, clock: Clock) -> None:
-        self._cache = cache
+    def __init__(self, ledger: Ledger, tenant: str, by: IdentityBy, *, max_age: timedelta, clock: Clock) -> None:
+        self._cache = ledger.cache
+        self._decisions = ledger.decisions
         self._tenant = tenant
         self._by = by
         self._max_age = max_age
         self._clock = clock
 
     def of_run(self, run: str, names: Iterable[Name]) -> dict[Name, NameMeaning]:
-        """What names meant when a run was planned; those that it was not planned by are left out."""
-        keys = {f"{self._kind(kind)}\n{name}": (kind, name) for kind, name in names}
-        kept = self._cache.get(self._tenant, f"{NAMES_OF_RUN}{run}", keys, since=_LONG_AGO)
-        return {keys[key]: _verdict(cached.value) for key, cached in kept.items()}
+        """What names meant when a run was planned; names that its plan did not rest on are left out."""
+        keys = {(self._kind(kind), name): (kind, name) for kind, name in names}
+        return {keys[key]: meaning for key, meaning in self._decisions.names(run, keys).items()}
 
-    def kept_for_run(self, run: str, verdicts: Mapping[Name, NameMeaning]) -> Kept:
-        """What a run is planned by, to be kept for good: so it never means another person when it is continued."""
-        values = {f"{self._kind(kind)}\n{name}": _kept(verdict) for (kind, name), verdict in verdicts.items()}
-        return Kept(kind=f"{NAMES_OF_RUN}{run}", values=values)
+    def by_key(self, meanings: Mapping[Name, NameMeaning]) -> dict[NameKey, NameMeaning]:
+        """Meanings as the ledger keeps them: by how each name was looked up."""
+        return {(self._kind(kind), name): meaning for (kind, name), meaning in meanings.items()}
 
     def recent(self, names: Iterable[Name]) -> dict[Name, NameMeaning]:
         """What the tenant said lately of names; those of which it said nothing are left out."""
@@ -230,11 +226,3 @@ def _found(value: Any) -> NameMatches:
         ),
         fields=tuple(map(IdentityBy, value["looked"])),
     )
-
-
-def _kept(verdict: NameMeaning) -> dict[str, str]:
-    return {"outcome": verdict.outcome, "id": verdict.id, "problem": verdict.problem}
-
-
-def _verdict(value: Any) -> NameMeaning:
-    return NameMeaning(outcome=NameOutcome(value["outcome"]), id=value["id"], problem=value["problem"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -14,7 +14,6 @@ from batch.commands.interrupt import on_interrupt
 from batch.commands.session import notices_on, require_fit_token
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
 from batch.errors import SettingsError
-from batch.ledger.cache import Kept
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, PrecheckResult, RowClass
 from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from batch.pipeline import Classified
     from batch.settings import Settings
     from batch.status.in_progress import TenantView
-
-_SET_ASIDE: Final = "set aside by run"
 
 
 class CommandPrecheck:
@@ -172,28 +169,3 @@ class CommandPrecheck:
             settings = self._settings
             dear = is_expensive(event.calls, event.people, settings.dialect.limits)
             self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
-
-
-def set_aside_by(run: str, told: pl.DataFrame) -> Kept:
-    """What a run has set aside by the tenant's word, to be kept so that it is the same when the run goes on or ends.
-
-    Args:
-        run: The run's id.
-        told: By dedupe's TENANT_VERDICTS; in place of what was kept before.
-    """
-    values = {" ".join(key): [why, reason] for *key, why, reason in told.select(list(TENANT_VERDICTS)).rows()}
-    return Kept(kind=f"{_SET_ASIDE} {run}", values=values, alone=True)
-
-
-def keep_set_aside(ledger: Ledger, tenant: str, run: str, told: pl.DataFrame, now: datetime) -> None:
-    """Keeps it by itself, where nothing is planned."""
-    kept = set_aside_by(run, told)
-    if kept.values or ledger.cache.all_of(tenant, kept.kind):
-        ledger.cache.replace(tenant, kept.kind, kept.values, at=now)
-
-
-def kept_set_aside(ledger: Ledger, tenant: str, run: str) -> pl.DataFrame:
-    """What a run has set aside by the tenant's word, by dedupe's TENANT_VERDICTS."""
-    kept = ledger.cache.all_of(tenant, f"{_SET_ASIDE} {run}")
-    lines = [(*key.split(" "), *cached.value) for key, cached in kept.items()]
-    return pl.DataFrame(lines, schema=TENANT_VERDICTS, orient="row")

@@ -9,7 +9,7 @@ import polars as pl
 
 from batch.commands.loading import load
 from batch.commands.names import Names
-from batch.commands.precheck import CommandPrecheck, kept_set_aside
+from batch.commands.precheck import CommandPrecheck
 from batch.commands.runs import ledger_if_any
 from batch.commands.session import SessionFactory, find_access, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
@@ -141,7 +141,7 @@ def _told(
     if ledger is not None and run is not None:
         states = ledger.runs.tally(run).requests
         if any(states.get(state) for state in (*UNSENT, *IN_DOUBT)):
-            return kept_set_aside(ledger, run.tenant, run.id)
+            return ledger.decisions.set_aside(run.id)
     if ledger is None or check is None:
         return pl.DataFrame(schema=TENANT_VERDICTS)
     return check.ask(ledger, classified)

@@ -98,9 +98,9 @@ def select_among(
     return pl.concat(parts)
 
 
-def last_id(connection: Connection, table: sa.Table) -> int:
-    """The greatest `id` of a table; 0 where it is empty."""
-    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+def greatest(connection: Connection, column: sa.Column[int]) -> int:
+    """The greatest number in a column; 0 if its table is empty."""
+    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()
     return number
 
 
@@ -122,7 +122,7 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     wanted = texts.get_column(first)
     if texts.width > 1:
         wanted = wanted.unique().sort()
-    if wanted.len() * _SPARSE > last_id(connection, table):
+    if wanted.len() * _SPARSE > greatest(connection, table.c.id):
         present = select_frame(connection, query, schema)
     else:
         present = select_among(connection, query, table.c[first], wanted, schema)
@@ -133,7 +133,7 @@ def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: 
     """Like `look_up`, but adds the entries that are missing, numbered in the order given; returns all."""
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
-    last = last_id(connection, table)
+    last = greatest(connection, table.c.id)
     ids = pl.int_range(last + 1, last + 1 + missing.height, dtype=pl.Int64, eager=True)
     added = missing.with_columns(ids.alias("id"))
     insert_frame(connection, table, added.with_columns(pl.lit(value).alias(name) for name, value in fixed.items()))

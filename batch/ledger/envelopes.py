@@ -29,16 +29,16 @@ MOST_MEMBERS: Final = max(dialect.limits.items for dialect in DIALECTS.values())
 _RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery()
 _NEXT: Final = (
     REQUEST.add_columns(t.envelope.c.number.label("envelope"))
-    .outerjoin(t.envelope, t.envelope.c.request == t.request.c.id)
+    .outerjoin(t.envelope, t.envelope.c.request == t.request.c.number)
     .where(t.request.c.run == _RUN, t.request.c.state == sa.bindparam("in_state"))
-    .order_by(t.request.c.id)
+    .order_by(t.request.c.number)
 )
 _FIRST: Final = _NEXT.limit(sa.bindparam("most"))
 _ANY: Final = sa.select(t.envelope.c.request).limit(1)
 _EXTRA: Final = (
     sa.select(t.request.c.state, sa.func.count() - sa.func.count(t.envelope.c.number.distinct()))
     .select_from(t.envelope)
-    .join(t.request, t.request.c.id == t.envelope.c.request)
+    .join(t.request, t.request.c.number == t.envelope.c.request)
     .where(t.request.c.run == _RUN)
     .group_by(t.request.c.state)
 )
@@ -101,5 +101,5 @@ def part(connection: Connection, requests: Sequence[Request]) -> None:
 
 def _body(row: Any) -> int:
     """What tells bodies apart: one that was parted from an envelope may be the number of it."""
-    number: int = -row.id if row.envelope is None else row.envelope
+    number: int = -row.number if row.envelope is None else row.envelope
     return number

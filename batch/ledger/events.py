@@ -1,4 +1,4 @@
-"""The books of a run: events, each sealed with the hash of the one before, so that a change or a gap shows."""
+"""Events: what happened to a run and its requests. Each event's hash covers the event before, so tampering shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,22 +21,34 @@ if TYPE_CHECKING:
     from batch.states import Event
 
 PLANNED: Final = "planned"
-"""No transition: requests were written."""
+"""Requests were written. No transition."""
 
 IMPORTED: Final = "imported"
-"""No transition either: accepted requests were written, which are not of our sending."""
+"""Accepted requests were written that this ledger did not send. No transition."""
 
 BORN: Final = (PLANNED, IMPORTED)
-"""The events that say where requests come from: `first` is the number of the first, `requests` how many those are."""
+"""The events that add requests: `first` is the number of the first, `requests` how many there are."""
 
 CANCELLING: Final = "cancelling"
-"""Of the run as a whole: what of it the tenant accepted is being withdrawn there."""
+"""Of the run as a whole: its accepted changes are being cancelled in the tenant."""
 
 WITHIN: Final = "within"
 """In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""
 
-_SEALED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
+FINGERPRINT: Final = "body_sha256"
+"""In the detail of an attempt: the fingerprint of the body that was sent."""
 
+REASON: Final = "reason"
+"""In the detail of an answer: why the request was refused or is in doubt."""
+
+# The detail is text in every database: a JSON type would not keep the exact text that the hash covers.
+_DETAIL: Final = sa.cast(t.event.c.detail, sa.JSON().with_variant(sa.Text(), "sqlite"))
+WITHIN_COLUMN: Final = _DETAIL[WITHIN].as_integer()
+REASON_COLUMN: Final = _DETAIL[REASON].as_string()
+
+_HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
+
+_NUMBER_OF_RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id"))
 _LAST: Final = (
     sa.select(t.event.c.number, t.event.c.hash)
     .where(t.event.c.run == sa.bindparam("run"))
@@ -47,14 +60,14 @@ _ADD: Final = sa.insert(t.event)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What is to be added to a run's books.
+    """An event to be added.
 
     Attributes:
         event: What happened.
         at: When.
         request: Number of the request that it happened to; None for the run as a whole.
-        attempt: Number of the attempt, where there is one.
-        status: HTTP status, where one came back.
+        attempt: Number of the attempt, if there is one.
+        status: HTTP status, if an answer came.
         detail: Anything else worth keeping, without secrets; empty values are left out.
     """
 
@@ -66,29 +79,25 @@ class Entry:
     detail: Mapping[str, Any] | None = None
 
 
-def append(connection: Connection, run: str, entries: Sequence[Entry]) -> None:
-    """Adds events to a run's books, in the transaction that does what they say."""
-    number, before = _last(connection, run)
-    lines = []
-    for position, entry in enumerate(entries, start=1):
-        line = _line(run, number + position, entry)
-        before = seal(before, line)
-        lines.append({**line, "hash": before})
-    if lines:
-        connection.execute(_ADD, lines)
-
-
-def _last(connection: Connection, run: str) -> tuple[int, str]:
-    """Number and hash of the last line of a run's books."""
+def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> None:
+    """Adds events to a run, in the transaction that does what they report."""
+    run: int = connection.execute(_NUMBER_OF_RUN, {"run_id": run_id}).scalar_one()
     last = connection.execute(_LAST, {"run": run}).first()
-    return (last.number, last.hash) if last is not None else (0, "")
+    number, before = (last.number, last.hash) if last is not None else (0, "")
+    rows = []
+    for position, entry in enumerate(entries, start=1):
+        row = _row(run, number + position, entry)
+        before = chained_hash(before, run_id, row)
+        rows.append({**row, "hash": before})
+    if rows:
+        connection.execute(_ADD, rows)
 
 
-def _line(run: str, number: int, entry: Entry) -> dict[str, Any]:
+def _row(run: int, number: int, entry: Entry) -> dict[str, Any]:
     return {
         "run": run,
         "number": number,
-        "at": t.instant(entry.at),
+        "at": instant(entry.at),
         "request": entry.request,
         "event": str(entry.event),
         "attempt": entry.attempt,
@@ -97,12 +106,14 @@ def _line(run: str, number: int, entry: Entry) -> dict[str, Any]:
     }
 
 
-def seal(before: str, line: Mapping[str, Any]) -> str:
-    """The hash of a line of the books, which holds that of the line before.
+def chained_hash(before: str, run_id: str, row: Mapping[str, Any]) -> str:
+    """The hash of an event. It covers the hash of the event before, and the run's id in place of its number.
 
     Args:
-        before: Hash of the line before; empty for a run's first.
-        line: The line's columns, without its own hash.
+        before: Hash of the event before; empty for a run's first.
+        run_id: The run's id.
+        row: The event's columns, without its own hash.
     """
-    content = json.dumps([before, *(line[name] for name in _SEALED)], ensure_ascii=False, separators=(",", ":"))
+    columns = {**row, "run": run_id}
+    content = json.dumps([before, *(columns[name] for name in _HASHED)], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()

@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, last_id, select_among, select_frame
+from batch.ledger.bulk import greatest, insert_frame, select_among, select_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -27,11 +27,11 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     """
     changes = _changes_of(connection, pairs)
     q, d = t.request.c, t.detail.c
-    line = sa.cast(q.id, sa.Text) + " " + q.operation + " " + q.state + " " + t.run.c.id + " " + q.state_at
+    line = sa.cast(q.number, sa.Text) + " " + q.operation + " " + q.state + " " + t.run.c.id + " " + q.state_at
     lines = _texts(
         connection,
         sa.select(sa.func.aggregate_strings(line, "\n")).join(t.run, t.run.c.number == q.run),
-        q.id,
+        q.number,
         changes.get_column("request").unique().sort(),
     )
     requests = pl.DataFrame(
@@ -90,9 +90,9 @@ def _texts(
 
 def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     """`identity`, `item`, `request` and `detail` of every change of the given pairs, which are in order."""
-    spans = [last_id(connection, table) + 1 for table in (t.item, t.request, t.detail)]
+    spans = [greatest(connection, column) + 1 for column in (t.item.c.id, t.request.c.number, t.detail.c.id)]
     people = pairs.get_column("identity").n_unique()
-    packed_fit = (last_id(connection, t.identity) + 1) * math.prod(spans) <= _GREATEST
+    packed_fit = (greatest(connection, t.identity.c.id) + 1) * math.prod(spans) <= _GREATEST
     if packed_fit and pairs.height >= people * _MANY_ITEMS:
         return _changes_of_identities(connection, pairs, spans)
     return _changes_of_pairs(connection, pairs)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, last_id, look_up, select_among
+from batch.ledger.bulk import greatest, insert_frame, intern, look_up, select_among
 from batch.ledger.engine import writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
@@ -22,6 +22,7 @@ from batch.model import IMPORT, IMPORTED_INPUT, ChangeStatus
 from batch.states import State
 from batch.status.adopt import AdoptionOutcome, plan_adoption
 from batch.status.matching import LedgerChange
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,13 +123,13 @@ def _status(request: int, key: Key, said: tuple[str, ...] | None) -> ChangeStatu
 
 def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], now: datetime) -> list[ChangeStatus]:
     """Writes requests for rows: one for what an access request has of one identity, operation and pair of dates."""
-    first = last_id(connection, t.request) + 1
+    first = greatest(connection, t.request.c.number) + 1
     numbers: dict[tuple[str, ...], int] = {}
     lines: list[tuple[Any, ...]] = []
     for seed in listed:
         whole = (seed.access_request, seed.identity, seed.operation.value, seed.start_date, seed.remove_date)
         request = numbers.setdefault(whole, first + len(numbers))
-        lines.append((request, *whole[1:], seed.item_type, seed.item, seed.created or t.instant(now)))
+        lines.append((request, *whole[1:], seed.item_type, seed.item, seed.created or instant(now)))
     texts = ("p", "operation", "start_date", "remove_date", "type", "i", "created")
     frame = pl.DataFrame(lines, schema={"request": pl.Int64, **dict.fromkeys(texts, pl.String)}, orient="row")
     tenant = number_of_tenant(connection, run.tenant)
@@ -152,7 +153,7 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
         connection,
         t.request,
         requests.sort("request").select(
-            pl.col("request").alias("id"),
+            pl.col("request").alias("number"),
             pl.lit(run_number).alias("run"),
             "operation",
             pl.lit(State.ACCEPTED.value).alias("state"),

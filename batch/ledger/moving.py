@@ -13,6 +13,7 @@ from batch.ledger import tables as t
 from batch.ledger.events import Entry
 from batch.ledger.rows import REQUEST, item_rows, recipients_of
 from batch.states import Event, State, advance
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MOVE: Final = (
     sa.update(t.request)
     .where(
-        t.request.c.id == sa.bindparam("number"),
+        t.request.c.number == sa.bindparam("of_number"),
         t.request.c.state == sa.bindparam("state_before"),
         t.request.c.attempts == sa.bindparam("attempts_before"),
     )
@@ -49,11 +50,16 @@ def move(
     Raises:
         BrokenPromiseError: One is not there.
     """
-    same = {"state_before": state.value, "state_after": advance(state, event).value, "at": t.instant(now)}
+    same = {"state_before": state.value, "state_after": advance(state, event).value, "at": instant(now)}
     moved = connection.execute(
         _MOVE,
         [
-            {"number": one.number, "attempts_before": one.attempts - attempts, "attempts_after": one.attempts, **same}
+            {
+                "of_number": one.number,
+                "attempts_before": one.attempts - attempts,
+                "attempts_after": one.attempts,
+                **same,
+            }
             for one in requests
         ],
     ).rowcount
@@ -78,7 +84,7 @@ def divide(
     Raises:
         BrokenPromiseError: The parts are not the whole.
     """
-    row = connection.execute(REQUEST.where(t.request.c.id == request.number)).one()
+    row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
     recipients = recipients_of(row)
     items = [(item.item, item.detail) for item in item_rows(connection, request.number)]
     covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
@@ -102,20 +108,20 @@ def _add_part(
     now: datetime,
 ) -> int:
     """Adds the request that a part becomes; returns its number."""
-    number: int = connection.execute(sa.select(sa.func.max(t.request.c.id) + 1)).scalar_one()
+    number: int = connection.execute(sa.select(sa.func.max(t.request.c.number) + 1)).scalar_one()
     people = [recipients[position] for position in part.recipients]
     connection.execute(
         sa.insert(t.request),
         {
-            "id": number,
+            "number": number,
             "run": whole.run,
             "operation": whole.operation,
             "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
-            "state_at": t.instant(now),
+            "state_at": instant(now),
             "recipient_count": len(part.recipients),
             "item_count": len(part.items),
             "attempts": 0,
-            "parent": whole.id,
+            "parent": whole.number,
             "recipients": " ".join(map(str, people)),
         },
     )

@@ -11,23 +11,24 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe.classify import KNOWN_SCHEMA
-from batch.ledger import cache, events
+from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, last_id, look_up
+from batch.ledger.bulk import greatest, insert_frame, intern, look_up
+from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.tables import number_of_tenant
 from batch.states import Event, State, advance
+from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.ledger.cache import Kept
+    from batch.ledger.decisions import Decisions
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
@@ -97,7 +98,7 @@ class Plans:
         )
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
 
-    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, beside: Sequence[Kept] = ()) -> str:
+    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, decisions: Decisions | None = None) -> str:
         """Writes a plan together with its run, in one transaction; returns the run's id.
 
         Where the run is there already, the requests are added to it, and they take over from its refused ones.
@@ -107,18 +108,18 @@ class Plans:
             plan: Its changes and their requests.
             upto: From `known`, on which the plan rests.
             now: When the requests are planned.
-            beside: What the plan rests on, which is kept with it or not at all: where another process has planned the
-                same input meanwhile, it has what its own plan rests on.
+            decisions: What the plan rests on. It is kept with the plan or not at all: if another process has planned
+                the same input meanwhile, that process's decisions stand.
 
         Raises:
             LedgerMovedError: Requests were written since; nothing was written now.
         """
         run_id = self.run_id(new.tenant, new.input_digest)
-        at = t.instant(now)
+        at = instant(now)
         with writing(self._engine) as connection:
             if _newest(connection) != upto:
                 raise LedgerMovedError
-            last = last_id(connection, t.request)
+            last = greatest(connection, t.request.c.number)
             tenant = number_of_tenant(connection, new.tenant)
             begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
@@ -137,14 +138,14 @@ class Plans:
             insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
             written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
-            for one in beside:
-                cache.keep(connection, tenant, one, now)
+            if decisions is not None:
+                write_decisions(connection, run_id, decisions, now)
         return run_id
 
 
 def _newest(connection: Connection) -> int:
     """Number of the newest request that is no part of another: parts only hand on changes that stood before."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.id), 0)).where(t.request.c.parent.is_(None))
+    newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
     number: int = connection.execute(newest).scalar_one()
     return number
 
@@ -185,7 +186,7 @@ def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, low
                 "input_digest": new.input_digest,
                 "inputs": json.dumps(new.inputs),
                 "dialect": new.dialect,
-                "started_at": t.instant(new.started_at),
+                "started_at": instant(new.started_at),
                 "lower_bound": lower_bound,
             },
         )
@@ -193,8 +194,11 @@ def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, low
 
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:
     refused = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.state == State.REFUSED.value)
-    numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(refused).order_by(t.request.c.id))]
+    numbers = [
+        row.number
+        for row in connection.execute(sa.select(t.request.c.number).where(refused).order_by(t.request.c.number))
+    ]
     entries = [Entry(event=Event.TAKEN_OVER, at=now, request=number) for number in numbers]
     events.append(connection, run_id, entries)
     state = advance(State.REFUSED, Event.TAKEN_OVER)
-    connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=t.instant(now)))
+    connection.execute(sa.update(t.request).where(refused).values(state=state.value, state_at=instant(now)))

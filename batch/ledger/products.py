@@ -53,7 +53,7 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
         connection,
         t.request,
         requests.select(
-            pl.col("request").alias("id"),
+            pl.col("request").alias("number"),
             pl.lit(run).alias("run"),
             "operation",
             pl.lit(State.PLANNED.value).alias("state"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import WITHIN, Entry
+from batch.ledger.events import FINGERPRINT, REASON, REASON_COLUMN, WITHIN, Entry
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
@@ -19,6 +18,7 @@ from batch.ledger.track import write_statuses
 from batch.plan.body import body_of, encode, fingerprint, in_bodies
 from batch.states import Event, State
 from batch.status.evidence import requested_already
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ _OF_RUN_IN_STATE: Final = sa.and_(
     t.request.c.state == sa.bindparam("in_state"),
 )
 _COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_IN_STATE)
-_IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.id)
+_IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.number)
 
 
 class Requests:
@@ -133,7 +133,7 @@ class Requests:
     def doubt(self, request: Request) -> Doubt:
         """The doubt about one request that has just become UNCONFIRMED."""
         with reading(self._engine) as connection:
-            row = connection.execute(REQUEST.where(t.request.c.id == request.number)).one()
+            row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
             doubt = load_doubt(connection, row)
             return replace(doubt, request=replace(doubt.request, within=request.within))
 
@@ -178,11 +178,15 @@ class Requests:
         """For each request of the run that the tenant refused or left in doubt, the latest reason."""
         with reading(self._engine) as connection:
             rows = connection.execute(
-                sa.select(t.event.c.request, t.event.c.detail)
-                .where(t.event.c.run == run.id, t.event.c.request.is_not(None), t.event.c.detail.contains('"reason"'))
+                sa.select(t.event.c.request, REASON_COLUMN.label("reason"))
+                .where(
+                    t.event.c.run == t.number_of_run(run.id),
+                    t.event.c.request.is_not(None),
+                    REASON_COLUMN.is_not(None),
+                )
                 .order_by(t.event.c.number)
             )
-            return {row.request: json.loads(row.detail)["reason"] for row in rows}
+            return {row.request: row.reason for row in rows}
 
 
 def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
@@ -194,7 +198,7 @@ def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
             at=now,
             request=request.number,
             attempt=request.attempts,
-            detail={"body_sha256": sent[request.within or request.number], WITHIN: request.within},
+            detail={FINGERPRINT: sent[request.within or request.number], WITHIN: request.within},
         )
         for request in requests
     ]
@@ -223,8 +227,8 @@ def _entry(one: Answered) -> Entry:
         detail={
             "detail_code": answer.detail_code,
             "tracking_id": answer.tracking_id,
-            "reason": one.decision.reason,
-            "server_time": answer.server_time and t.instant(answer.server_time),
+            REASON: one.decision.reason,
+            "server_time": answer.server_time and instant(answer.server_time),
             WITHIN: one.request.within,
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -40,21 +41,21 @@ _ITEMS: Final = (
 
 def load_request(connection: Connection, number: int) -> Request | None:
     """A request by its number, as it is now; None where there is none."""
-    row = connection.execute(REQUEST.where(t.request.c.id == number)).first()
+    row = connection.execute(REQUEST.where(t.request.c.number == number)).first()
     return None if row is None else load_requests(connection, [row])[0]
 
 
 def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request, ...]:
     """The requests of lines of REQUEST, in their order."""
     identities = _identities(connection, {number for row in rows for number in recipients_of(row)})
-    items = _items(connection, [row.id for row in rows])
+    items = _items(connection, [row.number for row in rows])
     return tuple(
         Request(
-            number=row.id,
+            number=row.number,
             run=row.run_id,
             operation=Operation(row.operation),
             recipients=tuple(identities[number] for number in recipients_of(row) if number in identities),
-            items=tuple(_request_item(item) for item in items[row.id]),
+            items=tuple(_request_item(item) for item in items[row.number]),
             attempts=row.attempts,
             parent=row.parent,
         )
@@ -79,11 +80,13 @@ def load_doubt(connection: Connection, row: Any) -> Doubt:
     """A request in doubt; where its process died, the tenant may still be at work when that is noticed."""
     lines = connection.execute(
         sa.select(t.event.c.at, t.event.c.event)
-        .where(t.event.c.request == row.id, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
+        .where(t.event.c.request == row.number, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
         .order_by(t.event.c.number)
     ).all()
     (request,) = load_requests(connection, [row])
-    return Doubt(request=request, first_attempt=t.moment(lines[0].at), ended=t.moment(lines[-1].at))
+    return Doubt(
+        request=request, first_attempt=datetime.fromisoformat(lines[0].at), ended=datetime.fromisoformat(lines[-1].at)
+    )
 
 
 def recipients_of(row: Any) -> list[int]:

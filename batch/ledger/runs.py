@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -17,18 +18,21 @@ from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
 from batch.states import Event, State, advance
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
 
 _RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
 
-_HOLDING: Final = ("run", "host", "machine", "pid", "process_started")
-_HELD_BY: Final = sa.and_(*(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _HOLDING))
+_PROCESS: Final = ("host", "machine", "pid", "process_started")
+_HELD_BY: Final = sa.and_(
+    t.holder.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
+    *(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _PROCESS),
+)
 _HELD: Final = sa.select(t.holder.c.pid).where(_HELD_BY)
 
 
@@ -69,7 +73,7 @@ class Runs:
         """How far the run has come."""
         changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
         of_run = t.request.c.run == t.number_of_run(run.id)
-        in_own_body = t.event.c.detail.not_like(f'%"{events.WITHIN}":%')
+        in_own_body = events.WITHIN_COLUMN.is_(None)
         with reading(self._engine) as connection:
             extra = in_excess(connection, run.id)
             states = connection.execute(
@@ -87,7 +91,7 @@ class Runs:
                     sa.func.count(sa.case((t.event.c.event == Event.CLAIMED.value, 1))),
                     sa.func.count(sa.case(((t.event.c.event == Event.CLAIMED.value) & (t.event.c.attempt > 1), 1))),
                     sa.func.count(sa.case((t.event.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
-                ).where(t.event.c.run == run.id, in_own_body)
+                ).where(t.event.c.run == t.number_of_run(run.id), in_own_body)
             ).one()
         return Tally(
             requests={state: count - extra.get(state, 0) for state, count, _ in states},
@@ -119,19 +123,18 @@ class Runs:
         """
         with writing(self._engine) as connection:
             _refuse_if_held(connection, run, process, now)
-            connection.execute(sa.delete(t.holder).where(t.holder.c.run == run.id))
-            at = t.instant(now)
+            connection.execute(sa.delete(t.holder).where(t.holder.c.run == t.number_of_run(run.id)))
+            at = instant(now)
             connection.execute(
-                sa.insert(t.holder),
-                {
-                    "run": run.id,
-                    "host": process.host,
-                    "machine": process.machine,
-                    "pid": process.pid,
-                    "process_started": process.started,
-                    "since": at,
-                    "beat": at,
-                },
+                sa.insert(t.holder).values(
+                    run=t.number_of_run(run.id),
+                    host=process.host,
+                    machine=process.machine,
+                    pid=process.pid,
+                    process_started=process.started,
+                    since=at,
+                    beat=at,
+                )
             )
             return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
 
@@ -143,7 +146,9 @@ class Runs:
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
-            connection.execute(sa.update(t.holder).where(t.holder.c.run == run.id).values(beat=t.instant(now)))
+            connection.execute(
+                sa.update(t.holder).where(t.holder.c.run == t.number_of_run(run.id)).values(beat=instant(now))
+            )
 
     def release(self, run: Run, process: Process) -> None:
         """Lets go of the run."""
@@ -164,7 +169,7 @@ class Runs:
 
 def _holding(run: Run, process: Process) -> dict[str, Any]:
     values = (run.id, process.host, process.machine, process.pid, process.started)
-    return {f"of_{name}": value for name, value in zip(_HOLDING, values, strict=True)}
+    return {f"of_{name}": value for name, value in zip(("run", *_PROCESS), values, strict=True)}
 
 
 def require_held(connection: Connection, run: Run, process: Process) -> None:
@@ -181,7 +186,7 @@ def require_held(connection: Connection, run: Run, process: Process) -> None:
 
 
 def _refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
-    row = connection.execute(sa.select(t.holder).where(t.holder.c.run == run.id)).first()
+    row = connection.execute(sa.select(t.holder).where(t.holder.c.run == t.number_of_run(run.id))).first()
     if row is None:
         return
     holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
@@ -203,10 +208,13 @@ def _mark_all(
 ) -> int:
     """Applies one event to all requests of a run that are in one state; returns how many bodies those are."""
     of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
-    numbers = [row.id for row in connection.execute(sa.select(t.request.c.id).where(of_run).order_by(t.request.c.id))]
+    numbers = [
+        row.number
+        for row in connection.execute(sa.select(t.request.c.number).where(of_run).order_by(t.request.c.number))
+    ]
     bodies = len(numbers) - in_excess(connection, run.id).get(state.value, 0)
     connection.execute(
-        sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=t.instant(now))
+        sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=instant(now))
     )
     entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
     events.append(connection, run.id, entries)
@@ -220,7 +228,7 @@ def _run(row: sa.Row[tuple[object, ...]]) -> Run:
         input_digest=row.input_digest,
         inputs=tuple(json.loads(row.inputs)),
         dialect=row.dialect,
-        started_at=t.moment(row.started_at),
+        started_at=datetime.fromisoformat(row.started_at),
         lower_bound=row.lower_bound,
     )
 
@@ -234,11 +242,11 @@ class CancelLog:
     def first_attempt(self, run: Run) -> datetime | None:
         """When the run first sent anything, by our clock; None where it never has."""
         query = sa.select(sa.func.min(t.event.c.at)).where(
-            t.event.c.run == run.id, t.event.c.event == Event.CLAIMED.value
+            t.event.c.run == t.number_of_run(run.id), t.event.c.event == Event.CLAIMED.value
         )
         with reading(self._engine) as connection:
             at: str | None = connection.execute(query).scalar()
-        return None if at is None else t.moment(at)
+        return None if at is None else datetime.fromisoformat(at)
 
     def begin(self, run: Run, process: Process, detail: Mapping[str, Any], now: datetime) -> None:
         """Writes into the run's books that it is being withdrawn; durable when this returns.

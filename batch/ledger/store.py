@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
+from batch.ledger.decisions import DecisionStore
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.health import health
 from batch.ledger.imported import Imported
@@ -36,7 +37,8 @@ class Ledger:
         plans: What is known of changes, and new requests.
         requests: Requests on their way.
         tracks: What the tenant last said of accepted changes.
-        cache: What it said of people and items.
+        cache: The tenant's recent answers about people and items.
+        decisions: What the runs' plans rest on.
         imported: What was imported from it.
         withdrawals: What is withdrawn there.
         notices: What was done to open it, for the user.
@@ -49,6 +51,7 @@ class Ledger:
         self.requests = Requests(engine)
         self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
+        self.decisions = DecisionStore(engine)
         self.imported = Imported(engine)
         self.withdrawals = CancelLog(engine)
         self.notices = notices

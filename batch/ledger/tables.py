@@ -1,48 +1,43 @@
 """The ledger's tables.
 
-Ids of the tenant stand once in `identity` and `item`; what a request says of an item besides its id stands once in
-`detail`. A request is a full product, so its changes are not written out: `recipient` has its identities and
-`request_item` its items, in whole numbers. The view `changes` multiplies them and tells all about a change in one line.
+The tenant's ids stand once, in `identity` and `item`, and what else a request says about an item stands once in
+`detail`. A request is a full product: `recipient` has its identities and `request_item` its items, as numbers, and its
+changes are not written out. The view `changes` multiplies them for people, one line for each change.
 
-`recipient` is in the order in which it is asked, by identity; so that a request can be sent without asking all of it,
-`request.recipients` repeats its lines of one request. Requests that travel together in one body stand in `envelope`.
+`recipient` is sorted by identity, since lookups are by identity. `request.recipients` repeats the identities of one
+request, so that sending does not search `recipient`. Requests that travel in one body stand in `envelope`.
 
-`track` has what the tenant last said of a change, where it was followed; what many of these have in common stands once
-in `finding`. `cached` is what the tenant said of people and items, and what of that each run was planned by.
+`track` has the tenant's last report on each tracked change; what many of them share stands once in `finding`.
 
-`pace` and `call` are what keeps to the tenant's rate limit over all processes that share the ledger; they are no memory
-of what was submitted, and are worth nothing once a window has passed.
+`name_meaning` and `set_aside` hold the decisions that a run's plan rests on. They are kept for good, so that a run that
+continues decides as it did before. `cached` holds the tenant's answers and can be emptied at any time.
 
-Instants are ISO 8601 text in UTC, readable in any database browser, apart from those two tables, where they
-are seconds since the epoch, to be counted with. `event` is only ever added to: it has every attempt
-and what came back, and each line is sealed with the hash of the one before.
+`pace` and `call` keep all processes that share the ledger within the tenant's rate limit. They are worth nothing once a
+window has passed, and have seconds since the epoch; all other instants are ISO 8601 text in UTC.
+
+Rows are only ever added to `event`. It has every attempt and every answer, and the hash in each row covers the row
+before.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from batch.api.dialects import ItemType, Operation
+from batch.model import RowClass
+from batch.names.meaning import NameOutcome
 from batch.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0004"
-"""The newest migration; a ledger that says otherwise is upgraded or refused."""
-
-
-def instant(moment: datetime) -> str:
-    """An instant as the ledger keeps it: ISO 8601 in UTC with milliseconds, so that text sorts as time."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def moment(text: str) -> datetime:
-    """The instant that the ledger keeps as `text`."""
-    return datetime.fromisoformat(text)
+LEDGER_VERSION: Final = "0005"
+"""The newest migration. A ledger of another version is upgraded or refused."""
 
 
 metadata: Final = sa.MetaData(
@@ -56,7 +51,7 @@ metadata: Final = sa.MetaData(
 )
 
 
-def _one_of(column: str, values: type[Operation | ItemType | State]) -> sa.CheckConstraint:
+def _one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
     allowed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
 
@@ -69,7 +64,7 @@ about = sa.Table(
     sa.Column("sandbox", sa.Boolean, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.CheckConstraint("id = 1", name="single"),
-    comment="One line: the ledger's own id, and whether it belongs to the sandbox.",
+    comment="One row: the ledger's own id, and whether it is the sandbox's.",
 )
 
 tenant = sa.Table(
@@ -96,14 +91,14 @@ run = sa.Table(
 holder = sa.Table(
     "holder",
     metadata,
-    sa.Column("run", sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("machine", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),
     sa.Column("since", sa.Text, nullable=False),
     sa.Column("beat", sa.Text, nullable=False),
-    comment="Which process works on a run.",
+    comment="The process that works on a run.",
 )
 
 identity = sa.Table(
@@ -135,13 +130,13 @@ detail = sa.Table(
     sa.Column("remove_date", sa.Text, nullable=False),
     sa.Column("metadata", sa.Text, nullable=False),
     sa.UniqueConstraint("comment", "start_date", "remove_date", "metadata"),
-    comment="What a request says of an item besides its id; empty text for absent.",
+    comment="What a request says about an item besides its id. Empty text stands for absent.",
 )
 
 request = sa.Table(
     "request",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("run", sa.ForeignKey("run.number"), nullable=False),
     sa.Column("operation", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -149,7 +144,7 @@ request = sa.Table(
     sa.Column("recipient_count", sa.Integer, nullable=False),
     sa.Column("item_count", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("parent", sa.ForeignKey("request.id")),
+    sa.Column("parent", sa.ForeignKey("request.number")),
     sa.Column("recipients", sa.Text, nullable=False),
     _one_of("operation", Operation),
     _one_of("state", State),
@@ -165,14 +160,14 @@ recipient = sa.Table(
     "recipient",
     metadata,
     sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
-    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
     sqlite_with_rowid=False,
 )
 
 request_item = sa.Table(
     "request_item",
     metadata,
-    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
     sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
     sa.Column("detail", sa.ForeignKey("detail.id"), nullable=False),
     sqlite_with_rowid=False,
@@ -181,25 +176,25 @@ request_item = sa.Table(
 envelope = sa.Table(
     "envelope",
     metadata,
-    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
     sa.Column("number", sa.Integer, nullable=False, index=True),
-    comment="Requests that travel in one body, in the nested form, by the number of their first; others are not here.",
+    comment="Requests that share a body, by the number of the first. A request alone in its body is not here.",
 )
 
 event = sa.Table(
     "event",
     metadata,
-    sa.Column("run", sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Text, nullable=False),
-    sa.Column("request", sa.ForeignKey("request.id"), index=True),
+    sa.Column("request", sa.ForeignKey("request.number"), index=True),
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer),
     sa.Column("status", sa.Integer),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="The books: what happened to a run and its requests, each line sealed with the hash of the one before.",
+    comment="What happened to a run and its requests. The hash of each event covers the event before.",
 )
 
 pace = sa.Table(
@@ -217,7 +212,7 @@ pace = sa.Table(
     sa.Column("cut_at", sa.Float, nullable=False),
     sa.UniqueConstraint("tenant", "client", "dialect"),
     sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
-    comment="What the tenant counts together: one client in one API version. How many calls, and how far to hold back.",
+    comment="Calls that the tenant counts together: those of one client in one API version.",
 )
 
 call = sa.Table(
@@ -231,7 +226,7 @@ call = sa.Table(
     sa.Column("process_started", sa.Float, nullable=False),
     sa.Column("permitted_at", sa.Float, nullable=False),
     sqlite_with_rowid=False,
-    comment="The calls of the last window: permitted, and gone as a whole at `left_at`.",
+    comment="The calls of the last window. `left_at`: when the last byte had left; null until then.",
 )
 
 finding = sa.Table(
@@ -242,20 +237,20 @@ finding = sa.Table(
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("said", sa.Text, nullable=False),
     sa.UniqueConstraint("state", "who", "said"),
-    comment="What the tenant says of a change: its state in the vendor's own words, who is behind it, what was said.",
+    comment="What the tenant reports on changes: the vendor's name of the state, who decides, the message.",
 )
 
 track = sa.Table(
     "track",
     metadata,
-    sa.Column("request", sa.ForeignKey("request.id"), primary_key=True),
+    sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
     sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
     sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
     sa.Column("finding", sa.ForeignKey("finding.id"), nullable=False),
     sa.Column("since", sa.Text, nullable=False),
     sa.Column("access_request", sa.Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="What the tenant last said of each change that was followed.",
+    comment="The tenant's last report on each tracked change.",
 )
 
 cached = sa.Table(
@@ -267,34 +262,66 @@ cached = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="What the tenant said of people and items, as JSON, and when; and what of that a run was planned by.",
+    comment="The tenant's answers about people and items, as JSON, and when they came. Can be emptied at any time.",
+)
+
+name_meaning = sa.Table(
+    "name_meaning",
+    metadata,
+    sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    _one_of("outcome", NameOutcome),
+    sa.CheckConstraint("(outcome = 'found') = (id <> '')", name="id_if_found"),
+    sqlite_with_rowid=False,
+    comment="What each name in a run's input meant when the run was planned: one id, or why there is none.",
+)
+
+set_aside = sa.Table(
+    "set_aside",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("identity_id", sa.Text, primary_key=True),
+    sa.Column("item_type", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("class", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _one_of("item_type", ItemType),
+    _one_of("class", (RowClass.ALREADY_SUBMITTED, RowClass.ALREADY_HELD, RowClass.HELD_BACK)),
+    sqlite_with_rowid=False,
+    comment="Changes that a precheck set aside. `run_id`: of the input's run, which never began if all was set aside.",
 )
 
 VIEW: Final = "changes"
 CREATE_VIEW: Final = """CREATE VIEW changes AS
-SELECT run.id AS run, request.id AS request, request.operation, identity.external_id AS identity_id,
+SELECT run.id AS run, request.number AS request, request.operation, identity.external_id AS identity_id,
     item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
     detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
     finding.who AS tenant_who, finding.said AS tenant_said
 FROM request
 JOIN run ON run.number = request.run
-JOIN recipient ON recipient.request = request.id
+JOIN recipient ON recipient.request = request.number
 JOIN identity ON identity.id = recipient.identity
-JOIN request_item ON request_item.request = request.id
+JOIN request_item ON request_item.request = request.number
 JOIN item ON item.id = request_item.item
 JOIN detail ON detail.id = request_item.detail
-LEFT JOIN track ON track.request = request.id AND track.identity = identity.id AND track.item = item.id
+LEFT JOIN track ON track.request = request.number AND track.identity = identity.id AND track.item = item.id
 LEFT JOIN finding ON finding.id = track.finding"""
-"""For people: every change in words. It is made anew with every upgrade, and no code asks it."""
+"""Every change in words, for people. Each upgrade makes it anew; no code reads it."""
 
 
-def number_of_run(run_id: str) -> sa.ScalarSelect[int]:
-    """The number that requests know a run by."""
+def number_of_run(run_id: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:
+    """The number of a run, by which other tables refer to it."""
     return sa.select(run.c.number).where(run.c.id == run_id).scalar_subquery()
 
 
 def number_of_tenant(connection: Connection, name: str) -> int:
-    """The tenant's number in the ledger, which gets to know it where it does not."""
+    """The tenant's number in the ledger; a new tenant is added."""
     number: int | None = connection.execute(sa.select(tenant.c.id).where(tenant.c.name == name)).scalar()
     if number is None:
         number = connection.execute(sa.insert(tenant).returning(tenant.c.id), {"name": name}).scalar_one()

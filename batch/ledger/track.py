@@ -49,7 +49,7 @@ class TrackStore:
         q, r, i, k, f = t.request.c, t.recipient.c, t.request_item.c, t.track.c, t.finding.c
         query = (
             sa.select(
-                q.id,
+                q.number,
                 q.operation,
                 t.identity.c.external_id,
                 t.item.c.type,
@@ -64,15 +64,15 @@ class TrackStore:
                 k.access_request,
             )
             .select_from(t.request)
-            .join(t.recipient, r.request == q.id)
+            .join(t.recipient, r.request == q.number)
             .join(t.identity, t.identity.c.id == r.identity)
-            .join(t.request_item, i.request == q.id)
+            .join(t.request_item, i.request == q.number)
             .join(t.item, t.item.c.id == i.item)
             .join(t.detail, t.detail.c.id == i.detail)
-            .outerjoin(t.track, (k.request == q.id) & (k.identity == r.identity) & (k.item == i.item))
+            .outerjoin(t.track, (k.request == q.number) & (k.identity == r.identity) & (k.item == i.item))
             .outerjoin(t.finding, f.id == k.finding)
             .where(q.run == t.number_of_run(run.id), q.state == State.ACCEPTED.value)
-            .order_by(q.id)
+            .order_by(q.number)
         )
         with reading(self._engine) as connection:
             return select_frame(connection, query, TRACK_SCHEMA)
@@ -86,7 +86,7 @@ class TrackStore:
             sa.select(r.request)
             .select_from(t.recipient)
             .join(t.request_item, i.request == r.request)
-            .join(newer.id.table, newer.id == r.request)
+            .join(newer.number.table, newer.number == r.request)
             .where(
                 r.identity == k.identity,
                 r.request > k.request,
@@ -101,7 +101,7 @@ class TrackStore:
         lines = (
             sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
             .select_from(t.request)
-            .join(t.track, k.request == q.id)
+            .join(t.track, k.request == q.number)
             .join(t.finding, f.id == k.finding)
             .where(accepted)
             .group_by(f.id, f.state, f.who, f.said)

@@ -17,13 +17,14 @@ import sqlalchemy as sa
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
 from batch.ledger.engine import connect, ledger_file, place, reading, writing
+from batch.text import instant
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004")
+_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Every version a ledger of ours can have, oldest first."""
 
 
@@ -120,7 +121,7 @@ def migrations_folder() -> Path:
 
 def _introduce(connection: Connection, *, sandbox: bool, now: datetime) -> None:
     if connection.execute(sa.select(t.about.c.id)).first() is None:
-        born = {"id": 1, "ledger": uuid.uuid4().hex, "sandbox": sandbox, "created_at": t.instant(now)}
+        born = {"id": 1, "ledger": uuid.uuid4().hex, "sandbox": sandbox, "created_at": instant(now)}
         connection.execute(sa.insert(t.about), born)
 
 

@@ -14,18 +14,21 @@ from rich.console import Console
 from batch.api.dialects import ItemType
 from batch.commands.names import Lookup, Names
 from batch.commands.screen import Screen
+from batch.ledger.decisions import Decisions
 from batch.ledger.store import Ledger
 from batch.model import IdentityBy
 from batch.names.meaning import NameCandidate, NameMatches, NameMeaning, NameOutcome
 from batch.names.resolve import IDENTITY
 from batch.settings import load
 from tests import clocks
+from tests.ledger.ledger_helpers import change, write
 from tests.plan.changes import hex_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from batch.model import Run
     from batch.names.resolve import Name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -69,7 +72,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def at(ledger: Ledger, minutes: float = 0, *, by: IdentityBy = IdentityBy.AUTO, tenant: str = "t") -> Lookup:
     """A lookup so many minutes later."""
     moment = NOW + timedelta(minutes=minutes)
-    return Lookup(ledger.cache, tenant, by, max_age=timedelta(minutes=5), clock=clocks.at(moment))
+    return Lookup(ledger, tenant, by, max_age=timedelta(minutes=5), clock=clocks.at(moment))
 
 
 def ask(lookup: Lookup, company: Company, *names: Name) -> dict[Name, NameMeaning]:
@@ -106,14 +109,18 @@ def test_a_name_that_the_tenant_refused_is_asked_for_again(ledger: Ledger) -> No
     assert at(ledger).recent([ANNA]) == {}
 
 
+def planned(ledger: Ledger, meanings: dict[Name, NameMeaning]) -> Run:
+    """A run whose plan rests on these meanings."""
+    return write(ledger, [change("i1", "r1")], tenant="t", decisions=Decisions(names=at(ledger).by_key(meanings)))
+
+
 def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
     verdicts = ask(at(ledger), Company(anna=1), ANNA, NOBODY)
-    kept = at(ledger).kept_for_run("r1", verdicts)
-    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
+    run = planned(ledger, verdicts)
     later = at(ledger, 1_000_000)
     assert later.recent([ANNA]) == {}
-    assert later.of_run("r1", [ANNA, NOBODY, CLERK]) == verdicts
-    assert later.of_run("r2", [ANNA]) == {}
+    assert later.of_run(run.id, [ANNA, NOBODY, CLERK]) == verdicts
+    assert later.of_run("another", [ANNA]) == {}
 
 
 def test_an_interrupted_lookup_keeps_what_it_was_told(ledger: Ledger) -> None:
@@ -135,9 +142,8 @@ def names(count: int) -> Iterable[Name]:
 
 def test_a_run_of_twenty_thousand_names_is_kept_whole(ledger: Ledger) -> None:
     verdicts = {name: found(number) for number, name in enumerate(names(20_000))}
-    kept = at(ledger).kept_for_run("r1", verdicts)
-    ledger.cache.put("t", kept.kind, kept.values, at=NOW)
-    assert at(ledger).of_run("r1", verdicts) == verdicts
+    run = planned(ledger, verdicts)
+    assert at(ledger).of_run(run.id, verdicts) == verdicts
 
 
 def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(ledger: Ledger) -> None:
@@ -150,7 +156,5 @@ def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(l
     ours = Names(settings, screen, clocks.runtime())
     ours.look_up(rows, ledger, reach, None)
     assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(2)]
-    theirs = at(ledger).kept_for_run("r1", {ANNA: found(1)})
-    put("t", theirs.kind, theirs.values, at=NOW)
-    ours.look_up(rows, ledger, reach, Mock(id="r1"))
+    ours.look_up(rows, ledger, reach, planned(ledger, {ANNA: found(1)}))
     assert ours.resolved(rows, ledger, "t", None)["identity_id"].to_list() == [hex_id(1)]

@@ -131,7 +131,9 @@ def test_what_waits_is_cancelled_what_was_granted_goes_into_the_undo_file_and_ot
         assert program("validate", undo, "--out", tmp_path / "judged").code == 0
         tracked = dict(rows(work.ledger, "SELECT tenant_state, count(*) FROM changes WHERE run = ? GROUP BY 1", run))
         assert tracked == {"CANCELLED": 7, "REQUEST_COMPLETED": 2, "NOT_ALL_ITEMS_PROVISIONED": 1, "REJECTED": 2}
-        assert rows(work.ledger, "SELECT run FROM event WHERE event = 'cancelling'") == [(run,)]
+        assert rows(
+            work.ledger, "SELECT run.id FROM event JOIN run ON run.number = event.run WHERE event = 'cancelling'"
+        ) == [(run,)]
         assert rows(work.ledger, "SELECT DISTINCT tenant_state FROM changes WHERE run = ?", another) == [(None,)]
         assert work.is_sound()
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from batch.ledger.decisions import Decisions
     from batch.model import Part, Request
 
 ME = Process.current()
@@ -93,11 +94,13 @@ def write(
     tenant: str = TENANT,
     now: datetime = NOW,
     together: Iterable[Sequence[int]] = (),
+    decisions: Decisions | None = None,
 ) -> Run:
     """Writes a run with exactly these requests, added to those it has."""
     plan = plan_of(*requests, together=together)
-    known = ledger.plans.known(tenant, plan.changes)
-    run_id = ledger.plans.write(new_run(digest, tenant=tenant, now=now), plan, upto=known.upto, now=now)
+    upto = ledger.plans.known(tenant, plan.changes).upto
+    new = new_run(digest, tenant=tenant, now=now)
+    run_id = ledger.plans.write(new, plan, upto=upto, now=now, decisions=decisions)
     return ledger.runs.named(run_id)
 
 
@@ -136,7 +139,7 @@ def rows(path: Path, sql: str, *parameters: object) -> list[Any]:
 
 
 def attempts(path: Path) -> list[tuple[int, int, str]]:
-    """Request, number and time of every attempt in the books."""
+    """Request, number and time of every attempt among the events."""
     return rows(path, "SELECT request, attempt, at FROM event WHERE event = 'claimed' ORDER BY request, attempt")
 
 

@@ -106,7 +106,7 @@ def test_an_attempt_with_several_requests_is_one_post_and_is_retried_and_throttl
     assert counts(ledger, run) == {State.ACCEPTED: 2, State.PLANNED: 3}
 
 
-def test_the_books_have_the_fingerprint_of_what_was_really_sent(ledger: Ledger, run: Run, path: Path) -> None:
+def test_the_events_have_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Path) -> None:
     alone, together = claim(ledger, run, 2)
     sent = rows(path, "SELECT request, detail FROM event WHERE event = 'claimed' ORDER BY request")
     expected = [fingerprint(encode(body_of(*body))) for body in (alone, together, together, together)]
@@ -196,7 +196,7 @@ def test_a_member_that_arrived_in_part_is_divided_and_its_parts_travel_alone(led
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        ("UPDATE request SET operation = 'REVOKE' WHERE id = 3", "envelope 2"),
+        ("UPDATE request SET operation = 'REVOKE' WHERE number = 3", "envelope 2"),
         ("UPDATE recipient SET identity = 3 WHERE request = 2", "envelope 2"),
         ("UPDATE event SET detail = replace(detail, ', \"within\": 2', '') WHERE event = 'claimed'", "something else"),
         ("UPDATE event SET detail = replace(detail, '\"within\": 2', '\"within\": 1')", "something else"),

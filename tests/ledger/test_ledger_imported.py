@@ -177,7 +177,7 @@ def test_a_request_that_claims_to_be_imported_in_another_run_is_found_out(path: 
         assert ledger.verify() == ()
         write(ledger, [change("i9", "r9")], digest="another")
         alter(path, "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE run <> 1")
-        assert any("its books say PLANNED" in finding for finding in ledger.verify())
+        assert any("its events lead to PLANNED" in finding for finding in ledger.verify())
 
 
 KEYS = [("i1", "r1"), ("i1", "r2"), ("i2", "r1")]

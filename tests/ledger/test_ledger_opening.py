@@ -297,7 +297,7 @@ def test_an_old_ledger_is_backed_up_and_upgraded_without_losing_anything(next_re
     assert rows(path, "SELECT note FROM run") == [("new",)]
     assert mode_of(backup) == 0o600
     for file in (path, backup):
-        assert rows(file, "SELECT state FROM request ORDER BY id") == [("SENDING",), ("PLANNED",)]
+        assert rows(file, "SELECT state FROM request ORDER BY number") == [("SENDING",), ("PLANNED",)]
         assert rows(file, "PRAGMA foreign_key_check") == []
     assert rows(backup, "SELECT version_num FROM alembic_version") == [(LEDGER_VERSION,)]
     assert run_python(OPEN_AND_SAY, str(path), folder=next_release).strip() == ""

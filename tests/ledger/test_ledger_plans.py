@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA
+from batch.dedupe.classify import KEY, KNOWN_SCHEMA, TENANT_VERDICTS
 from batch.errors import BrokenPromiseError, LedgerLostError
-from batch.ledger.cache import Kept
+from batch.ledger.decisions import Decisions
 from batch.ledger.plans import LedgerMovedError
 from batch.plan import plan
 from tests.ledger.ledger_helpers import (
@@ -133,10 +133,11 @@ def test_a_plan_is_refused_where_another_was_written_since_the_ledger_was_asked(
     known = ledger.plans.known(TENANT, wanted.changes)
     with open_ledger(path) as other_process:
         write(other_process, [change("i1", "r1")], digest="other")
-    kept = Kept(kind="set aside by run x", values={"key": "ours"}, alone=True)
+    ours = Decisions(set_aside=pl.DataFrame([("i1", "ROLE", "r1", "already_held", "")], TENANT_VERDICTS, orient="row"))
     with pytest.raises(LedgerMovedError):
-        ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW, beside=[kept])
-    assert ledger.cache.all_of(TENANT, kept.kind) == {}, "what the other's plan rests on is not replaced"
+        ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW, decisions=ours)
+    run_id = ledger.plans.run_id(TENANT, new_run().input_digest)
+    assert ledger.decisions.set_aside(run_id).is_empty(), "the other's decisions stand"
     assert [run.input_digest for run in ledger.runs.all()] == ["other"]
     assert rows(path, "SELECT count(*) FROM request") == [(1,)]
 

@@ -55,7 +55,7 @@ BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
 
 
 def states(path: Path) -> list[str]:
-    return [state for (state,) in rows(path, "SELECT state FROM request ORDER BY id")]
+    return [state for (state,) in rows(path, "SELECT state FROM request ORDER BY number")]
 
 
 def pairs(request: Request) -> set[tuple[str, str]]:
@@ -93,7 +93,7 @@ def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: 
     assert attempts(path) == [(1, 1, "2026-03-01T12:00:05.000Z")]
     (detail,) = rows(path, "SELECT detail FROM event WHERE event = 'claimed'")
     assert json.loads(detail[0]) == {"body_sha256": hashlib.sha256(encode(body_of(request))).hexdigest()}
-    assert rows(path, "SELECT state_at, attempts FROM request WHERE id = 1") == [("2026-03-01T12:00:05.000Z", 1)]
+    assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
 
 
 def test_claiming_at_once_never_gives_one_request_twice(path: Path, ledger: Ledger) -> None:
@@ -207,7 +207,7 @@ def test_a_refused_request_hands_all_its_changes_over_to_its_parts(path: Path, l
     assert [part.parent for part in parts] == [whole.number] * 2
     assert sorted(pair for part in parts for pair in pairs(part)) == sorted(pairs(whole))
     assert all(item.comment == "Please." for part in parts for item in part.items)
-    assert rows(path, "SELECT recipient_count, item_count FROM request WHERE parent = 1 ORDER BY id") == [
+    assert rows(path, "SELECT recipient_count, item_count FROM request WHERE parent = 1 ORDER BY number") == [
         (1, 2),
         (2, 2),
     ]

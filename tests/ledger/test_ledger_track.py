@@ -110,15 +110,3 @@ def test_what_was_said_of_people_is_kept_until_it_is_too_old_or_said_anew(ledger
     assert set(ledger.cache.get(TENANT, "held", ["i1", "i2"], since=later)) == {"i2"}
     assert ledger.cache.get(TENANT, "name", ["i1"], since=NOW) == {}
     assert ledger.cache.get("https://another.example", "held", ["i1"], since=NOW) == {}
-
-
-def test_a_kind_is_replaced_as_a_whole_and_no_other(ledger: Ledger) -> None:
-    assert ledger.cache.all_of(TENANT, "set aside") == {}
-    ledger.cache.put(TENANT, "held", {"i1": []}, at=NOW)
-    ledger.cache.replace(TENANT, "set aside", {"a": 1, "b": 2}, at=NOW)
-    ledger.cache.replace(TENANT, "set aside", {"b": 3, "c": 4}, at=NOW)
-    assert {key: one.value for key, one in ledger.cache.all_of(TENANT, "set aside").items()} == {"b": 3, "c": 4}
-    ledger.cache.replace(TENANT, "set aside", {}, at=NOW)
-    assert ledger.cache.all_of(TENANT, "set aside") == {}
-    assert set(ledger.cache.all_of(TENANT, "held")) == {"i1"}
-    assert ledger.cache.all_of("https://another.example", "held") == {}

@@ -1,6 +1,7 @@
 """Ledgers that earlier versions have written, in which something of everything has happened, are upgraded without loss.
 
-`ledger_0001.sql` and so on are their dumps, and `ledger_0001.json` what the first program said of all of them.
+`ledger_0001.sql` and so on are their dumps. `ledger_0001.json` is what the program of version 0001 reported about the
+first three, `ledger_0004.json` what that of 0004 reported about the fourth.
 """
 
 from __future__ import annotations
@@ -28,14 +29,23 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 HERE = Path(__file__).parent
-SAID = json.loads((HERE / "ledger_0001.json").read_text("utf-8"))
+REPORTED = {
+    **dict.fromkeys(("0001", "0002", "0003"), json.loads((HERE / "ledger_0001.json").read_text("utf-8"))),
+    "0004": json.loads((HERE / "ledger_0004.json").read_text("utf-8")),
+}
 COUNT = {"0001": "SELECT count(*) FROM change"}
 
 
-@pytest.fixture(params=["0001", "0002", "0003"])
+@pytest.fixture(params=list(REPORTED))
 def version(request: pytest.FixtureRequest) -> str:
     """Who has written the old ledger."""
     return str(request.param)
+
+
+@pytest.fixture
+def reported(version: str) -> dict[str, Any]:
+    """What the old program reported about the old ledger."""
+    return dict(REPORTED[version])
 
 
 @pytest.fixture
@@ -85,11 +95,11 @@ def test_the_upgrade_leaves_nothing_of_itself_behind(upgraded: Ledger, old: Path
     assert rows(old, "SELECT name FROM sqlite_master WHERE name LIKE 'old%' OR name LIKE '%tmp%'") == []
 
 
-def test_every_tally_is_as_before(upgraded: Ledger) -> None:
-    assert {run.id: asdict(upgraded.runs.tally(run)) for run in upgraded.runs.all()} == SAID["tallies"]
+def test_every_tally_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+    assert {run.id: asdict(upgraded.runs.tally(run)) for run in upgraded.runs.all()} == reported["tallies"]
 
 
-def test_every_request_is_as_before_in_its_state(upgraded: Ledger) -> None:
+def test_every_request_is_as_before_in_its_state(upgraded: Ledger, reported: dict[str, Any]) -> None:
     found = {
         run.id: {
             state.value: [told(request) for request in upgraded.requests.in_state(run, state)]
@@ -98,30 +108,69 @@ def test_every_request_is_as_before_in_its_state(upgraded: Ledger) -> None:
         }
         for run in upgraded.runs.all()
     }
-    assert found == SAID["requests"]
+    assert found == reported["requests"]
 
 
-def test_every_doubt_is_as_before(upgraded: Ledger) -> None:
+def test_every_doubt_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
     doubts = [doubt for run in upgraded.runs.all() for doubt in upgraded.requests.doubts(run)]
     told_doubts = [[d.request.number, d.first_attempt.isoformat(), d.ended.isoformat()] for d in doubts]
-    assert told_doubts == SAID["doubts"] != []
+    assert told_doubts == reported["doubts"] != []
 
 
-@pytest.mark.parametrize("tenant", SAID["known"])
-def test_what_is_known_is_as_before(tenant: str, upgraded: Ledger) -> None:
-    requests = [request for run in SAID["requests"].values() for state in run.values() for request in state]
+def test_what_is_known_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+    requests = [request for run in reported["requests"].values() for state in run.values() for request in state]
     people = sorted({identity for request in requests for identity in request["recipients"]})
     items = sorted({(item[0], item[1]) for request in requests for item in request["items"]})
-    keys = [(identity, *item) for identity in people for item in items]
-    known = upgraded.plans.known(tenant, pl.DataFrame(keys, schema=list(KEY), orient="row"))
-    said = known.changes.drop("tenant_state", "tenant_who", "tenant_comment", "tenant_since")
-    assert sorted(list(row) for row in said.rows()) == SAID["known"][tenant] != []
-    assert known.upto == SAID["upto"]
+    keys = pl.DataFrame([(identity, *item) for identity in people for item in items], schema=list(KEY), orient="row")
+    for tenant, expected in reported["known"].items():
+        known = upgraded.plans.known(tenant, keys)
+        changes = known.changes.drop("tenant_state", "tenant_who", "tenant_comment", "tenant_since")
+        assert sorted(list(row) for row in changes.rows()) == expected != []
+        assert known.upto == reported["upto"]
 
 
-def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledger) -> None:
+@pytest.mark.parametrize("version", ["0004"], indirect=True)
+def test_what_the_tenant_last_reported_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
-        planned = SAID["requests"][run.id].get("PLANNED", [])
+        summary = upgraded.tracks.told(run)
+        groups = [[one.state, one.who, one.said, one.since, one.changes] for one in summary.told]
+        assert [groups, summary.silent] == reported["tracks"][run.id]
+
+
+@pytest.mark.parametrize("version", ["0004"], indirect=True)
+def test_names_mean_what_they_meant_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+    for run_id, names in reported["names"].items():
+        keys = [(kind, name) for kind, name, *_ in names]
+        found = upgraded.decisions.names(run_id, keys)
+        assert sorted([*key, one.outcome, one.id, one.problem] for key, one in found.items()) == names != []
+
+
+@pytest.mark.parametrize("version", ["0004"], indirect=True)
+def test_what_was_set_aside_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+    for run_id, changes in reported["set_aside"].items():
+        assert [list(row) for row in upgraded.decisions.set_aside(run_id).rows()] == changes != []
+
+
+@pytest.mark.parametrize("version", ["0004"], indirect=True)
+def test_the_cache_keeps_the_tenants_answers_alone(old: Path) -> None:
+    answers = "SELECT * FROM cached WHERE kind IN ('access held', 'identity by email', 'in progress')"
+    before, when = rows(old, answers), rows(old, "SELECT DISTINCT at FROM cached WHERE kind LIKE 'names of run %'")
+    open_ledger(old).close()
+    assert rows(old, "SELECT * FROM cached") == before != []
+    assert rows(old, "SELECT DISTINCT at FROM name_meaning") == when != []
+
+
+def test_no_event_changes_in_the_upgrade(old: Path) -> None:
+    columns = "number, at, request, event, attempt, status, detail, hash FROM event"
+    before = rows(old, f"SELECT run, {columns}")
+    open_ledger(old).close()
+    after = rows(old, f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}")  # noqa: S608 - likewise
+    assert sorted(after, key=str) == sorted(before, key=str) != []
+
+
+def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+    for run in upgraded.runs.all():
+        planned = reported["requests"][run.id].get("PLANNED", [])
         for before in planned:
             request = claim(upgraded, run)
             assert told(request) == {**before, "attempts": before["attempts"] + 1}
@@ -129,8 +178,10 @@ def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledg
     assert upgraded.verify() == ()
 
 
-def test_what_another_process_was_sending_becomes_unconfirmed_once_that_is_dead(upgraded: Ledger) -> None:
-    (run,) = (run for run in upgraded.runs.all() if "SENDING" in SAID["requests"][run.id])
+def test_what_another_process_was_sending_becomes_unconfirmed_once_that_is_dead(
+    upgraded: Ledger, reported: dict[str, Any]
+) -> None:
+    (run,) = (run for run in upgraded.runs.all() if "SENDING" in reported["requests"][run.id])
     assert upgraded.runs.hold(run, a_process(2), NOW.replace(hour=23)) == 1
     assert upgraded.verify() == ()
 
@@ -149,3 +200,20 @@ def test_a_damaged_ledger_is_not_smoothed_over_by_the_upgrade(old: Path) -> None
         open_ledger(old)
     assert "backup" in caught.value.next_step
     assert rows(old, "SELECT * FROM change") == before
+
+
+@pytest.mark.parametrize("version", ["0004"], indirect=True)
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("UPDATE event SET run = 'gone' WHERE number = 17", "events of run gone"),
+        ("UPDATE cached SET kind = 'names of run gone' WHERE kind LIKE 'names of run %'", "names of run gone"),
+        ("UPDATE cached SET value = '' WHERE kind LIKE 'set aside by run %'", "set aside by run 9bb08e65a866"),
+    ],
+)
+def test_damaged_decisions_and_events_are_not_dropped_by_the_upgrade(old: Path, damage: str, what: str) -> None:
+    alter(old, damage)
+    before = rows(old, "SELECT * FROM cached"), rows(old, "SELECT * FROM event")
+    with pytest.raises(LedgerRefusedError, match=what):
+        open_ledger(old)
+    assert (rows(old, "SELECT * FROM cached"), rows(old, "SELECT * FROM event")) == before

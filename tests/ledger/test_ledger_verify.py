@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 from batch.model import Run
 
 SENT_AGAIN = """
-    INSERT INTO request (id, run, operation, state, state_at, recipient_count, item_count, attempts, recipients)
-        SELECT 99, run, operation, 'PLANNED', state_at, 1, 1, 0, '1' FROM request WHERE id = 2;
+    INSERT INTO request (number, run, operation, state, state_at, recipient_count, item_count, attempts, recipients)
+        SELECT 99, run, operation, 'PLANNED', state_at, 1, 1, 0, '1' FROM request WHERE number = 2;
     INSERT INTO recipient SELECT min(identity), 99 FROM recipient WHERE request = 2;
     INSERT INTO request_item SELECT 99, item, detail FROM request_item WHERE request = 2 LIMIT 1
 """
@@ -87,15 +87,18 @@ def test_a_ledger_that_only_the_program_has_written_is_sound(path: Path) -> None
         ("UPDATE event SET status = 202 WHERE status = 500", "was changed"),
         ("UPDATE event SET detail = '{}' WHERE number = 3", "was changed"),
         ("UPDATE event SET at = '2020-01-01T00:00:00.000Z' WHERE number = 1", "was changed"),
-        ("DELETE FROM event WHERE number = 4", "lines 4 to 4 are missing"),
-        ("DELETE FROM event WHERE number = (SELECT max(number) FROM event)", "but its books say"),
-        ("UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE state = 'PLANNED'", "but its books say PLANNED"),
-        ("UPDATE request SET attempts = attempts + 1 WHERE state = 'ACCEPTED'", "attempts, its books"),
+        ("DELETE FROM event WHERE number = 4", "events 4 to 4 are missing"),
+        ("DELETE FROM event WHERE number = (SELECT max(number) FROM event)", "its events lead to"),
+        (
+            "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE state = 'PLANNED'",
+            "its events lead to PLANNED",
+        ),
+        ("UPDATE request SET attempts = attempts + 1 WHERE state = 'ACCEPTED'", "attempts, its events"),
         ("DELETE FROM request_item WHERE request = 2 AND item = 2", "product"),
         ("DELETE FROM recipient WHERE request = 2", "product"),
-        ("UPDATE recipient SET identity = 1 WHERE request = 2 AND identity = 3", "other recipients"),
-        ("UPDATE request SET recipients = recipients || ' 4' WHERE id = 2", "other recipients"),
-        ("UPDATE request SET recipients = '' WHERE id = 2", "other recipients"),
+        ("UPDATE recipient SET identity = 1 WHERE request = 2 AND identity = 3", "its list of recipients differs"),
+        ("UPDATE request SET recipients = recipients || ' 4' WHERE number = 2", "its list of recipients differs"),
+        ("UPDATE request SET recipients = '' WHERE number = 2", "its list of recipients differs"),
         ("UPDATE detail SET comment = comment || '!'", "sent something else"),
         ("UPDATE identity SET external_id = external_id || 'x'", "sent something else"),
         ("UPDATE request_item SET detail = 999 WHERE request = 2", "points at nothing"),

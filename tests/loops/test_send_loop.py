@@ -60,7 +60,7 @@ async def test_a_run_with_nothing_left_to_send_makes_no_attempt(five: Stage) -> 
 
 async def test_a_request_is_sending_in_the_ledger_before_it_leaves(five: Stage) -> None:
     async def reply(request: Request, _token: str) -> Answer:
-        seen.append(rows(five.path, "SELECT state, attempts FROM request WHERE id = ?", request.number))
+        seen.append(rows(five.path, "SELECT state, attempts FROM request WHERE number = ?", request.number))
         return ACCEPTED
 
     seen: list[object] = []

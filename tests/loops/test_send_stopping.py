@@ -90,7 +90,7 @@ async def test_a_ledger_that_can_not_record_an_answer_stops_the_run(five: Stage)
     with pytest.raises(LedgerLostError, match="disk full"):
         await five.submitter(tenant).submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2]
-    assert rows(five.path, "SELECT state FROM request WHERE id = 2") == [("SENDING",)]
+    assert rows(five.path, "SELECT state FROM request WHERE number = 2") == [("SENDING",)]
 
 
 async def test_a_ledger_that_can_not_record_an_attempt_prevents_it(five: Stage) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.ledger.tables import instant
 from batch.model import Answer, Failure
 from batch.tenant.answers import MOST_TEXT, from_failure, from_response
+from batch.text import instant
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
