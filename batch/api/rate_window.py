@@ -1,12 +1,12 @@
-"""How many calls may go now: the tenant's limit counted over any window, and how far to keep below it after a 429.
+"""How many calls may leave now: the tenant's limit over any window, and the share of it to use after a 429.
 
-The limit holds where the tenant counts, and that is later than where we send. So a call counts from when it is
-permitted until a window after its last byte has left, and `MARGIN` longer, which is what it may take on its way. A call
-that is permitted last of all those in some window at the tenant has then counted all the others.
+The tenant counts a call when it arrives, which is later than we send it. So a call counts from its permit until a
+window after its last byte has left, and `MARGIN` longer for the way. Then the last permit of the calls in any window at
+the tenant has counted all the others.
 
-After a 429 the share of the limit that is used is cut at once, kept there for as long as the tenant counts violations
-together, and climbs back evenly: additive increase, multiplicative decrease. Source: the vendor's page on rate limits
-for the limit, for `Retry-After` and for what repeated violations cost.
+After a 429 the share is cut at once, kept while the tenant adds up violations, and climbs back evenly: additive
+increase, multiplicative decrease. Source: the vendor's page on rate limits for the limit, for `Retry-After` and for the
+cost of repeated violations.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
     from batch.api.dialects import Rate
 
 MARGIN: Final = 0.075
-"""Seconds that a call may be on its way to where the tenant counts it, beyond what the next one takes at least."""
+"""Seconds that a call may take to the tenant's counter, beyond the least that the next call takes."""
 
 CUT: Final = 0.5
-"""What is left of the share after a violation."""
+"""A violation multiplies the share by this."""
 
 LEAST_SHARE: Final = 1 / 16
-"""The share below which nothing is cut any more: four cuts in a row."""
+"""The least share, reached by four cuts in a row."""
 
 HOLD: Final = 120.0
-"""Seconds for which a cut share is kept: the tenant adds up the violations of so long, and makes them dear."""
+"""Seconds to keep a cut share, because the tenant adds up the violations of so many seconds."""
 
 CLIMB: Final = 0.05
-"""How much of the limit is won back with each window after that."""
+"""The share regained with each window after that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """How much of the limit is used: all of it, or less since a 429.
+    """The share of the limit to use: all of it, or less after a 429.
 
     Attributes:
         cut_to: The share right after the latest cut.
-        cut_at: When that was, in seconds since the epoch; 0 for never.
+        cut_at: When it was cut, in seconds since the epoch; 0 for never.
     """
 
     cut_to: float = 1.0
     cut_at: float = 0.0
 
     def at(self, now: float, rate: Rate) -> float:
-        """The share at a moment, above 0 and at most 1."""
+        """The share at a moment; above 0, at most 1."""
         climbed = max(0.0, now - self.cut_at - HOLD) / rate.seconds * CLIMB
         return min(1.0, self.cut_to + climbed)
 
@@ -54,9 +54,9 @@ class Share:
         """The share after a violation.
 
         Args:
-            permitted_at: When the call that was turned away was permitted: calls that were already on their way at the
-                latest cut are part of the same violation.
-            until: When the silence that the tenant asks for ends: from then on the share is kept.
+            permitted_at: When the violating call was permitted; a call permitted before the latest cut is part of
+                the same violation.
+            until: End of the silence that the tenant asks for; the share is kept from then on.
             now: This moment.
             rate: The limit.
         """
@@ -67,14 +67,14 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permits:
-    """What was permitted.
+    """The permits given at a moment.
 
     Attributes:
-        at: When.
-        numbers: The permits; none where it is not time yet.
-        wait: Seconds until it is worth asking again; 0 where there are permits.
-        silence: Seconds that the tenant still wants silence for.
-        free: How many more the window would hold.
+        at: The moment, in seconds since the epoch.
+        numbers: The permits; none if it is too early.
+        wait: Seconds until the next try makes sense; 0 with permits.
+        silence: Seconds of silence that the tenant still wants.
+        free: How many more calls fit into the window.
         allowed: How many calls the window may hold at present.
     """
 
@@ -92,10 +92,10 @@ def allowed(rate: Rate, share: float) -> int:
 
 
 def counts_since(now: float, rate: Rate) -> float:
-    """The moment from which on a call that has left still counts."""
+    """Calls that left at this moment or later still count."""
     return now - rate.seconds - MARGIN
 
 
 def frees_at(left_at: float, rate: Rate) -> float:
-    """When a call that has left then stops counting."""
+    """When a call stops counting that left at `left_at`."""
     return left_at + rate.seconds + MARGIN

@@ -1,4 +1,4 @@
-"""The tenant's address: where it is safe to send a secret to, and the name under which the ledger knows it."""
+"""The tenant's address: checks that it is safe to send a secret there, and gives its name in the ledger."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _HOST: Final = re.compile(r"(?:[0-9a-z_-]+\.)*[0-9a-z_-]+|[0-9a-f:.]+")
 
 
 def origin(base_url: str) -> str:
-    """The origin (scheme, host and port) of a tenant's base URL, in lower case: also the tenant's name in the ledger.
+    """The origin (scheme, host and port) of a base URL, in lower case: the tenant's name in the ledger.
 
     Raises:
-        SettingsError: It is no URL, or it is plain http to another machine than this one.
+        SettingsError: It is no usable URL, or plain http to another machine.
     """
     shown = repr(base_url) if "@" not in base_url else "given"
     try:
         url = httpx.URL(base_url.strip())
         host, port = _canonical(url.raw_host.decode("ascii").lower()), url.port
-        # Reading the host decodes it, and fails where it is no name in Unicode.
+        # Reading the host decodes it, and fails if it is no Unicode name.
         named = bool(url.host and _HOST.fullmatch(host))
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(
@@ -49,13 +49,13 @@ def origin(base_url: str) -> str:
 
 
 def _canonical(host: str) -> str:
-    """One spelling of a host: two would be two tenants in the ledger, and everything be submitted to both."""
+    """One spelling of a host: two would be two tenants in the ledger, and get everything twice."""
     host = host.removesuffix(".")
     return str(ip_address(host)) if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this very machine."""
+    """Whether a host is this machine."""
     if host.lower() == "localhost":
         return True
     try:

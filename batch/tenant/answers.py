@@ -1,4 +1,4 @@
-"""From what httpx saw to an Answer: bounded in size, and readable whatever the server sent."""
+"""Makes an Answer of a response or a transport error: limited in size, and readable whatever the server sends."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from batch.tenant.secrets import Secrets
 from batch.text import on_one_line
 
 MOST_BYTES: Final = 1 << 20
-"""Bytes read of one answer: submit answers of the largest request are a few kilobytes."""
+"""Most bytes of one answer; the answer to the largest submit has a few kilobytes."""
 
 MOST_TEXT: Final = 300
-"""Characters kept of a message."""
+"""Most characters kept of a message."""
 
 MOST_LOOKED_AT: Final = 1 << 16
-"""Characters of a message that are looked at."""
+"""Most characters of a message that we read."""
 
 LOCATION: Final = "x-redirects-to"
-"""The header under which a redirect's target is kept, out of httpx's sight."""
+"""The header that keeps a redirect's target, so that httpx does not see it."""
 
 MOST_PATIENCE: Final = 86_400.0
-"""Seconds of a `Retry-After` that are obeyed: a day."""
+"""Most seconds of a `Retry-After` that we obey: a day."""
 
 MOST_MESSAGES: Final = 10
-"""Messages of one answer that are read."""
+"""Most messages of one answer that we read."""
 
 _ACCEPTED: Final = 202
 _PLAUSIBLE_YEARS: Final = range(2000, 2200)
 _BEFORE_CONNECTING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_MATTER_OF_CA: Final = frozenset({9, 10, 62, 64})
-"""OpenSSL's codes of certificates that are not yet valid, expired, or another host's or address's."""
+"""OpenSSL's codes of certificates that are not yet valid, expired, or for another host or address."""
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
-"""OpenSSL's reasons where what answers does not speak TLS."""
+"""OpenSSL's reasons if the other side does not speak TLS."""
 
 
 def from_response(
     status: int, headers: httpx.Headers, content: bytes, *, now: datetime, secrets: Secrets | None = None
 ) -> Answer:
-    """The answer that a response is.
+    """The answer in a response.
 
     Args:
         status: HTTP status.
         headers: Response headers.
         content: The body, or the first part of it.
         now: This moment, for a `Retry-After` that is a date.
-        secrets: What the server may know and no text of an answer may repeat.
+        secrets: Hidden from every text of the answer.
     """
     hide = secrets or Secrets()
     document = _json_object(content)
@@ -76,38 +76,38 @@ def from_failure(
     sent: bool = True,
     secrets: Secrets | None = None,
 ) -> Answer:
-    """The answer that a transport error is: it decides whether bytes may have left.
+    """The answer in a transport error; it tells whether bytes may have left.
 
     Args:
-        error: What httpx, or the layers below it, raised.
-        host: Whom we wanted to reach.
+        error: Raised by httpx or a layer below it.
+        host: The tenant's host, for messages.
         sent: Whether bytes of the request may have left for the tenant.
-        secrets: What no text of an answer may repeat.
+        secrets: Hidden from every text of the answer.
     """
     hide = secrets or Secrets()
     if (distrust := _distrust(error)) and not sent:
         return Answer(failure=Failure.UNTRUSTED, text=_short(f"{host} can't be trusted: {distrust}", hide))
     never = isinstance(error, _BEFORE_CONNECTING) or not sent
     name = type(error).__name__
-    # What is wrong with our own side of the protocol may quote a header, and with it the token.
+    # An error on our side of the protocol may quote a header, and with it the token.
     ours = isinstance(error, httpx.LocalProtocolError | UnicodeError)
-    said = "" if ours else _short(str(error), hide)
+    text = "" if ours else _short(str(error), hide)
     if isinstance(error, httpx.ProxyError):
-        said = f"the proxy of the environment does not let us through to {host}: {said}"
+        text = f"the proxy of the environment does not let us through to {host}: {text}"
     return Answer(
-        failure=Failure.NEVER_CONNECTED if never else Failure.BROKEN, text=f"{name}: {said}" if said else name
+        failure=Failure.NEVER_CONNECTED if never else Failure.BROKEN, text=f"{name}: {text}" if text else name
     )
 
 
 def _distrust(error: BaseException | None) -> str:
-    """Why the other side could not prove who it is; empty where the error is another."""
+    """Why the other side could not prove its identity; empty for any other error."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = str(error.verify_message or error.reason or error).rstrip(".")
+        problem = str(error.verify_message or error.reason or error).rstrip(".")
         if error.verify_code in _NO_MATTER_OF_CA:
-            return said
-        return f"{said}; a certificate authority of your company's own is named with --ca-file"
+            return problem
+        return f"{problem}; if your company has a certificate authority of its own, give it with --ca-file"
     return "it does not speak https there" if error is not None and error.reason in _NOT_TLS else ""
 
 
@@ -122,7 +122,7 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
 
 
 def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: bytes, hide: Secrets) -> str:
-    """The most telling text: the API's messages, else its error or message, else the beginning of the body."""
+    """The API's messages, or else its error or message, or else the beginning of the body."""
     if document:
         messages = document.get("messages")
         if isinstance(messages, list):
@@ -130,8 +130,8 @@ def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: b
             texts = [_short(message.get("text"), hide) for message in first]
             if found := "; ".join(dict.fromkeys(text for text in texts if text)):
                 return found[:MOST_TEXT]
-        said = (_short(document.get(name), hide) for name in ("error_description", "error", "message"))
-        return next(filter(None, said), "")
+        others = (_short(document.get(name), hide) for name in ("error_description", "error", "message"))
+        return next(filter(None, others), "")
     if location := headers.get(LOCATION):
         return _short(f"it redirects to {location}", hide)
     if (encoding := headers.get("content-encoding", "identity").strip().lower()) != "identity":
@@ -140,10 +140,10 @@ def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: b
 
 
 def _short(value: object, hide: Secrets) -> str:
-    """One line of printable text without secrets; they are hidden first, so that none is cut in two."""
+    """One line of printable text. Secrets are hidden first, so that none is cut in two."""
     if not isinstance(value, str):
         return ""
-    # Only the beginning is kept, and the more text that is looked through, the longer a hostile answer holds us up.
+    # Only the beginning: hiding takes time, and a hostile answer could be long.
     beginning = hide.hide(value[:MOST_LOOKED_AT])
     return " ".join(hide.hide(on_one_line(beginning, most=MOST_LOOKED_AT)).split())[:MOST_TEXT]
 
@@ -158,7 +158,7 @@ def _retry_after(value: str, now: datetime) -> float | None:
 
 
 def _date(value: str) -> datetime | None:
-    """An HTTP date in UTC; None where it is none, or of another age than ours."""
+    """An HTTP date in UTC; None if it is none, or not of this age."""
     try:
         date = parsedate_to_datetime(value)
         date = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

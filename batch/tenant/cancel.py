@@ -1,8 +1,8 @@
-"""Cancelling access requests at the tenant, which answers before it has done so: reading back shows what was done.
+"""Cancelling access requests. The tenant answers before it has cancelled, so only reading back shows the outcome.
 
 Source: the operations `cancelAccessRequest` and `cancelAccessRequestInBulk` of the vendor's OpenAPI documents. The
-first one takes an `accountActivityId`; the documents of the status list call its `accessRequestId` that, and live
-tenants are said to take the `accountActivityItemId` of a single row, too.
+first takes an `accountActivityId`: the `accessRequestId` of the status list, by its documents. Users report that live
+tenants also accept the `accountActivityItemId` of a single row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CancelClient:
     """Cancels at one tenant in one dialect.
 
     Args:
-        reader: Asks the tenant; cancelling twice is as good as once.
+        reader: Asks the tenant; cancelling twice has the effect of once.
         dialect: The API version.
     """
 
@@ -33,14 +33,14 @@ class CancelClient:
 
     @property
     def in_bulk(self) -> bool:
-        """Whether this API version cancels many at a time."""
+        """Whether this API version can cancel in bulk."""
         return bool(self._paths.bulk_cancel)
 
     async def many(self, access_requests: Sequence[str], comment: str) -> Answer:
-        """Asks for the cancellation of whole access requests, at most dialects.CANCEL_LIMIT.
+        """Asks to cancel whole access requests, at most dialects.CANCEL_LIMIT.
 
         Returns:
-            2xx for asked, whatever is done then; any other is a refusal.
+            A 2xx if the tenant takes the request, whatever it does then; anything else is a refusal.
 
         Raises:
             TenantLostError: No usable answer came for too long.
@@ -50,7 +50,7 @@ class CancelClient:
         return await self._ask(self._paths.bulk_cancel, body)
 
     async def one(self, account_activity: str, comment: str) -> Answer:
-        """Asks for the cancellation of one access request, or of one row of it; as `many`."""
+        """Asks to cancel one access request, or one row of it; as `many`."""
         return await self._ask(self._paths.cancel, {"accountActivityId": account_activity, "comment": comment})
 
     async def _ask(self, path: str, body: dict[str, Any]) -> Answer:

@@ -1,4 +1,4 @@
-"""One tenant: submitting requests to it, asking what became of them, and what it says of us and of itself."""
+"""One tenant: submits requests to it, and gives access to its lists, its search, its token and its cancelling."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Tenant:
         dialect: The API version.
         credentials: Client id and secret.
         timeout: Seconds for one attempt.
-        concurrency: Most attempts at a time.
-        pace: For the status list; submitting is paced by its caller.
+        concurrency: Most attempts at the same time.
+        pace: Permits every call but a submit, whose caller needs a permit.
         clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without any success after which the tenant is lost.
@@ -44,10 +44,10 @@ class Tenant:
         ca_file: PEM certificates to trust instead of the system's.
 
     Attributes:
-        reader: Asks it anything.
+        reader: Asks it questions.
         statuses: Its status list.
-        holdings: What people hold there, by its search index.
-        cancellation: Cancels there.
+        holdings: Its search index, for the access items that people hold.
+        cancellation: Cancels access requests.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Tenant:
         self._dialect = dialect
         self._tell = tell
         self._clock = clock
-        self._told = False
+        self._noticed = False
         self.reader = Reader(
             self._http,
             self._token,
@@ -78,7 +78,7 @@ class Tenant:
             clock=clock,
             jitter=jitter,
             give_up_after=give_up_after,
-            on_headers=self._hear,
+            on_headers=self._on_headers,
         )
         self.statuses = StatusList(self.reader, dialect, clock=clock.now)
         self.holdings = SearchIndex(self.reader, dialect)
@@ -89,15 +89,15 @@ class Tenant:
         return await self._token.get(other_than=other_than)
 
     async def claims(self) -> TokenClaims:
-        """Who the tenant takes us for; see Token.claims."""
+        """Whose token ours is; see Token.claims."""
         return await self._token.claims()
 
     def explain_forbidden(self) -> str:
-        """Which right is missing where the tenant has answered 403 to a submit, and what is needed, as sentences."""
+        """Which right is missing after a 403 to a submit, and which token to make, as sentences."""
         return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
     async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
-        """Makes one attempt with a request, or with several in one body, where the dialect has the nested form.
+        """Makes one attempt with a body of one request, or of several if the dialect has the nested form.
 
         It calls `on_sent` once the last byte has left. A failure is an answer too.
         """
@@ -111,15 +111,15 @@ class Tenant:
             content=encode(body_of(*body)),
             headers=headers,
         )
-        self._hear(exchange.headers)
+        self._on_headers(exchange.headers)
         return exchange.answer
 
-    def _hear(self, headers: Mapping[str, str]) -> None:
-        """Tells, the first time, what an answer's headers say of the end of this API version."""
-        if not self._told and deprecation_notice(headers):
-            self._told = True
+    def _on_headers(self, headers: Mapping[str, str]) -> None:
+        """Reports, once, that an answer's headers announce the end of this API version."""
+        if not self._noticed and deprecation_notice(headers):
+            self._noticed = True
             hide = hiding(self._http)
-            # A notice is cut short, and a secret that was cut in two would not be found in it.
+            # Hide first: a notice is cut short, and half a secret would not be found.
             self._tell(Notice(text=deprecation_notice({name: hide(value) for name, value in headers.items()})))
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""All rows of a question that takes many values at once: in portions that fit, page by page, whole or not at all."""
+"""Looking many values up in a list: in portions that fit the limits, each read in full or not at all."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from batch.tenant.reading import Reply
 
 TOO_LONG: Final = 414
-"""HTTP status: the address is too long."""
+"""The HTTP status for an address that is too long."""
 
 _FRUITLESS: Final = 5
-"""Single values that are refused, with none answered, after which it is the question that is refused."""
+"""If so many single values are refused and none is answered, the question itself is refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
-    """What came of a portion of the values.
+    """The tenant's answer for a portion of the values.
 
     Attributes:
         values: The portion.
         rows: All rows, from all pages.
-        refused: Why the tenant does not answer; empty where it does.
+        refused: Why the tenant gives no answer; empty if it does.
     """
 
     values: tuple[str, ...]
@@ -37,12 +37,12 @@ class Answered:
 
 
 class CollectionQuery(Protocol):
-    """What is asked of a collection.
+    """A question to a list.
 
     Attributes:
-        subject: Its name in messages: `list of roles`.
-        page_limit: Most rows of one page.
-        most_rows: Rows that can be read page by page; a list that has more is refused as `too many`.
+        subject: The list's name in messages: `list of roles`.
+        page_limit: Most rows of a page.
+        most_rows: Most rows that paging can read; a longer list is refused as `too many`.
     """
 
     subject: str
@@ -50,18 +50,18 @@ class CollectionQuery(Protocol):
     most_rows: int
 
     async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
-        """The page that begins at row `offset` of all rows that fit any of the values."""
+        """The page that begins at row `offset` of the rows that match any of the values."""
 
 
 def portions(
     values: Iterable[str], weights: Callable[[str], tuple[int, ...]], most: tuple[int, ...]
 ) -> Iterator[tuple[str, ...]]:
-    """Parts values so that no portion weighs more than `most` in any respect; a value that does alone stands alone.
+    """Divides values into portions, none over any of several limits; a value that exceeds one stands alone.
 
     Args:
-        values: To be parted, in order.
-        weights: What a value weighs, in as many respects as `most` has.
-        most: What a portion may weigh.
+        values: In order.
+        weights: How much a value adds towards each limit.
+        most: The limits.
     """
     portion: list[str] = []
     loads = [0] * len(most)
@@ -77,11 +77,11 @@ def portions(
 
 
 async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -> AsyncIterator[Answered]:
-    """What the tenant answers, portion by portion; one that it refuses is halved until the bad value stands alone.
+    """The tenant's answers, portion by portion; a refused portion is halved until the bad value stands alone.
 
     Raises:
         ForbiddenError: The token may not ask this.
-        TenantLostError: A list is not whole, or nothing at all is answered.
+        TenantLostError: A list can't be read in full, or the tenant refuses every value.
     """
     waiting = list(reversed(list(asked)))
     answered, refused = False, 0

@@ -1,7 +1,7 @@
-"""The tenant's directory: whom and what it has of many names, in as few calls as its limits allow.
+"""The tenant's directory: looks names up in as few calls as its limits allow.
 
-People are searched for, which compares all of their names at once; whom the search index does not know yet is looked
-for in the list of identities. Whatever the tenant takes for a match is compared once more here.
+A search for people compares all kinds of names at once; names that the search index does not know yet are looked up in
+the list of identities. We compare every match of the tenant's again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch.tenant.reading import Reader
 
 MOST_SAID: Final = 100
-"""Characters kept of each text of the tenant's."""
+"""Most characters kept of a text from the tenant."""
 
 
 class Directory:
@@ -52,15 +52,15 @@ class Directory:
         return self._caller.calls
 
     async def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, NameMatches]]:
-        """Whom each name may mean, a part of the names at a time.
+        """The people that each name may mean, for some of the names at a time.
 
         Args:
             names: As written, without surrounding space.
-            by: What the names are; not an id.
+            by: The kind of the names; not an id.
 
         Raises:
-            SettingsError: The token may not ask.
-            TenantLostError: The tenant can't be asked.
+            SettingsError: The token may not look names up.
+            TenantLostError: The directory can't be read.
         """
         fields = identity_fields(by)
         missing: list[str] = []
@@ -78,11 +78,11 @@ class Directory:
             yield found
 
     async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
-        """What each name may mean, a part of the names at a time; see `people`.
+        """The items that each name may mean, for some of the names at a time; see `people`.
 
         Args:
             item_type: Kind of the items.
-            names: As written; of entitlements with source and attribute.
+            names: As written; for entitlements with source and attribute.
         """
         if item_type is ItemType.ENTITLEMENT:
             whole: list[str] = []
@@ -119,7 +119,7 @@ class Directory:
     async def _listed(
         self, names: Iterable[str], fields: tuple[IdentityBy, ...]
     ) -> AsyncIterator[dict[str, NameMatches]]:
-        """Whom the list of identities has of names, which is asked only for names that may stand in it."""
+        """The people of each name in the list of identities; names that can't stand in it are not looked up."""
         question = People(self._caller, tuple(field for field in fields if field in self._dialect.people_filters))
         hopeless = [name for name in names if not question.terms(name)]
         if hopeless:

@@ -1,4 +1,4 @@
-"""The questions that a directory is asked, each of many names at once: what they ask for, and how many fit into one."""
+"""The questions to the directory: how each asks for many names at once, and how many fit into one."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from batch.tenant.reading import Reader, Reply
 
 MOST_LISTED_ROWS: Final = 100_000
-"""Rows of one list that are read."""
+"""Most rows of one list that we read."""
 
 _SEARCH_KEEPS: Final = ("id", *dict.fromkeys(field for fields in SEARCH_FIELDS.values() for field in fields))
 _AROUND: Final = 50
-"""Characters that stand around the values of a filter, at most."""
+"""Most characters around the values of a filter."""
 
 
 class Caller:
-    """Asks the tenant, and counts it.
+    """Makes the calls, and counts them.
 
     Args:
-        reader: Asks.
+        reader: Asks the tenant.
         dialect: The API version.
 
     Attributes:
@@ -65,7 +65,7 @@ class Caller:
         params: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """See Reader.ask; an address that is too long settles the question too."""
+        """See Reader.ask; a too long address settles the question too."""
         self.calls += 1
         settling = frozenset({TOO_LONG})
         return await self._reader.ask(
@@ -74,11 +74,11 @@ class Caller:
 
 
 class Search:
-    """Searching for people by several of their names at once.
+    """Searches for people by several kinds of names at once.
 
     Args:
-        caller: Asks.
-        fields: Fields of people to compare.
+        caller: Makes the calls.
+        fields: The kinds of names.
     """
 
     subject = "search"
@@ -90,7 +90,7 @@ class Search:
         self._fields = fields
 
     def portions(self, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
-        """The names in portions of which each fits into one question."""
+        """The names in portions that fit into one question each."""
 
         def weights(name: str) -> tuple[int, ...]:
             terms = self._terms(name)
@@ -116,7 +116,7 @@ class Search:
 
 
 class _Listed(ABC):
-    """A list whose `filters` names several values at once."""
+    """A list that `filters` reduces to the rows of several values."""
 
     subject = ""
     path = ""
@@ -128,7 +128,7 @@ class _Listed(ABC):
         self._caller = caller
 
     def portions(self, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
-        """The names in portions of which each fits into one question."""
+        """The names in portions that fit into one question each."""
 
         def weights(name: str) -> tuple[int, ...]:
             terms = self.terms(name)
@@ -151,19 +151,19 @@ class _Listed(ABC):
 
     @abstractmethod
     def terms(self, name: str) -> list[str]:
-        """What is asked for a name; nothing where it can't be in the list."""
+        """The terms of the filter for a name; none if the name can't stand in the list."""
 
     def filters(self, terms: list[str]) -> str:
-        """The filter that several terms make."""
+        """The filter of several terms."""
         return " or ".join(terms)
 
 
 class People(_Listed):
-    """Listing people by several of their names at once.
+    """Lists people by several kinds of names at once.
 
     Args:
-        caller: Asks.
-        fields: Fields of people to compare, of those that the dialect can filter by.
+        caller: Makes the calls.
+        fields: The kinds of names, of those that the dialect can filter by.
     """
 
     subject = "list of identities"
@@ -174,17 +174,17 @@ class People(_Listed):
         self._fields = fields
 
     def terms(self, name: str) -> list[str]:
-        """A comparison for each field in which the name may stand."""
+        """A comparison for each kind of name that it may be."""
         return [f"{field} eq {quoted(name)}" for field in self._fields if _may_be(name, field)]
 
 
 class Items(_Listed):
-    """Listing access items by name.
+    """Lists access items by name.
 
     Args:
-        caller: Asks.
+        caller: Makes the calls.
         item_type: Their kind.
-        field: The field to compare: `name`, or of entitlements that are named by it, `value`.
+        field: The field to compare: `name`, or `value` of entitlements.
     """
 
     def __init__(self, caller: Caller, item_type: ItemType, field: str) -> None:
@@ -202,14 +202,14 @@ class Items(_Listed):
                 self.path, self.sorters = paths.entitlements, "id"
 
     def terms(self, name: str) -> list[str]:
-        """A comparison; of entitlements the value alone."""
+        """A comparison; for an entitlement only its value."""
         if not self._entitlements:
             return [f"{self._field} eq {quoted(name)}"]
         parts = entitlement_name(name)
         return [quoted(parts.value)] if parts else []
 
     def filters(self, terms: list[str]) -> str:
-        """Comparisons, or of entitlements a list of values."""
+        """Comparisons; for entitlements a list of values."""
         terms = list(dict.fromkeys(terms))
         return f"{self._field} in ({', '.join(terms)})" if self._entitlements else super().filters(terms)
 
@@ -219,5 +219,5 @@ def _page(limit: int, offset: int) -> dict[str, str]:
 
 
 def _may_be(name: str, field: IdentityBy) -> bool:
-    """Whether it is worth asking for a name in a field: there are no addresses without an @."""
+    """Whether a name may be of this kind: an address has an @."""
     return field is not IdentityBy.EMAIL or "@" in name

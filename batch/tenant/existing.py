@@ -1,4 +1,4 @@
-"""What the answer to a submit says was requested already (`existingRequests`), as far as it can be understood.
+"""The changes that the answer to a submit lists as requested already (`existingRequests`).
 
 Source: `AccessRequestTracking` of the vendor's OpenAPI documents; beta of 2024 answers `{}`.
 """
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_EXISTING: Final = 1_000
-"""Changes that are taken from one answer: several times what a request may hold."""
+"""Most changes read from one answer, several times what a request may hold."""
 
 _LONGEST_ID: Final = 256
 
 
 def existing_requests(document: dict[str, Any]) -> tuple[Existing, ...]:
-    """The changes that an answer lists as requested already; what is malformed is left out.
+    """The changes that an answer lists as requested already; malformed entries are left out.
 
     Args:
         document: The body of a 202.
@@ -34,7 +34,7 @@ def existing_requests(document: dict[str, Any]) -> tuple[Existing, ...]:
 def _changes(entry: object) -> Iterator[Existing]:
     if not isinstance(entry, dict):
         return
-    # One identity by the documents; a list of them, as requests have it, does no harm.
+    # The documents have one identity; we also accept a list, as in requests.
     identities = [one for one in _listed(entry.get("requestedFor")) if _is_id(one)]
     named = [one for one in _listed(entry.get("accessRequestIds")) if _is_id(one)]
     for item in _listed(entry.get("requestedItemsDetails")):

@@ -1,4 +1,4 @@
-"""What people hold, by the tenant's search index, which may lag behind by hours.
+"""The access items that people hold, by the tenant's search index, which may lag by hours.
 
 Source: the operation `searchPost` of the vendor's OpenAPI documents, with `identitydocument`.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Holdings(Protocol):
-    """What can tell what people hold: a tenant's search index, or a fake."""
+    """Finds the items that people hold: a tenant's search index, or a fake."""
 
     async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
-        """Which of the items each of the people holds; who is unknown is missing.
+        """The items that each person holds; people whom the tenant does not know are left out.
 
         Args:
             people: Ids of identities, at most dialects.PAGE_LIMIT.
-            items: The items of interest.
+            items: The only items of interest.
         """
 
 
@@ -47,7 +47,7 @@ class SearchIndex:
 
         Raises:
             ForbiddenError: The token's user may not search, or the tenant has no such search.
-            TenantLostError: The index can't be asked.
+            TenantLostError: The index can't be read.
         """
         reply = await self._reader.ask(
             "POST",

@@ -1,8 +1,8 @@
-"""The pace: one call after the other, evenly, and never more in any window than the tenant permits.
+"""The pace: calls leave evenly, and no window holds more than the tenant permits.
 
-Two things make it. A leaky bucket (aiolimiter) spreads calls, where more are to come than the window holds. Permits
-make it exact: they are counted in one place for all processes and restarts, and a call counts until a window after its
-last byte has left. What fits into the window as a whole is not spread.
+A leaky bucket (aiolimiter) spreads the calls, unless all that are to come fit into the window. Permits make the limit
+exact: one counter serves all processes and survives restarts, and a call counts until a window after its last byte has
+left.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     from batch.model import Clock
 
 AT_ONCE: Final = 0.5
-"""Seconds' worth of permits that are asked for together: five at the documented limit.
+"""Take the permits of so many seconds together: five at the documented limit.
 
-Asking for each alone, and claiming and sending each alone, takes about twice the processor time."""
+Taking, claiming and sending each alone costs about twice the processor time."""
 
 SLACK: Final = 2.0
-"""How many askings may be late before the bucket forgets the time that was lost."""
+"""How many late turns the bucket makes up for."""
 
 TELL_AFTER: Final = 0.25
-"""Seconds after which it is told that calls have left, where no further permit is asked for."""
+"""Seconds after which to report calls that have left, if nobody takes another permit."""
 
 LONG: Final = 2.0
-"""Seconds of waiting from which on the reason is worth telling."""
+"""Report waits longer than so many seconds."""
 
 
 class Counter(Protocol):
-    """Who counts the calls of all processes: the ledger, or a fake."""
+    """Counts the calls of all processes: the ledger, or a fake."""
 
     def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
         """Gives permits; see the ledger's Calls.permit."""
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
-        """Lets no call go for so long; see the ledger's Calls.silence."""
+        """Permits no call for so long; see the ledger's Calls.silence."""
 
 
 class Permit:
-    """Leave to make one call; it counts until a window after the call has left.
+    """Permits one call, and counts until a window after the call has left.
 
     Attributes:
         given_at: When, in seconds since the epoch.
@@ -63,11 +63,11 @@ class Permit:
         self.given_at = given_at
 
     def on_sent(self) -> None:
-        """The call's last byte has left, or it has failed; the first time counts."""
+        """The call's last byte has left, or it has failed; only the first time counts."""
         self._end(used=True)
 
     def unused(self) -> None:
-        """The call is not made."""
+        """The call won't be made."""
         self._end(used=False)
 
     def _end(self, *, used: bool) -> None:
@@ -77,11 +77,11 @@ class Permit:
 
 
 class Pace:
-    """Lets calls go.
+    """Permits calls.
 
     Args:
         rate: The limit to keep.
-        counter: Counts.
+        counter: Counts them.
         tell: Takes waits and changes of the pace.
         clock: Its wall clock dates the calls, because other processes count them too.
 
@@ -108,11 +108,11 @@ class Pace:
         self.silenced = 0.0
 
     async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
-        """Returns one permit or more once they may be used; callers are served in the order in which they came.
+        """Waits for one permit or more, to be used at once; callers take turns in the order of their calls.
 
         Args:
-            most: Most permits that are of use.
-            to_come: Calls to come, these included: if the window holds them all, they are not spread.
+            most: Most permits that the caller can use.
+            to_come: All calls to come, these included; if they fit into the window, they are not spread.
         """
         async with self._turn:
             fits = to_come <= self._free and self._allowed == self._rate.requests
@@ -126,7 +126,7 @@ class Pace:
                     given = [Permit(self, number, permits.at) for number in permits.numbers]
                     if not self.quiet:
                         return given
-                    # Silence was asked for while the ledger was.
+                    # The tenant asked for silence while the ledger gave the permits.
                     for permit in given:
                         permit.unused()
                     continue
@@ -139,22 +139,22 @@ class Pace:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing may go at present, permitted or not."""
+        """Whether no call may leave at present, even with a permit."""
         return max(self._held_until, self._silent_until) > asyncio.get_running_loop().time()
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
-        """Lets nothing go for so many seconds from now, in any process and after any restart.
+        """Lets no call leave for so many seconds from now, in any process, across restarts.
 
         Args:
             seconds: How long the tenant wants silence.
             permitted_at: When the call that it turned away was permitted.
-            violated: Whether that was for the rate limit, which slows down what comes after.
+            violated: Whether the call violated the rate limit, which slows later calls down.
         """
         self._silent_until = max(self._silent_until, asyncio.get_running_loop().time() + seconds)
         await asyncio.to_thread(self._counter.silence, seconds=seconds, permitted_at=permitted_at, violated=violated)
 
     def hold(self, seconds: float) -> None:
-        """Lets nothing go for so many seconds from now, in this process."""
+        """Lets no call of this process leave for so many seconds from now."""
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
 
     def report_wait(self, seconds: float, reason: str) -> None:
@@ -165,19 +165,19 @@ class Pace:
             self._tell(Waiting(seconds=seconds, reason=reason))
 
     def ended(self, number: int, *, used: bool) -> None:
-        """A permit was used, or is given back: told with the next asking, or soon."""
+        """Notes that a permit was used or is given back; the counter learns it with the next permits, or soon."""
         self._left[number] = self._clock.epoch() if used else None
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_later())
 
     async def aclose(self) -> None:
-        """Tells what has left; for when all calls have ended."""
+        """Reports the last calls that have left, after all calls have ended."""
         if self._telling is not None:
             self._telling.cancel()
         at_work: list[asyncio.Future[Any]] = [work for work in (self._telling, self._asking) if work is not None]
         await asyncio.gather(*at_work, return_exceptions=True)
         if self._left:
-            # Who could not be told takes it that the calls have left when it notices that we have gone.
+            # A lost ledger will count these calls as made when it notices that this process has ended.
             with contextlib.suppress(LedgerLostError):
                 await self._ask(0)
 
@@ -192,7 +192,7 @@ class Pace:
             asking.add_done_callback(self._give_back)
             raise
         except BaseException:
-            # It was not told, and must be, should the ledger be there again.
+            # The ledger did not get these reports; send them again once it is back.
             self._left = left | self._left
             raise
         if wanted:
@@ -204,7 +204,7 @@ class Pace:
         return permits
 
     def _give_back(self, asked: asyncio.Future[Permits]) -> None:
-        """Who asked has gone: the permits are not used."""
+        """Gives the permits of a cancelled caller back."""
         if not asked.cancelled() and asked.exception() is None:
             self._left |= dict.fromkeys(asked.result().numbers)
 
@@ -219,13 +219,13 @@ class Pace:
             askings = self._askings
             await asyncio.sleep(TELL_AFTER)
             if self._left and askings == self._askings:
-                # What is lost is noticed where the next permit is asked for.
+                # The next caller for a permit will notice a lost ledger.
                 with contextlib.suppress(LedgerLostError):
                     await self._ask(0)
 
 
 def _bucket(rate: Rate, allowed: int) -> AsyncLimiter:
-    """A bucket that lets calls go evenly; what a late asking has lost is made up for by the next."""
+    """A bucket that spreads calls evenly; the next turn makes up for a late one."""
     capacity = SLACK * _at_once(rate, allowed)
     return AsyncLimiter(capacity, capacity * rate.seconds / allowed)
 

@@ -1,7 +1,7 @@
-"""Asking the tenant: one question, asked until it is answered, under the same pace as everything else.
+"""Asking the tenant a question, again and again until it answers, within the rate limit.
 
-Whatever is asked this way may be asked again: it reads, or it wishes for something that stays the same when wished for
-twice. Requests are not submitted this way.
+Only for calls that are safe to repeat: those that read, and those that have the same effect once or twice, such as a
+cancellation. A submit is never repeated here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batch.tenant.token import Token
 
 MOST_REPLY_BYTES: Final = 16 << 20
-"""Bytes read of one answer: 250 rows with everything that the vendor puts into one."""
+"""Most bytes of one answer, enough for 250 rows with every field that the vendor documents."""
 
 EXPERIMENTAL: Final = MappingProxyType({EXPERIMENTAL_HEADER: "true"})
 """The header that experimental endpoints require."""
@@ -49,8 +49,8 @@ class Reply:
 
     Attributes:
         answer: Status and message.
-        rows: The rows, where the answer is a list; none for any other.
-        headers: Its headers.
+        rows: The rows of a list; none for any other answer.
+        headers: The answer's headers.
     """
 
     answer: Answer
@@ -59,9 +59,9 @@ class Reply:
 
     @property
     def total(self) -> int | None:
-        """Rows of all pages of the list; None where the tenant does not say."""
-        said = self.headers.get("x-total-count", "")
-        return int(said) if said.isdecimal() and len(said) <= _LONGEST_COUNT else None
+        """Rows of the whole list, by `X-Total-Count`; None if the header is missing or no number."""
+        count = self.headers.get("x-total-count", "")
+        return int(count) if count.isdecimal() and len(count) <= _LONGEST_COUNT else None
 
     @property
     def refusal(self) -> str:
@@ -70,16 +70,16 @@ class Reply:
 
 
 class Reader:
-    """Asks one tenant.
+    """Asks one tenant questions.
 
     Args:
         http: A client whose base URL is the tenant.
         token: Its token.
-        pace: Every call counts against the rate limit.
+        pace: Permits each call.
         clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without a usable answer after which the tenant is lost.
-        on_headers: Is told the headers of every answer.
+        on_headers: Takes the headers of every answer.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Reader:
         self._on_headers = on_headers
 
     def hide(self, text: str) -> str:
-        """A text that came from the tenant, without the secrets that went out to it."""
+        """A text from the tenant, without the secrets that we sent to it."""
         return hiding(self._http)(text)
 
     async def ask(
@@ -116,19 +116,19 @@ class Reader:
         headers: Mapping[str, str] = MappingProxyType({}),
         settling: frozenset[int] = frozenset(),
     ) -> Reply:
-        """Asks until there is an answer that settles it: 200 with a list, 400 or 403.
+        """Asks until an answer settles the question: 200 with a list, 400 or 403.
 
         Args:
-            method: `GET`; or `POST` for what may be asked twice.
+            method: `GET`, or `POST` if the call is safe to repeat.
             path: From dialects.Paths.
-            subject: What is asked for, to be named in messages: `status list`.
+            subject: Names the question in messages: `status list`.
             params: Query parameters.
             body: The JSON body of a `POST`.
             headers: Headers besides those of every call.
-            settling: More statuses that settle it; with 200 among them, the answer need not be a list.
+            settling: More statuses that settle it. If 200 is among them, the answer need not be a list.
 
         Raises:
-            TenantLostError: No usable answer came for so long.
+            TenantLostError: No usable answer came for too long.
             CredentialsRefusedError: The tenant refuses the client.
         """
         retries = Retries(give_up_after=self._give_up_after, now=self._now())
@@ -144,7 +144,7 @@ class Reader:
             if answer.status in _FINAL | settling and rows is not None:
                 return Reply(answer=answer, rows=rows, headers=exchange.headers)
             decision = retries.decide(answer, now=self._now(), jitter=self._jitter(), new_token=bool(refused))
-            said = decision.reason if rows is not None else "what came is not a list, broke off, or is too long"
+            reason = decision.reason if rows is not None else "its answer is not a list, broke off, or is too long"
             match decision.then:
                 case Then.RENEW_TOKEN:
                     refused = token
@@ -156,10 +156,10 @@ class Reader:
                     self._pace.hold(decision.pause)
                 case _:
                     raise TenantLostError(
-                        f"The tenant's {subject} can't be had: {said}.",
-                        next_step="What the ledger says stays as it is. Run the same command again later.",
+                        f"The tenant's {subject} can't be read: {reason}.",
+                        next_step="The ledger stays as it is. Run the same command again later.",
                     )
-            self._pace.report_wait(decision.pause, f"{said}, when asked for the {subject}")
+            self._pace.report_wait(decision.pause, f"{reason}, when asked for the {subject}")
             refused = ""
 
     def _now(self) -> float:
@@ -185,7 +185,7 @@ class Reader:
 
 
 def _rows(content: bytes) -> tuple[Any, ...] | None:
-    """The rows of a list; None where it is none, or not whole."""
+    """The rows of a list; None if the content is no list, or not all of it."""
     if len(content) > MOST_REPLY_BYTES:
         return None
     try:
@@ -196,7 +196,7 @@ def _rows(content: bytes) -> tuple[Any, ...] | None:
 
 
 def quoted(value: str) -> str:
-    """A value in double quotes, with quotes and backslashes in it escaped.
+    """A value in double quotes, with its quotes and backslashes escaped.
 
     Source: the vendor's page on standard collection parameters.
     """

@@ -1,4 +1,4 @@
-"""Secrets that went out to a tenant, and the hiding of them in whatever text comes back."""
+"""Hides the secrets that we sent to a tenant in the texts that come back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HIDDEN: Final = "[hidden]"
-"""What stands in the place of a secret."""
+"""Takes the place of a secret."""
 
 LEAST: Final = 8
-"""Characters from which something is a secret: shorter ones would be found in ordinary words."""
+"""Least characters of a secret: a shorter one could occur in ordinary words."""
 
 REMEMBERED: Final = 8
-"""How many secrets are remembered: a client's secret, and its tokens of the last hours."""
+"""Most secrets to remember: the client's secret, and its tokens of the last hours."""
 
 _BASE64_SKIPS: Final = (0, 2, 3)
-"""Characters at the beginning that depend on what stood before, by the secret's position in a group of three bytes."""
+"""Leading base64 characters that depend on the bytes before the secret, by its position in a group of three."""
 
 _SHAPES: Final = re.compile(
     rf"bearer\s+(?:{re.escape(HIDDEN)}|[\w.~+/=-]{{20,}})"
@@ -31,21 +31,18 @@ _SHAPES: Final = re.compile(
     r"|(?<=access_token)[\"'\s:=]+[^\"'\s&<>,}]+",
     re.IGNORECASE,
 )
-"""What looks like a token, whosever it is: a bearer header, a JWT, a token endpoint's answer."""
+"""Whatever looks like a token: a bearer header, a JWT, a token endpoint's answer."""
 
 
 class Secrets:
-    """What must not come back: secrets are learned as they are sent, and hidden in every form in which they may return.
-
-    Only the latest REMEMBERED are known; one that is learned again counts as new.
-    """
+    """The last REMEMBERED secrets that we sent; hides each in every form in which it may come back."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, secret: str) -> None:
-        """Remembers a secret that is about to be sent."""
+        """Remembers a secret before it is sent."""
         if len(secret) < LEAST:
             return
         if secret not in self._known:
@@ -57,7 +54,7 @@ class Secrets:
         self._known.move_to_end(secret)
 
     def hide(self, text: str) -> str:
-        """The text without any secret: neither one that is known, nor what looks like a token."""
+        """The text without known secrets, and without anything that looks like a token."""
         if self._pattern is not None:
             text = self._pattern.sub(HIDDEN, text)
             text = _without_beginning(text, self._forms())
@@ -68,7 +65,7 @@ class Secrets:
 
 
 def forms(secret: str) -> Iterator[str]:
-    """Every form in which a server may give a secret back: as it is, in its parts, quoted, or within base64."""
+    """The forms in which a server may repeat a secret: as it is, in parts, quoted, or within base64."""
     for part in {secret, *secret.split(".")}:
         if len(part) >= LEAST:
             yield from (part, quote(part), quote(part, safe=""), quote_plus(part), html.escape(part))
@@ -82,7 +79,7 @@ def forms(secret: str) -> Iterator[str]:
 
 
 def _without_beginning(text: str, known: Iterable[str]) -> str:
-    """The text without the beginning of a secret at its end, where an answer was cut off."""
+    """The text without the beginning of a secret at its end, which a cut-off answer may have."""
     lowered = text.lower()
     for form in known:
         beginning = form.lower()

@@ -1,4 +1,4 @@
-"""The tenant's status list: what it says of requests, page by page, under the same pace as everything else."""
+"""The tenant's status list: one row for each identity and item of every request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batch.tenant.reading import Reader, Reply
 
 MYSELF: Final = "me"
-"""How the list names the user behind the token."""
+"""Names the token's user in a query."""
 
 
 class ListingForbiddenError(ForbiddenError):
@@ -30,14 +30,14 @@ class ListingForbiddenError(ForbiddenError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """What to list: what the token's user has requested, unless one of the other three lists is meant.
+    """Which rows to list: those that the token's user requested, unless a field names another list.
 
     Attributes:
-        since: Only rows made then or later, by the tenant's clock; None for all.
-        requested_for: This identity's rows, whoever requested them.
-        everybody: Everybody's rows.
-        administration: Everybody's rows, by the administration list.
-        executing: Only rows that are not finished.
+        since: Only rows created then or later, by the tenant's clock; None for all.
+        requested_for: All rows for this identity, no matter who requested them.
+        everybody: The rows of all users.
+        administration: The same, from the administration list.
+        executing: Only unfinished rows.
         access_requests: Only rows of these access requests, at most dialects.FILTER_VALUES.
     """
 
@@ -54,10 +54,10 @@ Page: TypeAlias = paging.Page[StatusRow]
 
 
 class Listing(Protocol):
-    """What can list statuses: a tenant over HTTP, or a fake."""
+    """Lists statuses: a tenant over HTTP, or a fake."""
 
     async def page(self, query: Query, offset: int) -> Page:
-        """The page that begins at row `offset` (from 0) of a list."""
+        """The page that begins at row `offset`, from 0."""
 
     async def clock_offset(self) -> timedelta:
         """How far the tenant's clock is ahead of ours."""
@@ -79,28 +79,28 @@ class StatusList:
         self._offset: timedelta | None = None
 
     async def probe(self) -> tuple[Answer, Mapping[str, str]]:
-        """What the tenant answers, with which headers, when it is asked for one row of our own.
+        """The answer and its headers to a query for one of our own rows.
 
         Raises:
-            TenantLostError: The list can't be had.
+            TenantLostError: The list can't be read.
         """
         reply = await self._ask({"requested-by": MYSELF, "limit": "1"})
         return reply.answer, {name: self._reader.hide(value) for name, value in reply.headers.items()}
 
     async def clock_offset(self) -> timedelta:
-        """How far the tenant's clock is ahead of ours, by its `Date` header; asked once."""
+        """How far the tenant's clock is ahead of ours, by its `Date` header; calls the tenant once."""
         if self._offset is None:
             server_time = (await self.probe())[0].server_time
             self._offset = server_time - self._clock() if server_time else timedelta()
         return self._offset
 
     async def page(self, query: Query, offset: int, *, limit: int = PAGE_LIMIT) -> Page:
-        """The page that begins at row `offset` of a list, oldest first, so that new rows don't shift the pages.
+        """The page that begins at row `offset`, oldest row first, so that new rows don't shift the pages.
 
         Raises:
-            ListingForbiddenError: The token's user may not list this, the tenant has no such list, or an identity's
-                whole list, which proves what is absent, can't be understood.
-            TenantLostError: The list can't be had.
+            ListingForbiddenError: The token's user may not list this, or the tenant has no such list, or we do not
+                understand a row of an identity's complete list, which must prove absence.
+            TenantLostError: The list can't be read.
         """
         parameters = {
             **_parameters(query),
@@ -116,7 +116,7 @@ class StatusList:
             raise ListingForbiddenError(str(error)) from None
         rows = tuple(row for raw in page.rows if (row := status_row(raw, self._reader.hide)) is not None)
         if query.requested_for and not query.executing and len(rows) < page.read:
-            raise ListingForbiddenError(f"the list of {query.requested_for} has rows that can't be understood")
+            raise ListingForbiddenError(f"rows in the list of {query.requested_for} can't be understood")
         return Page(rows=rows, read=page.read, total=page.total, more=page.more)
 
     async def _ask(self, parameters: dict[str, str], *, administration: bool = False) -> Reply:
@@ -127,7 +127,7 @@ class StatusList:
             subject="status list",
             params=parameters,
             headers=EXPERIMENTAL if administration else {},
-            # An experimental endpoint may be gone.
+            # The vendor may remove an experimental endpoint.
             settling=frozenset({404} if administration else ()),
         )
 
@@ -138,7 +138,7 @@ def _parameters(query: Query) -> dict[str, str]:
     if query.since is not None:
         filters.append(f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"')
     if len(query.access_requests) == 1:
-        # Documents disagree on whether `in` is known; for a single one nobody needs it.
+        # The vendor's documents disagree on whether `in` is allowed; a single value does not need it.
         filters.append(f"accessRequestId eq {quoted(query.access_requests[0])}")
     elif query.access_requests:
         filters.append(f"accessRequestId in ({', '.join(map(quoted, query.access_requests))})")

@@ -1,4 +1,4 @@
-"""A row of the tenant's status list, as far as it can be understood.
+"""Reads a row of the tenant's status list; fields that make no sense are left empty.
 
 Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `listAccessRequestStatus`.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MOST_SAID: Final = 300
-"""Characters kept of a comment or of error messages."""
+"""Most characters kept of a comment or of error messages."""
 
 _USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
 _PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
-"""Ids of the tenant, and of our requests: the secrets of clients are longer."""
+"""The tenant's ids and our requests' ids. The secrets of clients are longer."""
 
 _LONGEST_ID: Final = 256
 _MOST_PARTS: Final = 10
@@ -30,7 +30,7 @@ _DECIDED: Final = "REJECTED"
 
 
 def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
-    """The row that a JSON object is; None where it does not say whom it is for.
+    """The row in a JSON value; None if it names no identity.
 
     Args:
         raw: One element of the list.
@@ -40,16 +40,16 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
         return None
 
     def known(value: object) -> str:
-        said = _id(value)
-        # Looking for secrets takes its time, which thousands of rows have only for what can be one.
-        return said if said in _USUAL or _PLAIN.fullmatch(said) else hide(said)
+        text = _id(value)
+        # Hiding is slow, and there are thousands of rows: skip the texts that can't be a secret.
+        return text if text in _USUAL or _PLAIN.fullmatch(text) else hide(text)
 
     if not (identity := known(raw["requestedFor"].get("id"))):
         return None
 
     def text(value: object) -> str:
-        said = value if isinstance(value, str) else ""
-        return " ".join(hide(on_one_line(hide(said[: 4 * MOST_SAID]), most=4 * MOST_SAID)).split())[:MOST_SAID]
+        beginning = value[: 4 * MOST_SAID] if isinstance(value, str) else ""
+        return " ".join(hide(on_one_line(hide(beginning), most=4 * MOST_SAID)).split())[:MOST_SAID]
 
     metadata = raw.get("clientMetadata")
     state = known(raw.get("state"))
@@ -84,7 +84,7 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
 
 
 def _id(value: object) -> str:
-    """An id as text that the ledger can keep; empty where it is none."""
+    """An id that the ledger can keep; else empty."""
     text = str(value) if isinstance(value, str | int) else ""
     return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
 
@@ -98,7 +98,7 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 
 def _name(approval: dict[str, Any]) -> object:
-    """The name of who has an approval now."""
+    """The name of the present owner of an approval, or else of the first."""
     for owner in (approval.get("currentOwner"), approval.get("originalOwner")):
         if isinstance(owner, dict) and (name := owner.get("name") or owner.get("id")):
             return name
@@ -106,7 +106,7 @@ def _name(approval: dict[str, Any]) -> object:
 
 
 def _errors(value: object) -> Iterator[object]:
-    """The texts of error messages, which the documents have as a list of lists."""
+    """The texts of the error messages, which are a list of lists by the documents."""
     for one in value[:_MOST_PARTS] if isinstance(value, list) else []:
         for message in _objects(one if isinstance(one, list) else [one]):
             yield message.get("text")

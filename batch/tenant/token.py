@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from batch.settings import Credentials
 
 RENEW_BEFORE: Final = 60.0
-"""Seconds before its expiry from which a token is no longer used (or half its life, if that is shorter)."""
+"""Seconds before its expiry at which a token is renewed, or half its life if that is shorter."""
 
 UNSAID_LIFETIME: Final = 60.0
-"""Seconds that a token is taken to live where the tenant does not say, or says nothing that can be."""
+"""Seconds that a token lives if the tenant gives no lifetime, or an impossible one."""
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Issued:
-    """A token as the tenant gave it out."""
+    """A token that the tenant issued; `good_until` is by the monotonic clock."""
 
     value: str = field(repr=False, default="")
     claims: TokenClaims = field(default_factory=TokenClaims)
@@ -51,7 +51,7 @@ class Token:
         credentials: Client id and secret.
         clock: This machine's clock.
         jitter: A random number from 0 to 1, new each time.
-        give_up_after: Seconds for which a tenant that stays away is tried; 0 tries once.
+        give_up_after: Seconds to keep trying; 0 tries once.
         tell: Takes each wait between two tries before it begins.
     """
 
@@ -82,17 +82,17 @@ class Token:
 
         Raises:
             CredentialsRefusedError: The tenant refuses the client.
-            TenantLostError: No token endpoint can be reached there.
+            TenantLostError: The token endpoint gives no usable token.
         """
         return (await self._good(other_than)).value
 
     async def claims(self) -> TokenClaims:
-        """What a token that is good now says of us; raises as `get` does."""
+        """The claims of a token that is good now; raises as `get` does."""
         return (await self._good("")).claims
 
     @property
     def last_claims(self) -> TokenClaims:
-        """What the last token said of us, good or not any more; nothing is asked for it."""
+        """The claims of the last token, even if it has expired; makes no call."""
         return self._issued.claims
 
     async def _good(self, other_than: str) -> _Issued:
@@ -118,13 +118,10 @@ class Token:
                 raise self._refused(answer)
             decision = retries.decide(answer, now=self._clock.monotonic(), jitter=self._jitter())
             fails = answer.status is None or answer.status >= 400  # noqa: PLR2004 - HTTP
-            if (
-                not fails
-                or decision.then not in WAITS
-                or self._clock.monotonic() - began + decision.pause > self._give_up_after
-            ):
+            ends = self._clock.monotonic() - began + decision.pause
+            if not fails or decision.then not in WAITS or ends > self._give_up_after:
                 raise self._lost(answer, decision.reason)
-            self._tell(Waiting(seconds=decision.pause, reason=f"no token can be had: {decision.reason}"))
+            self._tell(Waiting(seconds=decision.pause, reason=f"the tenant gives no token: {decision.reason}"))
             await asyncio.sleep(decision.pause)
 
     def _refused(self, answer: Answer) -> CredentialsRefusedError:
@@ -138,7 +135,7 @@ class Token:
     def _lost(self, answer: Answer, reason: str) -> TenantLostError:
         asked = f", and asks for a wait of {answer.retry_after:.0f} s" if answer.retry_after else ""
         return TenantLostError(
-            f"No token can be had from {self._http.base_url}: {reason}{asked}.",
+            f"{self._http.base_url} gives no token: {reason}{asked}.",
             next_step="Check the base URL and the network, then run the same command again.",
         )
 
@@ -165,16 +162,16 @@ def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
 
 
 def _document(content: bytes) -> dict[str, Any]:
-    """The endpoint's answer; empty where it is no JSON object.
+    """The endpoint's answer; empty if it is no JSON object.
 
     Raises:
-        TenantLostError: It is a web page: something else than the tenant has answered.
+        TenantLostError: It is a web page, so something other than the tenant answered.
     """
     if content.lstrip()[:1] == b"<":
         raise TenantLostError(
-            "What answered in the place of the tenant's token endpoint is a web page: a proxy or a login page stands "
-            "between, or the base URL is not the API's.",
-            next_step="Open the base URL in a browser on this network and sign in where it asks for it, or set "
+            "A web page answered in place of the tenant's token endpoint: a proxy or a login page stands in between, "
+            "or the base URL is not the API's.",
+            next_step="Open the base URL in a browser on this network and sign in if it asks you to, or set "
             "HTTPS_PROXY to the right proxy; then run the same command again.",
         )
     try:

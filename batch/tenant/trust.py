@@ -1,4 +1,4 @@
-"""Whom a connection to a tenant trusts: the operating system's certificates, or those of a file."""
+"""The certificates that a connection to a tenant trusts, and the proxy that it takes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """What certificates are checked against.
+    """The context that checks the tenant's certificate.
 
     Args:
         ca_file: PEM certificates to trust INSTEAD of the system's, as with `curl --cacert` and `pip --cert`; None for
-            the system's (on Linux those that SSL_CERT_FILE and SSL_CERT_DIR name, as everywhere with OpenSSL).
+            the system's (on Linux SSL_CERT_FILE and SSL_CERT_DIR, as with all of OpenSSL).
 
     Raises:
         SettingsError: The file can't be read, or holds no certificate.
     """
     if ca_file is None:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Not create_default_context: it would write the session keys to SSLKEYLOGFILE, and refuse many companies' own CAs.
+    # create_default_context would write session keys to SSLKEYLOGFILE, and refuse many companies' own CAs.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # As curl does: whoever names an intermediate CA trusts it.
+    # As curl does: an intermediate CA in the file is trusted.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         context.load_verify_locations(cafile=ca_file.expanduser())
@@ -38,8 +38,8 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
     except ssl.SSLError:
         held = 0
     except (OSError, ValueError, RuntimeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "no file name"
-        raise SettingsError(f"--ca-file: {ca_file} can't be read: {said}.", next_step=_NEXT_STEP) from error
+        problem = error.strerror if isinstance(error, OSError) else "no file name"
+        raise SettingsError(f"--ca-file: {ca_file} can't be read: {problem}.", next_step=_NEXT_STEP) from error
     if not held:
         raise SettingsError(f"--ca-file: {ca_file} holds no certificates in PEM form.", next_step=_NEXT_STEP)
     return context
@@ -54,16 +54,16 @@ _NAME_THE_PROXY: Final = (
 
 
 def proxy_for(base_url: str, trust: ssl.SSLContext | None) -> httpx.Proxy | None:
-    """The proxy for a tenant: HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host; never one for this machine.
+    """The proxy for a tenant: HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host; none for this machine.
 
-    Where the environment names none, macOS and Windows are asked for theirs.
+    If the environment names none, macOS's or Windows's own setting counts.
 
     Args:
         base_url: The tenant's origin.
-        trust: What an https proxy's certificate is checked against.
+        trust: Checks an https proxy's certificate.
 
     Raises:
-        SettingsError: The proxy is of a kind that can't be used; its URL, which may hold a password, is not repeated.
+        SettingsError: This kind of proxy can't be used. The message leaves out its URL, which may hold a password.
     """
     url = httpx.URL(base_url)
     proxies = getproxies()
@@ -73,7 +73,7 @@ def proxy_for(base_url: str, trust: ssl.SSLContext | None) -> httpx.Proxy | None
         return None
     try:
         address = httpx.URL(given if "://" in given else f"http://{given}")
-        # Reading the host decodes it, and fails where it is no name in Unicode.
+        # Reading the host decodes it, and fails if it is no Unicode name.
         host = address.host
     except (httpx.InvalidURL, UnicodeError) as error:
         raise SettingsError("The proxy of the environment is no URL.", next_step=_NAME_THE_PROXY) from error

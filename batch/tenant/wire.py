@@ -1,4 +1,4 @@
-"""One HTTP exchange: bounded in time and size, never following redirects, ending in an Answer whatever happens."""
+"""One HTTP exchange: limited in time and size, without redirects, with an Answer whatever happens."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from batch.model import Answer
 
 USER_AGENT: Final = f"access-batch/{__version__}"
-"""Our own: some tenants stand behind an edge that turns away libraries' default ones."""
+"""Our own, because some tenants stand behind an edge that rejects the default ones of libraries."""
 
 CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to make a connection."""
+"""Most seconds to connect."""
 
 KEEP_ALIVE: Final = 4.0
-"""Seconds an idle connection is kept: less than servers keep it, so that none closes under a request."""
+"""Seconds to keep an idle connection: fewer than servers do, so that none closes during a request."""
 
 _SENT: Final[WeakKeyDictionary[httpx.AsyncClient, Secrets]] = WeakKeyDictionary()
-"""The secrets that went out through each client: no answer may bring them back."""
+"""The secrets that each client has sent, to hide them in its answers."""
 
 
 def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Path | None = None) -> httpx.AsyncClient:
@@ -42,7 +42,7 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
     Args:
         base_url: The tenant's origin.
         timeout: Seconds for one exchange.
-        concurrency: Most exchanges at a time.
+        concurrency: Most exchanges at the same time.
         ca_file: See `trusted`.
 
     Raises:
@@ -53,14 +53,14 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
     http = httpx.AsyncClient(
         base_url=base_url,
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
-        # Cookies would be a secret more to keep, and grow without end.
+        # Cookies would be one more secret, and grow without end.
         cookies=CookieJar(DefaultCookiePolicy(netscape=False, rfc2965=False)),
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT), pool=None),
         limits=httpx.Limits(max_connections=concurrency + 1, keepalive_expiry=KEEP_ALIVE),
         follow_redirects=False,
         verify=trust or False,
         proxy=proxy,
-        # Nothing else is read from the environment: what there is of proxies was read above.
+        # Read nothing else from the environment; `proxy_for` has read the proxies.
         trust_env=False,
         event_hooks={"response": [_set_location_aside]},
     )
@@ -70,7 +70,7 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
 
 
 def check_wires(base_url: str, ca_file: Path | None) -> None:
-    """Finds out whether a client can be made, before anything is begun.
+    """Checks that a client can be made, before any work begins.
 
     Raises:
         SettingsError: The file of certificates, or the proxy that the environment names, can't be used.
@@ -79,12 +79,12 @@ def check_wires(base_url: str, ca_file: Path | None) -> None:
 
 
 def hiding(http: httpx.AsyncClient) -> Callable[[str], str]:
-    """What hides, in a text that came from the tenant, the secrets that went out to it."""
+    """A function that hides, in a text from the tenant, the secrets that this client has sent."""
     return _secrets_of(http).hide
 
 
 class Exchange(NamedTuple):
-    """One HTTP exchange: the answer, and the body and headers as far as they came."""
+    """One HTTP exchange: the answer, and as much of body and headers as arrived."""
 
     answer: Answer
     content: bytes = b""
@@ -107,9 +107,9 @@ async def fetch(
         http: A client.
         method: HTTP method.
         path: Below the client's base URL.
-        now: The wall clock: a server may say until when to wait.
-        most_bytes: Bytes read of the body; the rest is left.
-        on_sent: Is called once the last byte of the request has left.
+        now: The wall clock, for a `Retry-After` that is a date.
+        most_bytes: Most bytes of the body to read.
+        on_sent: Called once the last byte of the request has left.
         **arguments: For httpx.
     """
     content = bytearray()
@@ -132,19 +132,19 @@ async def fetch(
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         if seen is None:
             return Exchange(from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets))
-        # The status has arrived and says what became of the request; what was lost is commentary.
+        # The status has arrived and decides; the lost rest of the body is only commentary.
     answer = from_response(seen.status_code, seen.headers, bytes(content), now=now(), secrets=secrets)
     return Exchange(answer, bytes(content), seen.headers)
 
 
 class _Progress:
-    """How far an exchange has come, as httpx tells its `trace` extension.
+    """The progress of an exchange, as httpx reports it to its `trace` extension.
 
     Args:
-        on_sent: Is called once the last byte of the request has left.
+        on_sent: Called once the last byte of the request has left.
 
     Attributes:
-        sent: Whether bytes of the request may have left for the tenant; what a proxy is asked first is none of it.
+        sent: Whether bytes of the request may have left for the tenant; the CONNECT to a proxy does not count.
     """
 
     def __init__(self, on_sent: Callable[[], None] | None) -> None:
@@ -171,6 +171,6 @@ def _learn(secrets: Secrets, request: httpx.Request) -> None:
 
 
 async def _set_location_aside(response: httpx.Response) -> None:
-    """Hides a redirect from httpx, which otherwise prepares the request to follow, and fails where it can't."""
+    """Hides a redirect from httpx, which would prepare the next request, and fail if it can't."""
     if "location" in response.headers:
         response.headers[LOCATION] = response.headers.pop("location")

@@ -143,5 +143,5 @@ def test_passing_trouble_is_waited_out() -> None:
 
 
 def test_lasting_trouble_is_an_error() -> None:
-    with pytest.raises(TenantLostError, match="status list can't be had"):
+    with pytest.raises(TenantLostError, match="status list can't be read"):
         listed(lambda _: (500, {"messages": [{"text": "broken"}]}, {}))

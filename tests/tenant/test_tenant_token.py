@@ -106,7 +106,7 @@ def waits(endpoint: TokenEndpoint) -> list[float]:
 
 
 def failure_of(endpoint: TokenEndpoint, error: type[CredentialsRefusedError | TenantLostError]) -> str:
-    """What the user is told where no token can be had."""
+    """The message to the user if the tenant gives no token."""
     with pytest.raises(error) as caught:
         with_token(endpoint, lambda token: token.get())
     assert caught.value.next_step
@@ -324,7 +324,7 @@ def test_a_web_page_in_the_place_of_the_token_endpoint_is_called_one() -> None:
     page = httpx.Response(200, content=b"\n <!DOCTYPE html><html>Please sign in</html>")
     endpoint = TokenEndpoint(page)
     said = failure_of(endpoint, TenantLostError)
-    assert "a web page" in said
+    assert "A web page" in said
     assert "HTTPS_PROXY" in said
     assert len(endpoint.asked) == 1
 
