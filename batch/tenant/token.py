@@ -141,7 +141,7 @@ class Token:
 
 
 def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
-    """What the endpoint gave out when it was asked at a moment of the monotonic clock."""
+    """The token in the answer to a call made at `asked`, by the monotonic clock."""
     document = _document(content)
     try:
         token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
