@@ -15,11 +15,10 @@ from batch.plan import plan
 from batch.plan.check import check_plan
 from batch.states import State
 from batch.text import phrase
-from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
+from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     from batch.api.dialects import Dialect
     from batch.api.tenant_outcome import TenantOutcome
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from batch.model import Tally
     from batch.plan import Plan
     from batch.read import Table
+    from batch.validate.rows import Validated
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,18 +48,6 @@ class Classified:
     known: pl.DataFrame
     rows: Mapping[RowClass, int]
     upto: int
-
-
-def check_rows(table: Table, *, dialect: Dialect, now: datetime, rows: pl.DataFrame | None = None) -> Validated:
-    """Validate the rows of an input.
-
-    Args:
-        table: As read.
-        dialect: The API version.
-        now: Dates must be later than this.
-        rows: The table's rows with names resolved to ids, from `resolve`; None to use the table's own.
-    """
-    return validate(table.rows if rows is None else rows, dialect=dialect, now=now)
 
 
 def classify_input(

@@ -12,11 +12,12 @@ import pytest
 from batch.api.dialects import DIALECTS
 from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
-from batch.pipeline import Classified, as_if_planned, check_rows, classify_input, plan_fresh, with_outcomes
+from batch.pipeline import Classified, as_if_planned, classify_input, plan_fresh, with_outcomes
 from batch.plan import NO_PLAN
 from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
 from batch.states import State
+from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 
 ITEM = hex_id(0xA)
@@ -31,12 +32,12 @@ def table(text: str) -> Table:
 def classified(*people: int, operation: str = "GRANT") -> Classified:
     lines = [f"{operation},{hex_id(person)},ROLE,{ITEM},why" for person in people]
     read = table("\n".join(["operation,identity_id,item_type,item_id,comment", *lines]))
-    return classify_input(read, check_rows(read, dialect=BETA, now=NOW), plans=None, tenant="t", run=RUN)
+    return classify_input(read, validate(read.rows, dialect=BETA, now=NOW), plans=None, tenant="t", run=RUN)
 
 
 def test_a_column_of_names_beside_the_ids_does_no_harm() -> None:
     read = table(f"identity,identity_id,item_type,item_id,item\nAnna,{hex_id(1)},ROLE,{ITEM},Clerk\n")
-    assert check_rows(read, dialect=BETA, now=NOW).changes.height == 1
+    assert validate(read.rows, dialect=BETA, now=NOW).changes.height == 1
 
 
 def test_without_a_ledger_nothing_is_known() -> None:

@@ -17,9 +17,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import DIALECTS
-from batch.pipeline import check_rows, classify_input, plan_fresh
+from batch.pipeline import classify_input, plan_fresh
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
+from batch.validate.rows import validate
 from tests.plan.changes import RUN, bodies_of, hex_id, illegalities, in_odd_chunks, pairs_of
 
 NOW: Final = datetime(2026, 11, 23, tzinfo=UTC)
@@ -238,7 +239,7 @@ def test_every_row_has_one_class_and_the_plan_requests_exactly_the_wanted_pairs(
 
     table = read_loaded(LoadedInputs((Content("in.csv", written(file)),), "digest"))
     dialect = DIALECTS[api]
-    validated = check_rows(table, dialect=dialect, now=NOW)
+    validated = validate(table.rows, dialect=dialect, now=NOW)
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
     plan = plan_fresh(classified, dialect)
 
@@ -261,7 +262,7 @@ def test_every_row_has_one_class_and_the_plan_requests_exactly_the_wanted_pairs(
 def test_the_same_input_gives_the_same_plan(file: Input, api: str) -> None:
     def planned() -> Any:
         table = read_loaded(LoadedInputs((Content("in.csv", written(file)),), "digest"))
-        validated = check_rows(table, dialect=DIALECTS[api], now=NOW)
+        validated = validate(table.rows, dialect=DIALECTS[api], now=NOW)
         return plan_fresh(classify_input(table, validated, plans=None, tenant="t", run=RUN), DIALECTS[api]).changes
 
     assert planned().equals(planned())
@@ -273,7 +274,7 @@ def test_several_files_are_one_input_whose_rows_keep_their_files_and_lines() -> 
     second = text + f"\n{hex_id(1)},ROLE,{ITEMS[0]}\n" + f"{hex_id(2)},ROLE,{ITEMS[0]}\n"
     contents = (Content("a.csv", first.encode()), Content("b.csv", second.encode()))
     table = read_loaded(LoadedInputs(contents, "digest"))
-    validated = check_rows(table, dialect=DIALECTS["beta"], now=NOW)
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=NOW)
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
     assert classified.changes.select("file", "line", "class", "reason").rows() == [
         ("a.csv", 2, "submitted", ""),
@@ -289,7 +290,7 @@ def test_several_files_are_one_input_whose_rows_keep_their_files_and_lines() -> 
 def test_validated_rows_in_odd_chunks_are_classified_alike() -> None:
     rows = "".join(f"{hex_id(number)},ROLE,{ITEMS[number % 2]}|{ITEMS[2]}\n" for number in (1, 2, 1))
     table = read_loaded(LoadedInputs((Content("in.csv", f"identity_id,item_type,item_id\n{rows}".encode()),), "digest"))
-    validated = check_rows(table, dialect=DIALECTS["beta"], now=NOW)
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=NOW)
     odd = type(validated)(changes=in_odd_chunks(validated.changes), rejected=validated.rejected)
     whole = classify_input(table, validated, plans=None, tenant="t", run=RUN)
     assert classify_input(table, odd, plans=None, tenant="t", run=RUN).changes.equals(whole.changes)

@@ -9,10 +9,11 @@ from batch.errors import SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.model import EMPTY_TALLY
-from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
+from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
 from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
+from batch.validate.rows import validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -106,7 +107,7 @@ class InputRun:
         table = self._table()
         rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
         moment = run.started_at if run is not None else now
-        validated = check_rows(table, dialect=self._settings.dialect, now=moment, rows=rows)
+        validated = validate(rows, dialect=self._settings.dialect, now=moment)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit)
 

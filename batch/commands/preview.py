@@ -16,7 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import count_set_aside
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.names.resolve import names_to_look_up, resolve
-from batch.pipeline import as_if_planned, check_rows, classify_input, plan_fresh, with_tenant_verdicts
+from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
 from batch.report.files import make_folder, write_rejected
@@ -24,6 +24,7 @@ from batch.report.screen import describe_input
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
 from batch.text import count
+from batch.validate.rows import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +90,7 @@ def look(
         else:
             rows = resolve(table.rows, None, settings.identity_by)
         moment = run.started_at if run else runtime.now()
-        validated = check_rows(table, dialect=settings.dialect, now=moment, rows=rows)
+        validated = validate(rows, dialect=settings.dialect, now=moment)
         run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
         classified = classify_input(
             table,

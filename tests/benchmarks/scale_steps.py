@@ -188,12 +188,13 @@ def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
     """Look an input up in the ledger and classify it; reading and validation are not measured."""
     from batch.api.dialects import DIALECTS  # noqa: PLC0415 - each step imports only what it measures
     from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
-    from batch.pipeline import check_rows, classify_input  # noqa: PLC0415 - same reason
+    from batch.pipeline import classify_input  # noqa: PLC0415 - same reason
     from batch.read import read_inputs  # noqa: PLC0415 - same reason
+    from batch.validate.rows import validate  # noqa: PLC0415 - likewise
 
     now = datetime.now(UTC)
     table = read_inputs([path])
-    validated = check_rows(table, dialect=DIALECTS["beta"], now=now)
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=now)
     with Ledger.open(ledger, sandbox=False, now=now) as opened:
         before = peak_megabytes()
         began = time.perf_counter()

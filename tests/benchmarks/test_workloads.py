@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import DIALECTS
-from batch.pipeline import check_rows
 from batch.read import read_inputs
-from batch.validate.rows import CHANGE_COLUMNS
+from batch.validate.rows import CHANGE_COLUMNS, validate
 from tests.benchmarks.counting_server import SECONDS, most_in_a_window
 from tests.benchmarks.details import Comments, Details, changes_of, write_file
 from tests.benchmarks.packing import cases
@@ -52,7 +51,7 @@ def test_another_seed_makes_another_file() -> None:
 def test_the_product_reads_every_row_as_the_intended_change(case: Case, tmp_path: Path) -> None:
     intended = changes_of(case.workload.pairs(), case.details)
     write_file(intended, tmp_path / "in.csv")
-    checked = check_rows(read_inputs([str(tmp_path / "in.csv")]), dialect=DIALECTS["beta"], now=NOW)
+    checked = validate(read_inputs([str(tmp_path / "in.csv")]).rows, dialect=DIALECTS["beta"], now=NOW)
     assert checked.rejected.is_empty()
     assert checked.changes.select(CHANGE_COLUMNS).equals(intended)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.pipeline import check_rows, classify_input, with_outcomes
+from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
 from batch.report.files import write_rejected, write_results
+from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Pat
     good, bad = f"{hex_id(1)},ROLE,{hex_id(2)},mine", f"x,ROLE,{hex_id(2)},wrong"
     text = f"identity_id,item_type,item_id,{name}\n{good}\n{bad}\nragged\n"
     table = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest"))
-    validated = check_rows(table, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
 
     write_rejected(tmp_path, table, classified.rejected)

@@ -12,7 +12,7 @@ import pytest
 from batch.api.dialects import DIALECTS, Rate
 from batch.model import EMPTY_TALLY, RowClass, Tally
 from batch.names.resolve import NameCounts
-from batch.pipeline import Classified, check_rows, classify_input
+from batch.pipeline import Classified, classify_input
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
 from batch.report.screen import (
@@ -27,6 +27,7 @@ from batch.report.screen import (
 from batch.report.summary import Summary
 from batch.states import State
 from batch.text import count
+from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 
 RATE = Rate()
@@ -41,7 +42,7 @@ def line(person: int = 1, item: str = hex_id(0xA), operation: str = "GRANT", com
 def classified(*files: tuple[str, str]) -> Classified:
     contents = tuple(Content(name, (HEADER + text).encode()) for name, text in files)
     table = read_loaded(LoadedInputs(contents, "digest"))
-    validated = check_rows(table, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
     return classify_input(table, validated, plans=None, tenant="t", run=RUN)
 
 
