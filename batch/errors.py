@@ -12,7 +12,7 @@ AccessBatchError
 │   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
 │   └── LedgerLostError        … the ledger can no longer be written
-├── DeclinedError              exit 130: the user was asked and said no
+├── DeclinedError              exit 130: the user declined to go on
 └── BrokenPromiseError         exit 1: a bug: a check that guards the tenant has failed
 """
 

@@ -166,7 +166,9 @@ class Settings(BaseModel):
         Option("What the column identity holds: auto, alias, email, employee_number, name or id.", "FIELD"),
     ] = IdentityBy.AUTO
     max_age: Annotated[
-        float, Field(ge=0, le=86400), Option("How long to reuse what the tenant said of people and items.", "SECONDS")
+        float,
+        Field(ge=0, le=86400),
+        Option("How long to reuse the tenant's answers about people and items.", "SECONDS"),
     ] = 300.0
     resubmit: Annotated[
         frozenset[TenantOutcome],

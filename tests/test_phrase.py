@@ -11,8 +11,8 @@ from tests.plan.changes import in_odd_chunks
 
 def test_each_pair_of_braces_takes_a_value_in_turn() -> None:
     frame = pl.DataFrame({"a": ["x", "y"], "n": [1, 2]})
-    said = frame.select(phrase("{} of {}.", pl.col("a"), pl.col("n"))).to_series()
-    assert said.to_list() == ["x of 1.", "y of 2."]
+    message = frame.select(phrase("{} of {}.", pl.col("a"), pl.col("n"))).to_series()
+    assert message.to_list() == ["x of 1.", "y of 2."]
 
 
 def test_braces_in_a_value_are_not_replaced() -> None:

@@ -100,12 +100,12 @@ def test_ctrl_c_within_a_command_is_never_silent(capsys: pytest.CaptureFixture[s
     app = typer.Typer()
 
     @app.command()
-    def _wait(said: str = "") -> NoReturn:
-        raise KeyboardInterrupt(*filter(None, [said]))
+    def _wait(message: str = "") -> NoReturn:
+        raise KeyboardInterrupt(*filter(None, [message]))
 
     assert boundary.run(lambda: app([])) == 130
     assert "the same command continues" in capsys.readouterr().err
-    assert boundary.run(lambda: app(["--said", "Nothing was sent."])) == 130
+    assert boundary.run(lambda: app(["--message", "Nothing was sent."])) == 130
     assert capsys.readouterr().err == "Nothing was sent.\n"
 
 
@@ -115,12 +115,12 @@ def bug(secret: str) -> NoReturn:
 
 def test_a_bug_is_reported_with_its_place_and_without_values(capsys: pytest.CaptureFixture[str]) -> None:
     assert boundary.run(lambda: bug(SECRET)) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("access-batch: a bug: ValueError.")
-    assert "test_boundary.py" in said
-    assert " in bug\n" in said
-    assert SECRET not in said
-    assert "cannot use" not in said
+    message = capsys.readouterr().err
+    assert message.startswith("access-batch: a bug: ValueError.")
+    assert "test_boundary.py" in message
+    assert " in bug\n" in message
+    assert SECRET not in message
+    assert "cannot use" not in message
 
 
 def test_the_causes_of_a_bug_show_no_values_either(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,9 +150,9 @@ def test_an_unusual_exception_is_a_bug_reported_without_values(
     error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ending_with(error) == 1
-    said = capsys.readouterr().err
-    assert type(error).__name__ in said
-    assert SECRET not in said
+    message = capsys.readouterr().err
+    assert type(error).__name__ in message
+    assert SECRET not in message
 
 
 def test_a_closed_pipe_is_an_interruption_without_a_message() -> None:

@@ -208,7 +208,7 @@ def test_standard_input_is_an_input(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["submit", "nowhere.csv", "--yes"], "does not exist"),
         (["submit", "{path}", "--yes", "--rate", "5"], "N/SECONDS"),
@@ -225,17 +225,17 @@ def test_standard_input_is_an_input(
     ],
 )
 def test_wrong_usage_exits_with_2_and_sends_nothing(
-    program: Program, tenant: RunningSandbox, path: Path, arguments: list[str], said: str
+    program: Program, tenant: RunningSandbox, path: Path, arguments: list[str], message: str
 ) -> None:
     ended = program(*(argument.replace("{path}", str(path)) for argument in arguments), env=environment(tenant))
     assert ended.code == 2
-    assert said in ended.err
+    assert message in ended.err
     assert ended.out == ""
     assert tenant.tenant.audit.posts == 0
 
 
 def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, path: Path) -> None:
-    for name, said in (
+    for name, message in (
         ("SAIL_BASE_URL", "Looked at: --base-url and SAIL_BASE_URL"),
         ("SAIL_CLIENT_ID", "SAIL_CLIENT_ID is not set"),
         ("SAIL_CLIENT_SECRET", "SAIL_CLIENT_SECRET is not set"),
@@ -243,7 +243,7 @@ def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, pa
         env = {key: value for key, value in environment(tenant).items() if key != name}
         ended = program("submit", path, "--yes", env=env)
         assert ended.code == 2
-        assert said in ended.err
+        assert message in ended.err
 
 
 def test_the_sandbox_never_uses_a_real_ledger(

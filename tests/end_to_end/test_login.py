@@ -241,8 +241,8 @@ def test_at_a_terminal_everything_is_asked_for_and_the_secret_is_not_shown() -> 
                 screen += os.read(ours, 1000).decode()
             os.write(ours, f"{answer}\n".encode())
         assert process.stdout is not None
-        told = process.stdout.read()
+        output = process.stdout.read()
         assert process.wait() == 0
     os.close(ours)
-    assert told.startswith(f"Stored client me for {NOWHERE}")
-    assert "hunter2" not in screen + told
+    assert output.startswith(f"Stored client me for {NOWHERE}")
+    assert "hunter2" not in screen + output

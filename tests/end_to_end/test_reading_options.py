@@ -110,7 +110,7 @@ def test_a_link_to_the_config_file_stays_a_link(program: Program, path: Path, co
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--save-map"], "there are none"),
         (["--map", "Nobody=identity", "--save-map"], "no column `Nobody`"),
@@ -120,11 +120,11 @@ def test_a_link_to_the_config_file_stays_a_link(program: Program, path: Path, co
     ],
 )
 def test_an_impossible_option_is_refused_and_nothing_is_saved(
-    options: list[str], said: str, program: Program, path: Path, config: Path
+    options: list[str], message: str, program: Program, path: Path, config: Path
 ) -> None:
     ended = program("plan", path, *options)
     assert ended.code == 2
-    assert said in ended.err
+    assert message in ended.err
     assert not config.exists()
 
 
