@@ -69,11 +69,7 @@ def classify_input(
         run: Id of the run that this input has, or would get.
         resubmit: Outcomes of earlier changes that are submitted again.
     """
-    row = validated.changes.get_column("row")
-    changes = validated.changes.with_columns(
-        table.rows.get_column("_file").gather(row).alias("file"),
-        table.rows.get_column("_line").gather(row).alias("line"),
-    )
+    changes = _located(table, validated)
     known, upto = pl.DataFrame(schema=KNOWN_SCHEMA), 0
     if plans is not None:
         knowledge = plans.known(tenant, changes.select(KEY))
@@ -81,6 +77,38 @@ def classify_input(
     classified = classify(changes, known, run=run, resubmit=resubmit)
     rows = _count(table, validated.rejected, classified)
     return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
+
+
+def _located(table: Table, validated: Validated) -> pl.DataFrame:
+    """The validated changes with the `file` and `line` of their rows."""
+    row = validated.changes.get_column("row")
+    return validated.changes.with_columns(
+        table.rows.get_column("_file").gather(row).alias("file"),
+        table.rows.get_column("_line").gather(row).alias("line"),
+    )
+
+
+def classes_and_reasons(classified: Classified) -> pl.DataFrame:
+    """`class` and `reason` of every change, in order: small enough to keep while the run is sent."""
+    return classified.changes.select(pl.col("class").cast(pl.Enum([one.value for one in RowClass])), "reason")
+
+
+def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, plans: Plans, tenant: str) -> Classified:
+    """An input as it was classified before sending, with the ledger's knowledge of today.
+
+    Args:
+        table: As read.
+        validated: Its rows, validated exactly as before.
+        classes: From `classes_and_reasons`.
+        plans: The ledger's plans.
+        tenant: The tenant's name in the ledger.
+    """
+    changes = _located(table, validated).hstack(classes.with_columns(pl.col("class").cast(pl.String)))
+    known = plans.known(tenant, changes.select(KEY))
+    rows = _count(table, validated.rejected, changes)
+    return Classified(
+        table=table, rejected=validated.rejected, changes=changes, known=known.changes, rows=rows, upto=known.upto
+    )
 
 
 def with_tenant_verdicts(classified: Classified, verdicts: pl.DataFrame) -> Classified:

@@ -9,7 +9,15 @@ from batch.errors import SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.plans import LedgerMovedError, NewRun
 from batch.model import EMPTY_TALLY
-from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
+from batch.pipeline import (
+    as_if_planned,
+    classes_and_reasons,
+    classify_input,
+    plan_fresh,
+    with_classes,
+    with_tenant_verdicts,
+    without_unplanned,
+)
 from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question
 from batch.states import IN_DOUBT, UNSENT, State
@@ -17,7 +25,6 @@ from batch.validate.rows import validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime
 
     import polars as pl
 
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from batch.pipeline import Classified
     from batch.read import Table
     from batch.settings import Settings
+    from batch.validate.rows import Validated
 
 
 class InputRun:
@@ -63,6 +71,8 @@ class InputRun:
         self._tenant = tenant
         self._inputs = tuple(inputs)
         self._described = False
+        self._moment = runtime.now()
+        self._classes: pl.DataFrame | None = None
 
     @property
     def name_counts(self) -> NameCounts:
@@ -98,18 +108,33 @@ class InputRun:
                 self._meanings.look_up(self._table().rows, ledger, sessions, run)
                 return self._plan(ledger, run, check)
             except LedgerMovedError:
+                self._classes = None
                 self._screen.say("Another process has added to the ledger: looking again.")
 
-    def classified(
-        self, ledger: Ledger, run: Run | None, now: datetime, *, resubmit: Collection[TenantOutcome] = ()
-    ) -> Classified:
-        """The input's rows, judged by the moment of the run's first plan, so that a continued run judges alike."""
+    def after_sending(self, ledger: Ledger, run: Run | None) -> Classified:
+        """The input's rows with their classes, and with the ledger's knowledge as it is now.
+
+        The classes are those of the plan. A continued run was not planned now: its input is classified here.
+        """
+        if self._classes is not None:
+            validated = self._validated(ledger, run)
+            return with_classes(self._table(), validated, self._classes, plans=ledger.plans, tenant=self._tenant)
+        self._moment = run.started_at if run else self._moment
+        classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
+        return without_unplanned(classified, run=run.id if run else "")
+
+    def _classified(self, ledger: Ledger, run: Run | None, *, resubmit: Collection[TenantOutcome] = ()) -> Classified:
+        validated = self._validated(ledger, run)
+        run_id = ledger.plans.run_id(self._tenant, self.digest)
+        return classify_input(
+            self._table(), validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit
+        )
+
+    def _validated(self, ledger: Ledger, run: Run | None) -> Validated:
+        """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
         table = self._table()
         rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
-        moment = run.started_at if run is not None else now
-        validated = validate(rows, dialect=self._settings.dialect, now=moment)
-        run_id = ledger.plans.run_id(self._tenant, self.digest)
-        return classify_input(table, validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit)
+        return validate(rows, dialect=self._settings.dialect, now=self._moment)
 
     def set_aside(self, ledger: Ledger) -> pl.DataFrame:
         """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
@@ -130,10 +155,12 @@ class InputRun:
     def _plan(self, ledger: Ledger, run: Run | None, check: CommandPrecheck) -> Run | None:
         """Plans what is fresh; the run is the same as before where nothing is."""
         now = self._runtime.now()
-        classified = self.classified(ledger, run, now, resubmit=self._settings.resubmit)
+        self._moment = run.started_at if run else now
+        classified = self._classified(ledger, run, resubmit=self._settings.resubmit)
         told = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = with_tenant_verdicts(classified, told)
+        self._classes = classes_and_reasons(classified)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         check.describe(told)

@@ -19,7 +19,7 @@ from batch.errors import StoppedError
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.pipeline import with_outcomes, with_tenant_verdicts, without_unplanned
+from batch.pipeline import with_outcomes
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -229,7 +229,7 @@ def _report(
     """Writes the result files and sums up."""
     told = job.set_aside(ledger)
     run_id = run.id if run else ""
-    classified = without_unplanned(with_tenant_verdicts(job.classified(ledger, run, runtime.now()), told), run=run_id)
+    classified = job.after_sending(ledger, run)
     job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}

@@ -15,7 +15,7 @@ from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
 from batch.ledger.track import write_statuses
-from batch.plan.body import body_of, encode, fingerprint, in_bodies
+from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
 from batch.status.evidence import requested_already
 from batch.text import instant
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batch.answers.outcome import Decision
     from batch.ledger.process import Process
     from batch.model import Answer, ChangeStatus, Doubt, Part, Request, Run
+    from batch.plan.body import Body
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +67,7 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, run: Run, now: datetime, process: Process, *, most: int = 1) -> tuple[Request, ...]:
+    def claim(self, run: Run, now: datetime, process: Process, *, most: int = 1) -> tuple[Body, ...]:
         """Takes the run's next bodies for sending, and records the attempts: durable when this returns.
 
         Args:
@@ -76,8 +77,7 @@ class Requests:
             most: How many bodies at most.
 
         Returns:
-            The requests of each body, now SENDING, those that travel within another's after it; none when nothing is
-            left to send.
+            The bodies, whose requests are SENDING now; none if nothing is left to send.
 
         Raises:
             RunHeldError: It does not hold the run (any more).
@@ -90,12 +90,11 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
-            requests = tuple(
-                replace(request, attempts=request.attempts + 1) for body in in_bodies(loaded) for request in body
-            )
+            bodies = make_bodies(replace(request, attempts=request.attempts + 1) for request in loaded)
+            requests = [request for body in bodies for request in body.requests]
             move(connection, requests, State.PLANNED, Event.CLAIMED, now, attempts=1)
-            events.append(connection, run.id, _claimed(requests, now))
-            return requests
+            events.append(connection, run.id, [entry for body in bodies for entry in _claimed(body, now)])
+            return bodies
 
     def record(self, *answered: Answered) -> None:
         """Records what came back from the latest attempts of requests of one run, and what that makes of them.
@@ -189,18 +188,18 @@ class Requests:
             return {row.request: row.reason for row in rows}
 
 
-def _claimed(requests: Sequence[Request], now: datetime) -> list[Entry]:
-    """The attempts of requests, each with the fingerprint of the body in which it travels."""
-    sent = {body[0].number: fingerprint(encode(body_of(*body))) for body in in_bodies(requests)}
+def _claimed(body: Body, now: datetime) -> list[Entry]:
+    """The attempts of a body's requests, each with the body's fingerprint."""
+    sent = fingerprint(body.content)
     return [
         Entry(
             event=Event.CLAIMED,
             at=now,
             request=request.number,
             attempt=request.attempts,
-            detail={FINGERPRINT: sent[request.within or request.number], WITHIN: request.within},
+            detail={FINGERPRINT: sent, WITHIN: request.within},
         )
-        for request in requests
+        for request in body.requests
     ]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch.model import Answer, Request
+    from batch.model import Answer
+    from batch.plan.body import Body
 
 
 class Sender(Protocol):
@@ -16,8 +17,8 @@ class Sender(Protocol):
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now."""
 
-    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
-        """Makes one attempt with one or more requests in one body; calls `on_sent` once its last byte has left."""
+    async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
+        """Makes one attempt with a body; calls `on_sent` once its last byte has left."""
 
     def explain_forbidden(self) -> str:
         """Which right is missing where an attempt was answered 403, as a sentence."""

@@ -26,7 +26,6 @@ from batch.ledger.process import SILENT_FOR
 from batch.ledger.requests import Answered
 from batch.loops.group_commit import GroupCommit
 from batch.model import Answer, Failure
-from batch.plan.body import in_bodies
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from batch.loops.ports import Permit, Sender, Turnstile
     from batch.loops.settle import Settler
     from batch.model import Clock, Part, Request, Run
+    from batch.plan.body import Body
 
 HEARTBEAT: Final = 10.0
 """Seconds between two signs of life in the ledger."""
@@ -195,14 +195,14 @@ class Submitter:
     async def _send_some(self, most: int) -> None:
         await self._tenant.token()
         permits = await self._pace.wait(most=most, to_come=self._to_send)
-        bodies: list[tuple[Request, ...]] = []
+        bodies: tuple[Body, ...] = ()
         try:
             # Asked again: the pace may have held us back for longer than the token lives.
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
             claimed_at = self._clock.now()
-            bodies = in_bodies(await self._claim(claimed_at, len(permits)))
+            bodies = await self._claim(claimed_at, len(permits))
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
@@ -214,7 +214,7 @@ class Submitter:
             self._in_flight.add(attempt)
             attempt.add_done_callback(self._land)
 
-    async def _claim(self, now: datetime, most: int) -> tuple[Request, ...]:
+    async def _claim(self, now: datetime, most: int) -> tuple[Body, ...]:
         """Claims so many bodies; once that has begun it is carried through, since what is claimed must be sent."""
         if self._stopping:
             return ()
@@ -232,14 +232,14 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, body: tuple[Request, ...], permit: Permit, token: str, claimed_at: datetime) -> None:
-        failures_before = self._failures
+    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: datetime) -> None:
+        body, failures_before = sent.requests, self._failures
         began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
             held_up = self._clock.now() - claimed_at > STALE_AFTER
-            answer = HELD_UP if held_up else await self._tenant.submit(body, token, on_sent=permit.on_sent)
+            answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()
         seconds = self._clock.monotonic() - began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
@@ -41,12 +42,25 @@ def body_of(*requests: Request) -> dict[str, Any]:
     }
 
 
-def in_bodies(requests: Iterable[Request]) -> list[tuple[Request, ...]]:
-    """Requests grouped by the body that they share, in the order of the first request of each."""
-    bodies: dict[int, list[Request]] = {}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Body:
+    """One API body, built once per attempt: the ledger keeps its fingerprint, and the tenant gets its bytes.
+
+    Attributes:
+        requests: The request that it is named after, then those that travel within it.
+        content: The bytes that are sent.
+    """
+
+    requests: tuple[Request, ...]
+    content: bytes
+
+
+def make_bodies(requests: Iterable[Request]) -> tuple[Body, ...]:
+    """The bodies of requests, in the order of the first request of each."""
+    grouped: dict[int, list[Request]] = {}
     for request in requests:
-        bodies.setdefault(request.number if request.within is None else request.within, []).append(request)
-    return [tuple(body) for body in bodies.values()]
+        grouped.setdefault(request.number if request.within is None else request.within, []).append(request)
+    return tuple(Body(requests=tuple(body), content=encode(body_of(*body))) for body in grouped.values())
 
 
 def encode(body: dict[str, Any]) -> bytes:

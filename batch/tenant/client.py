@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Self
 from batch.answers.events import Notice
 from batch.api.deprecation import deprecation_notice
 from batch.api.token_claims import token_needed, what_is_missing
-from batch.plan.body import body_of, encode
 from batch.tenant.cancel import CancelClient
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
@@ -16,13 +15,14 @@ from batch.tenant.token import Token
 from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from batch.answers.events import Tell
     from batch.api.dialects import Dialect
     from batch.api.token_claims import TokenClaims
-    from batch.model import Answer, Clock, Request
+    from batch.model import Answer, Clock
+    from batch.plan.body import Body
     from batch.settings import Credentials
     from batch.tenant.pace import Pace
 
@@ -96,8 +96,8 @@ class Tenant:
         """Which right is missing after a 403 to a submit, and which token to make, as sentences."""
         return f"{what_is_missing(self._token.last_claims, self._dialect)} {token_needed(self._dialect)}"
 
-    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
-        """Makes one attempt with a body of one request, or of several if the dialect has the nested form.
+    async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
+        """Makes one attempt with a body.
 
         It calls `on_sent` once the last byte has left. A failure is an answer too.
         """
@@ -108,7 +108,7 @@ class Tenant:
             self._dialect.paths.submit,
             now=self._clock.now,
             on_sent=on_sent,
-            content=encode(body_of(*body)),
+            content=body.content,
             headers=headers,
         )
         self._on_headers(exchange.headers)

@@ -111,7 +111,7 @@ def claim_if_any(ledger: Ledger, run: Run, now: datetime = NOW, process: Process
     except RunHeldError:
         ledger.runs.hold(run, process, now)
         claimed = ledger.requests.claim(run, now, process)
-    return claimed[0] if claimed else None
+    return claimed[0].requests[0] if claimed else None
 
 
 def claim(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request:

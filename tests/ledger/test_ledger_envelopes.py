@@ -11,7 +11,7 @@ from batch.answers.outcome import Then, decide
 from batch.answers.shared_bodies import for_each
 from batch.ledger.requests import Answered
 from batch.model import Part
-from batch.plan.body import body_of, encode, fingerprint, in_bodies
+from batch.plan.body import body_of, encode, fingerprint
 from batch.states import State
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
@@ -57,7 +57,7 @@ def run(ledger: Ledger) -> Run:
 
 
 def claim(ledger: Ledger, run: Run, most: int = 1) -> list[tuple[Request, ...]]:
-    return in_bodies(ledger.requests.claim(run, NOW, ME, most=most))
+    return [body.requests for body in ledger.requests.claim(run, NOW, ME, most=most)]
 
 
 def numbers(bodies: Sequence[Sequence[Request]]) -> list[list[int]]:

@@ -21,12 +21,13 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from batch.answers.events import RunEvent
     from batch.ledger.store import Ledger
     from batch.loops.ports import Turnstile
+    from batch.plan.body import Body
     from batch.tenant.client import Tenant
     from batch.tenant.status import Page, Query
 
@@ -56,13 +57,16 @@ class FakeTenant:
     def explain_forbidden(self) -> str:
         return "What is missing: everything."
 
-    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
-        self.posts.append((body[0].number, token))
-        self.bodies.append(tuple(request.number for request in body))
+    async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
+        first = body.requests[0]
+        self.posts.append((first.number, token))
+        self.bodies.append(tuple(request.number for request in body.requests))
         on_sent()
-        answer = await self._answer(body[0], token)
+        answer = await self._answer(first, token)
         if answer.status == 202:
-            self.accepted.update((who, item.id) for one in body for who in one.recipients for item in one.items)
+            self.accepted.update(
+                (who, item.id) for one in body.requests for who in one.recipients for item in one.items
+            )
         return answer
 
     def _token(self) -> str:

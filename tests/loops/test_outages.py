@@ -18,7 +18,7 @@ from batch.ledger.calls import RateKey
 from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
-from batch.model import Answer, Failure, Request
+from batch.model import Answer, Failure
 from batch.states import Event
 from batch.tenant.pace import Pace
 from batch.tenant.status import Page
@@ -28,10 +28,11 @@ from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from batch.ledger.store import Ledger
     from batch.model import Run
+    from batch.plan.body import Body
     from batch.tenant.status import Query
 
 RATE = Rate(requests=100, seconds=10.0)
@@ -71,7 +72,7 @@ class StrictTenant:
     def explain_forbidden(self) -> str:
         return "Nothing is forbidden here."
 
-    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
+    async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
         assert token
         await asyncio.sleep(self._random.uniform(0, 0.02))
         on_sent()
@@ -80,7 +81,7 @@ class StrictTenant:
         self.arrivals.append(moment)
         answer = self._outage(moment) or self._throttled(moment) or ACCEPTED
         if answer is ACCEPTED:
-            self.accepted.update(identity for request in body for identity in request.recipients)
+            self.accepted.update(identity for request in body.requests for identity in request.recipients)
         await asyncio.sleep(self._random.uniform(0.02, 0.4))
         return answer
 

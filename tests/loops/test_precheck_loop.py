@@ -210,7 +210,11 @@ def test_what_stays_in_the_list_is_never_missed_whatever_vanishes_and_comes_mean
         tenant.rows += [row(f"new {len(before)}", "r1")] * (start % 3)
 
     tenant.meanwhile = change
-    found = {one.identity for one in read(tenant)}
+    try:
+        found = {one.identity for one in read(tenant)}
+    except ListingForbiddenError:
+        # Rows came after others had vanished: the list is refused rather than read in part.
+        return
     assert before & {one.identity for one in tenant.rows} <= found
 
 

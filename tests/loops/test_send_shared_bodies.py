@@ -18,10 +18,11 @@ from tests.ledger.ledger_helpers import (
 from tests.loops.send_stage import FIVE, NEVER_CONNECTED, UNAUTHORIZED, FakeTenant, Stage, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from batch.ledger.store import Ledger
+    from batch.plan.body import Body
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, UNAUTHORIZED, NEVER_CONNECTED, Answer(status=503, retry_after=1.0)])
@@ -75,9 +76,9 @@ async def _accepting(_request: Request, _token: str) -> Answer:
 class FlatTenant(FakeTenant):
     """Refuses every body of several requests."""
 
-    async def submit(self, body: Sequence[Request], token: str, *, on_sent: Callable[[], None]) -> Answer:
-        if len(body) == 1:
+    async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
+        if len(body.requests) == 1:
             return await super().submit(body, token, on_sent=on_sent)
-        self.bodies.append(tuple(request.number for request in body))
+        self.bodies.append(tuple(request.number for request in body.requests))
         on_sent()
         return REFUSED

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
 from batch.model import Request, RequestItem
 from batch.plan import plan
-from batch.plan.body import body_of, encode, fingerprint, in_bodies
+from batch.plan.body import body_of, encode, fingerprint, make_bodies
 from tests.plan.changes import bodies_of, changes_frame, requests_of, wanted_changes
 
 BARE = RequestItem(type=ItemType.ROLE, id="r1")
@@ -156,7 +156,8 @@ def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(
 
 def test_requests_are_grouped_by_the_body_that_they_share() -> None:
     single, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
-    assert in_bodies([first, single, dataclasses.replace(second, within=2)]) == [
+    bodies = make_bodies([first, single, dataclasses.replace(second, within=2)])
+    assert [body.requests for body in bodies] == [
         (first, dataclasses.replace(second, within=2)),
         (single,),
     ]

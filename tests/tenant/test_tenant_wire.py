@@ -14,7 +14,7 @@ from batch import __version__
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Answer, Failure, Request, RequestItem
-from batch.plan.body import body_of, encode
+from batch.plan.body import body_of, encode, make_bodies
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
@@ -38,6 +38,7 @@ REQUEST = Request(
     recipients=("i1",),
     items=(RequestItem(type=ItemType.ROLE, id="r1", comment="ü"),),
 )
+(BODY,) = make_bodies([REQUEST])
 
 
 async def exchange(url: str, *, patience: float = LIMIT) -> tuple[Answer, bytes]:
@@ -209,7 +210,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
 
 async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of() -> None:
     async with raw_server(answer("202 Accepted", body=b"{}")) as server, tenant_at(server.url) as tenant:
-        found = await tenant.submit([REQUEST], "token-1", on_sent=lambda: None)
+        found = await tenant.submit(BODY, "token-1", on_sent=lambda: None)
     assert found.status == 202
     head, body = server.received[0].decode().split("\r\n\r\n")
     assert head.startswith("POST /beta/access-requests HTTP/1.1\r\n")
@@ -221,7 +222,7 @@ async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of(
 @pytest.mark.parametrize("token", ["to\nken", "to\r\nX-Evil: 1", "tök€n", "to\x00ken", "\ud800"])
 async def test_a_token_that_no_header_can_carry_fails_as_an_answer_that_does_not_repeat_it(token: str) -> None:
     async with raw_server(answer("202 Accepted")) as server, tenant_at(server.url) as tenant:
-        found = await tenant.submit([REQUEST], token, on_sent=lambda: None)
+        found = await tenant.submit(BODY, token, on_sent=lambda: None)
     assert server.received == []
     assert found.failure is not None
     assert "ken" not in found.text
@@ -231,7 +232,7 @@ async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> No
     with running_sandbox() as sandbox:
         async with tenant_at(sandbox.base_url, sandbox.client_id, sandbox.client_secret) as tenant:
             token = await tenant.token()
-            found = await tenant.submit([REQUEST], token, on_sent=lambda: None)
+            found = await tenant.submit(BODY, token, on_sent=lambda: None)
             assert token
             assert token not in repr(tenant)
             assert sandbox.client_secret not in repr(tenant) + repr(vars(tenant))
