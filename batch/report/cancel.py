@@ -1,4 +1,4 @@
-"""What a cancellation has done, as people and scripts see it."""
+"""What `cancel` did, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batch.status.matching import AcceptedChange
 
 EXAMPLES: Final = 10
-"""Changes that a dry run names on the screen."""
+"""Changes that a dry run lists on the screen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,18 +25,18 @@ class CancelSummary:
     Attributes:
         run: The run's id.
         tenant: The tenant's name.
-        dry_run: Whether it was only looked at.
-        fates: The run's accepted changes by what they have come to; for a dry run, before anything was done.
-        found: Changes that could be withdrawn when it began.
+        dry_run: Whether it only looked.
+        outcomes: How many of the run's accepted changes came to what; for a dry run, before anything was done.
+        found: Changes that could be cancelled when it began.
         would_cancel: Those changes, for a dry run.
         to_revoke: Granted changes, for which `undo.csv` has a revoke.
-        recent: Of the changes that are not visible, those that may still turn up.
+        recent: How many of the changes that are not visible may still show.
         unsent: Changes that the run has not sent.
-        unconfirmed: Changes of which nobody knows whether they arrived.
-        calls: Cancellations asked for: `bulk`, `single`, and of these `refused`.
-        refused: Why the tenant refused some; empty where it refused none.
+        unconfirmed: Changes that may or may not have arrived.
+        calls: Calls to cancel: `bulk`, `single`, and how many of them were `refused`.
+        refused: Why the tenant refused some; empty if it refused none.
         interrupted: Whether the user ended it early.
-        undo: Path of `undo.csv`; None where it was not written.
+        undo: Path of `undo.csv`; None if it was not written.
         elapsed: Seconds.
     """
 
@@ -58,7 +58,7 @@ class CancelSummary:
 
     @property
     def left(self) -> int:
-        """Changes that could still be withdrawn."""
+        """Changes that could still be cancelled."""
         return self.outcomes.get(CancelOutcome.CANCELABLE, 0)
 
     @property
@@ -75,7 +75,7 @@ class CancelSummary:
 
 
 def cancel_as_json(found: CancelSummary) -> dict[str, Any]:
-    """A cancellation for scripts; what the changes came to adds up to `accepted`, and none of these is unsent."""
+    """The summary for scripts; the outcomes add up to `accepted`, which includes nothing unsent."""
     lists = {"would_cancel": found.would_cancel, "would_revoke": found.to_revoke} if found.dry_run else {}
     return {
         "run": found.run,
@@ -114,28 +114,28 @@ _DONE: Final = {
 _OPEN: Final = {
     CancelOutcome.CANCELABLE: "can still be cancelled",
     CancelOutcome.UNDER_WAY: "approved, not provisioned yet: they can no longer be cancelled and can't yet be revoked",
-    CancelOutcome.REVOKED: "revoked already, which nothing here gives back",
-    CancelOutcome.NOT_VISIBLE: "not in the list of what this token's user has requested",
+    CancelOutcome.REVOKED: "revoked already: nothing here gives the access back",
+    CancelOutcome.NOT_VISIBLE: "not in the list of what this token's user requested",
 }
 
 
 def question(run: str, tenant: str, changes: int, requests: int) -> str:
-    """What is asked before anything is cancelled."""
+    """The question before anything is cancelled."""
     return f"Cancel {count(changes, 'change')} of run {run} in {count(requests, 'access request')} at {tenant}?"
 
 
 def describe_cancel(found: CancelSummary) -> Iterator[str]:
-    """A cancellation for people, and what to do next."""
+    """The summary for people, and what to do next."""
     yield f"Run {found.run}: {count(sum(found.outcomes.values()), 'accepted change')} at {found.tenant}."
-    for outcome, said in (_DONE | _OPEN).items():
+    for outcome, words in (_DONE | _OPEN).items():
         if number := found.outcomes.get(outcome):
-            yield f"  {number:,} {said}"
+            yield f"  {number:,} {words}"
     if found.to_revoke:
         yield f"  {found.outcomes[CancelOutcome.GRANTED]:,} granted already"
     if found.dry_run:
         yield from _preview(found)
     if found.refused:
-        yield f"The tenant refuses to cancel: {found.refused}"
+        yield f"The tenant refused to cancel: {found.refused}"
     if found.unconfirmed:
         yield (
             f"{count(found.unconfirmed, 'change')} unconfirmed: submit the input of the run again (or `access-batch "
@@ -147,14 +147,14 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
     if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
         yield f"To look again: access-batch cancel {found.run}"
     if found.undo:
-        yield f"To take back what was granted: access-batch submit {shlex.quote(found.undo)}"
+        yield f"To revoke what was granted: access-batch submit {shlex.quote(found.undo)}"
 
 
 def _preview(found: CancelSummary) -> Iterator[str]:
-    for changes, said in ((found.would_cancel, "cancelled"), (found.to_revoke, "revoked by undo.csv")):
+    for changes, words in ((found.would_cancel, "cancelled"), (found.to_revoke, "revoked by undo.csv")):
         for change in changes[:EXAMPLES]:
             what = f"{change.operation.lower()} of {change.item_type} {change.item} for {change.identity}"
-            yield f"  would be {said}: {what}"
+            yield f"  would be {words}: {what}"
         if len(changes) > EXAMPLES:
             yield f"  … and {len(changes) - EXAMPLES:,} more"
     yield "Nothing was cancelled or written."

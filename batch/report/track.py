@@ -1,4 +1,4 @@
-"""What the tenant says of the changes of a run, for people and for scripts."""
+"""What became of a run's accepted changes at the tenant, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from batch.model import StatusGroup, TrackSummary
 
 SHOWN: Final = 10
-"""Groups of one kind that are shown: tracked.csv has every change."""
+"""Groups of one kind to show: tracked.csv has every change."""
 
 _BAD: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.FAILED)
 
 
 def counts(tracked: TrackSummary) -> dict[str, int]:
-    """Changes by what they have come to, all of them, and `not_visible`: those of which the tenant says nothing."""
+    """How many changes came to each outcome, and to `not_visible` if the tenant has not shown them."""
     found: Counter[TenantOutcome] = Counter()
-    for one in tracked.told:
-        found[tenant_outcome(one.state, one.said)] += one.changes
+    for group in tracked.told:
+        found[tenant_outcome(group.state, group.said)] += group.changes
     return {**{name.value: found[name] for name in TenantOutcome}, "not_visible": tracked.silent}
 
 
 def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
-    """The counts, and in `states` the vendor's own names with theirs."""
+    """The counts, and in `states` the counts by the vendor's own names."""
     states: Counter[str] = Counter()
-    for one in tracked.told:
-        states[one.state] += one.changes
+    for group in tracked.told:
+        states[group.state] += group.changes
     return {**counts(tracked), "states": dict(sorted(states.items()))}
 
 
 def exit_code(tracked: TrackSummary) -> int:
-    """4 where something is open or not visible, else 3 where something came to nothing, else 0.
+    """4 if a change is open or not visible, else 3 if one came to nothing, else 0.
 
-    A duplicate is good: the same is held, or was requested.
+    A duplicate is good: the same is held or was requested.
     """
     found = counts(tracked)
     if found[TenantOutcome.OPEN] or tracked.silent:
@@ -54,12 +54,13 @@ def exit_code(tracked: TrackSummary) -> int:
 
 
 def describe_track(tracked: TrackSummary) -> Iterator[str]:
-    """What has become of the changes, who is waited for, who said no and why, and what failed."""
+    """What became of the changes, who still has to approve, who rejected and why, and what failed."""
     groups = {
-        name: [one for one in tracked.told if tenant_outcome(one.state, one.said) is name] for name in TenantOutcome
+        name: [group for group in tracked.told if tenant_outcome(group.state, group.said) is name]
+        for name in TenantOutcome
     }
-    everything = sum(one.changes for one in tracked.told) + tracked.silent
-    yield f"Of {count(everything, 'accepted change')} the tenant says:"
+    everything = sum(group.changes for group in tracked.told) + tracked.silent
+    yield f"{count(everything, 'accepted change')} at the tenant:"
     yield from _total(OUTCOME_WORDS[TenantOutcome.PROVISIONED], groups[TenantOutcome.PROVISIONED])
     yield from _describe_open(groups[TenantOutcome.OPEN])
     for name in (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.DUPLICATE, TenantOutcome.FAILED):
@@ -71,7 +72,7 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
 
 
 def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
-    """What to do next about changes that are open, not visible, or came to nothing; nothing where all is well."""
+    """What to do next about changes that are open, not visible or came to nothing; empty if all is well."""
     found = counts(tracked)
     if found[TenantOutcome.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
@@ -79,7 +80,7 @@ def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
 
 
 def resubmission(tracked: TrackSummary) -> Iterator[str]:
-    """How many changes came to nothing, and how to submit them again; nothing where none did."""
+    """How many changes came to nothing, and how to submit them again; empty if none did."""
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
@@ -90,54 +91,54 @@ def resubmission(tracked: TrackSummary) -> Iterator[str]:
 
 
 def describe_existing(tracked: TrackSummary) -> Iterator[str]:
-    """That changes were requested already, where the answers to their submits said so and nothing is newer."""
-    if number := sum(one.changes for one in tracked.told if one.state == EXISTING):
+    """How many changes the tenant answered were requested already, if nothing newer is known of them."""
+    if number := sum(group.changes for group in tracked.told if group.state == EXISTING):
         verb = "was" if number == 1 else "were"
-        yield f"{count(number, 'change')} {verb} requested already by others, says the tenant."
+        yield f"The tenant answered that {count(number, 'change')} {verb} requested already by others."
 
 
-def _describe_open(told: list[StatusGroup]) -> Iterator[str]:
-    waiting = [one for one in told if one.who]
-    others = [one for one in told if not one.who]
+def _describe_open(groups: list[StatusGroup]) -> Iterator[str]:
+    waiting = [group for group in groups if group.who]
+    others = [group for group in groups if not group.who]
     yield from _total("awaiting approval", waiting)
     yield from _largest(_by_approver(waiting), "of ")
-    yield from _total("requested already by others", [one for one in others if one.state == EXISTING])
-    yield from _total("in progress", [one for one in others if one.state != EXISTING])
+    yield from _total("requested already by others", [group for group in others if group.state == EXISTING])
+    yield from _total("in progress", [group for group in others if group.state != EXISTING])
     unknown: Counter[str] = Counter()
-    for one in told:
-        if one.state not in TENANT_OUTCOMES:
-            unknown[one.state] += one.changes
+    for group in groups:
+        if group.state not in TENANT_OUTCOMES:
+            unknown[group.state] += group.changes
     for state, number in unknown.most_common(SHOWN):
         yield f"    {number:,} in the state {state}, which this version does not know"
 
 
-def _by_approver(told: Iterable[StatusGroup]) -> list[StatusGroup]:
-    """The same without what was said: one for each approver."""
+def _by_approver(groups: Iterable[StatusGroup]) -> list[StatusGroup]:
+    """One group for each approver, without comments."""
     found: dict[str, StatusGroup] = {}
-    for one in told:
-        known = found.get(one.who)
-        since = min(filter(None, (one.since, known.since if known else "")), default="")
-        changes = one.changes + (known.changes if known else 0)
-        found[one.who] = type(one)(state=one.state, who=one.who, since=since, changes=changes)
+    for group in groups:
+        known = found.get(group.who)
+        since = min(filter(None, (group.since, known.since if known else "")), default="")
+        changes = group.changes + (known.changes if known else 0)
+        found[group.who] = type(group)(state=group.state, who=group.who, since=since, changes=changes)
     return list(found.values())
 
 
-def _total(name: str, told: Iterable[StatusGroup]) -> Iterator[str]:
-    if number := sum(one.changes for one in told):
+def _total(name: str, groups: Iterable[StatusGroup]) -> Iterator[str]:
+    if number := sum(group.changes for group in groups):
         yield f"  {name}: {number:,}"
 
 
-def _largest(told: list[StatusGroup], before_who: str) -> Iterator[str]:
-    """The largest groups, each with who is behind it, since when, and what was said."""
-    said = sorted(told, key=lambda one: (-one.changes, one.who, one.said))
-    for one in said[:SHOWN]:
-        who = f" {before_who}{one.who}" if one.who else ""
-        since = f" since {_minute(one.since)}" if one.since else ""
-        yield f"    {one.changes:,}{who}{since}{f': {one.said}' if one.said else ''}"
-    if more := sum(one.changes for one in said[SHOWN:]):
+def _largest(groups: list[StatusGroup], before_who: str) -> Iterator[str]:
+    """The largest groups, each with who is behind it, since when, and the comment."""
+    ordered = sorted(groups, key=lambda group: (-group.changes, group.who, group.said))
+    for group in ordered[:SHOWN]:
+        who = f" {before_who}{group.who}" if group.who else ""
+        since = f" since {_minute(group.since)}" if group.since else ""
+        yield f"    {group.changes:,}{who}{since}{f': {group.said}' if group.said else ''}"
+    if more := sum(group.changes for group in ordered[SHOWN:]):
         yield f"    … and {more:,} more: `access-batch track --out DIR` lists every change"
 
 
 def _minute(instant: str) -> str:
-    """An instant of the ledger for people: `2026-11-26 18:09 UTC`."""
+    """A time of the ledger as people read it: `2026-11-26 18:09 UTC`."""
     return f"{instant[:16].replace('T', ' ')} UTC" if instant.endswith("Z") else instant

@@ -266,7 +266,7 @@ def test_people_are_told_what_became_of_it_and_what_to_do_next(program: Program,
             f"Run {run}: 12 accepted changes at {tenant.base_url}.",
             "  10 cancelled",
             "  2 granted already",
-            f"To take back what was granted: access-batch submit {undo}",
+            f"To revoke what was granted: access-batch submit {undo}",
         ]
         assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
         said = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")

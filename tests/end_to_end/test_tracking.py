@@ -339,7 +339,7 @@ def test_what_was_requested_already_is_marked_by_the_answer_to_the_submit_and_th
         # Somebody else's ledger does not know of the first submit, and the tenant is not asked before.
         other = ("--ledger", tmp_path / "other.db")
         ended = work("submit", path, "--yes", "--check-tenant", "never", *other)
-        assert "4 changes were requested already by others, says the tenant." in ended.out.splitlines()
+        assert "The tenant answered that 4 changes were requested already by others." in ended.out.splitlines()
         assert work("status", "--json", *other).json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
         work.concluded(*["REQUEST_COMPLETED"] * 4)
         assert work.track(*other).code == 0

@@ -237,7 +237,7 @@ SAID = TrackSummary(
 
 def test_outcomes_are_described_with_approvers_and_comments() -> None:
     assert list(describe_track(SAID)) == [
-        "Of 74 accepted changes the tenant says:",
+        "74 accepted changes at the tenant:",
         "  provisioned: 40",
         "  awaiting approval: 9",
         "    5 of Ann since 2026-03-01",
@@ -310,5 +310,5 @@ def test_runs_show_outcomes_once_any_is_known() -> None:
 @pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
 def test_changes_that_others_had_requested_are_reported_after_sending(number: int, words: str) -> None:
     tracked = TrackSummary(told=(group("EXISTING_REQUEST", number), group("EXECUTING")), silent=0)
-    assert list(describe_existing(tracked)) == [f"{words} requested already by others, says the tenant."]
+    assert list(describe_existing(tracked)) == [f"The tenant answered that {words} requested already by others."]
     assert list(describe_existing(NOT_LISTED)) == []

@@ -1,4 +1,4 @@
-"""What is imported: nothing is guessed, and nothing counts as fresh afterwards that did not before."""
+"""An import guesses nothing, and afterwards no change counts as new that did not before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row(**other: object) -> StatusRow:
     return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
 
 
-def seed(**other: object) -> ListedChange:
+def listed_change(**other: object) -> ListedChange:
     (found,), _ = read_listed([row(**other)])
     return found
 
@@ -69,8 +69,8 @@ def test_ids_that_change_with_requests_are_not_taken_for_items(others: dict[str,
     assert not_adoptable[NotAdoptable.NO_ITEM] == 2 - len(listed)
 
 
-def test_the_items_id_in_our_own_metadata_goes_before_what_the_list_calls_id() -> None:
-    assert seed(item="a1", metadata={"accessBatchItem": "r7", "accessBatchRequest": "run-3"}).item == "r7"
+def test_the_items_id_in_our_own_metadata_overrides_the_lists_id() -> None:
+    assert listed_change(item="a1", metadata={"accessBatchItem": "r7", "accessBatchRequest": "run-3"}).item == "r7"
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_the_items_id_in_our_own_metadata_goes_before_what_the_list_calls_id() -
         ("2027-01-31T00:00:00.250Z", "2027-01-31T00:00:00.250Z"),
     ],
 )
-def test_dates_are_kept_as_requests_have_them(listed: str, kept: str) -> None:
-    assert seed(remove_date=listed).remove_date == kept
+def test_dates_are_kept_in_the_form_that_requests_use(listed: str, kept: str) -> None:
+    assert listed_change(remove_date=listed).remove_date == kept
 
 
-LINES = st.lists(
+KNOWN = st.lists(
     st.builds(
         lambda run, request, state, access_request: LedgerChange(
             run=run,
             request=request,
             state=State.ACCEPTED.value if run == "imported" else state,
-            status=None if access_request is None else seed(access_request=access_request).status(request),
+            status=None if access_request is None else listed_change(access_request=access_request).status(request),
         ),
         st.sampled_from(["imported", "run", "other"]),
         st.integers(1, 9),
@@ -100,11 +100,11 @@ LINES = st.lists(
         st.sampled_from([None, "a1", "a2"]),
     ),
     max_size=5,
-    unique_by=lambda line: line.request,
+    unique_by=lambda change: change.request,
 )
-SEEDS = st.lists(
+LISTED = st.lists(
     st.builds(
-        seed,
+        listed_change,
         access_request=st.sampled_from(["a1", "a2", "a3"]),
         state=st.sampled_from(["EXECUTING", "CANCELLED", "REQUEST_COMPLETED"]),
         request_type=st.sampled_from(["GRANT_ACCESS", "REVOKE_ACCESS"]),
@@ -114,34 +114,34 @@ SEEDS = st.lists(
 )
 
 
-@given(SEEDS, LINES)
-def test_a_key_of_which_a_run_of_ours_has_something_gets_nothing_imported(
-    listed: list[ListedChange], lines: list[LedgerChange]
+@given(LISTED, KNOWN)
+def test_nothing_is_imported_for_a_key_that_a_run_of_ours_has(
+    listed: list[ListedChange], known: list[LedgerChange]
 ) -> None:
-    found = plan_adoption(listed, {("i1", "ROLE", "r1"): lines}, imported="imported")
-    if any(line.run != "imported" and line.state not in VOID for line in lines):
+    found = plan_adoption(listed, {("i1", "ROLE", "r1"): known}, imported="imported")
+    if any(change.run != "imported" and change.state not in VOID for change in known):
         assert found.new == ()
     assert sum(found.outcomes.values()) == len(listed)
-    accepted = {line.request for line in lines if line.state == State.ACCEPTED}
-    assert {finding.request for finding in found.statuses} <= accepted
+    accepted = {change.request for change in known if change.state == State.ACCEPTED}
+    assert {status.request for status in found.statuses} <= accepted
 
 
-@given(SEEDS)
-def test_the_same_rows_again_are_nothing_new(listed: list[ListedChange]) -> None:
+@given(LISTED)
+def test_importing_the_same_rows_again_adds_nothing(listed: list[ListedChange]) -> None:
     new = plan_adoption(listed, {}, imported="imported").new
-    lines = [
+    known = [
         LedgerChange(run="imported", request=number, state="ACCEPTED", status=one.status(number))
         for number, one in enumerate(new)
     ]
-    again = plan_adoption(listed, {("i1", "ROLE", "r1"): lines}, imported="imported")
+    again = plan_adoption(listed, {("i1", "ROLE", "r1"): known}, imported="imported")
     assert (again.new, again.statuses) == ((), ())
     assert len({one.access_request for one in new}) == len(new) == len({one.access_request for one in listed})
 
 
-def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
-    mine = seed(metadata={"accessBatchRequest": "run-1"}, state="REJECTED", said="no")
-    line = LedgerChange(run="run", request=1, state="ACCEPTED")
-    found = plan_adoption([mine], {mine.key: [line]}, imported="imported")
+def test_a_row_of_our_own_request_updates_its_status() -> None:
+    mine = listed_change(metadata={"accessBatchRequest": "run-1"}, state="REJECTED", said="no")
+    known = LedgerChange(run="run", request=1, state="ACCEPTED")
+    found = plan_adoption([mine], {mine.key: [known]}, imported="imported")
     assert found.statuses == (
         ChangeStatus(
             request=1, identity="i1", item_type="ROLE", item="r1", state="REJECTED", said="no", access_request="a1"
@@ -154,7 +154,7 @@ def test_a_row_of_our_own_request_says_what_became_of_that() -> None:
 
 
 @pytest.mark.parametrize("state", ["UNCONFIRMED", "SENDING", "PLANNED"])
-def test_whether_a_request_has_arrived_is_left_to_settling(state: str) -> None:
-    mine = seed(metadata={"accessBatchRequest": "run-1"})
+def test_an_import_leaves_unconfirmed_requests_to_settling(state: str) -> None:
+    mine = listed_change(metadata={"accessBatchRequest": "run-1"})
     found = plan_adoption([mine], {mine.key: [LedgerChange(run="run", request=1, state=state)]}, imported="imported")
     assert (found.new, found.statuses, dict(found.outcomes)[AdoptionOutcome.UNSETTLED]) == ((), (), 1)

@@ -1,4 +1,4 @@
-"""What is withdrawn of a run: nothing that it did not create, and everything that can be."""
+"""Cancelling a run touches nothing that the run did not create, and everything else that can be cancelled."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def change(request: int = 1, **other: object) -> AcceptedChange:
     return AcceptedChange(request=request, **{**usual, **other})  # type: ignore[arg-type]
 
 
-def fate_of(*rows: StatusRow, own: AcceptedChange | None = None) -> CancelOutcome:
+def outcome_of(*rows: StatusRow, own: AcceptedChange | None = None) -> CancelOutcome:
     changes = RunChanges("run", [own or change()])
     return cancel_outcomes(changes, rows_of_run(rows, changes))[0]
 
@@ -77,15 +77,15 @@ OWN = RunChanges(
 
 
 @given(ROWS)
-def test_no_row_is_withdrawn_that_the_run_did_not_create(rows: list[StatusRow]) -> None:
+def test_no_row_is_cancelled_that_the_run_did_not_create(rows: list[StatusRow]) -> None:
     wanted = cancel_scope(rows_of_run(rows, OWN))
-    on_sent = [one for one in rows if one.access_request in wanted.whole] + list(wanted.single)
-    assert all((one.metadata or {}).get("accessBatchRequest", "").startswith("run-") for one in on_sent)
-    assert all(OWN.created_for(one) is not None for one in on_sent)
+    asked = [one for one in rows if one.access_request in wanted.whole] + list(wanted.single)
+    assert all((one.metadata or {}).get("accessBatchRequest", "").startswith("run-") for one in asked)
+    assert all(OWN.created_for(one) is not None for one in asked)
 
 
 @given(ROWS)
-def test_every_row_of_the_run_that_can_be_withdrawn_is_withdrawn_once(rows: list[StatusRow]) -> None:
+def test_every_row_of_the_run_that_can_be_cancelled_is_cancelled_once(rows: list[StatusRow]) -> None:
     wanted = cancel_scope(rows_of_run(rows, OWN))
     asked = [one.activity for group in wanted.whole.values() for one in group]
     asked += [one.activity for one in wanted.single]
@@ -95,10 +95,10 @@ def test_every_row_of_the_run_that_can_be_withdrawn_is_withdrawn_once(rows: list
 
 
 @given(ROWS)
-def test_every_change_comes_to_exactly_one_thing(rows: list[StatusRow]) -> None:
-    came_to = cancel_outcomes(OWN, rows_of_run(rows, OWN))
-    assert sum(count_outcomes(came_to).values()) == len(OWN.changes)
-    assert len(to_revoke(OWN, came_to)) == came_to.count(CancelOutcome.GRANTED)
+def test_every_change_has_exactly_one_outcome(rows: list[StatusRow]) -> None:
+    outcomes = cancel_outcomes(OWN, rows_of_run(rows, OWN))
+    assert sum(count_outcomes(outcomes).values()) == len(OWN.changes)
+    assert len(to_revoke(OWN, outcomes)) == outcomes.count(CancelOutcome.GRANTED)
 
 
 @pytest.mark.parametrize(
@@ -115,35 +115,35 @@ def test_every_change_comes_to_exactly_one_thing(rows: list[StatusRow]) -> None:
         ("SOMETHING_NEW", "", CancelOutcome.UNDER_WAY, CancelOutcome.UNDER_WAY),
     ],
 )
-def test_only_what_was_granted_is_to_be_revoked(
+def test_only_granted_changes_are_to_be_revoked(
     state: str, said: str, grant: CancelOutcome, revoke: CancelOutcome
 ) -> None:
     ended = row(state=state, said=said, cancelable=False)
-    assert fate_of(ended) is grant
-    assert fate_of(ended, own=change(operation="REVOKE")) is revoke
+    assert outcome_of(ended) is grant
+    assert outcome_of(ended, own=change(operation="REVOKE")) is revoke
 
 
-def test_what_the_list_does_not_show_is_what_the_ledger_knows() -> None:
+def test_the_ledger_decides_if_the_list_shows_nothing() -> None:
     known = ChangeStatus(request=1, identity="i1", item_type="ROLE", item="r1", state="REQUEST_COMPLETED")
-    assert fate_of(own=change(known=known)) is CancelOutcome.GRANTED
-    assert fate_of() is CancelOutcome.NOT_VISIBLE
+    assert outcome_of(own=change(known=known)) is CancelOutcome.GRANTED
+    assert outcome_of() is CancelOutcome.NOT_VISIBLE
 
 
-def test_of_a_change_that_arrived_twice_both_rows_are_withdrawn_and_the_granted_one_is_told() -> None:
+def test_both_rows_of_a_change_that_arrived_twice_are_cancelled_and_the_granted_one_decides() -> None:
     twice = [row(activity="x1", access_request="a1"), row(activity="x2", access_request="a2")]
     assert set(cancel_scope(rows_of_run(twice, OWN)).whole) == {"a1", "a2"}
     done = [row(state="CANCELLED", cancelable=False), row(state="REQUEST_COMPLETED", cancelable=False)]
-    assert fate_of(*done) is CancelOutcome.GRANTED
+    assert outcome_of(*done) is CancelOutcome.GRANTED
 
 
-def test_a_row_of_a_request_that_was_divided_belongs_to_what_took_over_from_it() -> None:
+def test_a_row_of_a_divided_request_belongs_to_the_request_that_took_over() -> None:
     own = RunChanges("run", [change(5)])
     assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
     assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
     assert own.created_for(row(item_type="ENTITLEMENT")) is None
 
 
-def test_only_news_is_written_down() -> None:
+def test_only_new_statuses_are_recorded() -> None:
     first = new_statuses(RunChanges("run", [change()]), rows_of_run([row(since=NOW)], RunChanges("run", [change()])))
     assert [(one.state, one.since, one.access_request) for one in first] == [
         ("EXECUTING", "2026-03-01T12:00:00.000Z", "a1")
@@ -152,7 +152,7 @@ def test_only_news_is_written_down() -> None:
     assert new_statuses(again, rows_of_run([row(since=NOW)], again)) == ()
 
 
-def test_a_row_of_a_request_that_was_divided_is_not_that_of_a_later_one() -> None:
+def test_a_row_of_a_divided_request_belongs_to_the_first_that_took_over() -> None:
     own = RunChanges("run", [change(2), change(3)])
     row_of_divided = row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"}, state="REJECTED")
     assert own.created_for(row_of_divided) == 0
