@@ -173,7 +173,7 @@ class Settings(BaseModel):
     resubmit: Annotated[
         frozenset[TenantOutcome],
         BeforeValidator(_resubmit),
-        Option("Submit changes again that were rejected,cancelled,failed.", "WORDS"),
+        Option("Submit again what ended as rejected, cancelled or failed: these words, with commas.", "WORDS"),
     ] = frozenset()
     wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
     track_for: Annotated[

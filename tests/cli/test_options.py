@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +56,11 @@ def options_now() -> str:
 
 def test_every_command_keeps_its_options() -> None:
     assert options_now() == SNAPSHOT.read_text("utf-8")
+
+
+def test_help_starts_fast_because_it_imports_no_heavy_library() -> None:
+    program = (
+        "import sys, batch.cli.boundary; print(sorted({'httpx', 'polars', 'rich', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
