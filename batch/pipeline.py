@@ -195,7 +195,7 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
         The changes with `request_id`, `state`, `tenant_state` and `tenant_said` (who decided, and the comment), all
         null without a request; the tenant's reason replaces `reason` if a request was not accepted.
     """
-    said = pl.concat_str(
+    comment = pl.concat_str(
         *(pl.when(pl.col(name) != "").then(name) for name in ("tenant_who", "tenant_comment")),
         separator=": ",
         ignore_nulls=True,
@@ -209,7 +209,7 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
             "state",
             pl.col("request").alias("number"),
             pl.when(is_listed).then("tenant_state").alias("tenant_state"),
-            pl.when(is_listed).then(said).alias("tenant_said"),
+            pl.when(is_listed).then(comment).alias("tenant_said"),
         )
     )
     answers = pl.DataFrame(

@@ -1,7 +1,7 @@
 """Any input, read and planned: every row in exactly one class, every request legal, and exactly the wanted pairs.
 
-The inputs are made of cells whose meaning is known here, so that what must come out is found without any of the
-product's code: by a reading of the rules in plain Python.
+The inputs consist of cells with known meanings. A model of the rules in plain Python, which shares no code with the
+product, computes the expected result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.plan.changes import RUN, bodies_of, hex_id, illegalities, in_odd_chun
 NOW: Final = datetime(2026, 11, 23, tzinfo=UTC)
 BAD: Final = "bad"
 
-# For each column the cells that people write, and what they mean; BAD where no row with this cell is valid.
+# For each column, cells as people write them and their meaning; BAD if no row with the cell is valid.
 OPERATIONS: Final = {
     "": "GRANT",
     "GRANT": "GRANT",
@@ -119,10 +119,10 @@ _ROWS = st.tuples(
     _cells(DATES, "", "2027-01-31"),
     _cells(TICKETS, "", " T-1 "),
 ).map(list)
-# `{}` stands for the delimiter: too few cells, too many, a stray quote, and two lines without any content.
+# `{0}` is the delimiter: too few cells, too many, a stray quote, and two empty lines.
 _BROKEN = st.sampled_from(["lonely", "a{0}b", "{0}" * 9 + "x", 'a{0}b"c{0}d{0}e{0}f{0}g{0}h{0}i', "", "{0}" * 7])
 _SOUND: Final[Row] = ["", hex_id(0), "ROLE", ITEMS[0], "", "", "", ""]
-# A file without any row is refused as a whole, so that there is always one.
+# There is always one row, because a file without rows is refused as a whole.
 _RECORDS = st.lists(st.one_of(_ROWS, _ROWS, _ROWS, _ROWS, _BROKEN), max_size=12).map(lambda records: [*records, _SOUND])
 _INPUTS = st.builds(
     Input,

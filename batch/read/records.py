@@ -121,18 +121,18 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int) -> 
         last += 1
         swallows_row = swallows_row or lines[last].count(delimiter) >= width - 1
         scanner.feed(lines[last])
-    where = line_range(first + 1, last + 1)
+    span = line_range(first + 1, last + 1)
     if scanner.is_open:
         verb = "was" if last == first else "were"
-        message = f"A quote that opens a cell is never closed: {where} {verb} not read."
+        message = f"A quote that opens a cell is never closed: {span} {verb} not read."
         return Record(first, last, (), MALFORMED_QUOTES, message)
     if scanner.is_malformed:
-        message = f"A cell on {where} contains a quote: put the whole cell in quotes and double each inner quote."
+        message = f"A cell on {span} contains a quote: put the whole cell in quotes and double each inner quote."
         return Record(first, last, (), MALFORMED_QUOTES, message)
     found = len(scanner.cells)
     if found != width:
         # The row's own line number is enough for a record of one line.
-        covered = f" ({where})" if last > first else ""
+        covered = f" ({span})" if last > first else ""
         message = f"The row has {found} field{'s' * (found != 1)}, but the header has {width}{covered}."
         return Record(first, last, (), RAGGED_LINE, message)
     return Record(first, last, tuple(scanner.cells), swallows_row=swallows_row)

@@ -29,7 +29,7 @@ ADDED = ["class", "reason", "own_request", "fresh"]
 
 
 def frame(*changes: dict[str, Any]) -> pl.DataFrame:
-    """Changes of rows one after the other, in lines from 2 on, unless a change says otherwise."""
+    """Changes of consecutive rows from line 2 on, unless a change sets another place."""
     placed = [{"row": number, "file": "in.csv", "line": number + 2, **change} for number, change in enumerate(changes)]
     return pl.DataFrame(placed, schema=SCHEMA)
 
@@ -38,7 +38,7 @@ UNTRACKED = dict.fromkeys(("tenant_state", "tenant_who", "tenant_comment", "tena
 
 
 def earlier(state: State, *, run: str = "other", request: int = 1, **others: str) -> dict[str, Any]:
-    """A change as the ledger remembers it."""
+    """An earlier change by KNOWN_SCHEMA."""
     tenant = {name: others.pop(name, "") for name in UNTRACKED}
     remembered = {**change(**others), "state": state.value, "run": run, "request": request, "at": f"at-{request}"}
     remembered |= tenant
@@ -353,7 +353,7 @@ def test_a_change_to_resubmit_waits_for_the_opposite_in_progress() -> None:
     assert [found[0] for found in classified(frame(change()), revoked, granted, resubmit=ALL)] == ["held_back"]
 
 
-# Anything mixed with anything.
+# Any mixture.
 
 _ANY_CHANGE = st.builds(
     change,
@@ -385,8 +385,8 @@ def end(line: dict[str, Any]) -> TenantOutcome:
     return tenant_outcome(line["tenant_state"], line["tenant_comment"]) if accepted else TenantOutcome.OPEN
 
 
-def stands(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOutcome]) -> bool:
-    """Whether a remembered line says anything of a wanted change."""
+def counts(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOutcome]) -> bool:
+    """Whether an earlier change matters for a wanted one."""
     if key(line) != key(wanted) or line["state"] in ("REFUSED", "SPLIT", "DISCARDED"):
         return False
     if line["run"] == RUN or intention(line) == intention(wanted):
@@ -397,11 +397,11 @@ def stands(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOut
 def model(
     changes: list[dict[str, str]], known: list[dict[str, Any]], resubmit: set[TenantOutcome]
 ) -> list[tuple[str, int | None, bool]]:
-    """The table, one change at a time: class, own request, fresh."""
+    """The table applied to one change at a time: class, own request, fresh."""
     expected: list[tuple[str, int | None, bool]] = []
     for position, one in enumerate(changes):
         siblings = [other for other in changes if key(other) == key(one)]
-        live = sorted((line for line in known if stands(line, one, resubmit)), key=lambda line: int(line["request"]))
+        live = sorted((line for line in known if counts(line, one, resubmit)), key=lambda line: int(line["request"]))
         own = [line for line in live if line["run"] == RUN]
         others = [line for line in live if line["run"] != RUN]
         if any(intention(sibling) != intention(one) for sibling in siblings):

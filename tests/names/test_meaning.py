@@ -165,7 +165,7 @@ PEOPLE = st.lists(
 
 
 def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -> set[str]:
-    """Whom a name fits, by a loop that shares nothing with the product."""
+    """The people that a name fits, by a loop that shares no code with the product."""
     found = set()
     for person in people:
         texts = {

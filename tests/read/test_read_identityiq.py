@@ -23,7 +23,7 @@ OURS = ("operation", "identity", "item_type", "item")
 
 
 def meant(text: str) -> list[dict[str, str | None]]:
-    """Our columns of the rows, as they are meant."""
+    """Our columns of the rows, as meant."""
     return read_text(text).rows.select(OURS).to_dicts()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batch.api.dialects import ItemType
 from batch.read.item_names import EntitlementName, entitlement_name, join_items, split_items
 
-# Mostly what could go wrong: separators and backslashes, in runs.
+# Mostly the risky characters: separators and backslashes, in runs.
 NAMES = st.text(st.sampled_from("ab|\\ "), max_size=8).map(str.strip) | st.text(max_size=8).map(str.strip)
 FILLED = NAMES.filter(bool)
 

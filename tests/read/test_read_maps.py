@@ -29,18 +29,18 @@ def read(text: str | bytes, wanted: Interpretation, name: str = "in.csv") -> Tab
     return read_loaded(LoadedInputs((Content(name, data),), "digest", wanted))
 
 
-def order(*maps: str) -> Interpretation:
-    """Maps as flags give them."""
+def required(*maps: str) -> Interpretation:
+    """Maps from command-line flags."""
     return make_interpretation(maps=maps, maps_required=True)
 
 
-def habit(*maps: str) -> Interpretation:
-    """Maps as the config file gives them."""
+def optional(*maps: str) -> Interpretation:
+    """Maps from the config file."""
     return make_interpretation(maps=maps)
 
 
 def test_their_columns_are_read_as_ours_and_keep_their_headers() -> None:
-    table = read("\ufeff user name ,KIND,Role,Why\nanna,ROLE,Auditor,new\n", order(*MAPS))
+    table = read("\ufeff user name ,KIND,Role,Why\nanna,ROLE,Auditor,new\n", required(*MAPS))
     assert cells(table) == [("anna", "ROLE", "Auditor", "new")]
     assert [(column.name, column.header) for column in table.columns] == [
         ("identity", " user name "),
@@ -53,7 +53,7 @@ def test_their_columns_are_read_as_ours_and_keep_their_headers() -> None:
 def test_a_column_can_become_metadata_and_columns_can_change_places() -> None:
     table = read(
         "identity,item,item_type,a=b,Ticket\nAuditor,anna,ROLE,why,T-1\n",
-        order("identity=item", "item=identity", "a=b=comment", "ticket=metadata.ticket=no"),
+        required("identity=item", "item=identity", "a=b=comment", "ticket=metadata.ticket=no"),
     )
     assert table.rows.drop("_file", "_line").row(0, named=True) == {
         "item": "Auditor",
@@ -67,11 +67,11 @@ def test_a_column_can_become_metadata_and_columns_can_change_places() -> None:
 def test_parquet_columns_are_mapped_alike() -> None:
     buffer = io.BytesIO()
     pl.DataFrame({"User Name": ["anna"], "Kind": ["ROLE"], "Role": [["a", "b"]]}).write_parquet(buffer)
-    assert cells(read(buffer.getvalue(), order(*MAPS), "in.parquet")) == [("anna", "ROLE", "a|b")]
+    assert cells(read(buffer.getvalue(), required(*MAPS), "in.parquet")) == [("anna", "ROLE", "a|b")]
 
 
 def test_mapped_names_help_to_find_the_delimiter() -> None:
-    table = read("User, Name;Kind;Role\nanna;ROLE;x\n", order("User, Name=identity", "Kind=item_type", "Role=item"))
+    table = read("User, Name;Kind;Role\nanna;ROLE;x\n", required("User, Name=identity", "Kind=item_type", "Role=item"))
     assert cells(table) == [("anna", "ROLE", "x")]
 
 
@@ -83,10 +83,10 @@ def test_mapped_names_help_to_find_the_delimiter() -> None:
     ],
 )
 def test_a_required_map_without_a_column_is_refused(maps: list[str], message: str) -> None:
-    assert message in refusal(lambda: read(TEXT, order(*MAPS[:2], *maps))).message
+    assert message in refusal(lambda: read(TEXT, required(*MAPS[:2], *maps))).message
 
 
-@pytest.mark.parametrize("kind", [order, habit])
+@pytest.mark.parametrize("kind", [required, optional])
 def test_a_map_to_a_present_column_is_refused_with_its_name(kind: Callable[[str], Interpretation]) -> None:
     error = refusal(lambda: read("identity,item_type,item,Role\na,ROLE,x,y\n", kind("Role=item")))
     assert "two columns for `item`: column 3 (`item`) and column 4 (`Role`)" in error.message
@@ -96,13 +96,13 @@ def test_a_map_to_a_present_column_is_refused_with_its_name(kind: Callable[[str]
 def test_a_map_that_matches_two_columns_is_refused() -> None:
     assert (
         "2 columns `Role`"
-        in refusal(lambda: read("identity,item_type,Role,ROLE\na,b,c,d\n", order("Role=item"))).message
+        in refusal(lambda: read("identity,item_type,Role,ROLE\na,b,c,d\n", required("Role=item"))).message
     )
 
 
 def test_an_optional_map_without_a_column_changes_nothing() -> None:
     text = "identity_id,item_type,item_id\n1,ROLE,2\n"
-    assert read(text, habit(*MAPS)).rows.equals(read(text, habit()).rows)
+    assert read(text, optional(*MAPS)).rows.equals(read(text, optional()).rows)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def path(tmp_path: Path) -> str:
 def test_the_same_bytes_with_another_interpretation_are_another_input(path: str) -> None:
     wanted = [
         make_interpretation(),
-        order(*MAPS),
-        order("User Name=identity_id", *MAPS[1:]),
+        required(*MAPS),
+        required("User Name=identity_id", *MAPS[1:]),
         make_interpretation(date_format="us"),
         make_interpretation(date_format="eu"),
         make_interpretation(comment="why"),
@@ -166,22 +166,26 @@ def test_equal_interpretations_give_the_same_input(path: str) -> None:
     def digest(wanted: Interpretation) -> str:
         return load_inputs([path], interpretation=wanted).digest
 
-    assert digest(order(*MAPS)) == digest(habit(*reversed(MAPS))) == digest(habit("USER NAME =identity", *MAPS[1:]))
+    assert (
+        digest(required(*MAPS))
+        == digest(optional(*reversed(MAPS)))
+        == digest(optional("USER NAME =identity", *MAPS[1:]))
+    )
     assert digest(make_interpretation(date_format="us")) == digest(
         make_interpretation(date_format="%m/%d/%Y[ %H:%M:%S[ %Z]]")
     )
     assert digest(make_interpretation(comment=" why ")) == digest(make_interpretation(comment="why"))
-    assert digest(habit("Somebody=identity")) == digest(make_interpretation()) == load_inputs([path]).digest
+    assert digest(optional("Somebody=identity")) == digest(make_interpretation()) == load_inputs([path]).digest
 
 
 def test_a_required_map_without_a_column_is_refused_before_parsing(path: str) -> None:
-    assert "no column `Roll`" in refusal(lambda: load_inputs([path], interpretation=order("Roll=item"))).message
+    assert "no column `Roll`" in refusal(lambda: load_inputs([path], interpretation=required("Roll=item"))).message
 
 
 @pytest.mark.parametrize("name", ["empty.csv", "bad.parquet"])
 def test_a_bad_file_with_maps_is_reported_when_it_is_parsed(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PAR1" if name == "bad.parquet" else b"\n")
-    loaded = load_inputs([str(tmp_path / name)], interpretation=order(*MAPS))
+    loaded = load_inputs([str(tmp_path / name)], interpretation=required(*MAPS))
     assert name in refusal(lambda: read_loaded(loaded)).message
 
 

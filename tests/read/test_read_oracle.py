@@ -35,7 +35,7 @@ _CELL = st.one_of(
 
 
 def _writable(cell: str, style: _Style) -> str:
-    """What survives Python's own writer: it leaves some line ends unquoted."""
+    """The cell without line ends that Python's writer leaves unquoted."""
     if style.newline == "\r":
         return cell.replace("\r", "").replace("\n", "")
     if style.newline == "\n" and style.quoting == csv.QUOTE_MINIMAL:
@@ -66,7 +66,7 @@ class _Expected(NamedTuple):
 
 
 def _reference(text: str, delimiter: str, width: int) -> list[_Expected]:
-    """The same grammar, one character at a time, without any care for speed."""
+    """The same grammar, one character at a time, regardless of speed."""
     records = []
     position, line = 0, 1
     while position < len(text):
@@ -110,7 +110,7 @@ def _reference(text: str, delimiter: str, width: int) -> list[_Expected]:
 @example(body=',,""\r\n"a"\r,b,c\n')
 @example(body='"a"b,"\n",c\n')
 def test_any_text_is_parsed_by_the_grammar(body: str) -> None:
-    # A last column without a name leaves the header, and so the width, alone.
+    # A last column without a name does not change the header's width.
     text = "identity_id,item_type,item_id\n" + body
     expected = _reference(text, ",", 3)[1:]
     try:

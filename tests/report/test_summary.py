@@ -20,7 +20,7 @@ from batch.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As documented for `submit --json` and `plan --json`; added were `http.posts_now`, `names`, `checked` and `tracked`.
+# As documented for `submit --json` and `plan --json`, with later additions such as `names`, `checked` and `tracked`.
 DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
@@ -296,7 +296,9 @@ def test_the_exit_code_of_a_tracked_run_shows_its_worst_outcome(state: str, word
     assert exit_code(TrackSummary(told=(done,), silent=1)) == 4
     finished = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, was_tracked=True)
     assert finished.exit_code == code
-    assert dataclasses.replace(finished, was_tracked=False).exit_code == 0, "what nobody waited for does not count"
+    assert dataclasses.replace(finished, was_tracked=False).exit_code == 0, (
+        "outcomes count only if the command tracked the run"
+    )
     assert dataclasses.replace(finished, set_aside=1).exit_code == max(code, 3)
 
 

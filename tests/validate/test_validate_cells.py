@@ -87,13 +87,13 @@ def test_a_time_of_day_without_a_zone_is_refused_not_guessed(written: str) -> No
 
 
 def test_an_instant_after_the_last_year_of_rfc_3339_is_never_sent() -> None:
-    # Midnight is not reached in UTC before the year 10000, which RFC 3339 has no digits for.
+    # In UTC this is the year 10000, for which RFC 3339 has no digits.
     validated = judged({"remove_date": "9999-12-31T23:59:59-01:00"})
     assert all(len(sent) == len("2027-01-31T00:00:00Z") for sent in validated.changes["remove_date"])
 
 
 def test_dates_that_are_equal_when_sent_are_not_ordered() -> None:
-    # What is sent has milliseconds at the finest.
+    # Dates are sent with milliseconds at the finest.
     broken = broken_rules("v2025", start_date="2027-01-31T09:00:00.0001Z", remove_date="2027-01-31T09:00:00.0002Z")
     assert broken == ["start_before_remove"]
 

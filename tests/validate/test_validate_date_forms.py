@@ -14,7 +14,7 @@ from tests.plan.changes import broken_rules, judged, only_change
 
 
 def sent(form: str, written: str) -> str:
-    """The end of access that is sent for a date written in a form."""
+    """The remove_date sent for a date written in a form."""
     return only_change(_dates=form, remove_date=written)["remove_date"]
 
 
