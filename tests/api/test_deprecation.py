@@ -1,4 +1,4 @@
-"""An API version's announced end is told in one readable sentence, and nothing else is."""
+"""The announced end of an API version makes one readable sentence; nothing else does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batch.api.deprecation import deprecation_notice
         ({"Deprecation": "true", "Sunset": "soon"}, "(Deprecation: true; Sunset: soon)"),
     ],
 )
-def test_what_announces_an_end_is_told(headers: dict[str, str], said: str) -> None:
+def test_an_announced_end_makes_a_notice(headers: dict[str, str], said: str) -> None:
     assert said in deprecation_notice(headers)
 
 
@@ -29,12 +29,12 @@ def test_what_announces_an_end_is_told(headers: dict[str, str], said: str) -> No
     "headers",
     [{}, {"Deprecation": "false"}, {"X-Deprecated": " "}, {"Link": '</v1?page=2>; rel="next"'}, {"Date": "today"}],
 )
-def test_what_announces_no_end_is_not(headers: dict[str, str]) -> None:
+def test_other_headers_make_no_notice(headers: dict[str, str]) -> None:
     assert deprecation_notice(headers) == ""
 
 
 @given(st.dictionaries(st.sampled_from(["Deprecation", "Sunset", "Link", "X-Deprecated"]), st.text(max_size=2000)))
-def test_whatever_a_header_holds_the_notice_is_one_short_printable_line(headers: dict[str, str]) -> None:
+def test_any_header_makes_at_most_one_short_printable_line(headers: dict[str, str]) -> None:
     notice = deprecation_notice(headers)
     assert notice == "" or notice.isprintable()
     assert len(notice) < 1000

@@ -1,4 +1,4 @@
-"""The facts of each API version, and the exit codes of each kind of failure."""
+"""The facts of each API version, and the exit code of each kind of error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_beta_is_the_first_choice_and_there_are_no_others_than_documented() -> N
     assert list(DIALECTS) == ["beta", "v3", "v2024", "v2025", "v2026", "v1"]
 
 
-def test_an_unknown_api_version_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_api_version_is_refused_with_the_known_ones() -> None:
     with pytest.raises(errors.SettingsError, match="no API version 'v4'") as caught:
         dialect_named("v4")
     assert caught.value.exit_code == 2
@@ -51,7 +51,7 @@ def drawn_exit_code(error: type) -> int:
 
 
 @pytest.mark.parametrize("error", every_error())
-def test_the_kind_of_error_says_how_the_program_ends(error: type[errors.AccessBatchError]) -> None:
+def test_each_error_has_the_exit_code_of_its_kind(error: type[errors.AccessBatchError]) -> None:
     assert error.exit_code == next((code for one in error.__mro__ if (code := drawn_exit_code(one))), 1)
     made = error("It broke.", next_step="Mend it.")
     assert (str(made), made.message, made.next_step) == ("It broke.", "It broke.", "Mend it.")

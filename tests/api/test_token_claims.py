@@ -1,4 +1,4 @@
-"""What a token says of us: read whatever it is, and judged only where it says enough."""
+"""The claims of a token: any token can be read, and is judged only if it holds enough."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADMIN = TokenClaims(
 
 
 def jwt(payload: object) -> str:
-    """A token as the vendor makes them, with these claims."""
+    """A token of the vendor's form with these claims."""
     return f"e30.{urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip('=')}.c2ln"
 
 
@@ -62,13 +62,13 @@ def test_the_claims_of_a_users_token_are_read() -> None:
         (7, {"scope": None}, None),
     ],
 )
-def test_scopes_are_those_in_words_and_the_endpoints_word_comes_first(
+def test_scopes_are_read_in_words_and_the_endpoints_come_first(
     said: object, answered: dict[str, object], scopes: tuple[str, ...] | None
 ) -> None:
     assert read_claims(jwt({**USER, "scope": said}), answered).scopes == scopes
 
 
-def test_who_the_user_is_may_stand_beside_the_token() -> None:
+def test_the_user_may_be_named_beside_the_token() -> None:
     opaque = read_claims("no-jwt-at-all", {"identity_id": "2c91"})
     assert (opaque.readable, opaque.user) == (False, "2c91")
     assert read_claims(jwt({"client_id": "c1"}), {"user_id": "2c92"}).user == "2c92"
@@ -90,7 +90,7 @@ def test_odd_claims_are_left_out_and_the_rest_is_read(payload: dict[str, object]
 
 
 @pytest.mark.parametrize("said", [None, "soon", [7], {}, "nan", -1, 10**400])
-def test_a_life_that_can_not_be_is_none(said: object) -> None:
+def test_an_impossible_lifetime_is_ignored(said: object) -> None:
     assert read_claims(jwt(USER), {"expires_in": said}).expires_in is None
     assert read_claims(jwt(USER), {"expires_in": "749"}).expires_in == 749
 
@@ -108,7 +108,7 @@ def test_a_life_that_can_not_be_is_none(said: object) -> None:
         f"a.{urlsafe_b64encode(b'[' * 40_000).decode()}.c",
     ],
 )
-def test_what_is_no_token_of_this_kind_is_not_judged(token: str) -> None:
+def test_a_foreign_token_is_not_judged(token: str) -> None:
     claims = read_claims(token, {})
     assert not claims.readable
     assert why_unfit(claims) == ""
@@ -158,22 +158,22 @@ def test_a_number_of_thousands_of_digits_is_no_name() -> None:
         ({**USER, "authorities": ["API"]}, "no user level but the authority API"),
     ],
 )
-def test_a_token_that_nobody_can_submit_with_is_known_by_its_claims(payload: dict[str, object], said: str) -> None:
+def test_a_token_that_can_not_submit_shows_in_its_claims(payload: dict[str, object], said: str) -> None:
     assert said in judged(payload)
     assert "client c1" in judged(payload)
 
 
 @pytest.mark.parametrize("authorities", [["ORG_ADMIN"], ["API", "ORG_ADMIN"], ["HELPDESK"], [], None])
-def test_a_users_token_is_the_tenants_to_judge(authorities: list[str] | None) -> None:
+def test_the_tenant_decides_about_a_users_token(authorities: list[str] | None) -> None:
     assert judged({**USER, "authorities": authorities}) == ""
 
 
-def test_a_user_who_is_named_beside_the_token_is_one() -> None:
+def test_a_user_named_beside_the_token_counts() -> None:
     assert judged({"client_id": "c1", "authorities": ["ORG_ADMIN"]}, identity_id="2c91") == ""
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
-def test_what_is_needed_is_said_with_a_scope_and_a_place(dialect: Any) -> None:
+def test_the_needed_token_is_described_with_a_scope_and_a_place(dialect: Any) -> None:
     said = token_needed(dialect)
     assert "personal access token" in said
     assert dialect.submit_scopes[0] in said
@@ -192,12 +192,12 @@ def test_what_is_needed_is_said_with_a_scope_and_a_place(dialect: Any) -> None:
         ({}, "the tenant's own settings forbid it"),
     ],
 )
-def test_after_a_403_what_is_missing_is_named(changed: dict[str, Any], said: str) -> None:
+def test_after_a_403_the_missing_right_is_named(changed: dict[str, Any], said: str) -> None:
     fields = {name: getattr(ADMIN, name) for name in TokenClaims.__slots__}
     assert said in what_is_missing(TokenClaims(**{**fields, **changed}), BETA)
 
 
-def test_both_things_that_are_missing_are_named() -> None:
+def test_both_missing_rights_are_named() -> None:
     claims = TokenClaims(readable=True, user_name="ada", authorities=("DASHBOARD",), scopes=("idn:x:read",))
     said = what_is_missing(claims, BETA)
     assert "idn:x:read" in said
@@ -211,7 +211,7 @@ def test_one_of_several_scopes_suffices() -> None:
     assert "scope suffices" in what_is_missing(claims, BETA)
 
 
-def test_of_many_names_the_first_are_listed() -> None:
+def test_only_the_first_of_many_names_are_listed() -> None:
     claims = TokenClaims(
         readable=True, user_name="ada", authorities=("ORG_ADMIN",), scopes=tuple(f"s:{n}" for n in range(50))
     )

@@ -1,4 +1,4 @@
-"""A proxy on the loopback interface: it lets everything through to one server, or refuses."""
+"""A proxy on the loopback interface that connects everything to one server, or refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ConnectProxy:
-    """Where it listens, and what it was asked."""
+    """Its address and the requests that it got."""
 
     port: int
     asked: list[bytes] = field(default_factory=list)

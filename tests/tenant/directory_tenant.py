@@ -1,4 +1,4 @@
-"""A tenant with a directory, whose search finds too much: whatever has any word in common with what is asked for."""
+"""A tenant with a directory whose search finds too much: everything that shares a word with the query."""
 
 from __future__ import annotations
 
@@ -7,29 +7,22 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS
-from batch.settings import Credentials
 from batch.tenant.directory import Directory
-from batch.tenant.reading import Reader
-from batch.tenant.token import Token
-from tests.clocks import VIRTUAL
-from tests.tenant.open_calls import Events, open_pace
-from tests.tenant.virtual_time import run_in_virtual_time
+from tests.tenant.open_calls import Events, Reply, with_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    import httpx
+
     from batch.names.meaning import NameMatches
+    from batch.tenant.reading import Reader
 
     Question = Callable[[Directory], AsyncIterator[dict[str, NameMatches]]]
 
 SEARCHED = {"name": "name", "displayName": "displayName", "email": "email", "employeeNumber": "employeeNumber"}
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
-
-Reply = tuple[int, Any, dict[str, str]]
 
 
 def words(text: str) -> list[str]:
@@ -37,12 +30,12 @@ def words(text: str) -> list[str]:
 
 
 class DirectoryTenant:
-    """Answers the search and the lists, and remembers what it was asked.
+    """Answers the search and the lists, and remembers its requests.
 
     Args:
         documents: Of the search index of identities.
         listed: Rows of each list by the end of its path: `identities`, `roles` …
-        answers: What is answered instead, by the end of the path.
+        answers: Answers to give instead, by the end of the path.
     """
 
     def __init__(
@@ -66,49 +59,28 @@ class DirectoryTenant:
     def found(
         self, ask: Callable[[Directory], AsyncIterator[dict[str, NameMatches]]], *, api: str = "beta"
     ) -> dict[str, NameMatches]:
-        """All that comes of a question to the directory."""
+        """All answers of the directory to a question."""
+        events = Events()
 
-        async def program() -> dict[str, NameMatches]:
-            transport = httpx.MockTransport(self._endpoint)
-            async with httpx.AsyncClient(transport=transport, base_url="https://tenant") as http:
-                token = Token(
-                    http,
-                    Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"}),
-                    clock=VIRTUAL,
-                    jitter=lambda: 1.0,
-                    give_up_after=60.0,
-                    tell=tell_each(),
-                )
-                reader = Reader(
-                    http,
-                    token,
-                    open_pace(),
-                    clock=VIRTUAL,
-                    jitter=lambda: 1.0,
-                    give_up_after=60.0,
-                    on_headers=lambda _: None,
-                )
-                events = Events()
-                directory = Directory(reader, DIALECTS[api], tell=events.append)
-                everything: dict[str, NameMatches] = {}
-                async for part in ask(directory):
-                    assert not everything.keys() & part.keys()
-                    everything |= part
-                self.calls = directory.calls
-                self.notices += events.notices
-                return everything
+        async def everything(reader: Reader) -> dict[str, NameMatches]:
+            directory = Directory(reader, DIALECTS[api], tell=events.append)
+            found: dict[str, NameMatches] = {}
+            async for part in ask(directory):
+                assert not found.keys() & part.keys()
+                found |= part
+            self.calls = directory.calls
+            self.notices += events.notices
+            return found
 
-        return run_in_virtual_time(program())
+        return with_reader(self._endpoint, everything)
 
-    def _endpoint(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/oauth/token":
-            return _response(200, {"access_token": "t", "expires_in": 749}, {})
+    def _endpoint(self, request: httpx.Request) -> Reply:
         self.requests.append(request)
         name = request.url.path.rsplit("/", 1)[-1]
         instead = self._answers[name](request) if name in self._answers else None
         if instead is not None:
-            return _response(*instead)
-        return _response(*_page(self._search(request) if name == "search" else self._list(name, request), request))
+            return instead
+        return _page(self._search(request) if name == "search" else self._list(name, request), request)
 
     def _search(self, request: httpx.Request) -> list[dict[str, Any]]:
         assert request.method == "POST"
@@ -131,7 +103,7 @@ class DirectoryTenant:
 
 
 def asked_of_search(request: httpx.Request) -> list[tuple[str, str]]:
-    """Fields and values of a query, read back; what stands between them must be OR and nothing else."""
+    """The fields and values of a query, which only OR may join."""
     query = json.loads(request.content)["query"]["query"]
     assert re.sub(rf"[\w.]+:{_QUOTED}", "", query).replace(" OR ", "") == ""
     return [(field, re.sub(r"\\(.)", r"\1", value)) for field, value in re.findall(rf"([\w.]+):{_QUOTED}", query)]
@@ -154,7 +126,3 @@ def _page(rows: list[dict[str, Any]], request: httpx.Request) -> Reply:
     if rows and offset >= len(rows):
         return 400, {}, {}
     return 200, rows[offset : offset + limit], {"X-Total-Count": str(len(rows))}
-
-
-def _response(status: int, document: Any, headers: dict[str, str]) -> httpx.Response:
-    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(json.dumps(document).encode()))

@@ -1,4 +1,4 @@
-"""A tenant without HTTP that counts what it is asked: its lists of what is in progress, and its search index."""
+"""A tenant without HTTP that counts its calls: lists of unfinished requests, and a search index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 def row(identity: str, item: str, **more: Any) -> StatusRow:
-    """Somebody's request that is in progress."""
+    """An unfinished row of the status list."""
     usual: dict[str, Any] = {"request_type": "GRANT_ACCESS", "created": NOW, "metadata": None}
     told = {"item_type": "ROLE", "state": "EXECUTING", "requester": "Paula", "item_name": item}
     return StatusRow(identity=identity, item=item, **{**usual, **told, **more})
@@ -32,12 +32,12 @@ class FakeTenant:
     """Answers as StatusList and SearchIndex do.
 
     Attributes:
-        rows: What is in progress, oldest first.
-        access: What each identity holds; who is missing is unknown to the index.
-        refuses: What is not allowed: `each`, `everybody`, `administration`, `search`.
-        counts: Whether it says how long its lists are.
-        meanwhile: Is called before each page is given.
-        calls: What was asked, and how often.
+        rows: Unfinished rows, oldest first.
+        access: The items that each identity holds; the index does not know other identities.
+        refuses: The calls that are not allowed: `each`, `everybody`, `administration`, `search`.
+        counts: Whether it gives the length of its lists.
+        meanwhile: Called before each page.
+        calls: How often each call was made.
     """
 
     rows: list[StatusRow] = field(default_factory=list)
@@ -74,7 +74,7 @@ class FakeTenant:
 
 
 class FakeMemory:
-    """Keeps what was said, as a ledger's cache does."""
+    """Keeps answers, as a ledger's cache does."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, str, str], Cached] = {}

@@ -1,19 +1,28 @@
-"""A pace without a ledger: whoever asks for permits gets them, unless there is to be silence."""
+"""A pace without a ledger that always gives permits, and a reader of a tenant that a test plays."""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from batch.answers.events import Notice, PaceChanged, RunEvent, Waiting
-from batch.api.dialects import Rate
+import httpx
+
+from batch.answers.events import Notice, PaceChanged, RunEvent, Waiting, tell_each
+from batch.api.dialects import TOKEN_PATH, Rate
 from batch.api.rate_window import Permits
+from batch.settings import Credentials
 from batch.tenant.pace import Pace
+from batch.tenant.reading import Reader
+from batch.tenant.token import Token
 from tests.clocks import VIRTUAL
-from tests.tenant.virtual_time import now
+from tests.tenant.virtual_time import Result, now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+
+Reply = tuple[int, Any, dict[str, str]]
+"""Status, document or bytes, and headers of a response."""
 
 UNLIMITED = Rate(requests=100_000, seconds=1)
 
@@ -55,3 +64,33 @@ class OpenCalls:
 def open_pace() -> Pace:
     """A pace that only keeps silence."""
     return Pace(UNLIMITED, OpenCalls(), tell=Events().append, clock=VIRTUAL)
+
+
+def with_reader(
+    endpoint: Callable[[httpx.Request], Reply], use: Callable[[Reader], Coroutine[Any, Any, Result]]
+) -> Result:
+    """Uses a reader of a tenant that answers as `endpoint` does, and issues a token besides."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        is_token = request.url.path == TOKEN_PATH
+        token: Reply = (200, {"access_token": "t", "expires_in": 749}, {})
+        status, document, headers = token if is_token else endpoint(request)
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
+
+    async def program() -> Result:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="https://tenant") as http:
+            credentials = Credentials.model_validate({"client_id": "c", "client_secret": "s3cret-of-the-client"})
+            token = Token(http, credentials, clock=VIRTUAL, jitter=lambda: 1.0, give_up_after=60.0, tell=tell_each())
+            reader = Reader(
+                http,
+                token,
+                open_pace(),
+                clock=VIRTUAL,
+                jitter=lambda: 1.0,
+                give_up_after=60.0,
+                on_headers=lambda _headers: None,
+            )
+            return await use(reader)
+
+    return run_in_virtual_time(program())

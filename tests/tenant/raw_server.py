@@ -1,4 +1,4 @@
-"""A server on the loopback interface that answers with exactly the bytes it is told to, right or wrong."""
+"""A server on the loopback interface that answers with exactly the given bytes, right or wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Reply: TypeAlias = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class RawServer:
-    """Where it listens, and what it was sent."""
+    """Its address and the bytes that it received."""
 
     url: str
     received: list[bytes] = field(default_factory=list)
@@ -28,7 +28,7 @@ class RawServer:
 
 @contextlib.asynccontextmanager
 async def raw_server(reply: Reply, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
-    """Answers every request with `reply`, then closes the connection; over TLS where there is a context for it."""
+    """Answers every request with `reply`, then closes the connection; over TLS if there is a context."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handler = asyncio.current_task()

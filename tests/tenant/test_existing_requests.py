@@ -1,4 +1,4 @@
-"""What the answer to a submit says was requested already: whatever it holds, only well-formed entries count."""
+"""Existing requests in the answer to a submit: only well-formed entries count."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_item_of_each_entry_is_a_change_with_the_access_request_that_has_it
         {"existingRequests": [{**ENTRY, "requestedItemsDetails": [{"id": "r1"}, {"type": "ROLE", "id": "x" * 300}]}]},
     ],
 )
-def test_what_is_empty_or_malformed_says_nothing(body: Any) -> None:
+def test_empty_and_malformed_entries_name_no_change(body: Any) -> None:
     assert existing(body) == ()
 
 
@@ -55,7 +55,7 @@ def test_good_entries_beside_bad_ones_and_unknown_fields_count() -> None:
     assert existing({"existingRequests": [{**ENTRY, "accessRequestIds": [None, "a1"]}]}) == (FOUND,)
 
 
-def test_only_an_acceptance_says_what_was_requested_already() -> None:
+def test_only_an_acceptance_lists_existing_requests() -> None:
     assert existing({"existingRequests": [ENTRY]}, status=400) == ()
 
 

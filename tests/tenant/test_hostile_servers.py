@@ -1,4 +1,4 @@
-"""Broken and hostile servers: whatever they send ends as an answer or a clear error, in bounded memory and time."""
+"""Broken and hostile servers: any answer ends as an Answer or a clear error, in limited memory and time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_MEMORY = 8 * MOST_BYTES
-"""Bytes that one exchange may take at its height, whatever comes: some copies of what is read at most."""
+"""Most bytes that one exchange may use: a few copies of the body."""
 
 
 async def exchange(reply: Reply, *, most_bytes: int = MOST_BYTES, patience: float = LIMIT) -> Exchange:
@@ -44,7 +44,7 @@ async def exchange(reply: Reply, *, most_bytes: int = MOST_BYTES, patience: floa
 
 
 def pouring(head: bytes, again: bytes) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
-    """A server that begins with `head` and goes on with `again` for ever."""
+    """A server that sends `head` and then `again` for ever."""
 
     async def pour(writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -68,7 +68,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-async def test_a_head_without_end_is_a_broken_answer_in_bounded_memory(kind: str) -> None:
+async def test_an_endless_head_is_a_broken_answer_in_limited_memory(kind: str) -> None:
     tracemalloc.start()
     try:
         found = await exchange(pouring(*ENDLESS[kind]))
@@ -79,7 +79,7 @@ async def test_a_head_without_end_is_a_broken_answer_in_bounded_memory(kind: str
     assert 0 < len(found.answer.text) <= 2 * MOST_TEXT
 
 
-async def test_preliminary_answers_without_end_are_cut_off_by_the_time() -> None:
+async def test_endless_preliminary_answers_time_out() -> None:
     found = await exchange(pouring(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), patience=1.0)
     assert (found.answer.status, found.answer.failure) == (None, Failure.BROKEN)
     assert "Timeout" in found.answer.text
@@ -97,7 +97,7 @@ async def test_preliminary_answers_without_end_are_cut_off_by_the_time() -> None
     ],
     ids=["no length", "a gigabyte", "chunks", "chunk extension", "trailers", "gzip bombs"],
 )
-async def test_a_body_without_end_leaves_its_status_standing_in_bounded_memory(head: bytes, again: bytes) -> None:
+async def test_an_endless_body_keeps_its_status_in_limited_memory(head: bytes, again: bytes) -> None:
     tracemalloc.start()
     try:
         found = await exchange(pouring(head, again), patience=1.0)
@@ -123,7 +123,7 @@ BODIES = {
 
 @pytest.mark.parametrize("kind", BODIES)
 @pytest.mark.parametrize("status", [200, 202, 400, 500])
-async def test_a_body_that_is_not_the_apis_is_told_from_one_that_is(kind: str, status: int) -> None:
+async def test_a_body_that_is_not_the_apis_is_unreadable(kind: str, status: int) -> None:
     found = await exchange(answer(f"{status} Whatever", "Content-Type: application/json", body=BODIES[kind]))
     assert (found.answer.status, found.answer.failure) == (status, None)
     assert not found.answer.readable
@@ -139,7 +139,7 @@ async def test_an_empty_body_and_any_object_are_readable(body: bytes) -> None:
     assert found.answer.readable
 
 
-async def test_a_body_that_is_packed_although_we_asked_for_none_is_told_as_such() -> None:
+async def test_an_encoded_body_that_we_did_not_ask_for_is_reported() -> None:
     found = await exchange(answer("400 Bad Request", "Content-Encoding: gzip", body=BODIES["gzip"]))
     assert "encoded, which was not asked for: gzip" in found.answer.text
 
@@ -159,12 +159,12 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("location", NOWHERE, ids=range(len(NOWHERE)))
-async def test_a_redirect_to_nowhere_is_a_redirect_all_the_same(location: str) -> None:
+async def test_a_redirect_to_nowhere_is_still_a_redirect(location: str) -> None:
     found = await exchange(answer("302 Found", f"Location: {location}"))
     assert (found.answer.status, found.answer.failure) == (302, None)
 
 
-async def test_a_redirect_says_where_to_and_neither_the_token_nor_the_body_goes_there() -> None:
+async def test_a_redirect_shows_its_target_and_gets_neither_token_nor_body() -> None:
     async with raw_server(answer("200 OK")) as other:
         async with raw_server(answer("307 Temporary Redirect", f"Location: {other.url}/login")) as server:
             async with http_client(server.url, timeout=LIMIT, concurrency=1) as http:
@@ -185,7 +185,7 @@ async def test_cookies_are_not_kept() -> None:
         assert b"hunter2" not in server.received[1]
 
 
-async def test_a_connection_that_turns_to_rubbish_below_tls_is_a_broken_answer(tmp_path: Path) -> None:
+async def test_rubbish_below_tls_is_a_broken_answer(tmp_path: Path) -> None:
     async def rubbish(writer: asyncio.StreamWriter) -> None:
         connection = writer.get_extra_info("socket")
         assert isinstance(writer.get_extra_info("ssl_object"), ssl.SSLObject)
@@ -200,7 +200,7 @@ async def test_a_connection_that_turns_to_rubbish_below_tls_is_a_broken_answer(t
     assert (found.answer.status, found.answer.failure) == (None, Failure.BROKEN)
 
 
-def test_an_answer_of_which_nothing_ever_comes_ends_in_time() -> None:
+def test_a_silent_server_times_out() -> None:
     class Silence(httpx.AsyncBaseTransport):
         async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
             await asyncio.Event().wait()
@@ -218,7 +218,7 @@ BEGINNINGS = [b"", b"HTTP/1.1 ", b"HTTP/1.1 202 Accepted\r\n", b"HTTP/1.1 302 Fo
 
 @settings(max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from(BEGINNINGS))
-def test_whatever_bytes_come_back_there_is_an_answer(noise: bytes, begin: bytes) -> None:
+def test_any_bytes_make_an_answer(noise: bytes, begin: bytes) -> None:
     found = asyncio.run(exchange(begin + noise, patience=LIMIT))
     assert (found.answer.status is None) == (found.answer.failure is not None)
 
@@ -233,7 +233,7 @@ def test_whatever_bytes_come_back_there_is_an_answer(noise: bytes, begin: bytes)
         b'{"access_token": "t", "expires_in": {}}',
     ],
 )
-def test_a_token_endpoint_that_answers_nonsense_is_a_clear_error(content: bytes) -> None:
+def test_nonsense_from_a_token_endpoint_is_a_clear_error(content: bytes) -> None:
     with pytest.raises(TenantLostError, match=r"without a usable token|A web page"):
         _read(content, asked=0.0, hide=str)
 
@@ -252,7 +252,7 @@ def test_a_page_that_broke_off_is_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize("said", ["9" * 5000, "9" * 13, "-1", "1.5", "1, 1"])
-def test_a_count_that_is_none_is_left_aside(said: str) -> None:
+def test_a_count_that_is_no_number_is_ignored(said: str) -> None:
     assert listed(lambda _: (200, [row(1)], {"X-Total-Count": said})) == ["item 1"]
 
 
@@ -269,17 +269,17 @@ def test_a_count_that_is_none_is_left_aside(said: str) -> None:
         {"requestType": ["GRANT_ACCESS"]},
     ],
 )
-def test_a_row_with_odd_values_is_read_as_far_as_it_goes(odd: dict[str, object]) -> None:
+def test_odd_values_in_a_row_spoil_only_themselves(odd: dict[str, object]) -> None:
     assert listed(lambda _: (200, [{**row(1), **odd}], {})) == ["item 1"]
 
 
 @pytest.mark.parametrize("identity", [None, ["person"], {}, "\ud800", "x" * 1000])
-def test_a_row_for_nobody_makes_the_list_no_proof(identity: object) -> None:
+def test_a_row_without_an_identity_is_left_out(identity: object) -> None:
     strange = {**row(1), "requestedFor": {"id": identity}}
     assert listed(lambda _: (200, [strange], {}), requested_for="") == []
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Total-Count": "999999999"}])
-def test_a_list_that_gives_the_same_page_for_ever_is_an_error(headers: dict[str, str]) -> None:
+def test_a_list_that_repeats_the_same_page_is_an_error(headers: dict[str, str]) -> None:
     with pytest.raises(TenantLostError, match="does not end"):
         listed(lambda _: (200, [row(n) for n in range(250)], headers))

@@ -1,4 +1,4 @@
-"""A row of the status list says who decided, what was said and since when; whatever it holds, it can be read."""
+"""A row of the status list: who decided, with which comment and when; any row can be read."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def at(minute: int) -> datetime:
     return datetime(2026, 11, 26, 12, minute, tzinfo=UTC)
 
 
-def test_what_waits_names_those_it_waits_for() -> None:
+def test_a_pending_row_names_its_approvers() -> None:
     found = read(row(approvalDetails=[approval("APPROVED", "Ann", 2), approval("PENDING", "Bob", 3)]))
     assert (found.who, found.said, found.since) == ("Bob", "", at(3))
 
 
-def test_what_was_rejected_names_who_rejected_it_and_why() -> None:
+def test_a_rejected_row_names_who_rejected_it_and_why() -> None:
     details = [approval("APPROVED", "Ann", 2), approval("REJECTED", "Bob", 3, comment="not\n needed, hush")]
     found = read(row(state="REJECTED", approvalDetails=details))
     assert (found.who, found.said, found.since) == ("Bob", "not needed, [secret]", at(3))
@@ -54,15 +54,15 @@ def test_what_was_rejected_names_who_rejected_it_and_why() -> None:
 @pytest.mark.parametrize(
     "field", ["id", "type", "requestType", "state", "name", "accessRequestId", "accountActivityItemId", "removeDate"]
 )
-def test_no_secret_is_kept_whatever_field_repeats_it(field: str) -> None:
+def test_a_secret_is_hidden_in_every_field(field: str) -> None:
     assert "hush" not in repr(read(row(**{field: "hush"})))
 
 
-def test_not_even_an_identity_repeats_a_secret() -> None:
+def test_a_secret_is_hidden_in_an_identity_and_in_metadata() -> None:
     assert "hush" not in repr(read(row(requestedFor={"id": "hush"}, clientMetadata={"a": "hush"})))
 
 
-def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
+def test_a_cancelled_row_names_who_cancelled_it_and_why() -> None:
     cancelled = {"comment": "This is a duplicate.", "owner": {"name": "Cleo"}, "modified": MINUTE[4]}
     found = read(row(state="CANCELLED", cancelledRequestDetails=cancelled, cancelable=False))
     assert (found.who, found.said, found.since) == ("Cleo", "This is a duplicate.", at(4))
@@ -74,20 +74,20 @@ def test_what_was_cancelled_names_who_cancelled_it_and_why() -> None:
     "errors",
     [[[{"text": "No such account."}], [{"text": "Gave up."}]], [{"text": "No such account."}, {"text": "Gave up."}]],
 )
-def test_what_failed_says_what_went_wrong(errors: Any) -> None:
+def test_a_failed_row_holds_its_error_messages(errors: Any) -> None:
     found = read(row(state="PROVISIONING_FAILED", errorMessages=errors))
     assert (found.said, found.since) == ("No such account.; Gave up.", at(1))
     assert tenant_outcome(found.state, found.said) is TenantOutcome.FAILED
 
 
-def test_a_group_that_has_an_approval_is_named_where_nobody_owns_it_yet() -> None:
+def test_an_approval_without_an_owner_names_its_group() -> None:
     details = [
         {"status": "PENDING", "originalOwner": {"type": "GOVERNANCE_GROUP", "name": "Finance"}, "currentOwner": None}
     ]
     assert read(row(approvalDetails=details)).who == "Finance"
 
 
-def test_a_state_that_is_new_stays_as_it_is_and_counts_as_open() -> None:
+def test_an_unknown_state_is_kept_and_counts_as_open() -> None:
     found = read(row(state="WAITING_FOR_THE_MOON"))
     assert found.state == "WAITING_FOR_THE_MOON"
     assert tenant_outcome(found.state) is TenantOutcome.OPEN
@@ -104,7 +104,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
 @given(
     fields=st.dictionaries(st.sampled_from(sorted(row(approvalDetails=0, errorMessages=0, clientMetadata=0))), anything)
 )
-def test_whatever_a_row_holds_it_can_be_shown_on_one_line(fields: Any) -> None:
+def test_any_row_can_be_shown_on_one_line(fields: Any) -> None:
     found = read(row(**fields))
     if found is not None:
         for text in (found.who, found.said, found.state, found.item, found.item_name, found.requester):

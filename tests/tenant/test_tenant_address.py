@@ -1,4 +1,4 @@
-"""Which addresses a secret may be sent to, and what the ledger calls a tenant."""
+"""The addresses that may get a secret, and a tenant's name in the ledger."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_tenant_is_named_by_its_origin(given_url: str, expected: str) -> None:
         ("https://xn--a.example", "no"),
     ],
 )
-def test_an_address_that_a_secret_must_not_go_to_is_refused_with_what_to_do(given_url: str, said: str) -> None:
+def test_an_unsafe_address_is_refused_with_the_next_step(given_url: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as caught:
         origin(given_url)
     assert caught.value.next_step
@@ -91,7 +91,7 @@ def test_a_password_in_a_refused_address_is_not_repeated(scheme: str) -> None:
 
 
 @given(st.one_of(st.text(), st.text().map("https://{}".format), st.text().map("http://127.0.0.1{}".format)))
-def test_any_text_is_an_origin_or_a_settings_error_and_an_origin_names_itself(text: str) -> None:
+def test_any_text_is_an_origin_or_a_settings_error(text: str) -> None:
     try:
         found = origin(text)
     except SettingsError:
@@ -103,5 +103,5 @@ def test_any_text_is_an_origin_or_a_settings_error_and_an_origin_names_itself(te
     ("host", "expected"),
     [("localhost", True), ("LocalHost", True), ("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("host", False)],  # noqa: S104 - nothing listens there
 )
-def test_loopback_is_this_very_machine(host: str, expected: bool) -> None:  # noqa: FBT001
+def test_loopback_is_this_machine(host: str, expected: bool) -> None:  # noqa: FBT001
     assert is_loopback(host) is expected

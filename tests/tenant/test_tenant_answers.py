@@ -1,4 +1,4 @@
-"""Answers: bounded, printable, and understood whatever the server sent."""
+"""Answers: limited, printable, and readable whatever the server sends."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def test_without_retry_after_there_is_none() -> None:
     assert read(status=429).retry_after is None
 
 
-def test_the_servers_time_is_read_where_it_is_told() -> None:
+def test_the_servers_time_is_read_from_its_date_header() -> None:
     assert read(date="Sun, 01 Mar 2026 12:00:30 GMT").server_time == datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
     assert read(date="Sun, 01 Mar 2026 12:00:30").server_time == datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
     assert read(date="now").server_time is None
     assert read().server_time is None
 
 
-def test_a_time_that_the_ledger_could_not_keep_is_no_time() -> None:
+def test_a_time_that_the_ledger_could_not_keep_is_ignored() -> None:
     answer = read(date="Fri, 31 Dec 9999 23:59:59 -0100")
     assert answer.server_time is None or instant(answer.server_time)
 
 
-def test_the_apis_error_document_is_read_whole() -> None:
+def test_every_field_of_the_apis_error_document_is_read() -> None:
     document: dict[str, object] = {
         "detailCode": "400.1 Bad request",
         "trackingId": "e7eab60924f64aa284175b9fa3309599",
@@ -107,7 +107,7 @@ def test_the_apis_error_document_is_read_whole() -> None:
         ("1" * 10_000, "1" * MOST_TEXT),
     ],
 )
-def test_the_most_telling_text_is_found(content: bytes | str | dict[str, object], expected: str) -> None:
+def test_the_message_is_the_most_informative_text(content: bytes | str | dict[str, object], expected: str) -> None:
     assert read(content).text == expected
 
 
@@ -149,7 +149,7 @@ header_values = st.one_of(
     date=header_values,
     retry_after=header_values,
 )
-def test_no_answer_is_too_strange_to_be_read_and_kept(status: int, content: bytes, date: str, retry_after: str) -> None:
+def test_any_answer_can_be_read_and_kept(status: int, content: bytes, date: str, retry_after: str) -> None:
     headers = httpx.Headers([(b"date", date.encode("latin-1")), (b"retry-after", retry_after.encode("latin-1"))])
     answer = from_response(status, headers, content, now=NOW)
     assert answer.status == status
@@ -180,7 +180,7 @@ def test_no_answer_is_too_strange_to_be_read_and_kept(status: int, content: byte
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_only_a_connection_that_was_never_made_counts_as_nothing_sent(
+def test_only_a_connection_never_made_counts_as_nothing_sent(
     error: httpx.RequestError | TimeoutError, failure: Failure
 ) -> None:
     answer = from_failure(error)

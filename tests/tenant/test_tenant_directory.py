@@ -1,4 +1,4 @@
-"""Asking the tenant for names: few calls, each within the limits, and nothing taken for a match that is none."""
+"""Looking names up: few calls, each within the limits, and no false match."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batch.errors import SettingsError, TenantLostError
 from batch.model import IdentityBy
 from batch.tenant.collection import portions
 from tests.plan.changes import hex_id
-from tests.tenant.directory_tenant import DirectoryTenant, Reply, asked_of_list, asked_of_search
+from tests.tenant.directory_tenant import DirectoryTenant, asked_of_list, asked_of_search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from batch.names.meaning import NameMatches
+    from tests.tenant.open_calls import Reply
 
 AUTO = IdentityBy.AUTO
 FORBIDDEN: Reply = (403, {"detailCode": "403", "messages": [{"text": "no"}]}, {})
@@ -50,7 +51,7 @@ def crowd(size: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_twenty_thousand_names_take_a_hundred_calls_of_which_none_is_too_large() -> None:
+def test_twenty_thousand_names_take_a_hundred_calls_within_the_limits() -> None:
     tenant = DirectoryTenant(crowd(20_000))
     found = people(tenant, *(f"user{n}" for n in range(20_000)))
     assert all(ids(found[f"user{n}"]) == [hex_id(n)] for n in range(20_000))
@@ -59,7 +60,7 @@ def test_twenty_thousand_names_take_a_hundred_calls_of_which_none_is_too_large()
     assert max(len(request.content) for request in tenant.requests) <= 100_000
 
 
-def test_where_it_is_said_what_names_are_a_call_takes_as_many_as_a_page_has() -> None:
+def test_names_of_a_known_kind_fill_a_page_per_call() -> None:
     tenant = DirectoryTenant(crowd(1_000))
     people(tenant, *(f"user{n}" for n in range(1_000)), by=IdentityBy.ALIAS)
     assert tenant.calls == 4
@@ -96,7 +97,7 @@ AWKWARD = [
 ]
 
 
-def test_names_with_characters_of_the_query_language_are_asked_for_as_they_are_and_match_nobody_else() -> None:
+def test_names_with_characters_of_the_query_language_match_nobody_else() -> None:
     tenant = DirectoryTenant(crowd(10))
     found = people(tenant, *AWKWARD)
     assert {value for _, value in asked_of_search(tenant.requests[0])} == set(AWKWARD)
@@ -107,7 +108,7 @@ def test_names_with_characters_of_the_query_language_are_asked_for_as_they_are_a
 
 @settings(max_examples=40)
 @given(st.lists(st.text(min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1, max_size=5, unique=True))
-def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: list[str]) -> None:
+def test_no_name_ends_a_query_or_a_filter_early(names: list[str]) -> None:
     tenant = DirectoryTenant()
     people(tenant, *names)
     items(tenant, ItemType.ROLE, *names)
@@ -122,7 +123,7 @@ def test_whatever_a_name_holds_it_can_not_end_a_query_or_a_filter_early(names: l
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True),
     st.tuples(st.integers(1, 9), st.integers(1, 20)),
 )
-def test_portions_keep_every_value_and_no_limit_is_passed_but_by_a_value_alone(
+def test_portions_keep_every_value_and_only_a_lone_value_exceeds_a_limit(
     weights: list[tuple[int, int]], most: tuple[int, int]
 ) -> None:
     values = [str(number) for number in range(len(weights))]
@@ -133,13 +134,13 @@ def test_portions_keep_every_value_and_no_limit_is_passed_but_by_a_value_alone(
         assert len(portion) == 1 or all(load <= limit for load, limit in zip(loads, most, strict=True))
 
 
-def test_awkward_names_find_those_who_are_called_so() -> None:
+def test_awkward_names_are_found() -> None:
     tenant = DirectoryTenant([document(n, f"x{n}", displayName=f"user {name}") for n, name in enumerate(AWKWARD)])
     found = people(tenant, *(f"user {name}" for name in AWKWARD))
     assert [ids(one) for one in found.values()] == [[hex_id(n)] for n in range(len(AWKWARD))]
 
 
-def test_whom_the_search_does_not_know_yet_is_looked_for_in_the_list() -> None:
+def test_people_unknown_to_the_search_are_looked_up_in_the_list() -> None:
     joined = {"id": hex_id(50), "alias": "new", "name": "New Joiner", "emailAddress": "new@example.com"}
     tenant = DirectoryTenant(crowd(3), listed={"identities": [joined]})
     found = people(tenant, "user1", "new", "NEW JOINER", "new@example.com", "nobody")
@@ -151,7 +152,7 @@ def test_whom_the_search_does_not_know_yet_is_looked_for_in_the_list() -> None:
     assert [request.url.path for request in tenant.requests] == ["/v3/search", "/beta/identities"]
 
 
-def test_employee_numbers_that_the_search_does_not_know_can_not_be_looked_for_in_the_list() -> None:
+def test_employee_numbers_are_not_looked_up_in_the_list() -> None:
     tenant = DirectoryTenant(crowd(3))
     assert ids(people(tenant, "999", by=IdentityBy.EMPLOYEE_NUMBER)["999"]) == []
     assert tenant.calls == 1
@@ -164,7 +165,7 @@ def test_employee_numbers_that_the_search_does_not_know_can_not_be_looked_for_in
         ("v3", {"alias", "email"}, "employee numbers and display names"),
     ],
 )
-def test_where_the_token_may_not_search_only_the_list_is_asked_and_what_that_leaves_out_is_told(
+def test_a_token_that_may_not_search_uses_the_list_and_reports_what_it_lacks(
     api: str, fields: set[str], unseen: str
 ) -> None:
     row = {"id": hex_id(1), "alias": "anna@x", "name": "Anna", "email": "anna@x"}
@@ -179,7 +180,7 @@ def test_where_the_token_may_not_search_only_the_list_is_asked_and_what_that_lea
     ]
 
 
-def test_a_token_without_the_right_is_told_the_scope_that_it_needs() -> None:
+def test_a_token_that_may_read_no_people_gets_the_missing_scope_named() -> None:
     def scope_named(tenant: DirectoryTenant, by: IdentityBy) -> str:
         with pytest.raises(SettingsError) as caught:
             people(tenant, "x", by=by)
@@ -200,13 +201,13 @@ def test_a_token_without_the_right_is_told_the_scope_that_it_needs() -> None:
         (ItemType.ENTITLEMENT, "entitlements", "idn:entitlement:read"),
     ],
 )
-def test_a_token_that_may_not_read_items_is_told_the_scope_that_it_needs(kind: ItemType, path: str, scope: str) -> None:
+def test_a_token_that_may_not_read_items_gets_the_missing_scope_named(kind: ItemType, path: str, scope: str) -> None:
     with pytest.raises(SettingsError) as caught:
         items(DirectoryTenant(answers={path: lambda _: FORBIDDEN}), kind, "AD|x")
     assert scope in caught.value.next_step
 
 
-def test_roles_are_found_by_name_over_all_pages_so_that_no_namesake_is_overlooked() -> None:
+def test_roles_of_the_same_name_are_found_on_all_pages() -> None:
     roles = [{"id": hex_id(n), "name": "Clerk", "owner": {"name": f"Owner {n}"}} for n in range(60)]
     tenant = DirectoryTenant(listed={"roles": [*roles, {"id": hex_id(99), "name": 'Chief "C\\O"'}]})
     found = items(tenant, ItemType.ROLE, "Clerk", 'Chief "C\\O"', "Cl*")
@@ -216,7 +217,7 @@ def test_roles_are_found_by_name_over_all_pages_so_that_no_namesake_is_overlooke
     assert tenant.calls == 2
 
 
-def test_names_of_items_are_asked_for_fifty_at_a_time() -> None:
+def test_items_are_looked_up_fifty_at_a_time() -> None:
     tenant = DirectoryTenant(listed={"access-profiles": [{"id": hex_id(n), "name": f"P{n}"} for n in range(120)]})
     found = items(tenant, ItemType.ACCESS_PROFILE, *(f"P{n}" for n in range(120)))
     assert [ids(one) for one in found.values()] == [[hex_id(n)] for n in range(120)]
@@ -227,7 +228,7 @@ def entitlement(number: int, source: str, value: str, name: str) -> dict[str, An
     return {"id": hex_id(number), "name": name, "attribute": "memberOf", "value": value, "source": {"name": source}}
 
 
-def test_entitlements_are_asked_for_by_value_or_name_and_told_apart_by_source_and_attribute() -> None:
+def test_entitlements_are_looked_up_by_value_or_name_and_told_apart_by_source_and_attribute() -> None:
     tenant = DirectoryTenant(
         listed={"entitlements": [entitlement(1, "AD", "CN=a|b", "A"), entitlement(2, "LDAP", "CN=a|b", "A")]}
     )
@@ -237,7 +238,7 @@ def test_entitlements_are_asked_for_by_value_or_name_and_told_apart_by_source_an
     assert [asked_of_list(request) for request in tenant.requests] == [[("value", "CN=a|b")], [("name", "A")]]
 
 
-def test_no_address_is_longer_than_gateways_take_whatever_the_names_are_written_in() -> None:
+def test_no_address_is_too_long_for_a_gateway_in_any_script() -> None:
     tenant = DirectoryTenant()
     items(tenant, ItemType.ENTITLEMENT, *(f"AD|memberOf|CN={'部' * 60}{n},OU=Ü Ö" for n in range(50)))
     items(tenant, ItemType.ROLE, *(f"{'x ' * 60}{n}" for n in range(50)))
@@ -254,7 +255,7 @@ def refusing(bad: Sequence[str], status: int = 400) -> Any:
 
 
 @pytest.mark.parametrize("status", [400, 414])
-def test_a_name_that_the_tenant_refuses_is_told_and_holds_up_no_other(status: int) -> None:
+def test_a_refused_name_is_reported_and_holds_up_no_other(status: int) -> None:
     listed = {"roles": [{"id": hex_id(n), "name": f"R{n}"} for n in range(30)]}
     tenant = DirectoryTenant(listed=listed, answers={"roles": refusing(["R7"], status)})
     found = items(tenant, ItemType.ROLE, *(f"R{n}" for n in range(30)))
@@ -262,7 +263,7 @@ def test_a_name_that_the_tenant_refuses_is_told_and_holds_up_no_other(status: in
     assert found["R7"].refusal == "can't read this"
 
 
-def test_a_tenant_that_refuses_every_name_is_lost_and_not_asked_for_each() -> None:
+def test_a_tenant_that_refuses_every_name_is_lost_after_a_few() -> None:
     names = [f"R{n}" for n in range(1000)]
     tenant = DirectoryTenant(answers={"roles": refusing(names)})
     with pytest.raises(TenantLostError, match="list of roles is refused: can't read this"):
@@ -270,14 +271,14 @@ def test_a_tenant_that_refuses_every_name_is_lost_and_not_asked_for_each() -> No
     assert len(tenant.requests) < 20
 
 
-def test_a_name_that_is_part_of_too_many_is_told_and_the_others_are_found() -> None:
+def test_a_name_with_too_many_matches_is_reported_and_the_others_are_found() -> None:
     tenant = DirectoryTenant([document(n, f"u{n}", displayName=f"User {n:05}") for n in range(10_001)])
     found = people(tenant, "user", "u17", "u18")
     assert found["user"].refusal == "too many have it in one of their names"
     assert (ids(found["u17"]), ids(found["u18"])) == ([hex_id(17)], [hex_id(18)])
 
 
-def test_a_list_that_ends_before_its_count_is_no_proof_that_there_is_nobody() -> None:
+def test_a_list_that_ends_before_its_count_proves_no_absence() -> None:
     def answer(request: httpx.Request) -> Reply:
         offset = int(request.url.params["offset"])
         return (400, {}, {}) if offset else (200, [document(n, f"u{n}") for n in range(250)], {"X-Total-Count": "300"})
@@ -294,7 +295,7 @@ def test_a_list_that_gives_the_same_page_again_does_not_end() -> None:
         people(DirectoryTenant(answers={"search": answer}), "x")
 
 
-def test_rows_that_make_no_sense_are_nobody() -> None:
+def test_rows_that_make_no_sense_match_nobody() -> None:
     nonsense: list[Any] = [None, 7, [], {}, {"id": 5}, {"id": "../x", "name": "x"}, {"id": hex_id(1), "name": ["x"]}]
     tenant = DirectoryTenant(
         answers={"search": lambda _: (200, nonsense, {}), "identities": lambda _: (200, nonsense, {})}
@@ -304,7 +305,7 @@ def test_rows_that_make_no_sense_are_nobody() -> None:
     assert ids(items(tenant, ItemType.ROLE, "x")["x"]) == []
 
 
-def test_what_the_tenant_calls_people_is_one_short_line_and_repeats_no_secret() -> None:
+def test_names_from_the_tenant_are_short_lines_without_secrets() -> None:
     hostile = "Eve\n\x1b[2J s3cret-of-the-client " + "x" * 5_000
     tenant = DirectoryTenant(answers={"search": lambda _: (200, [document(1, "eve", displayName=hostile[:1_900])], {})})
     (candidate,) = people(tenant, "eve")["eve"].candidates
@@ -313,7 +314,7 @@ def test_what_the_tenant_calls_people_is_one_short_line_and_repeats_no_secret() 
     assert "s3cret" not in candidate.description
 
 
-def test_employee_numbers_are_read_wherever_the_tenant_says_them() -> None:
+def test_employee_numbers_are_read_from_both_fields() -> None:
     within = document(1, "a", attributes={"employeeNumber": 4711})
     listed = {"id": hex_id(2), "alias": "b", "attributes": [{"key": "employeeNumber", "value": "4712"}, None]}
     tenant = DirectoryTenant(answers={"search": lambda _: (200, [within, listed], {})})
@@ -321,7 +322,7 @@ def test_employee_numbers_are_read_wherever_the_tenant_says_them() -> None:
     assert (ids(found["4711"]), ids(found["4712"])) == ([hex_id(1)], [hex_id(2)])
 
 
-def test_of_a_person_only_what_names_are_compared_with_is_asked_for() -> None:
+def test_the_search_asks_only_for_the_fields_that_names_are_compared_with() -> None:
     tenant = DirectoryTenant(crowd(1))
     people(tenant, "user0")
     body = json.loads(tenant.requests[0].content)

@@ -1,4 +1,4 @@
-"""The pace, in virtual time and with a real ledger: never above the limit where the tenant counts, and hardly below."""
+"""The pace, in virtual time with a real ledger: never above the tenant's limit, and hardly below."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class World:
         return Pace(rate, calls, tell=self.events.append, clock=VIRTUAL)
 
     async def call(self, permit: Permit) -> None:
-        """A call that takes a moment to leave, and another to arrive; its answer is of no interest."""
+        """A call that takes a moment to leave and a moment to arrive."""
         self.permitted.append(now())
         await asyncio.sleep(self.random.uniform(0, 0.03))
         permit.on_sent()
@@ -79,26 +79,26 @@ def assert_never_too_many(moments: list[float], rate: Rate = DOCUMENTED) -> None
         assert after - first >= rate.seconds
 
 
-def test_no_window_of_the_tenant_holds_more_than_the_limit_and_nearly_all_of_it_is_used(world: World) -> None:
+def test_no_window_exceeds_the_limit_and_nearly_all_of_it_is_used(world: World) -> None:
     run_in_virtual_time(world.send(world.pace(), 700))
     assert_never_too_many(world.arrivals)
     began, ended = world.permitted[0], world.permitted[-1]
     assert 699 / (ended - began) * 10 / 100 >= 0.985
 
 
-def test_what_is_more_than_a_window_holds_is_spread_from_the_beginning(world: World) -> None:
+def test_more_calls_than_a_window_holds_are_spread_from_the_first(world: World) -> None:
     run_in_virtual_time(world.send(world.pace(), 150))
     assert world.permitted[50] - world.permitted[0] > 4.5
 
 
 @pytest.mark.parametrize("count", [1, 60, 100])
-def test_what_the_window_holds_as_a_whole_goes_at_once(count: int, world: World) -> None:
+def test_calls_that_fit_into_the_window_leave_at_once(count: int, world: World) -> None:
     run_in_virtual_time(world.send(world.pace(), count))
     assert world.permitted[-1] - world.permitted[0] < 0.5
     assert len(world.arrivals) == count
 
 
-def test_a_restart_finds_the_window_as_it_was_left(world: World) -> None:
+def test_the_window_survives_a_restart(world: World) -> None:
     async def program() -> None:
         for run in range(10):
             dead = a_process(run + 2, host=ME.machine)
@@ -121,7 +121,7 @@ def test_three_processes_on_one_ledger_keep_one_limit_together(world: World) -> 
     assert (world.arrivals[-1] - world.arrivals[0]) <= 7.5 * 10.2
 
 
-def test_other_clients_and_other_api_versions_have_limits_of_their_own(world: World) -> None:
+def test_each_client_and_api_version_has_its_own_limit(world: World) -> None:
     lanes = [
         LANE,
         RateKey(tenant=LANE.tenant, client="another", dialect="beta"),
@@ -146,7 +146,7 @@ def test_a_process_that_takes_a_smaller_share_counts_the_calls_of_the_others(wor
     assert run_in_virtual_time(program()) == pytest.approx(10, abs=0.5)
 
 
-def test_the_calls_of_a_process_that_was_killed_before_it_could_say_so_count_from_when_that_is_seen(
+def test_unreported_calls_of_a_killed_process_count_from_when_its_end_is_noticed(
     world: World,
 ) -> None:
     async def program() -> float:
@@ -161,7 +161,7 @@ def test_the_calls_of_a_process_that_was_killed_before_it_could_say_so_count_fro
     assert run_in_virtual_time(program()) == pytest.approx(10 + MARGIN, abs=0.2)
 
 
-def test_calls_that_have_not_left_yet_keep_their_place_for_as_long_as_their_process_lives(world: World) -> None:
+def test_a_call_that_has_not_left_counts_while_its_process_lives(world: World) -> None:
     async def program() -> float:
         held: list[Permit] = []
         pace = world.pace()
@@ -175,7 +175,7 @@ def test_calls_that_have_not_left_yet_keep_their_place_for_as_long_as_their_proc
     assert run_in_virtual_time(program()) == pytest.approx(70, abs=0.5)
 
 
-def test_a_permit_that_is_not_used_leaves_its_place_to_others(world: World) -> None:
+def test_an_unused_permit_goes_to_others(world: World) -> None:
     async def program() -> float:
         pace = world.pace()
         for _ in range(100):
@@ -189,7 +189,7 @@ def test_a_permit_that_is_not_used_leaves_its_place_to_others(world: World) -> N
     assert run_in_virtual_time(program()) < 0.5
 
 
-def test_silence_that_the_tenant_asks_for_holds_everybody_and_survives_a_restart(world: World) -> None:
+def test_the_tenants_silence_holds_for_every_process_and_survives_a_restart(world: World) -> None:
     async def program() -> tuple[float, float]:
         pace = world.pace()
         await world.send(pace, 1)
@@ -209,9 +209,7 @@ def test_silence_that_the_tenant_asks_for_holds_everybody_and_survives_a_restart
 
 
 @pytest.mark.parametrize(("second", "silent_for"), [(60, 65), (1, 30)], ids=["longer", "shorter"])
-def test_a_pause_is_prolonged_by_a_later_end_and_never_shortened(
-    second: float, silent_for: float, world: World
-) -> None:
+def test_a_second_pause_can_only_prolong_the_first(second: float, silent_for: float, world: World) -> None:
     async def program() -> float:
         pace = world.pace()
         began = now()
@@ -225,7 +223,7 @@ def test_a_pause_is_prolonged_by_a_later_end_and_never_shortened(
     assert run_in_virtual_time(program()) == pytest.approx(silent_for, abs=0.1)
 
 
-def test_backing_off_holds_this_process_only_and_is_no_silence_of_the_tenant(world: World) -> None:
+def test_a_backoff_holds_only_its_own_process(world: World) -> None:
     async def program() -> tuple[float, float, float]:
         pace = world.pace()
         began = now()
@@ -241,7 +239,7 @@ def test_backing_off_holds_this_process_only_and_is_no_silence_of_the_tenant(wor
     assert silenced == 0
 
 
-def test_after_a_violation_the_pace_is_halved_held_and_climbs_back(world: World) -> None:
+def test_a_violation_halves_the_pace_which_is_held_and_climbs_back(world: World) -> None:
     async def program() -> None:
         pace = world.pace()
         await world.send(pace, 1)
@@ -262,7 +260,7 @@ def test_after_a_violation_the_pace_is_halved_held_and_climbs_back(world: World)
     assert world.events.allowed[-1] == 100
 
 
-def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> None:
+def test_calls_turned_away_together_are_one_violation(world: World) -> None:
     async def program() -> None:
         pace = world.pace()
         permits = [*await pace.wait(), *await pace.wait()]
@@ -275,7 +273,7 @@ def test_calls_that_are_turned_away_together_are_one_violation(world: World) -> 
     assert world.events.allowed == [50]
 
 
-def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(world: World) -> None:
+def test_a_clock_set_back_does_not_prolong_a_silence(world: World) -> None:
     async def program() -> float:
         pace = world.pace()
         await world.send(pace, 100)
@@ -291,7 +289,7 @@ def test_a_clock_that_was_set_back_silences_nobody_for_longer_than_was_asked(wor
     assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
 
 
-def test_callers_go_in_the_order_in_which_they_came(world: World) -> None:
+def test_callers_take_turns_in_order(world: World) -> None:
     async def program() -> list[int]:
         pace, order = world.pace(), list[int]()
 
@@ -306,7 +304,7 @@ def test_callers_go_in_the_order_in_which_they_came(world: World) -> None:
     assert run_in_virtual_time(program()) == list(range(150))
 
 
-def test_a_caller_that_gives_up_holds_nobody_back(world: World) -> None:
+def test_a_cancelled_caller_holds_up_no_other(world: World) -> None:
     async def program() -> float:
         pace = world.pace()
         began = now()
@@ -327,7 +325,7 @@ def test_a_caller_that_gives_up_holds_nobody_back(world: World) -> None:
     processes=st.integers(1, 3),
     seed=st.integers(0, 1000),
 )
-def test_however_calls_come_no_window_of_the_tenant_holds_too_many(
+def test_no_window_exceeds_the_limit_however_the_calls_come(
     rate: Rate, gaps: list[float], processes: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async def program(world: World) -> None:
@@ -362,7 +360,7 @@ class TroubledCalls(OpenCalls):
         return super().permit(wanted=wanted, left=left)
 
 
-def test_silence_that_begins_while_a_permit_is_asked_for_is_kept() -> None:
+def test_a_silence_that_begins_while_a_permit_is_given_is_kept() -> None:
     async def program() -> float:
         pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), tell=Events().append, clock=VIRTUAL)
         began = now()
@@ -372,7 +370,7 @@ def test_silence_that_begins_while_a_permit_is_asked_for_is_kept() -> None:
     assert run_in_virtual_time(program()) >= 30
 
 
-def test_what_the_ledger_could_not_be_told_it_is_told_later() -> None:
+def test_calls_that_a_lost_ledger_missed_are_reported_later() -> None:
     async def program() -> set[int]:
         def lose() -> None:
             raise LedgerLostError("The ledger is locked.", next_step="")

@@ -1,4 +1,4 @@
-"""Proxies of the environment: used where they are named, never for this machine, and honest about what left."""
+"""Proxies of the environment: used if named, never for this machine; answers tell what may have left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD = "correct-horse-battery"
 
 
 async def ask(ca_file: Path | None = None) -> Answer:
-    """What comes of a request to the tenant, which only a proxy can reach."""
+    """The answer to a request to the tenant, which only a proxy can reach."""
     async with http_client(TENANT, timeout=LIMIT, concurrency=1, ca_file=ca_file) as http:
         found = await fetch(
             http, "POST", "/path", now=MACHINE.now, headers={"Authorization": "Bearer token-of-the-tenant"}
@@ -35,7 +35,7 @@ async def ask(ca_file: Path | None = None) -> Answer:
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-async def test_a_proxy_carries_what_it_can_not_read(
+async def test_a_proxy_can_not_read_what_it_carries(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
@@ -52,7 +52,7 @@ async def test_a_proxy_carries_what_it_can_not_read(
         assert b"Proxy-Authorization" not in server.received[0]
 
 
-async def test_a_proxy_that_puts_itself_in_the_tenants_place_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_poses_as_the_tenant_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw_server(answer("202 Accepted"), tls=certified(trustme.CA(), "acme.example")) as server:
         async with connect_proxy(int(server.url.rpartition(":")[2])) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
@@ -73,9 +73,7 @@ async def test_a_proxy_that_puts_itself_in_the_tenants_place_is_not_trusted(monk
     ],
     ids=["407", "403 with the password", "502", "another protocol", "no tunnel"],
 )
-async def test_where_a_proxy_refuses_nothing_has_reached_the_tenant(
-    refusal: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_reaches_the_tenant_if_the_proxy_refuses(refusal: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with connect_proxy(refusal=refusal) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}")
         found = await ask()
@@ -84,7 +82,7 @@ async def test_where_a_proxy_refuses_nothing_has_reached_the_tenant(
     assert PASSWORD not in found.text
 
 
-async def test_a_refusal_of_the_proxy_is_told_as_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_of_the_proxy_is_reported_as_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
     async with connect_proxy(refusal=answer("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         found = await ask()
@@ -93,7 +91,7 @@ async def test_a_refusal_of_the_proxy_is_told_as_the_proxys(monkeypatch: pytest.
     assert "407 Proxy Authentication Required" in found.text
 
 
-async def test_a_proxy_that_is_not_there_was_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_proxy_was_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", unused_url())
     assert (await ask()).failure is Failure.NEVER_CONNECTED
 
@@ -101,7 +99,7 @@ async def test_a_proxy_that_is_not_there_was_never_connected_to(monkeypatch: pyt
 @pytest.mark.parametrize(
     "excepted", ["acme.example", ".example", "example", "*", "other, acme.example", "acme.example:443"]
 )
-def test_no_proxy_names_hosts_that_are_reached_directly(excepted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(excepted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     assert proxy_for(TENANT, None) is not None
     monkeypatch.setenv("NO_PROXY", excepted)
@@ -134,7 +132,7 @@ def test_a_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) 
         ("http://xn--a:8080", "no URL"),
     ],
 )
-def test_a_proxy_that_can_not_be_used_is_refused_before_anything_is_sent(
+def test_an_unusable_proxy_is_refused_before_anything_is_sent(
     proxy: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)

@@ -1,4 +1,4 @@
-"""Secrets are hidden in whatever text a server sends back, in every form in which it may send them."""
+"""Secrets are hidden in every text from a server, in every form in which it may repeat them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def knowing(*secrets: str) -> Secrets:
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
     ],
 )
-def test_a_secret_is_hidden_however_it_is_written(echo: str) -> None:
+def test_a_secret_is_hidden_in_every_form(echo: str) -> None:
     said = knowing(SECRET).hide(f"you sent {echo} just now")
     assert echo not in said
     assert said.startswith("you sent ")
@@ -71,21 +71,21 @@ def test_a_token_and_each_of_its_parts_is_hidden(echo: str) -> None:
         ("the bearer of bad news", "the bearer of bad news"),
     ],
 )
-def test_what_looks_like_a_token_is_hidden_whosever_it_is(text: str, expected: str) -> None:
+def test_anything_that_looks_like_a_token_is_hidden(text: str, expected: str) -> None:
     assert Secrets().hide(text) == expected
 
 
-def test_the_beginning_of_a_secret_at_the_end_of_what_came_is_hidden() -> None:
+def test_the_beginning_of_a_secret_at_the_end_of_a_text_is_hidden() -> None:
     secret = "0123456789abcdef" * 4
     for length in range(LEAST, len(secret)):
         assert knowing(secret).hide("you sent " + secret[:length]) == f"you sent {HIDDEN}"
 
 
-def test_a_word_that_is_too_short_for_a_secret_is_left_alone() -> None:
+def test_a_word_too_short_for_a_secret_is_kept() -> None:
     assert knowing("role").hide("no such role") == "no such role"
 
 
-def test_the_secret_stays_known_however_many_tokens_come_after_it() -> None:
+def test_the_clients_secret_stays_known_after_many_tokens() -> None:
     known = Secrets()
     for number in range(3 * REMEMBERED):
         known.learn(SECRET)
@@ -99,7 +99,7 @@ def test_the_secret_stays_known_however_many_tokens_come_after_it() -> None:
     before=st.text(max_size=2 * MOST_TEXT),
     after=st.text(max_size=20),
 )
-def test_no_text_of_an_answer_holds_a_secret_wherever_it_stood(secret: str, before: str, after: str) -> None:
+def test_no_text_of_an_answer_holds_a_secret(secret: str, before: str, after: str) -> None:
     echo = before + secret + after
     known = knowing(secret)
     bodies: list[bytes] = [

@@ -1,4 +1,4 @@
-"""The token, in virtual time: fetched once for all, renewed in time, and refused or lost with what to do."""
+"""The token, in virtual time: fetched once for all callers, renewed in time; errors name the next step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "hunter2-hunter2"
 
 
 class TokenEndpoint:
-    """Issues `token-1`, `token-2` … unless it is told to answer otherwise."""
+    """Issues `token-1`, `token-2` … after the given answers."""
 
     def __init__(self, *replies: httpx.Response | Exception, lifetime: float = 749, latency: float = 0.0) -> None:
         self._replies = list(replies)
@@ -54,7 +54,7 @@ class TokenEndpoint:
 
 
 def _unread(reply: httpx.Response) -> httpx.Response:
-    """The reply as a network gives it, with its content still to be read."""
+    """The reply with its content still to be read, as from a network."""
     return httpx.Response(reply.status_code, headers=reply.headers, stream=httpx.ByteStream(reply.content))
 
 
@@ -89,7 +89,7 @@ def with_token(
 
 
 def a_token(http: httpx.AsyncClient, credentials: dict[str, str]) -> Token:
-    """The token of a client, whose waits nobody is told of."""
+    """The token of a client that reports its waits to nobody."""
     return Token(
         http,
         Credentials.model_validate(credentials),
@@ -114,7 +114,7 @@ def failure_of(endpoint: TokenEndpoint, error: type[CredentialsRefusedError | Te
     return caught.value.message + caught.value.next_step
 
 
-def test_the_client_introduces_itself_by_its_credentials() -> None:
+def test_the_client_sends_its_credentials() -> None:
     endpoint = TokenEndpoint()
 
     async def program(token: Token) -> None:
@@ -162,7 +162,7 @@ def test_a_token_is_renewed_before_it_expires_and_not_long_before(lifetime: floa
     with_token(TokenEndpoint(lifetime=lifetime), program)
 
 
-def test_the_time_that_the_fetch_takes_counts_towards_the_tokens_life() -> None:
+def test_the_time_of_the_fetch_counts_towards_the_tokens_life() -> None:
     async def program(token: Token) -> None:
         await token.get()
         await asyncio.sleep(749 - RENEW_BEFORE - 8)  # and 9 for the fetch
@@ -172,7 +172,7 @@ def test_the_time_that_the_fetch_takes_counts_towards_the_tokens_life() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_refused_credentials_are_told_at_once_and_without_the_secret(status: int) -> None:
+def test_refused_credentials_are_reported_at_once_without_the_secret(status: int) -> None:
     endpoint = TokenEndpoint(httpx.Response(status, json={"error": "invalid_client"}))
     said = failure_of(endpoint, CredentialsRefusedError)
     assert f"{status} (invalid_client)" in said
@@ -218,7 +218,7 @@ def test_a_tenant_that_asks_for_no_wait_is_not_asked_again_at_once() -> None:
     assert waits(endpoint) == pytest.approx([backoff(failures, 1.0) for failures in (0, 1, 2)])
 
 
-def test_a_tenant_that_asks_for_more_patience_than_there_is_is_given_up_and_not_asked_early() -> None:
+def test_a_tenant_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:
     endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "1200"}))
     said = failure_of(endpoint, TenantLostError)
     assert "1200 s" in said
@@ -226,7 +226,7 @@ def test_a_tenant_that_asks_for_more_patience_than_there_is_is_given_up_and_not_
 
 
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
-def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(jitter: float) -> None:
+def test_a_tenant_that_stays_away_is_given_up_after_the_set_time(jitter: float) -> None:
     endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100)
     told: list[object] = []
 
@@ -241,7 +241,7 @@ def test_a_tenant_that_stays_away_is_given_up_in_the_end_and_not_before(jitter: 
     assert len(told) == len(endpoint.asked) - 1
 
 
-def test_without_patience_a_tenant_is_tried_once() -> None:
+def test_a_tenant_is_tried_once_if_there_is_no_time_to_wait() -> None:
     endpoint = TokenEndpoint(httpx.ConnectError("refused"))
 
     async def program(token: Token) -> None:
@@ -252,7 +252,7 @@ def test_without_patience_a_tenant_is_tried_once() -> None:
     assert len(endpoint.asked) == 1
 
 
-def test_the_time_that_was_waited_for_a_token_is_not_taken_off_its_life() -> None:
+def test_a_wait_before_a_token_is_issued_does_not_shorten_its_life() -> None:
     endpoint = TokenEndpoint(httpx.Response(429, headers={"Retry-After": "500"}), lifetime=300)
 
     async def program(token: Token) -> None:
@@ -263,7 +263,7 @@ def test_the_time_that_was_waited_for_a_token_is_not_taken_off_its_life() -> Non
 
 
 @pytest.mark.parametrize("lifetime", ["NaN", "Infinity", "-Infinity", "0", "-5"])
-def test_a_token_that_lives_impossibly_long_or_short_is_taken_to_live_for_a_moment(lifetime: str) -> None:
+def test_a_token_with_an_impossible_lifetime_gets_a_short_one(lifetime: str) -> None:
     content = f'{{"access_token": "odd", "expires_in": {lifetime}}}'.encode()
 
     async def program(token: Token) -> None:
@@ -275,7 +275,7 @@ def test_a_token_that_lives_impossibly_long_or_short_is_taken_to_live_for_a_mome
     with_token(TokenEndpoint(httpx.Response(200, content=content)), program)
 
 
-def test_callers_who_wait_for_a_token_while_the_tenant_is_away_all_get_the_same_one() -> None:
+def test_all_callers_that_wait_for_a_token_get_the_same_one() -> None:
     endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 3, latency=1.0)
 
     async def program(token: Token) -> None:
@@ -285,7 +285,7 @@ def test_callers_who_wait_for_a_token_while_the_tenant_is_away_all_get_the_same_
     assert len(endpoint.asked) == 4
 
 
-def test_a_caller_who_is_cancelled_while_it_renews_leaves_the_others_a_token() -> None:
+def test_a_caller_cancelled_while_it_renews_leaves_the_others_a_token() -> None:
     endpoint = TokenEndpoint(latency=8.0)
 
     async def program(token: Token) -> None:
@@ -298,7 +298,7 @@ def test_a_caller_who_is_cancelled_while_it_renews_leaves_the_others_a_token() -
     assert len(endpoint.asked) == 2
 
 
-async def test_what_the_token_says_of_us_can_be_asked_for() -> None:
+async def test_a_token_gives_its_claims() -> None:
     with running_sandbox() as sandbox:
         async with http_client(sandbox.base_url, timeout=LIMIT, concurrency=1) as http:
             credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
@@ -320,7 +320,7 @@ async def test_a_refused_refresh_stops_the_run() -> None:
     assert sandbox.client_secret not in caught.value.message + caught.value.next_step
 
 
-def test_a_web_page_in_the_place_of_the_token_endpoint_is_called_one() -> None:
+def test_a_web_page_in_place_of_the_token_endpoint_is_reported_as_such() -> None:
     page = httpx.Response(200, content=b"\n <!DOCTYPE html><html>Please sign in</html>")
     endpoint = TokenEndpoint(page)
     said = failure_of(endpoint, TenantLostError)
@@ -329,7 +329,7 @@ def test_a_web_page_in_the_place_of_the_token_endpoint_is_called_one() -> None:
     assert len(endpoint.asked) == 1
 
 
-def test_what_repeats_the_secret_as_a_claim_does_not_get_it_shown() -> None:
+def test_a_claim_that_repeats_the_secret_is_shown_without_it() -> None:
     claims = {"user_name": f"who has {SECRET}", "authorities": [SECRET], "client_id": SECRET, "identity_id": SECRET}
     jwt = f"e30.{urlsafe_b64encode(json.dumps(claims).encode()).decode()}.x"
     document = {"access_token": jwt, "expires_in": 749, "scope": f"idn:{SECRET}"}
@@ -343,7 +343,7 @@ def test_what_repeats_the_secret_as_a_claim_does_not_get_it_shown() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 301, 404, 405])
-def test_an_address_that_is_not_the_api_is_told_at_once(status: int) -> None:
+def test_an_address_that_is_not_the_apis_is_reported_at_once(status: int) -> None:
     endpoint = TokenEndpoint(httpx.Response(status))
     assert str(status) in failure_of(endpoint, TenantLostError)
     assert len(endpoint.asked) == 1
@@ -368,7 +368,7 @@ def test_an_address_that_is_not_the_api_is_told_at_once(status: int) -> None:
         '{"access_token": "t\u00f6ken", "expires_in": 749}'.encode(),
     ],
 )
-def test_an_answer_without_a_usable_token_is_told_and_not_repeated(content: bytes) -> None:
+def test_an_answer_without_a_usable_token_is_reported_without_the_token(content: bytes) -> None:
     said = failure_of(TokenEndpoint(httpx.Response(200, content=content)), TenantLostError)
     assert "without a usable token" in said
     assert 'ken"' not in said

@@ -1,4 +1,4 @@
-"""Whom a connection trusts, and what the user is told where the other side can't prove who it is."""
+"""The certificates that a connection trusts, and the message if the other side can't prove its identity."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def authority() -> trustme.CA:
 
 
 async def exchange(tls: ssl.SSLContext | None, ca_file: Path | None, *, scheme: str = "") -> tuple[Answer, int]:
-    """The answer of a server, and how many requests reached it."""
+    """A server's answer, and how many requests reached it."""
     async with raw_server(answer("202 Accepted", body=b"{}"), tls=tls) as server:
         url = f"{scheme}://{server.url.partition('://')[2]}" if scheme else server.url
         async with http_client(url, timeout=LIMIT, concurrency=1, ca_file=ca_file) as http:
@@ -46,15 +46,13 @@ async def exchange(tls: ssl.SSLContext | None, ca_file: Path | None, *, scheme: 
         return found.answer, len(server.received)
 
 
-async def test_a_companys_own_authority_is_trusted_where_its_file_is_named(
-    authority: trustme.CA, tmp_path: Path
-) -> None:
+async def test_a_companys_own_authority_is_trusted_if_its_file_is_given(authority: trustme.CA, tmp_path: Path) -> None:
     found, reached = await exchange(certified(authority, HERE), written(authority, tmp_path))
     assert (found.status, reached) == (202, 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS and Windows keep their certificates elsewhere")
-async def test_the_systems_store_is_the_one_that_openssls_variables_name(
+async def test_openssls_variables_name_the_systems_store(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(written(authority, tmp_path)))
@@ -73,27 +71,27 @@ async def test_the_file_is_trusted_instead_of_the_systems_store(
     assert found.failure is Failure.UNTRUSTED
 
 
-async def test_an_intermediate_authority_may_be_the_one_that_is_trusted(authority: trustme.CA, tmp_path: Path) -> None:
+async def test_an_intermediate_authority_can_be_trusted(authority: trustme.CA, tmp_path: Path) -> None:
     intermediate = authority.create_child_ca()
     found, _ = await exchange(certified(intermediate, HERE), written(intermediate, tmp_path))
     assert found.status == 202
 
 
-async def test_an_authority_that_nobody_trusts_is_told_with_the_host_and_what_to_do(authority: trustme.CA) -> None:
+async def test_an_untrusted_authority_is_reported_with_the_host_and_the_next_step(authority: trustme.CA) -> None:
     found, reached = await exchange(certified(authority, HERE), None)
     assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
     assert found.text.startswith(f"{HERE} can't be trusted: ")
     assert "--ca-file" in found.text
 
 
-async def test_a_certificate_of_another_host_is_told_as_such(authority: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_of_another_host_is_reported_as_such(authority: trustme.CA, tmp_path: Path) -> None:
     found, reached = await exchange(certified(authority, "other.example"), written(authority, tmp_path))
     assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
     assert "not valid for '127.0.0.1'" in found.text
     assert "--ca-file" not in found.text
 
 
-async def test_an_expired_certificate_is_told_as_such(authority: trustme.CA, tmp_path: Path) -> None:
+async def test_an_expired_certificate_is_reported_as_such(authority: trustme.CA, tmp_path: Path) -> None:
     expired = certified(authority, HERE, not_after=LONG_AGO)
     found, reached = await exchange(expired, written(authority, tmp_path))
     assert (found.failure, reached) == (Failure.UNTRUSTED, 0)
@@ -101,7 +99,7 @@ async def test_an_expired_certificate_is_told_as_such(authority: trustme.CA, tmp
     assert "--ca-file" not in found.text
 
 
-async def test_https_to_what_speaks_plain_http_is_told_as_such() -> None:
+async def test_https_to_a_plain_http_server_is_reported_as_such() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(answer("400 Bad Request"))
@@ -115,12 +113,12 @@ async def test_https_to_what_speaks_plain_http_is_told_as_such() -> None:
     assert "does not speak https" in found.answer.text
 
 
-async def test_plain_http_to_what_speaks_https_gets_no_answer_and_no_secret_is_read(authority: trustme.CA) -> None:
+async def test_plain_http_to_an_https_server_gets_no_answer_and_shows_no_secret(authority: trustme.CA) -> None:
     found, reached = await exchange(certified(authority, HERE), None, scheme="http")
     assert (found.failure, reached) == (Failure.BROKEN, 0)
 
 
-async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_trusted(
+async def test_an_untrusted_tenant_is_asked_for_a_token_once(
     authority: trustme.CA,
 ) -> None:
     credentials = Credentials.model_validate({"client_id": "client", "client_secret": "hunter2-hunter2"})
@@ -140,7 +138,7 @@ async def test_a_token_is_not_asked_for_again_and_again_where_the_tenant_is_not_
     assert events.waits == []
 
 
-def test_a_tenant_that_is_not_trusted_stops_the_run_and_nothing_was_processed() -> None:
+def test_an_untrusted_tenant_stops_the_run_and_processed_nothing() -> None:
     decision = decide(
         Answer(failure=Failure.UNTRUSTED, text="why"),
     )
@@ -161,7 +159,7 @@ def test_a_file_without_certificates_is_refused_by_name(content: bytes, tmp_path
 
 
 @pytest.mark.parametrize("name", ["missing.pem", ".", "nul\x00byte"])
-def test_a_file_that_can_not_be_read_is_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--ca-file: ") as caught:
         trusted(tmp_path / name)
     assert caught.value.next_step

@@ -1,4 +1,4 @@
-"""One exchange over a real connection: every way it can go wrong ends in an answer that says what may have left."""
+"""One exchange over a real connection: every failure ends in an answer that tells what may have left."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ async def test_an_answer_is_read_with_status_headers_and_body() -> None:
     assert found == Answer(status=503, retry_after=7.0, text="Later.", server_time=datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
-async def test_a_connection_that_nobody_takes_was_never_made() -> None:
+async def test_a_refused_connection_was_never_made() -> None:
     found, _ = await exchange(unused_url())
     assert (found.status, found.failure) == (None, Failure.NEVER_CONNECTED)
 
 
-async def test_a_host_that_is_not_there_was_never_connected_to() -> None:
+async def test_an_unknown_host_was_never_connected_to() -> None:
     found, _ = await exchange("http://no-such-host.invalid")
     assert (found.status, found.failure) == (None, Failure.NEVER_CONNECTED)
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
-    """Answers nothing for as long as the other side waits."""
+    """Never answers."""
     while not writer.transport.is_closing():  # noqa: ASYNC110 - a stream tells nobody that it closes
         await asyncio.sleep(0.005)
 
@@ -107,13 +107,13 @@ async def silence(writer: asyncio.StreamWriter) -> None:
     ],
     ids=["close", "reset", "half a line", "another protocol", "no status", "absurd header", "bad length", "noise"],
 )
-async def test_what_breaks_before_a_status_may_have_arrived(reply: Reply) -> None:
+async def test_a_call_that_breaks_before_its_status_may_have_arrived(reply: Reply) -> None:
     found, body = await exchange_with(reply)
     assert (found.status, found.failure, body) == (None, Failure.BROKEN, b"")
     assert found.text
 
 
-async def test_an_answer_that_does_not_come_in_time_may_have_arrived() -> None:
+async def test_a_call_without_an_answer_in_time_may_have_arrived() -> None:
     found, _ = await exchange_with(silence, patience=1.0)
     assert (found.status, found.failure) == (None, Failure.BROKEN)
     assert "Timeout" in found.text
@@ -130,12 +130,12 @@ async def test_an_answer_that_does_not_come_in_time_may_have_arrived() -> None:
     ],
     ids=["body cut off", "bad chunk", "bad gzip", "odd encoding", "odd headers"],
 )
-async def test_a_status_counts_even_where_the_rest_is_broken(reply: bytes) -> None:
+async def test_a_status_counts_even_if_the_rest_is_broken(reply: bytes) -> None:
     found, _ = await exchange_with(reply)
     assert (found.status, found.failure) == (202, None)
 
 
-async def test_a_body_that_stops_coming_does_not_undo_its_status() -> None:
+async def test_a_body_that_breaks_off_keeps_its_status() -> None:
     async def start_and_stop(writer: asyncio.StreamWriter) -> None:
         writer.write(b'HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{"')
         await silence(writer)
@@ -144,7 +144,7 @@ async def test_a_body_that_stops_coming_does_not_undo_its_status() -> None:
     assert (found.status, found.failure, body) == (202, None, b'{"')
 
 
-async def test_a_body_without_end_is_read_up_to_the_limit() -> None:
+async def test_an_endless_body_is_read_up_to_the_limit() -> None:
     async def pour(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
@@ -156,7 +156,7 @@ async def test_a_body_without_end_is_read_up_to_the_limit() -> None:
     assert MOST_BYTES < len(body) <= MOST_BYTES + 131_072
 
 
-async def test_a_body_that_unpacks_without_end_is_bounded_too() -> None:
+async def test_a_body_that_unpacks_without_end_is_limited_too() -> None:
     bomb = gzip.compress(bytes(50 * MOST_BYTES))
     found, body = await exchange_with(answer("200 OK", "Content-Encoding: gzip", body=bomb))
     assert found.status == 200
@@ -170,13 +170,13 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         assert other.received == []
 
 
-async def test_we_introduce_ourselves_by_our_own_name() -> None:
+async def test_our_user_agent_is_our_own() -> None:
     async with raw_server(answer("200 OK")) as server:
         await exchange(server.url)
     assert f"\r\nuser-agent: access-batch/{__version__}\r\n" in server.received[0].decode().lower()
 
 
-async def test_a_proxy_of_the_environment_never_sees_what_is_meant_for_this_machine(
+async def test_calls_to_this_machine_never_go_through_a_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy"):
@@ -188,7 +188,7 @@ async def test_a_proxy_of_the_environment_never_sees_what_is_meant_for_this_mach
         assert found.status == 202
 
 
-def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
+def test_an_exchange_ends_in_time_even_if_every_read_does() -> None:
     class Drip(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             while True:
@@ -208,7 +208,7 @@ def test_an_exchange_ends_even_where_every_read_is_in_time() -> None:
     assert set(body) == set(b".")
 
 
-async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of() -> None:
+async def test_a_submit_posts_the_body_whose_fingerprint_is_in_the_ledger() -> None:
     async with raw_server(answer("202 Accepted", body=b"{}")) as server, tenant_at(server.url) as tenant:
         found = await tenant.submit(BODY, "token-1", on_sent=lambda: None)
     assert found.status == 202
@@ -220,7 +220,7 @@ async def test_submitting_posts_the_body_that_the_ledger_has_the_fingerprint_of(
 
 
 @pytest.mark.parametrize("token", ["to\nken", "to\r\nX-Evil: 1", "tök€n", "to\x00ken", "\ud800"])
-async def test_a_token_that_no_header_can_carry_fails_as_an_answer_that_does_not_repeat_it(token: str) -> None:
+async def test_a_token_that_fits_into_no_header_fails_without_being_repeated(token: str) -> None:
     async with raw_server(answer("202 Accepted")) as server, tenant_at(server.url) as tenant:
         found = await tenant.submit(BODY, token, on_sent=lambda: None)
     assert server.received == []
@@ -228,7 +228,7 @@ async def test_a_token_that_no_header_can_carry_fails_as_an_answer_that_does_not
     assert "ken" not in found.text
 
 
-async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> None:
+async def test_the_sandbox_issues_a_token_and_accepts_a_request() -> None:
     with running_sandbox() as sandbox:
         async with tenant_at(sandbox.base_url, sandbox.client_id, sandbox.client_secret) as tenant:
             token = await tenant.token()
@@ -242,7 +242,7 @@ async def test_a_tenant_of_the_sandbox_gives_a_token_and_takes_a_request() -> No
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_it_is_told_when_the_last_byte_of_a_call_has_left_and_not_when_the_answer_comes(method: str) -> None:
+async def test_on_sent_is_called_when_the_last_byte_has_left_before_the_answer_comes(method: str) -> None:
     left: list[str] = []
     on_sent = asyncio.Event()
 

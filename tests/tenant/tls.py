@@ -1,4 +1,4 @@
-"""Certificates for servers of tests, by an authority that no system trusts."""
+"""Certificates for test servers, by an authority that no system trusts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def certified(authority: trustme.CA, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
-    """What a server needs to be `names`."""
+    """A server's context with a certificate for `names`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names, not_after=not_after).configure_cert(context)
     return context
 
 
 def written(authority: trustme.CA, folder: Path) -> Path:
-    """The file in which an authority's own certificate is handed out."""
+    """A file with an authority's own certificate."""
     path = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     return path

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: where the loop would sleep, `now` moves on."""
+    """Never waits: when the loop would sleep, `now` moves on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For code that waits on timers only, not for sockets; what it would do in a thread is done at once."""
+    """For code that waits on timers only, not on sockets; work for a thread is done at once."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -42,7 +42,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, _executor: object, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Time must not jump while a thread is at work, so there is none."""
+        """Time must not jump while a thread works, so there is no thread."""
         done: asyncio.Future[Any] = self.create_future()
         try:
             done.set_result(func(*args))
@@ -52,7 +52,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run_in_virtual_time(program: Coroutine[Any, Any, Result]) -> Result:
-    """Runs a coroutine to its end, however many seconds its timers ask for, at once."""
+    """Runs a coroutine to its end at once, however long its timers are."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(program)
 
