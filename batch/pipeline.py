@@ -90,7 +90,9 @@ def _located(table: Table, validated: Validated) -> pl.DataFrame:
 
 def classes_and_reasons(classified: Classified) -> pl.DataFrame:
     """`class` and `reason` of every change, in order: small enough to keep while the run is sent."""
-    return classified.changes.select(pl.col("class").cast(pl.Enum([one.value for one in RowClass])), "reason")
+    return classified.changes.select(
+        pl.col("class").cast(pl.Enum([row_class.value for row_class in RowClass])), "reason"
+    )
 
 
 def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, plans: Plans, tenant: str) -> Classified:

@@ -41,6 +41,11 @@ class FileRows:
     typed: frozenset[str] = frozenset()
     translated: pl.DataFrame | None = None
 
+    @property
+    def meant(self) -> pl.DataFrame:
+        """The rows as meant."""
+        return self.rows if self.translated is None else self.translated
+
 
 def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) -> FileRows:
     """Fill `translated`: translate IdentityIQ's columns, note the form of the dates, add the default comment.

@@ -95,9 +95,8 @@ def read_loaded(loaded: LoadedInputs) -> Table:
             columns.setdefault(column.name, column)
     originals = _stacked([(name, file_rows.rows) for name, file_rows in files])
     is_as_written = all(file_rows.translated is None for _, file_rows in files)
-    meant = [(name, one.rows if one.translated is None else one.translated) for name, one in files]
     return Table(
-        rows=originals if is_as_written else _stacked(meant),
+        rows=originals if is_as_written else _stacked([(name, file_rows.meant) for name, file_rows in files]),
         originals=originals,
         rejected=_stacked([(name, file_rows.rejected) for name, file_rows in files]),
         columns=tuple(columns.values()),

@@ -81,8 +81,8 @@ def test_sunrise_and_sunset_are_dates_of_the_american_form() -> None:
 
 def test_another_form_of_dates_can_be_given() -> None:
     text = "operation,roles,identityName,sunset\nAddRole,Clerk,anna,31.1.2027\n"
-    wanted = make_interpretation(date_format="eu")
-    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    interpretation = make_interpretation(date_format="eu")
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation)).rows
     assert prepare(rows).collect()["remove_date"].dt.date().item() == date(2027, 1, 31)
 
 
@@ -96,8 +96,8 @@ def test_typed_dates_need_no_form() -> None:
 
 def test_comments_are_kept_and_the_default_fills_blanks() -> None:
     text = "operation,roles,identityName,Comments\nRemoveRole,Clerk,anna,left\nRemoveRole,Clerk,bob,\n"
-    wanted = make_interpretation(comment="quarter")
-    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    interpretation = make_interpretation(comment="quarter")
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation)).rows
     assert rows["comment"].to_list() == ["left", "quarter"]
 
 
@@ -158,9 +158,9 @@ def test_unreadable_rows_name_their_problem() -> None:
 
 
 def test_columns_mapped_to_ours_replace_missing_columns_of_identityiq() -> None:
-    wanted = make_interpretation(maps=["User=identity", "What=item"])
+    interpretation = make_interpretation(maps=["User=identity", "What=item"])
     text = "operation,User,What\nAddRole,anna,Clerk\nRemoveEntitlement,anna,AD|memberOf|x\n"
-    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", wanted)).rows
+    rows = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation)).rows
     assert rows.select(OURS).to_dicts() == [
         row("GRANT", "anna", "ROLE", "Clerk"),
         row("REVOKE", "anna", "ENTITLEMENT", "AD|memberOf|x"),

@@ -24,9 +24,9 @@ TEXT = "User Name,Kind,Role,Why\nanna,ROLE,Auditor,new\n"
 MAPS = ("user name=identity", "KIND=item_type", "Role=item")
 
 
-def read(text: str | bytes, wanted: Interpretation, name: str = "in.csv") -> Table:
+def read(text: str | bytes, interpretation: Interpretation, name: str = "in.csv") -> Table:
     data = text if isinstance(text, bytes) else text.encode()
-    return read_loaded(LoadedInputs((Content(name, data),), "digest", wanted))
+    return read_loaded(LoadedInputs((Content(name, data),), "digest", interpretation))
 
 
 def required(*maps: str) -> Interpretation:
@@ -149,7 +149,7 @@ def path(tmp_path: Path) -> str:
 
 
 def test_the_same_bytes_with_another_interpretation_are_another_input(path: str) -> None:
-    wanted = [
+    interpretations = [
         make_interpretation(),
         required(*MAPS),
         required("User Name=identity_id", *MAPS[1:]),
@@ -159,12 +159,12 @@ def test_the_same_bytes_with_another_interpretation_are_another_input(path: str)
         make_interpretation(comment="else"),
         make_interpretation(maps=MAPS, comment="why"),
     ]
-    assert len({load_inputs([path], interpretation=one).digest for one in wanted}) == len(wanted)
+    assert len({load_inputs([path], interpretation=one).digest for one in interpretations}) == len(interpretations)
 
 
 def test_equal_interpretations_give_the_same_input(path: str) -> None:
-    def digest(wanted: Interpretation) -> str:
-        return load_inputs([path], interpretation=wanted).digest
+    def digest(interpretation: Interpretation) -> str:
+        return load_inputs([path], interpretation=interpretation).digest
 
     assert (
         digest(required(*MAPS))
