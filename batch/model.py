@@ -1,6 +1,6 @@
 """The values that pass between modules: frozen, keyword-only, without behaviour of their own.
 
-Tables of many rows travel as polars frames; their columns are described where they are made.
+Tables of many rows travel as polars frames; the module that makes one describes its columns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Clock:
 
 
 class RowClass(StrEnum):
-    """What becomes of a row; every row read ends in exactly one. The names are those of the JSON output."""
+    """What becomes of a row. Every row ends in exactly one class. The names are those of the JSON output."""
 
     REJECTED = "rejected"
     DUPLICATE_IN_INPUT = "duplicate_in_input"
@@ -47,7 +47,7 @@ class RowClass(StrEnum):
 
 
 class Effort(StrEnum):
-    """How hard the planner looks for fewer requests: in rounds of work, so that plans are repeatable."""
+    """How hard the planner looks for fewer requests, in rounds of work, so that plans are repeatable."""
 
     FAST = "fast"
     NORMAL = "normal"
@@ -58,7 +58,7 @@ class IdentityBy(StrEnum):
     """What a name in the column `identity` is."""
 
     AUTO = "auto"
-    """Any of the following but an id, which is known by its shape."""
+    """An alias, an e-mail, an employee number or a name. An id is known by its shape."""
     ALIAS = "alias"
     EMAIL = "email"
     EMPLOYEE_NUMBER = "employee_number"
@@ -69,25 +69,25 @@ class IdentityBy(StrEnum):
 
 
 class CheckTenant(StrEnum):
-    """Whether the tenant is asked, before anything is planned, what is in progress and held already."""
+    """Whether a precheck asks the tenant which changes are in progress or held already."""
 
     AUTO = "auto"
-    """Where it lets us: where not, that is said and everything goes on."""
+    """If the tenant permits it. If not, the user is notified and the command goes on."""
     ALWAYS = "always"
-    """Where it does not let us, nothing is sent."""
+    """If the tenant does not permit it, nothing is sent."""
     NEVER = "never"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecheckResult:
-    """What came of asking the tenant before planning.
+    """The result of a precheck.
 
     Attributes:
         calls: Calls that this process made for it.
-        in_progress: Changes that are set aside because of what is in progress there; None where that is not known.
-        held: Changes that are set aside because they are held; likewise, and None where only revokes or grants with
-            dates are wanted, which nobody asks that about.
-        age: Seconds since the oldest answer that counted; None where the answers were an earlier process's.
+        in_progress: Changes set aside because of something in progress; None if that is not known.
+        held: Changes set aside because they are held already; None if that is not known, or was not asked because only
+            revokes and grants with dates are wanted.
+        age: Seconds since the oldest answer that counted; None if an earlier process asked.
         unclear: Rows in progress that may or may not be of wanted items.
     """
 
@@ -104,10 +104,10 @@ class RequestItem:
 
     Attributes:
         type: Kind of access item.
-        id: The tenant's id of it.
+        id: The tenant's id.
         comment: For the approver and the auditor; empty for none.
         start_date: RFC 3339 in UTC with `Z`; empty for none.
-        remove_date: Likewise.
+        remove_date: RFC 3339 in UTC with `Z`; empty for none.
         metadata: The user's own item-level clientMetadata.
     """
 
@@ -131,7 +131,7 @@ class Request:
         items: Access items.
         attempts: How often it has been sent so far, this attempt included.
         parent: Number of the refused request that it is a part of, if it is one.
-        within: Number of the request in whose body it travels, where it does not travel in its own.
+        within: Number of the request in whose body it travels; None if it has a body of its own.
     """
 
     number: int
@@ -145,7 +145,7 @@ class Request:
 
     @property
     def id(self) -> str:
-        """The id that travels in each item's clientMetadata: unique over all ledgers, since a run's id is."""
+        """The id that travels in each item's clientMetadata. It is unique over all ledgers, as the run's id is."""
         return f"{self.run}-{self.number}"
 
     @property
@@ -160,21 +160,14 @@ class Failure(StrEnum):
     NEVER_CONNECTED = "never_connected"
     """No connection was made, so nothing left."""
     UNTRUSTED = "untrusted"
-    """Who answered could not prove to be the tenant, so nothing left; trying again would change nothing."""
+    """The server could not prove to be the tenant, so nothing left. Trying again changes nothing."""
     BROKEN = "broken"
     """The connection broke, or the time ran out, after bytes may have left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Existing:
-    """A change that the answer to a submit lists as requested already.
-
-    Attributes:
-        identity: Id of the identity.
-        item_type: Kind of access item.
-        item: Id of the item.
-        access_request: The tenant's id of the access request that has it; empty where it names none.
-    """
+    """A change that the answer to a submit lists as already requested; `access_request` is empty if it names none."""
 
     identity: str
     item_type: str
@@ -189,13 +182,13 @@ class Answer:
     Attributes:
         status: HTTP status; None when no answer came.
         failure: Why no answer came; None when one did.
-        retry_after: Seconds the tenant asks to wait, where it does.
-        detail_code: The API's `detailCode`, where there is one.
-        tracking_id: The API's `trackingId`: the vendor's support asks for it.
-        text: The tenant's message, or the transport's, shortened.
+        retry_after: Seconds that the tenant asks to wait.
+        detail_code: The API's `detailCode`.
+        tracking_id: The API's `trackingId`, which the vendor's support asks for.
+        text: The message of the tenant or of the transport, shortened.
         server_time: The answer's `Date` header.
-        readable: Whether the body was empty or a JSON object, as the API's are: a gateway's page is neither.
-        existing: What the tenant says was requested already, where it has accepted a request.
+        readable: Whether the body was empty or a JSON object, as the API's are. A gateway's page is neither.
+        existing: Changes of an accepted request that the tenant lists as already requested.
     """
 
     status: int | None = None
@@ -211,13 +204,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A part of a request, by positions in its recipients and items.
-
-    Attributes:
-        recipients: Positions of recipients.
-        items: Positions of items.
-        arrived: Whether the tenant is known to have it already.
-    """
+    """A part of a request, by positions in its recipients and items; `arrived` if the tenant is known to have it."""
 
     recipients: tuple[int, ...]
     items: tuple[int, ...]
@@ -226,12 +213,12 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Doubt:
-    """A request of which nobody knows whether it arrived.
+    """A request that may or may not have arrived.
 
     Attributes:
         request: As it was sent.
         first_attempt: When it was first sent, by our clock.
-        ended: When the latest attempt ended without an answer that decides; where its process died, when that was seen.
+        ended: When the latest attempt ended undecided; if its process died, when that was noticed.
     """
 
     request: Request
@@ -241,26 +228,26 @@ class Doubt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusRow:
-    """One identity and one item of the tenant's status list; what the list does not say is empty.
+    """One identity and one item of the tenant's status list. Values that the list lacks are empty.
 
     Attributes:
-        identity: Id of the identity that it is for.
+        identity: Id of the identity.
         item: The list's `id`: the item's, or in later API versions the request's.
         request_type: `GRANT_ACCESS` or `REVOKE_ACCESS`.
-        created: By the tenant's clock; None where it does not say.
-        metadata: Item-level clientMetadata; None where the list does not return any.
+        created: By the tenant's clock; None if the list lacks it.
+        metadata: Item-level clientMetadata; None if the list returns none.
         access_request: The tenant's own id of the access request.
         item_type: `ROLE`, `ACCESS_PROFILE` or `ENTITLEMENT`.
         item_name: The item's display name.
         state: The vendor's name of the state.
-        requester: Name of who requested it.
-        who: Who decided, or on whom it waits: approvers' names, joined.
-        said: The approver's comment, the reason of a cancellation, or error messages.
-        since: Since when it is so, by the tenant's clock; None where it does not say.
+        requester: Name of the requester.
+        who: Names of the approvers who decided or must decide, joined.
+        said: The approver's comment, the reason for a cancellation, or error messages.
+        since: When it entered the state, by the tenant's clock; None if the list lacks it.
         start_date: `startDate`, in RFC 3339.
         remove_date: `removeDate`, in RFC 3339.
-        cancelable: Whether it can still be withdrawn.
-        activity: The tenant's id of this one row (`accountActivityItemId`), by which it is withdrawn.
+        cancelable: Whether it can still be cancelled.
+        activity: The tenant's id of this one row (`accountActivityItemId`), by which it is cancelled.
     """
 
     identity: str
@@ -284,17 +271,17 @@ class StatusRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeStatus:
-    """What the tenant last said of one change.
+    """The tenant's last report on one change.
 
     Attributes:
-        request: Number of the request that it is part of.
+        request: Number of its request.
         identity: Id of the identity.
         item_type: Kind of access item.
         item: Id of the item.
         state: The vendor's name of the state, or tenant_outcome.EXISTING.
-        who: Who decided, or on whom it waits.
+        who: Names of the approvers who decided or must decide.
         said: Comment or error messages.
-        since: Since when it is so, in ISO 8601; empty where the tenant does not say.
+        since: When it entered the state, in ISO 8601; empty if not known.
         access_request: The tenant's own id of the access request.
     """
 
@@ -310,21 +297,21 @@ class ChangeStatus:
 
 
 IMPORT: Final = "import"
-"""What stands in place of an input's digest for what was imported from the tenant's status list."""
+"""In place of an input's digest: the run holds imported changes."""
 
 IMPORTED_INPUT: Final = "(imported)"
-"""What stands in place of the inputs' names for it."""
+"""In place of the inputs' names of such a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusGroup:
-    """Changes of which the tenant says the same.
+    """Changes with the same report of the tenant.
 
     Attributes:
         state: The vendor's name of the state, or tenant_outcome.EXISTING.
-        who: Who decided, or on whom it waits.
+        who: Names of the approvers who decided or must decide.
         said: Comment or error messages.
-        since: Since when the first of them is so, in ISO 8601; empty where the tenant does not say.
+        since: When the first of them entered the state, in ISO 8601; empty if not known.
         changes: How many.
     """
 
@@ -337,14 +324,14 @@ class StatusGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackSummary:
-    """What the tenant last said of the accepted changes of a run; of one that was submitted again, of the newest.
+    """The tenant's last reports on a run's accepted changes. A change submitted again counts once, as its newest.
 
     Attributes:
-        told: The changes of which it has said something.
-        silent: How many there are of which it has said nothing yet.
+        reported: Changes that the tenant has reported on.
+        silent: How many changes it has not reported on yet.
     """
 
-    told: tuple[StatusGroup, ...]
+    reported: tuple[StatusGroup, ...]
     silent: int
 
 
@@ -358,8 +345,8 @@ class Run:
         input_digest: SHA-256 of the inputs' content.
         inputs: The inputs' names as given the first time.
         dialect: Name of the API version that the requests were planned for.
-        started_at: When it was first planned; dates in the input were judged by this moment.
-        lower_bound: A number of requests below which no plan of its changes can go.
+        started_at: When it was first planned. Dates in the input are judged by this moment.
+        lower_bound: No plan of its changes can have fewer requests.
     """
 
     id: str
@@ -372,7 +359,7 @@ class Run:
 
     @property
     def imported(self) -> bool:
-        """Whether it is no run of ours, but what the tenant had before: nothing of it was or will be sent."""
+        """Whether it holds changes that were imported from the tenant's status list. Nothing of it is ever sent."""
         return self.input_digest == IMPORT
 
 
@@ -381,7 +368,7 @@ class Tally:
     """How far a run has come, over all its processes.
 
     Attributes:
-        requests: Bodies by state: requests, of which those that travel in one body count as one in each state.
+        requests: Requests by state. Those that share a body and a state count as one.
         changes: Changes by the state of their request.
         grants: Grants among the changes not yet sent.
         revokes: Revokes among them.
@@ -402,4 +389,4 @@ class Tally:
 EMPTY_TALLY: Final = Tally(
     requests=MappingProxyType({}), changes=MappingProxyType({}), grants=0, revokes=0, posts=0, throttled=0, retried=0
 )
-"""Of a run that has not begun."""
+"""The tally of a run that has not begun."""

@@ -1,8 +1,8 @@
-"""The one state machine: what state a request is in, and which event takes it to which other state.
+"""The state machine of a request.
 
-A request is PLANNED when it stands in the ledger and nothing of it has reached the tenant. SENDING is committed before
-the first byte leaves, so that whatever a dead process leaves behind as SENDING may have arrived and is UNCONFIRMED.
-From UNCONFIRMED only settling leads on: nothing that may have arrived is ever sent again blindly.
+A PLANNED request stands in the ledger, and nothing of it has reached the tenant. SENDING is committed before the first
+byte leaves. So a request that a dead process left SENDING may have arrived, and becomes UNCONFIRMED. Only settling
+moves an UNCONFIRMED request on: a request that may have arrived is never sent again blindly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a request stands."""
+    """The states of a request."""
 
     PLANNED = "PLANNED"
     SENDING = "SENDING"
@@ -30,18 +30,18 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What can happen to a request."""
+    """The events that can happen to a request."""
 
     CLAIMED = "claimed"
-    """A sender took it; committed before the first byte leaves."""
+    """A sender took it. Committed before the first byte leaves."""
     ACCEPTED = "accepted"
     """The tenant answered 2xx."""
     REFUSED = "refused"
     """The tenant refused the body; nothing was created."""
     NOT_PROCESSED = "not_processed"
-    """It provably never got as far as being processed."""
+    """The tenant provably did not process it."""
     UNDECIDED = "undecided"
-    """It may have been processed: bytes left, and no answer says which."""
+    """The tenant may have processed it: bytes left, and no answer decides."""
     ABANDONED = "abandoned"
     """Its process died while it was being sent."""
     FOUND = "found"
@@ -49,8 +49,8 @@ class Event(StrEnum):
     NOT_FOUND = "not_found"
     """Settling waited out the visibility delay and found none of its changes."""
     TAKEN_OVER = "taken_over"
-    """Other requests take over its changes: smaller ones after a refusal, new ones when the run is planned again, or
-    one of what arrived and one of what did not, where settling finds a part of it."""
+    """Other requests take over its changes: smaller ones after a refusal, new ones when the run is planned again, or,
+    if only a part arrived, one for that part and one for the rest."""
     DISCARDED = "discarded"
     """The user gave it up before it was sent."""
 
@@ -70,7 +70,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.REFUSED, Event.TAKEN_OVER): State.SPLIT,
     }
 )
-"""Every transition there is; what is not here can't happen."""
+"""Every transition. All others are impossible."""
 
 UNSENT: Final = frozenset({State.PLANNED})
 """Nothing of it has reached the tenant, and it will be sent."""
@@ -79,8 +79,8 @@ IN_DOUBT: Final = frozenset({State.SENDING, State.UNCONFIRMED})
 """It may have reached the tenant."""
 
 VOID: Final = frozenset({State.REFUSED, State.SPLIT, State.DISCARDED})
-"""Whatever its changes are now is another request's matter: it was refused or given up, or others took over from it.
-(What settling found of a partly arrived request is such another request, ACCEPTED from its beginning.)"""
+"""It was refused or discarded, or others took over its changes.
+(The part of a request that settling found is such another request, ACCEPTED from its beginning.)"""
 
 
 def advance(state: State, event: Event) -> State:

@@ -9,7 +9,7 @@ import pytest
 from batch.errors import BrokenPromiseError
 from batch.states import IN_DOUBT, TRANSITIONS, UNSENT, VOID, Event, State, advance
 
-# As documented; a dash stands for "can't happen".
+# As documented; a dash stands for "impossible".
 TABLE = """
              claimed accepted refused not_processed undecided   abandoned   found    not_found taken_over discarded
 PLANNED      SENDING -        -       -             -           -           -        -         -          DISCARDED

@@ -21,7 +21,7 @@ def runs(settings: Settings, runtime: Runtime) -> tuple[tuple[Run, Tally, TrackS
     """Every run of the ledger with how far it has come and what the tenant last said, oldest first."""
     with ledger_if_any(settings, runtime) as ledger:
         every = ledger.runs.all() if ledger else ()
-        return tuple((run, ledger.runs.tally(run), ledger.tracks.told(run)) for run in every) if ledger else ()
+        return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in every) if ledger else ()
 
 
 def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "") -> tuple[Run, Tally, TrackSummary]:
@@ -45,7 +45,7 @@ def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "")
                 next_step="`access-batch submit INPUT` begins one.",
             )
         run = ledger.runs.named(name) if name else every[-1]
-        return run, ledger.runs.tally(run), ledger.tracks.told(run)
+        return run, ledger.runs.tally(run), ledger.tracks.summary(run)
 
 
 def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int]:

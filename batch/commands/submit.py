@@ -233,7 +233,7 @@ def _report(
     job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
-    tracked = ledger.tracks.told(run) if run else None
+    tracked = ledger.tracks.summary(run) if run else None
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons)
     return Summary(
         run=run_id,
@@ -251,7 +251,7 @@ def _report(
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
         precheck=check.checked(told),
-        tracked=tracked if tracked and (followed or tracked.told) else None,
+        tracked=tracked if tracked and (followed or tracked.reported) else None,
         was_tracked=followed,
     )
 

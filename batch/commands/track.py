@@ -72,7 +72,7 @@ class TrackResult:
     def describe(self) -> Iterator[str]:
         """The same for people."""
         yield from describe_run(self.run, self.tally, self.tracked)
-        if not self.tracked.told and self.tracked.silent:
+        if not self.tracked.reported and self.tracked.silent:
             yield from describe_track(self.tracked)
         if self.file:
             yield f"  tracked: {self.file}"
@@ -126,7 +126,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
         return TrackResult(
             run=run,
             tally=ledger.runs.tally(run),
-            tracked=ledger.tracks.told(run),
+            tracked=ledger.tracks.summary(run),
             file=write_tracked(settings.out, run.id, changes) if settings.out and changes is not None else None,
             elapsed=runtime.clock.monotonic() - began,
             stopped=stopped,

@@ -1,4 +1,4 @@
-"""Bulk writing and lookup: many rows in few calls, on any database that SQLAlchemy speaks."""
+"""Bulk writing and lookup: many rows in few calls, on any database that SQLAlchemy supports."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _SLICE: Final = 250_000
-"""Rows handed to the driver, or taken from it, at once: bounds the memory that Python objects take."""
+"""Rows that pass to or from the driver at once; this bounds the memory of Python objects."""
 
 _PARAMETERS: Final = 900
-"""Parameters of one statement: below every database's limit."""
+"""Parameters of one statement, below every database's limit."""
 
 _AMONG: Final = 300
-"""Values of one IN list; making a statement with many takes longer than running a few more."""
+"""Values of one IN list. Building a longer statement costs more than running a few more short ones."""
 
 _SPARSE: Final = 4
-"""Where less than one line in so many is wanted, these are looked up; else reading the whole table is cheaper."""
+"""Rows are looked up if fewer than one in so many is wanted; otherwise reading the whole table is cheaper."""
 
 
 def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -> None:
-    """Inserts the rows of `frame`, whose columns are named as the table's, in order.
+    """Inserts the rows of `frame`, whose columns have the table's names, in order.
 
-    One statement takes many rows, and the driver's own executemany many of these: several times faster than a
-    statement for each row.
+    One statement takes many rows, and the driver's executemany takes many statements. This is several times faster than
+    a statement per row.
     """
     if connection.dialect.positional:
         names = [column.name for column in table.columns if column.name in frame.columns]
@@ -45,14 +45,14 @@ def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -
 
 
 def _insert_of(connection: Connection, table: sa.Table, names: list[str], rows: int) -> str:
-    """The statement that inserts so many rows, as its driver takes it: that of one row with its marks repeated."""
+    """The driver's statement for so many rows: the statement for one row with its placeholders repeated."""
     one = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
     head, values, marks = str(one).partition(" VALUES ")
     return head + values + ", ".join([marks] * rows)
 
 
 def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
-    """The cells of so many rows at a time, one after the other."""
+    """The cells of so many rows at a time, row by row."""
     cells: list[Any] = [None] * (frame.height * frame.width)
     for position, column in enumerate(frame.iter_columns()):
         cells[position :: frame.width] = column.to_list()
@@ -61,12 +61,12 @@ def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
 
 
 def select_frame(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: Mapping[str, Any]) -> pl.DataFrame:
-    """The rows of a query as a frame of the given schema; only of types that the driver returns as they are."""
+    """The rows of a query as a frame of the given schema, whose types the driver must return unconverted."""
     return pl.concat([pl.DataFrame(schema=schema), *_fetched(connection.execute(query), schema)])
 
 
 def _fetched(result: sa.CursorResult[Any], schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
-    """The rows of a result, in parts; taken from the driver, since row objects would take as long again."""
+    """The rows of a result, in parts. They come from the driver, since row objects would double the time."""
     with result:
         while rows := result.cursor.fetchmany(_SLICE):
             yield pl.DataFrame(rows, schema=schema, orient="row")
@@ -79,12 +79,12 @@ def select_among(
     values: pl.Series,
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
-    """Like `select_frame`, for lines whose `column`, one with an index, is among `values`, distinct and in order."""
+    """Like `select_frame`, for rows whose indexed `column` is among `values`, which are distinct and sorted."""
     slices = [values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG)]
     if not connection.dialect.positional:
         parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
         return pl.concat([pl.DataFrame(schema=schema), *parts])
-    # The statement is made once; a last slice that is shorter repeats its last value, which does no harm in an IN.
+    # The statement is built once. A shorter last slice repeats its last value, which is harmless in an IN.
     names = [f"among_{position}" for position in range(min(_AMONG, values.len()))]
     compiled = query.where(column.in_([sa.bindparam(name, 0, type_=column.type) for name in names])).compile(
         dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
@@ -109,12 +109,12 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
 
     Args:
         connection: In a transaction.
-        table: A dictionary: `id` and text columns, indexed by the columns of `fixed`, then those of `texts`.
-        texts: Distinct entries in order, columns named as the table's text columns.
-        fixed: Columns whose value is the same for all entries.
+        table: A dictionary of `id` and text columns, with an index on the columns of `fixed`, then those of `texts`.
+        texts: Distinct sorted entries, in columns with the names of the table's text columns.
+        fixed: Columns with one value for all entries.
 
     Returns:
-        The entries that are there, with their `id`, in no particular order.
+        The entries that exist, with their `id`, in no particular order.
     """
     schema = {**dict.fromkeys(texts.columns, pl.String), "id": pl.Int64}
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
@@ -130,7 +130,7 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
 
 
 def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
-    """Like `look_up`, but adds the entries that are missing, numbered in the order given; returns all."""
+    """Like `look_up`, but first adds missing entries, numbered in the given order; returns all entries."""
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
     last = greatest(connection, table.c.id)

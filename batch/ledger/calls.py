@@ -1,7 +1,7 @@
-"""Permits to call: the one place where all processes that share a ledger count their calls against one rate limit.
+"""Permits to call: all processes that share a ledger count their calls here against one rate limit.
 
-A permit is a line of `call` without `left_at` until the call's last byte has left; then it counts for one more window.
-Where a process dies with permits, its calls have left by the time that is noticed.
+A permit is a row of `call`. Its `left_at` is null until the call's last byte has left; then it counts for one more
+window. If a process dies with permits, its calls count as having left when the death is noticed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from batch.model import Clock
 
 STEPPED: Final = 1.0
-"""Seconds by which the ledger may be ahead of our clock before we take it that the clock was set back."""
+"""If the ledger is ahead of the clock by more seconds, the clock was set back."""
 
 LATE: Final = 1.0
-"""Seconds after which a call that has not left makes us ask whether its process is still alive."""
+"""Seconds after which a call that has not left makes us check whether its process is alive."""
 
 ASK_AGAIN: Final = 0.05
-"""Seconds until it is worth asking again where calls of another process have yet to leave."""
+"""Seconds until we ask again if calls of another process have yet to leave."""
 
 TIDY_EVERY: Final = 1.0
-"""Seconds between two clearings of what counts in no window any more."""
+"""Seconds between two removals of calls that no longer count."""
 
 _PACE: Final = (
     sa.select(t.pace)
@@ -68,7 +68,7 @@ _GIVEN: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateKey:
-    """What the tenant counts together.
+    """The calls that the tenant counts together.
 
     Attributes:
         tenant: The tenant's name in the ledger.
@@ -101,18 +101,18 @@ class Calls:
         self._tidied_at = 0.0
 
     def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
-        """Gives the permits that are wanted, all of them or else none, and then says when to ask again.
+        """Gives all permits that are wanted, or none and the time to ask again.
 
         Args:
-            wanted: How many; 0 only to tell what has left.
-            left: Earlier permits of ours and when their calls have left; None for one that was not used.
+            wanted: How many; 0 to report what has left.
+            left: Earlier permits of this process and when their calls left; None for an unused permit.
         """
         rate = self._rate
         with writing(self._engine) as connection:
             now = self._clock.epoch()
             pace = _pace(connection, self._rate_key, rate, now)
-            _tell(connection, pace.id, left)
-            # Also where the clock was set back, since then.
+            _record_left(connection, pace.id, left)
+            # Also if the clock was set back since then.
             if not 0 <= now - self._tidied_at < TIDY_EVERY:
                 _forget(connection, pace, now)
                 self._tidied_at = now
@@ -131,12 +131,12 @@ class Calls:
             return Permits(at=now, numbers=numbers, free=free - given, allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
-        """Lets no call go for so long, in this process or any other.
+        """Permits no call for so long, in any process.
 
         Args:
             seconds: How long.
-            permitted_at: When the call that was turned away was permitted.
-            violated: Whether it was turned away for the rate limit, which cuts the share.
+            permitted_at: When the rejected call was permitted.
+            violated: Whether it was rejected for the rate limit, which cuts the share.
         """
         with writing(self._engine) as connection:
             now = self._clock.epoch()
@@ -157,7 +157,7 @@ def _share(pace: Any) -> Share:
 
 
 def _pace(connection: Connection, rate_key: RateKey, rate: Rate, now: float) -> Any:
-    """The lane's line, made where there is none and set right where the clock was set back."""
+    """The rate key's row, added if there is none, and corrected if the clock was set back."""
     of = {"tenant": rate_key.tenant, "client": rate_key.client, "dialect": rate_key.dialect}
     row = connection.execute(_PACE, of).first()
     if row is None:
@@ -187,8 +187,8 @@ def _pace(connection: Connection, rate_key: RateKey, rate: Rate, now: float) -> 
     return connection.execute(_PACE, of).one()
 
 
-def _tell(connection: Connection, pace: int, left: Mapping[int, float | None]) -> None:
-    """Writes down when calls have left, and takes back the permits that were not used."""
+def _record_left(connection: Connection, pace: int, left: Mapping[int, float | None]) -> None:
+    """Records when calls left, and takes unused permits back."""
     gone = [{"of": pace, "this": number, "at": at} for number, at in left.items() if at is not None]
     unused = [{"of": pace, "this": number} for number, at in left.items() if at is None]
     if gone:
@@ -198,7 +198,7 @@ def _tell(connection: Connection, pace: int, left: Mapping[int, float | None]) -
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
-    """Forgets calls that count in no window any more; what has left in the future has left now."""
+    """Removes calls that no longer count. Calls that left in the future left now."""
     of_pace = t.call.c.pace == pace.id
     connection.execute(sa.delete(t.call).where(of_pace, t.call.c.left_at < now - pace.longest - 2 * MARGIN))
     connection.execute(sa.update(t.call).where(of_pace, t.call.c.left_at > now + STEPPED).values(left_at=now))
@@ -209,17 +209,17 @@ def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
 
 
 def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:
-    """Seconds until so many of the calls that count have stopped counting."""
-    lines = connection.execute(
+    """Seconds until so many calls stop counting."""
+    calls = connection.execute(
         _FIRST_TO_LEAVE, {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
     ).all()
-    last = lines[-1]
-    _bury(connection, pace, now, process)
+    last = calls[-1]
+    _close_dead(connection, pace, now, process)
     return ASK_AGAIN if last.left_at is None else max(0.001, frees_at(last.left_at, rate) - now)
 
 
-def _bury(connection: Connection, pace: int, now: float, process: Process) -> None:
-    """Calls of processes that have died have left by now."""
+def _close_dead(connection: Connection, pace: int, now: float, process: Process) -> None:
+    """Records that the calls of dead processes have left."""
     at = datetime.fromtimestamp(now, UTC)
     owner_of = (t.call.c.machine, t.call.c.pid, t.call.c.process_started)
     waiting = connection.execute(

@@ -1,4 +1,4 @@
-"""Connections to the ledger: how transactions begin, how durable they are, what database errors mean to a person."""
+"""Connections to the ledger: how transactions begin, how durable they are, and what database errors mean to a user."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def ledger_url(location: str) -> sa.URL:
     """The SQLAlchemy URL that `--ledger` means: a URL as it is, a path as an SQLite file.
 
     Raises:
-        LedgerRefusedError: It is neither, or a database that would forget everything when the program ends.
+        LedgerRefusedError: It is neither, or a database in memory.
     """
     try:
         url = sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
     except (ArgumentError, ValueError) as error:
-        raise LedgerRefusedError("What --ledger says is no database URL.", next_step=_URL_HELP) from error
+        raise LedgerRefusedError("--ledger is no database URL.", next_step=_URL_HELP) from error
     if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
         raise LedgerRefusedError("A ledger in memory would forget what was sent.", next_step=_URL_HELP)
     return url
@@ -46,30 +46,30 @@ _URL_HELP: Final = "Give a file path, or a SQLAlchemy URL such as sqlite:////pat
 
 
 def ledger_file(url: sa.URL) -> Path | None:
-    """The file of an SQLite ledger, also where SQLite is given a URI; None for any other database."""
+    """The file of an SQLite ledger, given as a path or a URI; None for any other database."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
 
 
 def place(url: sa.URL) -> str:
-    """Where a ledger is, for people: its file, or its URL without the password."""
+    """The ledger's place as messages show it: its file, or its URL without the password."""
     return str(ledger_file(url) or url.render_as_string(hide_password=True))
 
 
 def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) -> Engine:
-    """An engine whose transactions really are transactions.
+    """An engine whose transactions cover everything.
 
-    The SQLite driver's own transaction handling would leave schema changes outside of transactions, so it is switched
-    off and BEGIN is ours: IMMEDIATE for writing, so that two writers queue instead of failing midway.
+    The SQLite driver's own handling leaves schema changes outside of transactions, so it is switched off. We issue
+    BEGIN, and BEGIN IMMEDIATE for writing, so that two writers queue instead of failing midway.
 
     Args:
         url: From `ledger_url`. A missing SQLite file is created, readable by its owner only.
-        foreign_keys: Off only while migrating, where SQLite rebuilds tables.
-        only_look: Whether the database may turn out to be somebody else's, and is to stay as it is.
+        foreign_keys: Off only during migrations, which rebuild tables.
+        only_look: Whether to change nothing, since the database may not be a ledger.
 
     Raises:
-        LedgerRefusedError: The file can't be opened or created, or the database has no driver here.
+        LedgerRefusedError: The file can't be opened or created, or the database's driver is missing.
     """
     path = ledger_file(url)
     if path is not None:
@@ -86,7 +86,7 @@ def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) 
 
 
 def _watch_file(engine: Engine, path: Path) -> None:
-    """Refuses transactions once the file is gone or another: SQLite would go on writing to what nobody finds again."""
+    """Refuses transactions once the file was removed or replaced; SQLite would go on writing to the lost file."""
     original = path.stat()
 
     def on_begin(_connection: Connection) -> None:
@@ -139,7 +139,7 @@ def _make_private_file(path: Path) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One transaction that only reads: a consistent view that keeps nobody from writing."""
+    """One transaction that only reads: a consistent view that blocks no writer."""
     options: dict[str, Any] = {_READING: True}
     if engine.dialect.name != "sqlite":
         options["isolation_level"] = "REPEATABLE READ"
@@ -149,13 +149,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine, *, made: bool = True) -> Iterator[Connection]:
-    """One transaction that writes, after all others: durable once the block ends, gone without trace if it raises.
+    """One transaction that writes, after all others. It is durable once the block ends and undone if the block raises.
 
-    SQLite's BEGIN IMMEDIATE lets one writer in at a time; elsewhere the lock on the ledger's own line does.
+    One writer works at a time: SQLite's BEGIN IMMEDIATE ensures it, elsewhere a lock on the row of `about`.
 
     Args:
         engine: From `connect`.
-        made: Whether the ledger has its tables already.
+        made: Whether the ledger already has its tables.
     """
     with _explained(engine), engine.begin() as connection:
         if made and connection.dialect.name != "sqlite":
@@ -165,7 +165,7 @@ def writing(engine: Engine, *, made: bool = True) -> Iterator[Connection]:
 
 @contextmanager
 def _explained(engine: Engine) -> Iterator[None]:
-    """Turns the driver's errors into ours, saying what to do."""
+    """Turns the driver's errors into ours, with the next step."""
     try:
         yield
     except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:

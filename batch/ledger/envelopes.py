@@ -1,8 +1,7 @@
-"""Which requests travel in one body: counted, taken and parted.
+"""Envelopes: the requests that share a body.
 
-Only those that are to be sent at the same moment travel together, so that of an envelope whose members are in different
-states none is sent that should not be. What is left of an envelope is as legal as all of it. Ledgers without envelopes
-pay for one look into an empty table.
+Only members in the same state are sent together, so that no member is sent that should not be. A part of an envelope is
+as legal as the whole. A ledger without envelopes pays for one read of an empty table.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 MOST_MEMBERS: Final = max(dialect.limits.items for dialect in DIALECTS.values())
-"""Requests that one body can hold: each has one item at least."""
+"""The most requests that a body can hold, as each has at least one item."""
 
 _RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery()
 _NEXT: Final = (
@@ -46,14 +45,14 @@ _PART: Final = sa.delete(t.envelope).where(t.envelope.c.request == sa.bindparam(
 
 
 def next_bodies(connection: Connection, run_id: str, state: str, most: int) -> Sequence[Any]:
-    """Lines of the requests of the first bodies of a run that are in a state, with the `envelope` that each is in.
+    """Rows of the requests in the first bodies of a run that are in a state, each with its `envelope`.
 
-    Members of a body stand next to each other, so that no more lines have to be read than so many bodies can hold.
+    Members of a body follow one another, so that many bodies need no more rows than they can hold.
 
     Args:
         connection: In a transaction.
         run_id: The run's id.
-        state: Where they are.
+        state: Their state.
         most: How many bodies at most.
     """
     asked = {"run_id": run_id, "in_state": state}
@@ -67,16 +66,16 @@ def next_bodies(connection: Connection, run_id: str, state: str, most: int) -> S
 
 
 def all_in_state(connection: Connection, run_id: str, state: str) -> Sequence[Any]:
-    """Lines of all requests of a run that are in a state, with the `envelope` that each is in."""
+    """Rows of all requests of a run that are in a state, each with its `envelope`."""
     return connection.execute(_NEXT, {"run_id": run_id, "in_state": state}).all()
 
 
 def with_bodies(requests: Iterable[Request], rows: Iterable[Any]) -> tuple[Request, ...]:
-    """Requests that are in one state, each with the one in whose body it counts: the first of its envelope there.
+    """Requests in one state, with `within` set to the first request of their envelope in that state.
 
     Args:
-        requests: In the order of their numbers.
-        rows: Their lines, with `envelope`.
+        requests: Sorted by number.
+        rows: Their rows, with `envelope`.
     """
     leaders: dict[int, int] = {}
     placed = []
@@ -87,19 +86,19 @@ def with_bodies(requests: Iterable[Request], rows: Iterable[Any]) -> tuple[Reque
 
 
 def in_excess(connection: Connection, run_id: str) -> Mapping[str, int]:
-    """By state, how many more requests of a run there are than bodies."""
-    # Asked first: the other question takes a look at all requests of the run.
+    """How many more requests than bodies a run has, by state."""
+    # First, since the other query reads all requests of the run.
     if connection.execute(_ANY).first() is None:
         return {}
     return dict(connection.execute(_EXTRA, {"run_id": run_id}).all())
 
 
 def part(connection: Connection, requests: Sequence[Request]) -> None:
-    """Lets requests travel alone from now on."""
+    """Makes requests travel alone from now on."""
     connection.execute(_PART, [{"member": request.number} for request in requests])
 
 
 def _body(row: Any) -> int:
-    """What tells bodies apart: one that was parted from an envelope may be the number of it."""
+    """A number for each body. It is negative for a request alone, which may have the number of its former envelope."""
     number: int = -row.number if row.envelope is None else row.envelope
     return number

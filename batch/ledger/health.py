@@ -1,4 +1,4 @@
-"""What a ledger looks like from inside: a quick look, where `verify` proves it."""
+"""A quick check of a ledger; `verify` is the thorough one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _OPEN: Final = [state.value for state in (*UNSENT, *IN_DOUBT)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What a ledger looks like from inside.
+    """The result of a quick check.
 
     Attributes:
         where: Its file, or its URL without a password.
         version: Of its tables.
-        size: Bytes on the disk; None for a database that is no file.
-        faults: What its database finds wrong with itself; where there is anything, the rest is not known.
-        runs: How many there are.
-        unfinished: Ids of those that still have something to send or to settle, oldest first.
+        size: Bytes on disk; None if the database is no file.
+        faults: What the database reports as damaged. If there is anything, the rest is not known.
+        runs: Number of runs.
+        unfinished: Ids of runs that still have something to send or settle, oldest first.
         in_doubt: Requests that may or may not have reached the tenant.
     """
 
@@ -44,7 +44,7 @@ class Health:
 
 
 def health(engine: Engine) -> Health:
-    """Looks at a ledger; reads only.
+    """Checks a ledger quickly. Reads only.
 
     Raises:
         LedgerLostError: It can't be read, for another reason than damage.
@@ -54,7 +54,7 @@ def health(engine: Engine) -> Health:
             return _health(connection)
     except LedgerLostError as error:
         cause = getattr(error.__cause__, "orig", error.__cause__)
-        # The subclasses tell of locks and of disks that fail, and nothing of what stands in the ledger.
+        # Its subclasses report locks and failing disks, not the ledger's content.
         if type(cause) is not sqlite3.DatabaseError:
             raise
         return Health(where=place(engine.url), version=t.LEDGER_VERSION, size=_size(engine), faults=(str(cause),))
@@ -91,7 +91,7 @@ def _faults(connection: Connection) -> tuple[str, ...]:
 
 
 def _size(engine: Engine) -> int | None:
-    """Bytes of the file, and of the one that SQLite keeps beside it for what was written last."""
+    """Bytes of the file and of the write-ahead log beside it."""
     file = ledger_file(engine.url)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""What became of pairs of an identity and an item, among millions of changes that are kept as products."""
+"""The earlier changes of pairs of an identity and an item, among millions of changes that are kept as products."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Every change of the given pairs, with what its request and its detail say.
+    """Every change of the given pairs, with its request and its detail.
 
     Args:
         connection: In a transaction.
-        pairs: Distinct numbers of `identity` and `item`, in order.
+        pairs: Distinct numbers of `identity` and `item`, sorted.
 
     Returns:
         `identity`, `item`, `request`, `detail`, and dedupe's KNOWN_SCHEMA without its key.
@@ -81,15 +81,15 @@ _SAID: Final = ["request", "operation", "state", "run", "at"]
 def _texts(
     connection: Connection, query: sa.Select[str], column: sa.ColumnElement[int], values: pl.Series
 ) -> pl.Series:
-    """What a query that puts many lines together into one text finds for the values, a text for some of these each.
+    """The texts of a query that joins many rows into one text, for these values.
 
-    Objects are what takes time: with one for each line, it would be half as fast.
+    Creating objects takes most of the time: one object per row would double it.
     """
     return select_among(connection, query, column, values, {"text": pl.String}).get_column("text").drop_nulls()
 
 
 def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
-    """`identity`, `item`, `request` and `detail` of every change of the given pairs, which are in order."""
+    """`identity`, `item`, `request` and `detail` of every change of the given sorted pairs."""
     spans = [greatest(connection, column) + 1 for column in (t.item.c.id, t.request.c.number, t.detail.c.id)]
     people = pairs.get_column("identity").n_unique()
     packed_fit = (greatest(connection, t.identity.c.id) + 1) * math.prod(spans) <= _GREATEST
@@ -99,7 +99,7 @@ def _changes_of(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 _MANY_ITEMS: Final = 4
-"""Wanted items of an identity from which on it is cheaper to take all its changes."""
+"""From so many wanted items of an identity on, reading all its changes is cheaper."""
 
 _GREATEST: Final = (1 << 63) - 1
 
@@ -107,7 +107,7 @@ _CHANGE: Final = ("identity", "item", "request", "detail")
 
 
 def _changes_of_identities(connection: Connection, pairs: pl.DataFrame, spans: list[int]) -> pl.DataFrame:
-    """Takes all changes of the identities, each packed into one number."""
+    """Reads all changes of the identities, each packed into one number."""
     r, i = t.recipient.c, t.request_item.c
     packed: sa.ColumnElement[int] = sa.cast(r.identity, sa.BigInteger)
     for span, column in zip(spans, (i.item, r.request, i.detail), strict=True):

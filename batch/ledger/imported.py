@@ -1,4 +1,4 @@
-"""What the tenant had before this ledger: accepted requests of a run of its own, one for each tenant."""
+"""Imported changes, which the tenant had before this ledger. Each tenant has one run for them, already accepted."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _LINE: Final = ("identity", "item", "request", "run", "state")
 
 
 class Imported:
-    """What was imported into a ledger."""
+    """The imported changes of a ledger."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def begin(self, tenant: str, dialect: str, now: datetime) -> Run:
-        """The run that imported changes of a tenant belong to; made where it is not there yet."""
+        """The run that a tenant's imported changes belong to; it is added if it does not exist."""
         run_id = Plans(self._engine).run_id(tenant, IMPORT)
         new = NewRun(tenant=tenant, input_digest=IMPORT, inputs=(IMPORTED_INPUT,), dialect=dialect, started_at=now)
         with writing(self._engine) as connection:
@@ -56,16 +56,16 @@ class Imported:
     def take(
         self, run: Run, process: Process, listed: Sequence[ListedChange], now: datetime
     ) -> Mapping[AdoptionOutcome, int]:
-        """Imports rows, as far as the ledger does not have them, in one transaction.
+        """Imports the rows that the ledger does not have, in one transaction.
 
         Args:
             run: From `begin`.
             process: It must hold the run.
-            listed: Rows, in the list's order.
+            listed: Rows, in the order of the list.
             now: When.
 
         Returns:
-            How many came to what.
+            How many rows had which outcome.
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
@@ -80,9 +80,9 @@ class Imported:
 
 
 def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) -> dict[Key, list[LedgerChange]]:
-    """What the ledger has of the rows' keys, oldest first."""
+    """The ledger's changes of the rows' keys, oldest first."""
     keys = pl.DataFrame(
-        [seed.key for seed in listed], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
+        [one.key for one in listed], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
     ).unique()
     number = number_of_tenant(connection, tenant)
     people = look_up(connection, t.identity, _entries(keys, external_id="p"), {"tenant": number})
@@ -104,7 +104,7 @@ def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) 
 
 
 def _tracked(connection: Connection, requests: pl.Series) -> dict[tuple[int, int, int], tuple[str, ...]]:
-    """What was last said of the changes of requests, by numbers of request, identity and item."""
+    """The tenant's last reports on the changes of requests, by numbers of request, identity and item."""
     k, f = t.track.c, t.finding.c
     query = sa.select(k.request, k.identity, k.item, f.state, f.who, f.said, k.since, k.access_request).join(
         t.finding, f.id == k.finding
@@ -122,14 +122,14 @@ def _status(request: int, key: Key, said: tuple[str, ...] | None) -> ChangeStatu
 
 
 def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], now: datetime) -> list[ChangeStatus]:
-    """Writes requests for rows: one for what an access request has of one identity, operation and pair of dates."""
+    """Writes requests for rows: one for each access request, identity, operation and pair of dates."""
     first = greatest(connection, t.request.c.number) + 1
     numbers: dict[tuple[str, ...], int] = {}
     lines: list[tuple[Any, ...]] = []
-    for seed in listed:
-        whole = (seed.access_request, seed.identity, seed.operation.value, seed.start_date, seed.remove_date)
+    for one in listed:
+        whole = (one.access_request, one.identity, one.operation.value, one.start_date, one.remove_date)
         request = numbers.setdefault(whole, first + len(numbers))
-        lines.append((request, *whole[1:], seed.item_type, seed.item, seed.created or instant(now)))
+        lines.append((request, *whole[1:], one.item_type, one.item, one.created or instant(now)))
     texts = ("p", "operation", "start_date", "remove_date", "type", "i", "created")
     frame = pl.DataFrame(lines, schema={"request": pl.Int64, **dict.fromkeys(texts, pl.String)}, orient="row")
     tenant = number_of_tenant(connection, run.tenant)
@@ -168,9 +168,9 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
     insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
     written = {"first": first, "requests": len(numbers), "changes": len(listed)}
     events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
-    return [seed.status(line[0]) for seed, line in zip(listed, lines, strict=True)]
+    return [one.status(line[0]) for one, line in zip(listed, lines, strict=True)]
 
 
 def _entries(frame: pl.DataFrame, **columns: str) -> pl.DataFrame:
-    """The distinct entries of a dictionary, in order."""
+    """The distinct entries of a dictionary, sorted."""
     return frame.select(**columns).unique().sort(*columns)

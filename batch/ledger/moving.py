@@ -1,4 +1,4 @@
-"""Transitions of requests in the ledger: every one is compare-and-set, and stands in the books."""
+"""Transitions of requests in the ledger. Each is compare-and-set and adds an event."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _MOVE: Final = (
 def move(
     connection: Connection, requests: Sequence[Request], state: State, event: Event, now: datetime, *, attempts: int = 0
 ) -> None:
-    """Moves requests from `state` by `event`, if they are all there and in the attempt that we think.
+    """Moves requests from `state` by `event`, if all of them are in that state and in the expected attempt.
 
     Args:
-        connection: In the transaction that does what the event says.
-        requests: With their count of attempts as it is to be.
-        state: Where they must be.
+        connection: In the transaction that does what the event reports.
+        requests: With the number of attempts that they have afterwards.
+        state: The state that they must be in.
         event: What happened.
         now: When.
-        attempts: How much that adds to their attempts.
+        attempts: By how much their number of attempts grows.
 
     Raises:
-        BrokenPromiseError: One is not there.
+        BrokenPromiseError: One of them is not.
     """
     same = {"state_before": state.value, "state_after": advance(state, event).value, "at": instant(now)}
     moved = connection.execute(
@@ -67,7 +67,7 @@ def move(
         names = ", ".join(f"{request.id} (attempt {request.attempts})" for request in requests)
         raise BrokenPromiseError(
             f"Of the requests {names} not all were {state} any more: another process changed them.",
-            next_step="Run the same command again: it begins with what the ledger says.",
+            next_step="Run the same command again: it starts from the ledger's state.",
         )
 
 
@@ -79,7 +79,7 @@ def divide(
     now: datetime,
     found: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Makes a new request of each part; the one that is in `state` hands its changes over to them.
+    """Makes a new request of each part; they take over the changes of `request`, which must be in `state`.
 
     Raises:
         BrokenPromiseError: The parts are not the whole.
@@ -107,7 +107,7 @@ def _add_part(
     items: Sequence[tuple[int, int]],
     now: datetime,
 ) -> int:
-    """Adds the request that a part becomes; returns its number."""
+    """Adds a part as a new request; returns its number."""
     number: int = connection.execute(sa.select(sa.func.max(t.request.c.number) + 1)).scalar_one()
     people = [recipients[position] for position in part.recipients]
     connection.execute(

@@ -1,4 +1,4 @@
-"""Plans: what the ledger knows of wanted changes, and new requests written in one transaction."""
+"""Plans: what the ledger knows about wanted changes, and new requests written in one transaction."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _RUN_ID_LENGTH: Final = 12
 
 
 class LedgerMovedError(Exception):
-    """Another process has written requests since the ledger was asked: what is known must be asked again."""
+    """Another process has written requests since the ledger was read; the ledger must be read again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """What the ledger knows of wanted changes.
+    """What the ledger knows about wanted changes.
 
     Attributes:
         changes: By dedupe's KNOWN_SCHEMA.
-        upto: Number of the newest request when it was asked.
+        upto: Number of the newest request when the ledger was read.
     """
 
     changes: pl.DataFrame
@@ -56,7 +56,7 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRun:
-    """What a run is made of when it is first planned; the fields are those of model.Run."""
+    """The values of a run that is planned for the first time; see model.Run."""
 
     tenant: str
     input_digest: str
@@ -72,17 +72,17 @@ class Plans:
         self._engine = engine
 
     def run_id(self, tenant: str, input_digest: str) -> str:
-        """The id that the run of this input for this tenant has, or would get: the same each time in one ledger."""
+        """The id that the run of this input for this tenant has or would get. It never changes within one ledger."""
         with reading(self._engine) as connection:
             ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
         return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
     def known(self, tenant: str, keys: pl.DataFrame) -> Known:
-        """Every earlier change of the given keys, whatever became of it.
+        """Every earlier change of the given keys, in any state.
 
         Args:
             tenant: Name of the tenant.
-            keys: Columns `identity_id`, `item_type`, `item_id`; repeats do no harm.
+            keys: Columns `identity_id`, `item_type`, `item_id`; they may repeat.
         """
         with reading(self._engine) as connection:
             upto = _newest(connection)
@@ -99,20 +99,20 @@ class Plans:
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
 
     def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, decisions: Decisions | None = None) -> str:
-        """Writes a plan together with its run, in one transaction; returns the run's id.
+        """Writes a plan and its run in one transaction; returns the run's id.
 
-        Where the run is there already, the requests are added to it, and they take over from its refused ones.
+        If the run exists, the requests are added to it, and its refused requests are SPLIT: the new ones take over.
 
         Args:
             new: The run.
             plan: Its changes and their requests.
-            upto: From `known`, on which the plan rests.
+            upto: From the result of `known` that the plan rests on.
             now: When the requests are planned.
             decisions: What the plan rests on. It is kept with the plan or not at all: if another process has planned
                 the same input meanwhile, that process's decisions stand.
 
         Raises:
-            LedgerMovedError: Requests were written since; nothing was written now.
+            LedgerMovedError: Requests were written since then; this plan was not written.
         """
         run_id = self.run_id(new.tenant, new.input_digest)
         at = instant(now)
@@ -144,33 +144,33 @@ class Plans:
 
 
 def _newest(connection: Connection) -> int:
-    """Number of the newest request that is no part of another: parts only hand on changes that stood before."""
+    """Number of the newest request that is not a part of another. Parts only take over earlier changes."""
     newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
     number: int = connection.execute(newest).scalar_one()
     return number
 
 
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """The distinct dictionary entries among changes, sorted, so that numbering does not depend on the input's order."""
+    """The distinct dictionary entries among changes, sorted, so that their numbers do not depend on the input."""
     names = {column: name for name, column in _named(columns).items()}
     return changes.select(columns).unique().sort(columns).rename(names)
 
 
 def _named(columns: list[str]) -> dict[str, str]:
-    """The columns of a dictionary with the names that they have among changes."""
+    """A dictionary's columns, with their names among changes."""
     names = {"identity_id": "external_id", "item_id": "external_id", "item_type": "type"}
     return {names.get(column, column): column for column in columns}
 
 
 def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], name: str) -> pl.Series:
-    """For each change the number of its dictionary entry; null where there is none."""
+    """The number of each change's dictionary entry; null if there is none."""
     named = entries.lazy().rename(_named(columns))
     joined = changes.lazy().select(columns).join(named, on=columns, how="left", maintain_order="left")
     return joined.select(pl.col("id").alias(name)).collect().to_series()
 
 
 def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
-    """Makes sure that a run is there, with at least this lower bound."""
+    """Adds a run, or raises the lower bound of a run that exists."""
     known_bound = t.run.c.lower_bound
     greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
     grown = connection.execute(sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=greater)).rowcount

@@ -1,4 +1,4 @@
-"""Which process holds a run, and whether it is still alive."""
+"""Which process holds a run, and whether it is alive."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Final, Self
 import psutil
 
 SILENT_FOR: Final = timedelta(seconds=60)
-"""A process on another machine that has not been heard of for so long counts as dead."""
+"""A process on another machine counts as dead if its last beat is older."""
 
 _SAME_START: Final = 1.0
 """By how much two readings of one process's start may differ."""
 
 _START_TICKS: Final = 19
-"""Where `starttime` stands in /proc/PID/stat, counted after the name (proc(5))."""
+"""Position of `starttime` in /proc/PID/stat, counted after the name (proc(5))."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Process:
-    """A process, told from a later one of the same number by when it started.
+    """A process. Its start distinguishes it from a later process with the same number.
 
     Attributes:
         host: Name of its machine, for people.
-        machine: What its number is unique in: one start of one machine, and in it one container.
+        machine: Where its number is unique: one boot of one machine, and one container in it.
         pid: Its number there.
-        started: When it started, as that machine counts.
+        started: When it started, by that machine's count.
     """
 
     host: str
@@ -52,10 +52,10 @@ class Process:
         return cls(host=platform.node(), machine=_machine(), pid=pid, started=_started(pid))
 
     def is_alive(self, *, beat: str, now: datetime) -> bool:
-        """Whether it is still there: seen on this machine, or heard of lately from another.
+        """Whether it exists on this machine, or had a recent beat on another.
 
         Args:
-            beat: When it was last heard of, in ISO 8601.
+            beat: When it last reported, in ISO 8601.
             now: This moment.
         """
         if self.machine != _machine():
@@ -70,7 +70,7 @@ class Process:
 
 
 def _machine() -> str:
-    """One start of this machine and the container we are in, where the system tells; else the machine's name."""
+    """This boot of this machine and this container, if the system reports them; otherwise the machine's name."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -79,7 +79,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> float:
-    """When a process started: in ticks since the machine's start, which no change of the clock moves, or in seconds.
+    """When a process started: in ticks since boot, which no change of the clock moves, or else in seconds.
 
     Raises:
         psutil.NoSuchProcess: There is no such process.

@@ -1,4 +1,4 @@
-"""Requests as they are kept: not their changes, but the recipients and the items whose product those are."""
+"""Requests as the ledger keeps them: recipients and items, whose product is the changes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
     Args:
         connection: In a transaction.
         run_id: The run's id.
-        numbers: The changes: `operation`, and the numbers of `request`, `identity`, `item` and `detail`.
-        at: When, as the ledger keeps it.
+        numbers: The changes, with `operation` and the numbers of `request`, `identity`, `item` and `detail`.
+        at: When, in ISO 8601.
 
     Raises:
-        BrokenPromiseError: The changes of a request are not a product, so that more would be sent than is wanted.
+        BrokenPromiseError: The changes of a request are no product, so it would send more than is wanted.
     """
     recipients = distinct(numbers, "request", "identity")
     items = distinct(numbers, "request", "item", "detail")
@@ -69,16 +69,16 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
 
 
 def distinct(numbers: pl.DataFrame, first: str, second: str, *others: str) -> pl.DataFrame:
-    """The distinct lines of these columns, in the order of the first two.
+    """The distinct rows of these columns, sorted by the first two.
 
     Sorting one column of packed pairs is several times faster than sorting two columns.
     """
     pair = _packed(numbers, first, second)
     if not others:
         return pl.DataFrame(_unpacked(pair.unique().sort(), numbers, first, second))
-    lines = numbers.select(pair.alias("pair"), *others).sort("pair")
-    is_new = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in lines.columns)
-    distinct = lines.filter(is_new.fill_null(value=True))
+    rows = numbers.select(pair.alias("pair"), *others).sort("pair")
+    is_new = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in rows.columns)
+    distinct = rows.filter(is_new.fill_null(value=True))
     return pl.DataFrame([*_unpacked(distinct.get_column("pair"), numbers, first, second), *distinct.select(others)])
 
 

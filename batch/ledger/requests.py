@@ -1,4 +1,4 @@
-"""Requests on their way: claimed, answered, settled. What several workers want at a time is written at once."""
+"""Requests on their way: claimed, answered, settled."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
-    """One attempt with what came back and what that means.
+    """An attempt with its answer and the decision about it.
 
     Attributes:
         request: As claimed.
-        answer: What came back.
+        answer: The answer.
         decision: What it means.
         at: When it came.
-        parts: Where the request is refused: the smaller requests that take over all its changes.
-        alone: Whether it travels in no body with others from now on.
+        parts: The smaller requests that take over all changes of a refused request.
+        alone: Whether the request shares no body with others from now on.
     """
 
     request: Request
@@ -68,19 +68,19 @@ class Requests:
         self._engine = engine
 
     def claim(self, run: Run, now: datetime, process: Process, *, most: int = 1) -> tuple[Body, ...]:
-        """Takes the run's next bodies for sending, and records the attempts: durable when this returns.
+        """Takes the run's next bodies for sending and records the attempts. Durable when this returns.
 
         Args:
             run: The run.
             now: When.
-            process: It must hold the run: one that was taken for dead must not go on.
+            process: It must hold the run, so that a process that was taken for dead does not go on.
             most: How many bodies at most.
 
         Returns:
             The bodies, whose requests are SENDING now; none if nothing is left to send.
 
         Raises:
-            RunHeldError: It does not hold the run (any more).
+            RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
@@ -97,10 +97,10 @@ class Requests:
             return bodies
 
     def record(self, *answered: Answered) -> None:
-        """Records what came back from the latest attempts of requests of one run, and what that makes of them.
+        """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.
 
         Raises:
-            BrokenPromiseError: One of the requests is not being sent any more; then nothing is recorded.
+            BrokenPromiseError: One of the requests is no longer SENDING; then nothing is recorded.
         """
         with writing(self._engine) as connection:
             for event in dict.fromkeys(one.decision.event for one in answered):
@@ -116,13 +116,13 @@ class Requests:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
 
     def left(self, run: Run) -> int:
-        """How many bodies of the run are to be sent."""
+        """How many bodies of the run are still to be sent."""
         with reading(self._engine) as connection:
             counted = connection.execute(_COUNT, {"run_id": run.id, "in_state": State.PLANNED.value})
             return int(counted.scalar_one()) - envelopes.in_excess(connection, run.id).get(State.PLANNED.value, 0)
 
     def doubts(self, run: Run) -> tuple[Doubt, ...]:
-        """The run's UNCONFIRMED requests, in order, with when they were sent."""
+        """The run's UNCONFIRMED requests, in order, with the times of their attempts."""
         with reading(self._engine) as connection:
             rows = envelopes.all_in_state(connection, run.id, State.UNCONFIRMED.value)
             doubts = tuple(load_doubt(connection, row) for row in rows)
@@ -130,7 +130,7 @@ class Requests:
             return tuple(replace(doubt, request=request) for doubt, request in zip(doubts, placed, strict=True))
 
     def doubt(self, request: Request) -> Doubt:
-        """The doubt about one request that has just become UNCONFIRMED."""
+        """The doubt about a request that has just become UNCONFIRMED."""
         with reading(self._engine) as connection:
             row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
             doubt = load_doubt(connection, row)
@@ -145,17 +145,17 @@ class Requests:
         parts: Sequence[Part] = (),
         access_requests: Sequence[str] = (),
     ) -> None:
-        """Records what settling found out about an UNCONFIRMED request.
+        """Records the result of settling an UNCONFIRMED request.
 
         Args:
             request: The request.
-            arrived: Whether all of it arrived; if not, it is PLANNED again.
-            now: When that was found out.
-            parts: Where only some of it arrived: the requests that take over, each arrived or not.
-            access_requests: The tenant's ids of what was found.
+            arrived: Whether all of it arrived; otherwise it is PLANNED again.
+            now: When it was settled.
+            parts: If only some of it arrived, the requests that take over, each arrived or not.
+            access_requests: The tenant's ids of the access requests found.
 
         Raises:
-            BrokenPromiseError: The request is not UNCONFIRMED any more.
+            BrokenPromiseError: The request is no longer UNCONFIRMED.
         """
         found = {"access_requests": list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
@@ -174,7 +174,7 @@ class Requests:
             return load_requests(connection, rows)
 
     def last_reasons(self, run: Run) -> dict[int, str]:
-        """For each request of the run that the tenant refused or left in doubt, the latest reason."""
+        """The latest reason for each request of the run that was refused or left in doubt."""
         with reading(self._engine) as connection:
             rows = connection.execute(
                 sa.select(t.event.c.request, REASON_COLUMN.label("reason"))

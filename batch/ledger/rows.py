@@ -1,4 +1,4 @@
-"""Requests as the ledger has them, made into values again."""
+"""Requests read from the ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
-"""Lines of requests, with the id of the run."""
+"""Rows of requests, with the id of the run."""
 
 _ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.ABANDONED.value)
 _AT_ONCE: Final = 500
@@ -40,13 +40,13 @@ _ITEMS: Final = (
 
 
 def load_request(connection: Connection, number: int) -> Request | None:
-    """A request by its number, as it is now; None where there is none."""
+    """A request by its number; None if there is none."""
     row = connection.execute(REQUEST.where(t.request.c.number == number)).first()
     return None if row is None else load_requests(connection, [row])[0]
 
 
 def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request, ...]:
-    """The requests of lines of REQUEST, in their order."""
+    """The requests in rows of REQUEST, in their order."""
     identities = _identities(connection, {number for row in rows for number in recipients_of(row)})
     items = _items(connection, [row.number for row in rows])
     return tuple(
@@ -64,28 +64,28 @@ def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request,
 
 
 def require_whole(request: Request, row: Any) -> None:
-    """Makes sure that nothing of a request is missing in the ledger.
+    """Checks that the ledger has all recipients and items of a request.
 
     Raises:
-        BrokenPromiseError: Something is.
+        BrokenPromiseError: Some are missing.
     """
     if (len(request.recipients), len(request.items)) != (row.recipient_count, row.item_count):
         raise BrokenPromiseError(
-            f"Request {request.id} is not whole any more.",
-            next_step="Nothing of it is sent. `access-batch ledger verify` says more; restore a backup of the ledger.",
+            f"Request {request.id} has lost recipients or items.",
+            next_step="Nothing of it is sent. Run `access-batch ledger verify`, then restore a backup of the ledger.",
         )
 
 
 def load_doubt(connection: Connection, row: Any) -> Doubt:
-    """A request in doubt; where its process died, the tenant may still be at work when that is noticed."""
-    lines = connection.execute(
+    """A request in doubt. If its process died, the doubt counts from the moment that this was noticed."""
+    events = connection.execute(
         sa.select(t.event.c.at, t.event.c.event)
         .where(t.event.c.request == row.number, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
         .order_by(t.event.c.number)
     ).all()
     (request,) = load_requests(connection, [row])
     return Doubt(
-        request=request, first_attempt=datetime.fromisoformat(lines[0].at), ended=datetime.fromisoformat(lines[-1].at)
+        request=request, first_attempt=datetime.fromisoformat(events[0].at), ended=datetime.fromisoformat(events[-1].at)
     )
 
 
@@ -95,7 +95,7 @@ def recipients_of(row: Any) -> list[int]:
 
 
 def item_rows(connection: Connection, number: int) -> Sequence[Any]:
-    """The lines of a request's items, in order."""
+    """The rows of a request's items, in order."""
     return _items(connection, [number])[number]
 
 

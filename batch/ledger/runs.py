@@ -1,4 +1,4 @@
-"""Runs: finding them, counting how far they have come, and who works on them."""
+"""Runs: finding them, counting their progress, and holding them for one process at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Runs:
         self._engine = engine
 
     def of_input(self, tenant: str, digest: str) -> Run | None:
-        """The run of this input for this tenant, if it was ever planned."""
+        """The run of this input for this tenant; None if it was never planned."""
         with reading(self._engine) as connection:
             row = connection.execute(_RUN.where(t.tenant.c.name == tenant, t.run.c.input_digest == digest)).first()
             return None if row is None else _run(row)
@@ -70,7 +70,7 @@ class Runs:
         raise UsageError(f"The ledger has no run {name!r}.", next_step="`access-batch runs` lists the runs.")
 
     def tally(self, run: Run) -> Tally:
-        """How far the run has come."""
+        """How far the run has come, over all its processes."""
         changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
         of_run = t.request.c.run == t.number_of_run(run.id)
         in_own_body = events.WITHIN_COLUMN.is_(None)
@@ -104,22 +104,22 @@ class Runs:
         )
 
     def check_free(self, run: Run, process: Process, now: datetime) -> None:
-        """Makes sure that no other process works on the run.
+        """Checks that no other process works on the run.
 
         Raises:
-            RunHeldError: One does.
+            RunHeldError: Another process does.
         """
         with reading(self._engine) as connection:
             _refuse_if_held(connection, run, process, now)
 
     def hold(self, run: Run, process: Process, now: datetime) -> int:
-        """Makes `process` the one that works on the run, and sets right what a dead one left.
+        """Makes `process` the holder of the run. Requests that a dead process left SENDING become UNCONFIRMED.
 
         Returns:
-            How many requests a dead process had left in the middle of sending; they are UNCONFIRMED now.
+            How many requests became UNCONFIRMED.
 
         Raises:
-            RunHeldError: Another process that is alive holds the run.
+            RunHeldError: A process that is alive holds the run.
         """
         with writing(self._engine) as connection:
             _refuse_if_held(connection, run, process, now)
@@ -139,10 +139,10 @@ class Runs:
             return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
 
     def beat(self, run: Run, process: Process, now: datetime) -> None:
-        """Says that the process that holds the run is alive.
+        """Records that the run's holder is alive.
 
         Raises:
-            RunHeldError: It does not hold the run (any more).
+            RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
@@ -151,18 +151,18 @@ class Runs:
             )
 
     def release(self, run: Run, process: Process) -> None:
-        """Lets go of the run."""
+        """Ends the process's hold on the run."""
         with writing(self._engine) as connection:
             connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run, process))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
-        """Takes a human's word for all of the run's UNCONFIRMED requests; returns how many those were."""
+        """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were."""
         event = Event.FOUND if arrived else Event.NOT_FOUND
         with writing(self._engine) as connection:
             return _mark_all(connection, run, State.UNCONFIRMED, event, now, detail={"by": "hand"})
 
     def discard(self, run: Run, now: datetime) -> int:
-        """Gives up what the run has not sent; returns how many requests that were."""
+        """Discards the requests that the run has not sent; returns how many there were."""
         with writing(self._engine) as connection:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
@@ -173,14 +173,14 @@ def _holding(run: Run, process: Process) -> dict[str, Any]:
 
 
 def require_held(connection: Connection, run: Run, process: Process) -> None:
-    """Makes sure that `process`, and no other of its number, holds the run.
+    """Checks that `process` holds the run.
 
     Raises:
         RunHeldError: It does not.
     """
     if connection.execute(_HELD, _holding(run, process)).first() is None:
         raise RunHeldError(
-            f"Another process has taken over run {run.id}: this one was silent for too long.",
+            f"Another process has taken over run {run.id}, because this one did not report for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
 
@@ -192,7 +192,7 @@ def _refuse_if_held(connection: Connection, run: Run, process: Process, now: dat
     holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
     if holder != process and holder.is_alive(beat=row.beat, now=now):
         raise RunHeldError(
-            f"Run {run.id} is being worked on by process {row.pid} on {row.host} since {row.since}.",
+            f"Process {row.pid} on {row.host} has been working on run {run.id} since {row.since}.",
             next_step="Wait for it to end, or stop it; then run the same command again.",
         )
 
@@ -206,7 +206,7 @@ def _mark_all(
     *,
     detail: Mapping[str, str] | None = None,
 ) -> int:
-    """Applies one event to all requests of a run that are in one state; returns how many bodies those are."""
+    """Applies one event to all requests of a run in one state; returns how many bodies they make."""
     of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
     numbers = [
         row.number
@@ -234,13 +234,13 @@ def _run(row: sa.Row[tuple[object, ...]]) -> Run:
 
 
 class CancelLog:
-    """What is withdrawn of a ledger's runs."""
+    """The cancellations of a ledger's runs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def first_attempt(self, run: Run) -> datetime | None:
-        """When the run first sent anything, by our clock; None where it never has."""
+        """When the run first sent a request, by our clock; None if it never has."""
         query = sa.select(sa.func.min(t.event.c.at)).where(
             t.event.c.run == t.number_of_run(run.id), t.event.c.event == Event.CLAIMED.value
         )
@@ -249,12 +249,12 @@ class CancelLog:
         return None if at is None else datetime.fromisoformat(at)
 
     def begin(self, run: Run, process: Process, detail: Mapping[str, Any], now: datetime) -> None:
-        """Writes into the run's books that it is being withdrawn; durable when this returns.
+        """Records that the run is being cancelled. Durable when this returns.
 
         Args:
             run: The run.
             process: It must hold the run.
-            detail: How much, how and why.
+            detail: What is cancelled, how and why.
             now: When.
 
         Raises:

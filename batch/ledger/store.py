@@ -1,4 +1,4 @@
-"""The ledger as the rest of the product holds it."""
+"""The open ledger."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Ledger:
 
     Attributes:
         runs: Runs and who works on them.
-        plans: What is known of changes, and new requests.
+        plans: What is known about changes, and new requests.
         requests: Requests on their way.
-        tracks: What the tenant last said of accepted changes.
+        tracks: The tenant's last reports on accepted changes.
         cache: The tenant's recent answers about people and items.
         decisions: What the runs' plans rest on.
-        imported: What was imported from it.
+        imported: Changes imported from the tenant's list.
         withdrawals: What is withdrawn there.
         notices: What was done to open it, for the user.
     """
@@ -58,10 +58,10 @@ class Ledger:
 
     @classmethod
     def open(cls, location: str, *, sandbox: bool, now: datetime) -> Self:
-        """Opens the ledger at a path or URL, creating or upgrading it where needed.
+        """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
         Raises:
-            LedgerRefusedError: It can't or must not be used.
+            LedgerRefusedError: It can't be used, or must not be.
         """
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
@@ -80,7 +80,7 @@ class Ledger:
         return health(self._engine)
 
     def close(self) -> None:
-        """Ends all connections."""
+        """Closes all connections."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the tenant last said of each change that was accepted."""
+"""The tenant's last report on each accepted change."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ TRACK_SCHEMA: Final = {
     "since": pl.String,
     "access_request": pl.String,
 }
-"""Columns of `TrackStore.of_run`; the last five are null for a change of which the tenant has said nothing yet."""
+"""Columns of `TrackStore.of_run`. The last five are null if the tenant has not reported on the change yet."""
 
 
 class TrackStore:
-    """What became of the changes of a ledger."""
+    """The tenant's reports that a ledger keeps."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def of_run(self, run: Run) -> pl.DataFrame:
-        """Every accepted change of a run, with what the tenant last said of it, by TRACK_SCHEMA."""
+        """Every accepted change of a run with the tenant's last report, by TRACK_SCHEMA."""
         q, r, i, k, f = t.request.c, t.recipient.c, t.request_item.c, t.track.c, t.finding.c
         query = (
             sa.select(
@@ -77,8 +77,8 @@ class TrackStore:
         with reading(self._engine) as connection:
             return select_frame(connection, query, TRACK_SCHEMA)
 
-    def told(self, run: Run) -> TrackSummary:
-        """What the tenant last said of a run's accepted changes, summed up."""
+    def summary(self, run: Run) -> TrackSummary:
+        """The tenant's last reports on a run's accepted changes, summed up."""
         q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
         accepted = (q.run == t.number_of_run(run.id)) & (q.state == State.ACCEPTED.value)
         newer = t.request.alias("newer").c
@@ -91,14 +91,14 @@ class TrackStore:
                 r.identity == k.identity,
                 r.request > k.request,
                 i.item == k.item,
-                # The sums keep databases from looking through all requests of the run for each line.
+                # The additions keep the database from searching all requests of the run for each row.
                 newer.run + 0 == q.run,
                 newer.state + "" == State.ACCEPTED.value,
             )
         )
         current = sa.case((submitted_again, 0), else_=1)
         since = sa.func.min(sa.case((submitted_again, None), else_=k.since))
-        lines = (
+        groups = (
             sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
             .select_from(t.request)
             .join(t.track, k.request == q.number)
@@ -109,30 +109,30 @@ class TrackStore:
         )
         every = sa.select(sa.func.coalesce(sa.func.sum(q.recipient_count * q.item_count), 0)).where(accepted)
         with reading(self._engine) as connection:
-            rows = connection.execute(lines).all()
+            rows = connection.execute(groups).all()
             total = int(connection.execute(every).scalar_one())
-        told = [
+        reported = [
             StatusGroup(state=state, who=who, said=said, since=since, changes=int(changes))
             for state, who, said, since, changes, _ in rows
             if changes
         ]
-        return TrackSummary(told=tuple(told), silent=total - sum(int(lines) for *_, lines in rows))
+        return TrackSummary(reported=tuple(reported), silent=total - sum(int(number) for *_, number in rows))
 
-    def write(self, run: Run, findings: Sequence[ChangeStatus]) -> None:
-        """Keeps what the tenant says now of changes of a run, in place of what it said before."""
-        if not findings:
+    def write(self, run: Run, statuses: Sequence[ChangeStatus]) -> None:
+        """Keeps new reports on changes of a run; they replace the earlier ones."""
+        if not statuses:
             return
         with writing(self._engine) as connection:
-            write_statuses(connection, run.tenant, findings)
+            write_statuses(connection, run.tenant, statuses)
 
 
-def write_statuses(connection: Connection, tenant: str, findings: Sequence[ChangeStatus]) -> None:
-    """Likewise, in a transaction of the caller's; of two findings about one change the later one counts."""
+def write_statuses(connection: Connection, tenant: str, statuses: Sequence[ChangeStatus]) -> None:
+    """Keeps new reports, in the caller's transaction; the last of several on one change counts."""
     number: int = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar_one()
     frame = pl.DataFrame(
         [
             (x.request, x.identity, x.item_type, x.item, x.state, x.who, x.said, x.since, x.access_request)
-            for x in findings
+            for x in statuses
         ],
         schema={"request": pl.Int64, **dict.fromkeys(_FINDING, pl.String)},
         orient="row",
@@ -145,7 +145,7 @@ def write_statuses(connection: Connection, tenant: str, findings: Sequence[Chang
         {"external_id": "item", "type": "item_type", "id": "i"}
     )
     words = intern(connection, t.finding, said, {}).rename({"id": "f"})
-    lines = (
+    rows = (
         frame.join(known, on="identity")
         .join(these, on=["item", "item_type"])
         .join(words, on=["state", "who", "said"])
@@ -163,10 +163,10 @@ def write_statuses(connection: Connection, tenant: str, findings: Sequence[Chang
         _FORGET,
         [
             {"of_request": request, "of_identity": identity, "of_item": item}
-            for request, identity, item in lines.select("request", "identity", "item").rows()
+            for request, identity, item in rows.select("request", "identity", "item").rows()
         ],
     )
-    insert_frame(connection, t.track, lines)
+    insert_frame(connection, t.track, rows)
 
 
 _FINDING: Final = ("identity", "item_type", "item", "state", "who", "said", "since", "access_request")

@@ -1,6 +1,6 @@
-"""Brings a ledger to the version that this program speaks: creates, upgrades after a backup, or refuses.
+"""Brings a ledger to this program's version: creates it, upgrades it after a backup, or refuses it.
 
-Alembic is imported only when there is something to do: importing it takes longer than everything else here.
+Alembic is imported only if there is something to do, since the import takes longer than everything else here.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005")
-"""Every version a ledger of ours can have, oldest first."""
+"""Every version that a ledger can have, oldest first."""
 
 
 def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str, ...]:
-    """Creates or upgrades the ledger where needed.
+    """Creates or upgrades the ledger if necessary.
 
     Args:
         url: Where the ledger is.
-        sandbox: Whether the caller is the sandbox; a ledger serves either the sandbox or real tenants, never both.
-        now: For a new ledger's birth date and a backup's name.
+        sandbox: Whether the tenant is the sandbox. A ledger serves either the sandbox or real tenants, never both.
+        now: For a new ledger's date and a backup's name.
 
     Returns:
-        Sentences for the user about what was done.
+        Sentences for the user that report what was done.
 
     Raises:
         LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
@@ -77,7 +77,7 @@ def _bring_up_to_date(looking: Engine, url: sa.URL, *, sandbox: bool, now: datet
 
 
 def _version(engine: Engine) -> str | None:
-    """The version that the database says it has; None where it is empty."""
+    """The version that the database has; None if it is empty."""
     with reading(engine) as connection:
         names = set(sa.inspect(connection).get_table_names())
         if not names:
@@ -92,7 +92,7 @@ def _version(engine: Engine) -> str | None:
 
 
 def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
-    """Upgrades, and introduces a new ledger to itself, in one transaction: a ledger is never half made."""
+    """Upgrades, and gives a new ledger its id, in one transaction: a ledger is never half made."""
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
@@ -113,7 +113,7 @@ def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
 
 
 def migrations_folder() -> Path:
-    """Where the migrations are: inside the installed package, or at the top of the source tree."""
+    """The migrations: inside the installed package, or at the top of the source tree."""
     here = Path(__file__).resolve().parent
     installed = here / "migrations"
     return installed if installed.is_dir() else here.parent.parent / "migrations"
@@ -139,7 +139,7 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
 
 
 def _back_up(url: sa.URL, version: str, now: datetime) -> str:
-    """Copies an SQLite ledger beside itself; another database is backed up by its own means."""
+    """Copies an SQLite ledger beside itself. Other databases have their own backups."""
     source = ledger_file(url)
     if source is None:
         return "none was made: back up this database by its own means"

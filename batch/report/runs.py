@@ -24,7 +24,7 @@ def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]
         "started_at": run.started_at.isoformat(),
         "changes": count_states(tally.changes),
         "requests": {**count_states(tally.requests), "lower_bound": run.lower_bound},
-        "tracked": track_as_json(tracked) if tracked.told else None,
+        "tracked": track_as_json(tracked) if tracked.reported else None,
         "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
     }
 
@@ -38,7 +38,7 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]
     if discarded := tally.changes.get(State.DISCARDED, 0):
         yield f"  discarded before they were sent: {discarded:,} changes"
     yield f"  attempts: {tally.posts:,}, including {tally.retried:,} repeated and {tally.throttled:,} throttled"
-    if tracked.told:
+    if tracked.reported:
         yield from describe_track(tracked)
 
 
@@ -55,7 +55,7 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
             "discarded": tally.changes.get(State.DISCARDED, 0),
         }
         state = ", ".join(f"{number:,} {name}" for name, number in open_changes.items() if number) or "complete"
-        if tracked.told:
+        if tracked.reported:
             outcomes = ", ".join(
                 f"{number:,} {name.replace('_', ' ')}" for name, number in counts(tracked).items() if number
             )

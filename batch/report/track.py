@@ -29,7 +29,7 @@ _BAD: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.FA
 def counts(tracked: TrackSummary) -> dict[str, int]:
     """How many changes came to each outcome, and to `not_visible` if the tenant has not shown them."""
     found: Counter[TenantOutcome] = Counter()
-    for group in tracked.told:
+    for group in tracked.reported:
         found[tenant_outcome(group.state, group.said)] += group.changes
     return {**{name.value: found[name] for name in TenantOutcome}, "not_visible": tracked.silent}
 
@@ -37,7 +37,7 @@ def counts(tracked: TrackSummary) -> dict[str, int]:
 def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
     """The counts, and in `states` the counts by the vendor's own names."""
     states: Counter[str] = Counter()
-    for group in tracked.told:
+    for group in tracked.reported:
         states[group.state] += group.changes
     return {**counts(tracked), "states": dict(sorted(states.items()))}
 
@@ -56,10 +56,10 @@ def exit_code(tracked: TrackSummary) -> int:
 def describe_track(tracked: TrackSummary) -> Iterator[str]:
     """What became of the changes, who still has to approve, who rejected and why, and what failed."""
     groups = {
-        name: [group for group in tracked.told if tenant_outcome(group.state, group.said) is name]
+        name: [group for group in tracked.reported if tenant_outcome(group.state, group.said) is name]
         for name in TenantOutcome
     }
-    everything = sum(group.changes for group in tracked.told) + tracked.silent
+    everything = sum(group.changes for group in tracked.reported) + tracked.silent
     yield f"{count(everything, 'accepted change')} at the tenant:"
     yield from _total(OUTCOME_WORDS[TenantOutcome.PROVISIONED], groups[TenantOutcome.PROVISIONED])
     yield from _describe_open(groups[TenantOutcome.OPEN])
@@ -92,7 +92,7 @@ def resubmission(tracked: TrackSummary) -> Iterator[str]:
 
 def describe_existing(tracked: TrackSummary) -> Iterator[str]:
     """How many changes the tenant answered were requested already, if nothing newer is known of them."""
-    if number := sum(group.changes for group in tracked.told if group.state == EXISTING):
+    if number := sum(group.changes for group in tracked.reported if group.state == EXISTING):
         verb = "was" if number == 1 else "were"
         yield f"The tenant answered that {count(number, 'change')} {verb} requested already by others."
 

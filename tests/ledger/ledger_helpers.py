@@ -54,7 +54,7 @@ class FakeClock:
 
 
 def change(identity: str, item: str, **other: str) -> Change:
-    """A change with every column; a plain grant of a role unless told otherwise."""
+    """A change with every column: by default a plain grant of a role."""
     usual = {**dict.fromkeys(CHANGE_COLUMNS, ""), "operation": "GRANT", "item_type": "ROLE"}
     return {**usual, "identity_id": identity, "item_id": item, **other}
 

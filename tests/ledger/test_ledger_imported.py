@@ -1,4 +1,4 @@
-"""ImportReader a status list into a ledger, whatever interrupts it and whatever the ledger has already."""
+"""Importing a status list into a ledger, whatever interrupts it and whatever the ledger already has."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ def test_what_was_submitted_again_is_summed_up_with_its_own_time_and_not_with_th
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
         ledger.tracks.write(run, [finding(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
-        told = ledger.tracks.told(run).told
-    assert [(one.changes, one.since) for one in told] == [(1, "2026-03-03T00:00:00Z")]
+        reported = ledger.tracks.summary(run).reported
+    assert [(one.changes, one.since) for one in reported] == [(1, "2026-03-03T00:00:00Z")]
 
 
 @pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])

@@ -132,8 +132,8 @@ def test_what_is_known_is_as_before(upgraded: Ledger, reported: dict[str, Any]) 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
 def test_what_the_tenant_last_reported_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
-        summary = upgraded.tracks.told(run)
-        groups = [[one.state, one.who, one.said, one.since, one.changes] for one in summary.told]
+        summary = upgraded.tracks.summary(run)
+        groups = [[one.state, one.who, one.said, one.since, one.changes] for one in summary.reported]
         assert [groups, summary.silent] == reported["tracks"][run.id]
 
 

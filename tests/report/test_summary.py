@@ -157,7 +157,7 @@ RUN = Run(
     started_at=datetime(2026, 11, 23, 15, 45, tzinfo=UTC),
     lower_bound=3,
 )
-NOT_LISTED = TrackSummary(told=(), silent=2000)
+NOT_LISTED = TrackSummary(reported=(), silent=2000)
 TALLY = Tally(
     requests={State.ACCEPTED: 4, State.SPLIT: 1},
     changes={State.ACCEPTED: 2000, State.PLANNED: 1},
@@ -218,7 +218,7 @@ def group(state: str, changes: int = 1, who: str = "", words: str = "", since: s
 
 
 SAID = TrackSummary(
-    told=(
+    reported=(
         group("REQUEST_COMPLETED", 40),
         group("EXECUTING", 2, "Ann", since="2026-03-02"),
         group("EXECUTING", 3, "Ann", "soon", since="2026-03-01"),
@@ -270,7 +270,7 @@ def test_changes_are_counted_by_outcome_and_by_the_vendors_state() -> None:
 
 def test_the_largest_of_many_groups_are_shown_and_the_rest_counted() -> None:
     many = tuple(group("REJECTED", number, f"approver {number:02}") for number in range(1, 15))
-    lines = list(describe_track(TrackSummary(told=many, silent=0)))
+    lines = list(describe_track(TrackSummary(reported=many, silent=0)))
     assert lines[1:3] == ["  rejected: 105", "    14 by approver 14"]
     assert lines[-1].startswith("    … and 10 more")
     assert len(lines) == 13
@@ -291,9 +291,9 @@ def test_the_largest_of_many_groups_are_shown_and_the_rest_counted() -> None:
 )
 def test_the_exit_code_of_a_tracked_run_shows_its_worst_outcome(state: str, words: str, code: int) -> None:
     done = group("REQUEST_COMPLETED")
-    tracked = TrackSummary(told=(done, group(state, words=words)), silent=0)
+    tracked = TrackSummary(reported=(done, group(state, words=words)), silent=0)
     assert exit_code(tracked) == code
-    assert exit_code(TrackSummary(told=(done,), silent=1)) == 4
+    assert exit_code(TrackSummary(reported=(done,), silent=1)) == 4
     finished = dataclasses.replace(summary(rows=FINE, tally=tally(ACCEPTED=3)), tracked=tracked, was_tracked=True)
     assert finished.exit_code == code
     assert dataclasses.replace(finished, was_tracked=False).exit_code == 0, (
@@ -311,6 +311,6 @@ def test_runs_show_outcomes_once_any_is_known() -> None:
 
 @pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
 def test_changes_that_others_had_requested_are_reported_after_sending(number: int, words: str) -> None:
-    tracked = TrackSummary(told=(group("EXISTING_REQUEST", number), group("EXECUTING")), silent=0)
+    tracked = TrackSummary(reported=(group("EXISTING_REQUEST", number), group("EXECUTING")), silent=0)
     assert list(describe_existing(tracked)) == [f"The tenant answered that {words} requested already by others."]
     assert list(describe_existing(NOT_LISTED)) == []
