@@ -110,11 +110,11 @@ async def _ask(
 async def _findings(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runtime) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
-        claims = await tenant.claims()
+        token_claims = await tenant.token_claims()
     except AccessBatchError as error:
         yield _failure("token", error)
         return
-    for finding in doctor_checks.check_token(claims, dialect):
+    for finding in doctor_checks.check_token(token_claims, dialect):
         yield finding
     try:
         answer, headers = await tenant.statuses.probe()

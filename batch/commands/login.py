@@ -161,7 +161,7 @@ async def _try_out(
                 give_up_after=CHECK_WITHIN,
                 tell=show_wait,
             )
-            claims = await token.claims()
+            token_claims = await token.claims()
     except CredentialsRefusedError as error:
         raise CredentialsRefusedError(
             error.message, next_step=f"{_NOT_STORED} Check client id and secret, and that they are for this tenant."
@@ -172,7 +172,7 @@ async def _try_out(
             message,
             next_step=f"{_NOT_STORED} Check the base URL and the network, or store it unchecked with --no-check.",
         ) from None
-    if unfit := why_unfit(claims):
+    if unfit := why_unfit(token_claims):
         raise UnfitTokenError(unfit, next_step=f"{_NOT_STORED} {token_needed(settings.dialect)}")
 
 

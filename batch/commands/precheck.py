@@ -135,13 +135,13 @@ class CommandPrecheck:
         async with self._sessions.line(ledger, self._tell) as line:
             # What it can't be sure of is told before sending.
             await require_fit_token(line.tenant, dialect, lambda _event: None)
-            claims = await line.tenant.claims()
+            token_claims = await line.tenant.token_claims()
             inquiry = Precheck(
                 listing=line.tenant.statuses,
                 holdings=line.tenant.holdings,
                 administration=bool(dialect.paths.administration),
-                sees_all=ADMIN_LEVEL in claims.authorities,
-                myself=claims.user_id,
+                sees_all=ADMIN_LEVEL in token_claims.authorities,
+                myself=token_claims.user_id,
                 memory=ledger.cache,
                 tenant=self._sessions.access.tenant,
                 since=self._since,

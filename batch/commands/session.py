@@ -227,7 +227,7 @@ def notices_on(screen: Screen) -> Tell:
 class TokenHolder(Protocol):
     """Who has a token: a tenant over HTTP, or a fake."""
 
-    async def claims(self) -> TokenClaims:
+    async def token_claims(self) -> TokenClaims:
         """What the token says of us."""
 
 
@@ -239,9 +239,9 @@ async def require_fit_token(tenant: TokenHolder, dialect: Dialect, tell: Tell) -
         CredentialsRefusedError: The tenant refuses the client.
         TenantLostError: No token can be had.
     """
-    claims = await tenant.claims()
-    if unfit := why_unfit(claims):
+    token_claims = await tenant.token_claims()
+    if unfit := why_unfit(token_claims):
         raise UnfitTokenError(unfit, next_step=f"Nothing was sent. {token_needed(dialect)}")
-    if not claims.readable:
+    if not token_claims.readable:
         text = "The tenant's token can't be looked into, so whether its user may submit shows with the first request."
         tell(Notice(text=text))

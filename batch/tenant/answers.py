@@ -22,13 +22,13 @@ MOST_BYTES: Final = 1 << 20
 MOST_TEXT: Final = 300
 """Most characters kept of a message."""
 
-MOST_LOOKED_AT: Final = 1 << 16
+MOST_READ: Final = 1 << 16
 """Most characters of a message that we read."""
 
 LOCATION: Final = "x-redirects-to"
 """The header that keeps a redirect's target, so that httpx does not see it."""
 
-MOST_PATIENCE: Final = 86_400.0
+LONGEST_WAIT: Final = 86_400.0
 """Most seconds of a `Retry-After` that we obey: a day."""
 
 MOST_MESSAGES: Final = 10
@@ -136,7 +136,7 @@ def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: b
         return _short(f"it redirects to {location}", hide)
     if (encoding := headers.get("content-encoding", "identity").strip().lower()) != "identity":
         return _short(f"its body is encoded, which was not asked for: {encoding}", hide)
-    return _short(content[: 4 * MOST_LOOKED_AT].decode("utf-8", "replace"), hide)
+    return _short(content[: 4 * MOST_READ].decode("utf-8", "replace"), hide)
 
 
 def _short(value: object, hide: Secrets) -> str:
@@ -144,8 +144,8 @@ def _short(value: object, hide: Secrets) -> str:
     if not isinstance(value, str):
         return ""
     # Only the beginning: hiding takes time, and a hostile answer could be long.
-    beginning = hide.hide(value[:MOST_LOOKED_AT])
-    return " ".join(hide.hide(on_one_line(beginning, most=MOST_LOOKED_AT)).split())[:MOST_TEXT]
+    beginning = hide.hide(value[:MOST_READ])
+    return " ".join(hide.hide(on_one_line(beginning, most=MOST_READ)).split())[:MOST_TEXT]
 
 
 def _retry_after(value: str, now: datetime) -> float | None:
@@ -154,7 +154,7 @@ def _retry_after(value: str, now: datetime) -> float | None:
     except ValueError:
         date = _date(value)
         seconds = (date - now).total_seconds() if date else math.nan
-    return min(max(0.0, seconds), MOST_PATIENCE) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
 
 
 def _date(value: str) -> datetime | None:

@@ -88,7 +88,7 @@ class Tenant:
         """A token that is good now; see Token.get."""
         return await self._token.get(other_than=other_than)
 
-    async def claims(self) -> TokenClaims:
+    async def token_claims(self) -> TokenClaims:
         """Whose token ours is; see Token.claims."""
         return await self._token.claims()
 

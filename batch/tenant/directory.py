@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batch.model import IdentityBy
     from batch.tenant.reading import Reader
 
-MOST_SAID: Final = 100
+MOST_TEXT: Final = 100
 """Most characters kept of a text from the tenant."""
 
 
@@ -134,7 +134,7 @@ class Directory:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 
     def _clean(self, text: str) -> str:
-        return on_one_line(self._reader.hide(text[: 4 * MOST_SAID]), most=MOST_SAID)
+        return on_one_line(self._reader.hide(text[: 4 * MOST_TEXT]), most=MOST_TEXT)
 
     def _tell_of(self, unseen: Iterable[IdentityBy]) -> None:
         if words := " and ".join(f"{FIELD_WORDS[field]}s" for field in unseen):

@@ -28,7 +28,7 @@ def _text(value: Any) -> str:
 
 
 def _employee_number(attributes: Any) -> str:
-    """The number among the attributes of an identity, or of a public identity, where they are a list."""
+    """The number among the attributes, which public identities have as a list."""
     if isinstance(attributes, list):
         attributes = {entry.get("key"): entry.get("value") for entry in attributes if isinstance(entry, dict)}
     return _text(attributes.get("employeeNumber")) if isinstance(attributes, dict) else ""

@@ -32,7 +32,7 @@ Taking, claiming and sending each alone costs about twice the processor time."""
 SLACK: Final = 2.0
 """How many late turns the bucket makes up for."""
 
-TELL_AFTER: Final = 0.25
+REPORT_AFTER: Final = 0.25
 """Seconds after which to report calls that have left, if nobody takes another permit."""
 
 LONG: Final = 2.0
@@ -100,11 +100,11 @@ class Pace:
         self._left: dict[int, float | None] = {}
         self._held_until = 0.0
         self._silent_until = 0.0
-        self._told_until = 0.0
+        self._reported_until = 0.0
         self._turn = asyncio.Lock()
-        self._asking: asyncio.Future[Permits] | None = None
-        self._askings = 0
-        self._telling: asyncio.Task[None] | None = None
+        self._call: asyncio.Future[Permits] | None = None
+        self._call_count = 0
+        self._reporting: asyncio.Task[None] | None = None
         self.silenced = 0.0
 
     async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
@@ -160,21 +160,21 @@ class Pace:
     def report_wait(self, seconds: float, reason: str) -> None:
         """Reports why nothing goes for so long, unless the wait is short or was reported."""
         until = asyncio.get_running_loop().time() + seconds
-        if seconds > LONG and until > self._told_until + 1:
-            self._told_until = until
+        if seconds > LONG and until > self._reported_until + 1:
+            self._reported_until = until
             self._tell(Waiting(seconds=seconds, reason=reason))
 
     def ended(self, number: int, *, used: bool) -> None:
         """Notes that a permit was used or is given back; the counter learns it with the next permits, or soon."""
         self._left[number] = self._clock.epoch() if used else None
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.get_running_loop().create_task(self._tell_later())
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.get_running_loop().create_task(self._report_later())
 
     async def aclose(self) -> None:
         """Reports the last calls that have left, after all calls have ended."""
-        if self._telling is not None:
-            self._telling.cancel()
-        at_work: list[asyncio.Future[Any]] = [work for work in (self._telling, self._asking) if work is not None]
+        if self._reporting is not None:
+            self._reporting.cancel()
+        at_work: list[asyncio.Future[Any]] = [work for work in (self._reporting, self._call) if work is not None]
         await asyncio.gather(*at_work, return_exceptions=True)
         if self._left:
             # A lost ledger will count these calls as made when it notices that this process has ended.
@@ -183,13 +183,13 @@ class Pace:
 
     async def _ask(self, wanted: int) -> Permits:
         left, self._left = self._left, {}
-        self._askings += 1
-        asking = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, left=left))
-        self._asking = asking
+        self._call_count += 1
+        call = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, left=left))
+        self._call = call
         try:
-            permits = await asyncio.shield(asking)
+            permits = await asyncio.shield(call)
         except asyncio.CancelledError:
-            asking.add_done_callback(self._give_back)
+            call.add_done_callback(self._give_back)
             raise
         except BaseException:
             # The ledger did not get these reports; send them again once it is back.
@@ -214,11 +214,11 @@ class Pace:
             await asyncio.sleep(until - now)
             self.silenced += max(0.0, min(self._silent_until, loop.time()) - now)
 
-    async def _tell_later(self) -> None:
+    async def _report_later(self) -> None:
         while self._left:
-            askings = self._askings
-            await asyncio.sleep(TELL_AFTER)
-            if self._left and askings == self._askings:
+            count = self._call_count
+            await asyncio.sleep(REPORT_AFTER)
+            if self._left and count == self._call_count:
                 # The next caller for a permit will notice a lost ledger.
                 with contextlib.suppress(LedgerLostError):
                     await self._ask(0)

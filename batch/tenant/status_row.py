@@ -16,7 +16,7 @@ from batch.text import moment, on_one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MOST_SAID: Final = 300
+MOST_TEXT: Final = 300
 """Most characters kept of a comment or of error messages."""
 
 _USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
@@ -48,8 +48,8 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
         return None
 
     def text(value: object) -> str:
-        beginning = value[: 4 * MOST_SAID] if isinstance(value, str) else ""
-        return " ".join(hide(on_one_line(hide(beginning), most=4 * MOST_SAID)).split())[:MOST_SAID]
+        beginning = value[: 4 * MOST_TEXT] if isinstance(value, str) else ""
+        return " ".join(hide(on_one_line(hide(beginning), most=4 * MOST_TEXT)).split())[:MOST_TEXT]
 
     metadata = raw.get("clientMetadata")
     state = known(raw.get("state"))
@@ -90,7 +90,7 @@ def _id(value: object) -> str:
 
 
 def _joined(texts: Iterable[str], separator: str) -> str:
-    return separator.join(dict.fromkeys(filter(None, texts)))[:MOST_SAID]
+    return separator.join(dict.fromkeys(filter(None, texts)))[:MOST_TEXT]
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

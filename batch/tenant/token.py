@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RENEW_BEFORE: Final = 60.0
 """Seconds before its expiry at which a token is renewed, or half its life if that is shorter."""
 
-UNSAID_LIFETIME: Final = 60.0
+DEFAULT_LIFETIME: Final = 60.0
 """Seconds that a token lives if the tenant gives no lifetime, or an impossible one."""
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -144,7 +144,7 @@ def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
     """The token in the answer to a call made at `asked`, by the monotonic clock."""
     document = _document(content)
     try:
-        token, lifetime = document["access_token"], float(document.get("expires_in", UNSAID_LIFETIME))
+        token, lifetime = document["access_token"], float(document.get("expires_in", DEFAULT_LIFETIME))
     except (ValueError, KeyError, TypeError, OverflowError):
         token, lifetime = "", 0.0
     if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
@@ -153,7 +153,7 @@ def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
             next_step="Check the base URL: is it the API's?",
         )
     if not (math.isfinite(lifetime) and lifetime > 0):
-        lifetime = UNSAID_LIFETIME
+        lifetime = DEFAULT_LIFETIME
     return _Issued(
         value=token,
         claims=read_claims(token, document, hide=hide),

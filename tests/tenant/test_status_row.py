@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
-from batch.tenant.status_row import MOST_SAID, status_row
+from batch.tenant.status_row import MOST_TEXT, status_row
 
 MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}
 
@@ -108,5 +108,5 @@ def test_any_row_can_be_shown_on_one_line(fields: Any) -> None:
     found = read(row(**fields))
     if found is not None:
         for text in (found.who, found.said, found.state, found.item, found.item_name, found.requester):
-            assert len(text) <= MOST_SAID
+            assert len(text) <= MOST_TEXT
             assert text == "" or text.isprintable()

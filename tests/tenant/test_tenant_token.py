@@ -18,7 +18,7 @@ from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
-from batch.tenant.token import RENEW_BEFORE, UNSAID_LIFETIME, Token
+from batch.tenant.token import DEFAULT_LIFETIME, RENEW_BEFORE, Token
 from batch.tenant.wire import http_client
 from tests.clocks import MACHINE, VIRTUAL
 from tests.tenant.open_calls import Events
@@ -269,7 +269,7 @@ def test_a_token_with_an_impossible_lifetime_gets_a_short_one(lifetime: str) -> 
     async def program(token: Token) -> None:
         assert await token.get() == "odd"
         assert await token.get() == "odd"
-        await asyncio.sleep(UNSAID_LIFETIME)
+        await asyncio.sleep(DEFAULT_LIFETIME)
         assert await token.get() == "token-2"
 
     with_token(TokenEndpoint(httpx.Response(200, content=content)), program)
