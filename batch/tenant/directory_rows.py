@@ -28,9 +28,10 @@ def _text(value: Any) -> str:
 
 
 def _employee_number(attributes: Any) -> str:
-    """The number among the attributes, which public identities have as a list."""
+    """The number among the attributes of an identity, or of a public identity, whose attributes are a list."""
     if isinstance(attributes, list):
-        attributes = {entry.get("key"): entry.get("value") for entry in attributes if isinstance(entry, dict)}
+        entries = [entry for entry in attributes if isinstance(entry, dict) and entry.get("key") == "employeeNumber"]
+        return _text(entries[-1].get("value")) if entries else ""
     return _text(attributes.get("employeeNumber")) if isinstance(attributes, dict) else ""
 
 
