@@ -1,4 +1,4 @@
-"""`ledger import`: seeds a ledger from what the tenant's status list has, page by page."""
+"""`ledger import`: imports the tenant's status list into a ledger, page by page."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from tests.end_to_end.program import (
     start,
     write_rows,
 )  # fmt: skip
+from tests.ledger.ledger_helpers import alter
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -233,19 +234,21 @@ def test_a_run_that_goes_on_has_set_aside_the_same_as_when_it_was_planned(
     somebody_asks(tenant, 0)
     holds(tenant, 1)
     tenant.faults.add(Fault.UNAVAILABLE_503)
-    stopped = submit(program, tenant, path, "--give-up-after", "0")
+    ledger = path.with_name("ledger.db")
+    stopped = submit(program, tenant, path, "--give-up-after", "0", "--ledger", str(ledger))
     assert stopped.code == 4
     assert accepted(tenant) == {}
+    alter(ledger, "DELETE FROM cached")
     before = asked(tenant)
     tenant.tenant.conclude("REJECTED")
-    ended = submit(program, tenant, path, "--max-age", "0")
+    ended = submit(program, tenant, path, "--max-age", "0", "--ledger", str(ledger))
     assert ended.code == 0
     assert ended.json["rows"] == stopped.json["rows"]
     assert ended.json["checked"]["in_progress"] == ended.json["checked"]["held"] == 1
     assert asked(tenant) == before
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     # Once it is complete, the same command asks anew.
-    anew = submit(program, tenant, path, "--max-age", "0")
+    anew = submit(program, tenant, path, "--max-age", "0", "--ledger", str(ledger))
     assert anew.json["rows"]["already_held"] == 1
     assert anew.json["rows"]["submitted"] == 3
     assert accepted(tenant) == once(pair_of(row) for row in (ROWS[0], *ROWS[2:]))

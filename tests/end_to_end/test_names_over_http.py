@@ -13,6 +13,7 @@ from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, once, read_rows, write_rows
 from tests.end_to_end.program import environment as usual_environment
+from tests.ledger.ledger_helpers import alter
 from tests.make_samples import NAMED_HEADER, sample_mistakes, sample_rows
 
 if TYPE_CHECKING:
@@ -140,11 +141,14 @@ def test_a_run_that_was_stopped_goes_on_for_the_people_whom_it_was_planned_for(
 ) -> None:
     alias, first, _ = moved()
     rows = [row(alias, role(0)), row("nobody.known", role(0))]
-    command = ("submit", write_rows(tmp_path / "in.csv", rows), "--yes", "--json", "--max-age", "0")
+    ledger = tmp_path / "ledger.db"
+    given = write_rows(tmp_path / "in.csv", rows)
+    command = ("submit", given, "--yes", "--json", "--max-age", "0", "--ledger", str(ledger))
     with sandbox(fault_probability=1.0, fault_kinds=(Fault.UNAVAILABLE_503,)) as tenant:
         stopped = program(*command, "--give-up-after", "0", env=environment(tenant))
         assert (stopped.code, accepted(tenant)) == (4, {})
         port = port_of(tenant)
+    alter(ledger, "DELETE FROM cached")
     with sandbox(port, seed=OTHER_SEED, strict_ids=False) as tenant:
         ended = program(*command, env=environment(tenant))
         assert {pair[1] for pair in accepted(tenant)} == {first}

@@ -1,4 +1,4 @@
-"""Shorthands for the tests of the ledger and of what works on it."""
+"""Helpers for the tests of the ledger and of the code that uses it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Change: TypeAlias = dict[str, str]
 
 
 class FakeClock:
-    """A clock that only moves when told to."""
+    """A clock that moves only in `advance`."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -133,7 +133,7 @@ def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) ->
 
 
 def rows(path: Path, sql: str, *parameters: object) -> list[Any]:
-    """What a second, independent connection sees: committed things only."""
+    """The rows that another connection sees: committed ones only."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql, parameters).fetchall()
 
@@ -153,7 +153,7 @@ def answers(path: Path) -> list[tuple[int, int, str, int | None]]:
 
 
 def alter(path: Path, *statements: str) -> None:
-    """What somebody else, or an accident, does to a ledger."""
+    """Changes a ledger as somebody else or an accident would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)

@@ -228,11 +228,11 @@ def test_a_ledger_that_cannot_be_created_is_refused(name: str, tmp_path: Path) -
     assert "--ledger" in caught.value.next_step
 
 
-@pytest.mark.parametrize(("first", "said"), [(True, "the sandbox's"), (False, "a real tenant's")])
-def test_sandbox_and_real_tenants_never_share_a_ledger(first: bool, said: str, tmp_path: Path) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("first", "owner"), [(True, "the sandbox's"), (False, "a real tenant's")])
+def test_sandbox_and_real_tenants_never_share_a_ledger(first: bool, owner: str, tmp_path: Path) -> None:  # noqa: FBT001
     path = tmp_path / "ledger.db"
     open_ledger(path, sandbox=first).close()
-    with pytest.raises(LedgerRefusedError, match=said):
+    with pytest.raises(LedgerRefusedError, match=owner):
         open_ledger(path, sandbox=not first)
 
 

@@ -71,8 +71,8 @@ def test_a_run_held_by_a_living_process_is_refused_naming_host_pid_and_since(
     much_later = NOW + timedelta(days=30)
     with pytest.raises(RunHeldError) as caught:
         ledger.runs.hold(run, ME, much_later)
-    for said in (platform.node(), str(child.pid), "2026-03-01T12:00:00.000Z", run.id):
-        assert said in caught.value.message
+    for part in (platform.node(), str(child.pid), "2026-03-01T12:00:00.000Z", run.id):
+        assert part in caught.value.message
     assert caught.value.exit_code == 4
     assert holders(path) == [(platform.node(), child.pid)]
     assert dict(ledger.runs.tally(run).requests) == {"SENDING": 1}

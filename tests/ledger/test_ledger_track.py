@@ -1,4 +1,4 @@
-"""What the tenant said: of each change, and of people and items."""
+"""The tenant's reports on changes, and its answers about people and items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ledgers that earlier versions have written, in which something of everything has happened, are upgraded without loss.
+"""Ledgers of earlier versions, with something of everything in them, are upgraded without loss.
 
 `ledger_0001.sql` and so on are their dumps. `ledger_0001.json` is what the program of version 0001 reported about the
 first three, `ledger_0004.json` what that of 0004 reported about the fourth.
@@ -38,7 +38,7 @@ COUNT = {"0001": "SELECT count(*) FROM change"}
 
 @pytest.fixture(params=list(REPORTED))
 def version(request: pytest.FixtureRequest) -> str:
-    """Who has written the old ledger."""
+    """The version of the old ledger."""
     return str(request.param)
 
 
@@ -63,8 +63,8 @@ def upgraded(old: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-def told(request: Request) -> dict[str, Any]:
-    """A request as the old program told it."""
+def as_reported(request: Request) -> dict[str, Any]:
+    """A request as the old program reported it."""
     return {
         "number": request.number,
         "operation": request.operation.value,
@@ -102,7 +102,7 @@ def test_every_tally_is_as_before(upgraded: Ledger, reported: dict[str, Any]) ->
 def test_every_request_is_as_before_in_its_state(upgraded: Ledger, reported: dict[str, Any]) -> None:
     found = {
         run.id: {
-            state.value: [told(request) for request in upgraded.requests.in_state(run, state)]
+            state.value: [as_reported(request) for request in upgraded.requests.in_state(run, state)]
             for state in State
             if upgraded.requests.in_state(run, state)
         }
@@ -113,8 +113,8 @@ def test_every_request_is_as_before_in_its_state(upgraded: Ledger, reported: dic
 
 def test_every_doubt_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
     doubts = [doubt for run in upgraded.runs.all() for doubt in upgraded.requests.doubts(run)]
-    told_doubts = [[d.request.number, d.first_attempt.isoformat(), d.ended.isoformat()] for d in doubts]
-    assert told_doubts == reported["doubts"] != []
+    found = [[d.request.number, d.first_attempt.isoformat(), d.ended.isoformat()] for d in doubts]
+    assert found == reported["doubts"] != []
 
 
 def test_what_is_known_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ def test_no_event_changes_in_the_upgrade(old: Path) -> None:
     columns = "number, at, request, event, attempt, status, detail, hash FROM event"
     before = rows(old, f"SELECT run, {columns}")
     open_ledger(old).close()
-    after = rows(old, f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}")  # noqa: S608 - likewise
+    after = rows(old, f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}")  # noqa: S608 - our own names
     assert sorted(after, key=str) == sorted(before, key=str) != []
 
 
@@ -173,7 +173,7 @@ def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledg
         planned = reported["requests"][run.id].get("PLANNED", [])
         for before in planned:
             request = claim(upgraded, run)
-            assert told(request) == {**before, "attempts": before["attempts"] + 1}
+            assert as_reported(request) == {**before, "attempts": before["attempts"] + 1}
             record(upgraded, request, ACCEPTED)
     assert upgraded.verify() == ()
 

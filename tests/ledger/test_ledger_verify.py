@@ -1,4 +1,4 @@
-"""`verify` finds whatever was done to a ledger behind its back."""
+"""`verify` finds what anybody else has changed in a ledger."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def wanted() -> pl.DataFrame:
 
 
 def answered(ledger: Ledger, run: Run, status: int) -> None:
-    """Sends the next request, and gets an answer."""
+    """Sends the next request and records an answer."""
     request = claim(ledger, run, NOW)
-    answer = Answer(status=status, text="said the tenant")
+    answer = Answer(status=status, text="No.")
     parts = divide(request, "", RefusalHistory()) if status == 400 else ()
     ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
 
@@ -72,17 +72,17 @@ def path(tmp_path: Path) -> Path:
 
 
 def findings(path: Path) -> str:
-    """What verify says."""
+    """The findings of verify."""
     with Ledger.open(str(path), sandbox=False, now=NOW) as ledger:
         return "\n".join(ledger.verify())
 
 
-def test_a_ledger_that_only_the_program_has_written_is_sound(path: Path) -> None:
+def test_a_ledger_that_only_the_program_wrote_is_sound(path: Path) -> None:
     assert findings(path) == ""
 
 
 @pytest.mark.parametrize(
-    ("tampering", "said"),
+    ("tampering", "finding"),
     [
         ("UPDATE event SET status = 202 WHERE status = 500", "was changed"),
         ("UPDATE event SET detail = '{}' WHERE number = 3", "was changed"),
@@ -105,8 +105,8 @@ def test_a_ledger_that_only_the_program_has_written_is_sound(path: Path) -> None
         (SENT_AGAIN, "again"),
     ],
 )
-def test_what_was_done_behind_its_back_is_found(path: Path, tampering: str, said: str) -> None:
+def test_tampering_is_found(path: Path, tampering: str, finding: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(tampering)
         connection.commit()
-    assert said in findings(path)
+    assert finding in findings(path)
