@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
-from batch.api.dialects import ItemType, Operation
-from batch.model import Request, RequestItem
+from batch.model import Request
+from tests.builders import request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,20 +20,13 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 
-def a_request(recipients: Iterable[str], items: Iterable[str], number: int = 1, parent: int | None = None) -> Request:
-    return Request(
-        number=number,
-        run="r",
-        operation=Operation.GRANT,
-        recipients=tuple(recipients),
-        items=tuple(RequestItem(type=ItemType.ROLE, id=item) for item in items),
-        parent=parent,
-    )
+def a_request(recipients: Iterable[str], items: Iterable[str], number: int = 1) -> Request:
+    return request(number, recipients, items)
 
 
 def part_of(whole: Request, part: Part, number: int = 1) -> Request:
     items = [whole.items[at].id for at in part.items]
-    return a_request([whole.recipients[at] for at in part.recipients], items, number, whole.number)
+    return request(number, [whole.recipients[at] for at in part.recipients], items, parent=whole.number)
 
 
 def pairs(one: Request) -> Counter[Pair]:

@@ -16,7 +16,8 @@ from tests.benchmarks.details import Comments, Details, changes_of, write_file
 from tests.benchmarks.packing import cases
 from tests.benchmarks.simple_packings import IDENTICAL_SETS, ONE_CHANGE, ONE_IDENTITY, simple_packings
 from tests.benchmarks.workloads import Migration, Onboarding, Sparse
-from tests.plan.changes import NOW, change, changes_frame
+from tests.builders import change
+from tests.plan.changes import NOW, changes_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_ticket_covers_a_fixed_number_of_people() -> None:
 def test_the_simple_packings_count_the_requests_of_simple_programs() -> None:
     same = [change(f"p{person:02}", f"r{item:02}") for person in range(11) for item in range(26)]
     other = [change("z", "r1", comment="a reason"), change("z", "r2", operation="REVOKE")]
-    entitlements = [change("z", f"e{number}", operation="REVOKE", kind="ENTITLEMENT") for number in range(2)]
+    entitlements = [change("z", f"e{number}", operation="REVOKE", item_type="ENTITLEMENT") for number in range(2)]
     assert simple_packings(changes_frame([*same, *other, *entitlements])) == {
         ONE_CHANGE: 11 * 26 + 4,
         ONE_IDENTITY: 11 * 2 + 1 + 3,

@@ -21,7 +21,8 @@ from batch.names.meaning import NameCandidate, NameMatches, NameMeaning, NameOut
 from batch.names.resolve import IDENTITY
 from batch.settings import load
 from tests import clocks
-from tests.ledger.ledger_helpers import change, write
+from tests.builders import change
+from tests.ledger.ledger_helpers import write
 from tests.plan.changes import hex_id
 
 if TYPE_CHECKING:

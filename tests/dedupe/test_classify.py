@@ -13,7 +13,8 @@ from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcom
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
-from tests.plan.changes import RUN, change, in_odd_chunks
+from tests.builders import change
+from tests.plan.changes import RUN, in_odd_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,7 +59,7 @@ FRESH = ("submitted", "", None, True)
 
 def test_changes_of_different_people_items_and_types_are_all_fresh() -> None:
     changes = frame(
-        change("anna", "r1"), change("bob", "r1"), change("anna", "r2"), change("anna", "r1", kind="ENTITLEMENT")
+        change("anna", "r1"), change("bob", "r1"), change("anna", "r2"), change("anna", "r1", item_type="ENTITLEMENT")
     )
     assert classified(changes) == [FRESH] * 4
 
@@ -219,7 +220,7 @@ def test_other_keys_in_the_ledger_do_not_matter() -> None:
     known = [
         earlier(State.ACCEPTED, identity="bob"),
         earlier(State.ACCEPTED, item="r2"),
-        earlier(State.ACCEPTED, kind="ENTITLEMENT"),
+        earlier(State.ACCEPTED, item_type="ENTITLEMENT"),
     ]
     assert classified(frame(change()), *known) == [FRESH]
 
@@ -360,7 +361,7 @@ _ANY_CHANGE = st.builds(
     st.sampled_from(["anna", "bob"]),
     st.sampled_from(["x", "y"]),
     operation=st.sampled_from(["GRANT", "GRANT", "GRANT", "REVOKE"]),
-    kind=st.sampled_from(["ROLE", "ROLE", "ENTITLEMENT"]),
+    item_type=st.sampled_from(["ROLE", "ROLE", "ENTITLEMENT"]),
     comment=st.sampled_from(["", "c"]),
     remove_date=st.sampled_from(["", "", "", UNTIL]),
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
@@ -20,16 +18,17 @@ from batch.model import Answer, Run
 from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS
+from tests.builders import NOW, change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from batch.ledger.decisions import Decisions
     from batch.model import Part, Request
 
 ME = Process.current()
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TENANT = "https://tenant.example"
 ACCEPTED = Answer(status=202)
 REFUSED = Answer(status=400, text="Bad item.")
@@ -38,30 +37,6 @@ FAILED = Answer(status=500)
 
 Change: TypeAlias = dict[str, str]
 """One line of a plan: a value for each of CHANGE_COLUMNS."""
-
-
-class FakeClock:
-    """A clock that moves only in `advance`."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-def change(identity: str, item: str, **other: str) -> Change:
-    """A change with every column: by default a plain grant of a role."""
-    usual = {**dict.fromkeys(CHANGE_COLUMNS, ""), "operation": "GRANT", "item_type": "ROLE"}
-    return {**usual, "identity_id": identity, "item_id": item, **other}
-
-
-def product(identities: Iterable[str], items: Iterable[str], **other: str) -> list[Change]:
-    """The changes of one request: every identity with every item."""
-    return [change(identity, item, **other) for identity, item in itertools.product(identities, items)]
 
 
 def plan_of(*requests: list[Change], lower_bound: int = 0, together: Iterable[Sequence[int]] = ()) -> Plan:

@@ -13,7 +13,8 @@ import pytest
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger.decisions import Decisions
 from batch.names.meaning import NameMeaning, NameOutcome
-from tests.ledger.ledger_helpers import NOW, TENANT, alter, change, open_ledger, rows, write
+from tests.builders import NOW, change
+from tests.ledger.ledger_helpers import TENANT, alter, open_ledger, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path

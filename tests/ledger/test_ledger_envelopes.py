@@ -13,17 +13,15 @@ from batch.ledger.requests import Answered
 from batch.model import Part
 from batch.plan.body import body_of, encode, fingerprint
 from batch.states import State
+from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
     ME,
-    NOW,
     REFUSED,
     THROTTLED,
     alter,
-    change,
     open_ledger,
-    product,
     rows,
     singles,
     write,

@@ -17,21 +17,20 @@ from batch.commands.import_ import ImportReader, read_into
 from batch.commands.screen import Screen
 from batch.dedupe.classify import classify
 from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
-from batch.model import StatusRow
 from batch.status.adopt import AdoptionOutcome, NotAdoptable
 from batch.status.in_progress import TenantView, tenant_verdicts
-from batch.tenant.status import ListingForbiddenError, Page, Query
+from batch.tenant.status import Query
+from tests.builders import NOW, change, status_row
 from tests.clocks import runtime
+from tests.fakes import FakeStatusList
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
     ME,
-    NOW,
     REFUSED,
     TENANT,
     a_process,
     alter,
-    change,
     claim,
     open_ledger,
     record,
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.store import Ledger
-    from batch.model import Answer
+    from batch.model import Answer, StatusRow
 
 QUIET = Screen(console=Console(stderr=True), quiet=True)
 EVERYTHING = (
@@ -53,44 +52,20 @@ EVERYTHING = (
 )
 
 
-def row(number: int, **other: object) -> StatusRow:
+def row(number: int, **fields: Any) -> StatusRow:
     """A row of the list: ten in a row are one access request for one identity."""
-    usual: dict[str, Any] = {
-        "identity": f"i{number // 10}",
-        "item": f"r{number % 10}",
-        "request_type": "GRANT_ACCESS",
-        "created": NOW + timedelta(seconds=number),
-        "metadata": None,
-        "access_request": f"a{number // 10}",
-        "item_type": "ROLE",
-        "state": "EXECUTING",
-        "activity": f"x{number}",
-    }
-    return StatusRow(**{**usual, **other})
+    numbered: dict[str, Any] = {
+        "created": NOW + timedelta(seconds=number), "access_request": f"a{number // 10}", "activity": f"x{number}",
+    }  # fmt: skip
+    return status_row(**{"identity": f"i{number // 10}", "item": f"r{number % 10}"} | numbered | fields)
 
 
-class FakeListing:
-    """A status list that may end too early."""
-
-    def __init__(self, listed: Sequence[StatusRow | None], *, lost_after: int = 1_000_000) -> None:
-        self._listed = listed
-        self._lost_after = lost_after
-
-    async def page(self, query: Query, offset: int) -> Page:
-        if query.everybody:
-            raise ListingForbiddenError("not yours")
-        if offset >= self._lost_after:
-            raise TenantLostError("Gone.")
-        part = self._listed[offset : offset + 250]
-        understood = tuple(one for one in part if one is not None)
-        total = len(self._listed)
-        return Page(rows=understood, read=len(part), total=total, more=offset + 250 < total)
-
-    async def clock_offset(self) -> timedelta:
-        return timedelta()
+def status_list(rows: Sequence[StatusRow | None], *, lost_after: int = 1_000_000) -> FakeStatusList:
+    """A list of the user's own requests; nobody may list everybody's."""
+    return FakeStatusList(rows, forbids=lambda query: "not yours" if query.everybody else "", lost_after=lost_after)
 
 
-def take(ledger: Ledger, listing: FakeListing, query: Query | None = None, *, tenant: str = TENANT) -> ImportReader:
+def take(ledger: Ledger, listing: FakeStatusList, query: Query | None = None, *, tenant: str = TENANT) -> ImportReader:
     with ImportReader(ledger, tenant, "beta", QUIET, runtime()) as reader:
         asyncio.run(read_into(reader, listing, query or Query()))
     return reader
@@ -101,13 +76,13 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
     listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     with open_ledger(whole) as ledger:
-        assert take(ledger, FakeListing(listed)).outcomes[AdoptionOutcome.IMPORTED] == 2_845
+        assert take(ledger, status_list(listed)).outcomes[AdoptionOutcome.IMPORTED] == 2_845
     with open_ledger(broken) as ledger:
         for lost_after in (1_250, 2_250):
             with pytest.raises(TenantLostError):
-                take(ledger, FakeListing(listed, lost_after=lost_after))
+                take(ledger, status_list(listed, lost_after=lost_after))
         assert 0 < len(rows(broken, EVERYTHING)) < 2_845
-        take(ledger, FakeListing(listed))
+        take(ledger, status_list(listed))
         assert ledger.verify() == ()
     assert rows(broken, EVERYTHING) == rows(whole, EVERYTHING)
     assert rows(whole, "SELECT count(*) FROM recipient JOIN request_item USING (request)") == [(2_845,)]
@@ -116,7 +91,7 @@ def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp
 def test_what_can_not_be_understood_is_counted_and_the_counts_add_up(path: Path) -> None:
     listed = [row(0), None, row(1, item="a0"), row(2, item_type="SOURCE"), row(3, state="CANCELLED")]
     with open_ledger(path) as ledger:
-        reader = take(ledger, FakeListing(listed))
+        reader = take(ledger, status_list(listed))
         assert ledger.verify() == ()
     not_adoptable = {reason: number for reason, number in reader.not_adoptable.items() if number}
     assert not_adoptable == {NotAdoptable.NO_IDENTITY: 1, NotAdoptable.NO_ITEM: 1, NotAdoptable.ODD_TYPE: 1}
@@ -135,7 +110,7 @@ def test_dates_and_operations_are_kept_apart(path: Path) -> None:
         row(3, remove_date="2027-01-31T00:00:00Z"),
     ]
     with open_ledger(path) as ledger:
-        take(ledger, FakeListing(listed))
+        take(ledger, status_list(listed))
     assert rows(path, "SELECT request, operation, item_id, remove_date FROM changes ORDER BY 3") == [
         (1, "GRANT", "r0", ""),
         (2, "GRANT", "r1", "2027-01-31T00:00:00Z"),
@@ -146,7 +121,7 @@ def test_dates_and_operations_are_kept_apart(path: Path) -> None:
 
 def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
     with open_ledger(path) as ledger, pytest.raises(CredentialsRefusedError, match="not yours"):
-        take(ledger, FakeListing([row(0)]), Query(everybody=True))
+        take(ledger, status_list([row(0)]), Query(everybody=True))
     assert rows(path, "SELECT count(*) FROM run") == [(0,)]
 
 
@@ -154,7 +129,7 @@ def test_two_processes_do_not_import_at_once(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = ledger.imported.begin(TENANT, "beta", NOW)
         with ImportReader(ledger, TENANT, "beta", QUIET, runtime()) as reader:
-            asyncio.run(read_into(reader, FakeListing([row(0)]), Query()))
+            asyncio.run(read_into(reader, status_list([row(0)]), Query()))
             with pytest.raises(RunHeldError):
                 ledger.imported.take(run, a_process(), [], NOW)
 
@@ -164,8 +139,8 @@ def test_what_is_imported_later_and_is_older_makes_no_repeat_of_what_was_submitt
     granted = row(5, **done)
     revoked_before = row(1, **done, access_request="before", request_type="REVOKE_ACCESS")
     with open_ledger(path) as ledger:
-        take(ledger, FakeListing([granted]))
-        take(ledger, FakeListing([revoked_before]))
+        take(ledger, status_list([granted]))
+        take(ledger, status_list([revoked_before]))
         run = write(ledger, [change(granted.identity, "r1", operation="REVOKE", comment="c")], digest="another")
         record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.verify() == ()
@@ -173,7 +148,7 @@ def test_what_is_imported_later_and_is_older_makes_no_repeat_of_what_was_submitt
 
 def test_a_request_that_claims_to_be_imported_in_another_run_is_found_out(path: Path) -> None:
     with open_ledger(path) as ledger:
-        take(ledger, FakeListing([row(0)]))
+        take(ledger, status_list([row(0)]))
         assert ledger.verify() == ()
         write(ledger, [change("i9", "r9")], digest="another")
         alter(path, "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE run <> 1")
@@ -209,7 +184,7 @@ def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(path: Path)
             for number, (key, intention, answer) in enumerate(history):
                 submitted(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
             before = classes(ledger, tenant)
-            take(ledger, FakeListing([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
+            take(ledger, status_list([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
             after = classes(ledger, tenant)
             assert [new for old, new in zip(before, after, strict=True) if old != "submitted"] == [
                 old for old in before if old != "submitted"
@@ -274,8 +249,8 @@ def test_what_was_requested_last_counts_in_whichever_order_it_is_imported(
     last = row(10, access_request="last", created=NOW + timedelta(days=90), **newer)
     with open_ledger(path) as ledger:
         # With --since, and then without.
-        take(ledger, FakeListing([last]))
-        take(ledger, FakeListing([first, last]))
+        take(ledger, status_list([last]))
+        take(ledger, status_list([first, last]))
         wanted = pl.DataFrame([change("i1", "r0")]).with_columns(row=pl.lit(0), file=pl.lit("a"), line=pl.lit(2))
         known = ledger.plans.known(TENANT, wanted.select("identity_id", "item_type", "item_id"))
         assert known.changes.height == 2

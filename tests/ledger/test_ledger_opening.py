@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from batch.errors import LedgerLostError, LedgerRefusedError, StoppedError, UsageError
 from batch.ledger.engine import connect, ledger_url, reading, writing
 from batch.ledger.tables import LEDGER_VERSION
-from tests.ledger.ledger_helpers import alter, change, claim, claim_if_any, open_ledger, rows, write
+from tests.builders import change
+from tests.ledger.ledger_helpers import alter, claim, claim_if_any, open_ledger, rows, write
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,19 +15,17 @@ from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.decisions import Decisions
 from batch.ledger.plans import LedgerMovedError
 from batch.plan import plan
+from tests.builders import NOW, change, product
+from tests.fakes import FakeClock
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
-    NOW,
     REFUSED,
     TENANT,
-    FakeClock,
     alter,
-    change,
     claim,
     new_run,
     open_ledger,
     plan_of,
-    product,
     record,
     rows,
     write,

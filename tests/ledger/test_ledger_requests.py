@@ -23,22 +23,20 @@ from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Part
 from batch.plan.body import body_of, encode
 from batch.states import State
+from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
     ME,
-    NOW,
     REFUSED,
     THROTTLED,
     a_process,
     alter,
     answers,
     attempts,
-    change,
     claim,
     claim_if_any,
     open_ledger,
-    product,
     record,
     rows,
     singles,

@@ -15,17 +15,15 @@ import pytest
 
 from batch.errors import RunHeldError, UsageError
 from batch.ledger.process import SILENT_FOR, Process
+from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
-    NOW,
     REFUSED,
     THROTTLED,
     a_process,
-    change,
     claim,
     claim_if_any,
-    product,
     record,
     rows,
     singles,

@@ -17,7 +17,8 @@ from alembic.script import ScriptDirectory
 from batch.ledger.tables import LEDGER_VERSION, metadata
 from batch.ledger.upgrade import migrations_folder
 from batch.states import State
-from tests.ledger.ledger_helpers import change, open_ledger, write
+from tests.builders import change
+from tests.ledger.ledger_helpers import open_ledger, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.model import ChangeStatus
-from tests.ledger.ledger_helpers import ACCEPTED, NOW, TENANT, claim, open_ledger, plan_of, product, record, rows, write
+from tests.builders import NOW, product
+from tests.ledger.ledger_helpers import ACCEPTED, TENANT, claim, open_ledger, plan_of, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,8 @@ from batch.dedupe.classify import KEY
 from batch.errors import LedgerRefusedError
 from batch.ledger.tables import LEDGER_VERSION
 from batch.states import State
-from tests.ledger.ledger_helpers import ACCEPTED, NOW, a_process, alter, change, claim, open_ledger, record, rows, write
+from tests.builders import NOW, change
+from tests.ledger.ledger_helpers import ACCEPTED, a_process, alter, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

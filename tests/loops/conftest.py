@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ledger.ledger_helpers import (
-    open_ledger,
-    singles,
-    write,
-)
+from tests.ledger.ledger_helpers import open_ledger, singles, write
 from tests.loops.send_stage import Stage
 
 if TYPE_CHECKING:

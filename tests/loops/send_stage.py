@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batch.answers.events import AttemptEnded, AttemptStarted, Waiting
@@ -12,13 +11,10 @@ from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
 from batch.model import Answer, Failure, Request, Run
-from batch.tenant.status import ListingForbiddenError
+from tests.builders import NOW
 from tests.clocks import wall
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    NOW,
-    FakeClock,
-)
+from tests.fakes import FakeClock, FakeStatusList
+from tests.ledger.ledger_helpers import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from batch.loops.ports import Turnstile
     from batch.plan.body import Body
     from batch.tenant.client import Tenant
-    from batch.tenant.status import Page, Query
 
 
 UNAUTHORIZED = Answer(status=401, text="JWT is expired")
@@ -39,7 +34,7 @@ FIVE = {(f"i{number:03}", "r1"): 1 for number in range(5)}
 """How often the tenant has accepted each change of a run of five."""
 
 
-class FakeTenant:
+class ScriptedTenant:
     """Answers as it is told, and keeps books of what it has accepted."""
 
     def __init__(self, answer: Callable[[Request, str], Awaitable[Answer]]) -> None:
@@ -140,16 +135,6 @@ class Witness:
                 raise AssertionError(event)
 
 
-class ClosedListing:
-    """A status list that the tenant does not show, so that what is unconfirmed stays so."""
-
-    async def clock_offset(self) -> timedelta:
-        return timedelta()
-
-    async def page(self, query: Query, number: int) -> Page:
-        raise ListingForbiddenError(f"nobody may see page {number} of {query}")
-
-
 class Stage:
     """A run in a real ledger, and everything that a Submitter needs."""
 
@@ -160,7 +145,7 @@ class Stage:
 
     def submitter(
         self,
-        tenant: FakeTenant | Tenant,
+        tenant: ScriptedTenant | Tenant,
         *,
         pace: Turnstile | None = None,
         clock: FakeClock | None = None,
@@ -173,7 +158,7 @@ class Stage:
             tenant=tenant,
             settler=Settler(
                 ledger=self.ledger,
-                listing=ClosedListing(),
+                listing=FakeStatusList(forbids=lambda _query: "nobody may see it"),
                 settle_after=0,
                 clock=wall(FakeClock()),
                 tell=self.witness.tell,
@@ -190,18 +175,18 @@ class Stage:
         return dict(self.ledger.runs.tally(self.run).requests)
 
 
-def always(answer: Answer) -> FakeTenant:
+def always(answer: Answer) -> ScriptedTenant:
     async def reply(_request: Request, _token: str) -> Answer:
         return answer
 
-    return FakeTenant(reply)
+    return ScriptedTenant(reply)
 
 
-def in_turn(*answers: Answer) -> FakeTenant:
+def in_turn(*answers: Answer) -> ScriptedTenant:
     """Gives these answers, then accepts."""
     left = list(answers)
 
     async def reply(_request: Request, _token: str) -> Answer:
         return left.pop(0) if left else ACCEPTED
 
-    return FakeTenant(reply)
+    return ScriptedTenant(reply)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,48 +14,40 @@ from batch.loops.cancel import Canceller
 from batch.model import Answer, StatusRow
 from batch.status.cancel import CancelOutcome, cancel_outcomes, count_outcomes
 from batch.status.matching import AcceptedChange, RunChanges
-from batch.tenant.status import ListingForbiddenError, Page
+from tests.builders import NOW, our_row, status_row
 from tests.clocks import VIRTUAL
+from tests.fakes import FakeStatusList
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.tenant.status import Query
+    from batch.tenant.status import Page, Query
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAKEN, BAD, FORBIDDEN = Answer(status=202), Answer(status=400, text="Not found."), Answer(status=403, text="No.")
 
 
-def row(identity: str, item: str, *, request: str = "run-1", whole: str = "", **other: object) -> StatusRow:
-    """A row that waits for approval, in the access request of its identity unless told otherwise."""
-    made = StatusRow(
-        identity=identity,
-        item=item,
-        request_type="GRANT_ACCESS",
-        created=NOW,
-        metadata={"accessBatchRequest": request, "accessBatchItem": item} if request else None,
-        access_request=whole or f"request of {identity}",
-        item_type="ROLE",
-        state="EXECUTING",
-        cancelable=True,
-        activity=f"{identity} {item}",
-    )
-    return replace(made, **other)  # type: ignore[arg-type]
+def row(identity: str, item: str, *, request: str = "run-1", whole: str = "", **fields: object) -> StatusRow:
+    """A row that waits for approval, in the access request of its identity unless another is named."""
+    usual = {
+        "access_request": whole or f"request of {identity}", "cancelable": True, "activity": f"{identity} {item}",
+    }  # fmt: skip
+    make = partial(our_row, request) if request else status_row
+    return make(identity, item, **usual | fields)
 
 
-class FakeTenant:
+class CancellingTenant(FakeStatusList):
     """A tenant's status list, and its desk for cancellations."""
 
     def __init__(self, *rows: StatusRow, bulk: Answer | None = TAKEN, does_bulk: bool = True) -> None:
-        self.rows = list(rows)
-        self.asked: list[tuple[str, ...]] = []
+        super().__init__(rows, page_size=10)
+        self._listed = rows
+        self.asked_to_cancel: list[tuple[str, ...]] = []
         self.ids = {"whole", "row"}
         self.delay = 0.0
         self.single: Answer = TAKEN
-        self.lost_after = 1_000_000
-        self.knows_in = True
+        self.calls_until_lost = 1_000_000
         self.looks: list[tuple[float, tuple[str, ...]]] = []
         self._bulk = bulk
         self._does_bulk = does_bulk
@@ -70,7 +62,7 @@ class FakeTenant:
         self._ask(*access_requests)
         assert self._bulk is not None
         if self._bulk is TAKEN and self._does_bulk:
-            for one in self.rows:
+            for one in self._listed:
                 if one.access_request in access_requests:
                     self._cancelled.setdefault(one.activity, now() + self.delay)
         return self._bulk
@@ -80,7 +72,7 @@ class FakeTenant:
         self._ask(account_activity)
         meant = [
             one.activity
-            for one in self.rows
+            for one in self._listed
             if ("whole" in self.ids and one.access_request == account_activity)
             or ("row" in self.ids and one.activity == account_activity)
         ]
@@ -90,25 +82,19 @@ class FakeTenant:
         return TAKEN
 
     def _ask(self, *names: str) -> None:
-        if len(self.asked) >= self.lost_after:
+        if len(self.asked_to_cancel) >= self.calls_until_lost:
             raise TenantLostError("Gone.")
-        self.asked.append(names)
+        self.asked_to_cancel.append(names)
 
     async def page(self, query: Query, offset: int) -> Page:
         self.looks.append((now(), query.access_requests))
-        if query.access_requests and not self.knows_in:
-            raise ListingForbiddenError("no such operator")
-        chosen = [one for one in self.rows if one.access_request in (query.access_requests or {one.access_request})]
-        part = tuple(
-            replace(one, state="CANCELLED", cancelable=False)
-            if one.cancelable and self._cancelled.get(one.activity, now() + 1) <= now()
-            else one
-            for one in chosen[offset : offset + 10]
-        )
-        return Page(rows=part, read=len(part), total=len(chosen), more=offset + 10 < len(chosen))
+        page = await super().page(query, offset)
+        return replace(page, rows=tuple(map(self._by_now, page.rows)))
 
-    async def clock_offset(self) -> timedelta:
-        return timedelta()
+    def _by_now(self, listed: StatusRow) -> StatusRow:
+        """The row as the tenant shows it at this moment."""
+        is_cancelled = listed.cancelable and self._cancelled.get(listed.activity, now() + 1) <= now()
+        return replace(listed, state="CANCELLED", cancelable=False) if is_cancelled else listed
 
     @property
     def cancelled(self) -> set[str]:
@@ -116,7 +102,7 @@ class FakeTenant:
 
 
 def withdrawn(
-    tenant: FakeTenant, own: RunChanges, *, stop_after: int = 0
+    tenant: CancellingTenant, own: RunChanges, *, stop_after: int = 0
 ) -> tuple[dict[CancelOutcome, int], Canceller, list[str]]:
     """What the run's changes have come to, by the last look; who did it; and what was told."""
     events = Events()
@@ -164,26 +150,26 @@ def many(people: int) -> list[StatusRow]:
 
 def test_whole_access_requests_are_cancelled_fifty_a_call() -> None:
     rows = many(60)
-    tenant = FakeTenant(*rows)
+    tenant = CancellingTenant(*rows)
     came_to, canceller, told = withdrawn(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 120}
-    assert [len(names) for names in tenant.asked] == [50, 10]
+    assert [len(names) for names in tenant.asked_to_cancel] == [50, 10]
     assert (canceller.calls, told) == ({"bulk": 2}, [])
 
 
 def test_an_access_request_in_which_others_have_a_part_is_cancelled_row_by_row() -> None:
     own = [row("i1", "r1"), row("i2", "r1")]
     others = [row("i1", "r2", request=""), row("i3", "r1", request="another-1"), row("i4", "r1", request="run2-1")]
-    tenant = FakeTenant(*own, *others)
+    tenant = CancellingTenant(*own, *others)
     came_to, _, _ = withdrawn(tenant, own_of(*own))
     assert came_to == {CancelOutcome.CANCELLED: 2}
     assert tenant.cancelled == {"i1 r1", "i2 r1"}
-    assert sorted(tenant.asked) == [("i1 r1",), ("request of i2",)]
+    assert sorted(tenant.asked_to_cancel) == [("i1 r1",), ("request of i2",)]
 
 
 def test_a_refusal_of_the_bulk_call_leads_to_single_calls() -> None:
     rows = many(3)
-    tenant = FakeTenant(*rows, bulk=FORBIDDEN)
+    tenant = CancellingTenant(*rows, bulk=FORBIDDEN)
     came_to, canceller, told = withdrawn(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 6}
     assert canceller.calls == {"bulk": 1, "single": 3, "refused": 1}
@@ -193,7 +179,7 @@ def test_a_refusal_of_the_bulk_call_leads_to_single_calls() -> None:
 
 def test_a_bulk_call_that_does_nothing_is_noticed_and_made_up_for() -> None:
     rows = many(3)
-    tenant = FakeTenant(*rows, does_bulk=False)
+    tenant = CancellingTenant(*rows, does_bulk=False)
     came_to, canceller, told = withdrawn(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 6}
     assert canceller.calls == {"bulk": 1, "single": 3}
@@ -203,14 +189,14 @@ def test_a_bulk_call_that_does_nothing_is_noticed_and_made_up_for() -> None:
 @pytest.mark.parametrize("ids", ["whole", "row"])
 def test_whichever_id_the_tenant_means_is_found(ids: str) -> None:
     rows = many(2)
-    tenant = FakeTenant(*rows, bulk=None)
+    tenant = CancellingTenant(*rows, bulk=None)
     tenant.ids = {ids}
     assert withdrawn(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELLED: 4}
 
 
 def test_what_shows_late_is_waited_for_with_fewer_and_fewer_looks() -> None:
     rows = many(2)
-    tenant = FakeTenant(*rows)
+    tenant = CancellingTenant(*rows)
     tenant.delay = 40.0
     came_to, _, told = withdrawn(tenant, own_of(*rows))
     assert (came_to, told) == ({CancelOutcome.CANCELLED: 4}, [])
@@ -219,7 +205,7 @@ def test_what_shows_late_is_waited_for_with_fewer_and_fewer_looks() -> None:
 
 def test_what_never_shows_is_left_open_once_it_has_had_its_time() -> None:
     rows = many(2)
-    tenant = FakeTenant(*rows, bulk=None)
+    tenant = CancellingTenant(*rows, bulk=None)
     tenant.delay = 1e6
     assert withdrawn(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELABLE: 4}
     assert 60 <= tenant.looks[-1][0] - tenant.looks[0][0] < 61
@@ -227,29 +213,29 @@ def test_what_never_shows_is_left_open_once_it_has_had_its_time() -> None:
 
 def test_what_the_tenant_refuses_is_not_waited_for_and_forbidden_ones_are_not_asked_again() -> None:
     rows = many(30)
-    tenant = FakeTenant(*rows, bulk=None)
+    tenant = CancellingTenant(*rows, bulk=None)
     tenant.single = FORBIDDEN
     came_to, canceller, _ = withdrawn(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELABLE: 60}
     assert canceller.refused == "403: No."
-    assert len(tenant.asked) <= 3
+    assert len(tenant.asked_to_cancel) <= 3
     assert tenant.looks[-1][0] - tenant.looks[0][0] < 1
 
 
 def test_only_what_is_waited_for_is_read_again_where_that_takes_fewer_calls() -> None:
     rows = [*many(3), *(row(f"o{n}", "r1", request="") for n in range(40))]
-    tenant = FakeTenant(*rows)
+    tenant = CancellingTenant(*rows)
     withdrawn(tenant, own_of(*many(3)))
     assert [bool(names) for _, names in tenant.looks] == [False] * 5 + [True]
-    unknowing = FakeTenant(*rows)
-    unknowing.knows_in = False
+    unknowing = CancellingTenant(*rows)
+    unknowing.forbids = lambda query: "no such operator" if query.access_requests else ""
     assert withdrawn(unknowing, own_of(*many(3)))[0] == {CancelOutcome.CANCELLED: 6}
 
 
 def test_a_lost_tenant_ends_it_and_what_it_said_last_is_kept() -> None:
     rows = many(200)
-    tenant = FakeTenant(*rows)
-    tenant.lost_after = 2
+    tenant = CancellingTenant(*rows)
+    tenant.calls_until_lost = 2
     with pytest.raises(TenantLostError):
         withdrawn(tenant, own_of(*rows))
     assert len(tenant.cancelled) == 200
@@ -257,6 +243,6 @@ def test_a_lost_tenant_ends_it_and_what_it_said_last_is_kept() -> None:
 
 def test_whoever_is_asked_to_stop_asks_for_nothing_more() -> None:
     rows = many(2)
-    tenant = FakeTenant(*rows)
+    tenant = CancellingTenant(*rows)
     assert withdrawn(tenant, own_of(*rows), stop_after=1)[0] == {CancelOutcome.CANCELABLE: 4}
-    assert tenant.asked == []
+    assert tenant.asked_to_cancel == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,8 @@ from batch.loops.settle import Settler
 from batch.model import Answer, Failure
 from batch.states import Event
 from batch.tenant.pace import Pace
-from batch.tenant.status import Page
 from tests.clocks import VIRTUAL
+from tests.fakes import FakeStatusList
 from tests.ledger.ledger_helpers import ACCEPTED, singles, write
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.plan.body import Body
-    from batch.tenant.status import Query
 
 RATE = Rate(requests=100, seconds=10.0)
 REFUSED_CONNECTION = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
@@ -99,18 +97,6 @@ class StrictTenant:
         return Answer(status=429, retry_after=penalty)
 
 
-class EmptyListing:
-    """A status list without a row."""
-
-    async def clock_offset(self) -> timedelta:
-        return timedelta()
-
-    async def page(self, query: Query, offset: int) -> Page:
-        assert query
-        assert offset == 0
-        return Page(rows=(), read=0, total=0, more=False)
-
-
 class Notes(Events):
     """The events of sending."""
 
@@ -128,7 +114,7 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=VIRTUAL
     )
     pace = Pace(RATE, calls, tell=notes.append, clock=VIRTUAL)
-    settler = Settler(ledger=ledger, listing=EmptyListing(), settle_after=60, clock=VIRTUAL, tell=notes.append)
+    settler = Settler(ledger=ledger, listing=FakeStatusList(), settle_after=60, clock=VIRTUAL, tell=notes.append)
     jitter = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,

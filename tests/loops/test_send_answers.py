@@ -14,19 +14,14 @@ from batch.errors import (
     TenantLostError,
 )
 from batch.model import Answer, Request
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    FAILED,
-    singles,
-    write,
-)
+from tests.ledger.ledger_helpers import ACCEPTED, FAILED, singles, write
 from tests.loops.send_stage import (
     BROKEN,
     FIVE,
     NEVER_CONNECTED,
     FakePermit,
-    FakeTenant,
     OpenTurnstile,
+    ScriptedTenant,
     Stage,
     always,
     in_turn,
@@ -142,7 +137,7 @@ async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledg
         flying -= 1
         return NEVER_CONNECTED if len(alone) < 4 else ACCEPTED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     await stage.submitter(tenant).submit(at_once)
     assert stage.states() == {"ACCEPTED": at_once}
     assert stage.pace.holds == [backoff(0, 1.0)] * at_once + [backoff(n, 1.0) for n in (1, 2, 3)]

@@ -20,19 +20,11 @@ from batch.settings import Credentials
 from batch.states import State
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
+from tests.builders import NOW
 from tests.clocks import MACHINE, wall
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    NOW,
-    THROTTLED,
-    FakeClock,
-    a_process,
-    attempts,
-    rows,
-    singles,
-    write,
-)
-from tests.loops.send_stage import FIVE, UNAUTHORIZED, FakeTenant, Stage, always, in_turn
+from tests.fakes import FakeClock
+from tests.ledger.ledger_helpers import ACCEPTED, THROTTLED, a_process, attempts, rows, singles, write
+from tests.loops.send_stage import FIVE, UNAUTHORIZED, ScriptedTenant, Stage, always, in_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +56,7 @@ async def test_a_request_is_sending_in_the_ledger_before_it_leaves(five: Stage) 
         return ACCEPTED
 
     seen: list[object] = []
-    await five.submitter(FakeTenant(reply)).submit(1)
+    await five.submitter(ScriptedTenant(reply)).submit(1)
     assert seen == [[("SENDING", 1)]] * 5
 
 
@@ -93,7 +85,7 @@ async def test_a_process_that_lost_its_run_to_another_claims_nothing_more(five: 
             five.ledger.runs.hold(five.run, a_process(), NOW)
         return ACCEPTED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     with pytest.raises((RunHeldError, BrokenPromiseError)):
         await five.submitter(tenant).submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2]
@@ -112,7 +104,7 @@ async def test_a_claim_that_has_grown_old_is_claimed_again_before_it_is_sent(fiv
     async def reply(_request: Request, _token: str) -> Answer:
         return ACCEPTED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     submitter = five.submitter(tenant, clock=Sleepy())
     await submitter.submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2, 3, 4, 5]

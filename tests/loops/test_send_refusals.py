@@ -11,15 +11,9 @@ from batch.errors import (
     TooManyRefusalsError,
 )
 from batch.states import State
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    REFUSED,
-    change,
-    product,
-    singles,
-    write,
-)
-from tests.loops.send_stage import FakeTenant, Stage, always, in_turn
+from tests.builders import change, product
+from tests.ledger.ledger_helpers import ACCEPTED, REFUSED, singles, write
+from tests.loops.send_stage import ScriptedTenant, Stage, always, in_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +29,7 @@ async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(le
 
     wanted = product([f"i{n}" for n in range(7)], [f"r{n}" for n in range(5)])
     stage = Stage(ledger, path, write(ledger, wanted, [change("j1", "r1")]))
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     await stage.submitter(tenant).submit(3)
     expected = {(line["identity_id"], line["item_id"]): 1 for line in wanted} | {("j1", "r1"): 1}
     del expected["i3", "r2"]

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.model import Answer, Request
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    FAILED,
-    REFUSED,
-    THROTTLED,
-    singles,
-    write,
-)
-from tests.loops.send_stage import FIVE, NEVER_CONNECTED, UNAUTHORIZED, FakeTenant, Stage, in_turn
+from tests.ledger.ledger_helpers import ACCEPTED, FAILED, REFUSED, THROTTLED, singles, write
+from tests.loops.send_stage import FIVE, NEVER_CONNECTED, UNAUTHORIZED, ScriptedTenant, Stage, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +66,7 @@ async def _accepting(_request: Request, _token: str) -> Answer:
     return ACCEPTED
 
 
-class FlatTenant(FakeTenant):
+class FlatTenant(ScriptedTenant):
     """Refuses every body of several requests."""
 
     async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:

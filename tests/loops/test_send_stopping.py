@@ -11,13 +11,9 @@ from batch.errors import (
     LedgerLostError,
 )
 from batch.ledger.process import Process
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-    FakeClock,
-    alter,
-    rows,
-)
-from tests.loops.send_stage import FakePermit, FakeTenant, OpenTurnstile, Stage, always
+from tests.fakes import FakeClock
+from tests.ledger.ledger_helpers import ACCEPTED, alter, rows
+from tests.loops.send_stage import FakePermit, OpenTurnstile, ScriptedTenant, Stage, always
 
 if TYPE_CHECKING:
     from batch.model import Answer, Request
@@ -36,7 +32,7 @@ async def test_stopping_lets_attempts_in_flight_finish_and_claims_nothing_more(f
         return ACCEPTED
 
     go_on = asyncio.Event()
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     submitter = five.submitter(tenant)
     await submitter.submit(2)
     assert five.states() == {"ACCEPTED": 2, "PLANNED": 3}
@@ -72,7 +68,7 @@ async def test_abandoning_ends_at_once_and_leaves_attempts_in_flight_as_sending(
         await asyncio.Event().wait()
         return ACCEPTED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     submitter = five.submitter(tenant)
     await submitter.submit(2)
     assert five.states() == {"SENDING": 2, "PLANNED": 3}
@@ -86,7 +82,7 @@ async def test_a_ledger_that_can_not_record_an_answer_stops_the_run(five: Stage)
             alter(five.path, FULL_DISK)
         return ACCEPTED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     with pytest.raises(LedgerLostError, match="disk full"):
         await five.submitter(tenant).submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2]
@@ -111,7 +107,7 @@ async def test_a_bug_in_the_sender_is_raised_and_stops_the_others(error: BaseExc
     async def reply(_request: Request, _token: str) -> Answer:
         raise error
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     with pytest.raises(type(error), match="bug"):
         await five.submitter(tenant).submit(1)
     assert len(tenant.posts) == 1

@@ -10,10 +10,8 @@ from batch.errors import (
     CredentialsRefusedError,
 )
 from batch.model import Answer, Request
-from tests.ledger.ledger_helpers import (
-    ACCEPTED,
-)
-from tests.loops.send_stage import FIVE, UNAUTHORIZED, FakePermit, FakeTenant, OpenTurnstile, Stage, always, in_turn
+from tests.ledger.ledger_helpers import ACCEPTED
+from tests.loops.send_stage import FIVE, UNAUTHORIZED, FakePermit, OpenTurnstile, ScriptedTenant, Stage, always, in_turn
 
 
 async def test_a_request_answered_401_is_sent_again_with_a_new_token(five: Stage) -> None:
@@ -45,7 +43,7 @@ async def test_a_token_that_expires_during_many_attempts_is_renewed_once(five: S
         return UNAUTHORIZED
 
     together = asyncio.Barrier(5)
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     await five.submitter(tenant).submit(5)
     assert tenant.accepted == FIVE
     assert {token for _, token in tenant.posts} == {"token-1", "token-2"}
@@ -62,14 +60,14 @@ async def test_a_token_that_expires_while_attempts_wait_for_the_pace_is_renewed_
     async def reply(_request: Request, token: str) -> Answer:
         return ACCEPTED if token == await tenant.token() else UNAUTHORIZED
 
-    tenant = FakeTenant(reply)
+    tenant = ScriptedTenant(reply)
     await five.submitter(tenant, pace=SlowTurnstile()).submit(1)
     assert tenant.accepted == FIVE
     assert len(tenant.posts) == 5
 
 
 async def test_a_token_endpoint_that_repeats_the_refused_token_ends_the_run(five: Stage) -> None:
-    class Cached(FakeTenant):
+    class Cached(ScriptedTenant):
         async def token(self, *, other_than: str = "") -> str:
             assert other_than in {"", "cached"}
             return "cached"

@@ -11,13 +11,14 @@ import pytest
 
 from batch.answers.events import RunEvent, StatusesChanged, StatusesRead
 from batch.answers.outcome import decide
-from batch.api.dialects import ITEM_ID_KEY, PAGE_LIMIT, REQUEST_ID_KEY
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.requests import Answered
 from batch.loops.track import Tracker
 from batch.model import Clock, Existing, StatusRow
-from batch.tenant.status import ListingForbiddenError, Page, Query
-from tests.ledger.ledger_helpers import ACCEPTED, NOW, claim, product, record, write
+from tests.builders import NOW, our_row, product, status_row
+from tests.fakes import FakeStatusList
+from tests.ledger.ledger_helpers import ACCEPTED, claim, record, write
 from tests.tenant import virtual_time
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.store import Ledger
     from batch.model import ChangeStatus, Run
+    from batch.tenant.status import Page, Query
 
 START = 1000.0
 
@@ -33,42 +35,25 @@ def clock() -> datetime:
     return NOW + timedelta(seconds=virtual_time.now() - START)
 
 
-class FakeListing:
+class MovingList(FakeStatusList):
     """A tenant's status list, whose rows move when a test says so."""
 
     def __init__(self, *rows: StatusRow) -> None:
-        self.rows = list(rows)
-        self.asked: list[tuple[float, Query]] = []
-        self.refuses: Callable[[Query], bool] = lambda _query: False
+        super().__init__(rows, is_mine=lambda row: row.requester == "me")
+        self.looks: list[tuple[float, Query]] = []
         self.before_page: Callable[[float], None] = lambda _seconds: None
         self.cut = False
 
     async def page(self, query: Query, offset: int) -> Page:
         await asyncio.sleep(0.01)
         seconds = virtual_time.now() - START
-        self.asked.append((seconds, query))
+        self.looks.append((seconds, query))
         self.before_page(seconds)
-        if self.refuses(query):
-            raise ListingForbiddenError("no")
-        chosen = [row for row in self.rows if _is_asked(query, row)]
-        rows = tuple(chosen[offset : offset + PAGE_LIMIT])
-        if self.cut and offset:
-            rows = ()
-        return Page(rows=rows, read=len(rows), total=len(chosen), more=bool(rows) and offset + len(rows) < len(chosen))
-
-    async def clock_offset(self) -> timedelta:
-        return timedelta()
+        page = await super().page(query, offset)
+        return replace(page, rows=(), read=0, more=False) if self.cut and offset else page
 
     def moves(self, identity: str, state: str) -> None:
-        self.rows = [replace(row, state=state) if row.identity == identity else row for row in self.rows]
-
-
-def _is_asked(query: Query, row: StatusRow) -> bool:
-    if query.access_requests and row.access_request not in query.access_requests:
-        return False
-    if query.requested_for:
-        return row.identity == query.requested_for
-    return query.everybody or row.requester == "me"
+        self.rows = [replace(row, state=state) if row and row.identity == identity else row for row in self.rows]
 
 
 class Diary(list[RunEvent]):
@@ -97,21 +82,12 @@ def accepted_run(ledger: Ledger, number: int) -> Run:
 
 def rows_of(run: Run, number: int, state: str = "EXECUTING") -> list[StatusRow]:
     return [
-        StatusRow(
-            identity=one,
-            item="r1",
-            request_type="GRANT_ACCESS",
-            created=NOW,
-            metadata={REQUEST_ID_KEY: f"{run.id}-{n}", ITEM_ID_KEY: "r1"},
-            access_request=f"a{n}",
-            state=state,
-            requester="me",
-        )
+        our_row(f"{run.id}-{n}", one, access_request=f"a{n}", state=state, requester="me", item_type="", activity="")
         for n, one in enumerate(people(number), 1)
     ]
 
 
-def tracker(run: Run, ledger: Ledger, listing: FakeListing, diary: Diary, track_for: float | None = None) -> Tracker:
+def tracker(run: Run, ledger: Ledger, listing: MovingList, diary: Diary, track_for: float | None = None) -> Tracker:
     return Tracker(
         run,
         ledger=ledger,
@@ -123,7 +99,7 @@ def tracker(run: Run, ledger: Ledger, listing: FakeListing, diary: Diary, track_
     )
 
 
-def follow(run: Run, ledger: Ledger, listing: FakeListing, track_for: float | None = None) -> Diary:
+def follow(run: Run, ledger: Ledger, listing: MovingList, track_for: float | None = None) -> Diary:
     diary = Diary()
     virtual_time.run_in_virtual_time(tracker(run, ledger, listing, diary, track_for).track())
     return diary
@@ -135,7 +111,7 @@ def states(ledger: Ledger, run: Run) -> list[str | None]:
 
 def test_a_run_is_looked_at_more_rarely_until_something_moves_and_to_its_end(ledger: Ledger) -> None:
     run = accepted_run(ledger, 2)
-    listing = FakeListing(*rows_of(run, 2))
+    listing = MovingList(*rows_of(run, 2))
 
     def later(seconds: float) -> None:
         if seconds > 500:
@@ -163,9 +139,9 @@ def test_a_large_run_is_followed_by_few_calls_and_each_page_counts_once(ledger: 
         replace(row, metadata={REQUEST_ID_KEY: f"{run.id}-{1 + n // 10}", ITEM_ID_KEY: "r1"}, state="REQUEST_COMPLETED")
         for n, row in enumerate(rows_of(run, 1000))
     ]
-    listing = FakeListing(*rows)
+    listing = MovingList(*rows)
     diary = follow(run, ledger, listing)
-    assert (len(listing.asked), len(diary.found)) == (4, 1000)
+    assert (len(listing.looks), len(diary.found)) == (4, 1000)
     assert set(states(ledger, run)) == {"REQUEST_COMPLETED"}
 
 
@@ -176,9 +152,9 @@ def test_the_last_of_a_large_run_are_asked_for_by_their_access_requests(ledger: 
         for n in range(300)
         for row in rows_of(run, 2)
     ]
-    listing = FakeListing(*rows_of(run, 3), *others)
+    listing = MovingList(*rows_of(run, 3), *others)
     follow(run, ledger, listing, track_for=1)
-    first, second = (listing.asked[0][1], listing.asked[-1][1])
+    first, second = (listing.looks[0][1], listing.looks[-1][1])
     assert (first.access_requests, second.access_requests) == ((), ("a1", "a2", "a3"))
 
 
@@ -199,14 +175,14 @@ def test_where_access_requests_can_not_be_named_together_another_way_is_taken(
         for n in range(400)
         for row in rows_of(run, 2)
     ]
-    listing = FakeListing(*rows_of(run, 2), *others)
+    listing = MovingList(*rows_of(run, 2), *others)
     follow(run, ledger, listing, track_for=0)
     listing.moves("i0000", "REQUEST_COMPLETED")
-    listing.refuses = refused
-    listing.asked.clear()
+    listing.forbids = lambda query: "no" if refused(query) else ""
+    listing.looks.clear()
     second = Diary()
     virtual_time.run_in_virtual_time(tracker(run, ledger, listing, second, track_for=0).track())
-    assert [query.access_requests for _, query in listing.asked if not refused(query)][-len(then) :] == then
+    assert [query.access_requests for _, query in listing.looks if not refused(query)][-len(then) :] == then
     assert states(ledger, run) == ["REQUEST_COMPLETED", "EXECUTING"]
 
 
@@ -221,15 +197,15 @@ def test_what_others_had_requested_already_is_followed_too_and_marked_at_once(le
     answer = replace(ACCEPTED, existing=tuple(existing))
     ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW))
     assert states(ledger, run) == ["EXISTING_REQUEST", None]
-    theirs = StatusRow(
-        identity="i0000", item="r1", request_type="GRANT_ACCESS", created=NOW - timedelta(days=9), metadata=None,
-        access_request="theirs", state="REQUEST_COMPLETED", requester="another",
+    theirs = status_row(
+        "i0000", created=NOW - timedelta(days=9), access_request="theirs", state="REQUEST_COMPLETED",
+        requester="another",
     )  # fmt: skip
     own = replace(rows_of(run, 2)[1], metadata={REQUEST_ID_KEY: f"{run.id}-1", ITEM_ID_KEY: "r1"}, state="REJECTED")
-    listing = FakeListing(theirs, own)
+    listing = MovingList(theirs, own)
     follow(run, ledger, listing)
     assert states(ledger, run) == ["REQUEST_COMPLETED", "REJECTED"]
-    assert any(query.everybody and query.access_requests == ("theirs",) for _, query in listing.asked)
+    assert any(query.everybody and query.access_requests == ("theirs",) for _, query in listing.looks)
 
 
 def test_who_may_not_see_what_others_requested_does_not_wait_for_it(ledger: Ledger) -> None:
@@ -239,40 +215,40 @@ def test_who_may_not_see_what_others_requested_does_not_wait_for_it(ledger: Ledg
         [
             # As the answer to a submit leaves it.
             replace(finding, state="EXISTING_REQUEST", access_request="theirs")
-            for finding in follow(run, ledger, FakeListing(*rows_of(run, 1)), track_for=0).found
+            for finding in follow(run, ledger, MovingList(*rows_of(run, 1)), track_for=0).found
         ],
     )
-    listing = FakeListing()
-    listing.refuses = lambda query: query.everybody or bool(query.requested_for)
+    listing = MovingList()
+    listing.forbids = lambda query: "no" if query.everybody or query.requested_for else ""
     follow(run, ledger, listing)
     assert states(ledger, run) == ["EXISTING_REQUEST"]
     assert virtual_end(listing) < 65
 
 
-def virtual_end(listing: FakeListing) -> float:
-    return max(seconds for seconds, _ in listing.asked)
+def virtual_end(listing: MovingList) -> float:
+    return max(seconds for seconds, _ in listing.looks)
 
 
 def test_what_never_shows_is_looked_for_by_identity_and_waited_for_no_longer_than_it_may_take(ledger: Ledger) -> None:
     run = accepted_run(ledger, 2)
     by_another_user = replace(rows_of(run, 2)[1], requester="another", state="REQUEST_COMPLETED")
-    listing = FakeListing(by_another_user)
+    listing = MovingList(by_another_user)
     follow(run, ledger, listing)
     assert states(ledger, run) == [None, "REQUEST_COMPLETED"]
     assert 60 <= virtual_end(listing) < 65
-    assert {query.requested_for for _, query in listing.asked} == {"", "i0000", "i0001"}
+    assert {query.requested_for for _, query in listing.looks} == {"", "i0000", "i0001"}
 
 
 @pytest.mark.parametrize(("track_for", "looks"), [(0, 1), (1, 2), (7, 4)])
 def test_following_ends_when_its_time_is_up(track_for: float, looks: int, ledger: Ledger) -> None:
     run = accepted_run(ledger, 1)
-    diary = follow(run, ledger, FakeListing(*rows_of(run, 1)), track_for)
+    diary = follow(run, ledger, MovingList(*rows_of(run, 1)), track_for)
     assert len(diary.waits) == looks
 
 
 def test_a_list_that_ends_early_stops_following_and_what_it_said_is_kept(ledger: Ledger) -> None:
     run = accepted_run(ledger, 300)
-    listing = FakeListing(*rows_of(run, 300, "REQUEST_COMPLETED"))
+    listing = MovingList(*rows_of(run, 300, "REQUEST_COMPLETED"))
     listing.cut = True
     with pytest.raises(TenantLostError, match="250 of 300"):
         follow(run, ledger, listing)
@@ -281,15 +257,15 @@ def test_a_list_that_ends_early_stops_following_and_what_it_said_is_kept(ledger:
 
 def test_a_list_that_is_forbidden_stops_following(ledger: Ledger) -> None:
     run = accepted_run(ledger, 1)
-    listing = FakeListing()
-    listing.refuses = lambda _query: True
+    listing = MovingList()
+    listing.forbids = lambda _query: "no"
     with pytest.raises(TenantLostError, match="does not let this client list its requests: no"):
         follow(run, ledger, listing)
 
 
 def test_following_that_is_stopped_keeps_what_it_has_found(ledger: Ledger) -> None:
     run = accepted_run(ledger, 300)
-    listing = FakeListing(*rows_of(run, 300))
+    listing = MovingList(*rows_of(run, 300))
     diary = Diary()
     made = tracker(run, ledger, listing, diary)
     pages = 0
@@ -303,11 +279,11 @@ def test_following_that_is_stopped_keeps_what_it_has_found(ledger: Ledger) -> No
     listing.before_page = stop_at_the_second
     virtual_time.run_in_virtual_time(made.track())
     assert states(ledger, run).count("EXECUTING") in {250, 300}
-    assert len(listing.asked) == 2
+    assert len(listing.looks) == 2
 
 
 def test_a_run_without_accepted_changes_is_not_asked_about(ledger: Ledger) -> None:
     run = write(ledger, product(["i0000"], ["r1"]))
-    listing = FakeListing()
+    listing = MovingList()
     assert follow(run, ledger, listing).waits == []
-    assert listing.asked == []
+    assert listing.looks == []

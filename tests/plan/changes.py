@@ -14,6 +14,7 @@ from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Request, RequestItem
 from batch.plan.body import body_of, encode
 from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
+from tests.builders import change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,17 +63,6 @@ def only_change(api: str = "beta", **cells: str | None) -> dict[str, str]:
 
 
 # Changes, and the requests that a plan makes of them.
-
-
-def change(
-    identity: str = "anna", item: str = "r1", *, operation: str = "GRANT", kind: str = "ROLE", **others: str
-) -> dict[str, str]:
-    """One change as validation yields it; a revoke has a comment unless another is given."""
-    comment = "leaver" if operation == "REVOKE" else ""
-    blank = {"comment": comment, "start_date": "", "remove_date": "", "metadata": ""}
-    return {
-        "operation": operation, "identity_id": identity, "item_type": kind, "item_id": item, **blank, **others,
-    }  # fmt: skip
 
 
 def changes_frame(changes: Iterable[dict[str, str]]) -> pl.DataFrame:
@@ -205,7 +195,7 @@ def wanted_changes(draw: st.DrawFn, identities: int = 15, items: int = 12) -> li
         change(
             "",
             f"i{number:02}",
-            kind=draw(st.sampled_from(list(ItemType))).value,
+            item_type=draw(st.sampled_from(list(ItemType))).value,
             comment=draw(_COMMENTS),
             remove_date=draw(_DATES),
             metadata=draw(_METADATA),

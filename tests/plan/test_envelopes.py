@@ -18,7 +18,8 @@ from batch.plan.body import body_of
 from batch.plan.check import check_plan
 from batch.plan.filling import FillOrder, Size, fill
 from batch.plan.plan import ENVELOPE_SCHEMA
-from tests.plan.changes import change, changes_frame, pairs_of, requests_of, wanted_changes, wanted_pairs
+from tests.builders import change
+from tests.plan.changes import changes_frame, pairs_of, requests_of, wanted_changes, wanted_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from batch.api.dialects import Limits
 from batch.plan import NO_PLAN, plan
 from batch.plan.check import check_plan
+from tests.builders import change
 from tests.plan.changes import (
     bodies_of,
-    change,
     changes_frame,
     illegalities,
     in_odd_chunks,
@@ -83,7 +83,7 @@ def test_a_grant_has_at_most_ten_identities_and_twenty_five_items(
 
 def test_a_revoke_has_one_identity_and_each_entitlement_has_a_request_of_its_own() -> None:
     changes = [
-        change(person, f"{kind}{number}", operation="REVOKE", kind=kind)
+        change(person, f"{kind}{number}", operation="REVOKE", item_type=kind)
         for person in "ab"
         for kind in ("ROLE", "ACCESS_PROFILE", "ENTITLEMENT")
         for number in range(2)
@@ -105,7 +105,7 @@ def test_grants_are_sent_before_revokes() -> None:
 
 def test_the_plan_keeps_to_the_given_limits() -> None:
     grants = [change(person, item) for person in "abc" for item in ("r1", "r2", "r3")]
-    revokes = [change("z", f"e{n}", operation="REVOKE", kind="ENTITLEMENT") for n in range(4)]
+    revokes = [change("z", f"e{n}", operation="REVOKE", item_type="ENTITLEMENT") for n in range(4)]
     revokes += [change("z", f"r{n}", operation="REVOKE") for n in range(4)]
     limits = Limits(recipients=2, items=2, revoke_items=3, revoke_entitlements=4)
     assert [size[1:] for size in sizes(grants, limits)] == [(2, 2), (2, 1), (1, 2), (1, 1)]
@@ -119,7 +119,7 @@ def test_the_plan_keeps_to_the_given_limits() -> None:
         ([change(f"p{n}", "r1") for n in range(11)], 2),
         ([change(f"p{n}", f"r{n}") for n in range(3)], 3),
         ([change(f"p{n}", f"r{m}") for n in range(3) for m in range(3) if n != m], 3),
-        ([change("a", f"e{n}", kind="ENTITLEMENT", operation="REVOKE") for n in range(3)], 3),
+        ([change("a", f"e{n}", item_type="ENTITLEMENT", operation="REVOKE") for n in range(3)], 3),
         ([change("a", "e1", operation="REVOKE"), change("a", "r1")], 2),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_frame_in_chunks_gives_the_same_plan_although_the_first_is_empty() -> 
         [
             *(change(person, item) for person in "abc" for item in ("r1", "r2")),
             change("a", "r3", operation="REVOKE"),
-            *(change("b", item, operation="REVOKE", kind="ENTITLEMENT") for item in ("e1", "e2")),
+            *(change("b", item, operation="REVOKE", item_type="ENTITLEMENT") for item in ("e1", "e2")),
         ]
     )
     made = plan(in_odd_chunks(frame), LIMITS)

@@ -10,7 +10,8 @@ import pytest
 from batch.api.dialects import Limits
 from batch.errors import BrokenPromiseError
 from batch.plan.check import check_plan
-from tests.plan.changes import change, changes_frame
+from tests.builders import change
+from tests.plan.changes import changes_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ LIMITS = Limits()
 GOOD: list[Numbered] = [
     *((0, change(person, item)) for person in "ab" for item in ("r1", "r2")),
     *((1, change("a", item, operation="REVOKE")) for item in ("r3", "r4")),
-    (2, change("a", "e1", operation="REVOKE", kind="ENTITLEMENT")),
+    (2, change("a", "e1", operation="REVOKE", item_type="ENTITLEMENT")),
 ]
 
 
@@ -60,7 +61,7 @@ CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
     ("granted and revoked", [(0, change()), (1, change(operation="REVOKE"))], None, "asks for a change twice"),
     ("a revoke becomes a grant", [(0, change(comment="leaver"))], [(0, change(operation="REVOKE"))], "unwanted change"),
     ("another person", [(0, change("b"))], [(0, change("a"))], "unwanted change"),
-    ("another type", [(0, change(kind="ENTITLEMENT"))], [(0, change())], "unwanted change"),
+    ("another type", [(0, change(item_type="ENTITLEMENT"))], [(0, change())], "unwanted change"),
     ("another comment", [(0, change(comment="x"))], [(0, change())], "unwanted change"),
     ("another start", [(0, change(start_date="x"))], [(0, change())], "unwanted change"),
     ("another end", [(0, change(remove_date="x"))], [(0, change())], "unwanted change"),
@@ -83,13 +84,13 @@ CORRUPTIONS: list[tuple[str, list[Numbered], list[Numbered] | None, str]] = [
     ("a revoke for two", [(0, change(person, operation="REVOKE")) for person in "ab"], None, "has several identities"),
     (
         "a revoke of an entitlement and a role",
-        [(0, change("a", kind, operation="REVOKE", kind=kind)) for kind in ("ROLE", "ENTITLEMENT")],
+        [(0, change("a", kind, operation="REVOKE", item_type=kind)) for kind in ("ROLE", "ENTITLEMENT")],
         None,
         "mixes entitlements",
     ),
     (
         "a revoke of two entitlements",
-        [(0, change("a", item, operation="REVOKE", kind="ENTITLEMENT")) for item in ("e1", "e2")],
+        [(0, change("a", item, operation="REVOKE", item_type="ENTITLEMENT")) for item in ("e1", "e2")],
         None,
         "mixes entitlements",
     ),
@@ -127,4 +128,4 @@ def test_a_revoke_of_more_items_than_a_revoke_may_have_is_stopped() -> None:
 def test_the_largest_legal_requests_pass() -> None:
     check([(0, change(f"p{person}", f"r{item}")) for person in range(10) for item in range(25)])
     check([(0, change("a", f"r{item}", operation="REVOKE")) for item in range(25)])
-    check([(0, change(person, item, kind="ENTITLEMENT")) for person in "ab" for item in ("e1", "e2")])
+    check([(0, change(person, item, item_type="ENTITLEMENT")) for person in "ab" for item in ("e1", "e2")])

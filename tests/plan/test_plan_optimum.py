@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import Limits
 from batch.plan import plan
-from tests.plan.changes import change, changes_frame
+from tests.builders import change
+from tests.plan.changes import changes_frame
 from tests.plan.optimum import fewest_requests, fewest_requests_by_trying
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from batch.plan.grants import join_alike, needs_own_request, pack_grants
 from batch.plan.pairs import Flags, Numbers, Pairs, alike, make_pairs, max_overlap_of, number_item_specs, number_people
 from batch.plan.star_groups import choose_star_groups, star_groups_of
 from batch.plan.teams import TeamOrder, place_teams
-from tests.plan.changes import change, changes_frame
+from tests.builders import change
+from tests.plan.changes import changes_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

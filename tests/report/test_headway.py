@@ -12,8 +12,8 @@ from batch.answers.events import PaceChanged, Waiting
 from batch.answers.outcome import Decision, Then
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
-from batch.api.dialects import ItemType, Operation, Rate
-from batch.model import EMPTY_TALLY, Request, RequestItem
+from batch.api.dialects import Rate
+from batch.model import EMPTY_TALLY, Request
 from batch.report import headway
 from batch.report.headway import (
     Amount,
@@ -27,21 +27,10 @@ from batch.report.headway import (
 )
 from batch.states import Event
 from batch.status.evidence import Settlement
+from tests.builders import request
 
 LIMIT = Rate(requests=100, seconds=10)
 BEGAN = 5000.0
-
-
-def request(number: int = 1, people: int = 1, *, items: int = 1, parent: int | None = None) -> Request:
-    return Request(
-        number=number,
-        run="R",
-        operation=Operation.GRANT,
-        recipients=tuple(f"i{person}" for person in range(people)),
-        items=tuple(RequestItem(type=ItemType.ROLE, id=f"r{item}") for item in range(items)),
-        attempts=1,
-        parent=parent,
-    )
 
 
 def begun(requests: int, changes: int, **counts: int) -> Headway:
@@ -76,7 +65,7 @@ class World:
     """Requests with what really became of each, beside the headway that is only told of it."""
 
     def __init__(self, sizes: list[tuple[int, int]]) -> None:
-        self.unsent = [request(number, people, items=items) for number, (people, items) in enumerate(sizes)]
+        self.unsent = [request(number, people, items) for number, (people, items) in enumerate(sizes)]
         self.doubtful: list[Request] = []
         self.accepted = self.refused = 0
         self.total = sum(each.changes for each in self.unsent)
@@ -115,7 +104,7 @@ class World:
                 self._add(1, 1, each.number)
 
     def _add(self, people: int, items: int, parent: int) -> None:
-        self.unsent.append(request(self.number, people, items=items, parent=parent))
+        self.unsent.append(request(self.number, people, items, parent=parent))
         self.number += 1
 
 

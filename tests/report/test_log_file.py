@@ -28,8 +28,8 @@ from batch.ledger.store import Ledger
 from batch.model import EMPTY_TALLY, Answer, ChangeStatus, Failure, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
+from tests.builders import request
 from tests.clocks import at, wall
-from tests.report.test_headway import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,11 +63,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def answered(answer: Answer, parts: int = 0) -> AttemptEnded:
-    return AttemptEnded(request=request(), answer=answer, decision=decide(answer), seconds=0.31249, parts=parts)
+    return AttemptEnded(request=request(run="R"), answer=answer, decision=decide(answer), seconds=0.31249, parts=parts)
 
 
 EVENTS: list[tuple[RunEvent, dict[str, Any]]] = [
-    (AttemptStarted(request=request()), {"event": "attempt", **ONE, "state": "SENDING"}),
+    (AttemptStarted(request=request(run="R")), {"event": "attempt", **ONE, "state": "SENDING"}),
     (answered(ACCEPTED), {"event": "answer", **ONE, "state": "ACCEPTED", "status": 202, "duration_s": 0.312}),
     (
         answered(REFUSED),
@@ -101,15 +101,15 @@ EVENTS: list[tuple[RunEvent, dict[str, Any]]] = [
     (Waiting(seconds=600.0, reason="silence"), {"event": "waiting", "reason": "silence", "duration_s": 600.0}),
     (PaceChanged(allowed=50), {"event": "paced", "allowed": 50}),
     (
-        Settled(request=request(), verdict=Settlement.FOUND),
+        Settled(request=request(run="R"), verdict=Settlement.FOUND),
         {"event": "settled", **ONE, "state": "ACCEPTED", "reason": "found"},
     ),
     (
-        Settled(request=request(), verdict=Settlement.NOT_FOUND),
+        Settled(request=request(run="R"), verdict=Settlement.NOT_FOUND),
         {"event": "settled", **ONE, "state": "PLANNED", "reason": "not found"},
     ),
     (
-        Settled(request=request(), verdict=Settlement.PARTLY),
+        Settled(request=request(run="R"), verdict=Settlement.PARTLY),
         {"event": "settled", **ONE, "state": "SPLIT", "reason": "partly found"},
     ),
     (
@@ -226,7 +226,7 @@ def test_a_full_disk_is_told_once_and_written_to_no_more(tmp_path: Path) -> None
     path, told = tmp_path / "log", list[str]()
     with LogFile(Full(path, "ab"), clock=at(BEGAN), complain=told.append) as log:
         for _ in range(3):
-            log.tell(AttemptStarted(request=request()))
+            log.tell(AttemptStarted(request=request(run="R")))
     assert told == [f"The log file {path} can't be written: No space left on device. Sending goes on without it."]
 
 

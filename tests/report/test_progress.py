@@ -15,8 +15,9 @@ from batch.api.dialects import Rate
 from batch.model import EMPTY_TALLY, Answer, Failure, Tally
 from batch.report.progress import Progress, draw
 from batch.status.evidence import Settlement
+from tests.builders import request
 from tests.clocks import VIRTUAL
-from tests.report.test_headway import BEGAN, begun, request
+from tests.report.test_headway import BEGAN, begun
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_a_quiet_program_shows_nothing_with_and_without_a_terminal() -> None:
 
 def test_a_refused_request_is_named_with_the_tenants_reason() -> None:
     assert shown(without_terminal(), lambda tell: refuse(tell, 7)) == [
-        "Request R-7 was refused: the tenant answered 400: no such role (tracking id t-1)"
+        "Request run-7 was refused: the tenant answered 400: no such role (tracking id t-1)"
     ]
 
 
@@ -135,16 +136,16 @@ def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> 
 
     lines = shown(without_terminal(), many)
     assert len(lines) == 21
-    assert "R-19" in lines[19]
+    assert "run-19" in lines[19]
     assert lines[20] == "Further refusals are not shown here: results.csv lists them, and -v shows them."
 
 
 @pytest.mark.parametrize(
     ("verdict", "sentence"),
     [
-        (Settlement.FOUND, "Settled: request R-1 was found in the tenant."),
-        (Settlement.NOT_FOUND, "Settled: request R-1 was not found in the tenant, and is sent again."),
-        (Settlement.PARTLY, "Settled: request R-1 was partly found in the tenant; the rest is sent again."),
+        (Settlement.FOUND, "Settled: request run-1 was found in the tenant."),
+        (Settlement.NOT_FOUND, "Settled: request run-1 was not found in the tenant, and is sent again."),
+        (Settlement.PARTLY, "Settled: request run-1 was partly found in the tenant; the rest is sent again."),
     ],
 )
 def test_what_settling_finds_out_is_said(verdict: Settlement, sentence: str) -> None:
@@ -178,8 +179,8 @@ def test_a_long_reason_is_cut_rather_than_wrapped() -> None:
 def answer_each(*answers: Answer) -> Callable[[Tell], None]:
     def answer_all(tell: Tell) -> None:
         for number, answer in enumerate(answers):
-            tell(AttemptStarted(request=request(number, people=3)))
-            tell(attempt_ended(request(number, people=3), answer, 0.305, 2 * (answer is REFUSAL)))
+            tell(AttemptStarted(request=request(number, 3)))
+            tell(attempt_ended(request(number, 3), answer, 0.305, 2 * (answer is REFUSAL)))
 
     return answer_all
 
@@ -190,10 +191,10 @@ def test_when_verbose_every_answer_is_shown_with_its_status_tracking_id_and_dura
     refused = "the tenant answered 400: no such role (tracking id t-1)"
     lines = shown(without_terminal(), answer_each(accepted, REFUSAL, SILENCE, broken), verbose=True)
     assert lines == [
-        "Request R-0 (3 changes, attempt 1) was accepted after 0.30 s: the tenant answered 202 (tracking id t-0)",
-        f"Request R-1 (3 changes, attempt 1) was refused after 0.30 s: {refused}; it is sent again in 2 parts",
-        f"Request R-2 (3 changes, attempt 1) was not processed after 0.30 s: {decide(SILENCE).reason}",
-        "Request R-3 (3 changes, attempt 1) is unconfirmed after 0.30 s: the connection broke",
+        "Request run-0 (3 changes, attempt 1) was accepted after 0.30 s: the tenant answered 202 (tracking id t-0)",
+        f"Request run-1 (3 changes, attempt 1) was refused after 0.30 s: {refused}; it is sent again in 2 parts",
+        f"Request run-2 (3 changes, attempt 1) was not processed after 0.30 s: {decide(SILENCE).reason}",
+        "Request run-3 (3 changes, attempt 1) is unconfirmed after 0.30 s: the connection broke",
     ]
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from base64 import urlsafe_b64decode
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -20,25 +20,13 @@ from batch.api.dialects import DIALECTS, TOKEN_PATH, Dialect, Rate
 from batch.errors import SettingsError
 from batch.sandbox.server import running_sandbox, serve_forever
 from batch.sandbox.settings import SandboxSettings
+from tests.fakes import FakeClock
 from tests.sandbox.calls import client_of, credentials, grant
 from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
 BETA = DIALECTS["beta"]
 BODY = grant()
-
-
-class FakeClock:
-    """A clock that only `advance` moves."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.model import ChangeStatus, StatusRow
+from batch.model import ChangeStatus
 from batch.states import VOID, State
 from batch.status.adopt import AdoptionOutcome, ListedChange, NotAdoptable, plan_adoption, read_listed
 from batch.status.matching import LedgerChange
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def row(**other: object) -> StatusRow:
-    usual = {
-        "identity": "i1",
-        "item": "r1",
-        "request_type": "GRANT_ACCESS",
-        "created": NOW,
-        "metadata": None,
-        "access_request": "a1",
-        "item_type": "ROLE",
-        "state": "EXECUTING",
-        "activity": "x1",
-    }
-    return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
+from tests.builders import status_row
 
 
-def listed_change(**other: object) -> ListedChange:
-    (found,), _ = read_listed([row(**other)])
+def listed_change(**other: Any) -> ListedChange:
+    (found,), _ = read_listed([status_row(**other)])
     return found
 
 
@@ -52,7 +36,7 @@ def listed_change(**other: object) -> ListedChange:
 def test_a_row_that_does_not_say_what_it_is_about_is_counted_and_left_out(
     odd: dict[str, str], why: NotAdoptable
 ) -> None:
-    listed, not_adoptable = read_listed([row(), row(**odd)])
+    listed, not_adoptable = read_listed([status_row(), status_row(**odd)])
     assert (len(listed), dict(not_adoptable)) == (1, {why: 1})
 
 
@@ -63,8 +47,8 @@ def test_a_row_that_does_not_say_what_it_is_about_is_counted_and_left_out(
         {"item_name": "Buyer", "item": "r8", "access_request": "a2"},
     ],
 )
-def test_ids_that_change_with_requests_are_not_taken_for_items(others: dict[str, object]) -> None:
-    listed, not_adoptable = read_listed([row(item_name="Buyer"), row(**others)])
+def test_ids_that_change_with_requests_are_not_taken_for_items(others: dict[str, Any]) -> None:
+    listed, not_adoptable = read_listed([status_row(item_name="Buyer"), status_row(**others)])
     assert [one.item for one in listed] == (["r7"] if "metadata" in others else [])
     assert not_adoptable[NotAdoptable.NO_ITEM] == 2 - len(listed)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -21,25 +22,10 @@ from batch.status.cancel import (
     to_revoke,
 )
 from batch.status.matching import AcceptedChange, RunChanges
+from tests.builders import NOW, our_row
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROW = our_row("run-1", cancelable=True)
 STATES = [*TENANT_OUTCOMES, "SOMETHING_NEW"]
-
-
-def row(**other: object) -> StatusRow:
-    usual = {
-        "identity": "i1",
-        "item": "r1",
-        "request_type": "GRANT_ACCESS",
-        "created": NOW,
-        "metadata": {"accessBatchRequest": "run-1", "accessBatchItem": "r1"},
-        "access_request": "a1",
-        "item_type": "ROLE",
-        "state": "EXECUTING",
-        "cancelable": True,
-        "activity": "x1",
-    }
-    return StatusRow(**{**usual, **other})  # type: ignore[arg-type]
 
 
 def change(request: int = 1, **other: object) -> AcceptedChange:
@@ -54,7 +40,7 @@ def outcome_of(*rows: StatusRow, own: AcceptedChange | None = None) -> CancelOut
 
 ROWS = st.lists(
     st.builds(
-        row,
+        partial(our_row, "run-1"),
         identity=st.sampled_from(["i1", "i2"]),
         metadata=st.one_of(
             st.none(),
@@ -118,7 +104,7 @@ def test_every_change_has_exactly_one_outcome(rows: list[StatusRow]) -> None:
 def test_only_granted_changes_are_to_be_revoked(
     state: str, said: str, grant: CancelOutcome, revoke: CancelOutcome
 ) -> None:
-    ended = row(state=state, said=said, cancelable=False)
+    ended = replace(ROW, state=state, said=said, cancelable=False)
     assert outcome_of(ended) is grant
     assert outcome_of(ended, own=change(operation="REVOKE")) is revoke
 
@@ -130,31 +116,36 @@ def test_the_ledger_decides_if_the_list_shows_nothing() -> None:
 
 
 def test_both_rows_of_a_change_that_arrived_twice_are_cancelled_and_the_granted_one_decides() -> None:
-    twice = [row(activity="x1", access_request="a1"), row(activity="x2", access_request="a2")]
+    twice = [replace(ROW, activity="x1", access_request="a1"), replace(ROW, activity="x2", access_request="a2")]
     assert set(cancel_scope(rows_of_run(twice, OWN)).whole) == {"a1", "a2"}
-    done = [row(state="CANCELLED", cancelable=False), row(state="REQUEST_COMPLETED", cancelable=False)]
+    done = [
+        replace(ROW, state="CANCELLED", cancelable=False),
+        replace(ROW, state="REQUEST_COMPLETED", cancelable=False),
+    ]
     assert outcome_of(*done) is CancelOutcome.GRANTED
 
 
 def test_a_row_of_a_divided_request_belongs_to_the_request_that_took_over() -> None:
     own = RunChanges("run", [change(5)])
-    assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
-    assert own.created_for(row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
-    assert own.created_for(row(item_type="ENTITLEMENT")) is None
+    assert own.created_for(replace(ROW, metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"})) == 0
+    assert own.created_for(replace(ROW, metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r9"})) is None
+    assert own.created_for(replace(ROW, item_type="ENTITLEMENT")) is None
 
 
 def test_only_new_statuses_are_recorded() -> None:
-    first = new_statuses(RunChanges("run", [change()]), rows_of_run([row(since=NOW)], RunChanges("run", [change()])))
+    first = new_statuses(
+        RunChanges("run", [change()]), rows_of_run([replace(ROW, since=NOW)], RunChanges("run", [change()]))
+    )
     assert [(one.state, one.since, one.access_request) for one in first] == [
         ("EXECUTING", "2026-03-01T12:00:00.000Z", "a1")
     ]
     again = RunChanges("run", [change(known=first[0])])
-    assert new_statuses(again, rows_of_run([row(since=NOW)], again)) == ()
+    assert new_statuses(again, rows_of_run([replace(ROW, since=NOW)], again)) == ()
 
 
 def test_a_row_of_a_divided_request_belongs_to_the_first_that_took_over() -> None:
     own = RunChanges("run", [change(2), change(3)])
-    row_of_divided = row(metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"}, state="REJECTED")
+    row_of_divided = replace(ROW, metadata={"accessBatchRequest": "run-1", "accessBatchItem": "r1"}, state="REJECTED")
     assert own.created_for(row_of_divided) == 0
     assert cancel_outcomes(own, rows_of_run([row_of_divided], own)) == (
         CancelOutcome.REJECTED,

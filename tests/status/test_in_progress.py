@@ -14,8 +14,8 @@ from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS,
 from batch.model import RowClass, StatusRow
 from batch.states import State
 from batch.status.in_progress import InProgress, TenantView, count_unclear, open_rows, tenant_verdicts
+from tests.builders import change, status_row
 from tests.dedupe.test_classify import earlier, frame
-from tests.plan.changes import change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,10 @@ Verdict = tuple[str, str]
 """Class and reason."""
 
 
-def row(identity: str = "anna", item: str = "r1", **more: Any) -> StatusRow:
-    """A row of the status list: Paula asks for a role."""
-    usual: dict[str, Any] = {
-        "request_type": "GRANT_ACCESS",
-        "created": SINCE,
-        "metadata": None,
-        "access_request": "request",
-        "item_type": "ROLE",
-        "item_name": f"name of {item}",
-        "state": "EXECUTING",
-        "requester": "Paula Lee",
-    }
-    return StatusRow(identity=identity, item=item, **{**usual, **more})
+def row(identity: str = "anna", item: str = "r1", **fields: Any) -> StatusRow:
+    """Paula asks for a role."""
+    paulas = {"created": SINCE, "item_name": f"name of {item}", "requester": "Paula Lee"}
+    return status_row(identity, item, **paulas | fields)
 
 
 def tenant_view(rows: Sequence[StatusRow] = (), held: Sequence[tuple[str, str, str]] = ()) -> TenantView:
@@ -145,8 +136,8 @@ def test_the_items_id_in_our_metadata_overrides_the_lists_own() -> None:
     "rows",
     [
         [row(item="")],
-        [row(item="request")],
-        [row(item="activity", activity="activity")],
+        [row(item="a1")],
+        [row(item="x1")],
         # An id that changes with each request of the same role is no item's id.
         [row(item="x", item_name="Buyer"), row("bob", item="y", item_name="Buyer", access_request="another")],
         # An id with the names of two items is no item's id.
@@ -189,7 +180,7 @@ def test_an_item_that_is_held_already_is_not_requested() -> None:
         change("anna", "r1", operation="REVOKE"),
         change("anna", "r2"),
         change("bob", "r1"),
-        change("anna", "r1", kind="ENTITLEMENT"),
+        change("anna", "r1", item_type="ENTITLEMENT"),
     ],
 )
 def test_a_held_item_sets_aside_only_a_plain_grant_of_it(wanted: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from batch.status.cancel import CancelOutcome, RunRows, cancel_outcomes, to_revo
 from batch.status.evidence import requested_already
 from batch.status.matching import AcceptedChange, RunChanges
 from batch.status.progress import MOST_IDENTITIES, TrackedRun, TrackQuery
+from tests.builders import our_row, status_row
 
 RUN = "run1"
 A_REQUEST = Request(
@@ -57,14 +58,15 @@ def tracked(*changes: dict[str, Any], run: str = RUN) -> TrackedRun:
     return made
 
 
-def row(request: int | None, identity: str, state: str = "EXECUTING", item: str = "r1", **other: Any) -> StatusRow:
+def row(request: int | None, identity: str, state: str = "EXECUTING", item: str = "r1", **fields: Any) -> StatusRow:
     """A row of the list; without clientMetadata if no request is given."""
-    metadata = None if request is None else {REQUEST_ID_KEY: f"{RUN}-{request}", ITEM_ID_KEY: item}
-    usual: dict[str, Any] = {
-        "item": item, "request_type": "GRANT_ACCESS", "created": BEGAN, "metadata": metadata, "item_type": "ROLE",
-        "access_request": f"a-{request}-{identity}", "activity": f"act-{request}-{identity}-{item}",
+    usual = {
+        "created": BEGAN, "state": state, "access_request": f"a-{request}-{identity}",
+        "activity": f"act-{request}-{identity}-{item}",
     }  # fmt: skip
-    return StatusRow(identity=identity, state=state, **{**usual, **other})
+    if request is None:
+        return status_row(identity, item, **usual | fields)
+    return our_row(f"{RUN}-{request}", identity, item, **usual | fields)
 
 
 def looked(made: TrackedRun, *rows: StatusRow) -> list[ChangeStatus]:

@@ -8,23 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from batch.ledger.cache import Cached
-from batch.model import StatusRow
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Page, Query
+from tests.builders import status_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from batch.model import StatusRow
     from batch.status.in_progress import Item
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
-def row(identity: str, item: str, **more: Any) -> StatusRow:
+def row(identity: str, item: str, **fields: Any) -> StatusRow:
     """An unfinished row of the status list."""
-    usual: dict[str, Any] = {"request_type": "GRANT_ACCESS", "created": NOW, "metadata": None}
-    told = {"item_type": "ROLE", "state": "EXECUTING", "requester": "Paula", "item_name": item}
-    return StatusRow(identity=identity, item=item, **{**usual, **told, **more})
+    return status_row(identity, item, **{"created": NOW, "requester": "Paula", "item_name": item} | fields)
 
 
 @dataclass
