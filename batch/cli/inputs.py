@@ -48,10 +48,10 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
 @takes(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES, ("json", "quiet"))
 def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Show what submit would send, without sending anything. Asks the tenant for names, and with --check-tenant."""
-    from batch.commands.preview import look
+    from batch.commands.preview import preview
     from batch.report.screen import describe_outcome
 
-    summary = look(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
+    summary = preview(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
     show(summary.as_json() if call.json else describe_outcome(summary, ""))
     raise typer.Exit(summary.exit_code)
 
@@ -60,10 +60,12 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
 @takes(READING, ("api", "profile", "identity_by", "json", "out", "quiet"))
 def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Check the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
-    from batch.commands.preview import look
+    from batch.commands.preview import preview
     from batch.report.screen import describe_verdict
 
     screen = screen_of(call)
-    summary = look(inputs, settings, screen, runtime(), stdin=sys.stdin.buffer, only_rows=True, save_map=call.save_map)
+    summary = preview(
+        inputs, settings, screen, runtime(), stdin=sys.stdin.buffer, only_rows=True, save_map=call.save_map
+    )
     show(summary.as_json() if call.json else describe_verdict(summary))
     raise typer.Exit(summary.exit_code)

@@ -1,4 +1,4 @@
-"""`cancel`: withdraws at the tenant what a run has created there, and writes down how to take back the rest."""
+"""`cancel`: cancels at the tenant what a run has created there, and writes undo.csv for what was granted."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ LONGEST_COMMENT: Final = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CancelResult:
-    """How a cancellation ended.
+    """How `cancel` ended.
 
     Attributes:
-        summary: What became of the run's changes.
+        summary: The outcome of the run's changes.
         stopped: Why it ended early, if it did.
     """
 
@@ -60,27 +60,27 @@ class CancelResult:
 def cancel(
     name: str, settings: Settings, screen: Screen, runtime: Runtime, *, comment: str = "", dry_run: bool = False
 ) -> CancelResult:
-    """Withdraws what of a run can still be withdrawn, and writes `undo.csv` for what was granted.
+    """Cancel the changes of a run that can still be cancelled, and write `undo.csv` for those that were granted.
 
     Args:
         name: The run's id, or its beginning.
-        settings: Say which tenant and which ledger.
+        settings: Tenant and ledger.
         screen: For messages and the question.
         runtime: Clock, randomness and process.
-        comment: For the approvers, and the revokes; empty for a sentence that names the run.
-        dry_run: Only look.
+        comment: For the approvers, and for the revokes; empty for a sentence that names the run.
+        dry_run: Whether to only show what would be cancelled.
 
     Raises:
-        UsageError: There is no such run, or it is not one that can be cancelled here; nothing was sent.
-        DeclinedError: The user was asked and said no.
-        StoppedError: Before anything was known of the run's changes.
+        UsageError: The run does not exist, or can't be cancelled here; nothing was sent.
+        DeclinedError: The user declined.
+        StoppedError: It stopped before the run's changes were read.
     """
     began = runtime.clock.monotonic()
     if not dry_run:
         require_an_answer(yes=settings.yes, stdin_is_input=False)
     if len(comment) > LONGEST_COMMENT:
         raise SettingsError(
-            f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Say it in fewer."
+            f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Shorten it."
         )
     access = find_access(settings)
     if settings.sandbox:
@@ -93,9 +93,10 @@ def cancel(
         screen.say(*ledger.notices)
         run = ledger.runs.named(name)
         _require_cancellable(run, access.tenant)
-        with _held(ledger, run, runtime, only_look=dry_run):
-            said = on_one_line(comment, most=LONGEST_COMMENT)
-            job = _CancelJob(ledger, run, settings, screen, sessions, runtime, said)
+        with _held(ledger, run, runtime, dry_run=dry_run):
+            job = _CancelJob(
+                ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT)
+            )
             if not dry_run:
                 make_folder(job.folder, run.inputs, names=(UNDO,))
             stopped, interrupted = asyncio.run(job.work(dry_run=dry_run))
@@ -107,7 +108,7 @@ def cancel(
 def _require_cancellable(run: Run, tenant: str) -> None:
     if run.imported:
         raise UsageError(
-            f"Run {run.id} is what was imported from the tenant: nothing of it was created here.",
+            f"Run {run.id} holds what was imported from the tenant: access-batch has not created it.",
             next_step="Nothing was sent. `access-batch runs` lists the runs.",
         )
     if run.tenant != tenant:
@@ -118,9 +119,9 @@ def _require_cancellable(run: Run, tenant: str) -> None:
 
 
 @contextlib.contextmanager
-def _held(ledger: Ledger, run: Run, runtime: Runtime, *, only_look: bool) -> Iterator[None]:
-    """While the block runs, no other process works on the run; who only looks, needs none to be there now."""
-    if only_look:
+def _held(ledger: Ledger, run: Run, runtime: Runtime, *, dry_run: bool) -> Iterator[None]:
+    """Hold the run while the block lasts; a dry run only requires that no other process works on it now."""
+    if dry_run:
         ledger.runs.check_free(run, runtime.process, runtime.now())
         yield
         return
@@ -129,7 +130,7 @@ def _held(ledger: Ledger, run: Run, runtime: Runtime, *, only_look: bool) -> Ite
 
 
 class _CancelJob:
-    """Withdraws one run."""
+    """Cancels one run."""
 
     def __init__(
         self,
@@ -155,16 +156,16 @@ class _CancelJob:
         self.folder = _folder(settings, run)
 
     async def work(self, *, dry_run: bool) -> tuple[StoppedError | None, bool]:
-        """Looks, asks, cancels and reads back; returns why it ended early, and whether the user ended it."""
+        """Read, ask, cancel and read back; return why that ended early, and whether the user interrupted it."""
         first_attempt = self._ledger.withdrawals.first_attempt(self._run)
         if first_attempt is None or not self._own.changes:
             return None, False
         tell = notices_on(self._screen)
-        async with self._sessions.line(self._ledger, tell) as line:
-            statuses = line.tenant.statuses
+        async with self._sessions.open(self._ledger, tell) as session:
+            statuses = session.tenant.statuses
             self._canceller = canceller = Canceller(
                 own=self._own,
-                cancel_port=line.tenant.cancellation,
+                cancel_port=session.tenant.cancellation,
                 listing=statuses,
                 since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
@@ -178,12 +179,12 @@ class _CancelJob:
             except ForbiddenError as error:
                 raise CredentialsRefusedError(
                     f"The tenant does not let this client read the status list: {error}.",
-                    next_step="Nothing was cancelled. `access-batch doctor` says which rights are missing.",
+                    next_step="Nothing was cancelled. `access-batch doctor` shows which rights are missing.",
                 ) from error
             self._first = canceller.run_rows
             if dry_run:
                 return None, False
-            self._keep()
+            self._record()
             return await self._cancel(canceller)
 
     async def _cancel(self, canceller: Canceller) -> tuple[StoppedError | None, bool]:
@@ -217,14 +218,14 @@ class _CancelJob:
             except ForbiddenError as error:
                 stopped = CredentialsRefusedError(
                     f"The tenant does not let this client read the status list any more: {error}.",
-                    next_step=f"`access-batch cancel {self._run.id}` looks again.",
+                    next_step=f"Run `access-batch cancel {self._run.id}` again to see what was cancelled.",
                 )
         with contextlib.suppress(LedgerLostError):
-            self._keep()
+            self._record()
         return stopped, bool(interruption.asked)
 
-    def _keep(self) -> None:
-        """Writes down what the list says now."""
+    def _record(self) -> None:
+        """Record what the list shows now."""
         self._ledger.tracks.write(self._run, new_statuses(self._own, self._run_rows))
 
     @property
@@ -232,25 +233,25 @@ class _CancelJob:
         return self._canceller.run_rows if self._canceller else RunRows()
 
     def summary(self, *, dry_run: bool, interrupted: bool, began: float) -> CancelSummary:
-        """Writes `undo.csv`, and sums up."""
-        came_to = cancel_outcomes(self._own, self._run_rows)
+        """Write `undo.csv`, and sum up."""
+        outcomes = cancel_outcomes(self._own, self._run_rows)
         before = cancel_outcomes(self._own, self._first)
-        granted = to_revoke(self._own, came_to)
+        granted = to_revoke(self._own, outcomes)
         tally = self._ledger.runs.tally(self._run)
         canceller = self._canceller
         return CancelSummary(
             run=self._run.id,
             tenant=self._run.tenant,
             dry_run=dry_run,
-            outcomes=count_outcomes(came_to),
+            outcomes=count_outcomes(outcomes),
             found=before.count(CancelOutcome.CANCELABLE),
             would_cancel=_of(self._own, before, CancelOutcome.CANCELABLE) if dry_run else (),
             to_revoke=granted,
-            recent=sum(map(self._may_turn_up, came_to, self._own.changes)),
+            recent=sum(map(self._may_turn_up, outcomes, self._own.changes)),
             unsent=tally.changes.get(State.PLANNED, 0),
             unconfirmed=_unconfirmed(tally),
             calls=canceller.calls if canceller else {},
-            refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in came_to else "",
+            refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in outcomes else "",
             interrupted=interrupted,
             undo=None if dry_run else write_undo(self.folder, granted, self._undo_comment()),
             elapsed=self._runtime.clock.monotonic() - began,
@@ -265,8 +266,8 @@ class _CancelJob:
         return f"{self._comment} ({named})" if self._comment else f"Takes back what {named} was granted."
 
 
-def _of(own: RunChanges, came_to: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[AcceptedChange, ...]:
-    return tuple(change for change, one in zip(own.changes, came_to, strict=True) if one is outcome)
+def _of(own: RunChanges, outcomes: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[AcceptedChange, ...]:
+    return tuple(change for change, one in zip(own.changes, outcomes, strict=True) if one is outcome)
 
 
 def _unconfirmed(tally: Tally) -> int:
@@ -274,7 +275,7 @@ def _unconfirmed(tally: Tally) -> int:
 
 
 def _folder(settings: Settings, run: Run) -> Path:
-    """Where `undo.csv` goes: `--out`; beside the run's first input where that is still there; else here."""
+    """The folder for `undo.csv`: `--out`; beside the run's first input if that exists; else the current folder."""
     if settings.out is not None or Path(run.inputs[0]).is_file():
         return results_folder(settings, run.inputs)
     return Path(f"{run.id}.undo")

@@ -1,7 +1,7 @@
-"""`doctor`: looks at everything that submitting needs, and changes nothing at the tenant.
+"""`doctor`: checks everything that submitting needs, and changes nothing at the tenant.
 
-The ledger is opened as `submit` opens it (made where there is none, upgraded where it is old): the one call that is
-made counts against the tenant's limit, so that it is counted there.
+It opens the ledger as `submit` does (creates or upgrades it if necessary), because its one call counts against the
+tenant's rate limit and is counted in the ledger.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from batch.tenant.pace import Counter
 
 MOST_PATIENCE: Final = 15.0
-"""Seconds that are waited for leave to make the call: a window and a half of the documented limit."""
+"""Longest wait for a permit, in seconds: a window and a half of the documented limit."""
 
 
 def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
-    """One finding after the other, as they are made; no failure of what is checked is raised."""
+    """Yield each check once it is made; a failed check is a result, not an exception."""
     with contextlib.ExitStack() as stack:
         ledger = None
         try:
@@ -52,7 +52,7 @@ def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
             yield _failure("ledger", error)
         else:
             yield from doctor_checks.check_ledger(health, opened.notices)
-            # Nothing more is written into a damaged one.
+            # Write nothing more into a damaged ledger.
             ledger = None if health.faults else opened
         try:
             yield _tenant(settings)
@@ -61,13 +61,13 @@ def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
             return
         try:
             access = find_access(settings)
-            place = stack.enter_context(connection(settings, access))
+            reached = stack.enter_context(connection(settings, access))
         except AccessBatchError as error:
             yield _failure("credentials", error)
             return
-        credentials = place.credentials
+        credentials = reached.credentials
         yield doctor_checks.check_credentials(credentials.client_id, credentials.source, access.notices)
-        yield from asyncio.run(_ask(place, access.tenant, settings, ledger, runtime))
+        yield from asyncio.run(_ask(reached, access.tenant, settings, ledger, runtime))
 
 
 def _tenant(settings: Settings) -> DoctorCheck:
@@ -80,7 +80,7 @@ def _tenant(settings: Settings) -> DoctorCheck:
 async def _ask(
     connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None, runtime: Runtime
 ) -> list[DoctorCheck]:
-    """Asks for a token, and for one row of our own."""
+    """Get a token, and one row of the token's user."""
     seen = _Seen()
     counter: Counter = _Uncounted()
     if ledger is not None:
@@ -97,25 +97,25 @@ async def _ask(
             pace=pace,
             clock=runtime.clock,
             jitter=runtime.jitter,
-            # Whoever asks is there to try again.
+            # The user can run doctor again.
             give_up_after=0.0,
             tell=seen.tell,
             ca_file=connection.ca_file,
         ) as tenant,
         contextlib.aclosing(pace),
     ):
-        return [finding async for finding in _findings(tenant, settings, seen, runtime)]
+        return [check async for check in _checks(tenant, settings, seen, runtime)]
 
 
-async def _findings(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runtime) -> AsyncIterator[DoctorCheck]:
+async def _checks(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runtime) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
         token_claims = await tenant.token_claims()
     except AccessBatchError as error:
         yield _failure("token", error)
         return
-    for finding in doctor_checks.check_token(token_claims, dialect):
-        yield finding
+    for check in doctor_checks.check_token(token_claims, dialect):
+        yield check
     try:
         answer, headers = await tenant.statuses.probe()
     except TenantLostError as error:
@@ -153,7 +153,7 @@ class _Seen:
             case Waiting(seconds=seconds, reason=reason) if seconds > MOST_PATIENCE:
                 raise StoppedError(
                     f"No answer yet: {reason}, for another {seconds:.0f} s.",
-                    next_step="Run doctor again after that; a submit waits by itself.",
+                    next_step="Run doctor again after that; `submit` waits by itself.",
                 )
             case PaceChanged(allowed=allowed):
                 self.allowed = allowed
@@ -164,20 +164,21 @@ class _Seen:
 
 
 class _Uncounted:
-    """Counts no calls, and so permits none: where the ledger can't be used."""
+    """Gives no permits, because the ledger that counts them can't be used."""
 
     def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:  # noqa: ARG002 - a Counter's
-        """Permits nothing.
+        """Give no permit.
 
         Raises:
             StoppedError: Always.
         """
         raise StoppedError(
-            "Not asked: such a call is counted in the ledger, which can't be used.", next_step="Mend the ledger first."
+            "Not asked: the call must be counted in the ledger, which can't be used.",
+            next_step="Repair the ledger first.",
         )
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
-        """Nothing was permitted, so that nothing was turned away."""
+        """Do nothing: without a permit no call was turned away."""
 
 
 def _failure(check: str, error: AccessBatchError) -> DoctorCheck:

@@ -1,4 +1,4 @@
-"""`ledger import`: imports the tenant's status list into a ledger, page by page."""
+"""`ledger import`: adopts the changes in the tenant's status list into the ledger, page by page."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing, Page
 
 AT_ONCE: Final = 1_000
-"""Rows that one transaction takes: some pages, so that little is read again after an interruption."""
+"""Rows per transaction: a few pages, so that an interruption costs little."""
 
-_TOLD_EVERY: Final = 25_000
+_SHOW_EVERY: Final = 25_000
+"""Rows between two lines of progress."""
 
 
 def import_(
     settings: Settings, screen: Screen, runtime: Runtime, *, since: datetime | None, everybody: bool
 ) -> ImportSummary:
-    """Imports the status list into the ledger; what it has already is brought up to date.
+    """Import the status list into the ledger, and update what was imported before.
 
     Args:
-        settings: Say which tenant and which ledger.
+        settings: Tenant and ledger.
         screen: For messages.
         runtime: Clock, randomness and process.
-        since: Only rows made then or later; None for all.
-        everybody: Whether to import what anybody requested, and not only the token's user.
+        since: Import only rows created then or later; None for all.
+        everybody: Whether to import everybody's requests instead of the token user's.
 
     Raises:
         CredentialsRefusedError: The token's user may not read the list.
-        StoppedError: It ended early; what was read until then is imported.
+        StoppedError: It stopped early; what was read until then is imported.
     """
     began = runtime.clock.monotonic()
     access = find_access(settings)
@@ -66,10 +67,10 @@ def import_(
 
 
 def moment_given(text: str) -> datetime | None:
-    """The instant that `--since` says; midnight UTC for a day, None for nothing.
+    """The instant given by `--since`: midnight UTC for a day, None if empty.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is no date.
     """
     if not text:
         return None
@@ -77,18 +78,18 @@ def moment_given(text: str) -> datetime | None:
         given = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            f"--since {text!r} is no date.", next_step="Write 2027-01-31 or 2027-01-31T09:00:00Z."
+            f"--since {text!r} is not a date.", next_step="Write 2027-01-31 or 2027-01-31T09:00:00Z."
         ) from None
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 async def _read(sessions: SessionFactory, ledger: Ledger, screen: Screen, query: Query, reader: ImportReader) -> None:
-    async with sessions.line(ledger, notices_on(screen)) as line:
-        await read_into(reader, line.tenant.statuses, query)
+    async with sessions.open(ledger, notices_on(screen)) as session:
+        await read_into(reader, session.tenant.statuses, query)
 
 
 async def read_into(reader: ImportReader, listing: Listing, query: Query) -> None:
-    """Reads a list, and imports it on the way."""
+    """Read a list page by page, and import each page."""
     try:
         async for page in pages(listing, query):
             await asyncio.to_thread(reader.add, page)
@@ -96,19 +97,19 @@ async def read_into(reader: ImportReader, listing: Listing, query: Query) -> Non
     except ForbiddenError as error:
         raise CredentialsRefusedError(
             f"The tenant does not let this client read the status list: {error}.",
-            next_step="Nothing was imported. `access-batch doctor` says which rights are missing"
-            + (", and without --everybody only what this user requested is asked for." if query.everybody else "."),
+            next_step="Nothing was imported. `access-batch doctor` shows which rights are missing"
+            + ("; without --everybody, only this user's requests are read." if query.everybody else "."),
         ) from error
 
 
 class ImportReader:
-    """Takes pages, and writes some of them at a time. While it lasts, no other process imports.
+    """Imports pages, several per transaction. Meanwhile no other process imports.
 
     Attributes:
-        run: The run that imported changes belong to; None where there were none.
-        read: Rows so far.
-        fates: How many came to what.
-        puzzles: How many can't be understood.
+        run: The run of the imported changes; None if there were none.
+        read: Rows read so far.
+        outcomes: Number of rows by result of their adoption.
+        not_adoptable: Number of rows by the reason why they can't be adopted.
     """
 
     def __init__(self, ledger: Ledger, tenant: str, dialect: str, screen: Screen, runtime: Runtime) -> None:
@@ -125,7 +126,7 @@ class ImportReader:
         self.not_adoptable: Counter[NotAdoptable] = Counter()
 
     def add(self, page: Page) -> None:
-        """Takes a page."""
+        """Take a page."""
         self.read += page.read
         self.not_adoptable[NotAdoptable.NO_IDENTITY] += page.read - len(page.rows)
         self._pending += page.rows
@@ -133,7 +134,7 @@ class ImportReader:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending."""
+        """Write the pending rows."""
         listed, not_adoptable = read_listed(self._pending)
         run = self.run or self._begin() if listed else None
         if run is not None:
@@ -141,7 +142,7 @@ class ImportReader:
         self.not_adoptable.update(not_adoptable)
         before = self.read - len(self._pending)
         self._pending = []
-        if before // _TOLD_EVERY < self.read // _TOLD_EVERY:
+        if before // _SHOW_EVERY < self.read // _SHOW_EVERY:
             self._screen.say(f"{self.read:,} rows read, {self.outcomes[AdoptionOutcome.IMPORTED]:,} imported.")
 
     def _begin(self) -> Run:

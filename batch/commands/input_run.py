@@ -1,4 +1,4 @@
-"""One input on its way to one tenant, up to the plan in the ledger: what `submit` does before it sends."""
+"""One input for one tenant, up to the plan in the ledger: everything that `submit` does before it sends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class InputRun:
 
     Attributes:
         digest: Identifies the input.
-        names: The input's files.
+        names: The names of its files.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class InputRun:
     ) -> None:
         self.digest = loaded.digest
         self.names = [content.name for content in loaded.contents]
-        # The bytes are let go once they are parsed: of a large input they are a large part of the memory.
+        # Replaced by the table once parsed: the bytes of a large input take much memory.
         self._source: LoadedInputs | Table = loaded
         self._settings = settings
         self._runtime = runtime
         self._screen = screen
-        self._meanings = Names(settings, screen, runtime)
+        self._names = Names(settings, screen, runtime)
         self._tenant = tenant
         self._inputs = tuple(inputs)
         self._described = False
@@ -76,20 +76,20 @@ class InputRun:
 
     @property
     def name_counts(self) -> NameCounts:
-        """How the names in the input were resolved."""
-        return self._meanings.counts
+        """How the input's names were resolved."""
+        return self._names.counts
 
     def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
-        """The input's run, planned as far as it can be; None where nothing of it was ever planned.
+        """The input's run, after planning what is fresh; None if nothing was ever planned.
 
         Args:
-            ledger: Where it is planned.
-            sessions: Asks the tenant for names, where the input has any.
-            check: Asks it what is in progress and held, where there is something to plan.
+            ledger: Holds the plan.
+            sessions: Sessions with the tenant, for names.
+            check: The precheck, made if there are fresh changes.
 
         Raises:
             AccessBatchError: It can't be planned; nothing was written.
-            DeclinedError: The user was asked and said no.
+            DeclinedError: The user declined.
         """
         while True:
             run = ledger.runs.of_input(self._tenant, self.digest)
@@ -100,16 +100,16 @@ class InputRun:
                 if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
-                        self._screen.say("What is left of it comes first: --resubmit counts from the next time on.")
+                        self._screen.say("This run is finished first. Run the same command again for --resubmit.")
                     if tally.requests.get(State.PLANNED):
                         self._ask(tally)
                     return run
             try:
-                self._meanings.look_up(self._table().rows, ledger, sessions, run)
+                self._names.look_up(self._table().rows, ledger, sessions, run)
                 return self._plan(ledger, run, check)
             except LedgerMovedError:
                 self._classes = None
-                self._screen.say("Another process has added to the ledger: looking again.")
+                self._screen.say("Another process has added to the ledger: classifying again.")
 
     def after_sending(self, ledger: Ledger, run: Run | None) -> Classified:
         """The input's rows with their classes, and with the ledger's knowledge as it is now.
@@ -133,15 +133,15 @@ class InputRun:
     def _validated(self, ledger: Ledger, run: Run | None) -> Validated:
         """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
         table = self._table()
-        rows = self._meanings.resolved(table.rows, ledger, self._tenant, run)
+        rows = self._names.resolved(table.rows, ledger, self._tenant, run)
         return validate(rows, dialect=self._settings.dialect, now=self._moment)
 
     def set_aside(self, ledger: Ledger) -> pl.DataFrame:
-        """What the run has set aside by the tenant's word, by dedupe's TOLD_SCHEMA."""
+        """The changes that the run has set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS."""
         return ledger.decisions.set_aside(ledger.plans.run_id(self._tenant, self.digest))
 
     def describe(self, classified: Classified) -> None:
-        """Says once what was read: before sending, or after it where a run is continued."""
+        """Show once what was read: before sending, or after it for a continued run."""
         if not self._described:
             self._screen.say(*describe_input(classified))
         self._described = True
@@ -153,22 +153,22 @@ class InputRun:
         return self._source
 
     def _plan(self, ledger: Ledger, run: Run | None, check: CommandPrecheck) -> Run | None:
-        """Plans what is fresh; the run is the same as before where nothing is."""
+        """Plan the fresh changes; return the run as it was if there are none."""
         now = self._runtime.now()
         self._moment = run.started_at if run else now
         classified = self._classified(ledger, run, resubmit=self._settings.resubmit)
-        told = check.ask(ledger, classified)
+        verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
-        classified = with_tenant_verdicts(classified, told)
+        classified = with_tenant_verdicts(classified, verdicts)
         self._classes = classes_and_reasons(classified)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
-        check.describe(told)
+        check.describe(verdicts)
         if not plan.requests:
-            ledger.decisions.replace_set_aside(run_id, told, now)
+            ledger.decisions.replace_set_aside(run_id, verdicts, now)
             return run
         upto = classified.upto
-        # Of a large input this is as large as the plan, and writing takes memory too.
+        # For a large input this is as large as the plan, and writing needs memory too.
         del classified
         self._ask(as_if_planned(EMPTY_TALLY, plan))
         new = NewRun(
@@ -179,7 +179,7 @@ class InputRun:
             started_at=now,
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
-        decisions = Decisions(names=self._meanings.meanings(ledger, self._tenant), set_aside=told)
+        decisions = Decisions(names=self._names.meanings(ledger, self._tenant), set_aside=verdicts)
         ledger.plans.write(new, plan, upto=upto, now=now, decisions=decisions)
         return ledger.runs.of_input(self._tenant, self.digest)
 

@@ -1,4 +1,4 @@
-"""The names of one input on their way to ids: looked up once for all that a command does."""
+"""The names of one input and the ids that they mean: looked up once per command."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Names:
     """The names of one input.
 
     Args:
-        settings: Say what names are, and how long they are known.
+        settings: What names are, and how long answers stay valid.
         screen: For messages.
         runtime: Clock, randomness and process.
 
@@ -57,71 +57,71 @@ class Names:
         self.counts = NameCounts()
         self._settings = settings
         self._screen = screen
-        self._verdicts: dict[Name, NameMeaning] | None = None
+        self._meanings: dict[Name, NameMeaning] | None = None
         self._calls = 0
-        self._remembered = 0
+        self._cached_count = 0
 
     def look_up(self, rows: pl.DataFrame, ledger: Ledger, sessions: SessionFactory, run: Run | None) -> None:
-        """Finds out what the names in rows mean, by asking the tenant where that is not known.
+        """Find the meaning of the names in rows; ask the tenant for unknown ones.
 
-        What the input's run was planned by stays as it was.
+        Names that the input's run was planned with keep their meaning.
 
         Args:
             rows: As read.
-            ledger: Knows what was said lately.
-            sessions: How to reach the tenant.
-            run: The input's run, where it has one.
+            ledger: Caches recent answers.
+            sessions: Sessions with the tenant.
+            run: The input's run, if it has one.
 
         Raises:
-            SettingsError: The token may not ask.
+            SettingsError: The token lacks the right to ask.
             StoppedError: The tenant can't be asked.
         """
-        if self._verdicts is not None and run is None:
+        if self._meanings is not None and run is None:
             return
         sought = names_to_look_up(rows, self._settings.identity_by)
         lookup = self._lookup(ledger, sessions.access.tenant)
         planned = lookup.of_run(run.id, sought) if run else {}
-        verdicts = {name: verdict for name, verdict in planned.items() if verdict.outcome is NameOutcome.FOUND}
-        if self._verdicts is not None:
-            # Another process may have planned the same input since then: what it was planned by counts.
-            self._settle({**self._verdicts, **verdicts})
+        meanings = {name: meaning for name, meaning in planned.items() if meaning.outcome is NameOutcome.FOUND}
+        if self._meanings is not None:
+            # Another process may have planned the same input since: its meanings count.
+            self._resolve({**self._meanings, **meanings})
             return
-        verdicts.update(lookup.recent(name for name in sought if name not in verdicts))
-        missing = [name for name in sought if name not in verdicts]
-        self._remembered = len(verdicts)
+        meanings.update(lookup.recent(name for name in sought if name not in meanings))
+        missing = [name for name in sought if name not in meanings]
+        self._cached_count = len(meanings)
         if missing:
             self._screen.say(f"Looking up {count(len(missing), 'name')} …")
-            verdicts.update(asyncio.run(self._ask(lookup, missing, ledger, sessions)))
-        self._settle(verdicts)
+            meanings.update(asyncio.run(self._ask(lookup, missing, ledger, sessions)))
+        self._resolve(meanings)
         self._screen.say(*describe_names(self.counts))
 
     def resolved(self, rows: pl.DataFrame, ledger: Ledger, tenant: str, run: Run | None) -> pl.DataFrame:
-        """The rows with ids in the place of names; where nothing was looked up, by what their run was planned by."""
+        """The rows with ids instead of names; without a lookup, the ids are those of the run's plan."""
         by = self._settings.identity_by
-        if self._verdicts is None:
+        if self._meanings is None:
             sought = names_to_look_up(rows, by)
             planned = self._lookup(ledger, tenant).of_run(run.id, sought) if run else {}
-            self._settle({name: planned.get(name, _NOT_PLANNED) for name in sought})
-        return resolve(rows, self._verdicts, by)
+            self._resolve({name: planned.get(name, _NOT_PLANNED) for name in sought})
+        return resolve(rows, self._meanings, by)
 
     def meanings(self, ledger: Ledger, tenant: str) -> dict[NameKey, NameMeaning]:
         """What the names mean, to be kept with the run's plan."""
-        return self._lookup(ledger, tenant).by_key(self._verdicts or {})
+        return self._lookup(ledger, tenant).by_key(self._meanings or {})
 
     async def _ask(
         self, lookup: Lookup, names: Iterable[Name], ledger: Ledger, sessions: SessionFactory
     ) -> dict[Name, NameMeaning]:
         tell = notices_on(self._screen)
-        async with sessions.line(ledger, tell) as line:
-            directory = Directory(line.tenant.reader, self._settings.dialect, tell=tell)
+        async with sessions.open(ledger, tell) as session:
+            directory = Directory(session.tenant.reader, self._settings.dialect, tell=tell)
             try:
                 return await lookup.ask(names, directory)
             finally:
                 self._calls = directory.calls
 
-    def _settle(self, verdicts: dict[Name, NameMeaning]) -> None:
-        self._verdicts = verdicts
-        self.counts = count_names(verdicts, self._calls, self._remembered)
+    def _resolve(self, meanings: dict[Name, NameMeaning]) -> None:
+        self._meanings = meanings
+        self.counts = count_names(meanings, self._calls, self._cached_count)
 
     def _lookup(self, ledger: Ledger, tenant: str) -> Lookup:
         settings = self._settings
@@ -130,32 +130,33 @@ class Names:
 
 
 _NOT_PLANNED = NameMeaning(
-    outcome=NameOutcome.UNKNOWN, problem="its name was not looked up, as an unfinished run goes first: submit it again"
+    outcome=NameOutcome.UNKNOWN,
+    problem="its name was not looked up, because an unfinished run goes first: submit it again",
 )
 
 
 NOBODY_FOR: Final = timedelta(minutes=1)
-"""How long it is taken for true that a name means nobody: a new joiner is there soon."""
+"""How long a name that means nobody stays cached: a new joiner may appear soon."""
 
 
 class NameDirectory(Protocol):
-    """What can be asked for names: a tenant over HTTP, or a fake."""
+    """Answers questions about names: a tenant over HTTP, or a fake."""
 
     def people(self, names: Sequence[str], by: IdentityBy) -> AsyncIterator[dict[str, NameMatches]]:
-        """Whom each name may mean, a part of the names at a time."""
+        """The people that each name may mean, for some of the names at a time."""
 
     def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
-        """What each name may mean, a part of the names at a time."""
+        """The items that each name may mean, for some of the names at a time."""
 
 
 class Lookup:
-    """What the names of one tenant mean.
+    """The meanings of one tenant's names.
 
     Args:
         ledger: Has recent answers and the decisions of earlier plans.
         tenant: The tenant's name in the ledger.
         by: What the names of identities are.
-        max_age: How long what the tenant said is taken for true.
+        max_age: How long the tenant's answers stay valid.
         clock: This machine's clock.
     """
 
@@ -177,7 +178,7 @@ class Lookup:
         return {(self._kind(kind), name): meaning for (kind, name), meaning in meanings.items()}
 
     def recent(self, names: Iterable[Name]) -> dict[Name, NameMeaning]:
-        """What the tenant said lately of names; those of which it said nothing are left out."""
+        """The tenant's recent answers; names without one are left out."""
         now, found = self._clock.now(), {}
         for kind, group in _by_kind(names):
             kept = self._cache.get(self._tenant, self._kind(kind), group, since=now - self._max_age)
@@ -187,23 +188,23 @@ class Lookup:
         return found
 
     async def ask(self, names: Iterable[Name], directory: NameDirectory) -> dict[Name, NameMeaning]:
-        """What the tenant says of names now; each part of the answer is kept as soon as it is there.
+        """Ask the tenant for names; cache each part of the answer as it arrives.
 
         Raises:
-            SettingsError: The token may not ask.
+            SettingsError: The token lacks the right to ask.
             StoppedError: The tenant can't be asked.
         """
-        verdicts = {}
+        meanings = {}
         for kind, group in _by_kind(names):
             asked = directory.people(group, self._by) if kind == IDENTITY else directory.items(ItemType(kind), group)
             async for part in asked:
-                told = {name: _cached(found) for name, found in part.items() if not found.refusal}
-                self._cache.put(self._tenant, self._kind(kind), told, at=self._clock.now())
-                verdicts.update({(kind, name): _which(kind, name, found) for name, found in part.items()})
-        return verdicts
+                answers = {name: _cached(found) for name, found in part.items() if not found.refusal}
+                self._cache.put(self._tenant, self._kind(kind), answers, at=self._clock.now())
+                meanings.update({(kind, name): _which(kind, name, found) for name, found in part.items()})
+        return meanings
 
     def _kind(self, kind: str) -> str:
-        """What of a kind of name is asked, as the ledger calls it."""
+        """The ledger's name for a kind of question."""
         return f"identity by {self._by}" if kind == IDENTITY else f"{ITEM_WORDS[ItemType(kind)]} by name"
 
 

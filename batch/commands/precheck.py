@@ -1,4 +1,4 @@
-"""Ask the tenant, before anything is planned, which wanted changes are in progress there or held already."""
+"""The precheck of a command: before planning, ask the tenant which wanted changes are in progress or held."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 
 class CommandPrecheck:
-    """What one command asks its tenant before it plans, however often it plans.
+    """The precheck of one command, which may plan more than once.
 
     Args:
-        settings: Say whether, and which API version, at which rate.
+        settings: Whether to ask, API version, rate.
         screen: For messages.
         sessions: How to reach the tenant.
         runtime: Clock, randomness and process.
-        usual: What holds where the settings don't say whether.
-        log: Takes what holds it up.
+        usual: Whether to ask if the settings leave it open.
+        log: Takes the events.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CommandPrecheck:
         self._when = settings.check_tenant or usual
         self._runtime = runtime
         self._began = runtime.now()
-        # What it has told this very command counts, however long the command takes.
+        # Answers that this command received itself stay valid while it runs.
         self._since = self._began - timedelta(seconds=settings.max_age)
         self._calls = 0
         self._oldest: datetime | None = None
@@ -73,38 +73,38 @@ class CommandPrecheck:
         self._asked_held = True
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
-        """Which fresh changes are to be set aside by the tenant's word, by dedupe's TENANT_VERDICTS.
+        """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
 
         Raises:
-            SettingsError: It must be asked, and does not let us.
-            UnfitTokenError: Nobody can submit with its token anyway.
-            StoppedError: The tenant can't be asked, so it could not be sent anything either.
+            SettingsError: The precheck is required, and the tenant does not allow it.
+            UnfitTokenError: Nobody can submit with the token.
+            StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
         if self._when is CheckTenant.NEVER or fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
         plain = plain_grants(fresh)
-        question = PrecheckScope(
+        scope = PrecheckScope(
             people=fresh.get_column("identity_id").unique().sort().to_list(),
             holders=plain.get_column("identity_id").unique().sort().to_list(),
             items=frozenset(plain_grants(classified.changes).select("item_type", "item_id").unique().rows()),
         )
-        self._asked_held = bool(question.holders)
-        # What is fresh although the ledger has it has come to its end: what was said before that is out of date.
+        self._asked_held = bool(scope.holders)
+        # A fresh change that the ledger knows has ended since: answers from before its end are out of date.
         is_void = pl.col("state").is_in([state.value for state in VOID])
         ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
         if not ended.is_empty():
             self._since = self._began
-        tenant_view = asyncio.run(self._hear(ledger, question))
+        tenant_view = asyncio.run(self._ask(ledger, scope))
         self._unclear += count_unclear(tenant_view, fresh)
         return tenant_verdicts(fresh, classified.known, tenant_view)
 
     def describe(self, told: pl.DataFrame) -> None:
-        """Says what came of it."""
+        """Show the result."""
         self._screen.say(*describe_precheck(self.checked(told)))
 
     def checked(self, told: pl.DataFrame) -> PrecheckResult | None:
-        """What came of it; None where the tenant was not asked, neither now nor before."""
+        """The result; None if the tenant was never asked."""
         if self._oldest is None and not self._calls and told.is_empty():
             return None
         held = int((told.get_column("tenant_class") == RowClass.ALREADY_HELD.value).sum())
@@ -116,8 +116,8 @@ class CommandPrecheck:
             unclear=self._unclear,
         )
 
-    async def _hear(self, ledger: Ledger, question: PrecheckScope) -> TenantView:
-        asking = asyncio.ensure_future(self._inquire(ledger, question))
+    async def _ask(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
+        asking = asyncio.ensure_future(self._run(ledger, scope))
 
         def stop() -> None:
             asking.cancel()
@@ -127,18 +127,18 @@ class CommandPrecheck:
                 return await asking
             except asyncio.CancelledError:
                 if interruption.asked:
-                    raise KeyboardInterrupt("Interrupted while the tenant was asked: nothing was sent.") from None
+                    raise KeyboardInterrupt("Interrupted during the precheck: nothing was sent.") from None
                 raise
 
-    async def _inquire(self, ledger: Ledger, question: PrecheckScope) -> TenantView:
+    async def _run(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect
-        async with self._sessions.line(ledger, self._tell) as line:
-            # What it can't be sure of is told before sending.
-            await require_fit_token(line.tenant, dialect, lambda _event: None)
-            token_claims = await line.tenant.token_claims()
-            inquiry = Precheck(
-                listing=line.tenant.statuses,
-                holdings=line.tenant.holdings,
+        async with self._sessions.open(ledger, self._tell) as session:
+            # Sending gives the notice about an unreadable token.
+            await require_fit_token(session.tenant, dialect, lambda _event: None)
+            token_claims = await session.tenant.token_claims()
+            precheck = Precheck(
+                listing=session.tenant.statuses,
+                holdings=session.tenant.holdings,
                 administration=bool(dialect.paths.administration),
                 sees_all=ADMIN_LEVEL in token_claims.authorities,
                 myself=token_claims.user_id,
@@ -150,16 +150,16 @@ class CommandPrecheck:
                 tell=self._tell,
             )
             try:
-                tenant_view = await inquiry.ask(question)
+                tenant_view = await precheck.ask(scope)
             finally:
-                self._calls += inquiry.calls
-        self._oldest = inquiry.oldest or self._oldest
-        self._unclear = inquiry.unread
-        self._closed_list, self._closed_index = bool(inquiry.closed_list), bool(inquiry.closed_index)
-        unknown = tuple(describe_unknown(dialect, closed_list=inquiry.closed_list, closed_index=inquiry.closed_index))
+                self._calls += precheck.calls
+        self._oldest = precheck.oldest or self._oldest
+        self._unclear = precheck.unread
+        self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
+        unknown = tuple(describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index))
         if unknown and self._when is CheckTenant.ALWAYS:
             raise SettingsError(
-                " ".join(unknown), next_step="Nothing was sent. --check-tenant auto goes on without knowing it."
+                " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
             )
         self._screen.say(*unknown)
         return tenant_view

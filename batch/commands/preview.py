@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 
-def look(
+def preview(
     inputs: Sequence[str],
     settings: Settings,
     screen: Screen,
@@ -48,19 +48,19 @@ def look(
     only_rows: bool = False,
     save_map: bool = False,
 ) -> Summary:
-    """What `submit` would do with the inputs, without a ledger where there is none.
+    """What `submit` would do with the inputs; nothing is planned or sent, and no ledger is needed.
 
-    The tenant is asked what the names in the inputs mean, where they have any, and what is in progress and held, where
-    the settings say so; a ledger is made for that.
+    If the inputs have names, or if the settings ask for a precheck, the tenant is asked. Its answers and the calls go
+    into the ledger, which is created for that if necessary.
 
     Args:
         inputs: As for `submit`.
-        settings: Where no tenant is given, no ledger is asked.
+        settings: Without a tenant, the ledger is not asked.
         screen: For messages.
         runtime: Clock, randomness and process.
-        stdin: What `-` reads.
-        only_rows: Only judge the rows (`validate`): no ledger, no plan, but `rejected.csv`.
-        save_map: Whether to write the maps given into the config file.
+        stdin: Read for `-`.
+        only_rows: Only validate the rows: no ledger and no plan, but `rejected.csv`.
+        save_map: Whether to save the given maps in the config file.
 
     Raises:
         AccessBatchError: The inputs, the settings or the ledger can't be used.
@@ -73,14 +73,14 @@ def look(
     files: dict[str, str | None] = {}
     names = Names(settings, screen, runtime)
     sought = len(names_to_look_up(table.rows, settings.identity_by))
-    checks = not only_rows and _is_to_be_checked(settings, tenant)
+    prechecks = not only_rows and _has_precheck(settings, tenant)
     with (
-        _reached(settings, runtime, asked=checks or (bool(sought) and not only_rows)) as sessions,
+        _sessions(settings, runtime, asked=prechecks or (bool(sought) and not only_rows)) as sessions,
         runtime.open_ledger(settings) if sessions else ledger_if_any(settings, runtime, asked=bool(tenant)) as ledger,
     ):
         check = (
             CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.NEVER)
-            if sessions and checks
+            if sessions and prechecks
             else None
         )
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
@@ -100,17 +100,17 @@ def look(
             run=run_id,
             resubmit=settings.resubmit,
         )
-        told = _told(ledger, check, classified, run)
-        classified = with_tenant_verdicts(classified, told)
+        verdicts = _verdicts(ledger, check, classified, run)
+        classified = with_tenant_verdicts(classified, verdicts)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
         screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
     screen.say(*describe_input(classified))
     if check is not None:
-        check.describe(told)
+        check.describe(verdicts)
     if not only_rows and not tenant:
-        screen.say("No tenant is given, so the ledger was not asked what was submitted before, nor was any tenant.")
+        screen.say("No tenant is given: rows are not compared with the ledger or with a tenant.")
     elif not only_rows and check is None:
         screen.say("The tenant was not asked what is in progress and held already: --check-tenant auto asks it.")
     if only_rows:
@@ -131,14 +131,14 @@ def look(
         files=files,
         elapsed=runtime.clock.monotonic() - began,
         names=names.counts,
-        precheck=check.checked(told) if check else None,
+        precheck=check.checked(verdicts) if check else None,
     )
 
 
-def _told(
+def _verdicts(
     ledger: Ledger | None, check: CommandPrecheck | None, classified: Classified, run: Run | None
 ) -> pl.DataFrame:
-    """What `submit` would set aside by the tenant's word; a run that goes on has set it aside before."""
+    """What `submit` would set aside because of the tenant's answers; an unfinished run has set it aside already."""
     if ledger is not None and run is not None:
         states = ledger.runs.tally(run).requests
         if any(states.get(state) for state in (*UNSENT, *IN_DOUBT)):
@@ -148,17 +148,17 @@ def _told(
     return check.ask(ledger, classified)
 
 
-def _is_to_be_checked(settings: Settings, tenant: str) -> bool:
-    """Whether the tenant is asked what is in progress and held; where it must be, it is missed if none is given."""
+def _has_precheck(settings: Settings, tenant: str) -> bool:
+    """Whether to make the precheck; `always` fails later if no tenant is given."""
     return settings.check_tenant is CheckTenant.ALWAYS or (settings.check_tenant is CheckTenant.AUTO and bool(tenant))
 
 
 @contextmanager
-def _reached(settings: Settings, runtime: Runtime, *, asked: bool) -> Iterator[SessionFactory | None]:
-    """How to reach the tenant where it is to be asked; None where it is not.
+def _sessions(settings: Settings, runtime: Runtime, *, asked: bool) -> Iterator[SessionFactory | None]:
+    """Sessions with the tenant; None if it is not asked.
 
     Raises:
-        SettingsError: No tenant is given, or no credentials for it.
+        SettingsError: No tenant or no credentials are given.
     """
     if not asked:
         yield None

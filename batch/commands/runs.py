@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def runs(settings: Settings, runtime: Runtime) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
-    """Every run of the ledger with how far it has come and what the tenant last said, oldest first."""
+    """Every run of the ledger, oldest first, with its tally and the tenant's last states."""
     with ledger_if_any(settings, runtime) as ledger:
         every = ledger.runs.all() if ledger else ()
         return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in every) if ledger else ()
 
 
 def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "") -> tuple[Run, Tally, TrackSummary]:
-    """One run with how far it has come and what the tenant last said.
+    """One run with its tally and the tenant's last states.
 
     Args:
-        settings: Say which ledger.
+        settings: Name the ledger.
         name: The beginning of the run's id; empty for the newest.
         runtime: Clock and process.
-        tenant: Whose newest run, where only one tenant's count; what was imported from it is none.
+        tenant: Consider only this tenant's runs, without imported ones; empty for all runs.
 
     Raises:
-        UsageError: There is none, or more than one.
+        UsageError: No run or more than one run matches.
     """
     with ledger_if_any(settings, runtime) as ledger:
         all_runs = ledger.runs.all() if ledger else ()
@@ -49,10 +49,10 @@ def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "")
 
 
 def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int]:
-    """Gives up what a run has not sent; returns the run and how many requests that were.
+    """Discard the requests that a run has not sent; return the run and their number.
 
     Raises:
-        UsageError: There is no such run.
+        UsageError: The run does not exist.
         RunHeldError: A process is working on it.
     """
     with _held(settings, name, runtime) as (ledger, run, _):
@@ -60,23 +60,23 @@ def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int]:
 
 
 def settle_by_hand(settings: Settings, name: str, runtime: Runtime, *, arrived: bool) -> tuple[Run, int]:
-    """Takes the user's word for a run's unconfirmed requests; returns the run and how many those were.
+    """Settle a run's unconfirmed requests as the user found them; return the run and their number.
 
     Raises:
-        UsageError: There is no such run.
+        UsageError: The run does not exist.
         RunHeldError: A process is working on it.
     """
     with _held(settings, name, runtime) as (ledger, run, abandoned):
         if abandoned:
             raise UsageError(
-                f"Just now {abandoned} more requests of run {run.id} turned out to be unconfirmed: their process died.",
-                next_step="Look for them too, with `access-batch status`; then say again what you found.",
+                f"{abandoned} more requests of run {run.id} have just become unconfirmed: their process died.",
+                next_step="Nothing was settled. Look for these requests too, then run the same command again.",
             )
         return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
 
 
 def verify(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
-    """What is wrong with the ledger.
+    """Everything that is wrong with the ledger.
 
     Raises:
         UsageError: There is no ledger.

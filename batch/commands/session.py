@@ -1,4 +1,4 @@
-"""Where a command works: which tenant, under which name the ledger knows it, and how to reach it."""
+"""A command's sessions with its tenant: which tenant, its name in the ledger, and the open connection."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ SANDBOX: Final = "sandbox"
 """The sandbox's name in its ledger, whatever its port."""
 
 SANDBOX_FORGETS: Final = (
-    "--sandbox is a new tenant every time, without any memory: `submit --wait` follows a run there, "
+    "--sandbox starts a new, empty tenant every time: `submit --wait` tracks a run there, "
     "and `access-batch sandbox` runs a tenant that stays."
 )
-"""What is to be said before it is asked for something that an earlier command has submitted."""
+"""Notice for commands that ask the sandbox about an earlier command's run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
-    """How to reach a tenant."""
+    """Address and credentials of a tenant."""
 
     base_url: str
     credentials: Credentials
@@ -52,12 +52,12 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Everything needed to work for a tenant, found once, so that the keyring asks its user once.
+    """A tenant and its credentials, looked up once, so that the keyring asks its user once.
 
     Attributes:
         tenant: Its name in the ledger.
-        reached_by: How to reach it; None for the sandbox, which is started only when there is something to send.
-        notices: What the user should know of where the credentials were found.
+        reached_by: Its connection; None for the sandbox, which starts only when there is something to send.
+        notices: What the user should know about the source of the credentials.
     """
 
     tenant: str
@@ -66,7 +66,7 @@ class Access:
 
 
 def tenant_name(settings: Settings) -> str:
-    """The tenant's name in the ledger, without looking at any secret; empty where no tenant is given.
+    """The tenant's name in the ledger, without reading any secret; empty if no tenant is given.
 
     Raises:
         SettingsError: Its address is not safe, or a source can't be read.
@@ -78,11 +78,10 @@ def tenant_name(settings: Settings) -> str:
 
 
 def find_access(settings: Settings) -> Access:
-    """The tenant and the credentials for it; the sandbox needs none, and none are looked for.
+    """The tenant and its credentials; the sandbox needs none.
 
     Raises:
-        SettingsError: No tenant is given, or no credentials for it, or the file of certificates or the proxy can't be
-            used.
+        SettingsError: No tenant or no credentials are given, or the certificate file or the proxy can't be used.
     """
     if settings.sandbox:
         return Access(tenant=SANDBOX)
@@ -95,11 +94,11 @@ def find_access(settings: Settings) -> Access:
 
 @contextmanager
 def connection(settings: Settings, access: Access) -> Iterator[Connection]:
-    """How to reach the tenant; the sandbox runs while the block does."""
+    """The tenant's connection; the sandbox runs while the block lasts."""
     if access.reached_by is not None:
         yield access.reached_by
         return
-    from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - a web server is loaded only where one is needed
+    from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - load a web server only if it is needed
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
 
     with running_sandbox(SandboxSettings.embedded(settings.pace)) as sandbox:
@@ -114,7 +113,7 @@ def connection(settings: Settings, access: Access) -> Iterator[Connection]:
 
 
 def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
-    """Where result files go: `--out`, or a folder beside the (first) input that is named after it."""
+    """The folder for result files: `--out`, or a folder beside the first input and named after it."""
     if settings.out is not None:
         return settings.out
     first = inputs[0]
@@ -125,22 +124,17 @@ def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantSession:
-    """An open line to a tenant.
-
-    Attributes:
-        tenant: The tenant.
-        pace: What lets calls go.
-    """
+    """An open connection to a tenant, and the pace of its calls."""
 
     tenant: Tenant
     pace: Pace
 
 
 class SessionFactory:
-    """How a command reaches its tenant; the sandbox runs from its first use until the block is left.
+    """Opens a command's sessions; the sandbox runs from its first session until the block ends.
 
     Args:
-        settings: Say which API version, at which rate.
+        settings: API version, rate, timeouts.
         access: The tenant and its credentials.
         runtime: Clock, randomness and process.
     """
@@ -149,20 +143,20 @@ class SessionFactory:
         self.access = access
         self._runtime = runtime
         self._settings = settings
-        self._open = contextlib.ExitStack()
-        self._place: Connection | None = None
+        self._stack = contextlib.ExitStack()
+        self._connection: Connection | None = None
         self._shown: set[str] = set()
 
     @property
     def connection(self) -> Connection:
-        """Where the tenant is; starts the sandbox where that is the tenant."""
-        if self._place is None:
-            self._place = self._open.enter_context(connection(self._settings, self.access))
-        return self._place
+        """The tenant's connection; starts the sandbox if that is the tenant."""
+        if self._connection is None:
+            self._connection = self._stack.enter_context(connection(self._settings, self.access))
+        return self._connection
 
     @contextlib.asynccontextmanager
-    async def line(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
-        """An open line, whose every call counts in the ledger, for as long as the block lasts."""
+    async def open(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
+        """A session while the block lasts; every call counts in the ledger."""
         settings, runtime, connection = self._settings, self._runtime, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         tell = self._once(tell)
@@ -202,7 +196,7 @@ class SessionFactory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._stack.close()
 
 
 LONG_WAIT: Final = 5.0
@@ -225,14 +219,14 @@ def notices_on(screen: Screen) -> Tell:
 
 
 class TokenHolder(Protocol):
-    """Who has a token: a tenant over HTTP, or a fake."""
+    """Holds a token: a tenant over HTTP, or a fake."""
 
     async def token_claims(self) -> TokenClaims:
-        """What the token says of us."""
+        """The claims of the token."""
 
 
 async def require_fit_token(tenant: TokenHolder, dialect: Dialect, tell: Tell) -> None:
-    """Goes on silently with a token that can submit, and with a notice where a token does not tell.
+    """Require a token that can submit; give a notice if its claims can't be read.
 
     Raises:
         UnfitTokenError: Nobody can submit with it; nothing was sent.
@@ -243,5 +237,5 @@ async def require_fit_token(tenant: TokenHolder, dialect: Dialect, tell: Tell) -
     if unfit := why_unfit(token_claims):
         raise UnfitTokenError(unfit, next_step=f"Nothing was sent. {token_needed(dialect)}")
     if not token_claims.readable:
-        text = "The tenant's token can't be looked into, so whether its user may submit shows with the first request."
+        text = "The tenant's token can't be read, so the first request will show whether its user may submit."
         tell(Notice(text=text))

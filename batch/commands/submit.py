@@ -1,4 +1,4 @@
-"""`submit`: the main job, from input files to accepted access requests, continued where an earlier process left off."""
+"""`submit`: from input files to accepted access requests, continuing an earlier process's run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Submitted:
     """How `submit` ended.
 
     Attributes:
-        summary: What became of the input.
+        summary: The result for every row, request and file.
         stopped: Why sending stopped early, if it did.
         interrupted: Whether the user stopped it.
     """
@@ -64,19 +64,19 @@ def submit(
     stdin: BinaryIO,
     save_map: bool = False,
 ) -> Submitted:
-    """Submits the access changes of the inputs.
+    """Submit the access changes of the inputs.
 
     Args:
         inputs: Files, globs, or `-`.
-        settings: Everything else.
+        settings: All settings.
         screen: For messages and questions.
         runtime: Clock, randomness and process.
-        stdin: What `-` reads.
-        save_map: Whether to write the maps given into the config file.
+        stdin: Read for `-`.
+        save_map: Whether to save the given maps in the config file.
 
     Raises:
-        AccessBatchError: Nothing was sent, and the error says why.
-        DeclinedError: The user was asked and said no.
+        AccessBatchError: Nothing was sent, for the reason in the error.
+        DeclinedError: The user declined.
     """
     began = runtime.clock.monotonic()
     require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
@@ -87,7 +87,7 @@ def submit(
         screen.say(*describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
     job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=inputs)
-    # Not kept here either: see InputRun.
+    # InputRun frees the file's bytes once they are parsed.
     del loaded
     folder = results_folder(settings, job.names)
     make_folder(folder, job.names)
@@ -116,7 +116,7 @@ def submit(
                 posts_before=posts_before,
                 began=began,
                 runtime=runtime,
-                followed=settings.wait,
+                tracked_now=settings.wait,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
@@ -143,18 +143,18 @@ class _Sending:
         self._log = log
 
     def send(self) -> tuple[StoppedError | None, bool]:
-        """Sends; returns why it stopped early, and whether the user interrupted it."""
+        """Send; return why sending stopped early, and whether the user interrupted it."""
         run = self._run
         with self._runtime.holding(self._ledger, run) as abandoned:
             if abandoned:
-                self._screen.say(f"{abandoned} requests were being sent when an earlier process died: unconfirmed.")
+                self._screen.say(f"{abandoned} requests are unconfirmed: an earlier process died while it sent them.")
             tally = self._ledger.runs.tally(run)
             if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return None, False
             return self._logged(tally)
 
     def _logged(self, tally: Tally) -> tuple[StoppedError | None, bool]:
-        """Sends, and has the log say when that begins and how it ends, whatever ends it."""
+        """Send, and log the beginning and the end, whatever ends it."""
         state, reason = "failed", ""
         self._log.run_begins(self._run, tally)
         try:
@@ -172,8 +172,8 @@ class _Sending:
             screen.console, tally, settings.pace, clock=self._runtime.clock, quiet=screen.quiet, verbose=screen.verbose
         )
         tell = tell_each(progress.tell, self._log.tell)
-        async with progress, self._sessions.line(self._ledger, tell) as line:
-            tenant, pace = line.tenant, line.pace
+        async with progress, self._sessions.open(self._ledger, tell) as session:
+            tenant, pace = session.tenant, session.pace
             try:
                 await require_fit_token(tenant, settings.dialect, tell)
             except StoppedError as error:
@@ -224,10 +224,10 @@ def _report(
     posts_before: int,
     began: float,
     runtime: Runtime,
-    followed: bool,
+    tracked_now: bool,
 ) -> Summary:
-    """Writes the result files and sums up."""
-    told = job.set_aside(ledger)
+    """Write the result files and sum up."""
+    set_aside = job.set_aside(ledger)
     run_id = run.id if run else ""
     classified = job.after_sending(ledger, run)
     job.describe(classified)
@@ -250,15 +250,15 @@ def _report(
         },
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
-        precheck=check.checked(told),
-        tracked=tracked if tracked and (followed or tracked.reported) else None,
-        was_tracked=followed,
+        precheck=check.checked(set_aside),
+        tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
+        was_tracked=tracked_now,
     )
 
 
 def _to_be_settled_by_hand(run: Run, why: str) -> StoppedError:
     return StoppedError(
         f"The tenant does not let this client look for unconfirmed requests: {why}.",
-        next_step="Look for them in the tenant's access requests (results.csv lists them), then say what you found: "
+        next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you found: "
         f"`access-batch settle {run.id} --arrived` or `--not-arrived`.",
     )

@@ -1,4 +1,4 @@
-"""`track`, and what `submit --wait` does after sending: accepted changes are followed to their ends."""
+"""`track`, and the tracking of `submit --wait`: accepted changes until each has ended."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class TrackResult:
     Attributes:
         run: The run.
         tally: How far it has come.
-        tracked: What the tenant last said of its accepted changes.
-        file: Where each change stands with that; None where no folder was given.
+        tracked: The tenant's last states of its accepted changes.
+        file: Path of tracked.csv; None without `--out`.
         elapsed: Seconds that this process took.
-        stopped: Why following stopped early, if it did.
+        stopped: Why tracking stopped early, if it did.
         interrupted: Whether the user stopped it.
     """
 
@@ -55,13 +55,13 @@ class TrackResult:
 
     @property
     def exit_code(self) -> int:
-        """130, 4, 3 or 0, as documented: 4 also where something of the run was not sent, or is unconfirmed."""
+        """130, 4, 3 or 0, as documented: 4 also if changes of the run are not sent or unconfirmed."""
         if self.interrupted:
             return 130
         return 4 if self._unsent() else exit_code(self.tracked)
 
     def as_json(self) -> dict[str, Any]:
-        """The run as `status --json` shows it, and what is this command's own."""
+        """The run as in `status --json`, with this command's own keys."""
         return {
             **run_as_json(self.run, self.tally, self.tracked),
             "tracked": track_as_json(self.tracked),
@@ -70,7 +70,7 @@ class TrackResult:
         }
 
     def describe(self) -> Iterator[str]:
-        """The same for people."""
+        """The same as lines for people."""
         yield from describe_run(self.run, self.tally, self.tracked)
         if not self.tracked.reported and self.tracked.silent:
             yield from describe_track(self.tracked)
@@ -78,7 +78,7 @@ class TrackResult:
             yield f"  tracked: {self.file}"
         yield from advice(self.tracked, self.run.id)
         if unsent := self._unsent():
-            yield f"{count(unsent, 'change')} of the run not sent or unconfirmed: submit its input again."
+            yield f"{count(unsent, 'change')} of the run are not sent or unconfirmed: submit its input again."
 
     def _unsent(self) -> int:
         changes = count_states(self.tally.changes)
@@ -86,16 +86,16 @@ class TrackResult:
 
 
 def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> TrackResult:
-    """Follows the accepted changes of a run.
+    """Track the accepted changes of a run.
 
     Args:
-        settings: Say which tenant and which ledger, and how long to follow.
+        settings: Tenant, ledger, and how long to track.
         name: The beginning of the run's id; empty for the tenant's newest.
         screen: For messages.
         runtime: Clock, randomness and process.
 
     Raises:
-        UsageError: There is no such run, it is another tenant's, or it was imported.
+        UsageError: The run does not exist, belongs to another tenant, or was imported.
     """
     began = runtime.clock.monotonic()
     access = find_access(settings)
@@ -110,8 +110,8 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
         )
     if run.imported:
         raise UsageError(
-            f"Run {run.id} is what was imported from the tenant.",
-            next_step="`access-batch ledger import` again brings it up to date.",
+            f"Run {run.id} holds what was imported from the tenant.",
+            next_step="Run `access-batch ledger import` again to bring it up to date.",
         )
     if settings.out is not None:
         make_folder(settings.out, [])
@@ -143,7 +143,7 @@ def track_run(
     runtime: Runtime,
     log: LogFile,
 ) -> tuple[StoppedError | None, bool]:
-    """Follows a run until nothing of it is open; returns why that stopped early, and whether the user did it."""
+    """Track a run until nothing is open; return why that stopped early, and whether the user interrupted it."""
     log.about(run)
     tell = tell_each(notices_on(screen), log.tell, _open_changes_on(screen, runtime.clock))
     return asyncio.run(_track_run(ledger, run, settings, sessions, runtime, tell))
@@ -152,11 +152,11 @@ def track_run(
 async def _track_run(
     ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, runtime: Runtime, tell: Tell
 ) -> tuple[StoppedError | None, bool]:
-    async with sessions.line(ledger, tell) as line:
+    async with sessions.open(ledger, tell) as session:
         tracker = Tracker(
             run,
             ledger=ledger,
-            listing=line.tenant.statuses,
+            listing=session.tenant.statuses,
             settle_after=settings.settle_after,
             clock=runtime.clock,
             tell=tell,
@@ -183,7 +183,7 @@ def _open_changes_on(screen: Screen, clock: Clock) -> Tell:
         now = clock.monotonic()
         if isinstance(event, StatusesRead) and event.open_changes and now - shown_at >= LINE_EVERY:
             shown_at = now
-            then = f"; the next look is in {duration(event.wait)}" if event.wait > 0 else ""
+            then = f"; the next reading is in {duration(event.wait)}" if event.wait > 0 else ""
             screen.say(f"{count(event.open_changes, 'change')} still open{then}.")
 
     return tell

@@ -1,1 +1,1 @@
-"""What acts: sending, settling, tracking, cancelling, the precheck, and the ports that they need."""
+"""The loops that act on a tenant: send, settle, track, cancel and precheck, with the ports that they need."""

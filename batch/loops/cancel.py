@@ -1,8 +1,8 @@
-"""Withdrawing at the tenant what a run has created there.
+"""Cancelling at the tenant what a run has created there.
 
-The tenant answers before it cancels anything, and may take ids that mean nothing to it. So everything is read back,
-at once and then less and less often, until it is final or has had its time; what a bulk call has not done is asked for
-singly, once.
+The tenant answers before it cancels, and accepts ids that mean nothing to it. So every cancellation is read back, at
+growing intervals, until it shows or `settle_after` has passed. What a bulk call did not cancel is cancelled one at a
+time, once.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0
-"""Seconds after asking until it is first read back; each further look waits twice as long."""
+"""Seconds from a cancellation to its first reading; each further reading waits twice as long."""
 
 LONGEST_WAIT: Final = 30.0
-"""Seconds between two looks, at most."""
+"""Seconds between two readings, at most."""
 
 _FORBIDDEN: Final = 403
 _SUCCESS: Final = range(200, 300)
@@ -41,37 +41,37 @@ _Job = TypeVar("_Job")
 
 
 class CancelPort(Protocol):
-    """Where cancellations are asked for: a tenant over HTTP, or a fake."""
+    """Takes cancellations: a tenant over HTTP, or a fake."""
 
     @property
     def in_bulk(self) -> bool:
-        """Whether it takes many at a time."""
+        """Whether it takes several access requests in one call."""
 
     async def many(self, access_requests: Sequence[str], comment: str) -> Answer:
-        """Asks for many."""
+        """Cancel several access requests."""
 
     async def one(self, account_activity: str, comment: str) -> Answer:
-        """Asks for one."""
+        """Cancel one access request or one row of it."""
 
 
 class Canceller:
-    """Withdraws what a run has created.
+    """Cancels what a run has created.
 
     Args:
         own: The run's changes.
         cancel_port: Takes cancellations.
         listing: The tenant's status list.
-        since: Rows made earlier are not the run's.
-        comment: Goes to the tenant with every cancellation.
-        settle_after: Seconds that a cancellation may take to show in the list.
+        since: Rows that are older are not the run's.
+        comment: Sent with every cancellation.
+        settle_after: Seconds within which the list shows a cancellation.
         clock: This machine's clock.
         concurrency: Most calls at a time.
-        tell: Takes notices of what does not go as it should.
+        tell: Takes notices.
 
     Attributes:
-        sifted: What the list last said.
-        calls: Cancellations asked for: `bulk`, `single`, and of these `refused`.
-        refused: Why the tenant does not cancel; empty where it has refused nothing.
+        run_rows: The run's rows, as last read.
+        calls: Calls made: `bulk`, `single`, and of these `refused`.
+        refused: The tenant's last refusal; empty if it refused nothing.
     """
 
     def __init__(
@@ -106,19 +106,19 @@ class Canceller:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was asked to stop."""
+        """Whether `stop` was called."""
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Asks for nothing more, and waits for nothing."""
+        """Cancel nothing more, and stop waiting."""
         self._stop.set()
 
     async def look(self) -> None:
-        """Reads everything that the list has of what this user has requested since.
+        """Read all rows that this user has requested since the run began.
 
         Raises:
-            ForbiddenError: The token's user may not read it.
-            TenantLostError: It can't be had.
+            ForbiddenError: The token's user may not read the list.
+            TenantLostError: The list can't be read.
         """
         rows: dict[int, list[StatusRow]] = {}
         shared: set[str] = set()
@@ -132,10 +132,10 @@ class Canceller:
         self.run_rows = RunRows(rows=rows, shared=frozenset(shared))
 
     async def cancel(self) -> None:
-        """Withdraws what can be withdrawn, and reads back what came of it.
+        """Cancel what can be cancelled, and read back the result.
 
         Raises:
-            StoppedError: The tenant is lost, or refuses the client; `run_rows` is what it said last.
+            StoppedError: The tenant is lost, or refuses the client; `run_rows` is as last read.
         """
         wanted = cancel_scope(self.run_rows)
         asked = await self._in_bulk(wanted) if self._cancel_port.in_bulk else ()
@@ -156,7 +156,7 @@ class Canceller:
             await self._read_back(taken, besides=[*left.whole, *(row.access_request for row in left.single)])
 
     async def _in_bulk(self, wanted: CancelScope) -> tuple[str, ...]:
-        """Asks for whole access requests; returns those of which the tenant says that it takes them."""
+        """Cancel whole access requests; return those that the tenant has accepted for cancelling."""
         names = list(wanted.whole)
         chunks = [names[start : start + CANCEL_LIMIT] for start in range(0, len(names), CANCEL_LIMIT)]
         taken: list[str] = []
@@ -172,14 +172,16 @@ class Canceller:
                 return
             self.calls["refused"] += 1
             if not useless.is_set():
-                self._tell(Notice(text=f"The tenant does not cancel in bulk ({_said(answer)}): one at a time, then."))
+                self._tell(
+                    Notice(text=f"The tenant does not cancel in bulk ({_reason(answer)}): cancelling one at a time.")
+                )
             useless.set()
 
         await self._each(chunks, ask)
         return tuple(taken)
 
     async def _singly(self, left: CancelScope) -> Sequence[str]:
-        """Asks for each access request or row alone; returns the access requests of what the tenant takes."""
+        """Cancel each access request or row alone; return the access requests that the tenant has accepted."""
         taken: list[str] = []
 
         async def single(row: StatusRow) -> None:
@@ -190,7 +192,7 @@ class Canceller:
             if await self._one(name):
                 taken.append(name)
                 return
-            # Which id is meant, documents and tenants don't agree on.
+            # Documents and tenants disagree on which id to send.
             for row in left.whole[name]:
                 await single(row)
 
@@ -206,12 +208,12 @@ class Canceller:
         if answer.status in _SUCCESS:
             return True
         self.calls["refused"] += 1
-        self.refused = _said(answer)
+        self.refused = _reason(answer)
         self._forbidden = self._forbidden or answer.status == _FORBIDDEN
         return False
 
     async def _each(self, jobs: Iterable[_Job], work: Callable[[_Job], Awaitable[None]]) -> None:
-        """Works on some at a time; the first failure ends it all."""
+        """Work on several jobs at a time; the first failure ends all."""
         waiting = iter(jobs)
 
         async def worker() -> None:
@@ -229,11 +231,11 @@ class Canceller:
             raise (stopped.exceptions[0] if stopped else failures.exceptions[0]) from failures
 
     async def _read_back(self, taken: Sequence[str], besides: Sequence[str] = ()) -> None:
-        """Looks until nothing that the tenant has taken can be cancelled any more, or it has had its time.
+        """Read until nothing that the tenant has accepted is left to cancel, or `settle_after` has passed.
 
         Args:
-            taken: Access requests.
-            besides: More of them, at which one look is enough.
+            taken: Access requests that the tenant has accepted for cancelling.
+            besides: Further access requests, to be read once.
         """
         began, pause = self._clock.monotonic(), FIRST_LOOK
         wanted, names = set(taken), {*taken, *besides}
@@ -251,13 +253,13 @@ class Canceller:
         return (row for rows in self.run_rows.rows.values() for row in rows if is_cancelable(row))
 
     async def _look_again(self, names: Sequence[str]) -> None:
-        """Reads these access requests again: by their ids where that takes fewer calls than reading everything."""
+        """Read these access requests again, by id if that takes fewer calls than the whole list."""
         calls = -(-len(names) // FILTER_VALUES)
         if self._by_id and calls < self._pages and all(names):
             try:
                 return await self._look_at(names)
             except ForbiddenError:
-                # Documents disagree on the filter's operators: some tenants may not know this one.
+                # The vendor's documents disagree on the filter's operators: a tenant may not know this one.
                 self._by_id = False
         return await self.look()
 
@@ -266,12 +268,12 @@ class Canceller:
         for start in range(0, len(names), FILTER_VALUES):
             query = Query(since=self._since, access_requests=tuple(names[start : start + FILTER_VALUES]))
             found = [row async for page in pages(self._listing, query) for row in page.rows]
-            # Rows of other access requests are the same change, submitted twice: they stay as they were.
+            # Rows of other access requests are the same change, submitted twice: keep them.
             for place, new in rows_of_run(found, self._own).rows.items():
                 seen = {row.access_request for row in new}
                 rows[place] = [*(row for row in rows.get(place, ()) if row.access_request not in seen), *new]
         self.run_rows = RunRows(rows=rows, shared=self.run_rows.shared)
 
 
-def _said(answer: Answer) -> str:
+def _reason(answer: Answer) -> str:
     return f"{answer.status}: {answer.text}" if answer.text else f"it answered {answer.status}"

@@ -1,4 +1,4 @@
-"""Group commit: answers that come in while one transaction is being written go into the next one together."""
+"""Group commit: answers that arrive during one transaction are written together in the next one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
 
 GATHER: Final = 0.1
-"""Longest that an answer waits for others, in seconds: a transaction costs more than what is written in it."""
+"""Longest time that an answer waits for others, in seconds: a transaction costs more than its content."""
 
 ENOUGH: Final = 8
-"""So many answers wait for no others."""
+"""Answers that are written without waiting for more."""
 
 
 class GroupCommit:
-    """Records answers for many attempts at a time.
-
-    Args:
-        ledger: Where they go.
-    """
+    """Records the answers to many attempts in one transaction."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -31,15 +27,15 @@ class GroupCommit:
         self._enough = asyncio.Event()
 
     async def record(self, *answered: Answered, in_flight: int) -> None:
-        """Returns once an answer is durable.
+        """Return once an answer is durable.
 
         Args:
-            answered: The answer, for each of the requests that it is to.
-            in_flight: Attempts that are on their way, this one included: nobody waits for more than these.
+            answered: The answer, once for each request in the body.
+            in_flight: Attempts in flight, this one included: no more answers than these can come.
 
         Raises:
             LedgerLostError: It can't be recorded.
-            BrokenPromiseError: It, or one that was recorded with it, does not fit what the ledger says.
+            BrokenPromiseError: It, or an answer recorded with it, contradicts the ledger.
         """
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((answered, recorded))
@@ -49,7 +45,7 @@ class GroupCommit:
         await recorded
 
     async def run(self) -> None:
-        """Records until cancelled."""
+        """Record until cancelled."""
         while True:
             await self._work.wait()
             with contextlib.suppress(TimeoutError):
@@ -60,7 +56,7 @@ class GroupCommit:
             error = await self._write([one for answered, _ in pending for one in answered])
             for _, recorded in pending:
                 if recorded.done():
-                    continue  # whoever waited for it was abandoned
+                    continue  # its attempt was abandoned
                 if error is None:
                     recorded.set_result(None)
                 else:
@@ -71,6 +67,6 @@ class GroupCommit:
             await asyncio.to_thread(self._ledger.requests.record, *answered)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer was handed in
+        except BaseException as error:  # noqa: BLE001 - `record` raises it
             return error
         return None

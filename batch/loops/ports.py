@@ -1,4 +1,4 @@
-"""What the sending loop needs: a tenant that makes attempts, and a turnstile that lets them go."""
+"""What the sending loop needs: a sender that makes attempts, and a turnstile that paces them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
 
 
 class Sender(Protocol):
-    """What can make attempts: a tenant over HTTP, or a fake."""
+    """Makes attempts: a tenant over HTTP, or a fake."""
 
     async def token(self, *, other_than: str = "") -> str:
-        """A token that is good now."""
+        """A token that is valid now."""
 
     async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
-        """Makes one attempt with a body; calls `on_sent` once its last byte has left."""
+        """Make one attempt with a body; call `on_sent` once its last byte has left."""
 
     def explain_forbidden(self) -> str:
-        """Which right is missing where an attempt was answered 403, as a sentence."""
+        """A sentence that names the right which is missing after a 403."""
 
 
 class Permit(Protocol):
-    """Leave to make one call."""
+    """Permission to make one call."""
 
     given_at: float
-    """When, in seconds since the epoch."""
+    """When it was given, in seconds since 1970."""
 
     def on_sent(self) -> None:
         """The call has left, or has failed."""
 
     def unused(self) -> None:
-        """The call is not made."""
+        """The call will not be made."""
 
 
 class Turnstile(Protocol):
-    """What lets attempts go.
+    """Gives out the permits for attempts.
 
     Attributes:
         silenced: Seconds spent in silence that the tenant asked for.
@@ -48,16 +48,16 @@ class Turnstile(Protocol):
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing may go at present, permitted or not."""
+        """Whether no attempt may start now, with or without a permit."""
 
     async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
-        """Returns when the next attempts may go, at most so many of those that are to come."""
+        """Return permits for the next attempts, at most `most` of the `to_come` that are left."""
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
-        """Lets nothing go for so long, in any process."""
+        """Stop all processes for so many seconds."""
 
     def hold(self, seconds: float) -> None:
-        """Lets nothing go for so long, in this process."""
+        """Stop this process for so many seconds."""
 
     def report_wait(self, seconds: float, reason: str) -> None:
-        """Reports why nothing goes for so long."""
+        """Report a wait and its reason."""

@@ -1,4 +1,4 @@
-"""Asking the tenant what is in progress and what is held, with the fewest calls, and nothing twice within a while."""
+"""The precheck: ask the tenant what is in progress and held, in the fewest calls, and reuse recent answers."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing, Page
 
 IN_PROGRESS: Final = "in progress"
-"""Kind under which the memory has what is in progress for an identity."""
+"""Kind of cached answer: what is in progress for an identity."""
 
 HELD: Final = "access held"
-"""Kind under which it has what an identity holds of the items that were asked about."""
+"""Kind of cached answer: which of the wanted items an identity holds."""
 
 
 class AnswerCache(Protocol):
-    """What keeps what a tenant said: a ledger's cache, or a fake; see ledger.cache."""
+    """Caches a tenant's answers: the ledger's cache, or a fake; see ledger.cache."""
 
     def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
-        """What was said of the keys at `since` or later."""
+        """The answers for the keys that were given at `since` or later."""
 
     def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
-        """Keeps what was said."""
+        """Cache answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecheckScope:
-    """What is asked about.
+    """What to ask about.
 
     Attributes:
-        people: Ids of the identities of which it matters what is in progress.
-        holders: Those of which it matters what they hold.
-        items: The items of which it matters whether they are held.
+        people: Ids of the identities to ask for changes in progress.
+        holders: Ids of the identities to ask for held items.
+        items: The items that they may hold.
     """
 
     people: Sequence[str]
@@ -60,28 +60,28 @@ class PrecheckScope:
 
 
 class Precheck:
-    """Asks one tenant one question.
+    """One precheck of one tenant.
 
     Args:
         listing: Its status list.
         holdings: Its search index.
         administration: Whether this API version has the administration list.
-        sees_all: Whether the token's user is known to see everybody's requests: to others the list of everybody shows
-            their own, and does not say so.
-        myself: Id of the token's user, who may always see what is for oneself; empty where it is not known.
-        memory: What it said before.
-        tenant: Its name in the memory.
-        since: What it said earlier counts for nothing.
+        sees_all: Whether the token's user is known to see everybody's requests. For other users the list of everybody
+            silently shows only their own.
+        myself: Id of the token's user, who may always list requests for that user; empty if unknown.
+        memory: Caches the answers.
+        tenant: Its name in the ledger.
+        since: Cached answers that are older do not count.
         clock: This machine's clock.
         width: Most calls at a time.
-        tell: Takes the number of calls left to make, before most of them are made.
+        tell: Takes the cost, before most of the calls are made.
 
     Attributes:
         calls: Calls made.
-        oldest: When the oldest answer was given on which the result rests; None where nothing was asked.
-        unread: Rows that do not say whom they are for.
-        closed_list: Why it can't be known what is in progress; empty where it can.
-        closed_index: Why it can't be known what is held; likewise.
+        oldest: Time of the oldest answer that the result uses; None if nothing was asked.
+        unread: Rows that do not name their identity.
+        closed_list: Why the tenant does not show what is in progress; empty if it does.
+        closed_index: Why it does not show what is held; empty if it does.
     """
 
     def __init__(
@@ -121,30 +121,30 @@ class Precheck:
         self.closed_list = ""
         self.closed_index = ""
 
-    async def ask(self, question: PrecheckScope) -> TenantView:
-        """What the tenant says; what it does not let us ask is missing.
+    async def ask(self, scope: PrecheckScope) -> TenantView:
+        """Ask the tenant. The view leaves out what it does not show.
 
         Raises:
-            TenantLostError: It can't be asked.
+            TenantLostError: The tenant can't be reached.
             CredentialsRefusedError: It refuses the client.
         """
-        self._people = len(question.people)
-        of_items = hashlib.sha256(json.dumps(sorted(question.items)).encode()).hexdigest()
-        progress = self._remembered(IN_PROGRESS, question.people)
-        held = self._remembered(HELD, question.holders, of_items)
-        listed = [person for person in question.people if person not in progress]
-        searched = [person for person in question.holders if person not in held]
+        self._people = len(scope.people)
+        of_items = hashlib.sha256(json.dumps(sorted(scope.items)).encode()).hexdigest()
+        progress = self._cached(IN_PROGRESS, scope.people)
+        held = self._cached(HELD, scope.holders, of_items)
+        listed = [person for person in scope.people if person not in progress]
+        searched = [person for person in scope.holders if person not in held]
         if listed:
             progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
         if searched:
-            held |= await self._ask_index(searched, question.items, of_items)
+            held |= await self._ask_index(searched, scope.items, of_items)
         return TenantView(
             in_progress={person: [InProgress.from_list(one) for one in said] for person, said in progress.items()},
             held={person: [(kind, name) for kind, name in said] for person, said in held.items() if said is not None},
         )
 
-    def _remembered(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
-        """What is still good of what was said before, by person."""
+    def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
+        """Cached answers that are recent enough, by person."""
         found = {
             person: cached
             for person, cached in self._memory.get(self._tenant, kind, people, since=self._since).items()
@@ -154,7 +154,7 @@ class Precheck:
             self._rests_on(cached.at)
         return {person: cached.value["said"] for person, cached in found.items()}
 
-    def _remember(self, kind: str, said: Mapping[str, Any], at: datetime, of: str = "") -> None:
+    def _cache(self, kind: str, said: Mapping[str, Any], at: datetime, of: str = "") -> None:
         values = {person: {"of": of, "said": one} for person, one in said.items()}
         self._memory.put(self._tenant, kind, values, at=at)
         self._rests_on(at)
@@ -163,7 +163,7 @@ class Precheck:
         self.oldest = min(self.oldest or at, at)
 
     async def _ask_list(self, people: Sequence[str], *, calls_besides: int) -> dict[str, Any]:
-        """What is in progress, as it is remembered, for each of the people; for nobody where it can't be known."""
+        """What is in progress, in its cached form, for each of the people; empty if the tenant does not show it."""
         at = self._clock.now()
         try:
             rows = await self._rows(people, calls_besides)
@@ -173,14 +173,14 @@ class Precheck:
         said: dict[str, list[Any]] = {person: [] for person in people}
         for one in dict.fromkeys(open_rows(row for row in rows if row.identity in said)):
             said[one.identity].append(one.as_list())
-        self._remember(IN_PROGRESS, said, at)
+        self._cache(IN_PROGRESS, said, at)
         return dict(said)
 
     async def _rows(self, people: Sequence[str], calls_besides: int) -> list[StatusRow]:
-        """Rows of the people, by the way that takes the fewest calls of those that are allowed.
+        """Rows of the people, from the allowed list that takes the fewest calls.
 
         Raises:
-            ListingForbiddenError: None is.
+            ListingForbiddenError: The tenant allows no list.
         """
         first: dict[ListChoice, Page] = {}
         pages: float | None = None
@@ -204,7 +204,7 @@ class Precheck:
                 pages = pages_of(page.total, page.read, more=page.more)
             except ListingForbiddenError as error:
                 refusal = refusal or str(error)
-                # Who may not see one other person's requests sees nobody's.
+                # A user who may not list one other person may list nobody else.
                 self._open_ways -= (
                     {way}
                     if self._sees_all or way is ListChoice.ADMINISTRATION
@@ -216,17 +216,17 @@ class Precheck:
         self._tell(PrecheckCost(calls=calls, people=self._people))
 
     async def _look_at_another(self, people: Sequence[str]) -> None:
-        """Makes sure that the token's user sees more than the own requests.
+        """Make sure that the token's user sees more than their own requests.
 
         Raises:
-            ListingForbiddenError: That is not so.
+            ListingForbiddenError: They do not.
         """
         another = next(person for person in people if person != self._myself)
         await self._page(Query(executing=True, requested_for=another), 0)
         self._sees_all = True
 
     async def _list(self, query: Query, people: Collection[str], first: Page | None = None) -> list[StatusRow]:
-        """What a whole list says of the people."""
+        """A list's rows of the people."""
         rows: list[StatusRow] = []
         async for page in open_pages(partial(self._page, query), first or await self._page(query, 0)):
             rows += [row for row in page.rows if row.identity in people]
@@ -239,7 +239,7 @@ class Precheck:
             return await self._listing.page(query, offset)
 
     async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
-        """What is held, as it is remembered, null for who is unknown; for nobody where it can't be known."""
+        """What is held, in its cached form, None for an unknown identity; empty if the tenant does not show it."""
         at = self._clock.now()
         batches = [people[start : start + PAGE_LIMIT] for start in range(0, len(people), PAGE_LIMIT)]
         try:
@@ -249,7 +249,7 @@ class Precheck:
             return {}
         found = {person: sorted(held) for answer in answers for person, held in answer.items()}
         said = {person: found.get(person) for person in people}
-        self._remember(HELD, said, at, of_items)
+        self._cache(HELD, said, at, of_items)
         return dict(said)
 
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, Collection[Item]]:
@@ -259,7 +259,7 @@ class Precheck:
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
-    """The answers of all; the first failure ends the others."""
+    """The answers of all calls; the first failure cancels the others."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

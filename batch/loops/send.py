@@ -1,7 +1,7 @@
 """The sending loop: wait for a permit, claim (durably), POST, record.
 
-Every request is SENDING in the ledger before its first byte leaves, and leaves that state only by what came back. One
-that comes back PLANNED is among the next again. While the tenant fails, one attempt at a time probes it.
+Every request is SENDING in the ledger before its first byte leaves. Only its answer changes that state. A request
+that becomes PLANNED again is sent again. While the tenant fails, one attempt at a time probes it.
 """
 
 from __future__ import annotations
@@ -42,32 +42,31 @@ if TYPE_CHECKING:
     from batch.plan.body import Body
 
 HEARTBEAT: Final = 10.0
-"""Seconds between two signs of life in the ledger."""
+"""Seconds between two heartbeats in the ledger."""
 
 STALE_AFTER: Final = SILENT_FOR / 2
-"""A claim that is older is not sent any more: after as long again, another process may take this one for dead."""
+"""A claim that is older is not sent: after twice this time, another process may count this process as dead."""
 
 HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
 """Stands for the answer to an attempt that was not made."""
 
-
-_REFUSES_ITS_OWN: Final = "It gives out new tokens and refuses them: have its administrators look into that."
+_REFUSES_ITS_OWN: Final = "The tenant issues new tokens and refuses them: ask its administrators why."
 
 
 class Submitter:
-    """Sends a run's requests until none is left, or until something stops it.
+    """Sends a run's requests until none is left or something stops it.
 
     Args:
         run: Held by `process`.
-        ledger: Where its requests are.
+        ledger: Holds its requests.
         tenant: Makes the attempts.
-        settler: Settles what stays undecided, meanwhile.
-        pace: Lets them go.
-        tell: Takes what happens.
+        settler: Settles unconfirmed requests meanwhile.
+        pace: Gives out permits.
+        tell: Takes the events.
         process: Holds the run.
         clock: The wall clock dates what is recorded; durations use the monotonic one.
         jitter: A random number from 0 to 1, new each time.
-        give_up_after: Seconds without any success after which sending stops.
+        give_up_after: Seconds without success after which sending stops.
     """
 
     def __init__(
@@ -110,10 +109,10 @@ class Submitter:
         self._landed = asyncio.Event()
 
     async def submit(self, concurrency: int) -> None:
-        """Sends everything that is PLANNED, at most `concurrency` requests at a time, and settles what is UNCONFIRMED.
+        """Send everything that is PLANNED, at most `concurrency` bodies at a time, and settle what is UNCONFIRMED.
 
         Raises:
-            StoppedError: Sending was stopped by the tenant or the ledger; everything that happened is recorded.
+            StoppedError: The tenant or the ledger stopped the run; everything that happened is recorded.
             BrokenPromiseError: A bug.
         """
         self._succeeded()
@@ -131,35 +130,35 @@ class Submitter:
             raise error
 
     def stop(self) -> None:
-        """Lets what is in flight finish, and sends nothing more."""
+        """Send nothing more, and let attempts in flight finish."""
         self._stopping = True
         if self._feeder is not None and self._feeder is not _current_task():
             self._feeder.cancel()
 
     def abandon(self) -> None:
-        """Ends at once; what is in flight stays SENDING in the ledger, and is unconfirmed from the next start on."""
+        """End at once. Requests in flight stay SENDING in the ledger; the next start makes them unconfirmed."""
         self._abandoned = True
         self.stop()
         for attempt in self._in_flight:
             attempt.cancel()
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
-        """Does some work; the first error stops everything."""
+        """Do some work; the first error stops everything."""
         try:
             await work
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is raised again by `submit`, even a Rust panic
+        except BaseException as error:  # noqa: BLE001 - `submit` raises it again, even a Rust panic
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        # A bug counts more than whatever the tenant did before it.
+        # A bug is more important than an earlier error of the tenant.
         if self._error is None or not isinstance(error, AccessBatchError):
             self._error = error
         self.stop()
 
     async def _feed(self, concurrency: int) -> None:
-        """Claims what is to be sent, and sets attempts going."""
+        """Claim requests and start attempts."""
         while not self._stopping:
             self._landed.clear()
             settled_before, busy = self._settler.settled, bool(self._in_flight)
@@ -172,18 +171,18 @@ class Submitter:
             if self._to_send:
                 await self._send_some(1 if self._failures else room)
             elif self._settler.settled != settled_before or (busy and not self._in_flight):
-                # What was settled, or ended, while the ledger was asked may have left something to send.
+                # A request settled or ended during that query may be PLANNED again.
                 continue
             elif self._in_flight:
                 await self._landing()
             elif self._settler.open:
-                # What is being settled may have to be sent again.
+                # A request that is being settled may have to be sent again.
                 await self._settler.news()
             else:
                 return
 
     async def _landing(self) -> None:
-        """Returns when an attempt has ended since the feeder last looked, or something was settled."""
+        """Return when an attempt has ended since the feeder last checked, or a request was settled."""
         news = asyncio.ensure_future(self._settler.news())
         landed = asyncio.ensure_future(self._landed.wait())
         try:
@@ -197,7 +196,7 @@ class Submitter:
         permits = await self._pace.wait(most=most, to_come=self._to_send)
         bodies: tuple[Body, ...] = ()
         try:
-            # Asked again: the pace may have held us back for longer than the token lives.
+            # Ask again: the wait for permits may have outlived the token.
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
@@ -215,7 +214,7 @@ class Submitter:
             attempt.add_done_callback(self._land)
 
     async def _claim(self, now: datetime, most: int) -> tuple[Body, ...]:
-        """Claims so many bodies; once that has begun it is carried through, since what is claimed must be sent."""
+        """Claim at most `most` bodies. A claim that has begun is completed: what is claimed must be sent."""
         if self._stopping:
             return ()
         claiming = asyncio.ensure_future(
@@ -247,7 +246,7 @@ class Submitter:
         decisions = for_each(body, decision, answer.text)
         parts = self._divide(body, answer, decision)
         if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
-            # First of all: it must hold for the others too, and for whoever comes after us.
+            # Do this first: the silence also binds other attempts and later processes.
             violated = decision.then is Then.SLOW_DOWN
             await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
         elif decision.then is Then.BACK_OFF:
@@ -268,10 +267,10 @@ class Submitter:
         self._pace.report_wait(decision.pause, decision.reason)
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
-        await self._follow(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
+        await self._act(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
 
     def _divide(self, body: tuple[Request, ...], answer: Answer, decision: Decision) -> tuple[Part, ...]:
-        """Learns from an answer which ids are good, and divides a refused request by what is known of its ids."""
+        """Learn from an answer which ids are good, and divide a refused request by what is known of its ids."""
         if decision.event is Event.ACCEPTED:
             for request in body:
                 self._history.accepted(request)
@@ -283,7 +282,7 @@ class Submitter:
 
     def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
         if not self._failures:
-            # Where nothing was tried, nothing could succeed: the time counts from the first failure.
+            # The time without success starts at the first failure.
             self._succeeded()
         now = self._clock.monotonic()
         silenced = self._pace.silenced - self._silenced_before
@@ -296,7 +295,7 @@ class Submitter:
         )
         decision = decide(answer, situation)
         if decision.then in {Then.BACK_OFF, Then.WAIT}:
-            # Attempts that failed side by side are one failure: those that began before the last one add nothing.
+            # Parallel failures count once: an attempt that began before the last failure adds nothing.
             self._failures = max(self._failures, failures_before + 1)
         elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
             self._succeeded()
@@ -310,13 +309,13 @@ class Submitter:
         self._success_at = self._clock.monotonic()
         self._silenced_before = self._pace.silenced
 
-    async def _follow(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
-        """Does what the decision says besides the requests' own state."""
+    async def _act(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
+        """Do what the decision asks for beyond the state of the requests."""
         match decision.then:
             case Then.RENEW_TOKEN:
                 if not self._stopping and await self._tenant.token(other_than=token) == token:
                     raise CredentialsRefusedError(
-                        "The tenant gives out a token that it then refuses.",
+                        "The tenant issues a token and then refuses it.",
                         next_step="Everything sent is recorded. Run the same command again later.",
                     )
             case Then.STOP_CREDENTIALS:
@@ -332,7 +331,7 @@ class Submitter:
                 )
             case Then.GO_ON:
                 if decision.event is not Event.REFUSED or len(body) == 1:
-                    # Whether all are refused that were sent together is not known before each was sent by itself.
+                    # Requests refused in one body are sent alone next; only those answers count.
                     self._watch_refusals(body[0], decision)
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
@@ -356,5 +355,5 @@ class Submitter:
 
 
 def _current_task() -> asyncio.Task[object] | None:
-    """The task that runs now; None where a signal handler does."""
+    """The task that runs now; None in a signal handler."""
     return asyncio.current_task()

@@ -1,8 +1,8 @@
-"""Settling: finding out in the tenant's status list what became of unconfirmed requests, while sending goes on.
+"""Settling: find out from the tenant's status list what became of unconfirmed requests, while sending goes on.
 
-A request that is found has arrived. One that is not found is only taken for not arrived, and sent again, once
-everything that arrived must be visible, and after the list of each of its recipients was read: what the token's user
-has requested is the cheaper list, but it proves no absence, since an earlier attempt may have been another user's.
+A request that the list shows has arrived. A request that it does not show counts as not arrived, and is sent again,
+only after `settle_after` seconds and after reading the list of each of its recipients. The list of the token's own
+user takes fewer calls but does not prove absence: another user may have made an earlier attempt.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0
-"""Seconds after an attempt until the list is first read; each further look waits twice as long."""
+"""Seconds from an attempt to the first reading of the list; each further reading waits twice as long."""
 
 
 class Settler:
     """Settles the unconfirmed requests of a run.
 
     Args:
-        ledger: Where the verdicts go.
+        ledger: Records the verdicts.
         listing: The tenant's status list.
-        settle_after: Seconds that something that arrived may take to show in the list.
+        settle_after: Seconds within which the list shows a request that has arrived.
         clock: This machine's clock.
         tell: Takes each verdict.
 
     Attributes:
-        forbidden: Why something is left to a human; empty where nothing is.
+        forbidden: Why some requests must be settled by hand; empty if none.
         error: Why settling ended early, if it did.
-        settled: How many requests have been settled.
+        settled: Number of requests settled so far.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Settler:
 
     @property
     def open(self) -> bool:
-        """Whether a verdict may still come."""
+        """Whether another verdict may come."""
         return (bool(self._doubts) or self._settling) and not self._ended
 
     async def news(self) -> None:
-        """Returns when something was settled, or never will be."""
+        """Return after the next verdict, or after settling has ended."""
         await self._news.wait()
 
     def add(self, doubts: Iterable[Doubt]) -> None:
-        """Takes on requests that are UNCONFIRMED in the ledger."""
+        """Take on requests that are UNCONFIRMED in the ledger."""
         for doubt in doubts:
             if doubt.request.number in self._doubts or doubt.request.number in self._left:
                 continue
@@ -91,7 +91,7 @@ class Settler:
         self._work.set()
 
     async def run(self) -> None:
-        """Settles until cancelled, or until the list can't be had any more; then `error` says why."""
+        """Settle until cancelled, or until the list can't be read; `error` then holds the reason."""
         try:
             while True:
                 await self._work.wait()
@@ -101,7 +101,7 @@ class Settler:
         except AccessBatchError as error:
             self.error = error
         finally:
-            # Whatever ended this, nothing more will be settled: nobody may wait for it.
+            # No verdict comes any more, so nothing may wait for one.
             self._ended = True
             self._announce()
 
@@ -109,7 +109,7 @@ class Settler:
         return doubt.ended + self._settle_after
 
     async def _look(self) -> None:
-        """Waits for the next look that is due, and looks."""
+        """Wait until a reading is due, read, and judge the requests that are due."""
         now = self._clock.now()
         due = [self._doubts[number] for number, when in self._next_look.items() if when <= now]
         if not due:
@@ -132,7 +132,7 @@ class Settler:
             await self._settle(doubt, verdict, found)
 
     async def _rows(self, due: Sequence[Doubt]) -> tuple[Sequence[StatusRow], bool]:
-        """Rows of the requests that are due, by the cheaper of two lists; and whether absence from them proves any."""
+        """Rows of the requests that are due, from the cheaper of two lists, and whether absence from it is proof."""
         identities = {identity for doubt in due for identity in doubt.request.recipients}
         own = Query(since=min(window_start(doubt) for doubt in due))
         try:
@@ -150,7 +150,7 @@ class Settler:
             return [], True
 
     async def _of_identities(self, due: Sequence[Doubt]) -> list[StatusRow]:
-        """Everything that the list has of the requests' recipients, whoever requested it."""
+        """All rows of the requests' recipients, whoever requested them."""
         since = min(window_start(doubt) for doubt in due)
         identities = sorted({identity for doubt in due for identity in doubt.request.recipients})
         return [
@@ -168,7 +168,7 @@ class Settler:
             )
             return
         parts = parts_by_arrival(request, found) if verdict is Settlement.PARTLY else ()
-        # Forgotten first: once the ledger has it PLANNED, a worker may send it and bring it back in doubt.
+        # Forget it first: once it is PLANNED in the ledger, an attempt may make it unconfirmed again.
         self._forget(doubt)
         self._settling = True
         await asyncio.to_thread(
@@ -185,7 +185,7 @@ class Settler:
         self._announce()
 
     def _leave(self, doubt: Doubt, why: str) -> None:
-        """Leaves a request to a human: the tenant does not let us look."""
+        """Leave a request to be settled by hand, because the tenant does not show its status."""
         self.forbidden = why
         self._left.add(doubt.request.number)
         self._forget(doubt)

@@ -1,7 +1,7 @@
-"""The following loop: look, keep what is new, wait, until every accepted change of a run has come to its end.
+"""Tracking: read the status list, record new states, wait, until every accepted change of a run has ended.
 
-What the tenant says is written to the ledger as it comes, so that nothing is lost by an end at any moment: whoever
-follows the run next begins with what was known.
+New states are written to the ledger as they arrive. Tracking can end at any moment, and the next process continues
+from what is recorded.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing, Page
 
 AT_ONCE: Final = 8 * PAGE_LIMIT
-"""Rows after which what they say is written, at the latest."""
+"""Rows after which their states are written, at the latest."""
 
 
 class Tracker:
-    """Follows the accepted changes of a run.
+    """Tracks the accepted changes of a run.
 
     Args:
         run: The run.
-        ledger: Where what is found goes.
+        ledger: Records the states.
         listing: The tenant's status list.
-        settle_after: Seconds that something accepted may take to show in the list.
+        settle_after: Seconds within which the list shows what the tenant has accepted.
         clock: This machine's clock.
-        tell: Takes what is found.
-        track_for: Seconds after which to end, with what is then known; 0 to look once, None for as long as it takes.
+        tell: Takes the events.
+        track_for: Seconds after which to end; 0 to read the list once, None to wait for every change.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Tracker:
         self._others_listed = True
 
     async def track(self) -> None:
-        """Returns when nothing is open any more, when the time is up, or when it was stopped.
+        """Return when no change is open, when the time is up, or after `stop`.
 
         Raises:
-            StoppedError: The list can't be had, or the ledger can't be written.
+            StoppedError: The list can't be read, or the ledger can't be written.
         """
-        self._work = asyncio.create_task(self._follow())
+        self._work = asyncio.create_task(self._track())
         try:
             await self._work
         except asyncio.CancelledError:
@@ -82,100 +82,100 @@ class Tracker:
                 raise
 
     def stop(self) -> None:
-        """Ends at once; what was found so far is recorded."""
+        """End at once. The states found so far are recorded."""
         self._stopped = True
         if self._work is not None:
             self._work.cancel()
 
-    async def _follow(self) -> None:
+    async def _track(self) -> None:
         changes = await asyncio.to_thread(self._ledger.tracks.of_run, self._run)
         if changes.is_empty():
             return
-        following = TrackedRun(self._run.id, changes, since=self._run.started_at)
+        tracked = TrackedRun(self._run.id, changes, since=self._run.started_at)
         del changes
-        if following.open:
-            following.set_clock(await self._listing.clock_offset())
+        if tracked.open:
+            tracked.set_clock(await self._listing.clock_offset())
         began, wait = self._clock.monotonic(), 0.0
-        while following.open:
-            looked, moved = self._clock.monotonic(), following.moved
-            await self._look(following)
+        while tracked.open:
+            looked, moved = self._clock.monotonic(), tracked.moved
+            await self._look(tracked)
             now = self._clock.monotonic()
-            wait = next_wait(wait, moved=following.moved > moved, took=now - looked)
+            wait = next_wait(wait, moved=tracked.moved > moved, took=now - looked)
             left = None if self._track_for is None else self._track_for - (now - began)
-            pause = self._pause(following, wait, left)
-            self._tell(StatusesRead(open_changes=following.open, wait=pause if following.open else 0.0))
-            if not following.open or (left is not None and left <= 0):
+            pause = self._pause(tracked, wait, left)
+            self._tell(StatusesRead(open_changes=tracked.open, wait=pause if tracked.open else 0.0))
+            if not tracked.open or (left is not None and left <= 0):
                 return
             await asyncio.sleep(pause)
 
-    def _pause(self, following: TrackedRun, wait: float, left: float | None) -> float:
-        """Seconds to the next look: no longer than to the end, nor than until something counts as not visible."""
-        late = following.next_overdue(self._settle_after)
+    def _pause(self, tracked: TrackedRun, wait: float, left: float | None) -> float:
+        """Seconds to the next reading: at most until the time is up, or until a change counts as not visible."""
+        late = tracked.next_overdue(self._settle_after)
         until_late = wait if late is None else max(0.0, (late - self._clock.now()).total_seconds())
         return min(wait, until_late, wait if left is None else max(0.0, left))
 
-    async def _look(self, following: TrackedRun) -> None:
-        """Asks what is cheapest, then what else may have something of the changes that did not show."""
-        following.begin_look()
+    async def _look(self, tracked: TrackedRun) -> None:
+        """Read the cheapest lists first, then others that may show the changes that are still missing."""
+        tracked.begin_look()
         try:
-            await self._ask_own(following)
-            await self._ask_all(following, following.queries_for_others(at_once=self._at_once))
-            await self._keep(following.end_look())
-            await self._ask_all(following, following.queries_for_overdue(self._clock.now(), self._settle_after))
-            await self._keep(following.end_look())
+            await self._ask_own(tracked)
+            await self._ask_all(tracked, tracked.queries_for_others(at_once=self._at_once))
+            await self._keep(tracked.end_look())
+            await self._ask_all(tracked, tracked.queries_for_overdue(self._clock.now(), self._settle_after))
+            await self._keep(tracked.end_look())
         except ListingForbiddenError as error:
             raise TenantLostError(
                 f"The tenant does not let this client list its requests: {error}.",
-                next_step="What the ledger says stays as it is. `access-batch doctor` says which right is missing.",
+                next_step="The ledger is unchanged. `access-batch doctor` shows which right is missing.",
             ) from error
         finally:
             await self._write()
-        following.give_up(self._clock.now(), self._settle_after)
+        tracked.give_up(self._clock.now(), self._settle_after)
 
-    async def _ask_own(self, following: TrackedRun) -> None:
-        questions = self._questions(following)
-        if questions == (sweep := following.own_list(),):
-            first = await self._first_page(sweep)
-            # The first page says how long the list is: another way may be cheaper, unless this was all of it.
-            if not first.more or (questions := self._questions(following)) == (sweep,):
-                await self._take(following, sweep, first)
+    async def _ask_own(self, tracked: TrackedRun) -> None:
+        queries = self._own_queries(tracked)
+        if queries == (own_list := tracked.own_list(),):
+            first = await self._first_page(own_list)
+            # The first page tells the length of the list: other lists may be cheaper, unless this page was all.
+            if not first.more or (queries := self._own_queries(tracked)) == (own_list,):
+                await self._take(tracked, own_list, first)
                 return
-        for question in questions:
+        for query in queries:
             try:
-                await self._take(following, question)
+                await self._take(tracked, query)
             except ListingForbiddenError:
-                # Documents disagree on how a filter may name access requests: many, one at a time, or not at all.
-                if question.access_requests:
+                # The vendor's documents disagree on the filter: several access requests, one, or none at all.
+                if query.access_requests:
                     self._at_once = 1 if self._at_once > 1 else 0
                 else:
                     self._others_listed = False
-                await self._ask_own(following)
+                await self._ask_own(tracked)
                 return
 
-    def _questions(self, following: TrackedRun) -> tuple[TrackQuery, ...]:
-        return following.cheapest_queries(listed=self._listed, at_once=self._at_once, identities=self._others_listed)
+    def _own_queries(self, tracked: TrackedRun) -> tuple[TrackQuery, ...]:
+        return tracked.cheapest_queries(listed=self._listed, at_once=self._at_once, identities=self._others_listed)
 
-    async def _first_page(self, sweep: TrackQuery) -> Page:
-        page = await self._listing.page(_query(sweep), 0)
+    async def _first_page(self, own_list: TrackQuery) -> Page:
+        page = await self._listing.page(_query_of(own_list), 0)
         self._listed = page.read if page.total is None else page.total
         return page
 
-    async def _ask_all(self, following: TrackedRun, questions: Iterable[TrackQuery]) -> None:
-        """Asks for what others have requested, as far as that may be known."""
-        for question in questions:
+    async def _ask_all(self, tracked: TrackedRun, queries: Iterable[TrackQuery]) -> None:
+        """Read what others have requested, if the tenant allows it."""
+        for query in queries:
             with contextlib.suppress(ListingForbiddenError):
-                await self._take(following, question)
+                await self._take(tracked, query)
 
-    async def _take(self, following: TrackedRun, question: TrackQuery, first: Page | None = None) -> None:
+    async def _take(self, tracked: TrackedRun, query: TrackQuery, first: Page | None = None) -> None:
         rows: list[StatusRow] = []
         try:
-            async for row in all_rows(self._listing, _query(question), first):
+            async for row in all_rows(self._listing, _query_of(query), first):
                 rows.append(row)
                 if len(rows) >= AT_ONCE:
-                    await self._keep(following.take(rows))
+                    await self._keep(tracked.take(rows))
                     rows.clear()
         finally:
-            self._unwritten += following.take(rows)
+            self._unwritten += tracked.take(rows)
         if len(self._unwritten) >= AT_ONCE:
             await self._write()
 
@@ -184,7 +184,7 @@ class Tracker:
         await self._write()
 
     async def _write(self) -> None:
-        """Writes what is new; where we are stopped meanwhile, that is still carried through."""
+        """Write the new states. A stop meanwhile does not interrupt the write."""
         findings, self._unwritten = self._unwritten, []
         if not findings:
             return
@@ -197,29 +197,29 @@ class Tracker:
         self._tell(StatusesChanged(changes=findings))
 
 
-def _query(question: TrackQuery) -> Query:
+def _query_of(query: TrackQuery) -> Query:
     return Query(
-        since=question.since,
-        requested_for=question.identity,
-        everybody=question.everybody,
-        access_requests=question.access_requests,
+        since=query.since,
+        requested_for=query.identity,
+        everybody=query.everybody,
+        access_requests=query.access_requests,
     )
 
 
 FIRST_WAIT: Final = 2.0
-"""Seconds from the first look to the second."""
+"""Seconds from the first reading to the second."""
 
 LONGEST_WAIT: Final = 300.0
-"""Seconds between two looks at most."""
+"""Seconds between two readings, at most."""
 
 
 def next_wait(wait: float, *, moved: bool, took: float) -> float:
-    """Seconds until the next look: longer each time, shorter again where something moved.
+    """Seconds until the next reading: longer each time, shorter again after a change of state.
 
     Args:
-        wait: Seconds before the look that has just ended; 0 before the first.
-        moved: Whether it has found anything new.
-        took: Seconds that it took: at most half of the time is spent looking.
+        wait: Seconds before the reading that has just ended; 0 before the first.
+        moved: Whether it found a new state.
+        took: Seconds that it took: at most half of the time is spent reading.
     """
     longer = FIRST_WAIT if wait <= 0 else wait / 2 if moved else wait * 2
     return min(LONGEST_WAIT, max(FIRST_WAIT, longer, took))

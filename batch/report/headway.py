@@ -1,6 +1,6 @@
-"""How far a run has come at one moment: a frozen value, and what each event makes of it.
+"""How far a run has come at one moment: a frozen value, and its successor after each event.
 
-Times are seconds of one clock, whichever; all functions are told the time.
+Times are seconds of the monotonic clock, passed to every function.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from batch.model import Request, Tally
 
 STEPS: Final = 20
-"""The last window is watched in so many steps: single attempts would be thousands at a high rate."""
+"""Steps into which the last window is divided: at a high rate it holds too many attempts to keep each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amount:
-    """So many bodies, and the changes in them."""
+    """A number of bodies, and the changes in them."""
 
     requests: int = 0
     changes: int = 0
@@ -45,17 +45,17 @@ class Headway:
 
     Attributes:
         planned: Everything that the run asks for, done or not.
-        accepted: What the tenant has taken.
-        refused: What it has refused for good: what is divided is planned again, in parts.
-        unconfirmed: What may or may not have arrived.
+        accepted: Accepted by the tenant.
+        refused: Refused for good; a divided request is planned again, in parts.
+        unconfirmed: May or may not have arrived.
         in_flight: Requests that wait for their answer.
         limit: The rate limit to keep.
-        allowed: Calls that a window may have now.
+        allowed: Calls that a window may hold now.
         begun: When this process began to send.
         recent: Attempts begun in the last window: (number of the step since `begun`, attempts), oldest first.
-        silent_until: When the wait ends that holds now, or has ended.
-        reason: Why it holds.
-        divided: Numbers of requests that settling has divided, since a part of them had arrived.
+        silent_until: When the current or last wait ends.
+        reason: The reason for that wait.
+        divided: Numbers of requests that settling has divided because a part of them had arrived.
     """
 
     planned: Amount
@@ -73,17 +73,17 @@ class Headway:
 
     @property
     def done(self) -> Amount:
-        """What has an end: accepted or refused."""
+        """Accepted or refused."""
         return self.accepted + self.refused
 
     @property
     def unsent(self) -> int:
-        """Requests that are neither done nor on their way."""
+        """Requests that are neither done nor in flight."""
         return max(0, (self.planned - self.done - self.unconfirmed).requests - self.in_flight)
 
 
 def begin(tally: Tally, limit: Rate, now: float) -> Headway:
-    """The headway of a run that is begun, or continued where earlier processes left it."""
+    """The headway of a run that begins or continues."""
     requests, changes = count_states(tally.requests), count_states(tally.changes)
     amounts = {name: Amount(requests=requests[name], changes=changes[name]) for name in requests}
     return Headway(
@@ -116,7 +116,7 @@ def after(headway: Headway, event: RunEvent, now: float) -> Headway:
 
 
 def after_sending(headway: Headway, request: Request, now: float) -> Headway:
-    """After an attempt has begun; one in the body of another is that other's."""
+    """After an attempt has begun; a request within another's body makes no attempt of its own."""
     step = _step(headway, now)
     if request.within is not None:
         return headway
@@ -126,7 +126,7 @@ def after_sending(headway: Headway, request: Request, now: float) -> Headway:
         attempts += kept[-1][1]
         kept = kept[:-1]
     if request.parent in headway.divided and request.attempts == 1:
-        # Only now it is known to be missing: `after_settling` counted it as accepted.
+        # `after_settling` counted it as accepted; only now is it known to be missing.
         headway = replace(
             headway,
             planned=headway.planned + Amount(requests=1),
@@ -155,9 +155,10 @@ def after_answer(headway: Headway, request: Request, decision: Decision, parts: 
 
 
 def after_settling(headway: Headway, request: Request, verdict: str) -> Headway:
-    """After settling has found out about an unconfirmed request.
+    """After an unconfirmed request is settled.
 
-    How much has arrived of one that is partly found is not told. It counts as accepted, until what is missing is sent.
+    The event does not say how much of a partly found request has arrived: all of it counts as accepted until the
+    missing part is sent.
     """
     amount = _amount(request)
     headway = replace(headway, unconfirmed=headway.unconfirmed - amount)
@@ -168,16 +169,16 @@ def after_settling(headway: Headway, request: Request, verdict: str) -> Headway:
 
 
 def after_wait(headway: Headway, seconds: float, reason: str, now: float) -> Headway:
-    """After a wait was told; one that ends later than it still holds."""
+    """After a wait was reported; an earlier wait that ends later stays in force."""
     if now + seconds <= headway.silent_until:
         return headway
     return replace(headway, silent_until=now + seconds, reason=reason)
 
 
 def pace(headway: Headway, now: float) -> float:
-    """Attempts a second over the last window of the rate limit: where the limit is kept, never above it.
+    """Attempts per second over the last window of the rate limit; never above the limit if that is kept.
 
-    In the first window it is over the time so far; what is sent at once there, since it fits, counts as evenly spread.
+    In the first window, the time so far counts; attempts that were sent at once count as evenly spread.
     """
     limit = headway.limit
     oldest = _step(headway, now) - STEPS
@@ -189,9 +190,9 @@ def pace(headway: Headway, now: float) -> float:
 
 
 def time_left(headway: Headway, now: float) -> float | None:
-    """Seconds until everything has been sent, at the pace that is allowed; None where nothing goes though it might.
+    """Seconds until everything is sent at the allowed pace; None if nothing is sent although it may be.
 
-    A tenant that takes its time to answer lets less go than it allows: where a whole window shows it, that counts.
+    A slow tenant allows less than its limit: once a whole window has passed, the measured pace counts.
     """
     possible = headway.allowed / headway.limit.seconds
     if now - max(headway.begun, headway.silent_until) >= headway.limit.seconds:
@@ -204,38 +205,38 @@ def _step(headway: Headway, now: float) -> int:
 
 
 def _amount(request: Request) -> Amount:
-    """A request and its changes; one that travels in the body of another counts with that one."""
+    """A request and its changes; a request within another's body does not count as a body."""
     return Amount(requests=int(request.within is None), changes=request.changes)
 
 
 def _with_room(headway: Headway) -> Headway:
-    """With no fewer planned than done: what was to travel together may have had to travel apart."""
+    """With at least as many planned as done: requests planned for one body may have been sent alone."""
     missing = (headway.done - headway.planned).requests
     return replace(headway, planned=headway.planned + Amount(requests=missing)) if missing > 0 else headway
 
 
 def describe_wait(headway: Headway, now: float) -> str:
-    """For how long nothing goes still, and why; empty where no wait holds."""
+    """The rest of the current wait and its reason; empty without a wait."""
     left = headway.silent_until - now
     return f"waiting {countdown(left)}: {headway.reason}" if left > 0 else ""
 
 
 def describe_sending(headway: Headway, now: float) -> str:
-    """How fast it goes and how long it takes; or what is left to wait for when everything has been sent."""
+    """Pace and time left; once everything is sent, what is still awaited."""
     if headway.unsent:
         left = time_left(headway, now)
         return f"{describe_pace(headway, now)}, {'time left unknown' if left is None else countdown(left) + ' left'}"
     if headway.in_flight:
         return f"waiting for {count(headway.in_flight, 'answer')}"
-    if open_ones := headway.unconfirmed.requests:
-        return f"looking for {count(open_ones, 'unconfirmed request')}"
+    if unconfirmed := headway.unconfirmed.requests:
+        return f"looking for {count(unconfirmed, 'unconfirmed request')}"
     return "done"
 
 
 def describe_pace(headway: Headway, now: float) -> str:
-    """The pace now against what is allowed, and against the limit where that is more: `1.9/s of 2/s (limit 4/s)`.
+    """The pace, the allowed pace, and the limit if that is higher: `1.9/s of 2/s (limit 4/s)`.
 
-    While nothing goes it is only said how fast it may go afterwards.
+    During a wait, only the allowed pace after it.
     """
     limit, seconds = headway.limit.requests, headway.limit.seconds
     more = f" (limit {per_second(limit / seconds)})" if headway.allowed < limit else ""
@@ -244,7 +245,7 @@ def describe_pace(headway: Headway, now: float) -> str:
 
 
 def describe_results(headway: Headway) -> str:
-    """What became of the changes so far."""
+    """The results of the changes so far."""
     return (
         f"{headway.accepted.changes:,} accepted, {headway.refused.changes:,} refused, "
         f"{headway.unconfirmed.changes:,} unconfirmed"
@@ -260,7 +261,7 @@ def describe(headway: Headway, now: float) -> str:
 
 
 def countdown(seconds: float) -> str:
-    """A length of time to the second, for somebody who waits: `40 s`, `9 min 40 s`, `2 h 5 min`; rounded up."""
+    """A duration to the second, rounded up: `40 s`, `9 min 40 s`, `2 h 5 min`."""
     whole = max(0, int(-(-seconds // 1)))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

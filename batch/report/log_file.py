@@ -1,21 +1,21 @@
-"""The log file: what happens while a run is sent, as JSON lines for programs that watch it or look back at it.
+"""The log file: the events of a run as JSON lines, for programs that follow it or analyse it later.
 
-A line is one event. Each has `at` (UTC), `event` and `run`; what does not apply is left out. Before its run begins to
-be sent, the tenant is asked what is in progress and held: what holds that up has an empty `run`.
+Each line is one event with `at` (UTC), `event` and `run`; fields that do not apply are left out. `run` is empty during
+the precheck, which comes before the run.
 
-    run_begins  a process begins to send: `requests`, `changes` that the whole run asks for
-    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`, and `within`
-                where it travels in the body of another request: which that is
+    run_begins  a process begins to send: `requests` and `changes` of the whole run
+    attempt     a request is about to leave: `request`, `attempt` (1 is the first), `changes`, `state`, and `within`:
+                the request in whose body it travels, if not in its own
     answer      the attempt has ended: the same, and `status`, `detail_code`, `tracking_id`, `retry_after`, `reason`,
-                `parts` (requests that take over from a refused one), `duration_s`
-    waiting     nothing goes for `duration_s` from now: `reason`
-    paced       a window of the rate limit may hold other than before: `allowed` calls
-    settled     it is known what became of an unconfirmed request: `request`, `attempt`, `changes`, `state`, `reason`
-    tracked     the tenant says something new of accepted changes: `request`, `changes`, `state` (its name), `reason`
-    notice      something is worth telling once: `reason`
+                `parts` (requests that replace a refused one), `duration_s`
+    waiting     no call leaves for `duration_s` from now: `reason`
+    paced       a window of the rate limit now holds at most `allowed` calls
+    settled     an unconfirmed request is settled: `request`, `attempt`, `changes`, `state`, `reason`
+    tracked     the tenant shows a new state of accepted changes: `request`, `changes`, `state` (its name), `reason`
+    notice      a notice for the user: `reason`
     run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`
 
-`state` is otherwise the request's in the ledger; `reason` is text for people; `retry_after` is in seconds.
+Elsewhere `state` is the request's state in the ledger. `reason` is text for people. `retry_after` is in seconds.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ _SETTLED: Final[Mapping[str, Event]] = MappingProxyType(
 
 
 class LogFile:
-    """Writes a line for each event, until it can't any more; a context manager.
+    """Writes a line for each event, until a write fails; a context manager.
 
     Args:
-        file: Unbuffered, so that every line is there at once; None where no log is wanted.
+        file: Unbuffered, so that every line is on disk at once; None for no log.
         clock: This machine's clock.
-        complain: Is told, once, that lines can't be written any more.
+        complain: Takes, once, the message that writing has failed.
     """
 
     def __init__(self, file: FileIO | None, *, clock: Clock, complain: Callable[[str], None]) -> None:
@@ -73,10 +73,10 @@ class LogFile:
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock, complain: Callable[[str], None]) -> Self:
-        """Opens a log file to append to it; a new one can be read by its owner only.
+        """Open a log file for appending; only the owner can read a new one.
 
         Raises:
-            SettingsError: It can't be opened, or is no log: an input and a ledger are safe from a slip of the pen.
+            SettingsError: It can't be opened, or is not a log: a mistyped path must not damage an input or a ledger.
         """
         if path is None:
             return cls(None, clock=clock, complain=complain)
@@ -86,7 +86,7 @@ class LogFile:
                 raise FileExistsError(17, "it holds something else")
             file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - Path.open takes no opener
             if last not in {b"", b"\n"}:
-                # A disk that was full has cut the last line short.
+                # A full disk has cut the last line short.
                 file.write(b"\n")
         except OSError as error:
             raise SettingsError(
@@ -96,7 +96,7 @@ class LogFile:
         return cls(file, clock=clock, complain=complain)
 
     def run_begins(self, run: Run, tally: Tally) -> None:
-        """Sending begins; the counts are those of the whole run."""
+        """Log that sending begins, with the counts of the whole run."""
         self._run, self._began = run.id, self._clock.now()
         planned = {
             "requests": count_states(tally.requests)["planned"],
@@ -105,17 +105,17 @@ class LogFile:
         self._write("run_begins", **planned)
 
     def run_ends(self, state: str, reason: str = "") -> None:
-        """Sending has ended.
+        """Log that sending has ended.
 
         Args:
-            state: How, in a word.
-            reason: Why, where it was stopped.
+            state: complete, stopped, interrupted or failed.
+            reason: Why it was stopped, if it was.
         """
         took = self._clock.now() - self._began if self._began else timedelta()
         self._write("run_ends", state=state, reason=reason, duration_s=took.total_seconds())
 
     def about(self, run: Run) -> None:
-        """What follows is about this run, also where nothing of it is sent."""
+        """Name this run in the following lines, even if nothing of it is sent."""
         self._run = run.id
 
     def tell(self, event: RunEvent) -> None:
@@ -171,7 +171,7 @@ class LogFile:
         except OSError as error:
             self._complain(
                 f"The log file {self._file.name!s} can't be written: {error.strerror or error}. "
-                "Sending goes on without it."
+                "Sending continues without it."
             )
             self._close()
 
@@ -197,7 +197,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
-    """The first and the last byte of a file that is there; nothing of what is no file, such as a pipe."""
+    """The first and the last byte of an existing file; empty for anything else, such as a pipe."""
     if not path.is_file():
         return b"", b""
     with path.open("rb") as file:

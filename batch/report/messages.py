@@ -1,4 +1,4 @@
-"""A sentence for each thing that happens while a run is sent."""
+"""A sentence for each event of sending."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 REFUSALS_SHOWN: Final = 20
-"""Refusals that are shown one by one; the result files have all."""
+"""Refusals that are shown one by one; the result files list all."""
 
 ENOUGH_REFUSALS: Final = "Further refusals are not shown here: results.csv lists them, and -v shows them."
-"""Stands for the refusals beyond REFUSALS_SHOWN."""
+"""Replaces the refusals beyond REFUSALS_SHOWN."""
 
-STOPPING: Final = "Stopping: what has left is waited for. Press Ctrl-C again to stop at once; that is safe, too."
+STOPPING: Final = (
+    "Stopping once the requests in flight are answered. Press Ctrl-C again to stop at once; that is safe, too."
+)
 """The user has interrupted for the first time."""
 
-_FOUND_OUT: Final[Mapping[str, str]] = MappingProxyType(
+_VERDICTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         Settlement.FOUND: "found in the tenant",
         Settlement.NOT_FOUND: "not found in the tenant, and is sent again",
@@ -55,18 +57,18 @@ def answered(event: AttemptEnded) -> str:
     request, answer, decision = event.request, event.answer, event.decision
     attempt = f"{count(request.changes, 'change')}, attempt {request.attempts}"
     tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
-    said = decision.reason or f"the tenant answered {answer.status}{tracking}"
+    reason = decision.reason or f"the tenant answered {answer.status}{tracking}"
     again = f"; it is sent again in {event.parts} parts" if event.parts else ""
-    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {event.seconds:.2f} s: {said}{again}"
+    return f"Request {request.id} ({attempt}) {_ANSWERED[decision.event]} after {event.seconds:.2f} s: {reason}{again}"
 
 
 def settled(request: Request, verdict: str) -> str:
-    """Settling has found out about an unconfirmed request."""
-    return f"Settled: request {request.id} was {_FOUND_OUT[verdict]}."
+    """An unconfirmed request is settled."""
+    return f"Settled: request {request.id} was {_VERDICTS[verdict]}."
 
 
 def waiting(seconds: float, reason: str) -> str:
-    """Nothing goes for a while."""
+    """No call leaves for a while."""
     return f"Waiting {countdown(seconds)}: {reason}"
 
 

@@ -1,4 +1,4 @@
-"""What is shown while requests are sent: a live display on a terminal, a line every ten seconds elsewhere."""
+"""Progress while requests are sent: a live display on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines without a terminal."""
 
 BAR_WIDTH: Final = 30
-"""Columns: beside it there is room for two numbers of millions at a width of 80."""
+"""Columns; at a width of 80 this leaves room for two numbers of millions."""
 
 
 class Progress:
-    """Shows how sending goes, while it is entered (`async with`).
+    """Shows the progress of sending while it is entered (`async with`).
 
     Args:
         console: On stderr.
-        tally: How far the run has come before.
+        tally: How far the run had come before.
         limit: The rate limit to keep.
         quiet: Whether nothing is shown.
         verbose: Whether every answer is shown.
@@ -66,7 +66,7 @@ class Progress:
         self._ticker: asyncio.Task[None] | None = None
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal and not quiet:
-            # Standard output is the answer's: what is printed there must not be drawn on the display instead.
+            # Standard output belongs to the command's answer, so the display must not redirect it.
             self._live = Live(console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False)
 
     def tell(self, event: RunEvent) -> None:
@@ -122,7 +122,7 @@ class Progress:
 
 
 def draw(now_at: Headway, now: float) -> RenderableType:
-    """The live display: two bars, what became of the changes, why nothing goes, how fast it goes."""
+    """The live display: two bars, the results so far, the wait if there is one, and the pace."""
     bars = Table.grid(padding=(0, 1))
     bars.add_row(*_bar("requests", now_at.done, now_at.planned, lambda amount: amount.requests))
     bars.add_row(*_bar("changes", now_at.done, now_at.planned, lambda amount: amount.changes))

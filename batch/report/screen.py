@@ -1,4 +1,4 @@
-"""What people read on the terminal, as lines of text."""
+"""The lines that people read on the terminal."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from batch.report.summary import Summary
 
 SHOWN: Final = 10
-"""Rows of one kind that are shown one by one; the result files have all."""
+"""Rows of one class that are shown one by one; the result files list all."""
 
-_SAID: Final = {
+_CLASS_WORDS: Final = {
     RowClass.REJECTED: "rejected, with the rules broken",
-    RowClass.CONFLICT_IN_INPUT: "set aside, as the input contradicts itself",
-    RowClass.HELD_BACK: "held back, as something else is in progress",
+    RowClass.CONFLICT_IN_INPUT: "set aside because the input contradicts itself",
+    RowClass.HELD_BACK: "held back because something else is in progress",
     RowClass.DUPLICATE_IN_INPUT: "skipped as repeats of an earlier line",
     RowClass.ALREADY_SUBMITTED: "skipped as submitted before",
     RowClass.ALREADY_HELD: "skipped as held already",
@@ -35,22 +35,22 @@ _SAID: Final = {
 
 
 def describe_input(classified: Classified) -> Iterator[str]:
-    """What was read, what is wrong with which line, and what is skipped and why."""
+    """How many rows were read, and which are wrong or skipped and why."""
     rows = classified.rows
     files = _files(classified)
     yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}."
-    for row_class, said in _SAID.items():
+    for row_class, words in _CLASS_WORDS.items():
         found = _reasons(classified, row_class)
         partly = int(found.get_column("partly").sum())
         if found.height:
             whole = count(rows[row_class], "row") if rows[row_class] else ""
             parts = f"single items of {count(partly, 'row')}" if partly else ""
-            yield f"{' and '.join(filter(None, (whole, parts)))} {said}:"
+            yield f"{' and '.join(filter(None, (whole, parts)))} {words}:"
             yield from _examples(found, several_files=len(files) > 1)
 
 
 def describe_names(names: NameCounts) -> Iterator[str]:
-    """How the names in the input were resolved; nothing where it has none."""
+    """How the names in the input were resolved; nothing if it has none."""
     if names.looked_up:
         how = f"looked up in {count(names.calls, 'call')}" if names.calls else "known from before"
         if names.calls and names.remembered:
@@ -77,11 +77,11 @@ def _examples(found: pl.DataFrame, *, several_files: bool) -> Iterator[str]:
 
 
 def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
-    """What is in a class, in the input's order.
+    """The changes of a class, in the input's order.
 
     Returns:
         `file`, `line`, `item` (null unless the row has several), `reason`, and `partly` (true once for each row of
-        another class of which only single items are in this one).
+        another class that has single items in this one).
     """
     table = classified.table
     if row_class is not RowClass.REJECTED:
@@ -105,7 +105,7 @@ def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
 
 
 def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
-    """A notice where the rate to keep is above what the API's documents permit."""
+    """A notice if the rate exceeds the documented limit."""
     documented = dialect.rate
     if rate.requests * documented.seconds > documented.requests * rate.seconds:
         yield (
@@ -115,7 +115,7 @@ def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
 
 
 def question(tally: Tally, tenant: str, rate: Rate) -> str:
-    """What is asked before sending: how much, to whom, and how long it takes at least."""
+    """The question before sending: how much, to which tenant, and the least time it takes."""
     requests = count_states(tally.requests)["unsent"]
     parts = [count(number, name) for number, name in ((tally.grants, "grant"), (tally.revokes, "revoke")) if number]
     least = max(0, requests - 1) * rate.seconds / rate.requests
@@ -126,16 +126,16 @@ def question(tally: Tally, tenant: str, rate: Rate) -> str:
 
 
 def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
-    """What was sent, what became of it, where the result files are, and what to do next.
+    """What was sent, the results, the result files, and what to do next.
 
     Args:
-        summary: The run's.
-        again: The command that continues.
+        summary: Of the run.
+        again: The command that continues the run.
     """
     changes, requests = count_states(summary.tally.changes), count_states(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
-        bound = f" (no plan of the whole run can do with fewer than {summary.lower_bound:,})"
+        bound = f" (no plan of the whole run needs fewer than {summary.lower_bound:,})"
         yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
         yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
         return
@@ -173,16 +173,16 @@ def _advice(summary: Summary, again: str) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """A length of time for people, rounded up: `8 s`, `3 min`, `2 h 45 min`."""
+    """A duration, rounded up: `8 s`, `3 min`, `2 h 45 min`."""
     whole = int(-(-seconds // 1))
-    if whole < 120:  # noqa: PLR2004 - up to two minutes, seconds say more
+    if whole < 120:  # noqa: PLR2004 - up to two minutes, show seconds
         return f"{whole} s"
     minutes = -(-whole // 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - likewise
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - up to two hours, show minutes
 
 
 def describe_verdict(summary: Summary) -> Iterator[str]:
-    """The outcome of `validate`."""
+    """The result of `validate`."""
     good = summary.rows[RowClass.SUBMITTED]
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):

@@ -289,7 +289,7 @@ def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant
     assert "no runs" in program("runs").out
     assert tenant.tenant.audit.posts == 0
     assert program("plan", path, "--check-tenant", "always").code == 2
-    assert "nor was any tenant" in program("plan", path, "--check-tenant", "auto").err
+    assert "No tenant is given" in program("plan", path, "--check-tenant", "auto").err
 
 
 def test_the_embedded_sandbox_is_asked_like_any_tenant(program: Program, path: Path) -> None:

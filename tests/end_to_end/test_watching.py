@@ -117,7 +117,7 @@ def test_where_the_log_can_not_be_written_that_is_said_once_and_everything_is_se
 ) -> None:
     ended = program("submit", path, "--yes", "--log-file", FULL, *how, env=environment(tenant))
     assert ended.code == 0
-    assert ended.err.count("/dev/full can't be written: No space left on device. Sending goes on without it.") == 1
+    assert ended.err.count("/dev/full can't be written: No space left on device. Sending continues without it.") == 1
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 

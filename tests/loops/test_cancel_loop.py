@@ -173,7 +173,7 @@ def test_a_refusal_of_the_bulk_call_leads_to_single_calls() -> None:
     came_to, canceller, told = withdrawn(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 6}
     assert canceller.calls == {"bulk": 1, "single": 3, "refused": 1}
-    assert told == ["The tenant does not cancel in bulk (403: No.): one at a time, then."]
+    assert told == ["The tenant does not cancel in bulk (403: No.): cancelling one at a time."]
     assert not canceller.refused
 
 

@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said_with_the_line_and_the_reason_in_the_inputs_order(
         "  line 2: operation 'ADD' is unknown: write GRANT or REVOKE",
         "  line 3: The row has 1 field, but the header has 5.",
         "  line 8: item_id 'x' is not an id: give 32 hex digits or a UUID",
-        "2 rows set aside, as the input contradicts itself:",
+        "2 rows set aside because the input contradicts itself:",
         "  line 6: both granted and revoked in lines 6, 7",
         "  line 7: both granted and revoked in lines 6, 7",
         "1 row skipped as repeats of an earlier line:",
@@ -147,7 +147,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
 @pytest.mark.parametrize(
     ("row_class", "header"),
     [
-        (RowClass.HELD_BACK, "1 row held back, as something else is in progress:"),
+        (RowClass.HELD_BACK, "1 row held back because something else is in progress:"),
         (RowClass.ALREADY_SUBMITTED, "1 row skipped as submitted before:"),
         (RowClass.ALREADY_HELD, "1 row skipped as held already:"),
     ],
@@ -196,7 +196,7 @@ def counted(**states: int) -> Tally:
 def test_a_dry_run_says_what_a_run_would_do_and_nothing_else() -> None:
     planned = dataclasses.replace(EMPTY_TALLY, requests={State.PLANNED: 1}, changes={State.PLANNED: 2000})
     assert list(describe_outcome(summary(dry_run=True, tally=planned), "again")) == [
-        "submit would send 2,000 changes in 1 request (no plan of the whole run can do with fewer than 1).",
+        "submit would send 2,000 changes in 1 request (no plan of the whole run needs fewer than 1).",
         "Nothing was written or sent.",
     ]
     assert list(describe_outcome(summary(dry_run=True), "again")) == [
