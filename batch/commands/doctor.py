@@ -136,7 +136,7 @@ class _Seen:
 
     Attributes:
         allowed: Calls that a window holds at present; None for the whole limit.
-        notice: What the tenant says of the end of the API version.
+        notice: The tenant's notice that the API version ends.
     """
 
     def __init__(self) -> None:

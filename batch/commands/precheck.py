@@ -99,18 +99,18 @@ class CommandPrecheck:
         self._unclear += count_unclear(tenant_view, fresh)
         return tenant_verdicts(fresh, classified.known, tenant_view)
 
-    def describe(self, told: pl.DataFrame) -> None:
+    def describe(self, verdicts: pl.DataFrame) -> None:
         """Show the result."""
-        self._screen.say(*describe_precheck(self.checked(told)))
+        self._screen.say(*describe_precheck(self.checked(verdicts)))
 
-    def checked(self, told: pl.DataFrame) -> PrecheckResult | None:
+    def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:
         """The result; None if the tenant was never asked."""
-        if self._oldest is None and not self._calls and told.is_empty():
+        if self._oldest is None and not self._calls and verdicts.is_empty():
             return None
-        held = int((told.get_column("tenant_class") == RowClass.ALREADY_HELD.value).sum())
+        held = int((verdicts.get_column("tenant_class") == RowClass.ALREADY_HELD.value).sum())
         return PrecheckResult(
             calls=self._calls,
-            in_progress=None if self._closed_list else told.height - held,
+            in_progress=None if self._closed_list else verdicts.height - held,
             held=held if self._asked_held and not self._closed_index else None,
             age=(self._runtime.now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,

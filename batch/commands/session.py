@@ -99,7 +99,7 @@ def connection(settings: Settings, access: Access) -> Iterator[Connection]:
         yield access.reached_by
         return
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - load a web server only if it is needed
-    from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
+    from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - load it only if it is needed
 
     with running_sandbox(SandboxSettings.embedded(settings.pace)) as sandbox:
         yield Connection(

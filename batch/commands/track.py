@@ -78,7 +78,7 @@ class TrackResult:
             yield f"  tracked: {self.file}"
         yield from advice(self.tracked, self.run.id)
         if unsent := self._unsent():
-            yield f"{count(unsent, 'change')} of the run are not sent or unconfirmed: submit its input again."
+            yield f"{count(unsent, 'change')} of the run not sent or unconfirmed: submit its input again."
 
     def _unsent(self) -> int:
         changes = count_states(self.tally.changes)

@@ -139,8 +139,14 @@ class Precheck:
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
         return TenantView(
-            in_progress={person: [InProgress.from_list(one) for one in said] for person, said in progress.items()},
-            held={person: [(kind, name) for kind, name in said] for person, said in held.items() if said is not None},
+            in_progress={
+                person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
+            },
+            held={
+                person: [(kind, name) for kind, name in entries]
+                for person, entries in held.items()
+                if entries is not None
+            },
         )
 
     def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
@@ -154,8 +160,8 @@ class Precheck:
             self._rests_on(cached.at)
         return {person: cached.value["said"] for person, cached in found.items()}
 
-    def _cache(self, kind: str, said: Mapping[str, Any], at: datetime, of: str = "") -> None:
-        values = {person: {"of": of, "said": one} for person, one in said.items()}
+    def _cache(self, kind: str, answers: Mapping[str, Any], at: datetime, of: str = "") -> None:
+        values = {person: {"of": of, "said": one} for person, one in answers.items()}
         self._memory.put(self._tenant, kind, values, at=at)
         self._rests_on(at)
 
@@ -170,11 +176,11 @@ class Precheck:
         except ListingForbiddenError as error:
             self.closed_list = str(error)
             return {}
-        said: dict[str, list[Any]] = {person: [] for person in people}
-        for one in dict.fromkeys(open_rows(row for row in rows if row.identity in said)):
-            said[one.identity].append(one.as_list())
-        self._cache(IN_PROGRESS, said, at)
-        return dict(said)
+        found: dict[str, list[Any]] = {person: [] for person in people}
+        for one in dict.fromkeys(open_rows(row for row in rows if row.identity in found)):
+            found[one.identity].append(one.as_list())
+        self._cache(IN_PROGRESS, found, at)
+        return dict(found)
 
     async def _rows(self, people: Sequence[str], calls_besides: int) -> list[StatusRow]:
         """Rows of the people, from the allowed list that takes the fewest calls.
@@ -248,9 +254,9 @@ class Precheck:
             self.closed_index = str(error)
             return {}
         found = {person: sorted(held) for answer in answers for person, held in answer.items()}
-        said = {person: found.get(person) for person in people}
-        self._cache(HELD, said, at, of_items)
-        return dict(said)
+        answers_by_person = {person: found.get(person) for person in people}
+        self._cache(HELD, answers_by_person, at, of_items)
+        return dict(answers_by_person)
 
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, Collection[Item]]:
         async with self._slots:

@@ -150,7 +150,7 @@ class Settler:
             return [], True
 
     async def _of_identities(self, due: Sequence[Doubt]) -> list[StatusRow]:
-        """All rows of the requests' recipients, whoever requested them."""
+        """All rows of the requests' recipients, from any requester."""
         since = min(window_start(doubt) for doubt in due)
         identities = sorted({identity for doubt in due for identity in doubt.request.recipients})
         return [

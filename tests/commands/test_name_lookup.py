@@ -1,4 +1,4 @@
-"""What was said of names is known for a while, nobody for a minute only, and what a run was planned by for good."""
+"""Answers about names stay cached for a while, an unknown name for a minute, and a run's meanings for good."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOBODY: Name = (IDENTITY, "nobody")
 CLERK: Name = ("ROLE", "Clerk")
 
 
-class Company:
+class FakeDirectory:
     """A directory whose names may move."""
 
     def __init__(self, **known: int | tuple[int, ...]) -> None:
@@ -76,8 +76,8 @@ def at(ledger: Ledger, minutes: float = 0, *, by: IdentityBy = IdentityBy.AUTO, 
     return Lookup(ledger, tenant, by, max_age=timedelta(minutes=5), clock=clocks.at(moment))
 
 
-def ask(lookup: Lookup, company: Company, *names: Name) -> dict[Name, NameMeaning]:
-    return asyncio.run(lookup.ask(names, company))
+def ask(lookup: Lookup, directory: FakeDirectory, *names: Name) -> dict[Name, NameMeaning]:
+    return asyncio.run(lookup.ask(names, directory))
 
 
 def found(number: int) -> NameMeaning:
@@ -85,28 +85,28 @@ def found(number: int) -> NameMeaning:
 
 
 def test_each_name_is_asked_for_by_its_kind(ledger: Ledger) -> None:
-    verdicts = ask(at(ledger), Company(anna=1, Clerk=0xC), ANNA, NOBODY, CLERK)
+    verdicts = ask(at(ledger), FakeDirectory(anna=1, Clerk=0xC), ANNA, NOBODY, CLERK)
     assert (verdicts[ANNA], verdicts[CLERK]) == (found(1), found(0xC))
     assert verdicts[NOBODY].problem == "no identity has 'nobody' as alias"
 
 
-def test_what_was_said_is_known_until_it_is_too_old_and_that_there_is_nobody_for_a_minute(ledger: Ledger) -> None:
-    told = ask(at(ledger), Company(anna=1, Clerk=(1, 2)), ANNA, NOBODY, CLERK)
+def test_an_answer_stays_cached_until_it_is_too_old_and_an_unknown_name_for_a_minute(ledger: Ledger) -> None:
+    told = ask(at(ledger), FakeDirectory(anna=1, Clerk=(1, 2)), ANNA, NOBODY, CLERK)
     assert at(ledger, 0.9).recent([ANNA, NOBODY, CLERK]) == told
     assert at(ledger, 4.9).recent([ANNA, NOBODY, CLERK]) == {name: told[name] for name in (ANNA, CLERK)}
     assert at(ledger, 5.1).recent([ANNA, NOBODY, CLERK]) == {}
 
 
-def test_what_was_said_of_an_alias_says_nothing_of_an_e_mail_nor_of_another_tenant(ledger: Ledger) -> None:
-    ask(at(ledger), Company(anna=1), ANNA)
+def test_an_answer_about_an_alias_does_not_count_for_an_e_mail_or_another_tenant(ledger: Ledger) -> None:
+    ask(at(ledger), FakeDirectory(anna=1), ANNA)
     assert at(ledger, by=IdentityBy.EMAIL).recent([ANNA]) == {}
     assert at(ledger, tenant="other").recent([ANNA]) == {}
 
 
 def test_a_name_that_the_tenant_refused_is_asked_for_again(ledger: Ledger) -> None:
-    company = Company()
-    company.refuses = {"anna"}
-    assert ask(at(ledger), company, ANNA)[ANNA].problem.endswith("give its id instead: no")
+    directory = FakeDirectory()
+    directory.refuses = {"anna"}
+    assert ask(at(ledger), directory, ANNA)[ANNA].problem.endswith("give its id instead: no")
     assert at(ledger).recent([ANNA]) == {}
 
 
@@ -115,8 +115,8 @@ def planned(ledger: Ledger, meanings: dict[Name, NameMeaning]) -> Run:
     return write(ledger, [change("i1", "r1")], tenant="t", decisions=Decisions(names=at(ledger).by_key(meanings)))
 
 
-def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
-    verdicts = ask(at(ledger), Company(anna=1), ANNA, NOBODY)
+def test_the_meanings_of_a_runs_plan_do_not_expire(ledger: Ledger) -> None:
+    verdicts = ask(at(ledger), FakeDirectory(anna=1), ANNA, NOBODY)
     run = planned(ledger, verdicts)
     later = at(ledger, 1_000_000)
     assert later.recent([ANNA]) == {}
@@ -124,8 +124,8 @@ def test_what_a_run_was_planned_by_has_no_age(ledger: Ledger) -> None:
     assert later.of_run("another", [ANNA]) == {}
 
 
-def test_an_interrupted_lookup_keeps_what_it_was_told(ledger: Ledger) -> None:
-    class Lost(Company):
+def test_an_interrupted_lookup_keeps_the_answers_it_received(ledger: Ledger) -> None:
+    class Lost(FakeDirectory):
         async def items(self, item_type: ItemType, names: Sequence[str]) -> AsyncIterator[dict[str, NameMatches]]:
             async for part in super().items(item_type, names):
                 yield part
@@ -141,13 +141,13 @@ def names(count: int) -> Iterable[Name]:
     return [(IDENTITY, f"user{number}") for number in range(count)]
 
 
-def test_a_run_of_twenty_thousand_names_is_kept_whole(ledger: Ledger) -> None:
+def test_all_names_of_a_run_of_twenty_thousand_are_kept(ledger: Ledger) -> None:
     verdicts = {name: found(number) for number, name in enumerate(names(20_000))}
     run = planned(ledger, verdicts)
     assert at(ledger).of_run(run.id, verdicts) == verdicts
 
 
-def test_where_another_process_has_planned_the_input_meanwhile_its_names_count(ledger: Ledger) -> None:
+def test_the_names_of_another_processs_plan_for_the_same_input_count(ledger: Ledger) -> None:
     settings = load({"base_url": "https://t.example.com"})
     reach, screen = Mock(access=Mock(tenant="t")), Screen(console=Console(stderr=True), quiet=True)
     rows = pl.DataFrame({"identity": ["anna"], "item_id": [hex_id(9)], "item_type": ["ROLE"]})

@@ -169,7 +169,7 @@ def test_who_must_know_sends_nothing_where_it_may_not_be_asked(program: Program,
         assert ended.code == 2
         assert sandbox.tenant.audit.posts == 0
     assert "sp:search:read" in ended.err
-    assert "--check-tenant auto goes on" in ended.err
+    assert "--check-tenant auto continues without it" in ended.err
     assert "no runs" in program("runs").out
 
 
@@ -272,7 +272,7 @@ def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, 
         process.send_signal(number)
         _, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 130
-        assert err.endswith("Interrupted while the tenant was asked: nothing was sent.\n")
+        assert err.endswith("Interrupted during the precheck: nothing was sent.\n")
         assert sandbox.tenant.audit.posts == 0
 
 

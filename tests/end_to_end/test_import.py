@@ -117,7 +117,7 @@ def test_what_was_imported_is_not_followed_but_imported_again(
     assert program(*track, env=environment(tenant)).json["run"] == own, "the newest that was submitted here"
     refused = program(*track, imported, env=environment(tenant))
     assert refused.code == 2
-    assert "`access-batch ledger import` again brings it up to date." in refused.err
+    assert "Run `access-batch ledger import` again to bring it up to date." in refused.err
 
 
 def take(program: Program, tenant: RunningSandbox, ledger: Path) -> Ended:

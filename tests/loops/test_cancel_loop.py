@@ -1,4 +1,4 @@
-"""Withdrawing a run at a tenant that answers before it does anything, if it does."""
+"""Cancelling a run at a tenant that answers before it cancels, if it cancels at all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def row(identity: str, item: str, *, request: str = "run-1", whole: str = "", **
 
 
 class CancellingTenant(FakeStatusList):
-    """A tenant's status list, and its desk for cancellations."""
+    """A tenant's status list that also takes cancellations."""
 
     def __init__(self, *rows: StatusRow, bulk: Answer | None = TAKEN, does_bulk: bool = True) -> None:
         super().__init__(rows, page_size=10)
@@ -101,10 +101,10 @@ class CancellingTenant(FakeStatusList):
         return set(self._cancelled)
 
 
-def withdrawn(
+def cancel_run(
     tenant: CancellingTenant, own: RunChanges, *, stop_after: int = 0
 ) -> tuple[dict[CancelOutcome, int], Canceller, list[str]]:
-    """What the run's changes have come to, by the last look; who did it; and what was told."""
+    """The outcomes by the last reading, the canceller, and the notices."""
     events = Events()
 
     async def program() -> Canceller:
@@ -151,17 +151,17 @@ def many(people: int) -> list[StatusRow]:
 def test_whole_access_requests_are_cancelled_fifty_a_call() -> None:
     rows = many(60)
     tenant = CancellingTenant(*rows)
-    came_to, canceller, told = withdrawn(tenant, own_of(*rows))
+    came_to, canceller, told = cancel_run(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 120}
     assert [len(names) for names in tenant.asked_to_cancel] == [50, 10]
     assert (canceller.calls, told) == ({"bulk": 2}, [])
 
 
-def test_an_access_request_in_which_others_have_a_part_is_cancelled_row_by_row() -> None:
+def test_an_access_request_shared_with_others_is_cancelled_row_by_row() -> None:
     own = [row("i1", "r1"), row("i2", "r1")]
     others = [row("i1", "r2", request=""), row("i3", "r1", request="another-1"), row("i4", "r1", request="run2-1")]
     tenant = CancellingTenant(*own, *others)
-    came_to, _, _ = withdrawn(tenant, own_of(*own))
+    came_to, _, _ = cancel_run(tenant, own_of(*own))
     assert came_to == {CancelOutcome.CANCELLED: 2}
     assert tenant.cancelled == {"i1 r1", "i2 r1"}
     assert sorted(tenant.asked_to_cancel) == [("i1 r1",), ("request of i2",)]
@@ -170,79 +170,79 @@ def test_an_access_request_in_which_others_have_a_part_is_cancelled_row_by_row()
 def test_a_refusal_of_the_bulk_call_leads_to_single_calls() -> None:
     rows = many(3)
     tenant = CancellingTenant(*rows, bulk=FORBIDDEN)
-    came_to, canceller, told = withdrawn(tenant, own_of(*rows))
+    came_to, canceller, told = cancel_run(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 6}
     assert canceller.calls == {"bulk": 1, "single": 3, "refused": 1}
     assert told == ["The tenant does not cancel in bulk (403: No.): cancelling one at a time."]
     assert not canceller.refused
 
 
-def test_a_bulk_call_that_does_nothing_is_noticed_and_made_up_for() -> None:
+def test_a_bulk_call_that_cancels_nothing_is_followed_by_single_calls() -> None:
     rows = many(3)
     tenant = CancellingTenant(*rows, does_bulk=False)
-    came_to, canceller, told = withdrawn(tenant, own_of(*rows))
+    came_to, canceller, told = cancel_run(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELLED: 6}
     assert canceller.calls == {"bulk": 1, "single": 3}
     assert "took 3 access requests for cancelling in bulk and did not cancel them" in told[0]
 
 
 @pytest.mark.parametrize("ids", ["whole", "row"])
-def test_whichever_id_the_tenant_means_is_found(ids: str) -> None:
+def test_cancelling_works_with_either_id_that_the_tenant_may_expect(ids: str) -> None:
     rows = many(2)
     tenant = CancellingTenant(*rows, bulk=None)
     tenant.ids = {ids}
-    assert withdrawn(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELLED: 4}
+    assert cancel_run(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELLED: 4}
 
 
-def test_what_shows_late_is_waited_for_with_fewer_and_fewer_looks() -> None:
+def test_late_cancellations_are_read_back_at_growing_intervals() -> None:
     rows = many(2)
     tenant = CancellingTenant(*rows)
     tenant.delay = 40.0
-    came_to, _, told = withdrawn(tenant, own_of(*rows))
+    came_to, _, told = cancel_run(tenant, own_of(*rows))
     assert (came_to, told) == ({CancelOutcome.CANCELLED: 4}, [])
     assert len(tenant.looks) < 9
 
 
-def test_what_never_shows_is_left_open_once_it_has_had_its_time() -> None:
+def test_a_cancellation_that_never_shows_is_left_open_after_settle_after() -> None:
     rows = many(2)
     tenant = CancellingTenant(*rows, bulk=None)
     tenant.delay = 1e6
-    assert withdrawn(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELABLE: 4}
+    assert cancel_run(tenant, own_of(*rows))[0] == {CancelOutcome.CANCELABLE: 4}
     assert 60 <= tenant.looks[-1][0] - tenant.looks[0][0] < 61
 
 
-def test_what_the_tenant_refuses_is_not_waited_for_and_forbidden_ones_are_not_asked_again() -> None:
+def test_a_refused_cancellation_is_not_awaited_and_after_a_403_no_more_are_sent() -> None:
     rows = many(30)
     tenant = CancellingTenant(*rows, bulk=None)
     tenant.single = FORBIDDEN
-    came_to, canceller, _ = withdrawn(tenant, own_of(*rows))
+    came_to, canceller, _ = cancel_run(tenant, own_of(*rows))
     assert came_to == {CancelOutcome.CANCELABLE: 60}
     assert canceller.refused == "403: No."
     assert len(tenant.asked_to_cancel) <= 3
     assert tenant.looks[-1][0] - tenant.looks[0][0] < 1
 
 
-def test_only_what_is_waited_for_is_read_again_where_that_takes_fewer_calls() -> None:
+def test_only_awaited_access_requests_are_read_again_if_that_takes_fewer_calls() -> None:
     rows = [*many(3), *(row(f"o{n}", "r1", request="") for n in range(40))]
     tenant = CancellingTenant(*rows)
-    withdrawn(tenant, own_of(*many(3)))
+    cancel_run(tenant, own_of(*many(3)))
     assert [bool(names) for _, names in tenant.looks] == [False] * 5 + [True]
     unknowing = CancellingTenant(*rows)
     unknowing.forbids = lambda query: "no such operator" if query.access_requests else ""
-    assert withdrawn(unknowing, own_of(*many(3)))[0] == {CancelOutcome.CANCELLED: 6}
+    assert cancel_run(unknowing, own_of(*many(3)))[0] == {CancelOutcome.CANCELLED: 6}
 
 
-def test_a_lost_tenant_ends_it_and_what_it_said_last_is_kept() -> None:
+def test_a_lost_tenant_ends_cancelling_and_the_last_rows_are_kept() -> None:
     rows = many(200)
     tenant = CancellingTenant(*rows)
     tenant.calls_until_lost = 2
     with pytest.raises(TenantLostError):
-        withdrawn(tenant, own_of(*rows))
+        cancel_run(tenant, own_of(*rows))
     assert len(tenant.cancelled) == 200
 
 
-def test_whoever_is_asked_to_stop_asks_for_nothing_more() -> None:
+def test_after_a_stop_nothing_more_is_cancelled() -> None:
     rows = many(2)
     tenant = CancellingTenant(*rows)
-    assert withdrawn(tenant, own_of(*rows), stop_after=1)[0] == {CancelOutcome.CANCELABLE: 4}
+    assert cancel_run(tenant, own_of(*rows), stop_after=1)[0] == {CancelOutcome.CANCELABLE: 4}
     assert tenant.asked_to_cancel == []

@@ -38,7 +38,7 @@ REFUSED_CONNECTION = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError:
 
 
 class StrictTenant:
-    """Counts calls in a sliding window, and turns away what is too many; each violation costs more than the last.
+    """Counts calls in a sliding window, and refuses those beyond the limit; each violation costs more than the last.
 
     Args:
         limit: Calls in any ten seconds, as a function of the time.
@@ -138,7 +138,7 @@ def all_once(count: int) -> dict[str, int]:
     return {f"i{number:03}": 1 for number in range(count)}
 
 
-def test_against_a_tenant_that_keeps_its_word_there_is_not_one_429(ledger: Ledger) -> None:
+def test_a_tenant_with_the_configured_limit_never_answers_429(ledger: Ledger) -> None:
     run, tenant, notes = write(ledger, *singles(600)), StrictTenant(lambda _: 100), Notes()
     run_in_virtual_time(send(ledger, run, tenant, notes))
     assert tenant.accepted == all_once(600)
@@ -156,7 +156,7 @@ def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledg
     assert notes.allowed[0] == 50
 
 
-def test_three_violations_with_ever_longer_silence_are_each_waited_out_in_full(ledger: Ledger) -> None:
+def test_the_growing_silence_after_each_of_three_violations_is_kept_in_full(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(400)), Notes()
     closing = iter([1080.0, 1400.0])
     turn: float | None = 1005.0
@@ -179,7 +179,7 @@ def test_three_violations_with_ever_longer_silence_are_each_waited_out_in_full(l
     assert [round(seconds) for seconds, reason in notes.waits if "429" in reason] == [60, 300, 1200]
 
 
-def test_five_minutes_of_refused_connections_are_backed_off_from_and_survived(ledger: Ledger) -> None:
+def test_a_run_backs_off_from_five_minutes_of_refused_connections_and_completes(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(300)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 1310 else None)
     run_in_virtual_time(send(ledger, run, tenant, notes))
@@ -190,7 +190,7 @@ def test_five_minutes_of_refused_connections_are_backed_off_from_and_survived(le
     assert not notes.undecided
 
 
-def test_five_minutes_of_errors_leave_few_requests_in_doubt_and_each_is_settled(ledger: Ledger) -> None:
+def test_five_minutes_of_errors_leave_few_requests_unconfirmed_and_all_are_settled(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(300)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: Answer(status=502) if 1010 <= moment < 1310 else None)
     run_in_virtual_time(send(ledger, run, tenant, notes))
@@ -198,7 +198,7 @@ def test_five_minutes_of_errors_leave_few_requests_in_doubt_and_each_is_settled(
     assert notes.undecided < 30
 
 
-def test_an_outage_that_does_not_end_stops_the_run_which_continues_later(ledger: Ledger) -> None:
+def test_a_long_outage_stops_the_run_and_a_later_process_completes_it(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(300)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 5000 else None)
 
@@ -215,7 +215,7 @@ def test_an_outage_that_does_not_end_stops_the_run_which_continues_later(ledger:
     assert tenant.accepted == all_once(300)
 
 
-def test_silence_that_was_asked_for_is_not_counted_as_an_outage(ledger: Ledger) -> None:
+def test_silence_that_the_tenant_asked_for_does_not_count_as_an_outage(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(5)), Notes()
     struck = iter([Answer(status=429, retry_after=1200.0), REFUSED_CONNECTION])
     tenant = StrictTenant(lambda _: 100, outage=lambda _: next(struck, None))

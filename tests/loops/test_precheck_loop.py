@@ -1,4 +1,4 @@
-"""Asking the tenant what is in progress and held: everything is found, with few calls, and nothing is asked twice."""
+"""The precheck finds everything in progress and held, in few calls, and asks nothing twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ R1: Item = ("ROLE", "r1")
 R2: Item = ("ROLE", "r2")
 
 
-def inquiry(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) -> Precheck:
+def precheck(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) -> Precheck:
     usual: dict[str, Any] = {"administration": True, "sees_all": True, "since": NOW, "clock": at(NOW)}
     return Precheck(
         listing=tenant,
@@ -50,11 +50,11 @@ def persons(number: int) -> list[str]:
     return [f"p{n:06}" for n in range(number)]
 
 
-def test_20000_people_take_at_most_400_calls_however_much_is_in_progress_for_others() -> None:
+def test_20000_people_take_at_most_400_calls_despite_much_in_progress_for_others() -> None:
     people = persons(20_000)
     rows = [row(f"p{n:06}", "r1") for n in range(0, 60_000, 2)]
     tenant = FakeTenant(rows=rows, access={one: {R1} for one in people[:100]})
-    one = inquiry(tenant)
+    one = precheck(tenant)
     said = ask(one, people)
     assert sum(tenant.calls.values()) == one.calls <= 400
     assert tenant.calls == Counter(everybody=121, search=80)
@@ -63,9 +63,9 @@ def test_20000_people_take_at_most_400_calls_however_much_is_in_progress_for_oth
     assert (one.closed_list, one.closed_index) == ("", "")
 
 
-def test_few_people_are_asked_about_one_by_one_where_much_is_in_progress() -> None:
+def test_few_people_are_asked_about_one_by_one_if_much_is_in_progress() -> None:
     tenant = FakeTenant(rows=[row(person, "r1") for person in persons(5_000)])
-    said = ask(inquiry(tenant), ["p000001", "p000002", "nobody"], holders=[])
+    said = ask(precheck(tenant), ["p000001", "p000002", "nobody"], holders=[])
     assert tenant.calls == Counter(everybody=1, each=3)
     assert {person: len(found) for person, found in said.in_progress.items()} == {
         "p000001": 1,
@@ -74,9 +74,9 @@ def test_few_people_are_asked_about_one_by_one_where_much_is_in_progress() -> No
     }
 
 
-def test_only_who_is_wanted_something_for_is_searched_for() -> None:
+def test_only_people_in_the_input_are_searched_for() -> None:
     tenant = FakeTenant(access={"a": {R1, R2}, "b": set()})
-    said = ask(inquiry(tenant), ["a", "b", "c"], holders=["a", "c"])
+    said = ask(precheck(tenant), ["a", "b", "c"], holders=["a", "c"])
     assert tenant.calls["search"] == 1
     assert {person: list(items) for person, items in said.held.items()} == {"a": [R1]}
 
@@ -88,42 +88,42 @@ def test_only_who_is_wanted_something_for_is_searched_for() -> None:
         ({"everybody", "administration"}, {"everybody": 1, "administration": 1, "each": 2}),
     ],
 )
-def test_what_one_list_refuses_another_may_tell(refuses: set[str], calls: dict[str, int]) -> None:
+def test_if_one_list_is_refused_another_is_read(refuses: set[str], calls: dict[str, int]) -> None:
     tenant = FakeTenant(rows=[row("a", "r1")], refuses=refuses)
-    one = inquiry(tenant)
+    one = precheck(tenant)
     said = ask(one, ["a", "b"], holders=[])
     assert tenant.calls == Counter(calls)
     assert len(said.in_progress["a"]) == 1
     assert one.closed_list == ""
 
 
-def test_a_user_who_sees_the_own_requests_only_is_not_taken_for_one_to_whom_nothing_is_in_progress() -> None:
+def test_a_user_who_sees_only_their_own_requests_does_not_make_others_look_free() -> None:
     # To such a user the list of everybody shows the own requests, which are none.
     tenant = FakeTenant(refuses={"each", "administration"})
-    one = inquiry(tenant, sees_all=False)
+    one = precheck(tenant, sees_all=False)
     assert ask(one, ["me", "you"], holders=[]).in_progress == {}
     assert one.closed_list == "each is not allowed"
     assert tenant.calls == Counter(each=1, administration=1)
 
 
-def test_a_user_of_whom_nothing_is_known_is_tried_out_first() -> None:
+def test_an_unknown_users_rights_are_tried_first() -> None:
     tenant = FakeTenant(rows=[row("you", "r1")])
-    said = ask(inquiry(tenant, sees_all=False), ["me", "you"], holders=[])
+    said = ask(precheck(tenant, sees_all=False), ["me", "you"], holders=[])
     assert len(said.in_progress["you"]) == 1
     assert tenant.calls == Counter(each=1, everybody=1)
 
 
-def test_without_an_administration_list_none_is_asked() -> None:
+def test_a_dialect_without_the_administration_list_never_asks_for_it() -> None:
     tenant = FakeTenant(refuses={"everybody", "each"})
-    one = inquiry(tenant, administration=False)
+    one = precheck(tenant, administration=False)
     ask(one, ["a", "b"], holders=[])
     assert tenant.calls["administration"] == 0
     assert one.closed_list == "everybody is not allowed"
 
 
-def test_what_no_list_tells_is_not_known_and_the_rest_is_asked_all_the_same() -> None:
+def test_if_every_list_is_refused_holdings_are_still_asked_for() -> None:
     tenant = FakeTenant(refuses={"everybody", "administration", "each"}, access={"a": {R1}})
-    one = inquiry(tenant)
+    one = precheck(tenant)
     said = ask(one, ["a", "b"])
     assert said.in_progress == {}
     assert list(said.held["a"]) == [R1]
@@ -131,53 +131,53 @@ def test_what_no_list_tells_is_not_known_and_the_rest_is_asked_all_the_same() ->
     assert not one.closed_index
 
 
-def test_what_may_not_be_searched_is_not_known() -> None:
-    one = inquiry(FakeTenant(refuses={"search"}))
+def test_holdings_are_unknown_if_searching_is_forbidden() -> None:
+    one = precheck(FakeTenant(refuses={"search"}))
     said = ask(one, persons(1_000))
     assert said.held == {}
     assert one.closed_index == "search is not allowed"
 
 
-def test_a_list_that_does_not_say_how_long_it_is_is_not_relied_on() -> None:
+def test_a_list_without_a_count_is_not_trusted() -> None:
     tenant = FakeTenant(rows=[row(person, "r1") for person in persons(300)], counts=False)
-    said = ask(inquiry(tenant), persons(3), holders=[])
+    said = ask(precheck(tenant), persons(3), holders=[])
     assert tenant.calls == Counter(everybody=1, each=3)
     assert all(len(found) == 1 for found in said.in_progress.values())
 
 
-def test_what_was_said_a_while_ago_is_not_asked_again_until_it_is_too_old() -> None:
+def test_cached_answers_are_reused_until_they_are_too_old() -> None:
     memory, people = FakeMemory(), persons(600)
     tenant = FakeTenant(rows=[row("p000007", "r1")], access={"p000003": {R1}})
-    first = ask(inquiry(tenant, memory), people)
+    first = ask(precheck(tenant, memory), people)
     asked = sum(tenant.calls.values())
-    again = inquiry(tenant, memory, since=NOW - timedelta(seconds=60), clock=at(NOW + timedelta(seconds=60)))
+    again = precheck(tenant, memory, since=NOW - timedelta(seconds=60), clock=at(NOW + timedelta(seconds=60)))
     assert ask(again, people) == first
     assert (sum(tenant.calls.values()), again.calls, again.oldest) == (asked, 0, NOW)
-    late = inquiry(tenant, memory, since=NOW + timedelta(seconds=1), clock=at(NOW + timedelta(seconds=60)))
+    late = precheck(tenant, memory, since=NOW + timedelta(seconds=1), clock=at(NOW + timedelta(seconds=60)))
     assert ask(late, people) == first
     assert late.calls == asked
     assert late.oldest == NOW + timedelta(seconds=60)
 
 
-def test_what_was_said_of_some_people_or_other_items_leaves_the_rest_to_be_asked() -> None:
+def test_only_people_and_items_without_a_cached_answer_are_asked_about() -> None:
     memory = FakeMemory()
     tenant = FakeTenant(rows=[row("b", "r1")], access={"a": {R1, R2}, "b": {R2}})
-    ask(inquiry(tenant, memory), ["a"])
+    ask(precheck(tenant, memory), ["a"])
     tenant.calls.clear()
-    said = ask(inquiry(tenant, memory), ["a", "b"])
+    said = ask(precheck(tenant, memory), ["a", "b"])
     assert tenant.calls == Counter(each=1, search=1)
     assert len(said.in_progress["b"]) == 1
     tenant.calls.clear()
-    other = ask(inquiry(tenant, memory), ["a", "b"], items=(R1, R2))
+    other = ask(precheck(tenant, memory), ["a", "b"], items=(R1, R2))
     assert tenant.calls == Counter(search=1)
     assert {person: sorted(items) for person, items in other.held.items()} == {"a": [R1, R2], "b": [R2]}
 
 
-def test_a_refusal_is_not_remembered() -> None:
+def test_a_refusal_is_not_cached() -> None:
     memory, tenant = FakeMemory(), FakeTenant(rows=[row("a", "r1")], refuses={"each", "everybody", "administration"})
-    ask(inquiry(tenant, memory), ["a"], holders=[])
+    ask(precheck(tenant, memory), ["a"], holders=[])
     tenant.refuses.clear()
-    assert len(ask(inquiry(tenant, memory), ["a"], holders=[]).in_progress["a"]) == 1
+    assert len(ask(precheck(tenant, memory), ["a"], holders=[]).in_progress["a"]) == 1
 
 
 # A list whose rows vanish while it is read.
@@ -197,7 +197,7 @@ def read(tenant: FakeTenant) -> list[StatusRow]:
 
 
 @given(st.integers(0, 1_500), st.lists(st.tuples(st.integers(0, 1_499), st.integers(0, 400)), max_size=10))
-def test_what_stays_in_the_list_is_never_missed_whatever_vanishes_and_comes_meanwhile(
+def test_rows_that_stay_in_the_list_are_never_missed_while_others_come_and_go(
     length: int, changes: list[tuple[int, int]]
 ) -> None:
     tenant = FakeTenant(rows=[row(person, "r1") for person in persons(length)])
@@ -218,7 +218,7 @@ def test_what_stays_in_the_list_is_never_missed_whatever_vanishes_and_comes_mean
     assert before & {one.identity for one in tenant.rows} <= found
 
 
-def test_a_list_that_breaks_off_is_not_taken_for_whole() -> None:
+def test_a_list_that_ends_early_is_refused() -> None:
     tenant = FakeTenant(rows=[row(person, "r1") for person in persons(1_000)])
 
     async def page_at(offset: int) -> Page:

@@ -1,4 +1,4 @@
-"""The following loop against a tenant that is a list: what is asked how often, and what is kept whatever happens."""
+"""Tracking against a tenant that is a list: which lists it reads how often, and what it records."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clock() -> datetime:
 
 
 class MovingList(FakeStatusList):
-    """A tenant's status list, whose rows move when a test says so."""
+    """A tenant's status list whose rows a test can move."""
 
     def __init__(self, *rows: StatusRow) -> None:
         super().__init__(rows, is_mine=lambda row: row.requester == "me")
@@ -99,7 +99,7 @@ def tracker(run: Run, ledger: Ledger, listing: MovingList, diary: Diary, track_f
     )
 
 
-def follow(run: Run, ledger: Ledger, listing: MovingList, track_for: float | None = None) -> Diary:
+def track(run: Run, ledger: Ledger, listing: MovingList, track_for: float | None = None) -> Diary:
     diary = Diary()
     virtual_time.run_in_virtual_time(tracker(run, ledger, listing, diary, track_for).track())
     return diary
@@ -109,7 +109,7 @@ def states(ledger: Ledger, run: Run) -> list[str | None]:
     return ledger.tracks.of_run(run).sort("identity_id").get_column("state").to_list()
 
 
-def test_a_run_is_looked_at_more_rarely_until_something_moves_and_to_its_end(ledger: Ledger) -> None:
+def test_readings_become_rarer_until_a_state_changes_and_end_with_the_last_change(ledger: Ledger) -> None:
     run = accepted_run(ledger, 2)
     listing = MovingList(*rows_of(run, 2))
 
@@ -120,7 +120,7 @@ def test_a_run_is_looked_at_more_rarely_until_something_moves_and_to_its_end(led
             listing.moves("i0001", "REJECTED")
 
     listing.before_page = later
-    diary = follow(run, ledger, listing)
+    diary = track(run, ledger, listing)
     assert states(ledger, run) == ["REQUEST_COMPLETED", "REJECTED"]
     waits = [wait for _, wait in diary.waits]
     assert waits[:4] == [2, 4, 8, 16]
@@ -131,7 +131,7 @@ def test_a_run_is_looked_at_more_rarely_until_something_moves_and_to_its_end(led
     assert len(diary.found) == 4, "only what is new is written"
 
 
-def test_a_large_run_is_followed_by_few_calls_and_each_page_counts_once(ledger: Ledger) -> None:
+def test_a_large_run_is_tracked_in_few_calls_and_each_page_counts_once(ledger: Ledger) -> None:
     run = write(ledger, *(product(people(1000)[n : n + 10], ["r1"]) for n in range(0, 1000, 10)))
     for _ in range(100):
         record(ledger, claim(ledger, run), ACCEPTED)
@@ -140,12 +140,12 @@ def test_a_large_run_is_followed_by_few_calls_and_each_page_counts_once(ledger: 
         for n, row in enumerate(rows_of(run, 1000))
     ]
     listing = MovingList(*rows)
-    diary = follow(run, ledger, listing)
+    diary = track(run, ledger, listing)
     assert (len(listing.looks), len(diary.found)) == (4, 1000)
     assert set(states(ledger, run)) == {"REQUEST_COMPLETED"}
 
 
-def test_the_last_of_a_large_run_are_asked_for_by_their_access_requests(ledger: Ledger) -> None:
+def test_the_last_open_changes_of_a_large_run_are_read_by_access_request(ledger: Ledger) -> None:
     run = accepted_run(ledger, 3)
     others = [
         replace(row, metadata={"ticket": "T"}, identity=f"x{n}", access_request="x")
@@ -153,7 +153,7 @@ def test_the_last_of_a_large_run_are_asked_for_by_their_access_requests(ledger: 
         for row in rows_of(run, 2)
     ]
     listing = MovingList(*rows_of(run, 3), *others)
-    follow(run, ledger, listing, track_for=1)
+    track(run, ledger, listing, track_for=1)
     first, second = (listing.looks[0][1], listing.looks[-1][1])
     assert (first.access_requests, second.access_requests) == ((), ("a1", "a2", "a3"))
 
@@ -166,7 +166,7 @@ def test_the_last_of_a_large_run_are_asked_for_by_their_access_requests(ledger: 
         (lambda query: bool(query.access_requests or query.requested_for), [(), (), (), ()]),
     ],
 )
-def test_where_access_requests_can_not_be_named_together_another_way_is_taken(
+def test_if_the_filter_takes_no_several_access_requests_other_queries_are_used(
     refused: Callable[[Query], bool], then: list[tuple[str, ...]], ledger: Ledger
 ) -> None:
     run = accepted_run(ledger, 2)
@@ -176,7 +176,7 @@ def test_where_access_requests_can_not_be_named_together_another_way_is_taken(
         for row in rows_of(run, 2)
     ]
     listing = MovingList(*rows_of(run, 2), *others)
-    follow(run, ledger, listing, track_for=0)
+    track(run, ledger, listing, track_for=0)
     listing.moves("i0000", "REQUEST_COMPLETED")
     listing.forbids = lambda query: "no" if refused(query) else ""
     listing.looks.clear()
@@ -186,7 +186,7 @@ def test_where_access_requests_can_not_be_named_together_another_way_is_taken(
     assert states(ledger, run) == ["REQUEST_COMPLETED", "EXECUTING"]
 
 
-def test_what_others_had_requested_already_is_followed_too_and_marked_at_once(ledger: Ledger) -> None:
+def test_changes_that_others_had_requested_are_tracked_too_and_marked_at_once(ledger: Ledger) -> None:
     run = write(ledger, product(["i0000", "i0001"], ["r1"]))
     request = claim(ledger, run)
     existing = [
@@ -203,24 +203,24 @@ def test_what_others_had_requested_already_is_followed_too_and_marked_at_once(le
     )  # fmt: skip
     own = replace(rows_of(run, 2)[1], metadata={REQUEST_ID_KEY: f"{run.id}-1", ITEM_ID_KEY: "r1"}, state="REJECTED")
     listing = MovingList(theirs, own)
-    follow(run, ledger, listing)
+    track(run, ledger, listing)
     assert states(ledger, run) == ["REQUEST_COMPLETED", "REJECTED"]
     assert any(query.everybody and query.access_requests == ("theirs",) for _, query in listing.looks)
 
 
-def test_who_may_not_see_what_others_requested_does_not_wait_for_it(ledger: Ledger) -> None:
+def test_a_user_who_may_not_see_others_requests_does_not_wait_for_them(ledger: Ledger) -> None:
     run = accepted_run(ledger, 1)
     ledger.tracks.write(
         run,
         [
             # As the answer to a submit leaves it.
             replace(finding, state="EXISTING_REQUEST", access_request="theirs")
-            for finding in follow(run, ledger, MovingList(*rows_of(run, 1)), track_for=0).found
+            for finding in track(run, ledger, MovingList(*rows_of(run, 1)), track_for=0).found
         ],
     )
     listing = MovingList()
     listing.forbids = lambda query: "no" if query.everybody or query.requested_for else ""
-    follow(run, ledger, listing)
+    track(run, ledger, listing)
     assert states(ledger, run) == ["EXISTING_REQUEST"]
     assert virtual_end(listing) < 65
 
@@ -229,41 +229,43 @@ def virtual_end(listing: MovingList) -> float:
     return max(seconds for seconds, _ in listing.looks)
 
 
-def test_what_never_shows_is_looked_for_by_identity_and_waited_for_no_longer_than_it_may_take(ledger: Ledger) -> None:
+def test_a_change_that_never_shows_is_looked_up_by_identity_and_awaited_no_longer_than_settle_after(
+    ledger: Ledger,
+) -> None:
     run = accepted_run(ledger, 2)
     by_another_user = replace(rows_of(run, 2)[1], requester="another", state="REQUEST_COMPLETED")
     listing = MovingList(by_another_user)
-    follow(run, ledger, listing)
+    track(run, ledger, listing)
     assert states(ledger, run) == [None, "REQUEST_COMPLETED"]
     assert 60 <= virtual_end(listing) < 65
     assert {query.requested_for for _, query in listing.looks} == {"", "i0000", "i0001"}
 
 
 @pytest.mark.parametrize(("track_for", "looks"), [(0, 1), (1, 2), (7, 4)])
-def test_following_ends_when_its_time_is_up(track_for: float, looks: int, ledger: Ledger) -> None:
+def test_tracking_ends_when_its_time_is_up(track_for: float, looks: int, ledger: Ledger) -> None:
     run = accepted_run(ledger, 1)
-    diary = follow(run, ledger, MovingList(*rows_of(run, 1)), track_for)
+    diary = track(run, ledger, MovingList(*rows_of(run, 1)), track_for)
     assert len(diary.waits) == looks
 
 
-def test_a_list_that_ends_early_stops_following_and_what_it_said_is_kept(ledger: Ledger) -> None:
+def test_a_list_that_ends_early_stops_tracking_and_its_states_are_kept(ledger: Ledger) -> None:
     run = accepted_run(ledger, 300)
     listing = MovingList(*rows_of(run, 300, "REQUEST_COMPLETED"))
     listing.cut = True
     with pytest.raises(TenantLostError, match="250 of 300"):
-        follow(run, ledger, listing)
+        track(run, ledger, listing)
     assert states(ledger, run).count("REQUEST_COMPLETED") == 250
 
 
-def test_a_list_that_is_forbidden_stops_following(ledger: Ledger) -> None:
+def test_a_forbidden_list_stops_tracking(ledger: Ledger) -> None:
     run = accepted_run(ledger, 1)
     listing = MovingList()
     listing.forbids = lambda _query: "no"
     with pytest.raises(TenantLostError, match="does not let this client list its requests: no"):
-        follow(run, ledger, listing)
+        track(run, ledger, listing)
 
 
-def test_following_that_is_stopped_keeps_what_it_has_found(ledger: Ledger) -> None:
+def test_stopped_tracking_keeps_the_states_it_has_found(ledger: Ledger) -> None:
     run = accepted_run(ledger, 300)
     listing = MovingList(*rows_of(run, 300))
     diary = Diary()
@@ -282,8 +284,8 @@ def test_following_that_is_stopped_keeps_what_it_has_found(ledger: Ledger) -> No
     assert len(listing.looks) == 2
 
 
-def test_a_run_without_accepted_changes_is_not_asked_about(ledger: Ledger) -> None:
+def test_a_run_without_accepted_changes_makes_no_call(ledger: Ledger) -> None:
     run = write(ledger, product(["i0000"], ["r1"]))
     listing = MovingList()
-    assert follow(run, ledger, listing).waits == []
+    assert track(run, ledger, listing).waits == []
     assert listing.looks == []

@@ -1,4 +1,4 @@
-"""How far a run has come: what is counted after every event, and what is read on the screen."""
+"""How far a run has come: the counts after each event, and the words on the screen."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sent_evenly(at: Headway, count: int, *, per_second: float) -> tuple[Headway,
     return at, now
 
 
-def test_a_continued_run_begins_where_it_was_left() -> None:
+def test_a_continued_run_begins_with_the_counts_of_the_ledger() -> None:
     at = begun(5, 50, ACCEPTED=3, REFUSED=2, UNCONFIRMED=1, SENDING=1, SPLIT=9, DISCARDED=9)
     assert at.planned == Amount(requests=12, changes=57)
     assert at.done == Amount(requests=5, changes=5)
@@ -62,7 +62,7 @@ def test_a_continued_run_begins_where_it_was_left() -> None:
 
 
 class World:
-    """Requests with what really became of each, beside the headway that is only told of it."""
+    """Requests with their true state, beside the headway that knows only the events."""
 
     def __init__(self, sizes: list[tuple[int, int]]) -> None:
         self.unsent = [request(number, people, items) for number, (people, items) in enumerate(sizes)]
@@ -116,7 +116,7 @@ VERDICTS = st.sampled_from([Settlement.FOUND, Settlement.NOT_FOUND, Settlement.P
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6),
     st.lists(st.tuples(ANSWERS, VERDICTS), max_size=40),
 )
-def test_whatever_happens_the_counts_are_those_of_the_ledger_at_the_end(
+def test_after_any_events_the_final_counts_are_those_of_the_ledger(
     sizes: list[tuple[int, int]], events: list[tuple[Event, Settlement]]
 ) -> None:
     world = World(sizes)
@@ -138,7 +138,7 @@ def test_whatever_happens_the_counts_are_those_of_the_ledger_at_the_end(
     assert world.at.done.changes == world.total
 
 
-def test_what_is_missing_of_a_partly_found_request_stops_counting_as_accepted_when_it_is_sent() -> None:
+def test_the_missing_part_of_a_partly_found_request_counts_as_accepted_until_it_is_sent() -> None:
     at = begun(0, 0, UNCONFIRMED=0)
     whole = request(7, 3)
     at = replace(at, planned=Amount(requests=1, changes=3), unconfirmed=Amount(requests=1, changes=3))
@@ -187,13 +187,13 @@ def test_a_slow_tenant_makes_the_time_left_longer_than_the_limit_would() -> None
     assert headway.time_left(at, now) == pytest.approx(450, rel=0.1)
 
 
-def test_where_nothing_goes_for_a_window_the_time_left_is_unknown() -> None:
+def test_the_time_left_is_unknown_if_nothing_is_sent_for_a_window() -> None:
     at, now = sent_evenly(begun(1000, 1000), 100, per_second=10)
     assert headway.time_left(at, now + 20) is None
     assert describe_sending(at, now + 20) == "0/s of 10/s, time left unknown"
 
 
-def test_the_wait_that_ends_later_holds_with_its_reason() -> None:
+def test_of_two_waits_the_later_end_counts_with_its_reason() -> None:
     at = headway.after_wait(begun(1, 1), 600, "the long one", BEGAN)
     at = headway.after_wait(at, 10, "the short one", BEGAN + 1)
     assert describe_wait(at, BEGAN + 20) == "waiting 9 min 40 s: the long one"
@@ -209,18 +209,18 @@ def test_a_lowered_pace_is_shown_beside_the_limit() -> None:
     assert describe_pace(headway.after(at, PaceChanged(allowed=50), BEGAN), now + 0.25) == "4/s of 5/s (limit 10/s)"
 
 
-def test_while_nothing_goes_it_is_said_how_fast_it_may_go_afterwards() -> None:
+def test_during_a_wait_the_allowed_pace_after_it_is_shown() -> None:
     at = headway.after(begun(1000, 1000), PaceChanged(allowed=50), BEGAN)
     at = headway.after(at, Waiting(seconds=60, reason="silence"), BEGAN)
     assert describe_sending(at, BEGAN) == "then up to 5/s (limit 10/s), 4 min 20 s left"
 
 
-def test_a_limit_that_is_not_kept_is_not_made_to_look_kept() -> None:
+def test_a_pace_above_the_limit_is_shown_as_it_is() -> None:
     at, now = sent_evenly(begun(1000, 1000), 300, per_second=20)
     assert headway.pace(at, now) == pytest.approx(20, rel=0.05)
 
 
-def test_one_line_says_everything() -> None:
+def test_one_line_shows_everything() -> None:
     at, now = sent_evenly(begun(1010, 12000), 10, per_second=10)
     assert describe(at, now) == (
         "10 of 1,010 requests; 10 of 12,000 changes: 10 accepted, 0 refused, 0 unconfirmed; "
@@ -230,7 +230,7 @@ def test_one_line_says_everything() -> None:
     assert "; waiting 1 min 0 s: the tenant answered 429; then up to 10/s, 2 min 40 s left" in describe(waiting, now)
 
 
-def test_when_everything_is_sent_it_says_what_is_still_waited_for() -> None:
+def test_once_everything_is_sent_the_line_shows_what_is_awaited() -> None:
     at = headway.after_sending(begun(2, 2), request(1), BEGAN)
     at = headway.after_sending(at, request(2), BEGAN)
     assert describe_sending(at, BEGAN) == "waiting for 2 answers"
@@ -269,14 +269,14 @@ def after_body(at: Headway, event: Event, then: Then = Then.GO_ON) -> Headway:
     return at
 
 
-def test_requests_that_travel_in_one_body_count_as_one() -> None:
+def test_requests_in_one_body_count_as_one() -> None:
     at = after_body(begun(2, 4), Event.ACCEPTED)
     assert (at.accepted, at.planned) == (Amount(requests=1, changes=3), Amount(requests=2, changes=4))
     assert sum(attempts for _, attempts in at.recent) == 1
     assert after_body(begun(2, 4), Event.UNDECIDED).unconfirmed == Amount(requests=1, changes=3)
 
 
-def test_what_was_refused_together_is_to_be_sent_one_by_one() -> None:
+def test_requests_that_were_refused_in_one_body_are_sent_alone() -> None:
     at = after_body(begun(2, 4), Event.NOT_PROCESSED, Then.SEND_ALONE)
     assert (at.planned, at.unsent) == (Amount(requests=4, changes=4), 4)
 

@@ -1,4 +1,4 @@
-"""The log file: its lines event by event, who may read it, and what happens where it can't be written."""
+"""The log file: its line for each event, who may read it, and what happens if it can't be written."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ EVENTS: list[tuple[RunEvent, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("event", "line"), EVENTS)
-def test_an_event_is_one_line_of_what_is_known_of_it(event: RunEvent, line: dict[str, Any], tmp_path: Path) -> None:
+def test_an_event_is_one_line_with_its_known_fields(event: RunEvent, line: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
         log.run_begins(RUN, TALLY)
@@ -134,7 +134,7 @@ def test_an_event_is_one_line_of_what_is_known_of_it(event: RunEvent, line: dict
     assert lines_of(path)[1:] == [{"at": AT, "run": "R", **line}]
 
 
-def test_a_refused_request_that_is_divided_says_into_how_many_parts(tmp_path: Path) -> None:
+def test_a_divided_request_is_logged_with_its_number_of_parts(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
         log.tell(answered(REFUSED, parts=2))
@@ -167,14 +167,14 @@ def test_a_reason_with_line_breaks_and_quotes_stays_one_line(tmp_path: Path) -> 
     assert json.loads(path.read_bytes())["reason"] == reason
 
 
-def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_a_line_can_be_read_at_once(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as log:
         log.tell(Notice(text="now"))
         assert [line["reason"] for line in lines_of(path)] == ["now"]
 
 
-def test_a_new_log_is_its_owners_alone_and_an_old_one_stays_as_it_was(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_new_log_and_an_existing_log_keeps_its_mode(tmp_path: Path) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     old.touch()
     old.chmod(0o640)
@@ -184,7 +184,7 @@ def test_a_new_log_is_its_owners_alone_and_an_old_one_stays_as_it_was(tmp_path: 
     assert [stat.S_IMODE(path.stat().st_mode) for path in (new, old)] == [0o600, 0o640]
 
 
-def test_two_who_write_by_turns_overwrite_nothing(tmp_path: Path) -> None:
+def test_two_processes_that_write_in_turn_overwrite_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with opened(path) as one, opened(path) as other:
         for number in range(0, 10, 2):
@@ -200,7 +200,7 @@ class Sluggish(FileIO):
         return super().write(bytes(data)[:7])
 
 
-def test_a_line_that_is_taken_in_pieces_is_written_to_its_end(tmp_path: Path) -> None:
+def test_a_line_that_is_written_in_pieces_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with LogFile(Sluggish(path, "ab"), clock=at(BEGAN), complain=ignore) as log:
         log.tell(Notice(text="something that is longer than seven bytes"))
@@ -222,7 +222,7 @@ class Full(FileIO):
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_is_told_once_and_written_to_no_more(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once_and_not_written_to_again(tmp_path: Path) -> None:
     path, told = tmp_path / "log", list[str]()
     with LogFile(Full(path, "ab"), clock=at(BEGAN), complain=told.append) as log:
         for _ in range(3):
@@ -231,7 +231,7 @@ def test_a_full_disk_is_told_once_and_written_to_no_more(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"operation,identity_id\n", b"PAR1\0", b"\n"])
-def test_what_is_no_log_is_never_appended_to(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_log_is_never_appended_to(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(content)
     with pytest.raises(SettingsError, match="holds something else") as caught:
@@ -240,7 +240,7 @@ def test_what_is_no_log_is_never_appended_to(content: bytes, tmp_path: Path) -> 
     assert path.read_bytes() == content
 
 
-def test_a_ledger_is_no_log(tmp_path: Path) -> None:
+def test_a_ledger_is_refused_as_a_log(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path), sandbox=False, now=BEGAN):
         pass
@@ -249,14 +249,14 @@ def test_a_ledger_is_no_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "missing/log"])
-def test_a_log_that_can_not_be_opened_is_named(name: str, tmp_path: Path) -> None:
+def test_an_error_names_the_log_that_can_not_be_opened(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         opened(tmp_path / name)
     assert str(tmp_path / name) in caught.value.message
     assert "--log-file" in caught.value.next_step
 
 
-def test_without_a_file_nothing_is_written_and_nobody_complains() -> None:
+def test_without_a_log_file_nothing_is_written_and_nothing_is_reported() -> None:
     told = io.StringIO()
     with LogFile.open(None, clock=at(BEGAN), complain=lambda line: print(line, file=told)) as log:
         log.run_begins(RUN, TALLY)

@@ -1,4 +1,4 @@
-"""What is shown while requests are sent: on a terminal of 80 columns, without one, and when quiet."""
+"""Progress while requests are sent: on a terminal of 80 columns, without a terminal, and with --quiet."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def shown(
     quiet: bool = False,
     verbose: bool = False,
 ) -> list[str]:
-    """The lines on a console after something happened and so many seconds have passed."""
+    """The lines on a console after some events and a number of seconds."""
 
     async def watch() -> None:
         import asyncio  # noqa: PLC0415 - for this helper alone
@@ -80,7 +80,7 @@ def nothing(_: Tell) -> None:
     """Nothing happens."""
 
 
-def test_without_a_terminal_a_line_is_printed_every_ten_seconds_though_nothing_is_answered() -> None:
+def test_without_a_terminal_a_line_is_printed_every_ten_seconds_even_without_answers() -> None:
     lines = shown(without_terminal(), lambda tell: tell(AttemptStarted(request=request())), seconds=35)
     counts = "0 of 1,000 requests; 0 of 12,000 changes: 0 accepted, 0 refused, 0 unconfirmed"
     assert lines == [
@@ -90,7 +90,7 @@ def test_without_a_terminal_a_line_is_printed_every_ten_seconds_though_nothing_i
     ]
 
 
-def test_without_a_terminal_a_wait_is_said_when_it_begins_and_counted_down_in_each_line() -> None:
+def test_without_a_terminal_a_wait_is_shown_when_it_begins_and_counted_down_in_each_line() -> None:
     wait = Waiting(seconds=600, reason=decide(SILENCE).reason)
     lines = shown(without_terminal(), lambda tell: tell(wait), seconds=25)
     assert lines[0] == "Waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded"
@@ -98,13 +98,13 @@ def test_without_a_terminal_a_wait_is_said_when_it_begins_and_counted_down_in_ea
     assert "; waiting 9 min 40 s: the tenant answered 429: Rate Limit Exceeded; " in lines[2]
 
 
-def test_nothing_ticks_on_after_the_end() -> None:
+def test_nothing_is_printed_after_the_end() -> None:
     console = without_terminal()
     shown(console, nothing, seconds=5)
     assert printed(console) == ""
 
 
-def test_on_a_terminal_a_wait_is_counted_down_and_the_display_goes_in_the_end() -> None:
+def test_on_a_terminal_a_wait_is_counted_down_and_the_display_is_erased_at_the_end() -> None:
     lines = shown(terminal(), lambda tell: tell(Waiting(seconds=600, reason=decide(SILENCE).reason)))
     text = "\n".join(lines)
     assert "waiting 10 min 0 s: the tenant answered 429: Rate Limit Exceeded" in text
@@ -129,7 +129,7 @@ def test_a_refused_request_is_named_with_the_tenants_reason() -> None:
     ]
 
 
-def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> None:
+def test_twenty_refusals_are_shown_and_then_where_to_find_the_others() -> None:
     def many(tell: Tell) -> None:
         for number in range(100):
             refuse(tell, number)
@@ -148,7 +148,7 @@ def test_of_many_refusals_twenty_are_shown_and_then_where_the_others_stand() -> 
         (Settlement.PARTLY, "Settled: request run-1 was partly found in the tenant; the rest is sent again."),
     ],
 )
-def test_what_settling_finds_out_is_said(verdict: Settlement, sentence: str) -> None:
+def test_each_settled_request_is_shown_with_its_verdict(verdict: Settlement, sentence: str) -> None:
     assert shown(without_terminal(), lambda tell: tell(Settled(request=request(), verdict=verdict))) == [sentence]
 
 
@@ -204,7 +204,7 @@ def test_when_verbose_all_refusals_are_shown() -> None:
     assert all("was refused" in line for line in lines)
 
 
-def test_when_verbose_a_terminal_too_keeps_the_waits_and_the_changes_of_the_pace() -> None:
+def test_a_verbose_terminal_also_prints_waits_and_changes_of_the_pace() -> None:
     def slow_down(tell: Tell) -> None:
         tell(Waiting(seconds=600, reason="silence"))
         tell(PaceChanged(allowed=50))

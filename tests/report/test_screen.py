@@ -89,7 +89,7 @@ def test_a_flawless_input_is_described_in_one_line() -> None:
     assert said(("-", line() + line(2))) == ["Read 2 rows from standard input."]
 
 
-def test_what_is_wrong_is_said_with_the_line_and_the_reason_in_the_inputs_order() -> None:
+def test_faulty_rows_are_shown_with_line_and_reason_in_the_inputs_order() -> None:
     text = (
         line(operation="ADD")
         + "ragged\n"
@@ -152,7 +152,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
         (RowClass.ALREADY_HELD, "1 row skipped as held already:"),
     ],
 )
-def test_what_the_ledger_or_the_tenant_says_is_shown_with_its_reason(row_class: RowClass, header: str) -> None:
+def test_rows_set_aside_by_the_ledger_or_the_tenant_are_shown_with_the_reason(row_class: RowClass, header: str) -> None:
     made = classified(("in.csv", line()))
     changes = made.changes.with_columns(pl.lit(row_class.value).alias("class"), pl.lit("so it is").alias("reason"))
     known = dataclasses.replace(made, changes=changes, rows=dict.fromkeys(RowClass, 0) | {row_class: 1})
@@ -179,7 +179,9 @@ def tally(unsent: int, grants: int, revokes: int) -> Tally:
         ),
     ],
 )
-def test_before_sending_it_is_asked_how_much_to_whom_and_how_long(asked: Tally, rate: Rate, text: str) -> None:
+def test_the_question_before_sending_names_the_amount_the_tenant_and_the_duration(
+    asked: Tally, rate: Rate, text: str
+) -> None:
     assert question(asked, "acme", rate) == text
 
 
@@ -193,7 +195,7 @@ def counted(**states: int) -> Tally:
     return dataclasses.replace(EMPTY_TALLY, requests=dict.fromkeys(by_state, 1), changes=by_state)
 
 
-def test_a_dry_run_says_what_a_run_would_do_and_nothing_else() -> None:
+def test_a_dry_run_shows_what_a_run_would_do_and_nothing_else() -> None:
     planned = dataclasses.replace(EMPTY_TALLY, requests={State.PLANNED: 1}, changes={State.PLANNED: 2000})
     assert list(describe_outcome(summary(dry_run=True, tally=planned), "again")) == [
         "submit would send 2,000 changes in 1 request (no plan of the whole run needs fewer than 1).",
@@ -205,7 +207,7 @@ def test_a_dry_run_says_what_a_run_would_do_and_nothing_else() -> None:
     ]
 
 
-def test_a_complete_run_says_what_was_accepted_and_where_the_files_are() -> None:
+def test_a_complete_run_shows_what_was_accepted_and_where_the_files_are() -> None:
     files = {"rejected": None, "results": "out/results.csv"}
     made = summary(tally=counted(ACCEPTED=12), posts_now=1, files=files)
     assert list(describe_outcome(made, "again")) == [
@@ -214,26 +216,26 @@ def test_a_complete_run_says_what_was_accepted_and_where_the_files_are() -> None
     ]
 
 
-def test_a_run_with_nothing_left_says_that_there_is_nothing_to_send() -> None:
+def test_a_run_with_nothing_left_shows_that_there_is_nothing_to_send() -> None:
     lines = list(describe_outcome(summary(tally=counted(ACCEPTED=1)), "again"))
     assert lines[0] == NOTHING
     assert lines[1].startswith("Run r1: of 1 change in 1 request, 1 accepted")
     assert list(describe_outcome(summary(run=""), "again")) == [NOTHING]
 
 
-def test_an_open_run_says_how_to_continue() -> None:
+def test_an_open_run_shows_how_to_continue() -> None:
     lines = list(describe_outcome(summary(tally=counted(PLANNED=2)), "access-batch submit in.csv"))
     assert lines[0] == "Nothing was sent."
     assert lines[-1] == "To continue: access-batch submit in.csv"
 
 
-def test_unconfirmed_changes_are_explained_with_what_happens_to_them() -> None:
+def test_unconfirmed_changes_are_explained() -> None:
     lines = list(describe_outcome(summary(tally=counted(SENDING=1, UNCONFIRMED=2), posts_now=3), "again"))
     assert "3 unconfirmed" in lines[0]
     assert "never sent again blindly: the same command looks for them" in lines[-1]
 
 
-def test_rejected_rows_are_to_be_corrected_and_submitted() -> None:
+def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
     lines = list(describe_outcome(summary(rows={RowClass.REJECTED: 1}), "again"))
     assert lines[-1] == "Correct the rows in rejected.csv and submit that file."
 
@@ -247,7 +249,7 @@ def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
     ]
 
 
-def test_a_sandbox_says_how_to_point_a_client_at_it() -> None:
+def test_a_sandbox_shows_how_to_point_a_client_at_it() -> None:
     text = "\n".join(describe_sandbox("http://127.0.0.1:1", "id", "word"))
     assert "export SAIL_BASE_URL=http://127.0.0.1:1 SAIL_CLIENT_ID=id SAIL_CLIENT_SECRET=word" in text
     assert "http://127.0.0.1:1/sandbox/audit" in text
@@ -264,5 +266,5 @@ def test_a_sandbox_says_how_to_point_a_client_at_it() -> None:
         ),
     ],
 )
-def test_names_that_were_known_are_not_said_to_be_looked_up(names: NameCounts, line: str) -> None:
+def test_cached_names_are_not_reported_as_looked_up(names: NameCounts, line: str) -> None:
     assert list(describe_names(names)) == [line]
