@@ -1,7 +1,7 @@
-"""Processes that die where they are told to.
+"""Processes that kill themselves at a chosen point.
 
-They are forked from a server that has the program imported already, so that dozens can be run in a test. The points
-where one can die are around each commit of the ledger that writes, and around each HTTP exchange.
+A server that has already imported the program forks them, so that a test can run dozens. The points are before and
+after each writing commit of the ledger, and before and after each HTTP exchange.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def of_their_own(people: int, things: int = 2) -> list[dict[str, str]]:
     ]
 
 
-def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program: Program) -> None:
+def test_people_with_different_comments_share_bodies(tmp_path: Path, program: Program) -> None:
     rows = of_their_own(100)
     path = write_rows(tmp_path / "a.csv", rows)
     with running_sandbox(SandboxSettings(rate=FAST)) as tenant:
@@ -68,7 +68,7 @@ def test_people_with_comments_of_their_own_share_bodies(tmp_path: Path, program:
 
 
 @pytest.mark.parametrize("names_bad_id", [True, False], ids=["named", "not named"])
-def test_of_a_refused_body_each_bad_change_ends_alone_and_all_others_are_accepted(
+def test_only_the_bad_changes_of_a_refused_body_are_refused(
     tmp_path: Path,
     program: Program,
     names_bad_id: bool,  # noqa: FBT001 - pytest gives it by name

@@ -39,7 +39,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("file_limit", [60_000, 120_000, 140_000, 160_000, 200_000])
-def test_a_full_disk_stops_before_sending_what_can_not_be_recorded(
+def test_a_full_disk_stops_the_run_before_an_unrecorded_attempt(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, file_limit: int
 ) -> None:
     command = ["submit", str(path), "--yes", "--settle-after", "5", "--ledger", str(ledger)]
@@ -74,7 +74,7 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
     assert accepted(tenant) == {}
 
 
-def test_a_ledger_that_is_deleted_half_way_ends_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
+def test_deleting_the_ledger_during_a_run_stops_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
     process = start("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     for name in ("", "-wal", "-shm"):

@@ -27,7 +27,9 @@ def secretive() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-def test_what_arrived_is_found_in_the_own_list(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
+def test_a_request_that_arrived_is_found_in_the_users_own_list(
+    program: Program, secretive: RunningSandbox, tmp_path: Path
+) -> None:
     secretive.faults.add(Fault.DROP_AFTER)
     path = write_rows(tmp_path / "a.csv", ROWS)
     ended = program("submit", path, "--yes", "--settle-after", "2", env=environment(secretive))
@@ -42,7 +44,7 @@ def test_what_arrived_is_found_in_the_own_list(program: Program, secretive: Runn
         (Fault.HANG_BEFORE, "--not-arrived", "to be sent again"),
     ],
 )
-def test_what_is_not_found_waits_for_a_humans_word(
+def test_a_request_that_is_not_found_waits_for_settle(
     program: Program, secretive: RunningSandbox, tmp_path: Path, fault: Fault, word: str, then: str
 ) -> None:
     secretive.faults.add(fault)
@@ -62,9 +64,7 @@ def test_what_is_not_found_waits_for_a_humans_word(
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
-def test_a_human_who_says_that_it_arrived_is_believed(
-    program: Program, secretive: RunningSandbox, tmp_path: Path
-) -> None:
+def test_settle_arrived_makes_a_request_accepted(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
     secretive.faults.add(Fault.DROP_BEFORE)
     path = write_rows(tmp_path / "a.csv", ROWS)
     command = ["submit", str(path), "--yes", "--settle-after", "0.2"]
@@ -74,7 +74,7 @@ def test_a_human_who_says_that_it_arrived_is_believed(
     assert len(accepted(secretive)) == len(ROWS) - 1
 
 
-def test_verify_ends_with_3_and_a_list_where_something_is_wrong(
+def test_verify_lists_what_is_wrong_and_ends_with_3(
     program: Program, secretive: RunningSandbox, tmp_path: Path
 ) -> None:
     import sqlite3  # noqa: PLC0415 - to do what the program never does

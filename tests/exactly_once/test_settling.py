@@ -1,4 +1,4 @@
-"""Settling against tenants that help, and tenants that don't."""
+"""Settling: what the tenant's lists prove about a request that may or may not have arrived."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows_of(of: Request) -> list[StatusRow]:
     ]
 
 
-def test_all_rows_prove_arrival_and_none_prove_absence_only_after_the_wait() -> None:
+def test_all_rows_prove_arrival_and_no_rows_prove_absence_only_after_the_wait() -> None:
     asked = doubt(request(1, 2, 3))
     found = found_pairs(asked, by_request(rows_of(asked.request)), NO_OFFSET)
     assert judge(asked, found, waited=False) is Settlement.FOUND
@@ -59,7 +59,7 @@ def test_rows_of_another_request_prove_nothing() -> None:
     assert not found_pairs(asked, by_request(others), NO_OFFSET)
 
 
-def test_where_the_id_of_a_row_is_not_the_items_the_metadata_says_which_item_it_is() -> None:
+def test_the_metadata_names_the_item_if_the_id_of_a_row_is_another() -> None:
     asked = doubt(request(1, 2, 3))
     rows = [replace(row, item="the access request's id") for row in rows_of(asked.request)]
     assert len(found_pairs(asked, by_request(rows), NO_OFFSET)) == 6
@@ -77,7 +77,7 @@ def test_without_any_metadata_identity_item_operation_and_time_decide(metadata: 
     assert not found_pairs(asked, by_request([replace(row, created=None) for row in rows]), NO_OFFSET)
 
 
-def test_the_window_follows_the_tenants_clock_and_not_ours() -> None:
+def test_the_time_window_is_by_the_tenants_clock() -> None:
     asked = doubt(request(1, 2, 3), ago=60)
     rows = [replace(row, metadata=None, created=NOW - timedelta(hours=1)) for row in rows_of(asked.request)]
     assert len(found_pairs(asked, by_request(rows), timedelta(hours=-1))) == 6
@@ -162,13 +162,13 @@ def _as_ledger(fake: FakeLedger) -> Ledger:
     return fake  # type: ignore[return-value]
 
 
-async def test_what_is_found_is_accepted_and_what_is_not_is_sent_again() -> None:
-    here, on_sent = request(1, 2, 3), request(2, 2, 3)
-    settled, _ = await settle(FakeStatusList(rows_of(here)), doubt(here), doubt(on_sent))
+async def test_found_requests_are_accepted_and_absent_ones_sent_again() -> None:
+    arrived, absent = request(1, 2, 3), request(2, 2, 3)
+    settled, _ = await settle(FakeStatusList(rows_of(arrived)), doubt(arrived), doubt(absent))
     assert settled == {1: True, 2: False}
 
 
-async def test_absence_is_only_believed_from_the_list_of_each_recipient() -> None:
+async def test_only_the_list_of_each_recipient_proves_absence() -> None:
     # An earlier attempt may have been made with another user's token: the own list does not have it.
     earlier = request(1, 2, 3)
     listing = FakeStatusList(rows_of(earlier), is_mine=lambda _row: False)
@@ -177,13 +177,13 @@ async def test_absence_is_only_believed_from_the_list_of_each_recipient() -> Non
     assert set(people_asked_for(listing)) == {"me", *earlier.recipients}
 
 
-async def test_what_arrived_in_part_is_divided() -> None:
+async def test_a_request_that_arrived_in_part_is_divided() -> None:
     partly = request(1, 2, 3)
     settled, _ = await settle(FakeStatusList(rows_of(partly)[:2]), doubt(partly))
     assert settled == {1: 3}
 
 
-async def test_many_doubts_are_settled_by_one_list_instead_of_one_for_each_identity() -> None:
+async def test_many_doubts_are_settled_by_one_list() -> None:
     requests = [request(n, 10) for n in range(30)]
     listing = FakeStatusList([row for one in requests for row in rows_of(one)])
     settled, _ = await settle(listing, *map(doubt, requests))
@@ -191,7 +191,7 @@ async def test_many_doubts_are_settled_by_one_list_instead_of_one_for_each_ident
     assert people_asked_for(listing) == ["me", "me"]
 
 
-async def test_few_doubts_are_not_settled_by_a_list_that_is_longer_than_theirs() -> None:
+async def test_a_few_doubts_are_settled_by_the_recipients_lists_if_the_users_own_is_longer() -> None:
     asked = request(1, 1, 3)
     noise = [replace(rows_of(asked)[0], metadata={REQUEST_ID_KEY: "other"}, identity="other")] * (PAGE_LIMIT * 4)
     listing = FakeStatusList([*noise, *rows_of(asked)])
@@ -200,16 +200,18 @@ async def test_few_doubts_are_not_settled_by_a_list_that_is_longer_than_theirs()
     assert people_asked_for(listing) == ["me", *asked.recipients]
 
 
-async def test_where_others_requests_may_not_be_listed_what_is_found_is_settled_and_the_rest_left_to_a_human() -> None:
-    here, on_sent = request(1, 2, 3), request(2, 2, 3)
-    settled, settler = await settle(FakeStatusList(rows_of(here), forbids=others_rows), doubt(here), doubt(on_sent))
+async def test_without_the_lists_of_others_only_found_requests_are_settled() -> None:
+    arrived, absent = request(1, 2, 3), request(2, 2, 3)
+    settled, settler = await settle(
+        FakeStatusList(rows_of(arrived), forbids=others_rows), doubt(arrived), doubt(absent)
+    )
     assert settled == {1: True}
     assert settler.forbidden == "must be the current user"
-    settler.add([doubt(on_sent)])
+    settler.add([doubt(absent)])
     assert not settler.open
 
 
-async def test_where_nothing_may_be_listed_everything_is_left_to_a_human() -> None:
+async def test_without_any_list_nothing_is_settled() -> None:
     settled, settler = await settle(
         FakeStatusList(forbids=lambda _query: "must be the current user"),
         doubt(request(1, 2, 3)),
@@ -219,19 +221,19 @@ async def test_where_nothing_may_be_listed_everything_is_left_to_a_human() -> No
     assert settler.forbidden
 
 
-async def test_where_the_own_list_is_forbidden_the_recipients_lists_do() -> None:
+async def test_the_recipients_lists_are_enough_if_the_users_own_is_forbidden() -> None:
     here = request(1, 2, 3)
     settled, _ = await settle(FakeStatusList(rows_of(here), forbids=own_rows), doubt(here))
     assert settled == {1: True}
 
 
-async def test_a_list_that_can_not_be_had_ends_settling_with_the_reason() -> None:
+async def test_a_lost_tenant_ends_settling_with_the_reason() -> None:
     settled, settler = await settle(FakeStatusList(lost_after=0), doubt(request(1, 2, 3)))
     assert settled == {}
     assert isinstance(settler.error, TenantLostError)
 
 
-async def test_a_bug_while_settling_leaves_nobody_waiting() -> None:
+async def test_a_bug_in_settling_leaves_nothing_open() -> None:
     class Broken(FakeStatusList):
         async def clock_offset(self) -> timedelta:
             raise ZeroDivisionError
@@ -240,7 +242,7 @@ async def test_a_bug_while_settling_leaves_nobody_waiting() -> None:
     assert not settler.open
 
 
-async def test_nothing_is_concluded_from_absence_before_the_wait_is_over() -> None:
+async def test_absence_proves_nothing_before_the_wait_is_over() -> None:
     wait = timedelta(milliseconds=50)
     began = datetime.now(UTC)
     asked = Doubt(request=request(1, 2, 3), first_attempt=began, ended=began)

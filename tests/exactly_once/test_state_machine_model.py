@@ -95,11 +95,11 @@ def test_the_tenant_never_accepts_it_twice(worlds: dict[World, set[World]]) -> N
     assert max(world.copies + world.flying for world in worlds) == 1
 
 
-def test_what_the_ledger_calls_accepted_the_tenant_has(worlds: dict[World, set[World]]) -> None:
+def test_the_tenant_has_every_change_that_the_ledger_calls_accepted(worlds: dict[World, set[World]]) -> None:
     assert all(world.copies == 1 for world in worlds if world.ledger is State.ACCEPTED)
 
 
-def test_it_is_never_lost_from_anywhere_there_is_a_way_to_its_being_accepted(worlds: dict[World, set[World]]) -> None:
+def test_the_change_is_never_lost_every_world_leads_to_acceptance(worlds: dict[World, set[World]]) -> None:
     done = {world for world in worlds if world.ledger is State.ACCEPTED and world.copies == 1}
     came_from: dict[World, set[World]] = {world: set() for world in worlds}
     for world, following in worlds.items():
@@ -113,9 +113,9 @@ def test_it_is_never_lost_from_anywhere_there_is_a_way_to_its_being_accepted(wor
     assert saved == set(worlds)
 
 
-def test_every_state_but_those_of_refusal_and_giving_up_is_visited(worlds: dict[World, set[World]]) -> None:
+def test_every_state_except_those_of_refusal_and_giving_up_is_visited(worlds: dict[World, set[World]]) -> None:
     assert {world.ledger for world in worlds} == {State.PLANNED, State.SENDING, State.UNCONFIRMED, State.ACCEPTED}
 
 
-def test_settling_too_early_would_be_caught_by_this_model() -> None:
+def test_the_model_catches_settling_that_does_not_wait() -> None:
     assert max(world.copies for world in reachable(settling_waits=False)) == 2
