@@ -157,7 +157,7 @@ class _CancelJob:
 
     async def work(self, *, dry_run: bool) -> tuple[StoppedError | None, bool]:
         """Read, ask, cancel and read back; return why that ended early, and whether the user interrupted it."""
-        first_attempt = self._ledger.withdrawals.first_attempt(self._run)
+        first_attempt = self._ledger.cancels.first_attempt(self._run)
         if first_attempt is None or not self._own.changes:
             return None, False
         tell = notices_on(self._screen)
@@ -165,7 +165,7 @@ class _CancelJob:
             statuses = session.tenant.statuses
             self._canceller = canceller = Canceller(
                 own=self._own,
-                cancel_port=session.tenant.cancellation,
+                cancel_port=session.tenant.cancel_client,
                 listing=statuses,
                 since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
@@ -200,7 +200,6 @@ class _CancelJob:
             "single": len(wanted.single),
             "comment": self._comment,
         }
-        self._ledger.withdrawals.begin(self._run, self._runtime.process, detail, self._runtime.now())
         stopped = None
         task = asyncio.ensure_future(canceller.cancel())
 
@@ -208,6 +207,7 @@ class _CancelJob:
             task.cancel()
 
         with on_interrupt(first=canceller.stop, second=abandon) as interruption:
+            self._ledger.cancels.begin(self._run, self._runtime.process, detail, self._runtime.now())
             try:
                 await task
             except StoppedError as error:

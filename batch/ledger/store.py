@@ -40,7 +40,7 @@ class Ledger:
         cache: The tenant's recent answers about people and items.
         decisions: What the runs' plans rest on.
         imported: Changes imported from the tenant's list.
-        withdrawals: What is withdrawn there.
+        cancels: What was cancelled at the tenant.
         notices: What was done to open it, for the user.
     """
 
@@ -53,7 +53,7 @@ class Ledger:
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)
         self.imported = Imported(engine)
-        self.withdrawals = CancelLog(engine)
+        self.cancels = CancelLog(engine)
         self.notices = notices
 
     @classmethod

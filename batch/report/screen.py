@@ -28,7 +28,7 @@ _CLASS_WORDS: Final = {
     RowClass.REJECTED: "rejected, with the rules broken",
     RowClass.CONFLICT_IN_INPUT: "set aside because the input contradicts itself",
     RowClass.HELD_BACK: "held back because something else is in progress",
-    RowClass.DUPLICATE_IN_INPUT: "skipped as repeats of an earlier line",
+    RowClass.DUPLICATE_IN_INPUT: "skipped because an earlier line is the same",
     RowClass.ALREADY_SUBMITTED: "skipped as submitted before",
     RowClass.ALREADY_HELD: "skipped as held already",
 }

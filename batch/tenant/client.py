@@ -47,7 +47,7 @@ class Tenant:
         reader: Asks it questions.
         statuses: Its status list.
         holdings: Its search index, for the access items that people hold.
-        cancellation: Cancels access requests.
+        cancel_client: Cancels access requests.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Tenant:
         )
         self.statuses = StatusList(self.reader, dialect, clock=clock.now)
         self.holdings = SearchIndex(self.reader, dialect)
-        self.cancellation = CancelClient(self.reader, dialect)
+        self.cancel_client = CancelClient(self.reader, dialect)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""

@@ -108,7 +108,7 @@ def test_faulty_rows_are_shown_with_line_and_reason_in_the_inputs_order() -> Non
         "2 rows set aside because the input contradicts itself:",
         "  line 6: both granted and revoked in lines 6, 7",
         "  line 7: both granted and revoked in lines 6, 7",
-        "1 row skipped as repeats of an earlier line:",
+        "1 row skipped because an earlier line is the same:",
         "  line 5: repeats line 4 of in.csv",
     ]
 
@@ -116,7 +116,7 @@ def test_faulty_rows_are_shown_with_line_and_reason_in_the_inputs_order() -> Non
 def test_with_several_files_the_file_is_named_with_the_line() -> None:
     assert said(("a.csv", line(1)), ("b.csv", line(2) + line(1))) == [
         "Read 3 rows from a.csv, b.csv.",
-        "1 row skipped as repeats of an earlier line:",
+        "1 row skipped because an earlier line is the same:",
         "  b.csv, line 3: repeats line 2 of a.csv",
     ]
 
@@ -137,7 +137,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
     items = f"{hex_id(0xA)}|{hex_id(0xB)}|{hex_id(0xB)}"
     assert said(("in.csv", line() + line(item=items) + line())) == [
         "Read 3 rows from in.csv.",
-        "1 row and single items of 1 row skipped as repeats of an earlier line:",
+        "1 row and single items of 1 row skipped because an earlier line is the same:",
         f"  line 3 (item {hex_id(0xA)}): repeats line 2 of in.csv",
         f"  line 3 (item {hex_id(0xB)}): repeats line 3 of in.csv",
         "  line 4: repeats line 2 of in.csv",
