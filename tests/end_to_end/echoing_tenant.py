@@ -1,4 +1,4 @@
-"""A tenant that fails in many ways, and repeats in every answer all that it was sent: headers, body and secrets."""
+"""A tenant that fails in many ways and repeats everything sent to it, secrets included, in every answer."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SUBMITS = (
     "rubbish",
     "401 Unauthorized",
 )
-"""How it answers one request after the other; `rubbish` is no HTTP at all."""
+"""The answers to successive requests; `rubbish` is not HTTP at all."""
 
 
 @dataclass
 class EchoingTenant:
-    """Where it listens, and the secrets that nobody else may know.
+    """The tenant's address, and the secrets that must not leak.
 
     Attributes:
         url: Its base URL.
-        secret: The client's.
-        tokens: Every token that it has given out.
-        posts: How many requests were submitted to it.
+        secret: The client secret.
+        tokens: Every token that it has issued.
+        posts: How many access requests it has received.
     """
 
     url: str = ""
@@ -48,18 +48,18 @@ class EchoingTenant:
     posts: int = 0
 
     def forms(self) -> set[bytes]:
-        """Everything that may stand nowhere."""
-        told = [self.secret, *self.tokens, *(part for token in self.tokens for part in token.split("."))]
-        written = [
-            *told,
-            *(quote(one, safe="") for one in told),
-            *(base64.b64encode(one.encode()).decode().rstrip("=")[:-1] for one in told),
+        """The secrets and tokens in every form that must appear nowhere."""
+        plain = [self.secret, *self.tokens, *(part for token in self.tokens for part in token.split("."))]
+        encoded_forms = [
+            *plain,
+            *(quote(one, safe="") for one in plain),
+            *(base64.b64encode(one.encode()).decode().rstrip("=")[:-1] for one in plain),
             "Bearer ",
         ]
-        return {one.encode() for one in written}
+        return {one.encode() for one in encoded_forms}
 
     def new_token(self) -> str:
-        """A JWT that is nobody else's, whose claims repeat the secret."""
+        """Issues a unique JWT whose claims repeat the secret."""
         claims = {
             "sub": secrets.token_hex(8),
             "user_name": f"who knows {self.secret}",
@@ -74,11 +74,11 @@ class EchoingTenant:
 
 @contextlib.contextmanager
 def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 OK") -> Iterator[EchoingTenant]:
-    """A tenant in a thread of its own; every answer to a request is the next of `submits`, over and over.
+    """Runs a tenant in a thread of its own; it answers requests with `submits` in turn, over and over.
 
     Args:
-        submits: How it answers requests.
-        to_login: How it answers when it is asked for a token.
+        submits: The status lines of its answers to requests.
+        to_login: The status line of its answers to token requests.
     """
     tenant = EchoingTenant()
     statuses = itertools.cycle(submits)
@@ -98,18 +98,18 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
         tenant.posts += 1
         status = next(statuses)
         if status == "rubbish":
-            return f"no HTTP but {sent}\r\n\r\n".encode()
+            return f"not HTTP but {sent}\r\n\r\n".encode()
         document = {"detailCode": sent, "trackingId": packed[:200], "messages": [{"text": sent}, {"text": packed}]}
         return _answer(status, f"<p>{sent}</p>" if status.startswith("5") else json.dumps(document), sent)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The other side goes whenever it likes, and so does the test.
+        # The client may disconnect and the test may end at any time.
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 body = await reader.readexactly(int(length[1]) if length else 0)
-                # Long enough for a signal to find requests in flight.
+                # Slow enough for a signal to find requests in flight.
                 await asyncio.sleep(0.05)
                 writer.write(reply(head, body))
                 await writer.drain()
@@ -136,7 +136,7 @@ def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 O
 
 
 def _answer(status: str, body: str, echoed: str = "") -> bytes:
-    """An answer that repeats what was sent in its reason and its headers too."""
+    """Builds an answer that also repeats `echoed` in its reason phrase and headers."""
     line = " ".join(echoed.split())
     names = ("X-You-Sent", "Deprecation", "X-RateLimit-Limit") if line else ()
     headers = "".join(f"{name}: {line}\r\n" for name in names)

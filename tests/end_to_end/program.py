@@ -1,4 +1,4 @@
-"""Runs the program as its users do, and reads what it leaves behind."""
+"""Runs the program as its users do, and reads the files that it writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pair = tuple[str, str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -38,14 +38,14 @@ class Ended:
 
     @property
     def json(self) -> dict[str, Any]:
-        """What stands on stdout: one JSON object and nothing else."""
+        """The JSON object that is all of stdout."""
         document = json.loads(self.out)
         assert isinstance(document, dict)
         return document
 
 
 def environment(sandbox: RunningSandbox) -> dict[str, str]:
-    """What a user sets to reach a tenant."""
+    """The settings that a user needs to reach a tenant."""
     return {
         "SAIL_BASE_URL": sandbox.base_url,
         "SAIL_CLIENT_ID": sandbox.client_id,
@@ -55,7 +55,7 @@ def environment(sandbox: RunningSandbox) -> dict[str, str]:
 
 
 class Program:
-    """The command line within this process: fast, and its error boundary is the real one."""
+    """Runs the command line in this process: fast, with the real error boundary."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
@@ -73,7 +73,7 @@ class Program:
 
 
 def start(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
-    """The program as a process of its own, to be interrupted or killed."""
+    """Starts the program as a process that a test can interrupt or kill."""
     words = [str(argument) for argument in arguments]
     return subprocess.Popen(
         [sys.executable, "-m", "batch", *words],
@@ -86,24 +86,24 @@ def start(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.Popen[st
 
 
 def accepted(sandbox: RunningSandbox) -> dict[Pair, int]:
-    """How often the tenant has accepted each change, by its own books."""
+    """How often the tenant has accepted each change, by its own records."""
     counts = sandbox.tenant.audit.change_counts()
     return {(str(c.operation), c.identity, c.item_type, c.item_id): number for c, number in counts.items()}
 
 
 def once(pairs: Iterable[Pair]) -> dict[Pair, int]:
-    """The books when every pair was accepted exactly once and nothing else ever was."""
+    """The records of a tenant that accepted each pair exactly once and nothing else."""
     return dict.fromkeys(pairs, 1)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """A CSV file by Python's own reader."""
+    """Reads a CSV file with Python's own reader."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> Path:
-    """A CSV file by Python's own writer."""
+    """Writes a CSV file with Python's own writer."""
     listed = list(rows)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(listed[0]))
@@ -135,5 +135,5 @@ def grant(person: int, thing: int, **more: str) -> dict[str, str]:
 
 
 def pair_of(row: Mapping[str, str]) -> Pair:
-    """The pair that a plain row asks for."""
+    """The pair that a plain row requests."""
     return (row["operation"], row["identity_id"], row["item_type"], row["item_id"])

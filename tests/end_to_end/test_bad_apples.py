@@ -1,4 +1,4 @@
-"""A few ids that the tenant refuses keep nothing else from being submitted, and cost few requests."""
+"""A few ids that the tenant refuses cost few requests and do not stop the other changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def is_bad(row: dict[str, str]) -> bool:
 def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_accepted(
     program: Program,
     tmp_path: Path,
-    names_bad_id: bool,  # noqa: FBT001 - pytest gives it by name
+    names_bad_id: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
     rows = wanted()
     assert len(rows) == 2000

@@ -1,4 +1,4 @@
-"""`cancel`: what a run has created is withdrawn, what it was granted goes into undo.csv, and nothing else changes."""
+"""`cancel` withdraws the open changes of a run, lists its granted changes in undo.csv, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ BULK = ("--api", "v2025")
 
 
 @contextmanager
-def tenant_that(**choices: object) -> Iterator[RunningSandbox]:
-    usual = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0}
-    with running_sandbox(SandboxSettings(**{**usual, **choices})) as sandbox:  # type: ignore[arg-type]
+def running_tenant(**choices: object) -> Iterator[RunningSandbox]:
+    defaults = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0}
+    with running_sandbox(SandboxSettings(**{**defaults, **choices})) as sandbox:  # type: ignore[arg-type]
         yield sandbox
 
 
@@ -55,7 +55,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 class Work:
-    """One tenant, one ledger, and the program between them."""
+    """The program with one tenant and one ledger."""
 
     def __init__(self, program: Program, tenant: RunningSandbox, folder: Path, *options: str) -> None:
         self._program = program
@@ -80,10 +80,10 @@ class Work:
 
     def states(self) -> dict[Pair, str]:
         now = datetime.now(UTC)
-        found = self._tenant.tenant.visible_rows(now)
+        listed = self._tenant.tenant.visible_rows(now)
         return {
             (str(row.change.operation), row.change.identity, row.change.item_type, row.change.item_id): row.state(now)
-            for row in found
+            for row in listed
         }
 
     def is_sound(self) -> bool:
@@ -95,10 +95,10 @@ def all_in(state: str, wanted: Iterable[dict[str, str]] = ROWS) -> dict[Pair, st
 
 
 @pytest.mark.parametrize("options", [(), BULK])
-def test_what_waits_is_cancelled_what_was_granted_goes_into_the_undo_file_and_others_keep_theirs(
+def test_cancel_withdraws_open_changes_lists_granted_changes_for_undo_and_spares_other_runs(
     program: Program, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    with tenant_that() as tenant:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path, *options)
         run = work.submit()
         another = work.submit([grant(0, 7)], "another.csv")
@@ -138,8 +138,8 @@ def test_what_waits_is_cancelled_what_was_granted_goes_into_the_undo_file_and_ot
         assert work.is_sound()
 
 
-def test_cancelling_again_does_no_harm(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant:
+def test_cancelling_twice_does_no_harm(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
         run = work.submit()
         assert (work.cancel(run).code, work.states()) == (0, all_in("CANCELLED"))
@@ -150,15 +150,17 @@ def test_cancelling_again_does_no_harm(program: Program, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("cancel_id", list(CancelId))
-def test_whichever_id_the_tenant_takes_it_is_cancelled(program: Program, tmp_path: Path, cancel_id: CancelId) -> None:
-    with tenant_that(cancel_id=cancel_id) as tenant:
+def test_cancel_works_with_every_kind_of_id_that_a_tenant_may_accept(
+    program: Program, tmp_path: Path, cancel_id: CancelId
+) -> None:
+    with running_tenant(cancel_id=cancel_id) as tenant:
         work = Work(program, tenant, tmp_path)
         assert (work.cancel(work.submit()).code, work.states()) == (0, all_in("CANCELLED"))
 
 
-def test_where_cancelling_in_bulk_is_refused_it_is_done_singly(program: Program, tmp_path: Path) -> None:
+def test_cancel_falls_back_to_single_calls_if_the_tenant_refuses_bulk_calls(program: Program, tmp_path: Path) -> None:
     scopes = ("idn:access-request:manage", "idn:access-request-status:read")
-    with tenant_that(scopes=scopes) as tenant:
+    with running_tenant(scopes=scopes) as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
         ended = work.cancel(work.submit())
         assert (ended.code, work.states()) == (0, all_in("CANCELLED"))
@@ -166,10 +168,8 @@ def test_where_cancelling_in_bulk_is_refused_it_is_done_singly(program: Program,
         assert "does not cancel in bulk (403" in ended.err
 
 
-def test_where_cancelling_in_bulk_does_nothing_that_is_noticed_and_it_is_done_singly(
-    program: Program, tmp_path: Path
-) -> None:
-    with tenant_that(ignores_bulk_cancel=True) as tenant:
+def test_cancel_falls_back_to_single_calls_if_bulk_calls_have_no_effect(program: Program, tmp_path: Path) -> None:
+    with running_tenant(ignores_bulk_cancel=True) as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
         ended = work.cancel(work.submit())
         assert (ended.code, work.states()) == (0, all_in("CANCELLED"))
@@ -177,23 +177,23 @@ def test_where_cancelling_in_bulk_does_nothing_that_is_noticed_and_it_is_done_si
         assert "and did not cancel them" in ended.err
 
 
-def test_a_dry_run_shows_everything_and_does_nothing(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant:
+def test_a_dry_run_lists_every_change_and_changes_nothing(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
         before = work.states()
-        audit = rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")
+        records = rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")
         ended = work.cancel(run, "--dry-run")
         assert (ended.code, work.states()) == (3, before)
-        assert (rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")) == audit
+        assert (rows(work.ledger, "SELECT * FROM event"), rows(work.ledger, "SELECT * FROM track")) == records
         assert (len(ended.json["would_cancel"]), len(ended.json["would_revoke"])) == (10, 2)
         assert ended.json["files"] == {"undo": None}
         assert sorted(path.name for path in (tmp_path / "wanted.results").iterdir()) == ["results.csv"]
 
 
-def test_what_is_approved_already_is_told(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant:
+def test_cancel_reports_changes_that_are_already_approved(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)
         run = work.submit()
         tenant.tenant.conclude("PROVISIONING_VERIFICATION_PENDING", identity=identity(1))
@@ -203,11 +203,11 @@ def test_what_is_approved_already_is_told(program: Program, tmp_path: Path) -> N
         assert f"To look again: access-batch cancel {run}\n" in again
 
 
-def test_without_its_input_the_undo_file_has_a_folder_named_after_the_run(
+def test_the_undo_file_goes_to_a_folder_named_after_the_run_if_the_input_is_gone(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with tenant_that() as tenant:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)
         run = work.submit()
         (tmp_path / "wanted.csv").unlink()
@@ -218,8 +218,8 @@ def test_without_its_input_the_undo_file_has_a_folder_named_after_the_run(
         assert work.cancel(run, "--out", str(elsewhere)).json["files"]["undo"] == str(elsewhere / "undo.csv")
 
 
-def test_what_is_unconfirmed_is_to_be_settled_first(program: Program, tmp_path: Path) -> None:
-    with tenant_that(lists_others=False) as tenant:
+def test_cancel_leaves_unconfirmed_changes_and_exits_with_4(program: Program, tmp_path: Path) -> None:
+    with running_tenant(lists_others=False) as tenant:
         tenant.faults.add(Fault.DROP_BEFORE)
         path = write_rows(tmp_path / "a.csv", [grant(person, person) for person in range(3)])
         ledger = tmp_path / "ledger.db"
@@ -231,15 +231,15 @@ def test_what_is_unconfirmed_is_to_be_settled_first(program: Program, tmp_path: 
         assert set(work.states().values()) == {"CANCELLED"}
 
 
-def test_what_may_still_turn_up_is_to_be_looked_for_again(program: Program, tmp_path: Path) -> None:
-    with tenant_that(visibility_delay=3600.0) as tenant:
+def test_cancel_exits_with_4_if_the_tenant_does_not_list_the_changes_yet(program: Program, tmp_path: Path) -> None:
+    with running_tenant(visibility_delay=3600.0) as tenant:
         work = Work(program, tenant, tmp_path)
         ended = work.cancel(work.submit(), "--settle-after", "600")
         assert (ended.code, ended.json["changes"]["not_visible"]) == (4, len(ROWS))
 
 
-def test_what_others_did_can_not_be_cancelled_here(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant, tenant_that() as other:
+def test_cancel_refuses_imported_runs_and_runs_of_another_tenant(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant, running_tenant() as other:
         work = Work(program, tenant, tmp_path)
         tenant.tenant.request_by_other(
             datetime.now(UTC), identity=identity(0), item_type=ItemType.ROLE, item_id=item(1)
@@ -251,8 +251,8 @@ def test_what_others_did_can_not_be_cancelled_here(program: Program, tmp_path: P
         assert Work(program, other, tmp_path).cancel(work.submit([grant(1, 1)])).code == 2
 
 
-def test_people_are_told_what_became_of_it_and_what_to_do_next(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant:
+def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
@@ -269,20 +269,20 @@ def test_people_are_told_what_became_of_it_and_what_to_do_next(program: Program,
             f"To revoke what was granted: access-batch submit {undo}",
         ]
         assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
-        said = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
-        assert said == [("the wrong file",)]
+        comments = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
+        assert comments == [("the wrong file",)]
 
 
-def test_nothing_is_cancelled_unasked(program: Program, tmp_path: Path) -> None:
-    with tenant_that() as tenant:
+def test_cancel_does_nothing_without_confirmation(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)
         run = work.submit()
         ended = program("cancel", run, "--ledger", work.ledger, env=environment(tenant))
         assert (ended.code, work.states()) == (2, all_in("EXECUTING"))
 
 
-def test_ctrl_c_ends_the_waiting_and_the_same_command_goes_on(program: Program, tmp_path: Path) -> None:
-    with tenant_that(ignores_bulk_cancel=True) as tenant:
+def test_ctrl_c_ends_the_wait_and_the_same_command_continues(program: Program, tmp_path: Path) -> None:
+    with running_tenant(ignores_bulk_cancel=True) as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
@@ -307,7 +307,7 @@ def events(ledger: Path) -> set[str]:
 def test_submitting_the_undo_file_revokes_exactly_what_was_granted(
     program: Program, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    with tenant_that() as tenant:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path, *options)
         run = work.submit()
         granted = [grant(person, thing) for person in (1, 2) for thing in (1, 2)]
@@ -324,10 +324,8 @@ def test_submitting_the_undo_file_revokes_exactly_what_was_granted(
         assert work.is_sound()
 
 
-def test_the_same_input_after_its_undo_says_what_has_been_undone_and_another_one_grants_it_again(
-    program: Program, tmp_path: Path
-) -> None:
-    with tenant_that() as tenant:
+def test_an_undone_input_reports_its_undo_and_a_changed_input_grants_again(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)
         wanted = [grant(1, 1), grant(1, 2)]
         run = work.submit(wanted)

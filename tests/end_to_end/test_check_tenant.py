@@ -1,4 +1,4 @@
-"""What the tenant knows already is not requested again: what is in progress by anybody, and what is held."""
+"""The precheck keeps changes that are already in progress or held at the tenant from being requested again."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def path(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "a.csv", ROWS)
 
 
-def somebody_asks(sandbox: RunningSandbox, person: int, thing: int = 1, **more: Any) -> None:
+def request_by_somebody(sandbox: RunningSandbox, person: int, thing: int = 1, **more: Any) -> None:
     """Somebody else requests a role for a person at the tenant."""
     sandbox.tenant.request_by_other(
         datetime.now(UTC), identity=identity(person), item_type=ItemType.ROLE, item_id=item(thing), **more
     )
 
 
-def holds(sandbox: RunningSandbox, person: int, thing: int = 1) -> None:
+def hold(sandbox: RunningSandbox, person: int, thing: int = 1) -> None:
     sandbox.tenant.hold(identity(person), ItemType.ROLE, item(thing))
 
 
@@ -56,8 +56,8 @@ def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) ->
     return program("submit", path, "--yes", "--json", *more, env=environment(sandbox))
 
 
-def asked(sandbox: RunningSandbox) -> int:
-    """How often the tenant was asked about anything."""
+def precheck_calls(sandbox: RunningSandbox) -> int:
+    """How many calls of the precheck the tenant has received."""
     calls = sandbox.tenant.audit.calls
     return sum(calls[name] for name in ("status", "administration", "search"))
 
@@ -72,11 +72,11 @@ def result_of(path: Path, person: int) -> tuple[str, str]:
     return found["_class"], found["_reason"]
 
 
-def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_why(
+def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_reason(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
-    somebody_asks(tenant, 0)
-    holds(tenant, 1)
+    request_by_somebody(tenant, 0)
+    hold(tenant, 1)
     ended = submit(program, tenant, path)
     assert ended.code == 0
     rows = ended.json["rows"]
@@ -84,22 +84,22 @@ def test_what_others_have_in_progress_and_what_is_held_is_skipped_with_who_and_w
     assert sum(rows.values()) == 2 * rows["read"]
     checked = ended.json["checked"]
     assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
-    assert checked["calls"] == asked(tenant) == 2
+    assert checked["calls"] == precheck_calls(tenant) == 2
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     row_class, reason = result_of(path, 0)
     assert row_class == "already_submitted"
     assert reason.startswith("requested by ")
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
-    # A slow machine adds how old the answers are.
+    # On a slow machine, the message also gives the age of the answers.
     assert "The tenant was asked in 2 calls" in ended.err
     assert "1 change is in progress and 1 change is held already." in ended.err
 
 
-def test_the_opposite_of_what_is_wanted_holds_a_change_back(
+def test_an_opposite_request_in_progress_holds_a_change_back(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
-    somebody_asks(tenant, 0, operation=Operation.REVOKE)
+    request_by_somebody(tenant, 0, operation=Operation.REVOKE)
     ended = submit(program, tenant, path)
     assert ended.code == 3
     assert ended.json["rows"]["held_back"] == 1
@@ -109,20 +109,20 @@ def test_the_opposite_of_what_is_wanted_holds_a_change_back(
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[1:])
 
 
-def test_dates_make_it_another_change(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+def test_a_grant_with_other_dates_is_another_change(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
-    said = f"{end:%Y-%m-%dT%H:%M:%SZ}"
-    path = write_rows(tmp_path / "a.csv", [grant(person, 1, remove_date=said) for person in range(3)])
-    somebody_asks(tenant, 0, removeDate=f"{end:%Y-%m-%dT%H:%M:%S.000Z}")
-    somebody_asks(tenant, 1)
-    holds(tenant, 2)
+    ends = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    path = write_rows(tmp_path / "a.csv", [grant(person, 1, remove_date=ends) for person in range(3)])
+    request_by_somebody(tenant, 0, removeDate=f"{end:%Y-%m-%dT%H:%M:%S.000Z}")
+    request_by_somebody(tenant, 1)
+    hold(tenant, 2)
     ended = submit(program, tenant, path, "--api", "v2025")
     assert [result_of(path, person)[0] for person in range(3)] == ["already_submitted", "held_back", "submitted"]
     assert set(accepted(tenant)) == {pair_of(grant(2, 1))}
     assert ended.code == 3
 
 
-def test_a_revoke_of_what_the_index_does_not_know_as_held_is_submitted(
+def test_a_revoke_is_submitted_even_if_the_search_index_does_not_show_the_item_as_held(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", [{**grant(0, 1), "operation": "REVOKE", "comment": "leaver"}])
@@ -131,13 +131,15 @@ def test_a_revoke_of_what_the_index_does_not_know_as_held_is_submitted(
     assert len(accepted(tenant)) == 1
 
 
-def test_what_the_ledger_knows_is_asked_of_nobody(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_the_precheck_does_not_ask_about_changes_in_the_ledger(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
     submit(program, tenant, path)
-    before = asked(tenant)
+    before = precheck_calls(tenant)
     ended = submit(program, tenant, path, "--max-age", "0")
     assert ended.code == 0
     assert ended.json["checked"] is None
-    assert asked(tenant) == before
+    assert precheck_calls(tenant) == before
 
 
 NOT_ADMIN = SandboxSettings(
@@ -149,9 +151,11 @@ NOT_ADMIN = SandboxSettings(
 )
 
 
-def test_what_may_not_be_asked_is_told_with_what_is_missing_and_the_rest_goes_on(program: Program, path: Path) -> None:
+def test_a_run_continues_without_a_forbidden_precheck_and_names_the_missing_rights(
+    program: Program, path: Path
+) -> None:
     with running_sandbox(NOT_ADMIN) as sandbox:
-        somebody_asks(sandbox, 0)
+        request_by_somebody(sandbox, 0)
         ended = submit(program, sandbox, path)
         assert ended.code == 0
         assert accepted(sandbox) == once(map(pair_of, ROWS))
@@ -163,7 +167,7 @@ def test_what_may_not_be_asked_is_told_with_what_is_missing_and_the_rest_goes_on
     assert "sp:search:read" in ended.err
 
 
-def test_who_must_know_sends_nothing_where_it_may_not_be_asked(program: Program, path: Path) -> None:
+def test_a_required_precheck_that_is_forbidden_stops_the_run_before_sending(program: Program, path: Path) -> None:
     with running_sandbox(NOT_ADMIN) as sandbox:
         ended = submit(program, sandbox, path, "--check-tenant", "always")
         assert ended.code == 2
@@ -173,51 +177,55 @@ def test_who_must_know_sends_nothing_where_it_may_not_be_asked(program: Program,
     assert "no runs" in program("runs").out
 
 
-def test_the_administration_list_tells_who_may_not_list_otherwise(program: Program, path: Path) -> None:
+def test_the_precheck_uses_the_administration_list_if_the_status_list_is_forbidden(
+    program: Program, path: Path
+) -> None:
     settings = SandboxSettings(
         rate=FAST,
         visibility_delay=0.0,
         scopes=("idn:access-request:create", "idn:access-request-administration:read", "sp:search:read"),
     )
     with running_sandbox(settings) as sandbox:
-        somebody_asks(sandbox, 0)
+        request_by_somebody(sandbox, 0)
         ended = submit(program, sandbox, path, "--check-tenant", "always")
         assert sandbox.tenant.audit.calls["administration"] == 1
         assert accepted(sandbox) == once(pair_of(row) for row in ROWS[1:])
     assert ended.code == 0
 
 
-def test_never_means_that_nothing_is_asked(program: Program, tenant: RunningSandbox, path: Path) -> None:
-    holds(tenant, 1)
+def test_the_precheck_can_be_switched_off(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    hold(tenant, 1)
     ended = submit(program, tenant, path, "--check-tenant", "never")
     assert ended.json["checked"] is None
-    assert asked(tenant) == 0
+    assert precheck_calls(tenant) == 0
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
-def test_what_was_said_counts_until_it_is_too_old(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_the_precheck_reuses_answers_until_they_are_too_old(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
     for person in range(4):
-        somebody_asks(tenant, person)
+        request_by_somebody(tenant, person)
     assert submit(program, tenant, path).json["rows"]["already_submitted"] == 4
-    before = asked(tenant)
+    before = precheck_calls(tenant)
     tenant.tenant.conclude("REJECTED")
     again = submit(program, tenant, path)
     assert again.json["rows"]["already_submitted"] == 4
     assert again.json["checked"]["calls"] == 0
     assert again.json["checked"]["age_s"] > 0
     assert "The tenant was asked in 0 calls" in again.err
-    assert asked(tenant) == before
+    assert precheck_calls(tenant) == before
     anew = submit(program, tenant, path, "--max-age", "0")
     assert anew.json["rows"]["submitted"] == 4
-    assert asked(tenant) > before
+    assert precheck_calls(tenant) > before
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
-def test_what_was_said_before_a_change_ended_counts_no_more(
+def test_the_precheck_discards_answers_about_a_change_that_has_ended_since(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
     first = submit(program, tenant, path).json["run"]
-    # Now it is remembered that all of the first is in progress.
+    # The cache now shows every change of the first run as in progress.
     submit(program, tenant, write_rows(tmp_path / "b.csv", [grant(person, 2) for person in range(4)]), "--max-age", "0")
     tenant.tenant.conclude("REJECTED", identity=identity(0), item_id=item(1))
     tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1), item_id=item(1))
@@ -228,33 +236,33 @@ def test_what_was_said_before_a_change_ended_counts_no_more(
     assert submit(program, tenant, write_rows(tmp_path / "undo.csv", undo)).json["rows"]["submitted"] == 1
 
 
-def test_a_run_that_goes_on_has_set_aside_the_same_as_when_it_was_planned(
+def test_a_continued_run_sets_aside_the_same_changes_as_its_plan(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
-    somebody_asks(tenant, 0)
-    holds(tenant, 1)
+    request_by_somebody(tenant, 0)
+    hold(tenant, 1)
     tenant.faults.add(Fault.UNAVAILABLE_503)
     ledger = path.with_name("ledger.db")
     stopped = submit(program, tenant, path, "--give-up-after", "0", "--ledger", str(ledger))
     assert stopped.code == 4
     assert accepted(tenant) == {}
     alter(ledger, "DELETE FROM cached")
-    before = asked(tenant)
+    before = precheck_calls(tenant)
     tenant.tenant.conclude("REJECTED")
     ended = submit(program, tenant, path, "--max-age", "0", "--ledger", str(ledger))
     assert ended.code == 0
     assert ended.json["rows"] == stopped.json["rows"]
     assert ended.json["checked"]["in_progress"] == ended.json["checked"]["held"] == 1
-    assert asked(tenant) == before
+    assert precheck_calls(tenant) == before
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
-    # Once it is complete, the same command asks anew.
+    # The run is complete now, so the same command asks the tenant again.
     anew = submit(program, tenant, path, "--max-age", "0", "--ledger", str(ledger))
     assert anew.json["rows"]["already_held"] == 1
     assert anew.json["rows"]["submitted"] == 3
     assert accepted(tenant) == once(pair_of(row) for row in (ROWS[0], *ROWS[2:]))
 
 
-def test_a_tenant_that_can_not_be_asked_is_sent_nothing(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_a_failed_precheck_stops_the_run_before_sending(program: Program, tenant: RunningSandbox, path: Path) -> None:
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
     ended = program("submit", path, "--yes", env=wrong)
     assert ended.code == 4
@@ -265,7 +273,7 @@ def test_a_tenant_that_can_not_be_asked_is_sent_nothing(program: Program, tenant
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, path: Path) -> None:
+def test_an_interrupted_precheck_sends_nothing(number: signal.Signals, path: Path) -> None:
     with running_sandbox(SandboxSettings(rate=FAST, latency=(3600.0, 3600.0))) as sandbox:
         process = start("submit", path, "--yes", env=environment(sandbox))
         wait_until(lambda: sandbox.tenant.audit.calls["status"], process)
@@ -276,11 +284,13 @@ def test_whoever_interrupts_the_asking_has_sent_nothing(number: signal.Signals, 
         assert sandbox.tenant.audit.posts == 0
 
 
-def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant: RunningSandbox, path: Path) -> None:
-    holds(tenant, 1)
+def test_a_plan_skips_the_precheck_unless_an_option_requests_it(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    hold(tenant, 1)
     silent = program("plan", path, "--json", env=environment(tenant))
     assert "The tenant was not asked" in silent.err
-    assert asked(tenant) == 0
+    assert precheck_calls(tenant) == 0
     assert silent.json["changes"]["unsent"] == 4
     ended = program("plan", path, "--json", "--check-tenant", "auto", env=environment(tenant))
     assert ended.json["rows"]["already_held"] == 1
@@ -292,7 +302,7 @@ def test_a_plan_asks_the_tenant_only_when_it_is_told_to(program: Program, tenant
     assert "No tenant is given" in program("plan", path, "--check-tenant", "auto").err
 
 
-def test_the_embedded_sandbox_is_asked_like_any_tenant(program: Program, path: Path) -> None:
+def test_the_precheck_asks_the_embedded_sandbox_like_any_tenant(program: Program, path: Path) -> None:
     ended = program("submit", path, "--yes", "--json", "--sandbox", env={"ACCESS_BATCH_RATE": "5000/1"})
     assert ended.code == 0
     assert ended.json["checked"]["calls"] == 2

@@ -91,7 +91,7 @@ def test_a_file_whose_name_is_not_text_is_refused(program: Program, tmp_path: Pa
     assert "not text" in ended.err
 
 
-def test_a_rate_above_the_documented_one_is_reported(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_a_rate_above_the_documented_limit_is_reported(program: Program, tenant: RunningSandbox, path: Path) -> None:
     above = program("submit", path, "--yes", env=environment(tenant))
     assert "above the documented 100 per 10 s" in above.err
     below = program("submit", path, "--yes", "--rate", "50/5", env=environment(tenant))
@@ -114,7 +114,7 @@ def test_a_plan_needs_no_tenant_and_leaves_nothing_behind(program: Program, path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_plan_knows_what_the_ledger_knows(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_a_plan_leaves_out_changes_that_the_ledger_has(program: Program, tenant: RunningSandbox, path: Path) -> None:
     program("submit", path, "--yes", env=environment(tenant))
     ended = program("plan", path, env=environment(tenant))
     assert "nothing to send" in ended.out
@@ -133,14 +133,14 @@ def test_validate_contacts_no_tenant(program: Program, path: Path) -> None:
     assert program("validate", path, env={"SAIL_BASE_URL": "http://tenant.example.com"}).code == 0
 
 
-def test_status_and_runs_show_how_far_a_run_has_come(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_status_and_runs_show_the_progress_of_a_run(program: Program, tenant: RunningSandbox, path: Path) -> None:
     assert program("status").code == 2
     assert "no runs" in program("runs").out
     run = program("submit", path, "--yes", "--json", env=environment(tenant)).json["run"]
     assert "6 planned, 6 accepted" in program("status").out
     assert program("status", run[:4], "--json").json["changes"]["accepted"] == 6
     assert run in program("runs").out
-    assert [one["run"] for one in program("runs", "--json").json["runs"]] == [run]
+    assert [run_shown["run"] for run_shown in program("runs", "--json").json["runs"]] == [run]
     assert program("status", "nonsense").code == 2
 
 
@@ -180,7 +180,7 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 6), ("n\n", 130, 0), ("\n", 130, 0), ("", 130, 0)])
-def test_at_a_terminal_only_yes_means_yes(
+def test_only_yes_at_a_terminal_starts_a_run(
     program: Program,
     tenant: RunningSandbox,
     path: Path,
@@ -196,7 +196,7 @@ def test_at_a_terminal_only_yes_means_yes(
     assert len(accepted(tenant)) == sent
 
 
-def test_standard_input_is_an_input(
+def test_a_run_can_read_standard_input(
     program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -234,7 +234,7 @@ def test_wrong_usage_exits_with_2_and_sends_nothing(
     assert tenant.tenant.audit.posts == 0
 
 
-def test_a_missing_setting_is_named(program: Program, tenant: RunningSandbox, path: Path) -> None:
+def test_an_error_names_the_missing_setting(program: Program, tenant: RunningSandbox, path: Path) -> None:
     for name, message in (
         ("SAIL_BASE_URL", "Looked at: --base-url and SAIL_BASE_URL"),
         ("SAIL_CLIENT_ID", "SAIL_CLIENT_ID is not set"),

@@ -1,4 +1,4 @@
-"""`doctor` tells what is wrong before it matters, with what to do, and the tenant is none the wiser."""
+"""`doctor` reports problems early and how to solve them, and changes nothing at the tenant."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ CHECKS = (
 
 
 def verdicts(ended: Ended) -> dict[str, str]:
-    """Each check with how it ended."""
-    return {one["check"]: one["verdict"] for one in ended.json["checks"]}
+    """The verdict of each check."""
+    return {check["check"]: check["verdict"] for check in ended.json["checks"]}
 
 
 def finding(ended: Ended, check: str) -> dict[str, Any]:
-    return next(one for one in ended.json["checks"] if one["check"] == check)
+    return next(found for found in ended.json["checks"] if found["check"] == check)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the ledger is by default."""
+    """The default path of the ledger."""
     return tmp_path / "data" / "access-batch" / "ledger.db"
 
 
-def test_where_all_is_well_everything_is_ok_and_nothing_happens_at_the_tenant(program: Program, path: Path) -> None:
+def test_doctor_reports_every_check_of_a_sound_setup_as_ok_and_submits_nothing(program: Program, path: Path) -> None:
     with running_sandbox() as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
         ended = program("doctor", "--json", env=env)
@@ -69,7 +69,7 @@ def test_where_all_is_well_everything_is_ok_and_nothing_happens_at_the_tenant(pr
     assert rows(path, "SELECT calls FROM pace") == [(2,)]
 
 
-def test_the_source_that_won_is_named_and_its_secret_is_not(
+def test_doctor_names_the_source_of_the_secret_without_showing_the_secret(
     program: Program, tmp_path: Path, memory: MemoryKeyring
 ) -> None:
     with running_sandbox() as sandbox:
@@ -94,7 +94,7 @@ def test_the_source_that_won_is_named_and_its_secret_is_not(
         assert sandbox.client_secret not in ended.out + ended.err
 
 
-def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
+def test_doctor_can_examine_the_sandbox(program: Program, path: Path) -> None:
     ended = program("doctor", "--sandbox", "--json")
     assert ended.code == 0
     assert set(verdicts(ended).values()) == {"ok"}
@@ -102,7 +102,7 @@ def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "check", "verdict", "said"),
+    ("settings", "check", "verdict", "text"),
     [
         (SandboxSettings(token_kind=TokenKind.API_CLIENT), "user", "fail", "authority API"),
         (SandboxSettings(token_kind=TokenKind.OPAQUE), "token", "warn", "content can't be read"),
@@ -115,8 +115,8 @@ def test_the_sandbox_can_be_examined_too(program: Program, path: Path) -> None:
     ],
     ids=["api client", "opaque", "no scope", "half a scope", "no admin", "refused", "ends", "limits"],
 )
-def test_each_problem_with_the_tenant_is_reported(
-    program: Program, settings: SandboxSettings, check: str, verdict: str, said: str
+def test_doctor_reports_each_problem_with_the_tenant(
+    program: Program, settings: SandboxSettings, check: str, verdict: str, text: str
 ) -> None:
     with running_sandbox(settings) as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
@@ -124,19 +124,19 @@ def test_each_problem_with_the_tenant_is_reported(
         assert sandbox.tenant.audit.posts == 0
     found = finding(ended, check)
     assert found["verdict"] == verdict
-    assert said.lower() in found["said"].lower()
+    assert text.lower() in found["said"].lower()
     assert bool(found["to_do"]) == (verdict != "ok")
     assert ended.code == (3 if verdict == "fail" else 0)
     assert sandbox.client_secret not in ended.out + ended.err
 
 
-def test_a_clock_that_is_off_is_told(program: Program) -> None:
+def test_doctor_reports_a_wrong_clock(program: Program) -> None:
     with running_sandbox(clock=lambda: datetime.now(UTC) + timedelta(hours=1)) as sandbox:
         ended = program("doctor", "--json", env=environment(sandbox))
     assert "s behind the tenant's" in finding(ended, "clock")["said"]
 
 
-def test_a_tenant_that_asks_for_long_silence_is_not_waited_for_nor_asked_again(program: Program) -> None:
+def test_doctor_neither_waits_for_nor_calls_a_tenant_that_requests_a_long_pause(program: Program) -> None:
     with running_sandbox(SandboxSettings(rate=Rate(requests=1, seconds=3600))) as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
         assert program("doctor", env=env).code == 0
@@ -149,7 +149,7 @@ def test_a_tenant_that_asks_for_long_silence_is_not_waited_for_nor_asked_again(p
     assert "asked for silence" in finding(silent, "status list")["said"]
 
 
-def test_a_tenant_that_is_not_there_is_told_at_once(program: Program) -> None:
+def test_doctor_reports_an_unreachable_tenant_at_once(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     env = {"SAIL_BASE_URL": f"http://127.0.0.1:{port}", "SAIL_CLIENT_ID": "c", "SAIL_CLIENT_SECRET": "hunter2-hunter2"}
@@ -172,7 +172,7 @@ def test_a_tenant_that_is_not_there_is_told_at_once(program: Program) -> None:
         ),
     ],
 )
-def test_what_is_missing_to_reach_a_tenant_is_told(
+def test_doctor_reports_settings_that_are_missing_or_unusable(
     program: Program, env: dict[str, str], flags: list[str], check: str
 ) -> None:
     ended = program("doctor", "--json", *flags, env=env)
@@ -182,7 +182,7 @@ def test_what_is_missing_to_reach_a_tenant_is_told(
     assert finding(ended, check)["to_do"]
 
 
-def test_a_newer_ledger_is_told_and_the_tenant_is_asked_for_a_token_only(program: Program, path: Path) -> None:
+def test_doctor_reports_a_newer_ledger_and_requests_only_a_token(program: Program, path: Path) -> None:
     with running_sandbox() as sandbox:
         program("doctor", env=environment(sandbox))
         alter(path, "UPDATE alembic_version SET version_num = '9999'")
@@ -193,7 +193,7 @@ def test_a_newer_ledger_is_told_and_the_tenant_is_asked_for_a_token_only(program
     assert "Not asked" in finding(ended, "status list")["said"]
 
 
-def test_a_damaged_ledger_is_told_and_not_written_to(program: Program, path: Path) -> None:
+def test_doctor_reports_a_damaged_ledger_and_does_not_write_to_it(program: Program, path: Path) -> None:
     with running_sandbox() as sandbox:
         program("doctor", env=environment(sandbox))
         content = bytearray(path.read_bytes())
@@ -206,14 +206,14 @@ def test_a_damaged_ledger_is_told_and_not_written_to(program: Program, path: Pat
     assert path.read_bytes() == content
 
 
-def test_what_is_no_ledger_at_all_is_told(program: Program, tmp_path: Path) -> None:
+def test_doctor_reports_a_file_that_is_not_a_ledger(program: Program, tmp_path: Path) -> None:
     (tmp_path / "no.db").write_bytes(b"not a database " * 1000)
     ended = program("doctor", "--sandbox", "--json", "--ledger", tmp_path / "no.db")
     assert ended.code == 3
     assert finding(ended, "ledger")["verdict"] == "fail"
 
 
-def test_a_run_that_was_stopped_is_told(program: Program, tmp_path: Path) -> None:
+def test_doctor_reports_a_stopped_run(program: Program, tmp_path: Path) -> None:
     inputs = write_rows(tmp_path / "a.csv", [grant(1, 1), grant(2, 2)])
     with running_sandbox(SandboxSettings(scopes=("idn:x:read",))) as sandbox:
         assert program("submit", inputs, "--yes", env=environment(sandbox)).code == 4

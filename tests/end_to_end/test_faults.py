@@ -1,4 +1,4 @@
-"""What the tenant does wrong never makes us send a change twice, and what is undecided is said to be."""
+"""Faults of the tenant never make the program send a change twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.end_to_end.program import Program
 
 NOT_PROCESSED = [Fault.UNAVAILABLE_503, Fault.THROTTLED_429, Fault.UNAUTHORIZED_401]
-UNDECIDED = [
+UNCONFIRMED = [
     Fault.DROP_BEFORE,
     Fault.DROP_AFTER,
     Fault.HANG_BEFORE,
@@ -30,16 +30,16 @@ UNDECIDED = [
 
 
 def wanted() -> list[dict[str, str]]:
-    """Six requests' worth of rows."""
+    """Rows for six requests."""
     return [grant(person, 10 * person + thing) for person in range(6) for thing in range(4)]
 
 
 def test_every_fault_is_covered_here() -> None:
-    assert {*NOT_PROCESSED, *UNDECIDED, Fault.UNREADABLE_202} == set(Fault)
+    assert {*NOT_PROCESSED, *UNCONFIRMED, Fault.UNREADABLE_202} == set(Fault)
 
 
 @pytest.mark.parametrize("fault", NOT_PROCESSED)
-def test_what_was_provably_not_processed_is_sent_again_at_once(
+def test_a_request_that_was_provably_not_processed_is_sent_again_at_once(
     program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
 ) -> None:
     tenant.faults.add(None, fault, None, fault)
@@ -50,8 +50,8 @@ def test_what_was_provably_not_processed_is_sent_again_at_once(
     assert ended.json["http"]["retried"] >= 1
 
 
-@pytest.mark.parametrize("fault", UNDECIDED)
-def test_what_may_have_arrived_is_settled_and_only_sent_again_when_it_has_not(
+@pytest.mark.parametrize("fault", UNCONFIRMED)
+def test_an_unconfirmed_request_is_settled_and_sent_again_only_if_it_did_not_arrive(
     program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
 ) -> None:
     tenant.faults.add(None, fault)
@@ -62,14 +62,16 @@ def test_what_may_have_arrived_is_settled_and_only_sent_again_when_it_has_not(
     assert accepted(tenant) == once(map(pair_of, wanted()))
 
 
-def test_an_unreadable_acceptance_is_an_acceptance(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+def test_an_unreadable_acceptance_counts_as_an_acceptance(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
     tenant.faults.add(*[Fault.UNREADABLE_202] * 6)
     ended = program("submit", write_rows(tmp_path / "a.csv", wanted()), "--yes", "--json", env=environment(tenant))
     assert ended.code == 0
     assert accepted(tenant) == once(map(pair_of, wanted()))
 
 
-def test_wrong_credentials_stop_everything_and_the_right_ones_continue(
+def test_wrong_credentials_stop_a_run_and_the_right_credentials_continue_it(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", wanted())

@@ -1,4 +1,4 @@
-"""Escape sequences and invisible characters in inputs never reach the screen as such."""
+"""Escape sequences and invisible characters in inputs never reach the screen unescaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e\u200b"
 
 @pytest.mark.parametrize("column", ["operation", "identity_id", "item_type", "item_id", "remove_date"])
 @pytest.mark.parametrize("command", ["validate", "plan"])
-def test_a_cell_can_not_steer_the_terminal(
+def test_a_cell_cannot_control_the_terminal(
     program: Program, tenant: RunningSandbox, tmp_path: Path, command: str, column: str
 ) -> None:
     path = write_rows(tmp_path / "wanted.csv", [{**grant(1, 1), column: EVIL}])
@@ -30,7 +30,7 @@ def test_a_cell_can_not_steer_the_terminal(
         assert "\\u001b[31mred" in ended.err.lower()
 
 
-def test_the_name_of_a_column_can_not_either(program: Program, tmp_path: Path) -> None:
+def test_a_column_name_cannot_control_the_terminal(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "wanted.csv", [{EVIL: "x"}])
     ended = program("validate", path)
     assert ended.code == 2

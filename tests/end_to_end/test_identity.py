@@ -1,4 +1,4 @@
-"""The token: checked before anything is sent, renewed while sending, and explained if it lacks rights."""
+"""The token is checked before anything is sent, renewed while sending, and explained if it lacks rights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WANTED = [grant(person, 10 * person + thing) for person in range(6) for thing in
 
 
 class SteppingClock:
-    """A tenant's clock that advances by half a token's life with every call."""
+    """A tenant's clock that advances by half a token's lifetime with every call."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)
@@ -32,7 +32,7 @@ class SteppingClock:
 
 
 def assert_a_fit_token_submits_everything(program: Program, path: Path, base_url: str) -> None:
-    """The same command at the same tenant, which now issues an administrator's token."""
+    """Repeats the command at the same tenant, which now issues an administrator's token."""
     with running_sandbox(SandboxSettings(rate=RATE), port=urlsplit(base_url).port or 0) as sandbox:
         assert program("submit", path, "--yes", env=environment(sandbox)).code == 0
         assert accepted(sandbox) == once(map(pair_of, WANTED))
@@ -72,7 +72,7 @@ def test_a_token_without_the_scope_stops_the_run_and_names_the_scope(program: Pr
     assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
 
-def test_tokens_that_expire_on_the_way_are_replaced(program: Program, tmp_path: Path) -> None:
+def test_tokens_that_expire_during_a_run_are_replaced(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, visibility_delay=0.0), clock=SteppingClock()) as sandbox:
         ended = program("submit", path, "--yes", "--concurrency", "1", "--json", env=environment(sandbox))
@@ -84,7 +84,7 @@ def test_tokens_that_expire_on_the_way_are_replaced(program: Program, tmp_path: 
 def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, tokens=1), clock=SteppingClock()) as first:
-        # Sending is to use up the only token.
+        # Sending uses up the only token.
         ended = program(
             "submit", path, "--yes", "--concurrency", "1", "--check-tenant", "never", env=environment(first)
         )

@@ -1,4 +1,4 @@
-"""`ledger import`: what the tenant has is not submitted again."""
+"""`ledger import`: changes that the tenant already has are not submitted again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CHANGES = (
 )
 
 
-def script(tenant: RunningSandbox, wanted: Iterable[dict[str, str]], *, minutes_ago: float = 60) -> None:
-    """What yesterday's script has submitted, a request for each row."""
+def submit_by_script(tenant: RunningSandbox, wanted: Iterable[dict[str, str]], *, minutes_ago: float = 60) -> None:
+    """Submits rows as somebody's script did, one request for each row."""
     for row in wanted:
         body: dict[str, Any] = {
             "requestedFor": [row["identity_id"]],
@@ -41,11 +41,11 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-def test_what_a_script_has_submitted_is_not_submitted_again(
+def test_changes_that_a_script_submitted_are_not_submitted_again(
     program: Program, tenant: RunningSandbox, tmp_path: Path, ledger: Path
 ) -> None:
     wanted = [grant(person, thing) for person in range(30) for thing in range(10)]
-    script(tenant, wanted)
+    submit_by_script(tenant, wanted)
     taken = program("ledger", "import", "--ledger", ledger, "--json", env=environment(tenant))
     assert (taken.code, taken.json["rows"]) == (0, counted(imported=300))
     more = write_rows(tmp_path / "wanted.csv", [*wanted, grant(30, 0)])
@@ -55,31 +55,31 @@ def test_what_a_script_has_submitted_is_not_submitted_again(
     assert_sound(program, ledger)
 
 
-def test_importing_again_changes_nothing_but_what_the_tenant_says_anew(
+def test_a_second_import_changes_only_what_the_tenant_reports_anew(
     program: Program, tenant: RunningSandbox, ledger: Path
 ) -> None:
-    script(tenant, [grant(person, 1) for person in range(5)])
-    take(program, tenant, ledger)
+    submit_by_script(tenant, [grant(person, 1) for person in range(5)])
+    run_import(program, tenant, ledger)
     before = rows(ledger, CHANGES)
-    assert take(program, tenant, ledger).json["rows"] == counted(unchanged=5)
+    assert run_import(program, tenant, ledger).json["rows"] == counted(unchanged=5)
     assert rows(ledger, CHANGES) == before
     tenant.tenant.conclude("REJECTED", identity=identity(3))
-    script(tenant, [grant(9, 1)], minutes_ago=1)
-    assert take(program, tenant, ledger).json["rows"] == counted(imported=1, updated=1, unchanged=4)
+    submit_by_script(tenant, [grant(9, 1)], minutes_ago=1)
+    assert run_import(program, tenant, ledger).json["rows"] == counted(imported=1, updated=1, unchanged=4)
     assert [row[-1] for row in rows(ledger, CHANGES)].count("REJECTED") == 1
     assert_sound(program, ledger)
 
 
-def test_what_this_ledger_submitted_stays_what_it_is(
+def test_an_import_keeps_changes_that_this_ledger_submitted(
     program: Program, tenant: RunningSandbox, tmp_path: Path, ledger: Path
 ) -> None:
     own = [grant(person, 1) for person in range(4)]
-    script(tenant, own[:2], minutes_ago=600)
+    submit_by_script(tenant, own[:2], minutes_ago=600)
     path = write_rows(tmp_path / "own.csv", own)
-    unasked = ("--yes", "--check-tenant", "never")
-    assert program("submit", path, "--ledger", ledger, *unasked, env=environment(tenant)).code == 0
+    unchecked = ("--yes", "--check-tenant", "never")
+    assert program("submit", path, "--ledger", ledger, *unchecked, env=environment(tenant)).code == 0
     tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(3))
-    taken = take(program, tenant, ledger)
+    taken = run_import(program, tenant, ledger)
     assert taken.json["rows"] == counted(known=2, updated=4)
     assert program("submit", path, "--ledger", ledger, "--yes", env=environment(tenant)).code == 0
     assert accepted(tenant) == {pair_of(row): 2 if row in own[:2] else 1 for row in own}
@@ -87,9 +87,9 @@ def test_what_this_ledger_submitted_stays_what_it_is(
     assert_sound(program, ledger)
 
 
-def test_only_what_was_requested_since_a_day_is_taken(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
-    script(tenant, [grant(1, 1)], minutes_ago=3 * 24 * 60)
-    script(tenant, [grant(2, 1)])
+def test_since_limits_an_import_to_later_requests(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
+    submit_by_script(tenant, [grant(1, 1)], minutes_ago=3 * 24 * 60)
+    submit_by_script(tenant, [grant(2, 1)])
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     taken = program("ledger", "import", "--ledger", ledger, "--since", yesterday, "--json", env=environment(tenant))
     assert taken.json["rows"] == counted(imported=1)
@@ -97,30 +97,30 @@ def test_only_what_was_requested_since_a_day_is_taken(program: Program, tenant: 
     assert program("ledger", "import", "--since", "soon", env=environment(tenant)).code == 2
 
 
-def test_what_was_imported_is_shown_as_that(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
-    script(tenant, [grant(1, 1)])
-    take(program, tenant, ledger)
+def test_runs_marks_an_imported_run(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
+    submit_by_script(tenant, [grant(1, 1)])
+    run_import(program, tenant, ledger)
     shown = program("runs", "--ledger", ledger)
     assert "1 of 1 accepted  complete" in shown.out
     assert "(imported)" in shown.out
     assert item(1) not in shown.out
 
 
-def test_what_was_imported_is_not_followed_but_imported_again(
+def test_track_refuses_an_imported_run_and_suggests_another_import(
     program: Program, tenant: RunningSandbox, tmp_path: Path, ledger: Path
 ) -> None:
     path = write_rows(tmp_path / "own.csv", [grant(1, 2)])
     own = program("submit", path, "--ledger", ledger, "--yes", "--json", env=environment(tenant)).json["run"]
-    script(tenant, [grant(2, 1)])
-    imported = take(program, tenant, ledger).json["run"]
+    submit_by_script(tenant, [grant(2, 1)])
+    imported = run_import(program, tenant, ledger).json["run"]
     track = ("track", "--ledger", ledger, "--track-for", "0", "--json")
-    assert program(*track, env=environment(tenant)).json["run"] == own, "the newest that was submitted here"
+    assert program(*track, env=environment(tenant)).json["run"] == own, "the newest run that was submitted here"
     refused = program(*track, imported, env=environment(tenant))
     assert refused.code == 2
     assert "Run `access-batch ledger import` again to bring it up to date." in refused.err
 
 
-def take(program: Program, tenant: RunningSandbox, ledger: Path) -> Ended:
+def run_import(program: Program, tenant: RunningSandbox, ledger: Path) -> Ended:
     return program("ledger", "import", "--ledger", ledger, "--json", env=environment(tenant))
 
 

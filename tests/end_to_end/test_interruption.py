@@ -32,7 +32,7 @@ SETTLE_SOON = ("--settle-after", "5")
 
 @pytest.fixture
 def slow_tenant() -> Iterator[RunningSandbox]:
-    """Answers take long enough for a signal to find requests in flight."""
+    """A tenant that answers slowly enough for a signal to find requests in flight."""
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.1, 0.3), visibility_delay=0.0)
     with running_sandbox(settings) as sandbox:
         yield sandbox
@@ -43,16 +43,16 @@ def path(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "a.csv", ROWS)
 
 
-def after_some_posts(tenant: RunningSandbox, process: subprocess.Popen[str], posts: int) -> None:
-    """Returns once the tenant has seen so many posts."""
+def wait_for_posts(tenant: RunningSandbox, process: subprocess.Popen[str], posts: int) -> None:
+    """Waits until the tenant has received this many POSTs."""
     wait_until(lambda: tenant.tenant.audit.posts >= posts, process)
 
 
-def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_continues(
+def test_ctrl_c_lets_requests_in_flight_finish_and_the_same_command_continues(
     program: Program, slow_tenant: RunningSandbox, path: Path
 ) -> None:
     process = start("submit", path, "--yes", env=environment(slow_tenant))
-    after_some_posts(slow_tenant, process, 12)
+    wait_for_posts(slow_tenant, process, 12)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 130, err
@@ -66,11 +66,11 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_continues(
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
 
 
-def test_a_second_ctrl_c_stops_at_once_and_leaves_what_was_in_flight_in_doubt(
+def test_a_second_ctrl_c_stops_at_once_and_leaves_requests_in_flight_unconfirmed(
     slow_tenant: RunningSandbox, path: Path, program: Program
 ) -> None:
     process = start("submit", path, "--yes", env=environment(slow_tenant))
-    after_some_posts(slow_tenant, process, 12)
+    wait_for_posts(slow_tenant, process, 12)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=LIMIT)
@@ -80,11 +80,11 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_what_was_in_flight_in_doubt(
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
 
 
-def test_a_killed_process_leaves_nothing_that_is_sent_twice(
+def test_a_killed_run_continues_without_sending_twice(
     program: Program, slow_tenant: RunningSandbox, path: Path
 ) -> None:
     process = start("submit", path, "--yes", env=environment(slow_tenant))
-    after_some_posts(slow_tenant, process, 12)
+    wait_for_posts(slow_tenant, process, 12)
     process.kill()
     process.communicate(timeout=LIMIT)
     ended = program("submit", path, "--yes", "--json", *SETTLE_SOON, env=environment(slow_tenant))
@@ -93,13 +93,13 @@ def test_a_killed_process_leaves_nothing_that_is_sent_twice(
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
 
 
-def test_two_processes_do_not_send_one_input_side_by_side(
+def test_two_processes_do_not_send_the_same_input_at_once(
     program: Program, slow_tenant: RunningSandbox, path: Path
 ) -> None:
     command = ["submit", str(path), "--yes", "--check-tenant", "never"]
     # The first process sends two requests and waits an hour before the third.
     first = start(*command, "--rate", "2/3600", env=environment(slow_tenant))
-    after_some_posts(slow_tenant, first, 2)
+    wait_for_posts(slow_tenant, first, 2)
     second = start(*command, env=environment(slow_tenant))
     _, err = second.communicate(timeout=LIMIT)
     assert second.returncode == 4
@@ -121,7 +121,7 @@ def test_two_processes_with_overlapping_inputs_send_nothing_twice(
     assert accepted(slow_tenant) == once(pair_of(grant(person, person)) for person in range(80))
 
 
-def test_the_secret_and_the_token_are_nowhere_in_what_is_left_behind(
+def test_a_run_writes_neither_the_secret_nor_the_token_anywhere(
     slow_tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
     process = start("submit", path, "--yes", env=environment(slow_tenant))

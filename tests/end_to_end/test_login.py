@@ -1,4 +1,4 @@
-"""`login` and `logout`, and what other commands find afterwards."""
+"""`login` and `logout`, and how other commands use the stored login."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def log_in_to(tenant: RunningSandbox, program: Program, monkeypatch: pytest.Monk
     return log_in(program, monkeypatch, f"{tenant.client_secret}\n", *flags)
 
 
-def test_after_a_login_commands_need_nothing_more(
+def test_commands_after_a_login_need_no_other_credentials(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in_to(tenant, program, monkeypatch)
@@ -59,7 +59,7 @@ def test_after_a_login_commands_need_nothing_more(
     assert memory.asked.count(("access-batch", tenant.base_url)) == 1, "the keyring asks its user once"
 
 
-def test_a_plan_names_the_tenant_and_asks_no_keyring(
+def test_a_plan_names_the_tenant_and_does_not_read_the_keyring(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_in_to(tenant, program, monkeypatch)
@@ -166,7 +166,7 @@ def test_a_login_warns_of_a_stronger_source(
     ("flags", "option"), [((), "--base-url"), (("--base-url", NOWHERE), "--client-id")], ids=["tenant", "client"]
 )
 @pytest.mark.usefixtures("memory")
-def test_without_a_terminal_only_the_secret_is_read(
+def test_login_without_a_terminal_reads_only_the_secret(
     flags: tuple[str, ...], option: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in(program, monkeypatch, "hunter2\n", *flags)
@@ -175,7 +175,7 @@ def test_without_a_terminal_only_the_secret_is_read(
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "one\ntwo\n"])
-def test_standard_input_holds_one_line(
+def test_login_accepts_a_single_line_of_standard_input(
     typed: str, program: Program, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in(program, monkeypatch, typed, "--base-url", NOWHERE, "--client-id", "me", "--no-check")
@@ -185,8 +185,8 @@ def test_standard_input_holds_one_line(
 
 
 @pytest.mark.parametrize("unsafe", [True, False])
-def test_without_a_safe_keyring_login_asks_nothing_and_names_the_alternatives(
-    unsafe: bool,  # noqa: FBT001 - a column
+def test_login_without_a_safe_keyring_asks_nothing_and_names_the_alternatives(
+    unsafe: bool,  # noqa: FBT001 - pytest passes it by name
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -200,7 +200,7 @@ def test_without_a_safe_keyring_login_asks_nothing_and_names_the_alternatives(
 
 
 @pytest.mark.parametrize("flag", ["file", "env"])
-def test_the_secret_may_be_in_a_file_or_in_a_variable(
+def test_login_reads_the_secret_from_a_file_or_a_variable(
     flag: str, program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text(tenant.client_secret)
@@ -214,7 +214,7 @@ def test_the_secret_may_be_in_a_file_or_in_a_variable(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_at_a_terminal_everything_is_asked_for_and_the_secret_is_not_shown() -> None:
+def test_login_at_a_terminal_asks_for_everything_and_hides_the_secret() -> None:
     ours, theirs = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "batch", "login", "--no-check"],
@@ -227,7 +227,7 @@ def test_at_a_terminal_everything_is_asked_for_and_the_secret_is_not_shown() -> 
         stdout=subprocess.PIPE,
         stderr=theirs,
         text=True,
-        # Otherwise it would ask at the terminal that runs the tests.
+        # Otherwise login asks at the terminal that runs the tests.
         start_new_session=True,
     ) as process:
         os.close(theirs)

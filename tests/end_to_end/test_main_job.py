@@ -1,4 +1,4 @@
-"""The main job over HTTP: what the tenant's books say is what the rows asked for."""
+"""The main job over HTTP: the tenant's records match the rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def onboarding(tmp_path: Path) -> Path:
     return Path(shutil.copy(SAMPLES / "onboarding.csv", tmp_path))
 
 
-def test_the_tenant_accepts_exactly_what_the_valid_rows_of_the_sample_ask_for(
+def test_the_tenant_accepts_exactly_the_changes_of_the_valid_sample_rows(
     program: Program, tenant: RunningSandbox, onboarding: Path
 ) -> None:
     ended = program("submit", onboarding, "--yes", "--json", env=environment(tenant))
@@ -56,7 +56,7 @@ def test_the_tenant_accepts_exactly_what_the_valid_rows_of_the_sample_ask_for(
     assert ended.json["requests"]["lower_bound"] <= ended.json["requests"]["planned"] < 150
 
 
-def test_the_same_command_again_sends_nothing_and_says_so(
+def test_the_same_command_sends_nothing_the_second_time_and_reports_it(
     program: Program, tenant: RunningSandbox, onboarding: Path
 ) -> None:
     first = program("submit", onboarding, "--yes", "--json", env=environment(tenant))
@@ -70,7 +70,7 @@ def test_the_same_command_again_sends_nothing_and_says_so(
     assert "Nothing to send" in third.out
 
 
-def test_other_files_with_the_same_changes_send_nothing_either(
+def test_other_files_with_the_same_changes_send_nothing(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     rows = [grant(person, thing) for person in range(4) for thing in range(3)]
@@ -85,7 +85,9 @@ def test_other_files_with_the_same_changes_send_nothing_either(
     assert all("accepted in run" in row["_reason"] for row in results[:12])
 
 
-def test_a_revoke_of_what_is_in_progress_is_held_back(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+def test_a_revoke_is_held_back_while_its_grant_is_in_progress(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
     wanted = grant(1, 1)
     program("submit", write_rows(tmp_path / "a.csv", [wanted]), "--yes", env=environment(tenant))
     revoke = write_rows(tmp_path / "b.csv", [{**wanted, "operation": "REVOKE", "comment": "leaves"}])
@@ -95,7 +97,7 @@ def test_a_revoke_of_what_is_in_progress_is_held_back(program: Program, tenant: 
     assert accepted(tenant) == once([pair_of(wanted)])
 
 
-def test_the_result_files_say_what_became_of_every_row(
+def test_the_result_files_show_the_outcome_of_every_row(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     good, bad = grant(1, 1, ticket="=T-1"), grant(2, 2, ticket="-2")
@@ -116,7 +118,7 @@ def test_the_result_files_say_what_became_of_every_row(
     assert ended.json["files"]["rejected"] == str(tmp_path / "wanted.results" / "rejected.csv")
 
 
-def test_rejected_rows_can_be_corrected_and_submitted_as_they_are(
+def test_the_file_of_rejected_rows_can_be_corrected_and_submitted(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     bad = grant(2, 2, ticket="-2")
@@ -145,8 +147,8 @@ def test_several_items_in_a_cell_are_several_changes_of_one_row(
 
 def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tmp_path: Path) -> None:
     from batch.api.dialects import Rate  # noqa: PLC0415 - this test alone needs a tenant that knows its people
-    from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - likewise
-    from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - likewise
+    from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - as above
+    from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - as above
 
     rows = [grant(person, thing) for person in range(10) for thing in range(5)]
     known = frozenset(identity(person) for person in range(10) if person != 6)

@@ -1,4 +1,4 @@
-"""Names in place of ids, over HTTP: the tenant's books say what names mean, and nothing that they only may mean."""
+"""Names in place of ids, over HTTP: the tenant's directory gives their meaning, and ambiguous names are rejected."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from tests.end_to_end.program import Program
 
 PEOPLE = 200
-COMPANY = make_directory(PEOPLE)
+DIRECTORY = make_directory(PEOPLE)
 OTHER_SEED = 7
-OTHER_COMPANY = make_directory(PEOPLE, seed=OTHER_SEED)
-"""Many people there are called like people here, with other ids; some are not."""
+OTHER_DIRECTORY = make_directory(PEOPLE, seed=OTHER_SEED)
+"""Many people there have the same names as people here, with other ids; some do not."""
 
 
 def sandbox(port: int = 0, **chosen: Any) -> AbstractContextManager[RunningSandbox]:
-    fast = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0, "people": PEOPLE}
-    return running_sandbox(SandboxSettings(**{**fast, **chosen}), port=port)
+    defaults = {"rate": Rate(requests=5000, seconds=1), "visibility_delay": 0.0, "people": PEOPLE}
+    return running_sandbox(SandboxSettings(**{**defaults, **chosen}), port=port)
 
 
 @pytest.fixture
@@ -44,24 +44,24 @@ def tenant() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Path:
-    rows = [*sample_rows(COMPANY, 150), *sample_mistakes(COMPANY)]
+    rows = [*sample_rows(DIRECTORY, 150), *sample_mistakes(DIRECTORY)]
     return write_rows(tmp_path / "names.csv", [dict(zip(NAMED_HEADER, row, strict=True)) for row in rows])
 
 
 def environment(tenant: RunningSandbox) -> dict[str, str]:
-    """How to reach a tenant whose people hold something already, without asking what."""
+    """The settings to reach a tenant without a precheck, because its people already hold items."""
     return {**usual_environment(tenant), "ACCESS_BATCH_CHECK_TENANT": "never"}
 
 
 def role(number: int) -> str:
-    return COMPANY.of_type(ItemType.ROLE)[number].name
+    return DIRECTORY.of_type(ItemType.ROLE)[number].name
 
 
 def row(name: str, wanted: str, **others: str) -> dict[str, str]:
     return {"identity": name, "item_type": "ROLE", "item": wanted, **others}
 
 
-def test_each_name_that_means_one_is_submitted_and_each_other_is_a_rejected_row(
+def test_rows_with_clear_names_are_submitted_and_all_others_are_rejected(
     program: Program, tenant: RunningSandbox, sample: Path
 ) -> None:
     ended = program("submit", sample, "--yes", "--json", env=environment(tenant))
@@ -70,23 +70,21 @@ def test_each_name_that_means_one_is_submitted_and_each_other_is_a_rejected_row(
     assert ended.code == 3
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["rejected"]) == (150, 3)
     assert accepted(tenant) == once(
-        (one["operation"], one["_identity_id"], one["item_type"], one["_item_id"])
-        for one in results
-        if one["_class"] == "submitted"
+        (result["operation"], result["_identity_id"], result["item_type"], result["_item_id"])
+        for result in results
+        if result["_class"] == "submitted"
     )
-    people = {person.id: person for person in COMPANY.people}
-    for one in results[:150]:
-        person = people[one["_identity_id"]]
-        assert one["identity"] in {person.alias, person.email, person.employee_number, person.display_name}
-        assert COMPANY.item_by_id[one["_item_id"]].name in one["item"] or "|" in one["item"]
-    assert [one["_rule"] for one in mistakes] == ["identity_found", "identity_found", "item_found"]
+    people = {person.id: person for person in DIRECTORY.people}
+    for result in results[:150]:
+        person = people[result["_identity_id"]]
+        assert result["identity"] in {person.alias, person.email, person.employee_number, person.display_name}
+        assert DIRECTORY.item_by_id[result["_item_id"]].name in result["item"] or "|" in result["item"]
+    assert [mistake["_rule"] for mistake in mistakes] == ["identity_found", "identity_found", "item_found"]
     assert mistakes[1]["_message"].count("(alias ") == 2
     assert list(mistakes[0]) == [*NAMED_HEADER, "_line", "_rule", "_message"]
 
 
-def test_the_names_are_told_on_the_screen_and_in_the_json(
-    program: Program, tenant: RunningSandbox, sample: Path
-) -> None:
+def test_the_screen_and_the_json_report_the_names(program: Program, tenant: RunningSandbox, sample: Path) -> None:
     ended = program("plan", sample, "--json", env=environment(tenant))
     names = ended.json["names"]
     assert names == {"looked_up": names["found"] + 3, "calls": 6, "found": names["found"], "unknown": 2, "ambiguous": 1}
@@ -94,9 +92,7 @@ def test_the_names_are_told_on_the_screen_and_in_the_json(
     assert accepted(tenant) == {}
 
 
-def test_what_was_looked_up_lately_is_not_asked_for_again(
-    program: Program, tenant: RunningSandbox, sample: Path
-) -> None:
+def test_recent_names_are_not_looked_up_again(program: Program, tenant: RunningSandbox, sample: Path) -> None:
     first = program("plan", sample, env=environment(tenant))
     assert "Nothing was planned or sent." in first.out
     again = program("submit", sample, "--yes", "--json", env=environment(tenant))
@@ -107,9 +103,9 @@ def test_what_was_looked_up_lately_is_not_asked_for_again(
 
 
 def moved() -> tuple[str, str, str]:
-    """A name that means one person in each of two companies, and who these are."""
-    there = {person.alias: person.id for person in OTHER_COMPANY.people}
-    alias, first = next((person.alias, person.id) for person in COMPANY.people if person.alias in there)
+    """An alias that means one person in each directory, and the ids of both people."""
+    there = {person.alias: person.id for person in OTHER_DIRECTORY.people}
+    alias, first = next((person.alias, person.id) for person in DIRECTORY.people if person.alias in there)
     assert first != there[alias]
     return alias, first, there[alias]
 
@@ -118,9 +114,7 @@ def port_of(tenant: RunningSandbox) -> int:
     return int(tenant.base_url.rpartition(":")[2])
 
 
-def test_the_same_input_again_is_the_same_run_though_a_name_has_moved_to_somebody_else(
-    program: Program, tmp_path: Path
-) -> None:
+def test_an_input_stays_the_same_run_if_a_name_moves_to_somebody_else(program: Program, tmp_path: Path) -> None:
     alias, first, second = moved()
     command = ("submit", write_rows(tmp_path / "in.csv", [row(alias, role(0))]), "--yes", "--json", "--max-age", "0")
     with sandbox() as tenant:
@@ -136,9 +130,7 @@ def test_the_same_input_again_is_the_same_run_though_a_name_has_moved_to_somebod
         assert {pair[1] for pair in accepted(tenant)} == {second}
 
 
-def test_a_run_that_was_stopped_goes_on_for_the_people_whom_it_was_planned_for(
-    program: Program, tmp_path: Path
-) -> None:
+def test_a_stopped_run_continues_for_the_people_in_its_plan(program: Program, tmp_path: Path) -> None:
     alias, first, _ = moved()
     rows = [row(alias, role(0)), row("nobody.known", role(0))]
     ledger = tmp_path / "ledger.db"
@@ -156,10 +148,10 @@ def test_a_run_that_was_stopped_goes_on_for_the_people_whom_it_was_planned_for(
         assert ended.json["names"]["calls"] == 0
 
 
-def test_a_new_joiner_is_found_when_the_same_input_is_submitted_once_more(program: Program, tmp_path: Path) -> None:
-    known = {name for person in COMPANY.people for name in (person.alias, person.display_name)}
-    joiner = next(person for person in OTHER_COMPANY.people if person.alias not in known)
-    rows = [row(COMPANY.people[0].alias, role(0)), row(joiner.alias, role(0))]
+def test_a_new_joiner_is_found_if_the_same_input_is_submitted_again(program: Program, tmp_path: Path) -> None:
+    known = {name for person in DIRECTORY.people for name in (person.alias, person.display_name)}
+    joiner = next(person for person in OTHER_DIRECTORY.people if person.alias not in known)
+    rows = [row(DIRECTORY.people[0].alias, role(0)), row(joiner.alias, role(0))]
     command = ("submit", write_rows(tmp_path / "in.csv", rows), "--yes", "--json", "--max-age", "0")
     with sandbox() as tenant:
         before = program(*command, env=environment(tenant))
@@ -172,8 +164,8 @@ def test_a_new_joiner_is_found_when_the_same_input_is_submitted_once_more(progra
         assert (after.json["rows"]["rejected"], after.json["rows"]["submitted"]) == (0, 2)
 
 
-def test_names_are_fixed_to_one_field_by_an_option(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
-    person = COMPANY.people[0]
+def test_an_option_restricts_names_to_one_field(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    person = DIRECTORY.people[0]
     rows = write_rows(tmp_path / "in.csv", [row(person.alias, role(0)), row(person.email, role(1))])
     ended = program("submit", rows, "--yes", "--json", "--identity-by", "email", env=environment(tenant))
     assert len(accepted(tenant)) == ended.json["rows"]["submitted"] == 1
@@ -184,20 +176,20 @@ def test_names_are_fixed_to_one_field_by_an_option(program: Program, tenant: Run
     assert set(accepted(tenant).values()) == {1}
 
 
-def test_a_name_that_is_an_id_is_one_and_a_row_with_an_id_needs_no_name(
+def test_an_id_in_a_name_column_counts_as_an_id_and_a_row_with_an_id_needs_no_name(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
-    first, second = COMPANY.people[:2]
+    first, second = DIRECTORY.people[:2]
     rows = [row(first.id, role(0), identity_id=""), row("who knows", role(0), identity_id=second.id)]
     program("submit", write_rows(tmp_path / "in.csv", rows), "--yes", env=environment(tenant))
     assert {pair[1] for pair in accepted(tenant)} == {first.id, second.id}
 
 
-def test_the_names_of_an_identityiq_file_are_resolved_and_its_columns_come_back_as_they_were(
+def test_an_identityiq_file_gets_its_names_resolved_and_keeps_its_columns(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
-    person = COMPANY.people[3]
-    group = next(one for one in COMPANY.of_type(ItemType.ENTITLEMENT) if one.source and "\\" in one.value)
+    person = DIRECTORY.people[3]
+    group = next(found for found in DIRECTORY.of_type(ItemType.ENTITLEMENT) if found.source and "\\" in found.value)
     assert group.source
     theirs = dict.fromkeys(("operation", "roles", "application", "attributeName", "attributeValue", "identityName"), "")
     whole = {"application": group.source.name, "attributeName": group.attribute, "attributeValue": group.value}
@@ -206,41 +198,41 @@ def test_the_names_of_an_identityiq_file_are_resolved_and_its_columns_come_back_
         {**theirs, "operation": "AddEntitlement", **whole, "identityName": person.alias},
     ]
     program("submit", write_rows(tmp_path / "iiq.csv", rows), "--yes", env=environment(tenant))
-    roles = [("GRANT", person.id, "ROLE", COMPANY.of_type(ItemType.ROLE)[number].id) for number in range(2)]
+    roles = [("GRANT", person.id, "ROLE", DIRECTORY.of_type(ItemType.ROLE)[number].id) for number in range(2)]
     assert accepted(tenant) == once([*roles, ("GRANT", person.id, "ENTITLEMENT", group.id)])
     results = read_rows(tmp_path / "iiq.results" / "results.csv")
-    assert {one["_identity_id"] for one in results} == {person.id}
-    assert {one["_item_id"] for one in results} == {pair[3] for pair in accepted(tenant)}
+    assert {result["_identity_id"] for result in results} == {person.id}
+    assert {result["_item_id"] for result in results} == {pair[3] for pair in accepted(tenant)}
     assert [name for name in results[0] if not name.startswith("_")] == list(theirs)
 
 
-def test_validate_judges_rows_without_looking_names_up_and_says_so(program: Program, tmp_path: Path) -> None:
+def test_validate_checks_rows_without_looking_up_names_and_reports_it(program: Program, tmp_path: Path) -> None:
     rows = [row("anna", "Clerk"), row("ANNA", "Clerk"), row("bob", ""), row("", "Clerk"), row("eve", "Spy|Clerk")]
     ended = program("validate", write_rows(tmp_path / "in.csv", rows), "--json")
     assert (ended.json["rows"]["rejected"], ended.json["rows"]["duplicate_in_input"]) == (2, 1)
     assert "Not looked up: 6 names." in ended.err
 
 
-def test_names_can_not_be_planned_without_a_tenant(program: Program, tmp_path: Path) -> None:
+def test_a_plan_with_names_needs_a_tenant(program: Program, tmp_path: Path) -> None:
     ended = program("plan", write_rows(tmp_path / "in.csv", [row("anna", "Clerk")]))
     assert ended.code == 2
     assert "tenant" in ended.err
 
 
-def test_a_token_that_may_not_read_roles_is_told_the_scope_and_nothing_is_sent(
+def test_a_token_that_may_not_read_roles_sends_nothing_and_the_error_names_the_scope(
     program: Program, tmp_path: Path
 ) -> None:
     scopes = ("idn:access-request:manage", "sp:search:read", "idn:identity:read", "idn:access-request-status:read")
     assert ALL_SCOPES not in scopes
     with sandbox(scopes=scopes) as tenant:
-        rows = write_rows(tmp_path / "in.csv", [row(COMPANY.people[0].alias, role(0))])
+        rows = write_rows(tmp_path / "in.csv", [row(DIRECTORY.people[0].alias, role(0))])
         ended = program("submit", rows, "--yes", env=environment(tenant))
         assert ended.code == 2
         assert "idn:role-unchecked:read" in ended.err
         assert tenant.tenant.audit.posts == 0
 
 
-def test_the_embedded_sandbox_knows_names(program: Program, sample: Path) -> None:
+def test_the_embedded_sandbox_resolves_names(program: Program, sample: Path) -> None:
     ended = program("submit", sample, "--sandbox", "--yes", "--json", "--rate", "5000/1")
     assert ended.json["names"]["ambiguous"] == 1
     assert ended.json["changes"]["accepted"] == ended.json["rows"]["submitted"] > 100

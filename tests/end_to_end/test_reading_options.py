@@ -1,4 +1,4 @@
-"""Files that people already have: maps, saved maps, date formats and a comment, up to the tenant."""
+"""Files in other formats: maps, saved maps, date formats and a comment, all the way to the tenant."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 MAPS = ("--map", "who=identity_id", "--map", "Role Id=item_id", "--map", "ends=remove_date")
 
 
-def theirs(person: int, thing: int, ends: str = "") -> dict[str, str]:
+def foreign_row(person: int, thing: int, ends: str = "") -> dict[str, str]:
     return {"Who": identity(person), "item_type": "ROLE", "Role Id": item(thing), "Ends": ends}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_rows(tmp_path / "theirs.csv", [theirs(1, 1, "1/31/2099"), theirs(2, 2), theirs(3, 3, "31.1.2099")])
+    return write_rows(
+        tmp_path / "theirs.csv", [foreign_row(1, 1, "1/31/2099"), foreign_row(2, 2), foreign_row(3, 3, "31.1.2099")]
+    )
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    # conftest sets the folder for every test.
+    # conftest.py sets this folder for every test.
     return tmp_path / "config" / "access-batch" / "config.toml"
 
 
-def test_a_foreign_file_is_submitted_once_and_its_rejected_rows_once_corrected(
+def test_a_foreign_file_and_its_corrected_rows_are_each_submitted_once(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
     options = ("--yes", "--date-format", "us", *MAPS, "--out", tmp_path / "out")
@@ -53,10 +55,10 @@ def test_a_foreign_file_is_submitted_once_and_its_rejected_rows_once_corrected(
     assert accepted(tenant) == once([*wanted, pair_of(grant(3, 3))])
 
 
-def test_the_same_command_again_is_the_same_run_and_another_map_is_another(
+def test_the_same_map_continues_a_run_and_another_map_starts_a_new_run(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
-    rows = [{**theirs(1, 1), "Other": identity(2)}]
+    rows = [{**foreign_row(1, 1), "Other": identity(2)}]
     path = write_rows(tmp_path / "theirs.csv", rows)
     given = (*MAPS[2:4], "--yes", "--json")
     first = program("submit", path, "--map", "Who=identity_id", *given, env=environment(tenant)).json
@@ -75,7 +77,7 @@ def test_a_comment_is_sent_for_rows_without_one(program: Program, tenant: Runnin
     assert accepted(tenant) == once([pair_of(row) for row in rows])
 
 
-def test_saved_maps_need_not_be_given_again(program: Program, path: Path, config: Path) -> None:
+def test_a_saved_map_applies_to_later_commands(program: Program, path: Path, config: Path) -> None:
     config.parent.mkdir(parents=True)
     config.write_text("# mine\nconcurrency = 3\nmap = ['x=item']\n")
     config.chmod(0o640)
@@ -87,7 +89,7 @@ def test_saved_maps_need_not_be_given_again(program: Program, path: Path, config
     assert sys.platform == "win32" or config.stat().st_mode & 0o777 == 0o640
     assert load({}).map == ("who=identity_id", "Role Id=item_id", "ends=remove_date")
     assert program("plan", path, "--date-format", "us", "--json").json["rows"]["submitted"] == 2
-    # A saved map is a habit, not an order: other files are read as they are.
+    # A saved map is only a default: a file without its columns is read unchanged.
     assert program("validate", write_rows(path.with_name("ours.csv"), [grant(1, 1)])).code == 0
 
 

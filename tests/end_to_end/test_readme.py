@@ -1,4 +1,4 @@
-"""What the README says is true: its commands run, its screen is real, its table is the code's."""
+"""The README is true: its commands run, its screen is real, and its tables match the code and the measurements."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def block(name: str) -> str:
     return found.group(1)
 
 
-def without_what_differs(text: str) -> list[str]:
-    """Lines without the run's id, and without the age that answers have on a slow machine."""
+def comparable_lines(text: str) -> list[str]:
+    """The lines without the run's id and without the age of the answers, which a slow machine adds."""
     return re.sub(r" \(some of it up to [^)]+ ago\)", "", re.sub(r"Run [0-9a-f]{12}", "Run …", text)).splitlines()
 
 
@@ -43,8 +43,8 @@ def test_the_first_command_shows_the_screen_that_the_readme_shows(
     monkeypatch.chdir(tmp_path)
     command = block("first command").split(".venv/bin/access-batch ")[1].split()
     ended = program(*command, env={"ACCESS_BATCH_RATE": FAST})
-    shown = without_what_differs(ended.err + ended.out)
-    assert [line for line in shown if "ledger was created" not in line] == without_what_differs(block("screen"))
+    shown = comparable_lines(ended.err + ended.out)
+    assert [line for line in shown if "ledger was created" not in line] == comparable_lines(block("screen"))
     assert ended.code == 3
     again = program(*command, env={"ACCESS_BATCH_RATE": FAST})
     assert "Nothing to send" in again.out
@@ -56,7 +56,7 @@ def test_both_commands_are_a_single_line_without_activation() -> None:
         assert "activate" not in block(name)
 
 
-def test_the_test_command_measures_coverage_and_so_fails_if_it_is_too_low() -> None:
+def test_the_test_command_measures_coverage() -> None:
     assert block("test command").endswith("/pytest --cov\n")
 
 
@@ -66,20 +66,20 @@ def test_the_gate_runs_exactly_the_test_command() -> None:
     assert "README.md" in gate
 
 
-def test_the_table_of_outcomes_is_that_of_the_code() -> None:
+def test_the_table_of_outcomes_matches_the_code() -> None:
     rows = [f"| {case} | {meaning.event} | {meaning.then} |" for case, meaning in OUTCOMES.items()]
     for row in rows:
         assert row in README
 
 
-def test_every_command_is_described() -> None:
+def test_the_readme_mentions_every_command() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in commands:
         assert f"`{name}" in README
 
 
-def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests import make_samples  # noqa: PLC0415 - a script, not a module of the tests
+def test_the_samples_match_the_output_of_their_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests import make_samples  # noqa: PLC0415 - a script, which only this test runs
 
     monkeypatch.setattr(make_samples, "FOLDER", tmp_path)
     make_samples.main()
@@ -88,9 +88,9 @@ def test_the_samples_are_what_their_generator_makes(tmp_path: Path, monkeypatch:
 
 
 def measured() -> dict[str, float]:
-    """The value of every figure, by its name."""
+    """The value of every figure, by name."""
     document = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    return {one["name"]: one["value"] for one in document["figures"]}
+    return {figure["name"]: figure["value"] for figure in document["figures"]}
 
 
 def table_after(mark: str) -> tuple[list[str], list[list[str]]]:
@@ -100,7 +100,7 @@ def table_after(mark: str) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def test_the_figures_of_the_pace_are_those_that_were_measured() -> None:
+def test_the_pace_figures_match_the_measurements() -> None:
     values = measured()
     _, rows = table_after("<!-- pace -->")
     assert rows == [
@@ -117,11 +117,11 @@ def test_the_figures_of_the_pace_are_those_that_were_measured() -> None:
     ]
 
 
-def test_the_overhead_in_the_readme_is_the_one_that_was_measured() -> None:
+def test_the_overhead_matches_the_measurement() -> None:
     assert f"sending takes {measured()['limit lifted: time']:.1f} ms a request" in README
 
 
-def test_the_figures_in_the_readme_are_those_that_were_measured() -> None:
+def test_the_request_counts_match_the_measurements() -> None:
     values = measured()
     head, cells = table_after("<!-- figures -->")
     ways = head[1:]

@@ -1,4 +1,4 @@
-"""Whatever happens to a run, nothing of what it leaves behind holds the secret or a token, in any form."""
+"""No output or file of a run contains the secret or a token in any form, even if the run fails."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-TALKING: list[tuple[str, ...]] = [(), ("--json",), ("--quiet",), ("--verbose",), ("--log-file", "{folder}/run.log")]
-"""Ways in which the program says more or less; every option that makes it say something else belongs here."""
+OUTPUT_OPTIONS: list[tuple[str, ...]] = [
+    (),
+    ("--json",),
+    ("--quiet",),
+    ("--verbose",),
+    ("--log-file", "{folder}/run.log"),
+]
+"""The options that change what the program prints or logs; add every new option of this kind."""
 
 FAILING_LIBRARY = '''
-"""Stands in the way of a library, as a fault of its own would: it fails with all that it knows."""
+"""Makes a library fail with an error that contains everything it knows."""
 import httpx
 
 async def send(self, request, **_):
@@ -43,15 +49,15 @@ def environment(tenant: EchoingTenant) -> dict[str, str]:
     }
 
 
-def begun(folder: Path, tenant: EchoingTenant, *more: str, **env: str) -> subprocess.Popen[str]:
-    """A run of many requests."""
+def start_run(folder: Path, tenant: EchoingTenant, *more: str, **env: str) -> subprocess.Popen[str]:
+    """Starts a run of many requests."""
     path = write_rows(folder / "a.csv", [grant(person, person) for person in range(60)])
-    words = [word.replace("{folder}", str(folder)) for word in more]
-    return start("submit", path, "--yes", *words, env={**environment(tenant), **env})
+    options = [option.replace("{folder}", str(folder)) for option in more]
+    return start("submit", path, "--yes", *options, env={**environment(tenant), **env})
 
 
-def ended(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:
-    """What the program said, once it is proven that it and all that it wrote keep the secrets."""
+def output_of(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:
+    """The output of the program, after a check that no output and no file contains a secret."""
     out, err = process.communicate(timeout=LIMIT)
     left = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert any(path.suffix == ".db" for path in left)
@@ -61,57 +67,57 @@ def ended(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -
     return out + err
 
 
-@pytest.mark.parametrize("how", TALKING, ids=" ".join)
-def test_of_a_run_that_fails_in_many_ways(how: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", OUTPUT_OPTIONS, ids=" ".join)
+def test_a_run_that_fails_in_many_ways_leaks_no_secret(how: tuple[str, ...], tmp_path: Path) -> None:
     with echoing_tenant() as tenant:
-        process = begun(tmp_path, tenant, *how)
-        said = ended(process, tmp_path, tenant)
-        assert process.returncode == 4, said
+        process = start_run(tmp_path, tenant, *how)
+        output = output_of(process, tmp_path, tenant)
+        assert process.returncode == 4, output
         assert tenant.posts >= len(SUBMITS)
         assert len(tenant.tokens) > 1
     assert "[hidden]" in "".join(path.read_text() for path in tmp_path.rglob("results.csv"))
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "302 Found"])
-def test_of_a_run_whose_credentials_are_refused(status: str, tmp_path: Path) -> None:
+def test_a_run_with_refused_credentials_leaks_no_secret(status: str, tmp_path: Path) -> None:
     with echoing_tenant(to_login=status) as tenant:
-        process = begun(tmp_path, tenant)
-        said = ended(process, tmp_path, tenant)
-        assert process.returncode == 4, said
+        process = start_run(tmp_path, tenant)
+        output = output_of(process, tmp_path, tenant)
+        assert process.returncode == 4, output
         assert tenant.posts == 0
 
 
-@pytest.mark.parametrize("how", TALKING[:2], ids=" ".join)
+@pytest.mark.parametrize("how", OUTPUT_OPTIONS[:2], ids=" ".join)
 @pytest.mark.parametrize("to_login", ["200 OK", "401 Unauthorized"])
-def test_of_a_doctor_who_looks_at_everything(how: tuple[str, ...], to_login: str, tmp_path: Path) -> None:
+def test_doctor_leaks_no_secret(how: tuple[str, ...], to_login: str, tmp_path: Path) -> None:
     with echoing_tenant(to_login=to_login) as tenant:
         process = start("doctor", *how, env=environment(tenant))
-        said = ended(process, tmp_path, tenant)
-        assert process.returncode == 3, said
-    assert "[hidden]" in said
+        output = output_of(process, tmp_path, tenant)
+        assert process.returncode == 3, output
+    assert "[hidden]" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("twice", [False, True])
-def test_of_a_run_that_is_stopped(number: signal.Signals, twice: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_a_stopped_run_leaks_no_secret(number: signal.Signals, twice: bool, tmp_path: Path) -> None:  # noqa: FBT001
     with echoing_tenant(submits=("202 Accepted", "400 Bad Request", "500 Server Error")) as tenant:
-        process = begun(tmp_path, tenant)
+        process = start_run(tmp_path, tenant)
         while tenant.posts < 12:
             assert process.poll() is None, process.communicate()
         process.send_signal(number)
         if twice:
             process.send_signal(number)
-        ended(process, tmp_path, tenant)
+        output_of(process, tmp_path, tenant)
         assert process.returncode in {130, -number}
 
 
-def test_of_a_run_that_crashes_with_the_token_in_its_hands(tmp_path: Path) -> None:
+def test_a_run_that_crashes_while_using_the_token_leaks_no_secret(tmp_path: Path) -> None:
     library = tmp_path / "library"
     library.mkdir()
     (library / "sitecustomize.py").write_text(FAILING_LIBRARY)
     with echoing_tenant() as tenant:
-        process = begun(tmp_path, tenant, PYTHONPATH=str(library))
-        said = ended(process, tmp_path, tenant)
+        process = start_run(tmp_path, tenant, PYTHONPATH=str(library))
+        output = output_of(process, tmp_path, tenant)
         assert process.returncode == 1
         assert tenant.posts == 0
-    assert "a bug: RuntimeError" in said
+    assert "a bug: RuntimeError" in output

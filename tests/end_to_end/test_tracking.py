@@ -1,4 +1,4 @@
-"""After the 202: what the tenant makes of each change is found out, said, and decides what may be submitted again."""
+"""After the 202: `track` finds and reports the state of each change, which decides what may be submitted again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class Work:
-    """The program against one tenant, its answers as JSON."""
+    """The program with one tenant."""
 
     def __init__(self, program: Program, tenant: RunningSandbox) -> None:
         self._program = program
@@ -58,8 +58,8 @@ class Work:
     def track(self, *more: str | Path) -> Ended:
         return self("track", "--json", *ONCE, *more)
 
-    def concluded(self, *states: str) -> None:
-        """The tenant has come to an end with one person after the other."""
+    def conclude(self, *states: str) -> None:
+        """Puts the changes of one person after the other into these states."""
         for person, state in enumerate(states):
             assert self.tenant.tenant.conclude(state, identity=identity(person)) >= 1
 
@@ -70,15 +70,13 @@ def work(program: Program, tenant: RunningSandbox) -> Work:
 
 
 def counted(ended: Ended) -> dict[str, int]:
-    """What the JSON says has become of changes, without zeros."""
+    """The counts of tracked changes in the JSON, without zeros."""
     return {name: number for name, number in ended.json["tracked"].items() if name != "states" and number}
 
 
-def test_what_the_tenant_has_made_of_each_change_is_said_by_its_own_names(
-    work: Work, path: Path, tmp_path: Path
-) -> None:
+def test_track_reports_the_tenants_own_state_of_each_change(work: Work, path: Path, tmp_path: Path) -> None:
     work.submit(path)
-    work.concluded("REQUEST_COMPLETED", "REJECTED", "PROVISIONING_FAILED")
+    work.conclude("REQUEST_COMPLETED", "REJECTED", "PROVISIONING_FAILED")
     ended = work.track("--out", tmp_path / "out")
     assert ended.code == 4
     assert counted(ended) == {"provisioned": 1, "rejected": 1, "failed": 1, "open": 1}
@@ -105,29 +103,29 @@ def test_what_the_tenant_has_made_of_each_change_is_said_by_its_own_names(
         (["REQUEST_COMPLETED"] * 3 + ["BRAND_NEW_STATE"], 4),
     ],
 )
-def test_the_exit_code_says_whether_all_is_well_or_something_failed_or_is_open(
+def test_the_exit_code_shows_whether_changes_succeeded_failed_or_are_open(
     states: list[str], code: int, work: Work, path: Path
 ) -> None:
     work.submit(path)
-    work.concluded(*states)
+    work.conclude(*states)
     assert work.track().code == code
     assert work("status", "--json").json["tracked"]["open"] == (code == 4)
 
 
-def test_a_state_that_nobody_knows_yet_is_kept_as_it_is_and_waited_for(work: Work, path: Path) -> None:
+def test_an_unknown_state_is_kept_and_counts_as_open(work: Work, path: Path) -> None:
     work.submit(path)
-    work.concluded(*["BRAND_NEW_STATE"] * 4)
+    work.conclude(*["BRAND_NEW_STATE"] * 4)
     assert work.track().json["tracked"]["states"] == {"BRAND_NEW_STATE": 4}
     shown = work("status")
     assert "    4 in the state BRAND_NEW_STATE, which this version does not know" in shown.out.splitlines()
-    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    work.conclude(*["REQUEST_COMPLETED"] * 4)
     assert work.track().code == 0
 
 
-def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: Work, path: Path) -> None:
+def test_track_prints_the_next_command_for_open_and_failed_changes(work: Work, path: Path) -> None:
     run = work.submit(path).json["run"]
     look_again = f"To look again: access-batch track {run}\n"
-    work.concluded("REJECTED", "PROVISIONING_FAILED")
+    work.conclude("REJECTED", "PROVISIONING_FAILED")
     ended = work("track", *ONCE)
     assert ended.code == 4
     assert look_again in ended.out
@@ -136,13 +134,13 @@ def test_people_are_told_what_to_do_about_what_is_open_or_came_to_nothing(work: 
     assert again in ended.out
     assert again in work("submit", path, "--yes").out
     assert ended.err == "2 changes still open.\n"
-    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    work.conclude(*["REQUEST_COMPLETED"] * 4)
     ended = work("track", *ONCE)
     assert (ended.code, look_again in ended.out) == (0, False)
     assert "--resubmit" not in ended.out
 
 
-def test_a_run_that_was_not_sent_is_never_said_to_be_well(work: Work, path: Path) -> None:
+def test_a_run_that_was_not_sent_never_counts_as_successful(work: Work, path: Path) -> None:
     work.tenant.faults.add(*[Fault.UNAUTHORIZED_401] * 2)
     assert work.submit(path, "--check-tenant", "never").code == 4
     ended = work("track", *ONCE)
@@ -151,18 +149,18 @@ def test_a_run_that_was_not_sent_is_never_said_to_be_well(work: Work, path: Path
     assert "Of 0 accepted" not in ended.out
 
 
-def test_a_run_whose_changes_have_all_ended_is_not_asked_about_again(work: Work, path: Path) -> None:
+def test_track_does_not_ask_about_changes_that_have_ended(work: Work, path: Path) -> None:
     work.submit(path)
-    work.concluded(*["REQUEST_COMPLETED"] * 4)
+    work.conclude(*["REQUEST_COMPLETED"] * 4)
     assert work.track().code == 0
-    work.concluded(*["EXECUTING"] * 4)
-    assert work.track().code == 0, "what was final is not looked at again"
+    work.conclude(*["EXECUTING"] * 4)
+    assert work.track().code == 0, "a final state is not looked up again"
 
 
-def test_submit_waits_for_the_end_where_it_is_told_to(work: Work, path: Path) -> None:
+def test_submit_with_wait_returns_after_every_change_has_ended(work: Work, path: Path) -> None:
     process = start("submit", path, "--yes", "--json", "--wait", env=environment(work.tenant))
     wait_until(lambda: sum(accepted(work.tenant).values()) == 4, process)
-    work.concluded("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
+    work.conclude("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
     out, err = process.communicate(timeout=LIMIT)
     summary = json.loads(out)
     assert process.returncode == 3, err
@@ -171,16 +169,18 @@ def test_submit_waits_for_the_end_where_it_is_told_to(work: Work, path: Path) ->
     assert (again.code, again.json["http"]["posts_now"], counted(again)) == (3, 0, {"provisioned": 3, "rejected": 1})
 
 
-def test_submit_that_waits_only_so_long_tells_that_changes_are_open(work: Work, path: Path) -> None:
+def test_submit_with_a_time_limit_reports_open_changes(work: Work, path: Path) -> None:
     ended = work.submit(path, "--wait", *ONCE)
     assert (ended.code, counted(ended)) == (4, {"open": 4})
-    assert work.submit(path).code == 0, "who does not wait is not told that something is open"
+    assert work.submit(path).code == 0, "open changes do not count without --wait"
 
 
-def test_the_results_of_a_later_submit_show_what_became_of_each_row(work: Work, path: Path, tmp_path: Path) -> None:
+def test_the_results_of_a_later_submit_show_the_tenants_state_of_each_row(
+    work: Work, path: Path, tmp_path: Path
+) -> None:
     first = read_rows(tmp_path / "a.results" / "results.csv") if work.submit(path).code == 0 else []
     assert "_tenant_state" not in first[0]
-    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    work.conclude("REQUEST_COMPLETED", "REJECTED")
     work.track()
     work.submit(path)
     results = tmp_path / "a.results" / "results.csv"
@@ -190,11 +190,9 @@ def test_the_results_of_a_later_submit_show_what_became_of_each_row(work: Work, 
     assert {row["_state"] for row in read_rows(results)} == {"ACCEPTED"}
 
 
-def test_what_was_rejected_is_submitted_again_exactly_once_and_only_where_that_is_wanted(
-    work: Work, path: Path
-) -> None:
+def test_resubmit_sends_a_rejected_change_again_exactly_once(work: Work, path: Path) -> None:
     work.submit(path)
-    work.concluded("REQUEST_COMPLETED", "REJECTED", "CANCELLED")
+    work.conclude("REQUEST_COMPLETED", "REJECTED", "CANCELLED")
     work.track()
     assert work.submit(path, "--resubmit", "failed").json["http"]["posts_now"] == 0
     planned = work("plan", path, "--json", "--resubmit", "rejected")
@@ -205,19 +203,19 @@ def test_what_was_rejected_is_submitted_again_exactly_once_and_only_where_that_i
     assert accepted(work.tenant) == counts
     assert counted(work.track()) == {"provisioned": 1, "cancelled": 1, "open": 2}
     assert work("ledger", "verify").code == 0
-    # The new one can be rejected again, and only then is it submitted a third time.
-    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    # The change is submitted a third time only after the tenant has rejected it again.
+    work.conclude("REQUEST_COMPLETED", "REJECTED")
     work.track()
     for _ in range(2):
         work.submit(path, "--resubmit", "rejected,cancelled")
     assert accepted(work.tenant) == counts | {pair_of(ROWS[1]): 3, pair_of(ROWS[2]): 2}
 
 
-def test_another_input_skips_what_was_rejected_saying_so_unless_it_is_told_otherwise(
+def test_another_input_skips_rejected_changes_with_a_reason_unless_resubmit_names_them(
     work: Work, path: Path, tmp_path: Path
 ) -> None:
     work.submit(path)
-    work.concluded(*["REJECTED"] * 2)
+    work.conclude(*["REJECTED"] * 2)
     work.track()
     other = write_rows(tmp_path / "b.csv", [{**row, "ticket": "T-1"} for row in ROWS])
     assert work.submit(other).json["rows"]["already_submitted"] == 4
@@ -230,25 +228,23 @@ def test_another_input_skips_what_was_rejected_saying_so_unless_it_is_told_other
     assert sorted(accepted(work.tenant).values()) == [1, 1, 2, 2]
 
 
-def test_what_was_granted_and_provisioned_can_be_revoked_and_then_granted_again(
-    work: Work, path: Path, tmp_path: Path
-) -> None:
+def test_a_provisioned_grant_can_be_revoked_and_then_granted_again(work: Work, path: Path, tmp_path: Path) -> None:
     work.submit(path)
     revokes = write_rows(tmp_path / "revokes.csv", REVOKES)
     assert work.submit(revokes).json["rows"]["held_back"] == 4, "a grant in progress is in the way"
-    work.concluded("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
+    work.conclude("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
     assert work.track().code == 4
     ended = work.submit(revokes)
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["held_back"]) == (3, 1)
     assert {pair[1] for pair in accepted(work.tenant) if pair[0] == "REVOKE"} == {identity(n) for n in (0, 1, 2)}
-    work.concluded(*["REQUEST_COMPLETED"] * 3)
+    work.conclude(*["REQUEST_COMPLETED"] * 3)
     work.track()
     again = write_rows(tmp_path / "again.csv", [{**row, "ticket": "T-2"} for row in ROWS])
     ended = work.submit(again)
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (3, 1)
 
 
-def test_a_change_that_never_shows_is_not_visible_and_not_waited_for(program: Program, path: Path) -> None:
+def test_track_stops_waiting_for_a_change_that_the_tenant_never_lists(program: Program, path: Path) -> None:
     with running_sandbox(SandboxSettings(visibility_delay=3600.0)) as tenant:
         work = Work(program, tenant)
         work.submit(path)
@@ -257,7 +253,7 @@ def test_a_change_that_never_shows_is_not_visible_and_not_waited_for(program: Pr
         assert "  not visible: 4" in ended.out.splitlines()
 
 
-def test_who_may_not_list_requests_is_told_so(program: Program, path: Path) -> None:
+def test_track_reports_that_the_client_may_not_list_requests(program: Program, path: Path) -> None:
     scopes = ("idn:access-request:manage",)
     with running_sandbox(SandboxSettings(visibility_delay=0.0, scopes=scopes)) as tenant:
         work = Work(program, tenant)
@@ -268,19 +264,21 @@ def test_who_may_not_list_requests_is_told_so(program: Program, path: Path) -> N
     assert counted(ended) == {"not_visible": 4}
 
 
-def test_a_run_of_another_tenant_and_a_ledger_without_runs_are_told(work: Work, program: Program, path: Path) -> None:
+def test_track_refuses_a_run_of_another_tenant_and_a_ledger_without_runs(
+    work: Work, program: Program, path: Path
+) -> None:
     assert work.track().code == 2
     run = work.submit(path).json["run"]
     with running_sandbox(SandboxSettings()) as other:
         elsewhere = Work(program, other)
-        assert elsewhere.track().code == 2, "there is none for this tenant"
+        assert elsewhere.track().code == 2, "this tenant has no run"
         ended = elsewhere.track(run[:6])
     assert (ended.code, "was submitted to" in ended.err) == (2, True)
 
 
-def test_ctrl_c_ends_following_in_good_order_and_what_was_found_stays_known(work: Work, path: Path) -> None:
+def test_ctrl_c_ends_tracking_and_keeps_the_findings(work: Work, path: Path) -> None:
     work.submit(path)
-    work.concluded("REQUEST_COMPLETED")
+    work.conclude("REQUEST_COMPLETED")
     process = start("track", "--json", env=environment(work.tenant))
     assert process.stderr is not None
     assert "3 changes still open" in process.stderr.readline()
@@ -291,9 +289,9 @@ def test_ctrl_c_ends_following_in_good_order_and_what_was_found_stays_known(work
     assert work("status", "--json").json["tracked"]["open"] == 3
 
 
-def test_a_track_that_is_killed_loses_nothing_and_another_goes_on(work: Work, path: Path) -> None:
+def test_a_killed_track_loses_nothing_and_the_next_track_continues(work: Work, path: Path) -> None:
     work.submit(path)
-    work.concluded("REQUEST_COMPLETED", "REJECTED")
+    work.conclude("REQUEST_COMPLETED", "REJECTED")
     process = start("track", env=environment(work.tenant))
     assert process.stderr is not None
     process.stderr.readline()
@@ -302,13 +300,13 @@ def test_a_track_that_is_killed_loses_nothing_and_another_goes_on(work: Work, pa
     assert work("status", "--json").json["tracked"]["states"] == {
         "EXECUTING": 2, "REJECTED": 1, "REQUEST_COMPLETED": 1,
     }  # fmt: skip
-    work.concluded("REQUEST_COMPLETED", "REJECTED", "REQUEST_COMPLETED", "REQUEST_COMPLETED")
+    work.conclude("REQUEST_COMPLETED", "REJECTED", "REQUEST_COMPLETED", "REQUEST_COMPLETED")
     assert counted(work.track()) == {"provisioned": 3, "rejected": 1}
 
 
-def test_the_log_says_what_moved_and_a_quiet_screen_says_nothing(work: Work, path: Path, tmp_path: Path) -> None:
+def test_the_log_records_tracked_states_and_quiet_prints_nothing(work: Work, path: Path, tmp_path: Path) -> None:
     run = work.submit(path).json["run"]
-    work.concluded("REJECTED", "REJECTED")
+    work.conclude("REJECTED", "REJECTED")
     ended = work.track("--log-file", tmp_path / "log", "-q")
     assert ended.err == ""
     events: list[dict[str, Any]] = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
@@ -319,35 +317,33 @@ def test_the_log_says_what_moved_and_a_quiet_screen_says_nothing(work: Work, pat
     assert identity(0) not in (tmp_path / "log").read_text()
 
 
-def test_several_runs_show_what_became_of_them(work: Work, path: Path, tmp_path: Path) -> None:
+def test_runs_shows_the_open_changes_of_each_run(work: Work, path: Path, tmp_path: Path) -> None:
     work.submit(path)
     second = work.submit(write_rows(tmp_path / "b.csv", [grant(9, 2)])).json["run"]
-    assert work.track().json["run"] == second, "the newest where none is named"
+    assert work.track().json["run"] == second, "the newest run if none is named"
     first, other = work("runs").out.splitlines()
     assert " open)" not in first
     assert "(1 open)" in other
     assert item(2) not in other
 
 
-def test_what_was_requested_already_is_marked_by_the_answer_to_the_submit_and_then_followed(
+def test_a_change_that_the_tenant_reports_as_already_requested_is_tracked(
     program: Program, path: Path, tmp_path: Path
 ) -> None:
     settings = SandboxSettings(visibility_delay=0.0, tracking_response=True)
     with running_sandbox(settings) as tenant:
         work = Work(program, tenant)
         assert work.submit(path).json["tracked"] is None
-        # Somebody else's ledger does not know of the first submit, and the tenant is not asked before.
+        # The other ledger does not contain the first submit, and there is no precheck.
         other = ("--ledger", tmp_path / "other.db")
         ended = work("submit", path, "--yes", "--check-tenant", "never", *other)
         assert "The tenant answered that 4 changes were requested already by others." in ended.out.splitlines()
         assert work("status", "--json", *other).json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
-        work.concluded(*["REQUEST_COMPLETED"] * 4)
+        work.conclude(*["REQUEST_COMPLETED"] * 4)
         assert work.track(*other).code == 0
 
 
-def test_what_was_held_back_is_still_shown_as_not_submitted_when_its_run_goes_on_after_the_way_is_free(
-    work: Work, tmp_path: Path
-) -> None:
+def test_a_continued_run_still_shows_its_held_back_change_as_not_submitted(work: Work, tmp_path: Path) -> None:
     work.submit(write_rows(tmp_path / "one.csv", ROWS[:1]))
     revokes = write_rows(tmp_path / "revokes.csv", REVOKES[:2])
     work.tenant.tenant.hold(identity(1), ItemType.ROLE, item(1))
@@ -355,8 +351,8 @@ def test_what_was_held_back_is_still_shown_as_not_submitted_when_its_run_goes_on
     stopped = work.submit(revokes, "--give-up-after", "0", "--check-tenant", "never")
     assert stopped.code == 4
     assert (stopped.json["rows"]["submitted"], stopped.json["rows"]["held_back"]) == (1, 1)
-    work.concluded("REQUEST_COMPLETED")
-    first, *_ = [one["run"] for one in json.loads(work("runs", "--json").out)["runs"] if one["requests"]["accepted"]]
+    work.conclude("REQUEST_COMPLETED")
+    first, *_ = [run["run"] for run in json.loads(work("runs", "--json").out)["runs"] if run["requests"]["accepted"]]
     work.track(first)
     ended = work.submit(revokes, "--check-tenant", "never")
     assert pair_of(REVOKES[0]) not in accepted(work.tenant)

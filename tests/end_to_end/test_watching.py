@@ -1,4 +1,4 @@
-"""Watching a run from outside: what the log file and a verbose program tell, beside what the tenant has booked."""
+"""Watching a run from outside: the log file and verbose output match the tenant's records."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tests.end_to_end.program import Program
 
 FULL = Path("/dev/full")
-"""Takes nothing, as a full disk does."""
+"""Refuses every write, as a full disk does."""
 
 ROWS = [grant(person, person) for person in range(12)]
-"""Twelve requests: no two identities want the same."""
+"""Twelve requests, because no two identities want the same item."""
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def log(tmp_path: Path) -> Path:
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """The log's lines, each of them JSON."""
+    """The log's lines, each parsed as JSON."""
     return [json.loads(line) for line in log.read_text("utf-8").splitlines()]
 
 
-def test_the_log_tells_every_attempt_and_what_became_of_every_request(
+def test_the_log_records_every_attempt_and_the_outcome_of_every_request(
     program: Program, tenant: RunningSandbox, path: Path, log: Path
 ) -> None:
     tenant.faults.add(None, Fault.ERROR_500_AFTER, Fault.ERROR_504_BEFORE, Fault.THROTTLED_429)
@@ -61,7 +61,7 @@ def test_the_log_tells_every_attempt_and_what_became_of_every_request(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
-def test_a_command_that_has_nothing_to_send_writes_no_line(
+def test_a_command_with_nothing_to_send_logs_nothing(
     program: Program, tenant: RunningSandbox, path: Path, log: Path
 ) -> None:
     program("submit", path, "--yes", env=environment(tenant))
@@ -69,7 +69,9 @@ def test_a_command_that_has_nothing_to_send_writes_no_line(
     assert lines_of(log) == []
 
 
-def test_the_log_says_why_a_run_was_stopped(program: Program, tenant: RunningSandbox, path: Path, log: Path) -> None:
+def test_the_log_gives_the_reason_for_a_stopped_run(
+    program: Program, tenant: RunningSandbox, path: Path, log: Path
+) -> None:
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong", "ACCESS_BATCH_LOG_FILE": str(log)}
     assert program("submit", path, "--yes", "--check-tenant", "never", env=wrong).code == 4
     last = lines_of(log)[-1]
@@ -78,7 +80,7 @@ def test_the_log_says_why_a_run_was_stopped(program: Program, tenant: RunningSan
 
 
 @pytest.mark.parametrize(("number", "state"), [(signal.SIGINT, "interrupted"), (signal.SIGKILL, None)])
-def test_the_log_of_a_run_that_is_ended_from_outside_has_whole_lines(
+def test_an_interrupted_or_killed_run_leaves_only_whole_lines_in_the_log(
     number: signal.Signals, state: str | None, tenant: RunningSandbox, tmp_path: Path, log: Path
 ) -> None:
     path = write_rows(tmp_path / "many.csv", [grant(person, person) for person in range(1000)])
@@ -93,7 +95,7 @@ def test_the_log_of_a_run_that_is_ended_from_outside_has_whole_lines(
     assert lines[-1].get("state") == state if state else "run_ends" not in {line["event"] for line in lines}
 
 
-def test_two_processes_may_write_to_one_log(tenant: RunningSandbox, tmp_path: Path, log: Path) -> None:
+def test_two_processes_can_write_to_one_log(tenant: RunningSandbox, tmp_path: Path, log: Path) -> None:
     inputs = [
         write_rows(tmp_path / f"{name}.csv", [grant(person, person) for person in people])
         for name, people in (("a", range(300)), ("b", range(300, 600)))
@@ -112,7 +114,7 @@ def test_two_processes_may_write_to_one_log(tenant: RunningSandbox, tmp_path: Pa
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no such device")
 @pytest.mark.parametrize("how", [(), ("--quiet",)])
-def test_where_the_log_can_not_be_written_that_is_said_once_and_everything_is_sent(
+def test_an_unwritable_log_is_reported_once_and_everything_is_sent(
     program: Program, tenant: RunningSandbox, path: Path, how: tuple[str, ...]
 ) -> None:
     ended = program("submit", path, "--yes", "--log-file", FULL, *how, env=environment(tenant))
@@ -121,14 +123,14 @@ def test_where_the_log_can_not_be_written_that_is_said_once_and_everything_is_se
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
-def test_a_verbose_program_says_every_answer_on_stderr_and_only_the_answer_on_stdout(
+def test_a_verbose_run_reports_every_answer_on_stderr_and_only_its_result_on_stdout(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
     ended = program("submit", path, "--yes", "--json", "--verbose", env=environment(tenant))
     assert ended.json["changes"]["accepted"] == len(ROWS)
-    said = [line for line in ended.err.splitlines() if "(1 change, attempt 1) was accepted after" in line]
-    assert len(said) == len(ROWS)
-    assert all("the tenant answered 202" in line for line in said)
+    reported = [line for line in ended.err.splitlines() if "(1 change, attempt 1) was accepted after" in line]
+    assert len(reported) == len(ROWS)
+    assert all("the tenant answered 202" in line for line in reported)
     silent = program("submit", path, "--yes", env={**environment(tenant), "ACCESS_BATCH_VERBOSE": "1"})
     assert silent.code == 0
     assert "accepted after" not in silent.err

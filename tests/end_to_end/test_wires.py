@@ -1,4 +1,4 @@
-"""What stands between the program and a tenant: certificates and proxies, checked before anything is begun."""
+"""Certificates and proxies are checked before anything else begins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", ["flag", "environment"])
-def test_certificates_that_are_not_there_end_the_command_before_there_is_a_ledger(
+def test_missing_certificates_end_the_command_before_a_ledger_exists(
     program: Program, path: Path, tmp_path: Path, place: str
 ) -> None:
     missing = str(tmp_path / "missing.pem")
@@ -38,7 +38,7 @@ def test_certificates_that_are_not_there_end_the_command_before_there_is_a_ledge
     assert not list(tmp_path.rglob("*.db"))
 
 
-def test_a_proxy_that_can_not_be_used_ends_the_command_before_there_is_a_ledger(
+def test_an_unusable_proxy_ends_the_command_before_a_ledger_exists(
     program: Program, path: Path, tmp_path: Path
 ) -> None:
     ended = program("submit", path, "--yes", env={**TENANT, "ALL_PROXY": "socks5://user:pass-word@proxy.example"})
@@ -48,7 +48,7 @@ def test_a_proxy_that_can_not_be_used_ends_the_command_before_there_is_a_ledger(
     assert not list(tmp_path.rglob("*.db"))
 
 
-def test_a_tenant_that_nobody_vouches_for_stops_the_run_at_once(program: Program, path: Path) -> None:
+def test_an_untrusted_certificate_stops_the_run_at_once(program: Program, path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=_shake_hands, args=(listener,))
         server.start()
@@ -61,7 +61,7 @@ def test_a_tenant_that_nobody_vouches_for_stops_the_run_at_once(program: Program
 
 
 def _shake_hands(listener: socket.socket) -> None:
-    """Takes one connection, and shows a certificate that nobody trusts."""
+    """Accepts one connection and presents an untrusted certificate."""
     connection, _ = listener.accept()
     with contextlib.suppress(OSError), certified(trustme.CA(), "127.0.0.1").wrap_socket(connection, server_side=True):
         pass

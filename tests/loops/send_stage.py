@@ -1,4 +1,4 @@
-"""A run in a real ledger and a scripted tenant: what the tests of the sending loop share."""
+"""A run in a real ledger and a scripted tenant, shared by the tests of the send loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FIVE = {(f"i{number:03}", "r1"): 1 for number in range(5)}
 
 
 class ScriptedTenant:
-    """Answers as it is told, and keeps books of what it has accepted."""
+    """Gives scripted answers and counts the changes that it accepts."""
 
     def __init__(self, answer: Callable[[Request, str], Awaitable[Answer]]) -> None:
         self._answer = answer
@@ -60,7 +60,10 @@ class ScriptedTenant:
         answer = await self._answer(first, token)
         if answer.status == 202:
             self.accepted.update(
-                (who, item.id) for one in body.requests for who in one.recipients for item in one.items
+                (identity, item.id)
+                for request in body.requests
+                for identity in request.recipients
+                for item in request.items
             )
         return answer
 
@@ -69,7 +72,7 @@ class ScriptedTenant:
 
 
 class FakePermit:
-    """Remembers what became of it."""
+    """Records how it was used."""
 
     def __init__(self, number: int) -> None:
         self.given_at = float(number)
@@ -83,7 +86,7 @@ class FakePermit:
 
 
 class OpenTurnstile:
-    """Lets everything go at once, and remembers what it was asked."""
+    """Lets everything through at once and records each call."""
 
     def __init__(self) -> None:
         self.quiet = False
@@ -92,7 +95,7 @@ class OpenTurnstile:
         self.to_come: list[int] = []
         self.pauses: list[tuple[float, float, bool]] = []
         self.holds: list[float] = []
-        self.told: list[tuple[float, str]] = []
+        self.reported: list[tuple[float, str]] = []
 
     async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
         await asyncio.sleep(0)
@@ -108,11 +111,11 @@ class OpenTurnstile:
         self.holds.append(seconds)
 
     def report_wait(self, seconds: float, reason: str) -> None:
-        self.told.append((seconds, reason))
+        self.reported.append((seconds, reason))
 
 
-class Witness:
-    """Remembers what it was told."""
+class EventRecorder:
+    """Records the events of a run."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -136,12 +139,12 @@ class Witness:
 
 
 class Stage:
-    """A run in a real ledger, and everything that a Submitter needs."""
+    """A run in a real ledger, with everything that a Submitter needs."""
 
     def __init__(self, ledger: Ledger, path: Path, run: Run) -> None:
         self.ledger, self.path, self.run = ledger, path, run
         self.pace = OpenTurnstile()
-        self.witness = Witness()
+        self.witness = EventRecorder()
 
     def submitter(
         self,
@@ -183,7 +186,7 @@ def always(answer: Answer) -> ScriptedTenant:
 
 
 def in_turn(*answers: Answer) -> ScriptedTenant:
-    """Gives these answers, then accepts."""
+    """Gives these answers in turn, then accepts."""
     left = list(answers)
 
     async def reply(_request: Request, _token: str) -> Answer:

@@ -71,7 +71,7 @@ async def test_a_throttled_request_is_sent_again_after_the_pause_that_the_tenant
     await five.submitter(tenant).submit(1)
     assert tenant.accepted == FIVE
     assert five.pace.pauses == [(pause, five.pace.permits[1].given_at, violated)]
-    assert [seconds for seconds, reason in five.pace.told if reason and seconds] == [pause]
+    assert [seconds for seconds, reason in five.pace.reported if reason and seconds] == [pause]
     assert [number for number, _ in tenant.posts] == [1, 2, 2, 3, 4, 5]
 
 
