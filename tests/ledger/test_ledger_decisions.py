@@ -1,4 +1,4 @@
-"""Decisions that plans rest on are kept for good, and nothing else in the ledger changes them."""
+"""The ledger keeps the decisions that a plan rests on, and no other operation changes them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def found(id_: str) -> NameMeaning:
     return NameMeaning(outcome=NameOutcome.FOUND, id=id_)
 
 
-def aside(*keys: tuple[str, str, str], class_: str = "already_held") -> pl.DataFrame:
+def changes_set_aside(*keys: tuple[str, str, str], class_: str = "already_held") -> pl.DataFrame:
     """Changes that a precheck set aside."""
     return pl.DataFrame([(*key, class_, "it is held already") for key in keys], schema=TENANT_VERDICTS, orient="row")
 
 
-def test_names_keep_the_meaning_that_the_plan_rests_on(ledger: Ledger) -> None:
+def test_names_keep_the_meaning_that_the_plan_used(ledger: Ledger) -> None:
     meanings = {ANNA: found("a1"), NOBODY: UNKNOWN, SALES_ROLE: found("r1"), SALES_PROFILE: found("p1")}
     run = write(ledger, [change("a1", "r1")], decisions=Decisions(names=meanings))
     assert ledger.decisions.names(run.id, meanings) == meanings
@@ -45,7 +45,7 @@ def test_names_keep_the_meaning_that_the_plan_rests_on(ledger: Ledger) -> None:
     assert ledger.decisions.names(run.id, []) == ledger.decisions.names("another", [ANNA]) == {}
 
 
-def test_a_later_plan_of_the_run_adds_meanings_and_replaces_those_that_it_names(ledger: Ledger) -> None:
+def test_a_later_plan_of_a_run_adds_and_replaces_meanings(ledger: Ledger) -> None:
     write(ledger, [change("a1", "r1")], decisions=Decisions(names={ANNA: found("a1"), NOBODY: UNKNOWN}))
     run = write(ledger, [change("a1", "r2")], decisions=Decisions(names={NOBODY: found("a2"), SALES_ROLE: found("r2")}))
     assert ledger.decisions.names(run.id, [ANNA, NOBODY, SALES_ROLE]) == {
@@ -55,30 +55,33 @@ def test_a_later_plan_of_the_run_adds_meanings_and_replaces_those_that_it_names(
     }
 
 
-def test_each_precheck_of_a_run_replaces_what_the_one_before_set_aside(ledger: Ledger) -> None:
-    first, second = aside(("a1", "ROLE", "r1"), ("a2", "ROLE", "r1")), aside(("a2", "ENTITLEMENT", "e1"))
+def test_each_precheck_of_a_run_replaces_the_changes_set_aside_before(ledger: Ledger) -> None:
+    first, second = (
+        changes_set_aside(("a1", "ROLE", "r1"), ("a2", "ROLE", "r1")),
+        changes_set_aside(("a2", "ENTITLEMENT", "e1")),
+    )
     run = write(ledger, [change("a3", "r1")], decisions=Decisions(set_aside=first))
     ledger.decisions.replace_set_aside("another", second, NOW)
     assert ledger.decisions.set_aside(run.id).equals(first)
     write(ledger, [change("a4", "r1")])
-    assert ledger.decisions.set_aside(run.id).equals(first), "this plan came without decisions"
+    assert ledger.decisions.set_aside(run.id).equals(first), "this plan has no decisions"
     ledger.decisions.replace_set_aside(run.id, second, NOW)
     assert ledger.decisions.set_aside(run.id).equals(second)
-    ledger.decisions.replace_set_aside(run.id, aside(), NOW)
+    ledger.decisions.replace_set_aside(run.id, changes_set_aside(), NOW)
     assert ledger.decisions.set_aside(run.id).is_empty()
     assert ledger.decisions.set_aside("another").equals(second)
 
 
-def test_what_is_set_aside_is_kept_even_if_its_run_never_begins(path: Path, ledger: Ledger) -> None:
+def test_changes_set_aside_are_kept_even_if_their_run_never_begins(path: Path, ledger: Ledger) -> None:
     run_id = ledger.plans.run_id(TENANT, "all held")
-    ledger.decisions.replace_set_aside(run_id, aside(("a1", "ROLE", "r1")), NOW + timedelta(hours=1))
+    ledger.decisions.replace_set_aside(run_id, changes_set_aside(("a1", "ROLE", "r1")), NOW + timedelta(hours=1))
     assert ledger.decisions.set_aside(run_id).height == 1
     assert ledger.runs.all() == ()
     assert rows(path, "SELECT run_id, at FROM set_aside") == [(run_id, "2026-03-01T13:00:00.000Z")]
 
 
 def test_emptying_the_cache_changes_no_decision(path: Path) -> None:
-    set_aside = aside(("a1", "ROLE", "r2"), class_="held_back")
+    set_aside = changes_set_aside(("a1", "ROLE", "r2"), class_="held_back")
     with open_ledger(path) as ledger:
         ledger.cache.put(TENANT, "identity by email", {ANNA[1]: {"looked": ["email"], "found": []}}, at=NOW)
         run = write(ledger, [change("a1", "r1")], decisions=Decisions(names={ANNA: found("a1")}, set_aside=set_aside))

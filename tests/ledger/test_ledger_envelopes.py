@@ -1,4 +1,4 @@
-"""Requests that travel in one body: claimed, counted and parted by the ledger."""
+"""Requests that travel in one body: how the ledger claims, counts and separates them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def counts(ledger: Ledger, run: Run) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 100])
-def test_whole_bodies_are_claimed_and_no_more_of_them_than_wanted(ledger: Ledger, run: Run, most: int) -> None:
+def test_a_claim_takes_whole_bodies_and_at_most_the_wanted_number(ledger: Ledger, run: Run, most: int) -> None:
     wanted = [[1], [2, 3, 4], [5, 6], [7], [8]]
     claimed = []
     while bodies := claim(ledger, run, most):
@@ -86,16 +86,14 @@ def test_whole_bodies_are_claimed_and_no_more_of_them_than_wanted(ledger: Ledger
     assert claimed == wanted
 
 
-def test_bodies_are_counted_and_not_the_requests_in_them(ledger: Ledger, run: Run) -> None:
+def test_the_ledger_counts_bodies_and_not_the_requests_in_them(ledger: Ledger, run: Run) -> None:
     assert (ledger.requests.left(run), counts(ledger, run)) == (5, {State.PLANNED: 5})
     assert ledger.runs.tally(run).changes == {State.PLANNED: 8}
     claim(ledger, run, 2)
     assert (ledger.requests.left(run), counts(ledger, run)) == (3, {State.PLANNED: 3, State.SENDING: 2})
 
 
-def test_an_attempt_with_several_requests_is_one_post_and_is_retried_and_throttled_once(
-    ledger: Ledger, run: Run
-) -> None:
+def test_an_attempt_with_several_requests_counts_as_one_post(ledger: Ledger, run: Run) -> None:
     record(ledger, claim(ledger, run)[0], ACCEPTED)
     record(ledger, claim(ledger, run)[0], THROTTLED)
     record(ledger, claim(ledger, run)[0], ACCEPTED)
@@ -104,7 +102,7 @@ def test_an_attempt_with_several_requests_is_one_post_and_is_retried_and_throttl
     assert counts(ledger, run) == {State.ACCEPTED: 2, State.PLANNED: 3}
 
 
-def test_the_events_have_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Path) -> None:
+def test_each_event_has_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Path) -> None:
     alone, together = claim(ledger, run, 2)
     sent = rows(path, "SELECT request, detail FROM event WHERE event = 'claimed' ORDER BY request")
     expected = [fingerprint(encode(body_of(*body))) for body in (alone, together, together, together)]
@@ -116,7 +114,7 @@ def test_the_events_have_the_fingerprint_of_the_body_that_was_sent(ledger: Ledge
     assert ledger.verify() == ()
 
 
-def test_what_was_refused_together_is_planned_again_and_travels_alone(ledger: Ledger, run: Run) -> None:
+def test_requests_refused_together_are_planned_again_and_travel_alone(ledger: Ledger, run: Run) -> None:
     _, together = claim(ledger, run, 2)
     record(ledger, together, REFUSED)
     assert counts(ledger, run) == {State.SENDING: 1, State.PLANNED: 6}
@@ -124,7 +122,7 @@ def test_what_was_refused_together_is_planned_again_and_travels_alone(ledger: Le
     assert ledger.verify() == ()
 
 
-def test_only_what_a_refusal_names_travels_alone(ledger: Ledger, run: Run) -> None:
+def test_only_the_request_that_a_refusal_names_travels_alone(ledger: Ledger, run: Run) -> None:
     _, together = claim(ledger, run, 2)
     record(ledger, together, replace(REFUSED, text="Identity i001 was not found."))
     assert ledger.requests.left(run) == 5
@@ -132,14 +130,14 @@ def test_only_what_a_refusal_names_travels_alone(ledger: Ledger, run: Run) -> No
     assert ledger.verify() == ()
 
 
-def test_members_that_stay_together_around_one_that_left_are_one_body(ledger: Ledger, run: Run) -> None:
+def test_the_other_members_of_a_body_stay_together_if_a_member_leaves(ledger: Ledger, run: Run) -> None:
     _, together = claim(ledger, run, 2)
     record(ledger, together, replace(REFUSED, text="Identity i002 was not found."))
     assert numbers(claim(ledger, run, 2)) == [[2, 4], [3]]
     assert ledger.verify() == ()
 
 
-def test_members_in_different_states_are_never_sent_as_a_whole(ledger: Ledger, run: Run) -> None:
+def test_members_in_different_states_are_never_sent_together(ledger: Ledger, run: Run) -> None:
     _, together = claim(ledger, run, 2)
     record(ledger, together, FAILED)
     doubts = ledger.requests.doubts(run)
@@ -161,7 +159,7 @@ def test_members_that_did_not_arrive_travel_together_again(ledger: Ledger, run: 
     assert numbers(claim(ledger, run, 1)) == [[3, 4]]
 
 
-def test_a_dead_process_leaves_each_member_in_doubt_and_says_how_many_bodies_those_were(
+def test_a_dead_process_leaves_each_member_unconfirmed_and_the_ledger_counts_their_bodies(
     ledger: Ledger, run: Run
 ) -> None:
     claim(ledger, run, 3)
@@ -171,7 +169,7 @@ def test_a_dead_process_leaves_each_member_in_doubt_and_says_how_many_bodies_tho
     assert ledger.runs.discard(run, NOW) == 5
 
 
-def test_a_large_body_is_claimed_whole_however_many_requests_it_has(ledger: Ledger) -> None:
+def test_a_claim_takes_a_large_body_whole(ledger: Ledger) -> None:
     wanted = [[change("person", f"r{number:02}", comment=str(number))] for number in range(50)]
     run = write(ledger, *wanted, together=[range(25), range(25, 50)])
     ledger.runs.hold(run, ME, NOW)

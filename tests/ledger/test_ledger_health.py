@@ -1,4 +1,4 @@
-"""A ledger's health: what is unfinished and in doubt in it, and damage that is found without reading all of it."""
+"""A ledger's health: unfinished runs, unconfirmed requests, and damage found without reading the whole ledger."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_a_new_ledger_is_healthy_and_empty(tmp_path: Path) -> None:
     assert health.size > 4096
 
 
-def test_a_ledger_is_named_without_its_password(tmp_path: Path) -> None:
+def test_the_name_of_a_ledger_hides_its_password(tmp_path: Path) -> None:
     assert place(sa.make_url("postgresql://ada:hunter2@db.example/ledger")) == "postgresql://ada:***@db.example/ledger"
     assert place(ledger_url(str(tmp_path / "ledger.db"))) == str(tmp_path / "ledger.db")
 
 
-def test_runs_with_something_to_send_or_to_settle_are_unfinished(tmp_path: Path) -> None:
+def test_a_run_with_requests_to_send_or_to_settle_is_unfinished(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:
         finished = write(ledger, *singles(1, prefix="a"), digest="finished")
         record(ledger, claim(ledger, finished), ACCEPTED)
@@ -45,7 +45,7 @@ def test_runs_with_something_to_send_or_to_settle_are_unfinished(tmp_path: Path)
     assert health.in_doubt == 2
 
 
-def test_damage_on_any_page_is_a_fault_or_does_no_harm_and_never_an_error(tmp_path: Path) -> None:
+def test_damage_on_any_page_is_reported_or_harmless_and_never_raises_an_error(tmp_path: Path) -> None:
     sound, damaged = tmp_path / "sound.db", tmp_path / "damaged.db"
     with open_ledger(sound) as ledger:
         write(ledger, *singles(300))

@@ -1,4 +1,4 @@
-"""Importing a status list into a ledger, whatever interrupts it and whatever the ledger already has."""
+"""Importing a status list into a ledger, with interruptions and with earlier content in the ledger."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ EVERYTHING = (
 
 
 def row(number: int, **fields: Any) -> StatusRow:
-    """A row of the list: ten in a row are one access request for one identity."""
+    """A row of the list; ten consecutive numbers are one access request for one identity."""
     numbered: dict[str, Any] = {
         "created": NOW + timedelta(seconds=number), "access_request": f"a{number // 10}", "activity": f"x{number}",
     }  # fmt: skip
@@ -61,37 +61,39 @@ def row(number: int, **fields: Any) -> StatusRow:
 
 
 def status_list(rows: Sequence[StatusRow | None], *, lost_after: int = 1_000_000) -> FakeStatusList:
-    """A list of the user's own requests; nobody may list everybody's."""
+    """A list of the user's own requests; listing everybody's requests is forbidden."""
     return FakeStatusList(rows, forbids=lambda query: "not yours" if query.everybody else "", lost_after=lost_after)
 
 
-def take(ledger: Ledger, listing: FakeStatusList, query: Query | None = None, *, tenant: str = TENANT) -> ImportReader:
+def import_list(
+    ledger: Ledger, listing: FakeStatusList, query: Query | None = None, *, tenant: str = TENANT
+) -> ImportReader:
     with ImportReader(ledger, tenant, "beta", QUIET, runtime()) as reader:
         asyncio.run(read_into(reader, listing, query or Query()))
     return reader
 
 
-def test_an_interrupted_import_goes_on_to_what_an_uninterrupted_one_comes_to(tmp_path: Path) -> None:
+def test_a_continued_import_stores_the_same_as_an_uninterrupted_import(tmp_path: Path) -> None:
     listed = [row(number) for number in range(2_345)]
     listed += [row(number, access_request=f"b{number}", state="REJECTED", said="no") for number in range(500)]
     whole, broken = tmp_path / "whole.db", tmp_path / "broken.db"
     with open_ledger(whole) as ledger:
-        assert take(ledger, status_list(listed)).outcomes[AdoptionOutcome.IMPORTED] == 2_845
+        assert import_list(ledger, status_list(listed)).outcomes[AdoptionOutcome.IMPORTED] == 2_845
     with open_ledger(broken) as ledger:
         for lost_after in (1_250, 2_250):
             with pytest.raises(TenantLostError):
-                take(ledger, status_list(listed, lost_after=lost_after))
+                import_list(ledger, status_list(listed, lost_after=lost_after))
         assert 0 < len(rows(broken, EVERYTHING)) < 2_845
-        take(ledger, status_list(listed))
+        import_list(ledger, status_list(listed))
         assert ledger.verify() == ()
     assert rows(broken, EVERYTHING) == rows(whole, EVERYTHING)
     assert rows(whole, "SELECT count(*) FROM recipient JOIN request_item USING (request)") == [(2_845,)]
 
 
-def test_what_can_not_be_understood_is_counted_and_the_counts_add_up(path: Path) -> None:
+def test_rows_that_cannot_be_imported_are_counted_and_the_counts_add_up(path: Path) -> None:
     listed = [row(0), None, row(1, item="a0"), row(2, item_type="SOURCE"), row(3, state="CANCELLED")]
     with open_ledger(path) as ledger:
-        reader = take(ledger, status_list(listed))
+        reader = import_list(ledger, status_list(listed))
         assert ledger.verify() == ()
     not_adoptable = {reason: number for reason, number in reader.not_adoptable.items() if number}
     assert not_adoptable == {NotAdoptable.NO_IDENTITY: 1, NotAdoptable.NO_ITEM: 1, NotAdoptable.ODD_TYPE: 1}
@@ -102,7 +104,7 @@ def test_what_can_not_be_understood_is_counted_and_the_counts_add_up(path: Path)
     ]
 
 
-def test_dates_and_operations_are_kept_apart(path: Path) -> None:
+def test_an_import_keeps_dates_and_operations_apart(path: Path) -> None:
     listed = [
         row(0),
         row(1, remove_date="2027-01-31T00:00:00.000Z"),
@@ -110,7 +112,7 @@ def test_dates_and_operations_are_kept_apart(path: Path) -> None:
         row(3, remove_date="2027-01-31T00:00:00Z"),
     ]
     with open_ledger(path) as ledger:
-        take(ledger, status_list(listed))
+        import_list(ledger, status_list(listed))
     assert rows(path, "SELECT request, operation, item_id, remove_date FROM changes ORDER BY 3") == [
         (1, "GRANT", "r0", ""),
         (2, "GRANT", "r1", "2027-01-31T00:00:00Z"),
@@ -121,11 +123,11 @@ def test_dates_and_operations_are_kept_apart(path: Path) -> None:
 
 def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
     with open_ledger(path) as ledger, pytest.raises(CredentialsRefusedError, match="not yours"):
-        take(ledger, status_list([row(0)]), Query(everybody=True))
+        import_list(ledger, status_list([row(0)]), Query(everybody=True))
     assert rows(path, "SELECT count(*) FROM run") == [(0,)]
 
 
-def test_two_processes_do_not_import_at_once(path: Path) -> None:
+def test_two_processes_cannot_import_at_once(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = ledger.imported.begin(TENANT, "beta", NOW)
         with ImportReader(ledger, TENANT, "beta", QUIET, runtime()) as reader:
@@ -134,21 +136,21 @@ def test_two_processes_do_not_import_at_once(path: Path) -> None:
                 ledger.imported.take(run, a_process(), [], NOW)
 
 
-def test_what_is_imported_later_and_is_older_makes_no_repeat_of_what_was_submitted_after_all_that(path: Path) -> None:
+def test_a_late_import_of_an_older_revoke_makes_no_repeat_of_a_newer_revoke(path: Path) -> None:
     done = {"identity": "i1", "item": "r1", "state": "REQUEST_COMPLETED"}
     granted = row(5, **done)
     revoked_before = row(1, **done, access_request="before", request_type="REVOKE_ACCESS")
     with open_ledger(path) as ledger:
-        take(ledger, status_list([granted]))
-        take(ledger, status_list([revoked_before]))
+        import_list(ledger, status_list([granted]))
+        import_list(ledger, status_list([revoked_before]))
         run = write(ledger, [change(granted.identity, "r1", operation="REVOKE", comment="c")], digest="another")
         record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.verify() == ()
 
 
-def test_a_request_that_claims_to_be_imported_in_another_run_is_found_out(path: Path) -> None:
+def test_verify_finds_a_request_that_was_never_sent_or_imported(path: Path) -> None:
     with open_ledger(path) as ledger:
-        take(ledger, status_list([row(0)]))
+        import_list(ledger, status_list([row(0)]))
         assert ledger.verify() == ()
         write(ledger, [change("i9", "r9")], digest="another")
         alter(path, "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE run <> 1")
@@ -172,26 +174,26 @@ LISTED = st.lists(
 )
 
 
-def test_nothing_counts_as_fresh_after_an_import_that_did_not_before(path: Path) -> None:
+def test_an_import_never_makes_a_skipped_change_new_again(path: Path) -> None:
     numbers = itertools.count()
     with open_ledger(path) as ledger:
 
         @settings(max_examples=40)
         @given(HISTORY, LISTED)
-        def holds(history: list[Any], listed: list[Any]) -> None:
-            # A tenant of its own has nothing to do with what the ledger has of others.
+        def check(history: list[Any], listed: list[Any]) -> None:
+            # Each example has a tenant of its own, so the examples do not affect each other.
             tenant = f"https://tenant{next(numbers)}.example"
             for number, (key, intention, answer) in enumerate(history):
-                submitted(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
+                submit_change(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
             before = classes(ledger, tenant)
-            take(ledger, status_list([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
+            import_list(ledger, status_list([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
             after = classes(ledger, tenant)
             assert [new for old, new in zip(before, after, strict=True) if old != "submitted"] == [
                 old for old in before if old != "submitted"
             ]
 
-        holds()
-        # These histories submit the same again and again, which no submit would, and which does not go unseen.
+        check()
+        # These histories submit the same change repeatedly, as no real submit does; verify reports only that.
         assert [finding for finding in ledger.verify() if not finding.endswith(" again")] == []
 
 
@@ -199,8 +201,8 @@ def change_of(key: tuple[str, str], intention: tuple[str, str]) -> dict[str, str
     return change(*key, operation=intention[0], remove_date=intention[1])
 
 
-def submitted(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, str], answer: Answer | None) -> None:
-    """A run of ours of one change, planned only where there is no answer."""
+def submit_change(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, str], answer: Answer | None) -> None:
+    """Writes a run of one change; the change stays planned if there is no answer."""
     run = write(ledger, [wanted], digest=digest, tenant=tenant)
     if answer is not None:
         record(ledger, claim(ledger, run), answer)
@@ -208,7 +210,7 @@ def submitted(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, str], 
 
 
 def row_of(number: int, key: tuple[str, str], intention: tuple[str, str], state: str, request: int) -> StatusRow:
-    """Somebody's row."""
+    """A row of somebody's request."""
     return row(
         number,
         identity=key[0],
@@ -221,7 +223,7 @@ def row_of(number: int, key: tuple[str, str], intention: tuple[str, str], state:
 
 
 def classes(ledger: Ledger, tenant: str) -> list[str]:
-    """The class of every intention of every key, as a new input would have it."""
+    """The class that each intention of each key would have in a new input."""
     found: list[str] = []
     for intention in INTENTIONS:
         wanted = pl.DataFrame([change_of(key, intention) for key in KEYS]).with_columns(
@@ -242,19 +244,21 @@ GRANTED: dict[str, Any] = {"state": "REQUEST_COMPLETED"}
     ("older", "newer", "expected"),
     [(REVOKED, GRANTED, "already_submitted"), (GRANTED, REVOKED, "submitted")],
 )
-def test_what_was_requested_last_counts_in_whichever_order_it_is_imported(
+def test_the_latest_request_counts_whatever_the_order_of_the_imports(
     older: dict[str, Any], newer: dict[str, Any], expected: str, path: Path
 ) -> None:
     first = row(10, access_request="first", **older)
     last = row(10, access_request="last", created=NOW + timedelta(days=90), **newer)
     with open_ledger(path) as ledger:
-        # With --since, and then without.
-        take(ledger, status_list([last]))
-        take(ledger, status_list([first, last]))
+        # First with --since, then without.
+        import_list(ledger, status_list([last]))
+        import_list(ledger, status_list([first, last]))
         wanted = pl.DataFrame([change("i1", "r0")]).with_columns(row=pl.lit(0), file=pl.lit("a"), line=pl.lit(2))
         known = ledger.plans.known(TENANT, wanted.select("identity_id", "item_type", "item_id"))
         assert known.changes.height == 2
         assert classify(wanted, known.changes, run="a")["class"].to_list() == [expected]
         tenant_view = TenantView(held={"i1": [("ROLE", "r0")]})
-        told = tenant_verdicts(wanted, known.changes, tenant_view)
-        assert told.height == (expected == "already_submitted"), "a grant after a revoke is not held, whatever lags"
+        verdicts = tenant_verdicts(wanted, known.changes, tenant_view)
+        assert verdicts.height == (expected == "already_submitted"), (
+            "a revoked item is not held, even if the search index lags"
+        )

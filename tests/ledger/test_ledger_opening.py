@@ -1,4 +1,4 @@
-"""Opening a ledger: made private and durable, recognised, upgraded or refused."""
+"""Opening a ledger: it is created private and durable, recognised, upgraded or refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mode_of(path: Path) -> int:
 
 
 def run_python(program: str, *arguments: str, folder: Path = ROOT) -> str:
-    """Runs a program in a process of its own, with the product that stands in `folder`."""
+    """Runs a program in its own process, with the product in `folder`."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program, *arguments],
         cwd=folder,
@@ -50,7 +50,7 @@ def test_a_new_ledger_is_announced_and_an_old_one_opens_silently(tmp_path: Path)
         assert second.notices == ()
 
 
-def test_missing_folders_are_made_for_the_owner_only(tmp_path: Path) -> None:
+def test_missing_folders_are_created_for_the_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "not" / "there" / "ledger.db"
     with open_ledger(path):
         assert mode_of(path.parent) == 0o700
@@ -80,7 +80,7 @@ def test_every_connection_is_durable_and_checks_foreign_keys(tmp_path: Path) -> 
         engine.dispose()
 
 
-def test_a_transaction_that_fails_leaves_nothing_behind_not_even_a_table(tmp_path: Path) -> None:
+def test_a_failed_transaction_leaves_nothing_behind_not_even_a_table(tmp_path: Path) -> None:
     def fail(engine: sa.Engine) -> None:
         with writing(engine) as connection:
             connection.exec_driver_sql("CREATE TABLE t (x)")
@@ -97,7 +97,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind_not_even_a_table(tmp_pat
         engine.dispose()
 
 
-def test_a_database_error_is_explained_with_what_to_do(tmp_path: Path) -> None:
+def test_a_database_error_has_an_explanation_and_a_next_step(tmp_path: Path) -> None:
     engine = connect(ledger_url(str(tmp_path / "ledger.db")))
     try:
         with (
@@ -140,7 +140,7 @@ def test_a_relative_sqlite_url_opens_a_file_in_the_working_directory(
         assert mode_of(tmp_path / "sub" / "ledger.db") == 0o600
 
 
-def test_an_sqlite_file_uri_opens_a_private_file_and_makes_no_other(
+def test_an_sqlite_file_uri_opens_a_private_file_and_creates_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,7 +151,7 @@ def test_an_sqlite_file_uri_opens_a_private_file_and_makes_no_other(
 
 
 @pytest.mark.parametrize("location", ["sqlite://", "sqlite:///:memory:"])
-def test_a_ledger_that_would_forget_everything_is_refused(location: str) -> None:
+def test_a_ledger_in_memory_is_refused(location: str) -> None:
     with pytest.raises(LedgerRefusedError):
         open_ledger(location)
 
@@ -160,7 +160,7 @@ def test_a_ledger_that_would_forget_everything_is_refused(location: str) -> None
     "location",
     ["nosuch://host/db", "sqlite+nosuch:///x", "://", "postgresql+nosuch://host/db", "postgresql://host:port/db"],
 )
-def test_a_location_that_no_driver_here_can_open_is_refused(
+def test_a_location_without_an_installed_driver_is_refused(
     location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -192,7 +192,7 @@ def test_a_ledger_from_a_newer_release_is_refused_with_instructions(tmp_path: Pa
     ],
     ids=["plain", "with migrations of its own"],
 )
-def test_somebody_elses_database_is_refused_and_left_as_it_is(tables: tuple[str, ...], tmp_path: Path) -> None:
+def test_somebody_elses_database_is_refused_and_left_unchanged(tables: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "theirs.db"
     alter(path, *tables)
     before = path.read_bytes()
@@ -212,7 +212,7 @@ def make_corrupt_ledger(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [make_text_file, make_corrupt_ledger, Path.mkdir], ids=["text", "corrupt", "folder"])
-def test_what_is_no_database_is_refused_by_name_with_what_to_do(make: object, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_database_is_refused_with_a_next_step(make: object, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     assert callable(make)
     make(path)
@@ -237,16 +237,16 @@ def test_sandbox_and_real_tenants_never_share_a_ledger(first: bool, owner: str, 
         open_ledger(path, sandbox=not first)
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    # A view is no table, so the database counts as empty; but it stands in the way of one table of the migration.
+    # A view is not a table, so the database counts as empty, but the view blocks one table of the migration.
     alter(path, "CREATE VIEW recipient AS SELECT 1 AS one")
     with pytest.raises(LedgerRefusedError, match="recipient"):
         open_ledger(path)
     assert rows(path, "SELECT name FROM sqlite_master") == [("recipient",)]
 
 
-def test_a_ledger_that_does_not_know_itself_any_more_is_refused(tmp_path: Path) -> None:
+def test_a_ledger_that_has_lost_its_id_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     open_ledger(path).close()
     alter(path, "DELETE FROM about")
@@ -256,7 +256,7 @@ def test_a_ledger_that_does_not_know_itself_any_more_is_refused(tmp_path: Path) 
 
 @pytest.fixture
 def next_release(tmp_path: Path) -> Path:
-    """The product as its next release could be: the same, with one migration more."""
+    """A copy of the product as its next release could be, with one more migration."""
     folder = tmp_path / "release"
     for name in ("batch", "migrations"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -279,7 +279,7 @@ def next_release(tmp_path: Path) -> Path:
     return folder
 
 
-OPEN_AND_SAY = (
+OPEN_AND_PRINT = (
     "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
     "ledger = Ledger.open(sys.argv[1], sandbox=False, now=datetime(2026, 3, 1, 12, tzinfo=UTC));"
     "print(*ledger.notices, sep='\\n'); ledger.close()"
@@ -291,38 +291,38 @@ def test_an_old_ledger_is_backed_up_and_upgraded_without_losing_anything(next_re
     with open_ledger(path) as ledger:
         run = write(ledger, [change("i1", "r1")], [change("i2", "r1")])
         claim(ledger, run)
-    said = run_python(OPEN_AND_SAY, str(path), folder=next_release)
+    output = run_python(OPEN_AND_PRINT, str(path), folder=next_release)
     backup = tmp_path / f"ledger.db.version-{LEDGER_VERSION}.20260301T120000000000Z.backup"
     newer = f"{int(LEDGER_VERSION) + 1:04}"
-    assert said.strip() == f"The ledger was upgraded from version {LEDGER_VERSION} to {newer}; backup: {backup}"
+    assert output.strip() == f"The ledger was upgraded from version {LEDGER_VERSION} to {newer}; backup: {backup}"
     assert rows(path, "SELECT note FROM run") == [("new",)]
     assert mode_of(backup) == 0o600
     for file in (path, backup):
         assert rows(file, "SELECT state FROM request ORDER BY number") == [("SENDING",), ("PLANNED",)]
         assert rows(file, "PRAGMA foreign_key_check") == []
     assert rows(backup, "SELECT version_num FROM alembic_version") == [(LEDGER_VERSION,)]
-    assert run_python(OPEN_AND_SAY, str(path), folder=next_release).strip() == ""
+    assert run_python(OPEN_AND_PRINT, str(path), folder=next_release).strip() == ""
     with pytest.raises(LedgerRefusedError, match=newer):
         open_ledger(path)
 
 
-def test_a_backup_opens_as_the_ledger_it_was(next_release: Path, tmp_path: Path) -> None:
+def test_a_backup_opens_as_the_old_ledger(next_release: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_ledger(path) as ledger:
         run = write(ledger, [change("i1", "r1")])
-    run_python(OPEN_AND_SAY, str(path), folder=next_release)
+    run_python(OPEN_AND_PRINT, str(path), folder=next_release)
     (backup,) = tmp_path.glob("*.backup")
     with open_ledger(backup) as ledger:
         assert ledger.runs.all() == (run,)
 
 
-def test_an_upgrade_that_fails_leaves_the_old_ledger_as_it_was(next_release: Path, tmp_path: Path) -> None:
+def test_a_failed_upgrade_leaves_the_old_ledger_unchanged(next_release: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_ledger(path) as ledger:
         run = write(ledger, [change("i1", "r1")])
     (migration,) = (next_release / "migrations" / "versions").glob("*_next.py")
     migration.write_text(migration.read_text() + "    op.execute('no SQL')\n")
-    program = OPEN_AND_SAY.replace("ledger = ", "import batch.errors as e\ntry: ledger = ").replace(
+    program = OPEN_AND_PRINT.replace("ledger = ", "import batch.errors as e\ntry: ledger = ").replace(
         ";print", "\nexcept e.LedgerRefusedError as error: print(error.message)\nelse: print"
     )
     assert "can't be used" in run_python(program, str(path), folder=next_release)

@@ -1,4 +1,4 @@
-"""Plans: written whole or not at all, and known again afterwards."""
+"""Plans are written completely or not at all, and the ledger knows their changes afterwards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def table_of(path: Path, name: str) -> list[tuple[object, ...]]:
     return rows(path, f"SELECT * FROM {name}")  # noqa: S608 - a table's name
 
 
-def test_what_was_written_is_known_again_in_every_column(ledger: Ledger) -> None:
+def test_the_ledger_returns_every_column_of_a_written_change(ledger: Ledger) -> None:
     dates = {"start_date": "2026-04-01T00:00:00Z", "remove_date": "2027-01-01T00:00:00Z"}
     grant = change("i1", "e1", item_type="ENTITLEMENT", **dates)
     revoke = change("i2", "r1", operation="REVOKE", comment="Left.")
@@ -65,13 +65,13 @@ def test_what_was_written_is_known_again_in_every_column(ledger: Ledger) -> None
     ]
 
 
-def test_only_the_keys_asked_for_are_known(ledger: Ledger) -> None:
+def test_the_ledger_returns_only_changes_with_the_given_keys(ledger: Ledger) -> None:
     write(ledger, product(["i1", "i2"], ["r1", "r2"]))
     known = ledger.plans.known(TENANT, keys(("i1", "r2"), ("i1", "r2"), ("i9", "r1"))).changes
     assert known.select("identity_id", "item_id").rows() == [("i1", "r2")]
 
 
-def test_every_earlier_change_of_a_key_is_known_with_its_state_and_when_it_was_entered(ledger: Ledger) -> None:
+def test_the_ledger_returns_every_earlier_change_of_a_key_with_its_state_and_time(ledger: Ledger) -> None:
     clock = FakeClock()
     first = write(ledger, [change("i1", "r1")], digest="one")
     clock.advance(60)
@@ -84,7 +84,7 @@ def test_every_earlier_change_of_a_key_is_known_with_its_state_and_when_it_was_e
     ]
 
 
-def test_nothing_is_known_of_a_tenant_never_seen_though_the_newest_request_is(ledger: Ledger) -> None:
+def test_a_new_tenant_has_no_changes_but_the_newest_request_is_known(ledger: Ledger) -> None:
     write(ledger, [change("i1", "r1")])
     known = ledger.plans.known(OTHER_TENANT, keys(("i1", "r1")))
     assert known.changes.is_empty()
@@ -92,7 +92,7 @@ def test_nothing_is_known_of_a_tenant_never_seen_though_the_newest_request_is(le
     assert known.upto == 1
 
 
-def test_asking_for_nothing_gives_nothing(ledger: Ledger) -> None:
+def test_no_keys_give_no_changes(ledger: Ledger) -> None:
     write(ledger, [change("i1", "r1")])
     assert ledger.plans.known(TENANT, keys()).changes.is_empty()
 
@@ -104,7 +104,7 @@ def test_two_tenants_do_not_see_each_others_changes(ledger: Ledger) -> None:
         assert ledger.plans.known(tenant, keys(("i1", "r1"))).changes.get_column("run").to_list() == [expected.id]
 
 
-def test_letter_case_of_ids_is_kept_and_makes_them_distinct(ledger: Ledger) -> None:
+def test_ids_that_differ_only_in_case_stay_distinct(ledger: Ledger) -> None:
     run = write(ledger, product(["abc", "ABC", "Abc"], ["r1", "R1"]))
     request = claim(ledger, run)
     assert set(request.recipients) == {"abc", "ABC", "Abc"}
@@ -114,19 +114,19 @@ def test_letter_case_of_ids_is_kept_and_makes_them_distinct(ledger: Ledger) -> N
     ]
 
 
-def test_one_id_of_two_types_is_two_items(ledger: Ledger) -> None:
+def test_the_same_id_with_two_types_is_two_items(ledger: Ledger) -> None:
     write(ledger, [change("i1", "x"), change("i1", "x", item_type="ACCESS_PROFILE")])
     known = ledger.plans.known(TENANT, keys(("i1", "x"), item_type="ACCESS_PROFILE")).changes
     assert known.get_column("item_type").to_list() == ["ACCESS_PROFILE"]
 
 
-def test_details_that_many_changes_share_stand_in_the_ledger_once(path: Path, ledger: Ledger) -> None:
+def test_the_ledger_stores_details_that_many_changes_share_once(path: Path, ledger: Ledger) -> None:
     write(ledger, product(["i1", "i2"], ["r1", "r2"], comment="Same."), digest="one")
     write(ledger, product(["i3"], ["r1"], comment="Same."), digest="two")
     assert table_of(path, "detail") == [(1, "Same.", "", "", "")]
 
 
-def test_a_plan_is_refused_where_another_was_written_since_the_ledger_was_asked(path: Path, ledger: Ledger) -> None:
+def test_a_plan_is_refused_if_another_plan_was_written_after_the_ledger_was_read(path: Path, ledger: Ledger) -> None:
     wanted = plan_of([change("i1", "r1")])
     known = ledger.plans.known(TENANT, wanted.changes)
     with open_ledger(path) as other_process:
@@ -135,12 +135,12 @@ def test_a_plan_is_refused_where_another_was_written_since_the_ledger_was_asked(
     with pytest.raises(LedgerMovedError):
         ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW, decisions=ours)
     run_id = ledger.plans.run_id(TENANT, new_run().input_digest)
-    assert ledger.decisions.set_aside(run_id).is_empty(), "the other's decisions stand"
+    assert ledger.decisions.set_aside(run_id).is_empty(), "the refused plan leaves no decisions"
     assert [run.input_digest for run in ledger.runs.all()] == ["other"]
     assert rows(path, "SELECT count(*) FROM request") == [(1,)]
 
 
-def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledger) -> None:
+def test_a_plan_that_fails_midway_leaves_nothing_behind(path: Path, ledger: Ledger) -> None:
     bad = plan_of([change("i1", "r1")], [change("i2", "x", item_type="BADGE")])
     with pytest.raises(LedgerLostError, match="type_known"):
         ledger.plans.write(new_run(), bad, upto=0, now=NOW)
@@ -159,13 +159,13 @@ def test_a_plan_that_fails_midway_leaves_nothing_of_it(path: Path, ledger: Ledge
     ],
     ids=["corners", "a repeat", "two details of one item", "as many as a product has"],
 )
-def test_a_request_that_is_no_product_is_not_written(lines: list[Change], path: Path, ledger: Ledger) -> None:
+def test_a_request_that_is_not_a_product_is_not_written(lines: list[Change], path: Path, ledger: Ledger) -> None:
     with pytest.raises(BrokenPromiseError, match="not the product"):
         ledger.plans.write(new_run(), plan_of([change("i0", "r0")], lines), upto=0, now=NOW)
     assert table_of(path, "run") == table_of(path, "request") == []
 
 
-def test_a_person_with_a_database_browser_sees_every_change_in_words(path: Path, ledger: Ledger) -> None:
+def test_a_database_browser_shows_every_change_in_words(path: Path, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1"], comment="Please.", remove_date="2027-01-01T00:00:00Z"))
     record(ledger, claim(ledger, run), ACCEPTED)
     assert rows(
@@ -177,15 +177,15 @@ def test_a_person_with_a_database_browser_sees_every_change_in_words(path: Path,
     ]
 
 
-def test_a_plan_appears_to_others_whole(path: Path, ledger: Ledger) -> None:
-    # The last table to be written refuses its rows, as a full disk would: the ones before it must not show.
+def test_a_plan_appears_completely_or_not_at_all(path: Path, ledger: Ledger) -> None:
+    # The last table refuses its rows, as a full disk would; the rows of the earlier tables must not appear.
     alter(path, "CREATE TRIGGER full BEFORE INSERT ON request_item BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(LedgerLostError, match="full"):
         ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto=0, now=NOW)
     assert table_of(path, "request") == table_of(path, "run") == []
 
 
-def test_the_same_run_planned_again_takes_its_refused_requests_over(ledger: Ledger) -> None:
+def test_a_new_plan_of_a_run_takes_over_its_refused_requests(ledger: Ledger) -> None:
     run = write(ledger, [change("i1", "r1")], [change("i2", "r1")], [change("i3", "r1")])
     record(ledger, claim(ledger, run), REFUSED)
     record(ledger, claim(ledger, run), ACCEPTED)
@@ -201,7 +201,7 @@ def test_the_refused_requests_of_another_run_stay_refused(ledger: Ledger) -> Non
     assert dict(ledger.runs.tally(run).requests) == {"REFUSED": 1}
 
 
-def test_the_lower_bound_of_a_run_is_the_greatest_of_its_plans(ledger: Ledger) -> None:
+def test_a_run_has_the_greatest_lower_bound_of_its_plans(ledger: Ledger) -> None:
     ledger.plans.write(new_run(), plan_of([change("i1", "r1")], lower_bound=1), upto=0, now=NOW)
     ledger.plans.write(new_run(), plan_of([change("i2", "r1")], lower_bound=2), upto=1, now=NOW)
     assert ledger.runs.named("").lower_bound == 2
@@ -220,7 +220,7 @@ def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:
     assert ledger.runs.of_input(TENANT, "other") is None
 
 
-def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) -> None:
+def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) -> None:
     many = plan_of([change(f"i{number:05}", "r1", comment=f"{number}") for number in range(20_001)]).changes
     made = plan(many.drop("request"), DIALECTS["beta"].limits)
     ledger.plans.write(new_run("small"), plan_of([change("i00000", "r1", comment="0")]), upto=0, now=NOW)
@@ -234,7 +234,7 @@ def test_more_texts_than_are_looked_up_one_by_one_give_the_same(ledger: Ledger) 
 
 
 @pytest.mark.parametrize("greatest", [1, 1 << 62], ids=["small numbers", "numbers too great to be packed"])
-def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_each(
+def test_a_lookup_of_all_items_gives_the_same_as_a_lookup_of_each_item(
     greatest: int, path: Path, ledger: Ledger
 ) -> None:
     alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '')")  # noqa: S608 - a number
@@ -251,14 +251,14 @@ def test_asking_for_all_items_of_many_identities_gives_the_same_as_asking_for_ea
     )
 
 
-def test_the_id_of_a_run_is_the_same_each_time_in_one_ledger(path: Path, ledger: Ledger) -> None:
+def test_a_run_always_has_the_same_id_in_one_ledger(path: Path, ledger: Ledger) -> None:
     asked = ledger.plans.run_id(TENANT, "digest")
     assert write(ledger, [change("i1", "r1")]).id == asked
     with open_ledger(path) as again:
         assert again.plans.run_id(TENANT, "digest") == asked
 
 
-def test_the_id_of_a_run_differs_between_ledgers_tenants_and_inputs(ledger: Ledger, tmp_path: Path) -> None:
+def test_run_ids_differ_between_ledgers_tenants_and_inputs(ledger: Ledger, tmp_path: Path) -> None:
     with open_ledger(tmp_path / "other.db") as other:
         ids = {
             ledger.plans.run_id(TENANT, "digest"),
@@ -269,7 +269,7 @@ def test_the_id_of_a_run_differs_between_ledgers_tenants_and_inputs(ledger: Ledg
     assert len(ids) == 4
 
 
-def test_two_ledgers_given_the_same_plan_hold_the_same_rows(tmp_path: Path) -> None:
+def test_two_ledgers_with_the_same_plan_hold_the_same_rows(tmp_path: Path) -> None:
     lines = product([f"i{number}" for number in range(30)], ["r2", "r1", "r3"], comment="x")
     paths = [tmp_path / "seed.db", tmp_path / "one.db", tmp_path / "two.db"]
     open_ledger(paths[0]).close()

@@ -1,4 +1,4 @@
-"""Requests on their way: claimed once, recorded once, divided without loss."""
+"""Requests are claimed once, recorded once and divided without loss."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pairs(request: Request) -> set[tuple[str, str]]:
     return {(identity, item.id) for identity in request.recipients for item in request.items}
 
 
-def test_requests_are_claimed_in_the_order_of_the_plan_until_none_is_left(ledger: Ledger) -> None:
+def test_requests_are_claimed_in_plan_order_until_none_is_left(ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     assert [claim(ledger, run).recipients for _ in range(3)] == [("i000",), ("i001",), ("i002",)]
     assert claim_if_any(ledger, run) is None
@@ -76,7 +76,7 @@ def test_the_requests_of_another_run_are_not_claimed(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "loss", ["UPDATE request SET recipients = '1'", "DELETE FROM request_item WHERE item = 1"], ids=["people", "items"]
 )
-def test_a_request_that_has_lost_a_part_of_itself_is_not_sent(loss: str, path: Path, ledger: Ledger) -> None:
+def test_an_incomplete_request_is_not_sent(loss: str, path: Path, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
     alter(path, loss)
     with pytest.raises(BrokenPromiseError, match="has lost recipients or items"):
@@ -94,7 +94,7 @@ def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: 
     assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
 
 
-def test_claiming_at_once_never_gives_one_request_twice(path: Path, ledger: Ledger) -> None:
+def test_simultaneous_claims_never_return_the_same_request(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(60))
     with open_ledger(path) as other, ThreadPoolExecutor(6) as threads:
         claimed = list(threads.map(lambda number: claim(other if number % 2 else ledger, run).number, range(60)))
@@ -112,7 +112,7 @@ def test_claiming_at_once_never_gives_one_request_twice(path: Path, ledger: Ledg
         (BROKEN, State.UNCONFIRMED, "undecided"),
     ],
 )
-def test_what_came_back_is_recorded_with_what_it_makes_of_the_request(
+def test_an_answer_is_recorded_with_the_new_state_of_its_request(
     answer: Answer, state: State, event: str, path: Path, ledger: Ledger
 ) -> None:
     run = write(ledger, *singles(1))
@@ -122,7 +122,7 @@ def test_what_came_back_is_recorded_with_what_it_makes_of_the_request(
     assert rows(path, "SELECT state_at FROM request") == [("2026-03-01T12:00:05.000Z",)]
 
 
-def test_everything_of_an_answer_is_kept_that_an_auditor_asks_for(path: Path, ledger: Ledger) -> None:
+def test_the_ledger_keeps_the_details_of_an_answer_that_an_auditor_needs(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     answer = Answer(
         status=400,
@@ -141,7 +141,7 @@ def test_everything_of_an_answer_is_kept_that_an_auditor_asks_for(path: Path, le
     }
 
 
-def test_a_request_sent_again_keeps_one_attempt_and_one_answer_for_each_post(path: Path, ledger: Ledger) -> None:
+def test_a_request_sent_again_has_one_attempt_and_one_answer_for_each_post(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     for answer in (THROTTLED, NEVER_CONNECTED, ACCEPTED):
         record(ledger, claim(ledger, run), answer)
@@ -162,7 +162,7 @@ def test_an_attempt_cannot_be_answered_twice(first: Answer, path: Path, ledger: 
     assert len(answers(path)) == 1
 
 
-def test_an_answer_to_an_earlier_attempt_does_not_decide_the_one_in_flight(path: Path, ledger: Ledger) -> None:
+def test_an_answer_to_an_earlier_attempt_does_not_decide_the_attempt_in_flight(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     earlier = claim(ledger, run)
     record(ledger, earlier, THROTTLED)
@@ -172,7 +172,7 @@ def test_an_answer_to_an_earlier_attempt_does_not_decide_the_one_in_flight(path:
     assert states(path) == ["SENDING"]
 
 
-def test_an_answer_for_an_attempt_that_the_ledger_does_not_know_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+def test_an_answer_to_an_unknown_attempt_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     request = replace(claim(ledger, run), attempts=7)
     with pytest.raises(BrokenPromiseError):
@@ -180,14 +180,14 @@ def test_an_answer_for_an_attempt_that_the_ledger_does_not_know_is_a_broken_prom
     assert states(path) == ["SENDING"]
 
 
-def test_an_answer_for_a_request_that_was_not_claimed_is_a_broken_promise(ledger: Ledger) -> None:
+def test_an_answer_to_an_unclaimed_request_is_a_broken_promise(ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
     request = claim(ledger, run)
     with pytest.raises(BrokenPromiseError, match=r"-2 .* not all were SENDING"):
         record(ledger, replace(request, number=2), ACCEPTED)
 
 
-def test_an_answer_after_another_process_took_the_run_over_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+def test_an_answer_after_another_process_took_over_the_run_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     request = claim(ledger, run, NOW, a_process())
     assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 1
@@ -196,7 +196,7 @@ def test_an_answer_after_another_process_took_the_run_over_is_a_broken_promise(p
     assert states(path) == ["UNCONFIRMED"]
 
 
-def test_a_refused_request_hands_all_its_changes_over_to_its_parts(path: Path, ledger: Ledger) -> None:
+def test_a_refused_request_passes_all_its_changes_to_its_parts(path: Path, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2", "i3"], ["r1", "r2"], comment="Please."))
     whole = claim(ledger, run)
     record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
@@ -231,7 +231,7 @@ def test_a_revoke_is_divided_between_its_items(ledger: Ledger) -> None:
     ],
     ids=["too little", "too much", "an item too many", "a recipient too many", "one half twice"],
 )
-def test_parts_that_are_not_the_whole_are_a_broken_promise_and_nothing_is_recorded(
+def test_parts_that_differ_from_the_whole_are_a_broken_promise_and_are_not_recorded(
     parts: tuple[Part, ...], path: Path, ledger: Ledger
 ) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
@@ -242,7 +242,7 @@ def test_parts_that_are_not_the_whole_are_a_broken_promise_and_nothing_is_record
     assert answers(path) == []
 
 
-def test_requests_are_found_by_their_state_in_order(ledger: Ledger) -> None:
+def test_the_requests_in_a_state_are_listed_in_order(ledger: Ledger) -> None:
     run = write(ledger, *singles(4))
     for answer in (FAILED, ACCEPTED, FAILED):
         record(ledger, claim(ledger, run), answer)
@@ -255,7 +255,7 @@ def test_requests_are_found_by_their_state_in_order(ledger: Ledger) -> None:
     assert ledger.requests.in_state(run, State.REFUSED) == ()
 
 
-def test_the_last_reason_of_each_request_that_was_not_simply_accepted_is_told(ledger: Ledger) -> None:
+def test_the_ledger_gives_the_last_reason_of_each_request_that_was_not_accepted(ledger: Ledger) -> None:
     run = write(ledger, *singles(4))
     record(ledger, claim(ledger, run), THROTTLED)
     record(ledger, claim(ledger, run), REFUSED)
@@ -310,7 +310,7 @@ def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tu
     assert len(request.items) == len(wanted)
 
 
-def test_a_request_that_a_dead_process_left_is_in_doubt_from_when_that_was_seen(ledger: Ledger) -> None:
+def test_a_request_of_a_dead_process_is_unconfirmed_from_the_time_of_discovery(ledger: Ledger) -> None:
     run = write(ledger, [change("i1", "r1")])
     claim(ledger, run, NOW, a_process())
     later = NOW + SILENT_FOR

@@ -1,4 +1,4 @@
-"""Runs: who works on them, what a dead process leaves, how far they have come, how they are named."""
+"""Runs: their holders, requests left by dead processes, progress and names."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def holders(path: Path) -> list[tuple[str, int]]:
     return rows(path, "SELECT host, pid FROM holder")
 
 
-def test_this_process_is_described_as_it_is() -> None:
+def test_the_current_process_has_its_real_host_and_pid() -> None:
     assert (platform.node(), os.getpid()) == (ME.host, ME.pid)
     assert ME.is_alive(beat="2000-01-01T00:00:00.000Z", now=NOW)
 
 
-def test_a_run_held_by_a_living_process_is_refused_naming_host_pid_and_since(
+def test_a_run_that_a_living_process_holds_is_refused_with_host_pid_and_time(
     ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
@@ -76,7 +76,7 @@ def test_a_run_held_by_a_living_process_is_refused_naming_host_pid_and_since(
     assert dict(ledger.runs.tally(run).requests) == {"SENDING": 1}
 
 
-def test_what_a_dead_process_was_sending_becomes_unconfirmed_and_nothing_else_changes(
+def test_requests_that_a_dead_process_was_sending_become_unconfirmed_and_nothing_else_changes(
     ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(5))
@@ -94,7 +94,7 @@ def test_what_a_dead_process_was_sending_becomes_unconfirmed_and_nothing_else_ch
     assert holders(path) == [(ME.host, ME.pid)] * 2
 
 
-def test_a_killed_process_that_its_parent_has_not_collected_is_dead(child: subprocess.Popen[bytes]) -> None:
+def test_a_killed_process_is_dead_even_before_its_parent_collects_it(child: subprocess.Popen[bytes]) -> None:
     holder = process_of(child)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -102,17 +102,17 @@ def test_a_killed_process_that_its_parent_has_not_collected_is_dead(child: subpr
     assert not holder.is_alive(beat="2026-03-01T12:00:00.000Z", now=NOW)
 
 
-def test_a_later_process_of_the_same_number_is_not_the_holder(
+def test_a_later_process_with_the_same_pid_is_not_the_holder(
     ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
-    on_sent = replace(process_of(child), started=process_of(child).started - 3600)
-    ledger.runs.hold(run, on_sent, NOW)
+    earlier = replace(process_of(child), started=process_of(child).started - 3600)
+    ledger.runs.hold(run, earlier, NOW)
     assert ledger.runs.hold(run, ME, NOW) == 0
     assert holders(path) == [(ME.host, ME.pid)]
 
 
-def test_a_process_on_another_machine_lives_as_long_as_it_is_heard_of(ledger: Ledger, path: Path) -> None:
+def test_a_process_on_another_machine_counts_as_alive_until_it_is_silent_too_long(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(1))
     far = a_process()
     ledger.runs.hold(run, far, NOW)
@@ -124,7 +124,7 @@ def test_a_process_on_another_machine_lives_as_long_as_it_is_heard_of(ledger: Le
     assert holders(path) == [(ME.host, ME.pid)]
 
 
-def test_only_the_holders_own_signs_of_life_count(ledger: Ledger) -> None:
+def test_only_the_holder_can_keep_its_run(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, a_process(pid=1), NOW)
     for other in (a_process(pid=2), a_process(pid=1, host="third"), a_process(pid=1, started=2.0)):
@@ -133,7 +133,7 @@ def test_only_the_holders_own_signs_of_life_count(ledger: Ledger) -> None:
     assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 0
 
 
-def test_the_holder_may_hold_its_run_again(ledger: Ledger, path: Path) -> None:
+def test_the_holder_can_hold_its_run_again(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
     assert ledger.runs.hold(run, ME, NOW) == 0
@@ -141,9 +141,9 @@ def test_the_holder_may_hold_its_run_again(ledger: Ledger, path: Path) -> None:
 
 
 def test_different_runs_have_different_holders(ledger: Ledger, path: Path, child: subprocess.Popen[bytes]) -> None:
-    one, two = write(ledger, *singles(1)), write(ledger, *singles(1, prefix="j"), digest="two")
-    ledger.runs.hold(one, ME, NOW)
-    ledger.runs.hold(two, process_of(child), NOW)
+    first, second = write(ledger, *singles(1)), write(ledger, *singles(1, prefix="j"), digest="two")
+    ledger.runs.hold(first, ME, NOW)
+    ledger.runs.hold(second, process_of(child), NOW)
     assert sorted(holders(path)) == sorted([(ME.host, ME.pid), (ME.host, child.pid)])
 
 
@@ -154,14 +154,14 @@ def test_a_released_run_is_free_for_others(ledger: Ledger, child: subprocess.Pop
     assert ledger.runs.hold(run, ME, NOW) == 0
 
 
-def test_nobody_releases_a_run_that_another_holds(ledger: Ledger, path: Path) -> None:
+def test_only_the_holder_can_release_its_run(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
     ledger.runs.release(run, a_process())
     assert holders(path) == [(ME.host, ME.pid)]
 
 
-def test_discarding_gives_up_what_was_not_sent_and_only_that(ledger: Ledger) -> None:
+def test_discard_gives_up_only_unsent_requests(ledger: Ledger) -> None:
     run = write(ledger, *singles(5))
     record(ledger, claim(ledger, run), ACCEPTED)
     record(ledger, claim(ledger, run), FAILED)
@@ -171,13 +171,13 @@ def test_discarding_gives_up_what_was_not_sent_and_only_that(ledger: Ledger) -> 
     assert ledger.runs.discard(run, NOW) == 0
 
 
-def test_a_run_is_named_by_the_beginning_of_its_id(ledger: Ledger) -> None:
+def test_the_beginning_of_its_id_identifies_a_run(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     for length in (1, 4, len(run.id)):
         assert ledger.runs.named(run.id[:length]) == run
 
 
-def test_a_name_that_several_runs_begin_with_is_refused_naming_them(ledger: Ledger) -> None:
+def test_an_ambiguous_beginning_is_refused_with_all_matching_runs(ledger: Ledger) -> None:
     runs = [write(ledger, *singles(1, prefix=f"{n}-"), digest=str(n)) for n in range(17)]
     first_letters = [run.id[0] for run in runs]
     letter = next(letter for letter in first_letters if first_letters.count(letter) > 1)
@@ -187,7 +187,7 @@ def test_a_name_that_several_runs_begin_with_is_refused_naming_them(ledger: Ledg
         assert (run.id in caught.value.message) == run.id.startswith(letter)
 
 
-def test_a_name_that_no_run_begins_with_is_refused(ledger: Ledger) -> None:
+def test_an_unknown_beginning_is_refused(ledger: Ledger) -> None:
     write(ledger, *singles(1))
     with pytest.raises(UsageError, match="no run 'nothing'") as caught:
         ledger.runs.named("nothing")

@@ -1,4 +1,4 @@
-"""The schema: migrations and tables agree, and impossible states are impossible."""
+"""The schema: migrations and tables agree, and the database refuses impossible states."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def migrated(tmp_path: Path) -> Iterator[Engine]:
-    """A database as the migrations make it."""
+    """A database created by the migrations."""
     path = tmp_path / "migrated.db"
     open_ledger(path).close()
     engine = sa.create_engine(f"sqlite:///{path}")
@@ -39,7 +39,7 @@ def migrated(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def declared(tmp_path: Path) -> Iterator[Engine]:
-    """A database as the tables declare it."""
+    """A database created from the declared tables."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
     metadata.create_all(engine)
     yield engine
@@ -47,7 +47,7 @@ def declared(tmp_path: Path) -> Iterator[Engine]:
 
 
 def statements(engine: Engine) -> dict[str, set[str]]:
-    """The parts of every CREATE statement, without regard to their order."""
+    """The parts of every CREATE statement, regardless of their order."""
     with engine.connect() as connection:
         found = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'view' AND name <> 'alembic_version'"
@@ -61,13 +61,13 @@ def test_alembic_finds_no_difference_between_migrations_and_tables(migrated: Eng
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrations_and_tables_make_the_same_constraints(migrated: Engine, declared: Engine) -> None:
+def test_migrations_and_tables_create_the_same_constraints(migrated: Engine, declared: Engine) -> None:
     of_migrations, of_tables = statements(migrated), statements(declared)
     assert of_migrations == of_tables
     assert any("CHECK" in part for part in of_tables["request"])
 
 
-def test_the_ledgers_version_is_the_newest_migration_and_there_is_one_line_of_them() -> None:
+def test_the_ledger_version_is_the_newest_migration_of_a_single_chain() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     config.set_main_option("path_separator", "os")
@@ -133,7 +133,7 @@ def test_a_possible_request_can_be_written(other: dict[str, Any], ledger_file: P
     insert_request(ledger_file, **other)
 
 
-def test_a_ledger_has_one_line_about_itself(ledger_file: Path) -> None:
+def test_the_about_table_holds_a_single_row(ledger_file: Path) -> None:
     with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute("INSERT INTO about VALUES (2, 'x', 0, 'now')")
 

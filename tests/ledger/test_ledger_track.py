@@ -1,4 +1,4 @@
-"""The tenant's reports on changes, and its answers about people and items."""
+"""The ledger keeps the tenant's reports on changes and its answers about people and items."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-def finding(request: int, identity: str, state: str, **other: str) -> ChangeStatus:
+def change_status(request: int, identity: str, state: str, **other: str) -> ChangeStatus:
     return ChangeStatus(request=request, identity=identity, item_type="ROLE", item="r1", state=state, **other)
 
 
-def test_what_is_said_of_a_change_takes_the_place_of_what_was_said_before(path: Path) -> None:
+def test_a_later_report_on_a_change_replaces_the_earlier_report(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1", "i2"], ["r1"]))
         request = claim(ledger, run)
         record(ledger, request, ACCEPTED)
         assert ledger.tracks.of_run(run).get_column("state").to_list() == [None, None]
-        ledger.tracks.write(run, [finding(1, "i1", "EXECUTING", who="Ann", access_request="a1")])
-        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")])
-        followed = ledger.tracks.of_run(run).sort("identity_id")
-    assert followed.select("identity_id", "state", "who", "said", "access_request").rows() == [
+        ledger.tracks.write(run, [change_status(1, "i1", "EXECUTING", who="Ann", access_request="a1")])
+        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")])
+        tracked = ledger.tracks.of_run(run).sort("identity_id")
+    assert tracked.select("identity_id", "state", "who", "said", "access_request").rows() == [
         ("i1", "REJECTED", "Ann", "no", "a1"),
         ("i2", None, None, None, None),
     ]
@@ -45,14 +45,14 @@ def test_what_is_said_of_a_change_takes_the_place_of_what_was_said_before(path: 
     ]
 
 
-def test_only_what_was_accepted_can_be_followed(path: Path) -> None:
+def test_only_accepted_changes_can_be_tracked(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1"], ["r1"]), product(["i2"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.tracks.of_run(run).get_column("identity_id").to_list() == ["i1"]
 
 
-def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path: Path) -> None:
+def test_known_changes_include_the_tenants_report_on_each_change(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
         record(ledger, claim(ledger, run), ACCEPTED)
@@ -61,8 +61,8 @@ def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path:
         assert before.select("tenant_state", "tenant_who", "tenant_comment", "tenant_since").unique().rows() == [
             ("", "", "", "")
         ]
-        said = finding(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
-        ledger.tracks.write(run, [said, finding(1, "i2", "EXECUTING")])
+        rejected = change_status(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
+        ledger.tracks.write(run, [rejected, change_status(1, "i2", "EXECUTING")])
         known = ledger.plans.known(TENANT, wanted).changes.sort("identity_id", "item_id")
     assert known.select(
         "identity_id", "item_id", "tenant_state", "tenant_who", "tenant_comment", "tenant_since"
@@ -74,26 +74,28 @@ def test_what_is_known_of_wanted_changes_says_what_the_tenant_said_of_each(path:
     ]
 
 
-def test_what_was_submitted_again_is_summed_up_with_its_own_time_and_not_with_that_of_the_earlier(path: Path) -> None:
+def test_the_summary_shows_the_time_of_the_latest_submission_of_a_change(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
-        ledger.tracks.write(run, [finding(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")])
+        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")])
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
-        ledger.tracks.write(run, [finding(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
+        ledger.tracks.write(run, [change_status(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
         reported = ledger.tracks.summary(run).reported
-    assert [(one.changes, one.since) for one in reported] == [(1, "2026-03-03T00:00:00Z")]
+    assert [(group.changes, group.since) for group in reported] == [(1, "2026-03-03T00:00:00Z")]
 
 
 @pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])
-def test_only_what_came_to_nothing_may_stand_in_the_ledger_twice(path: Path, state: str, *, sound: bool) -> None:
+def test_only_a_change_that_was_rejected_or_failed_may_be_submitted_twice(
+    path: Path, state: str, *, sound: bool
+) -> None:
     with open_ledger(path) as ledger:
         for _ in range(2):
             run = write(ledger, product(["i1"], ["r1"]))
             record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.verify() == ("request 2: it submits r1 for i1 again",)
-        ledger.tracks.write(run, [finding(1, "i1", state)])
+        ledger.tracks.write(run, [change_status(1, "i1", state)])
         assert (ledger.verify() == ()) is sound
 
 
@@ -102,7 +104,7 @@ def ledger(path: Path) -> Ledger:
     return open_ledger(path)
 
 
-def test_what_was_said_of_people_is_kept_until_it_is_too_old_or_said_anew(ledger: Ledger) -> None:
+def test_the_cache_keeps_answers_until_they_are_too_old_or_replaced(ledger: Ledger) -> None:
     later = NOW + timedelta(hours=1)
     ledger.cache.put(TENANT, "held", {"i1": ["r1"], "i2": []}, at=NOW)
     ledger.cache.put(TENANT, "held", {"i2": ["r2"]}, at=later)

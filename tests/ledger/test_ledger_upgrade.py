@@ -1,7 +1,7 @@
-"""Ledgers of earlier versions, with something of everything in them, are upgraded without loss.
+"""Ledgers of earlier versions, with content of every kind, are upgraded without loss.
 
-`ledger_0001.sql` and so on are their dumps. `ledger_0001.json` is what the program of version 0001 reported about the
-first three, `ledger_0004.json` what that of 0004 reported about the fourth.
+The files `ledger_0001.sql` to `ledger_0004.sql` are dumps of these ledgers. `ledger_0001.json` holds the report of
+version 0001 about the first three, `ledger_0004.json` the report of version 0004 about the fourth.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def reported(version: str) -> dict[str, Any]:
-    """What the old program reported about the old ledger."""
+    """The old program's report about the old ledger."""
     return dict(REPORTED[version])
 
 
@@ -83,7 +83,7 @@ def test_the_old_ledger_holds_requests_in_every_state(old: Path) -> None:
     assert {state for (state,) in rows(old, "SELECT state FROM request")} == {state.value for state in State}
 
 
-def test_it_is_upgraded_after_a_backup_and_sound_afterwards(upgraded: Ledger, old: Path, version: str) -> None:
+def test_the_upgrade_makes_a_backup_and_leaves_a_sound_ledger(upgraded: Ledger, old: Path, version: str) -> None:
     (notice,) = upgraded.notices
     assert notice.startswith(f"The ledger was upgraded from version {version} to {LEDGER_VERSION}; backup: ")
     assert upgraded.verify() == ()
@@ -91,16 +91,16 @@ def test_it_is_upgraded_after_a_backup_and_sound_afterwards(upgraded: Ledger, ol
     assert rows(backup, COUNT.get(version, "SELECT count(*) FROM changes")) == rows(old, "SELECT count(*) FROM changes")
 
 
-def test_the_upgrade_leaves_nothing_of_itself_behind(upgraded: Ledger, old: Path) -> None:
+def test_the_upgrade_leaves_no_temporary_tables(upgraded: Ledger, old: Path) -> None:
     assert upgraded.notices
     assert rows(old, "SELECT name FROM sqlite_master WHERE name LIKE 'old%' OR name LIKE '%tmp%'") == []
 
 
-def test_every_tally_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_every_tally(upgraded: Ledger, reported: dict[str, Any]) -> None:
     assert {run.id: asdict(upgraded.runs.tally(run)) for run in upgraded.runs.all()} == reported["tallies"]
 
 
-def test_every_request_is_as_before_in_its_state(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_every_request_and_its_state(upgraded: Ledger, reported: dict[str, Any]) -> None:
     found = {
         run.id: {
             state.value: [as_reported(request) for request in upgraded.requests.in_state(run, state)]
@@ -112,13 +112,13 @@ def test_every_request_is_as_before_in_its_state(upgraded: Ledger, reported: dic
     assert found == reported["requests"]
 
 
-def test_every_doubt_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_the_times_of_every_unconfirmed_request(upgraded: Ledger, reported: dict[str, Any]) -> None:
     doubts = [doubt for run in upgraded.runs.all() for doubt in upgraded.requests.doubts(run)]
     found = [[d.request.number, d.first_attempt.isoformat(), d.ended.isoformat()] for d in doubts]
     assert found == reported["doubts"] != []
 
 
-def test_what_is_known_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_the_known_changes(upgraded: Ledger, reported: dict[str, Any]) -> None:
     requests = [request for run in reported["requests"].values() for state in run.values() for request in state]
     people = sorted({identity for request in requests for identity in request["recipients"]})
     items = sorted({(item[0], item[1]) for request in requests for item in request["items"]})
@@ -131,7 +131,7 @@ def test_what_is_known_is_as_before(upgraded: Ledger, reported: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
-def test_what_the_tenant_last_reported_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
         summary = upgraded.tracks.summary(run)
         groups = [[one.state, one.who, one.said, one.since, one.changes] for one in summary.reported]
@@ -139,7 +139,7 @@ def test_what_the_tenant_last_reported_is_as_before(upgraded: Ledger, reported: 
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
-def test_names_mean_what_they_meant_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, names in reported["names"].items():
         keys = [(kind, name) for kind, name, *_ in names]
         found = upgraded.decisions.names(run_id, keys)
@@ -147,21 +147,21 @@ def test_names_mean_what_they_meant_before(upgraded: Ledger, reported: dict[str,
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
-def test_what_was_set_aside_is_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_the_upgrade_keeps_the_changes_set_aside(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, changes in reported["set_aside"].items():
         assert [list(row) for row in upgraded.decisions.set_aside(run_id).rows()] == changes != []
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
-def test_the_cache_keeps_the_tenants_answers_alone(old: Path) -> None:
+def test_the_upgraded_cache_holds_only_the_tenants_answers(old: Path) -> None:
     answers = "SELECT * FROM cached WHERE kind IN ('access held', 'identity by email', 'in progress')"
-    before, when = rows(old, answers), rows(old, "SELECT DISTINCT at FROM cached WHERE kind LIKE 'names of run %'")
+    before, times = rows(old, answers), rows(old, "SELECT DISTINCT at FROM cached WHERE kind LIKE 'names of run %'")
     open_ledger(old).close()
     assert rows(old, "SELECT * FROM cached") == before != []
-    assert rows(old, "SELECT DISTINCT at FROM name_meaning") == when != []
+    assert rows(old, "SELECT DISTINCT at FROM name_meaning") == times != []
 
 
-def test_no_event_changes_in_the_upgrade(old: Path) -> None:
+def test_the_upgrade_changes_no_event(old: Path) -> None:
     columns = "number, at, request, event, attempt, status, detail, hash FROM event"
     before = rows(old, f"SELECT run, {columns}")
     open_ledger(old).close()
@@ -169,7 +169,9 @@ def test_no_event_changes_in_the_upgrade(old: Path) -> None:
     assert sorted(after, key=str) == sorted(before, key=str) != []
 
 
-def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledger, reported: dict[str, Any]) -> None:
+def test_each_planned_request_is_claimed_unchanged_after_the_upgrade(
+    upgraded: Ledger, reported: dict[str, Any]
+) -> None:
     for run in upgraded.runs.all():
         planned = reported["requests"][run.id].get("PLANNED", [])
         for before in planned:
@@ -179,7 +181,7 @@ def test_the_next_request_is_claimed_as_before_and_sent_as_before(upgraded: Ledg
     assert upgraded.verify() == ()
 
 
-def test_what_another_process_was_sending_becomes_unconfirmed_once_that_is_dead(
+def test_a_request_that_a_dead_process_was_sending_becomes_unconfirmed(
     upgraded: Ledger, reported: dict[str, Any]
 ) -> None:
     (run,) = (run for run in upgraded.runs.all() if "SENDING" in reported["requests"][run.id])
@@ -187,14 +189,14 @@ def test_what_another_process_was_sending_becomes_unconfirmed_once_that_is_dead(
     assert upgraded.verify() == ()
 
 
-def test_new_runs_are_added_to_it(upgraded: Ledger) -> None:
+def test_a_new_run_can_be_added_after_the_upgrade(upgraded: Ledger) -> None:
     run = write(upgraded, [change("someone new", "r1")], digest="new")
     assert claim(upgraded, run).recipients == ("someone new",)
     assert upgraded.verify() == ()
 
 
 @pytest.mark.parametrize("version", ["0001"], indirect=True)
-def test_a_damaged_ledger_is_not_smoothed_over_by_the_upgrade(old: Path) -> None:
+def test_the_upgrade_refuses_a_damaged_ledger_and_leaves_it_unchanged(old: Path) -> None:
     alter(old, "DELETE FROM change WHERE request = 2 AND item = (SELECT min(item) FROM change WHERE request = 2)")
     before = rows(old, "SELECT * FROM change")
     with pytest.raises(LedgerRefusedError, match="request 2 are not the product") as caught:
@@ -205,16 +207,16 @@ def test_a_damaged_ledger_is_not_smoothed_over_by_the_upgrade(old: Path) -> None
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
 @pytest.mark.parametrize(
-    ("damage", "what"),
+    ("damage", "finding"),
     [
         ("UPDATE event SET run = 'gone' WHERE number = 17", "events of run gone"),
         ("UPDATE cached SET kind = 'names of run gone' WHERE kind LIKE 'names of run %'", "names of run gone"),
         ("UPDATE cached SET value = '' WHERE kind LIKE 'set aside by run %'", "set aside by run 9bb08e65a866"),
     ],
 )
-def test_damaged_decisions_and_events_are_not_dropped_by_the_upgrade(old: Path, damage: str, what: str) -> None:
+def test_the_upgrade_refuses_damaged_decisions_and_events_and_keeps_them(old: Path, damage: str, finding: str) -> None:
     alter(old, damage)
     before = rows(old, "SELECT * FROM cached"), rows(old, "SELECT * FROM event")
-    with pytest.raises(LedgerRefusedError, match=what):
+    with pytest.raises(LedgerRefusedError, match=finding):
         open_ledger(old)
     assert (rows(old, "SELECT * FROM cached"), rows(old, "SELECT * FROM event")) == before

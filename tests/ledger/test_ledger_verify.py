@@ -1,4 +1,4 @@
-"""`verify` finds what anybody else has changed in a ledger."""
+"""`verify` finds every change that another program made to a ledger."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def wanted() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
-def answered(ledger: Ledger, run: Run, status: int) -> None:
-    """Sends the next request and records an answer."""
+def answer_next(ledger: Ledger, run: Run, status: int) -> None:
+    """Claims the next request and records an answer with this status."""
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="No.")
     parts = divide(request, "", RefusalHistory()) if status == 400 else ()
@@ -56,7 +56,7 @@ def answered(ledger: Ledger, run: Run, status: int) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger in which something of everything has happened."""
+    """A ledger with answers of every kind and a settled request."""
     path = tmp_path / "ledger.db"
     with Ledger.open(str(path), sandbox=False, now=NOW) as ledger:
         new = NewRun(tenant="acme", input_digest="d", inputs=("a.csv",), dialect="beta", started_at=NOW)
@@ -64,10 +64,10 @@ def path(tmp_path: Path) -> Path:
         run = ledger.runs.of_input("acme", "d")
         assert run is not None
         for status in (429, 400, 202, 500):
-            answered(ledger, run, status)
+            answer_next(ledger, run, status)
         (doubt,) = ledger.requests.doubts(run)
         ledger.requests.settle(doubt.request, arrived=False, now=NOW)
-        answered(ledger, run, 202)
+        answer_next(ledger, run, 202)
     return path
 
 
