@@ -52,11 +52,11 @@ class EchoingTenant:
         plain = [self.secret, *self.tokens, *(part for token in self.tokens for part in token.split("."))]
         encoded_forms = [
             *plain,
-            *(quote(one, safe="") for one in plain),
-            *(base64.b64encode(one.encode()).decode().rstrip("=")[:-1] for one in plain),
+            *(quote(text, safe="") for text in plain),
+            *(base64.b64encode(text.encode()).decode().rstrip("=")[:-1] for text in plain),
             "Bearer ",
         ]
-        return {one.encode() for one in encoded_forms}
+        return {text.encode() for text in encoded_forms}
 
     def new_token(self) -> str:
         """Issues a unique JWT whose claims repeat the secret."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from batch.sandbox.server import RunningSandbox
 
 FAST = "5000/1"
-"""A rate at which tests need not wait."""
+"""A rate so high that tests need not wait."""
 
 Pair = tuple[str, str, str, str]
-"""Operation, identity, item type, item id."""
+"""Operation, identity, item type and item id of a change."""
 
 
 @dataclass(frozen=True, kw_only=True)

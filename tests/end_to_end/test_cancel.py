@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PEOPLE = range(6)
 ROWS = [grant(person, thing) for person in PEOPLE for thing in (1, 2)]
 BULK = ("--api", "v2025")
-"""A version that cancels in bulk; beta does not."""
+"""An API version that cancels in bulk; beta does not."""
 
 
 @contextmanager
@@ -304,7 +304,7 @@ def events(ledger: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("options", [(), BULK])
-def test_submitting_the_undo_file_revokes_exactly_what_was_granted(
+def test_submitting_the_undo_file_revokes_exactly_the_granted_changes(
     program: Program, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     with running_tenant() as tenant:

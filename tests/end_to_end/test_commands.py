@@ -159,7 +159,7 @@ def test_discarded_changes_are_forgotten_and_can_be_submitted_again(
     assert accepted(tenant) == once(pair_of(grant(person, thing)) for person in range(3) for thing in range(2))
 
 
-def test_without_a_terminal_and_without_yes_nothing_happens(
+def test_submit_does_nothing_without_a_terminal_and_without_yes(
     program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
@@ -180,7 +180,7 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 6), ("n\n", 130, 0), ("\n", 130, 0), ("", 130, 0)])
-def test_only_yes_at_a_terminal_starts_a_run(
+def test_a_run_at_a_terminal_starts_only_after_a_yes(
     program: Program,
     tenant: RunningSandbox,
     path: Path,
@@ -256,7 +256,7 @@ def test_the_sandbox_never_uses_a_real_ledger(
     assert "never share a ledger" in ended.err
 
 
-def test_the_sandbox_runs_alone_and_shows_how_to_connect_a_client(tmp_path: Path, path: Path, program: Program) -> None:
+def test_the_sandbox_command_shows_how_to_connect_a_client(tmp_path: Path, path: Path, program: Program) -> None:
     process = start("sandbox", "--port", "0", "--rate", "5000/1", env={})
     try:
         assert process.stdout
@@ -271,7 +271,7 @@ def test_the_sandbox_runs_alone_and_shows_how_to_connect_a_client(tmp_path: Path
         process.communicate(timeout=LIMIT)
 
 
-def test_the_wheel_carries_its_migrations(tmp_path: Path) -> None:
+def test_the_wheel_contains_its_migrations(tmp_path: Path) -> None:
     from hatchling.builders.wheel import WheelBuilder  # noqa: PLC0415 - slow, and only this test needs it
 
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])

@@ -55,7 +55,7 @@ def test_changes_that_a_script_submitted_are_not_submitted_again(
     assert_sound(program, ledger)
 
 
-def test_a_second_import_changes_only_what_the_tenant_reports_anew(
+def test_a_second_import_adds_only_new_reports_of_the_tenant(
     program: Program, tenant: RunningSandbox, ledger: Path
 ) -> None:
     submit_by_script(tenant, [grant(person, 1) for person in range(5)])

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tests.end_to_end.program import Program
 
 ROWS = [grant(person, person) for person in range(60)]
-"""Sixty requests: no two identities want the same."""
+"""Sixty requests, because no two identities want the same item."""
 
 
 SETTLE_SOON = ("--settle-after", "5")
-"""This tenant shows at once what it has accepted, and takes up at once what has reached it."""
+"""This tenant processes and lists each request at once, so settling can start early."""
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_a_client_whose_token_may_not_submit_is_not_stored(
     assert memory.entries == {}
 
 
-def test_a_login_may_be_stored_without_asking_the_tenant(
+def test_a_login_can_be_stored_without_asking_the_tenant(
     program: Program, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in(program, monkeypatch, "hunter2", "--base-url", NOWHERE, "--client-id", "me", "--no-check")
@@ -166,7 +166,7 @@ def test_a_login_warns_of_a_stronger_source(
     ("flags", "option"), [((), "--base-url"), (("--base-url", NOWHERE), "--client-id")], ids=["tenant", "client"]
 )
 @pytest.mark.usefixtures("memory")
-def test_login_without_a_terminal_reads_only_the_secret(
+def test_login_without_a_terminal_needs_the_tenant_and_the_client_as_options(
     flags: tuple[str, ...], option: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in(program, monkeypatch, "hunter2\n", *flags)
@@ -175,7 +175,7 @@ def test_login_without_a_terminal_reads_only_the_secret(
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "one\ntwo\n"])
-def test_login_accepts_a_single_line_of_standard_input(
+def test_login_refuses_standard_input_that_is_not_a_single_line(
     typed: str, program: Program, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = log_in(program, monkeypatch, typed, "--base-url", NOWHERE, "--client-id", "me", "--no-check")
@@ -185,7 +185,7 @@ def test_login_accepts_a_single_line_of_standard_input(
 
 
 @pytest.mark.parametrize("unsafe", [True, False])
-def test_login_without_a_safe_keyring_asks_nothing_and_names_the_alternatives(
+def test_login_without_a_safe_keyring_is_refused_and_names_the_alternatives(
     unsafe: bool,  # noqa: FBT001 - pytest passes it by name
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,15 +200,15 @@ def test_login_without_a_safe_keyring_asks_nothing_and_names_the_alternatives(
 
 
 @pytest.mark.parametrize("flag", ["file", "env"])
-def test_login_reads_the_secret_from_a_file_or_a_variable(
+def test_submit_reads_the_secret_from_a_file_or_a_variable(
     flag: str, program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text(tenant.client_secret)
     (tmp_path / "secret").chmod(0o644)
     monkeypatch.setenv("TENANT_SECRET", tenant.client_secret)
     named = tmp_path / "secret" if flag == "file" else "TENANT_SECRET"
-    who = ("--base-url", tenant.base_url, "--client-id", tenant.client_id)
-    ended = program("submit", path, "--yes", *who, f"--client-secret-{flag}", named, env={"ACCESS_BATCH_RATE": FAST})
+    client = ("--base-url", tenant.base_url, "--client-id", tenant.client_id)
+    ended = program("submit", path, "--yes", *client, f"--client-secret-{flag}", named, env={"ACCESS_BATCH_RATE": FAST})
     assert ended.code == 0
     assert ("Other users of this machine may read the secret" in ended.err) == (flag == "file" and os.name == "posix")
 

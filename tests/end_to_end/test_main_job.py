@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_csvs"
 MISTAKES = {102, 702, 1202, 1502, 1802, 3115, 3116}
-"""Lines of onboarding.csv that must not be submitted, as its generator put them there."""
+"""Lines of onboarding.csv that must not be submitted; its generator puts mistakes there."""
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_a_new_joiner_is_found_if_the_same_input_is_submitted_again(program: Pro
         assert (after.json["rows"]["rejected"], after.json["rows"]["submitted"]) == (0, 2)
 
 
-def test_an_option_restricts_names_to_one_field(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+def test_an_option_restricts_names_to_a_single_field(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
     person = DIRECTORY.people[0]
     rows = write_rows(tmp_path / "in.csv", [row(person.alias, role(0)), row(person.email, role(1))])
     ended = program("submit", rows, "--yes", "--json", "--identity-by", "email", env=environment(tenant))

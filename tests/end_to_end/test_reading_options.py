@@ -68,7 +68,9 @@ def test_the_same_map_continues_a_run_and_another_map_starts_a_new_run(
     assert accepted(tenant) == once([pair_of(grant(1, 1)), pair_of(grant(2, 1))])
 
 
-def test_a_comment_is_sent_for_rows_without_one(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+def test_an_option_gives_a_comment_to_rows_without_a_comment(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
     rows = [grant(1, 1) | {"operation": "REVOKE"}, grant(2, 2, comment="own") | {"operation": "REVOKE"}]
     path = write_rows(tmp_path / "leavers.csv", rows)
     assert program("validate", path).code == 3

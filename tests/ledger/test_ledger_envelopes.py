@@ -66,8 +66,8 @@ def record(ledger: Ledger, body: Sequence[Request], answer: Answer) -> None:
     decisions = for_each(body, decide(answer), answer.text)
     ledger.requests.record(
         *(
-            Answered(request=request, answer=answer, decision=one, at=NOW, alone=one.then is Then.SEND_ALONE)
-            for request, one in zip(body, decisions, strict=True)
+            Answered(request=request, answer=answer, decision=decision, at=NOW, alone=decision.then is Then.SEND_ALONE)
+            for request, decision in zip(body, decisions, strict=True)
         )
     )
 

@@ -186,7 +186,9 @@ def test_an_import_never_makes_a_skipped_change_new_again(path: Path) -> None:
             for number, (key, intention, answer) in enumerate(history):
                 submit_change(ledger, tenant, f"{tenant} {number}", change_of(key, intention), answer)
             before = classes(ledger, tenant)
-            import_list(ledger, status_list([row_of(number, *one) for number, one in enumerate(listed)]), tenant=tenant)
+            import_list(
+                ledger, status_list([row_of(number, *entry) for number, entry in enumerate(listed)]), tenant=tenant
+            )
             after = classes(ledger, tenant)
             assert [new for old, new in zip(before, after, strict=True) if old != "submitted"] == [
                 old for old in before if old != "submitted"

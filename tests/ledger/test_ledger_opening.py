@@ -42,7 +42,7 @@ def run_python(program: str, *arguments: str, folder: Path = ROOT) -> str:
     return done.stdout
 
 
-def test_a_new_ledger_is_announced_and_an_old_one_opens_silently(tmp_path: Path) -> None:
+def test_a_new_ledger_is_announced_and_an_old_ledger_opens_silently(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_ledger(path) as first:
         assert first.notices == (f"A new ledger was created: {path}",)
@@ -72,8 +72,8 @@ def test_every_connection_is_durable_and_checks_foreign_keys(tmp_path: Path) -> 
     engine = connect(ledger_url(str(tmp_path / "ledger.db")))
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     try:
-        with reading(engine) as one, reading(engine) as other:
-            for connection in (one, other):
+        with reading(engine) as first, reading(engine) as second:
+            for connection in (first, second):
                 found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
                 assert found == wanted
     finally:

@@ -109,7 +109,10 @@ def test_the_cache_keeps_answers_until_they_are_too_old_or_replaced(ledger: Ledg
     ledger.cache.put(TENANT, "held", {"i1": ["r1"], "i2": []}, at=NOW)
     ledger.cache.put(TENANT, "held", {"i2": ["r2"]}, at=later)
     found = ledger.cache.get(TENANT, "held", ["i1", "i2", "i3"], since=NOW)
-    assert {key: (one.value, one.at) for key, one in found.items()} == {"i1": (["r1"], NOW), "i2": (["r2"], later)}
+    assert {key: (cached.value, cached.at) for key, cached in found.items()} == {
+        "i1": (["r1"], NOW),
+        "i2": (["r2"], later),
+    }
     assert set(ledger.cache.get(TENANT, "held", ["i1", "i2"], since=later)) == {"i2"}
     assert ledger.cache.get(TENANT, "name", ["i1"], since=NOW) == {}
     assert ledger.cache.get("https://another.example", "held", ["i1"], since=NOW) == {}

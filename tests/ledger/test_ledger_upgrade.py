@@ -134,7 +134,7 @@ def test_the_upgrade_keeps_the_known_changes(upgraded: Ledger, reported: dict[st
 def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
         summary = upgraded.tracks.summary(run)
-        groups = [[one.state, one.who, one.said, one.since, one.changes] for one in summary.reported]
+        groups = [[group.state, group.who, group.said, group.since, group.changes] for group in summary.reported]
         assert [groups, summary.silent] == reported["tracks"][run.id]
 
 
@@ -143,7 +143,8 @@ def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dic
     for run_id, names in reported["names"].items():
         keys = [(kind, name) for kind, name, *_ in names]
         found = upgraded.decisions.names(run_id, keys)
-        assert sorted([*key, one.outcome, one.id, one.problem] for key, one in found.items()) == names != []
+        meanings = sorted([*key, meaning.outcome, meaning.id, meaning.problem] for key, meaning in found.items())
+        assert meanings == names != []
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)
