@@ -14,6 +14,7 @@ import httpx
 from batch import __version__
 from batch.tenant.answers import LOCATION, MOST_BYTES, from_failure, from_response
 from batch.tenant.secrets import Secrets
+from batch.tenant.sockets import abort_connections
 from batch.tenant.trust import proxy_for, trusted
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
         trust_env=False,
         event_hooks={"response": [_set_location_aside]},
     )
+    abort_connections(http)
     if proxy is not None and proxy.auth is not None:
         _secrets_of(http).learn(proxy.auth[1])
     return http
