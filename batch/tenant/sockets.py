@@ -1,13 +1,17 @@
-"""Sockets that abort: whatever of a request has not arrived when its connection is closed never arrives.
+"""Connections that can be trusted: a closed one delivers nothing more, and a used one has nothing left to read.
 
 A kernel keeps retransmitting the bytes of a closed connection, even after the death of the process, for up to 100
 seconds. A request could then reach the tenant long after it counts as lost, and after it was sent again. So a close
 resets the connection: Linux, macOS and the BSDs drop what is unsent or unacknowledged (`SO_LINGER` on, 0 seconds), on
 `close` and on `kill -9` alike. What the tenant's machine or a proxy has taken can't be recalled.
+
+A server or a gateway that sends more bytes than its answer has would have them read as the answer to the next request.
+So a connection with such bytes is not used again.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +21,7 @@ import httpcore
 from batch.errors import BrokenPromiseError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
 
     import httpx
@@ -26,6 +31,11 @@ UNACKNOWLEDGED_FOR: Final = 20_000
 """Milliseconds after which Linux drops a connection whose bytes nobody acknowledges (`TCP_USER_TIMEOUT`)."""
 
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_INFORMATIONAL: Final = re.compile(rb"HTTP/\d\.\d 1\d\d")
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?=\r\n|\Z)")
+_CHUNKED: Final = re.compile(rb"(?i)\r\ntransfer-encoding:[^\r]*chunked")
 _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
@@ -47,10 +57,100 @@ class _AbortingBackend(httpcore.AsyncNetworkBackend):
             host, port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
         abort_on_close(stream.get_extra_info("socket"))
-        return stream
+        return _OneAnswerStream(stream)
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
+
+
+class _OneAnswerStream(httpcore.AsyncNetworkStream):
+    """Counts what a server sends after each request, and appears closed if that is more than one answer.
+
+    httpcore does not use an idle connection again that is readable, as a closed one is.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._answer = _Answer()
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's own
+        data = await self._stream.read(max_bytes, timeout)
+        self._answer.add(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's own
+        self._answer = _Answer()
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
+    ) -> httpcore.AsyncNetworkStream:
+        return _OneAnswerStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":
+            tls = self._stream.get_extra_info("ssl_object")
+            return (
+                self._answer.is_exceeded
+                or bool(tls is not None and tls.pending())
+                or self._stream.get_extra_info("is_readable")
+            )
+        return self._stream.get_extra_info(info)
+
+
+class _Answer:
+    """The bytes of one answer (RFC 9112), as far as it takes to see whether more follow.
+
+    In doubt they count as too many: then the next request merely takes a new connection.
+    """
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._length: int | None = None
+        self._chunked = False
+        self._body = 0
+        self._last_bytes = b""
+        self._ends = 0
+
+    def add(self, data: bytes) -> None:
+        """Counts more bytes."""
+        if self._has_head:
+            self._count(data)
+            return
+        self._head += data
+        head, found, body = bytes(self._head).partition(_END_OF_HEAD)
+        if found and _INFORMATIONAL.match(head):
+            self._head = bytearray()
+            self.add(body)
+        elif found:
+            self._head = bytearray(head + found)
+            length = _LENGTH.search(head)
+            self._length = int(length[1]) if length else None
+            self._chunked = _CHUNKED.search(head) is not None
+            self._count(body)
+
+    @property
+    def _has_head(self) -> bool:
+        return self._head.endswith(_END_OF_HEAD)
+
+    def _count(self, data: bytes) -> None:
+        self._body += len(data)
+        together = self._last_bytes + data
+        self._ends += together.count(_LAST_CHUNK)
+        self._last_bytes = together[1 - len(_LAST_CHUNK) :]
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more came than one answer."""
+        if self._chunked:
+            return self._ends != 1 or not self._last_bytes.endswith(_LAST_CHUNK[1:])
+        return self._has_head and self._body > (self._length or 0)
 
 
 def abort_on_close(connection: Any) -> None:
