@@ -59,7 +59,7 @@ def from_response(
     document = _json_object(content)
     return Answer(
         status=status,
-        retry_after=_retry_after(headers.get("retry-after", ""), now),
+        retry_after=_retry_after(headers.get_list("retry-after"), now),
         detail_code=_short(document.get("detailCode"), hide) if document else "",
         tracking_id=_short(document.get("trackingId"), hide) if document else "",
         text=_message(document, headers, content, hide),
@@ -148,11 +148,18 @@ def _short(value: object, hide: Secrets) -> str:
     return " ".join(hide.hide(on_one_line(beginning, most=MOST_READ)).split())[:MOST_TEXT]
 
 
-def _retry_after(value: str, now: datetime) -> float | None:
+def _retry_after(values: list[str], now: datetime) -> float | None:
+    """The longest wait that any of the headers asks for; gateways add headers of their own, or join several in one."""
+    parts = [part for value in values for part in (value, *value.split(","))]
+    waits = [wait for part in parts if (wait := _wait(part, now)) is not None]
+    return max(waits, default=None)
+
+
+def _wait(text: str, now: datetime) -> float | None:
     try:
-        seconds = float(value)
+        seconds = float(text)
     except ValueError:
-        date = _date(value)
+        date = _date(text)
         seconds = (date - now).total_seconds() if date else math.nan
     return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
 

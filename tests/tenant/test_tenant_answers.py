@@ -40,7 +40,10 @@ def read(content: bytes | str | dict[str, object] = b"", *, status: int = 400, *
         ("nan", None),
         ("inf", None),
         ("9" * 400, None),
-        ("7, 9", None),
+        ("7, 9", 9.0),
+        ("2814, 2", 2814.0),
+        ("soon, 4", 4.0),
+        ("3, Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 99 Mar 2026 12:00:30 GMT", None),
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("Mon, 01 Jan 2026 00:00:00 +99999999999999", None),
@@ -48,6 +51,11 @@ def read(content: bytes | str | dict[str, object] = b"", *, status: int = 400, *
 )
 def test_retry_after_is_read_in_every_form(value: str, seconds: float | None) -> None:
     assert read(status=429, retry_after=value).retry_after == seconds
+
+
+def test_of_several_retry_after_headers_the_longest_counts() -> None:
+    headers = httpx.Headers([("Retry-After", "2"), ("Retry-After", "2814"), ("Retry-After", "soon")])
+    assert from_response(429, headers, b"", now=NOW).retry_after == 2814.0
 
 
 def test_without_retry_after_there_is_none() -> None:
