@@ -135,9 +135,16 @@ class Reader:
         refused = ""
         arguments: dict[str, Any] = {} if body is None else {"json": dict(body)}
         while True:
-            token = await self._token.get(other_than=refused)
+            await self._token.get(other_than=refused)
+            (permit,) = await self._pace.wait()
+            try:
+                # Asked again: the pace may have held us back for longer than the token lives.
+                token = await self._token.get(other_than=refused)
+            except BaseException:
+                permit.unused()
+                raise
             sent = {**headers, "Authorization": f"Bearer {token}"}
-            exchange, permit = await self._exchange(method, path, params=params or {}, headers=sent, **arguments)
+            exchange = await self._exchange(permit, method, path, params=params or {}, headers=sent, **arguments)
             answer = exchange.answer
             is_list = answer.status == 200 and 200 not in settling  # noqa: PLR2004 - HTTP
             rows = _rows(exchange.content) if is_list else ()
@@ -166,8 +173,7 @@ class Reader:
         """Seconds of the monotonic clock, without the silence that the tenant asked for."""
         return self._clock.monotonic() - self._pace.silenced
 
-    async def _exchange(self, method: str, path: str, **arguments: Any) -> tuple[Exchange, Permit]:
-        (permit,) = await self._pace.wait()
+    async def _exchange(self, permit: Permit, method: str, path: str, **arguments: Any) -> Exchange:
         try:
             exchange = await fetch(
                 self._http,
@@ -181,7 +187,7 @@ class Reader:
         finally:
             permit.on_sent()
         self._on_headers(exchange.headers)
-        return exchange, permit
+        return exchange
 
 
 def _rows(content: bytes) -> tuple[Any, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from tests.clocks import VIRTUAL
 from tests.tenant.virtual_time import Result, now, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from batch.tenant.pace import Permit
 
 Reply = tuple[int, Any, dict[str, str]]
 """Status, document or bytes, and headers of a response."""
@@ -66,15 +69,45 @@ def open_pace() -> Pace:
     return Pace(UNLIMITED, OpenCalls(), tell=Events().append, clock=VIRTUAL)
 
 
+class HeldUpPace(Pace):
+    """Permits every call, but only after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(UNLIMITED, OpenCalls(), tell=Events().append, clock=VIRTUAL)
+        self._seconds = seconds
+
+    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
+        await asyncio.sleep(self._seconds)
+        return await super().wait(most=most, to_come=to_come)
+
+
 def with_reader(
-    endpoint: Callable[[httpx.Request], Reply], use: Callable[[Reader], Coroutine[Any, Any, Result]]
+    endpoint: Callable[[httpx.Request], Reply],
+    use: Callable[[Reader], Coroutine[Any, Any, Result]],
+    *,
+    lifetime: float = 749.0,
+    held_up: float = 0.0,
 ) -> Result:
-    """Uses a reader of a tenant that answers as `endpoint` does, and issues a token besides."""
+    """Uses a reader of a tenant that answers as `endpoint` does, and issues tokens besides.
+
+    Args:
+        endpoint: The tenant's answer to a request with a valid token.
+        use: Uses the reader.
+        lifetime: Seconds that a token is valid.
+        held_up: Seconds that the pace holds up each call.
+    """
+    expires: dict[str, float] = {}
 
     def respond(request: httpx.Request) -> httpx.Response:
-        is_token = request.url.path == TOKEN_PATH
-        token: Reply = (200, {"access_token": "t", "expires_in": 749}, {})
-        status, document, headers = token if is_token else endpoint(request)
+        if request.url.path == TOKEN_PATH:
+            token = f"t{len(expires)}"
+            expires[f"Bearer {token}"] = now() + lifetime
+            reply: Reply = (200, {"access_token": token, "expires_in": lifetime}, {})
+        elif expires[request.headers["authorization"]] <= now():
+            reply = (401, {"error": "JWT validation failed: JWT is expired"}, {})
+        else:
+            reply = endpoint(request)
+        status, document, headers = reply
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
 
@@ -85,7 +118,7 @@ def with_reader(
             reader = Reader(
                 http,
                 token,
-                open_pace(),
+                HeldUpPace(held_up),
                 clock=VIRTUAL,
                 jitter=lambda: 1.0,
                 give_up_after=60.0,

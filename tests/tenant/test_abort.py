@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.tenant.wire import fetch, http_client
+from tests.clocks import MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,7 +34,7 @@ async def test_a_connection_that_is_closed_in_mid_request_is_reset(route: str, m
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         base_url = "https://acme.example" if route == "proxy" else f"http://127.0.0.1:{port}"
         async with http_client(base_url, timeout=60.0, concurrency=1) as http:
-            attempt = asyncio.create_task(fetch(http, "POST", "/path", content=b"body"))
+            attempt = asyncio.create_task(fetch(http, "POST", "/path", now=MACHINE.now, content=b"body"))
             await asked.wait()
             attempt.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -83,14 +84,18 @@ SERVER = """
 
 CLIENT = """
     import asyncio, sys
+    from datetime import UTC, datetime
     from batch.tenant.wire import fetch, http_client
+
+    def now():
+        return datetime.now(UTC)
 
     async def main():
         async with http_client("http://10.213.0.2:8080", timeout=60.0, concurrency=1) as http:
-            await fetch(http, "GET", "/first")
+            await fetch(http, "GET", "/first", now=now)
             print("first", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
-            await fetch(http, "POST", "/second", content=b"body", on_sent=lambda: print("sent", flush=True))
+            await fetch(http, "POST", "/second", now=now, content=b"body", on_sent=lambda: print("sent", flush=True))
 
     asyncio.run(main())
 """

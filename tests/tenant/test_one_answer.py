@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from batch.tenant.wire import fetch, http_client
+from tests.clocks import MACHINE
 from tests.tenant.raw_server import answer
 from tests.tenant.tls import certified, written
 
@@ -37,7 +38,7 @@ async def test_a_second_answer_on_a_connection_is_not_the_next_requests(
         base_url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         ca_file = written(authority, tmp_path) if tls else None
         async with http_client(base_url, timeout=60.0, concurrency=1, ca_file=ca_file) as http:
-            found = [await fetch(http, "POST", "/path", content=b"body") for _ in range(3)]
+            found = [await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body") for _ in range(3)]
     assert [one.answer.status for one in found] == [202, 202, 202]
     assert len(connections) == 3
 
@@ -52,7 +53,7 @@ async def test_a_connection_without_such_bytes_is_used_again(first: bytes) -> No
         http_client(f"http://127.0.0.1:{port}", timeout=60.0, concurrency=1) as http,
     ):
         for _ in range(3):
-            await fetch(http, "POST", "/path", content=b"body")
+            await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
     assert len(connections) == 1
 
 

@@ -32,15 +32,21 @@ def row(number: int) -> dict[str, Any]:
     }
 
 
-def listed(answer: Callable[[dict[str, str]], Reply], *, requested_for: str = "person") -> list[str]:
-    """The items of all rows that a tenant lists."""
+def listed(
+    answer: Callable[[dict[str, str]], Reply],
+    *,
+    requested_for: str = "person",
+    lifetime: float = 749.0,
+    held_up: float = 0.0,
+) -> list[str]:
+    """The items of all rows that a tenant lists; see `with_reader`."""
 
     async def items(reader: Reader) -> list[str]:
         statuses = StatusList(reader, DIALECTS["beta"], clock=lambda: NOW)
         assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
         return [row.item async for row in all_rows(statuses, Query(since=NOW, requested_for=requested_for))]
 
-    return with_reader(lambda request: answer(dict(request.url.params)), items)
+    return with_reader(lambda request: answer(dict(request.url.params)), items, lifetime=lifetime, held_up=held_up)
 
 
 def paged(total: int, most: int, **more: Any) -> Callable[[dict[str, str]], Reply]:
@@ -113,3 +119,7 @@ def test_passing_trouble_is_waited_out() -> None:
 def test_lasting_trouble_is_an_error() -> None:
     with pytest.raises(TenantLostError, match="status list can't be read"):
         listed(lambda _: (500, {"messages": [{"text": "broken"}]}, {}))
+
+
+def test_a_token_that_expires_while_the_pace_holds_a_call_up_is_renewed() -> None:
+    assert len(listed(paged(600, 250), lifetime=40.0, held_up=60.0)) == 600
