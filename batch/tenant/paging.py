@@ -54,7 +54,8 @@ def page_of(reply: Reply, *, offset: int, limit: int) -> Page[Any]:
     if reply.refusal:
         raise (ForbiddenError if reply.answer.status == 403 else RefusedError)(reply.refusal)  # noqa: PLR2004 - HTTP
     read, total = len(reply.rows), reply.total
-    more = read > 0 and (read == limit if total is None else offset + read < total)
+    # A count may be wrong: a full page is never the last one.
+    more = read > 0 and (read >= limit or (total is not None and offset + read < total))
     return Page(rows=reply.rows, read=read, total=total, more=more)
 
 

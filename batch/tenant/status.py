@@ -181,6 +181,11 @@ async def open_pages(read_page: Callable[[int], Awaitable[Page]], first: Page) -
     if first.total is None or not first.read:
         raise ListingForbiddenError("it does not say how long the list is")
     step = first.read
+    if first.total <= step:
+        if (await read_page(step)).read:
+            raise ListingForbiddenError(f"it goes on after {first.total} rows, which it says are all")
+        yield await read_page(0)
+        return
     covered_from = first.total
     for offset in range((first.total - 1) // step * step, -1, -step):
         page = await read_page(offset)

@@ -76,6 +76,16 @@ def test_without_a_count_a_page_that_is_not_full_is_the_last(total: int) -> None
     assert len(listed(paged(total, 250, counts=False))) == total
 
 
+@pytest.mark.parametrize("count", [0, 1, 250])
+@pytest.mark.parametrize("total", [251, 500, 777])
+def test_a_full_page_is_never_the_last_whatever_the_count_says(total: int, count: int) -> None:
+    def answer(query: dict[str, str]) -> Reply:
+        status, rows, _ = paged(total, 250)(query)
+        return status, rows, {"X-Total-Count": str(count)}
+
+    assert listed(answer) == [f"item {n}" for n in range(total)]
+
+
 def test_a_list_that_ends_before_its_count_is_an_error_and_no_proof() -> None:
     def answer(query: dict[str, str]) -> Reply:
         offset = int(query.get("offset", 0))
