@@ -56,7 +56,7 @@ def test_an_unreadable_token_is_reported_and_used(program: Program, tmp_path: Pa
         ended = program("submit", path, "--yes", env=environment(sandbox))
         assert accepted(sandbox) == once(map(pair_of, WANTED))
     assert ended.code == 0
-    assert ended.err.count("can't be looked into") == 1
+    assert ended.err.count("can't be read") == 1
 
 
 def test_a_token_without_the_scope_stops_the_run_and_names_the_scope(program: Program, tmp_path: Path) -> None:

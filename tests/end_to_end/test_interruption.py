@@ -103,7 +103,7 @@ def test_two_processes_do_not_send_the_same_input_at_once(
     second = start(*command, env=environment(slow_tenant))
     _, err = second.communicate(timeout=LIMIT)
     assert second.returncode == 4
-    assert f"process {first.pid} on" in err
+    assert f"Process {first.pid} on" in err
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=LIMIT)
     assert first.returncode == 130
