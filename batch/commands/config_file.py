@@ -35,9 +35,11 @@ def with_entry(text: str, table: Sequence[str], key: str, value: Sequence[str]) 
             return None
     place[key] = list(value)
     try:
-        document = tomlkit.parse(text)
+        document = tomlkit.parse(text if not text or text.endswith("\n") else text + end)
         _set(document, table, key, list(value), end)
         changed = document.as_string()
+        if text.count("\n") == text.count("\r\n") > 0:
+            changed = changed.replace("\r\n", "\n").replace("\n", "\r\n")
         return changed if tomllib.loads(changed) == wanted else None
     except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, RecursionError):
         return None
@@ -48,8 +50,6 @@ def _set(document: tomlkit.TOMLDocument, table: Sequence[str], key: str, value: 
     for depth, name in enumerate(table, start=1):
         if name not in place:
             new = tomlkit.table(is_super_table=depth < len(table))
-            if depth == len(table) and document.as_string():
-                new.trivia.indent = end
             new.trivia.trail = end
             place[name] = new
         place = place[name]
@@ -60,9 +60,9 @@ def _set(document: tomlkit.TOMLDocument, table: Sequence[str], key: str, value: 
         raise TypeError
     # tomlkit would add it after the comments that belong to the next table.
     body = place.body if isinstance(place, tomlkit.TOMLDocument) else place.value.body
-    at = 1 + max((at for at, (name, item) in enumerate(body) if name and not isinstance(item, Table | AoT)), default=-1)
-    if at and "\n" not in body[at - 1][1].trivia.trail:
-        body[at - 1][1].trivia.trail = end
+    entries = [at for at, (name, item) in enumerate(body) if name and not isinstance(item, Table | AoT)]
+    has_tables = any(isinstance(item, Table | AoT) for _, item in body)
+    at = 1 + max(entries, default=-1 if has_tables else len(body) - 1)
     entry = tomlkit.item(value)
     entry.trivia.trail = end if at or place is not document or not body else end * 2
     body.insert(at, (tomlkit.key(key), entry))

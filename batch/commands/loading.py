@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.commands.config_file import with_entry
-from batch.credentials.files import write_whole
+from batch.credentials.files import whole_file
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
 from batch.read import LoadedInputs, load_inputs, make_interpretation
@@ -73,7 +73,8 @@ def _save(settings: Settings, maps: Sequence[str]) -> str:
                 f"The config file {path} can't be changed without risk to its other entries.",
                 next_step=f"Nothing was sent. Write the maps into it yourself: map = {list(maps)}",
             )
-        write_whole(path, byte_order_mark + after.encode())
+        with whole_file(path) as file:
+            file.write(byte_order_mark + after.encode())
     except (OSError, UnicodeError) as error:
         why = (
             error.strerror if isinstance(error, OSError) and error.strerror else "a name in the maps is not valid text"

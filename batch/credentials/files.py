@@ -1,18 +1,24 @@
-"""Small text files, read with care and written whole."""
+"""Files: small ones read with care, and the one way in which files are written."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from batch.errors import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 MOST_BYTES: Final = 256 * 1024
 """Limit of a file's size. The files that we read have a few kilobytes."""
+
+
+_BINARY: Final = getattr(os, "O_BINARY", 0)
 
 
 class SmallFile(NamedTuple):
@@ -53,22 +59,29 @@ def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> Small
     return SmallFile(text, (warning,) if shared else ())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and its folder if missing. It keeps its mode; a new one is private.
+@contextlib.contextmanager
+def whole_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
+    """Opens a file to be written whole or not at all: it is in its place once the block ends, and follows no link.
+
+    Args:
+        path: The file; its folder is made if missing. An existing file keeps its mode.
+        private: Whether only its owner may read a new file.
 
     Raises:
         OSError: It can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # O_EXCL opens neither a file nor a link that somebody else put there.
+    handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600 if private else 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
-            Path(name).chmod(path.stat().st_mode & 0o7777)
-        Path(name).replace(path)
+            unfinished.chmod(path.stat().st_mode & 0o7777)
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise

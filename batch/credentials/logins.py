@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
-from batch.credentials.files import read_small, write_whole
+from batch.credentials.files import read_small, whole_file
 from batch.errors import SettingsError
 from batch.settings import APPLICATION
 
@@ -122,7 +122,8 @@ def _remember(tenants: dict[str, str]) -> None:
     path = logins_file()
     try:
         if tenants:
-            write_whole(path, (json.dumps(tenants, indent=1, sort_keys=True) + "\n").encode())
+            with whole_file(path) as file:
+                file.write((json.dumps(tenants, indent=1, sort_keys=True) + "\n").encode())
         else:
             path.unlink(missing_ok=True)
     except OSError as error:

@@ -10,6 +10,7 @@ import polars as pl
 
 from batch.api.dialects import Operation
 from batch.api.tenant_outcome import outcome_column
+from batch.credentials.files import whole_file
 from batch.errors import SettingsError
 from batch.model import RowClass
 from batch.text import defused, phrase
@@ -197,7 +198,6 @@ def _write(path: Path, rows: pl.DataFrame, headers: Sequence[str] = ()) -> str:
     safe = rows.with_columns(defused(pl.col(pl.String)))
     if headers:
         safe.columns = list(headers)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    safe.write_csv(unfinished)
-    unfinished.replace(path)
+    with whole_file(path, private=False) as file:
+        safe.write_csv(file)
     return str(path)

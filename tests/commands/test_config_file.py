@@ -33,6 +33,7 @@ TOP: list[tuple[str, str]] = [
     ),
     ("out = '''\n[profile.x]\nmap = 3\n'''\n", f"out = '''\n[profile.x]\nmap = 3\n'''\n{LINE}\n"),
     ("list = [\n[1],\n]\n", f"list = [\n[1],\n]\n{LINE}\n"),
+    ("# ours\n", f"# ours\n{LINE}\n"),
 ]
 PROFILE: list[tuple[str, str]] = [
     ("", f"[profile.prod]\n{LINE}\n"),
@@ -45,6 +46,10 @@ PROFILE: list[tuple[str, str]] = [
         "[profile.prod]\napi = 'v3'\n\n# the other one\n[profile.test]\n",
         f"[profile.prod]\napi = 'v3'\n{LINE}\n\n# the other one\n[profile.test]\n",
     ),
+    ("[profile.prod]", f"[profile.prod]\n{LINE}\n"),
+    ("[profile.test]\n[profile.prod] # ours", f"[profile.test]\n[profile.prod] # ours\n{LINE}\n"),
+    ("# ours\n", f"# ours\n\n[profile.prod]\n{LINE}\n"),
+    ("api = 'v3'\r\n", f"api = 'v3'\r\n\r\n[profile.prod]\r\n{LINE}\r\n"),
     ("map = ['x=item']\n[ profile . 'prod' ]\nmap = []\n", f"map = ['x=item']\n[ profile . 'prod' ]\n{LINE}\n"),
 ]
 

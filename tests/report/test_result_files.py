@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.api.dialects import DIALECTS
+from batch.api.dialects import DIALECTS, Operation
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
-from batch.report.files import write_rejected, write_results
+from batch.report.files import UNDO, write_rejected, write_results, write_undo
+from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 
@@ -39,3 +41,25 @@ def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Pat
 
     assert written("results.csv") == [("2", "mine"), ("3", "wrong"), ("4", "")]
     assert written("rejected.csv") == [("3", "wrong"), ("4", "")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need no rights there")
+def test_a_result_file_replaces_a_link_and_never_follows_it(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = tmp_path / "a.results"
+    folder.mkdir()
+    for name in (UNDO, f".{UNDO}.unfinished"):
+        (folder / name).symlink_to(precious)
+    change = AcceptedChange(
+        request=1,
+        operation=Operation.GRANT,
+        identity=hex_id(1),
+        item_type="ROLE",
+        item=hex_id(2),
+        accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
+    )
+    write_undo(folder, [change], "taken back")
+    assert precious.read_text() == "mine"
+    assert not (folder / UNDO).is_symlink()
+    assert [path.name for path in folder.iterdir() if not path.is_symlink()] == [UNDO]
