@@ -36,13 +36,14 @@ class Page(Generic[Row]):
     more: bool
 
 
-def page_of(reply: Reply, *, offset: int, limit: int) -> Page[Any]:
+def page_of(reply: Reply, *, offset: int, limit: int, trust_count: bool = False) -> Page[Any]:
     """The page that a reply holds.
 
     Args:
         reply: The tenant's.
         offset: Where the page begins.
         limit: Most rows of a page.
+        trust_count: Whether a full page may be the last one if the count says so. A count may be wrong.
 
     Raises:
         ForbiddenError: The token's user may not list this.
@@ -54,8 +55,8 @@ def page_of(reply: Reply, *, offset: int, limit: int) -> Page[Any]:
     if reply.refusal:
         raise (ForbiddenError if reply.answer.status == 403 else RefusedError)(reply.refusal)  # noqa: PLR2004 - HTTP
     read, total = len(reply.rows), reply.total
-    # A count may be wrong: a full page is never the last one.
-    more = read > 0 and (read >= limit or (total is not None and offset + read < total))
+    is_full = read >= limit and not (trust_count and total is not None)
+    more = read > 0 and (is_full or (total is not None and offset + read < total))
     return Page(rows=reply.rows, read=read, total=total, more=more)
 
 

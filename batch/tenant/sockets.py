@@ -120,20 +120,19 @@ class _Answer:
 
     def add(self, data: bytes) -> None:
         """Counts more bytes."""
-        if self._has_head:
-            self._count(data)
-            return
-        self._head += data
-        head, found, body = bytes(self._head).partition(_END_OF_HEAD)
-        if found and _INFORMATIONAL.match(head):
+        while not self._has_head:
+            head, found, rest = (bytes(self._head) + data).partition(_END_OF_HEAD)
+            if not found:
+                self._head = bytearray(head)
+                return
+            data = rest
             self._head = bytearray()
-            self.add(body)
-        elif found:
-            self._head = bytearray(head + found)
-            length = _LENGTH.search(head)
-            self._length = int(length[1]) if length else None
-            self._chunked = _CHUNKED.search(head) is not None
-            self._count(body)
+            if not _INFORMATIONAL.match(head):
+                self._head += head + found
+                length = _LENGTH.search(head)
+                self._length = int(length[1]) if length else None
+                self._chunked = _CHUNKED.search(head) is not None
+        self._count(data)
 
     @property
     def _has_head(self) -> bool:
