@@ -110,14 +110,14 @@ def test_a_database_error_has_an_explanation_and_a_next_step(tmp_path: Path) -> 
     assert "run the same command again" in caught.value.next_step
 
 
-def test_opening_a_current_ledger_does_not_import_alembic(tmp_path: Path) -> None:
+def test_creating_or_opening_a_current_ledger_does_not_import_alembic(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     program = (
         "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
         "Ledger.open(sys.argv[1], sandbox=False, now=datetime.now(UTC)).close();"
         "print('alembic' in sys.modules)"
     )
-    assert run_python(program, str(path)).strip() == "True"
+    assert run_python(program, str(path)).strip() == "False"
     assert run_python(program, str(path)).strip() == "False"
 
 
@@ -237,9 +237,9 @@ def test_sandbox_and_real_tenants_never_share_a_ledger(first: bool, owner: str, 
         open_ledger(path, sandbox=not first)
 
 
-def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_creation_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    # A view is not a table, so the database counts as empty, but the view blocks one table of the migration.
+    # A view is not a table, so the database counts as empty, but the view blocks one table.
     alter(path, "CREATE VIEW recipient AS SELECT 1 AS one")
     with pytest.raises(LedgerRefusedError, match="recipient"):
         open_ledger(path)
