@@ -52,6 +52,11 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
+def id_key(ids: pl.Expr) -> pl.Expr:
+    """Ids as they are compared: without case and hyphens, so that one UUID has one key however it is spelled."""
+    return ids.str.replace_all("-", "", literal=True).str.to_lowercase()
+
+
 def phrase(template: str, *values: pl.Expr) -> pl.Expr:
     """`template` with each `{}` replaced by the next value; null if any value is null.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
+from batch.text import id_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -130,11 +132,15 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
 
 
 def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
-    """Like `look_up`, but first adds missing entries, numbered in the given order; returns all entries."""
+    """Like `look_up`, but first adds missing entries, numbered in the given order; returns all entries.
+
+    An entry with an `external_id` also gets the key by which it is compared.
+    """
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
     last = greatest(connection, table.c.id)
     ids = pl.int_range(last + 1, last + 1 + missing.height, dtype=pl.Int64, eager=True)
     added = missing.with_columns(ids.alias("id"))
-    insert_frame(connection, table, added.with_columns(pl.lit(value).alias(name) for name, value in fixed.items()))
+    keys = [id_key(pl.col("external_id")).alias("key")] if "external_id" in texts.columns else []
+    insert_frame(connection, table, added.with_columns(*(pl.lit(v).alias(name) for name, v in fixed.items()), *keys))
     return pl.concat([present, added])

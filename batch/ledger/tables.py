@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0005"
+LEDGER_VERSION: Final = "0006"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 
@@ -63,8 +63,9 @@ about = sa.Table(
     sa.Column("ledger", sa.Text, nullable=False),
     sa.Column("sandbox", sa.Boolean, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("id = 1", name="single"),
-    comment="One row: the ledger's own id, and whether it is the sandbox's.",
+    comment="One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed.",
 )
 
 tenant = sa.Table(
@@ -72,6 +73,26 @@ tenant = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("token_name", sa.Text, unique=True),
+    sa.Column("listing_delay", sa.Float, nullable=False, server_default="0"),
+    comment="`name`: its first address. `token_name`: its id, as its tokens name it; null until one came. "
+    "`listing_delay`: the longest delay seen, in seconds, until its status list showed an accepted request.",
+)
+
+address = sa.Table(
+    "address",
+    metadata,
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
+    comment="The addresses of each tenant.",
+)
+
+requester = sa.Table(
+    "requester",
+    metadata,
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), primary_key=True),
+    sa.Column("identity", sa.Text, primary_key=True),
+    comment="The users with whose tokens requests were sent.",
 )
 
 run = sa.Table(
@@ -107,7 +128,10 @@ identity = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
     sa.Column("external_id", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
     sa.UniqueConstraint("tenant", "external_id"),
+    sa.Index("ix_identity_key", "tenant", "key"),
+    comment="`key`: the id as it is compared, without case and hyphens.",
 )
 
 item = sa.Table(
@@ -117,8 +141,11 @@ item = sa.Table(
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("external_id", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
     sa.UniqueConstraint("tenant", "external_id", "type"),
+    sa.Index("ix_item_key", "tenant", "key"),
     _one_of("type", ItemType),
+    comment="`key`: the id as it is compared, without case and hyphens.",
 )
 
 detail = sa.Table(
@@ -146,6 +173,8 @@ request = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("parent", sa.ForeignKey("request.number")),
     sa.Column("recipients", sa.Text, nullable=False),
+    sa.Column("tag", sa.Text),
+    sa.Column("claimed", sa.Integer, index=True),
     _one_of("operation", Operation),
     _one_of("state", State),
     sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
@@ -154,6 +183,20 @@ request = sa.Table(
         "state IN ('PLANNED', 'DISCARDED') OR attempts >= 1 OR parent IS NOT NULL", name="sent_only_by_an_attempt"
     ),
     sa.Index("ix_request_run", "run", "state"),
+    comment="`tag`: the random part of its id; null if it was planned before there were any. `claimed`: when its body "
+    "was last claimed, as a number that counts all claims of the ledger.",
+)
+
+doubt = sa.Table(
+    "doubt",
+    metadata,
+    sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
+    sa.Column("tenant_time", sa.Text),
+    sa.Column("fence", sa.Text),
+    sa.Column("ripe", sa.Integer),
+    comment="What is known of UNCONFIRMED requests. `tenant_time`: the tenant's clock, once the attempt had ended. "
+    "`fence`: when the token of an attempt expires whose process may still live. `ripe`: `about.claims` once the "
+    "status list had had time to show it; an accepted request that was claimed later can be its control.",
 )
 
 recipient = sa.Table(
@@ -210,6 +253,7 @@ pace = sa.Table(
     sa.Column("silent_until", sa.Float, nullable=False),
     sa.Column("cut_to", sa.Float, nullable=False),
     sa.Column("cut_at", sa.Float, nullable=False),
+    sa.Column("boot", sa.Text),
     sa.UniqueConstraint("tenant", "client", "dialect"),
     sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
     comment="Calls that the tenant counts together: those of one client in one API version.",
@@ -221,6 +265,7 @@ call = sa.Table(
     sa.Column("pace", sa.ForeignKey("pace.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("left_at", sa.Float),
+    sa.Column("answered_at", sa.Float),
     sa.Column("machine", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),

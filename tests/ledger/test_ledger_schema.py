@@ -63,7 +63,10 @@ def statements(engine: Engine) -> dict[str, set[str]]:
         found = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'view'"
         ).all()
-    return {name: {re.sub(r"\s+", " ", part).strip(" ,") for part in sql.splitlines()} for name, sql in found}
+    return {
+        name: {re.sub(r"\s+", " ", part.replace('"', "")).strip(" ,") for part in sql.splitlines()}
+        for name, sql in found
+    }
 
 
 def test_alembic_finds_no_difference_between_migrations_and_tables(migrated: Engine) -> None:
@@ -146,9 +149,9 @@ def test_a_possible_request_can_be_written(other: dict[str, Any], ledger_file: P
 
 def test_the_about_table_holds_a_single_row(ledger_file: Path) -> None:
     with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError):
-        connection.execute("INSERT INTO about VALUES (2, 'x', 0, 'now')")
+        connection.execute("INSERT INTO about VALUES (2, 'x', 0, 'now', 0)")
 
 
 def test_an_item_of_an_unknown_type_cannot_be_written(ledger_file: Path) -> None:
     with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError, match="type_known"):
-        connection.execute("INSERT INTO item (tenant, type, external_id) VALUES (1, 'BADGE', 'x')")
+        connection.execute("INSERT INTO item (tenant, type, external_id, key) VALUES (1, 'BADGE', 'x', 'x')")
