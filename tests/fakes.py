@@ -39,6 +39,7 @@ class FakeStatusList:
         is_mine: Whether the token's user has requested a row: a query that names nobody lists only those.
         lost_after: The tenant is lost to a query that begins at so many rows or later.
         page_size: Rows of a page.
+        clock: The tenant's clock, for the `Date` of each page; None if it tells no time.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FakeStatusList:
         is_mine: Callable[[StatusRow], bool] = lambda _row: True,
         lost_after: int = 1_000_000,
         page_size: int = PAGE_LIMIT,
+        clock: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self.rows = list(rows)
         self.asked: list[Query] = []
@@ -56,6 +58,7 @@ class FakeStatusList:
         self.is_mine = is_mine
         self.lost_after = lost_after
         self.page_size = page_size
+        self.clock = clock
 
     async def page(self, query: Query, offset: int) -> Page:
         self.asked.append(query)
@@ -66,7 +69,13 @@ class FakeStatusList:
         chosen = [row for row in self.rows if row is None or self._is_listed(query, row)]
         part = chosen[offset : offset + self.page_size]
         understood = tuple(row for row in part if row is not None)
-        return Page(rows=understood, read=len(part), total=len(chosen), more=offset + len(part) < len(chosen))
+        return Page(
+            rows=understood,
+            read=len(part),
+            total=len(chosen),
+            more=offset + len(part) < len(chosen),
+            server_time=self.clock(),
+        )
 
     async def clock_offset(self) -> timedelta:
         return timedelta()

@@ -10,6 +10,7 @@ from batch.tenant.reading import ForbiddenError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
 
     from batch.tenant.reading import Reply
 
@@ -28,12 +29,14 @@ class Page(Generic[Row]):
         read: How many rows the page has: the next page begins after them.
         total: Rows of the whole list; None if the tenant does not give the count.
         more: Whether there may be another page.
+        server_time: The tenant's clock when it answered, by the answer's `Date` header; None without one.
     """
 
     rows: tuple[Row, ...]
     read: int
     total: int | None
     more: bool
+    server_time: datetime | None = None
 
 
 def page_of(reply: Reply, *, offset: int, limit: int, trust_count: bool = False) -> Page[Any]:
@@ -51,13 +54,13 @@ def page_of(reply: Reply, *, offset: int, limit: int, trust_count: bool = False)
     """
     if reply.answer.status == 400 and offset:  # noqa: PLR2004 - HTTP
         # An offset at the end of a list may be an error instead of an empty page.
-        return Page(rows=(), read=0, total=None, more=False)
+        return Page(rows=(), read=0, total=None, more=False, server_time=reply.answer.server_time)
     if reply.refusal:
         raise (ForbiddenError if reply.answer.status == 403 else RefusedError)(reply.refusal)  # noqa: PLR2004 - HTTP
     read, total = len(reply.rows), reply.total
     is_full = read >= limit and not (trust_count and total is not None)
     more = read > 0 and (is_full or (total is not None and offset + read < total))
-    return Page(rows=reply.rows, read=read, total=total, more=more)
+    return Page(rows=reply.rows, read=read, total=total, more=more, server_time=reply.answer.server_time)
 
 
 async def pages(

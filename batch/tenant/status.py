@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -60,7 +60,7 @@ class Listing(Protocol):
         """The page that begins at row `offset`, from 0."""
 
     async def clock_offset(self) -> timedelta:
-        """How far the tenant's clock is ahead of ours."""
+        """How far the tenant's clock is ahead of our wall clock, as last measured; zero if it tells no time."""
 
 
 class StatusList:
@@ -88,11 +88,10 @@ class StatusList:
         return reply.answer, {name: self._reader.hide(value) for name, value in reply.headers.items()}
 
     async def clock_offset(self) -> timedelta:
-        """How far the tenant's clock is ahead of ours, by its `Date` header; calls the tenant once."""
+        """How far the tenant's clock is ahead of ours, by its newest `Date` header; calls the tenant if it has none."""
         if self._offset is None:
-            server_time = (await self.probe())[0].server_time
-            self._offset = server_time - self._clock() if server_time else timedelta()
-        return self._offset
+            await self.probe()
+        return self._offset or timedelta()
 
     async def page(self, query: Query, offset: int, *, limit: int = PAGE_LIMIT) -> Page:
         """The page that begins at row `offset`, oldest row first, so that new rows don't shift the pages.
@@ -117,11 +116,11 @@ class StatusList:
         rows = tuple(row for raw in page.rows if (row := status_row(raw, self._reader.hide)) is not None)
         if query.requested_for and not query.executing and len(rows) < page.read:
             raise ListingForbiddenError(f"rows in the list of {query.requested_for} can't be understood")
-        return Page(rows=rows, read=page.read, total=page.total, more=page.more)
+        return replace(page, rows=rows)
 
     async def _ask(self, parameters: dict[str, str], *, administration: bool = False) -> Reply:
         paths = self._dialect.paths
-        return await self._reader.ask(
+        reply = await self._reader.ask(
             "GET",
             paths.administration if administration else paths.status,
             subject="status list",
@@ -130,6 +129,10 @@ class StatusList:
             # The vendor may remove an experimental endpoint.
             settling=frozenset({404} if administration else ()),
         )
+        # Measured anew each time: our clock may be set at any moment.
+        if (server_time := reply.answer.server_time) is not None:
+            self._offset = server_time - self._clock()
+        return reply
 
 
 def _parameters(query: Query) -> dict[str, str]:
