@@ -22,12 +22,14 @@ class Clock:
     """The time, passed to everything that needs it.
 
     Attributes:
-        now: The wall clock, in UTC; it may be set forward or back at any moment.
-        monotonic: Seconds that only grow, for durations.
+        now: The wall clock, in UTC; it may be set forward or back at any moment. For dates, never for durations.
+        monotonic: Seconds that only grow, also while the machine sleeps, for durations.
+        boot: Names what `monotonic` counts from: clocks of the same boot agree, in any process. Empty if unknown.
     """
 
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    boot: str = ""
 
     def epoch(self) -> float:
         """The wall clock, in seconds since 1970."""

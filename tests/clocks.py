@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.commands.runtime import Runtime
-from batch.ledger.process import Process
+from batch.ledger.process import Process, boot_id, boot_time
 from batch.model import Clock
 from tests.tenant.virtual_time import now
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def wall(read: Callable[[], datetime]) -> Clock:
     """A clock whose wall clock is read by a function."""
-    return Clock(now=read, monotonic=time.monotonic)
+    return Clock(now=read, monotonic=boot_time, boot=boot_id())
 
 
 def at(moment: datetime) -> Clock:
@@ -26,7 +25,7 @@ def at(moment: datetime) -> Clock:
 
 
 MACHINE = wall(lambda: datetime.now(UTC))
-VIRTUAL = Clock(now=lambda: datetime.fromtimestamp(now(), UTC), monotonic=now)
+VIRTUAL = Clock(now=lambda: datetime.fromtimestamp(now(), UTC), monotonic=now, boot="virtual")
 
 
 def runtime(clock: Clock = MACHINE) -> Runtime:

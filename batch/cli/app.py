@@ -63,14 +63,13 @@ def screen_of(call: "Call") -> "Screen":
 def runtime() -> "Runtime":
     """Clock, randomness and process, as this machine has them: nothing below the command line picks them up itself."""
     import random
-    import time
     from datetime import UTC, datetime
 
     from batch.commands.runtime import Runtime
-    from batch.ledger.process import Process
+    from batch.ledger.process import Process, boot_id, boot_time
     from batch.model import Clock
 
-    clock = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
+    clock = Clock(now=lambda: datetime.now(UTC), monotonic=boot_time, boot=boot_id())
     return Runtime(clock=clock, jitter=random.random, process=Process.current())
 
 

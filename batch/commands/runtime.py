@@ -23,7 +23,7 @@ class Runtime:
     """Time, randomness and this process.
 
     Attributes:
-        clock: Wall clock and monotonic clock.
+        clock: Wall clock, and the clock of this machine's boot.
         jitter: Returns a random number from 0 to 1, new each time.
         process: This process, as the ledger identifies it.
     """

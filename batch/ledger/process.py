@@ -1,9 +1,12 @@
-"""Which process holds a run, and whether it is alive."""
+"""Which process holds a run, whether it is alive, and the boot of its machine."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +22,28 @@ _SAME_START: Final = 1.0
 
 _START_TICKS: Final = 19
 """Position of `starttime` in /proc/PID/stat, counted after the name (proc(5))."""
+
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+"""Counts the time asleep: clock_gettime(2) of Linux, and of macOS, which has no CLOCK_BOOTTIME."""
+
+
+def boot_time() -> float:
+    """Seconds since this machine started, asleep or awake; all processes of one boot read the same clock."""
+    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
+
+
+def boot_id() -> str:
+    """Names the boot that `boot_time` counts from, the same in all containers; empty if the system does not tell."""
+    with suppress(OSError):
+        # Containers share the clock, unless they are given a time namespace of their own (time_namespaces(7)).
+        clock = Path("/proc/self/ns/time")
+        return f"{_linux_boot()}/{clock.stat().st_ino if clock.exists() else ''}"
+    with suppress(AttributeError, OSError):
+        # macOS.
+        name, size = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
+        if ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", name, ctypes.byref(size), None, 0) == 0:
+            return name.value.decode("ascii", "replace")
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,10 +97,13 @@ class Process:
 def _machine() -> str:
     """This boot of this machine and this container, if the system reports them; otherwise the machine's name."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        return f"{_linux_boot()}/{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return platform.node()
+
+
+def _linux_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def _started(pid: int) -> float:

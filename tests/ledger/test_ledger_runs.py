@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from batch.errors import RunHeldError, UsageError
-from batch.ledger.process import SILENT_FOR, Process
+from batch.ledger.process import SILENT_FOR, Process, boot_id, boot_time
 from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
@@ -59,6 +59,15 @@ def holders(path: Path) -> list[tuple[str, int]]:
 def test_the_current_process_has_its_real_host_and_pid() -> None:
     assert (platform.node(), os.getpid()) == (ME.host, ME.pid)
     assert ME.is_alive(beat="2000-01-01T00:00:00.000Z", now=NOW)
+
+
+def test_all_processes_of_one_boot_read_one_clock() -> None:
+    program = "from batch.ledger.process import boot_id, boot_time; print(boot_id(), boot_time())"
+    before = boot_time()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    boot, read = done.stdout.split()
+    assert boot == boot_id()
+    assert before <= float(read) <= boot_time()
 
 
 def test_a_run_that_a_living_process_holds_is_refused_with_host_pid_and_time(
