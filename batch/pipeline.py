@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA, apply_tenant_view, classify
+from batch.dedupe.classify import KEY, KNOWN_SCHEMA, apply_tenant_view, classify, in_one_spelling
 from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
@@ -40,6 +40,8 @@ class Classified:
         known: The ledger's knowledge of their keys, by KNOWN_SCHEMA.
         rows: Number of rows by class; they add up to the rows read.
         upto: Number of the newest request in the ledger when it was read.
+        spelled: How many ids the input spells in several ways.
+        respelled: How many ids the ledger spells otherwise than the input.
     """
 
     table: Table
@@ -48,6 +50,8 @@ class Classified:
     known: pl.DataFrame
     rows: Mapping[RowClass, int]
     upto: int
+    spelled: int = 0
+    respelled: int = 0
 
 
 def classify_input(
@@ -69,23 +73,33 @@ def classify_input(
         run: Id of the run that this input has, or would get.
         resubmit: Outcomes of earlier changes that are submitted again.
     """
-    changes = _located(table, validated)
-    known, upto = pl.DataFrame(schema=KNOWN_SCHEMA), 0
+    changes, spelled = _located(table, validated)
+    known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), 0, 0
     if plans is not None:
         knowledge = plans.known(tenant, changes.select(KEY))
-        known, upto = knowledge.changes, knowledge.upto
+        known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
     classified = classify(changes, known, run=run, resubmit=resubmit)
     rows = _count(table, validated.rejected, classified)
-    return Classified(table=table, rejected=validated.rejected, changes=classified, known=known, rows=rows, upto=upto)
+    return Classified(
+        table=table,
+        rejected=validated.rejected,
+        changes=classified,
+        known=known,
+        rows=rows,
+        upto=upto,
+        spelled=spelled,
+        respelled=respelled,
+    )
 
 
-def _located(table: Table, validated: Validated) -> pl.DataFrame:
-    """The validated changes with the `file` and `line` of their rows."""
-    row = validated.changes.get_column("row")
-    return validated.changes.with_columns(
+def _located(table: Table, validated: Validated) -> tuple[pl.DataFrame, int]:
+    """The validated changes with the `file` and `line` of their rows; and how many ids were spelled in several ways."""
+    changes, spelled = in_one_spelling(validated.changes)
+    row = changes.get_column("row")
+    return changes.with_columns(
         table.rows.get_column("_file").gather(row).alias("file"),
         table.rows.get_column("_line").gather(row).alias("line"),
-    )
+    ), spelled
 
 
 def classes_and_reasons(classified: Classified) -> pl.DataFrame:
@@ -105,11 +119,19 @@ def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, p
         plans: The ledger's plans.
         tenant: The tenant's name in the ledger.
     """
-    changes = _located(table, validated).hstack(classes.with_columns(pl.col("class").cast(pl.String)))
+    located, spelled = _located(table, validated)
+    changes = located.hstack(classes.with_columns(pl.col("class").cast(pl.String)))
     known = plans.known(tenant, changes.select(KEY))
     rows = _count(table, validated.rejected, changes)
     return Classified(
-        table=table, rejected=validated.rejected, changes=changes, known=known.changes, rows=rows, upto=known.upto
+        table=table,
+        rejected=validated.rejected,
+        changes=changes,
+        known=known.changes,
+        rows=rows,
+        upto=known.upto,
+        spelled=spelled,
+        respelled=known.respelled,
     )
 
 

@@ -57,6 +57,11 @@ def id_key(ids: pl.Expr) -> pl.Expr:
     return ids.str.replace_all("-", "", literal=True).str.to_lowercase()
 
 
+def key_of(text: str) -> str:
+    """One id as it is compared, see `id_key`."""
+    return text.replace("-", "").lower()
+
+
 def phrase(template: str, *values: pl.Expr) -> pl.Expr:
     """`template` with each `{}` replaced by the next value; null if any value is null.
 

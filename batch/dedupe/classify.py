@@ -1,7 +1,9 @@
 """Which changes are the same: within one input, and compared with everything that the ledger remembers.
 
-The key of a change is identity, item type and item id (in one tenant). Dates make two changes of one key different;
-comments and metadata do not. Ambiguity is never guessed: all changes that contradict each other are set aside.
+The key of a change is identity, item type and item id (in one tenant). Ids are compared without case and hyphens:
+`in_one_spelling` first gives each id one spelling, in which the ledger answers too. Dates make two changes of one key
+different; comments and metadata do not. Ambiguity is never guessed: all changes that contradict each other are set
+aside.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from batch.api.tenant_outcome import (
 )
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
-from batch.text import phrase
+from batch.text import id_key, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -70,6 +72,23 @@ _UNSENT: Final = "planned in run {} and not sent yet: submit its input again, or
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
 
+def in_one_spelling(changes: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Spell each id as the first change that has it.
+
+    Returns:
+        The changes, and how many ids they spelled in several ways.
+    """
+    respelled = 0
+    for name in ("identity_id", "item_id"):
+        distinct = changes.select(pl.col(name).unique(maintain_order=True))
+        several = distinct.with_columns(id_key(pl.col(name)).alias("key")).filter(pl.col("key").is_duplicated())
+        if not several.is_empty():
+            first = several.select(pl.col(name).first().over("key")).to_series()
+            changes = changes.with_columns(pl.col(name).replace(several.get_column(name), first))
+            respelled += several.get_column("key").n_unique()
+    return changes, respelled
+
+
 def apply_tenant_view(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     """Set changes aside because of the tenant's answers.
 
@@ -77,7 +96,8 @@ def apply_tenant_view(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataF
 
     Args:
         changes: From `classify`.
-        verdicts: By TENANT_VERDICTS, for changes that were fresh when the tenant was asked.
+        verdicts: By TENANT_VERDICTS, for changes that were fresh when the tenant was asked. Their ids may be spelled
+            otherwise: an earlier process may have had the rows in another order.
 
     Returns:
         `changes` in its order and with its columns.
@@ -89,8 +109,10 @@ def apply_tenant_view(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataF
         & pl.col("class").is_in([row_class.value for row_class in _OVERRIDDEN])
         & pl.col("own_request").is_null()
     )
+    by_key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id"))]
+    said = verdicts.select(*by_key, "tenant_class", "tenant_reason").unique(KEY, keep="first", maintain_order=True)
     return (
-        changes.join(verdicts, on=KEY, how="left", maintain_order="left")
+        changes.hstack(changes.select(by_key).join(said, on=KEY, how="left", maintain_order="left").drop(KEY))
         .with_columns(
             pl.when(overridden).then("tenant_class").otherwise("class").alias("class"),
             pl.when(overridden).then("tenant_reason").otherwise("reason").alias("reason"),

@@ -106,7 +106,9 @@ def greatest(connection: Connection, column: sa.Column[int]) -> int:
     return number
 
 
-def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
+def look_up(
+    connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int], *, also: str = ""
+) -> pl.DataFrame:
     """The numbers of dictionary entries.
 
     Args:
@@ -114,11 +116,12 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
         table: A dictionary of `id` and text columns, with an index on the columns of `fixed`, then those of `texts`.
         texts: Distinct sorted entries, in columns with the names of the table's text columns.
         fixed: Columns with one value for all entries.
+        also: Another text column to return.
 
     Returns:
         The entries that exist, with their `id`, in no particular order.
     """
-    schema = {**dict.fromkeys(texts.columns, pl.String), "id": pl.Int64}
+    schema = {**dict.fromkeys([*texts.columns, *filter(None, [also])], pl.String), "id": pl.Int64}
     query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
     first = texts.columns[0]
     wanted = texts.get_column(first)
@@ -129,6 +132,25 @@ def look_up(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed:
     else:
         present = select_among(connection, query, table.c[first], wanted, schema)
     return texts.join(present, on=texts.columns, how="inner")
+
+
+def spellings(connection: Connection, table: sa.Table, asked: pl.DataFrame, tenant: int) -> pl.DataFrame:
+    """The numbers of ids, however the ledger spells them.
+
+    Args:
+        connection: In a transaction.
+        table: `identity` or `item`.
+        asked: Distinct `external_id`, for items also `type`.
+        tenant: The tenant's number.
+
+    Returns:
+        For each spelling in the ledger the columns of `asked` as they are there, `id`, and `spelled`: that spelling.
+    """
+    keyed = asked.with_columns(id_key(pl.col("external_id")).alias("key"))
+    columns = ["key", *(name for name in asked.columns if name != "external_id")]
+    entries = keyed.select(columns).unique().sort(columns)
+    present = look_up(connection, table, entries, {"tenant": tenant}, also="external_id")
+    return keyed.join(present.rename({"external_id": "spelled"}), on=columns, how="inner").drop("key")
 
 
 def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import greatest, insert_frame, intern, look_up, select_among
+from batch.ledger.bulk import greatest, insert_frame, intern, select_among, spellings
 from batch.ledger.engine import writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
@@ -85,8 +85,8 @@ def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) 
         [one.key for one in listed], schema=dict.fromkeys(("p", "type", "i"), pl.String), orient="row"
     ).unique()
     number = number_of_tenant(connection, tenant)
-    people = look_up(connection, t.identity, _entries(keys, external_id="p"), {"tenant": number})
-    items = look_up(connection, t.item, _entries(keys, external_id="i", type="type"), {"tenant": number})
+    people = spellings(connection, t.identity, _entries(keys, external_id="p"), number)
+    items = spellings(connection, t.item, _entries(keys, external_id="i", type="type"), number)
     people = people.rename({"external_id": "p", "id": "identity"})
     items = items.rename({"external_id": "i", "id": "item"})
     pairs = keys.join(people, on="p").join(items, on=["i", "type"])
@@ -94,12 +94,14 @@ def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) 
         return {}
     changes = earlier(connection, distinct(pairs, "identity", "item")).sort("request")
     said = _tracked(connection, changes.get_column("request").unique().sort())
-    names = {(identity, item): (p, kind, i) for p, kind, i, identity, item in pairs.rows()}
+    names: dict[tuple[int, int], list[Key]] = {}
+    for p, kind, i, identity, item in pairs.select("p", "type", "i", "identity", "item").rows():
+        names.setdefault((identity, item), []).append((p, kind, i))
     lines: dict[Key, list[LedgerChange]] = {}
     for identity, item, request, run, state in changes.select(_LINE).rows():
-        key = names[identity, item]
-        status = _status(request, key, said.get((request, identity, item)))
-        lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, status=status))
+        for key in names[identity, item]:
+            status = _status(request, key, said.get((request, identity, item)))
+            lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, status=status))
     return lines
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe.classify import KNOWN_SCHEMA
+from batch.dedupe.classify import KEY, KNOWN_SCHEMA
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import greatest, insert_frame, intern, look_up
+from batch.ledger.bulk import greatest, insert_frame, intern, spellings
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
@@ -48,10 +48,12 @@ class Known:
     Attributes:
         changes: By dedupe's KNOWN_SCHEMA.
         upto: Number of the newest request when the ledger was read.
+        respelled: How many ids of these changes the ledger spells otherwise.
     """
 
     changes: pl.DataFrame
     upto: int
+    respelled: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,25 +80,27 @@ class Plans:
         return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
     def known(self, tenant: str, keys: pl.DataFrame) -> Known:
-        """Every earlier change of the given keys, in any state.
+        """Every earlier change of the given keys, in any state, however its ids were spelled.
 
         Args:
             tenant: Name of the tenant.
-            keys: Columns `identity_id`, `item_type`, `item_id`; they may repeat.
+            keys: Columns `identity_id`, `item_type`, `item_id`; they may repeat. The result spells ids as they do.
         """
         with reading(self._engine) as connection:
             upto = _newest(connection)
             number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
             if number is None:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
-            people = look_up(connection, t.identity, _entries(keys, _PERSON), {"tenant": number})
-            items = look_up(connection, t.item, _entries(keys, _ITEM), {"tenant": number})
-            pairs = keys.select(_numbers(keys, people, _PERSON, "identity"), _numbers(keys, items, _ITEM, "item"))
-            found = earlier(connection, distinct(pairs.drop_nulls(), "identity", "item"))
-        texts = found.join(people.rename({"id": "identity", **_named(_PERSON)}), on="identity", how="inner").join(
-            items.rename({"id": "item", **_named(_ITEM)}), on="item", how="inner"
-        )
-        return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto)
+            people = _spelled(connection, t.identity, keys, _PERSON, number, "identity")
+            items = _spelled(connection, t.item, keys, _ITEM, number, "item")
+            pairs = keys.lazy().select(KEY).join(people.lazy(), on=_PERSON).join(items.lazy(), on=_ITEM)
+            found = earlier(connection, distinct(pairs.select("identity", "item").collect(), "identity", "item"))
+        texts = found.join(people, on="identity", how="inner").join(items, on="item", how="inner")
+        respelled = [
+            texts.filter(pl.col(column) != pl.col(f"{name}_spelled")).get_column(name).n_unique()
+            for column, name in (("identity_id", "identity"), ("item_id", "item"))
+        ]
+        return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto, respelled=sum(respelled))
 
     def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, decisions: Decisions | None = None) -> str:
         """Writes a plan and its run in one transaction; returns the run's id.
@@ -148,6 +152,14 @@ def _newest(connection: Connection) -> int:
     newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
     number: int = connection.execute(newest).scalar_one()
     return number
+
+
+def _spelled(
+    connection: Connection, table: sa.Table, keys: pl.DataFrame, columns: list[str], tenant: int, name: str
+) -> pl.DataFrame:
+    """The numbers of ids, in a column of this name, and their spelling in the ledger."""
+    found = spellings(connection, table, _entries(keys, columns), tenant)
+    return found.rename({"id": name, "spelled": f"{name}_spelled", **_named(columns)})
 
 
 def _entries(changes: pl.DataFrame, columns: list[str]) -> pl.DataFrame:

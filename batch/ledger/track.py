@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, intern, look_up, select_frame
+from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
 from batch.model import StatusGroup, TrackSummary
 from batch.states import State
@@ -140,15 +140,16 @@ def write_statuses(connection: Connection, tenant: str, statuses: Sequence[Chang
     people = frame.select(external_id="identity").unique().sort("external_id")
     items = frame.select(external_id="item", type="item_type").unique().sort("external_id", "type")
     said = frame.select("state", "who", "said").unique().sort("state", "who", "said")
-    known = look_up(connection, t.identity, people, {"tenant": number}).rename({"external_id": "identity", "id": "p"})
-    these = look_up(connection, t.item, items, {"tenant": number}).rename(
-        {"external_id": "item", "type": "item_type", "id": "i"}
-    )
+    known = spellings(connection, t.identity, people, number).rename({"external_id": "identity", "id": "p"})
+    these = spellings(connection, t.item, items, number).rename({"external_id": "item", "type": "item_type", "id": "i"})
     words = intern(connection, t.finding, said, {}).rename({"id": "f"})
+    changes = frame.join(known.drop("spelled"), on="identity").join(these.drop("spelled"), on=["item", "item_type"])
+    if changes.height > frame.height:
+        # An id has several spellings: the one that its request has is meant.
+        own = _changes_of(connection, frame.get_column("request").unique().sort())
+        changes = changes.join(own, on=["request", "p", "i"], how="semi")
     rows = (
-        frame.join(known, on="identity")
-        .join(these, on=["item", "item_type"])
-        .join(words, on=["state", "who", "said"])
+        changes.join(words, on=["state", "who", "said"])
         .select(
             "request",
             pl.col("p").alias("identity"),
@@ -167,6 +168,17 @@ def write_statuses(connection: Connection, tenant: str, statuses: Sequence[Chang
         ],
     )
     insert_frame(connection, t.track, rows)
+
+
+def _changes_of(connection: Connection, requests: pl.Series) -> pl.DataFrame:
+    """The numbers of `request`, identity `p` and item `i` of the requests' changes, as the requests spell them."""
+    q, i = t.request.c, t.request_item.c
+    schema = {"request": pl.Int64, "p": pl.String}
+    people = select_among(connection, sa.select(q.number, q.recipients), q.number, requests, schema)
+    items = select_among(
+        connection, sa.select(i.request, i.item), i.request, requests, {"request": pl.Int64, "i": pl.Int64}
+    )
+    return people.with_columns(pl.col("p").str.split(" ")).explode("p").cast({"p": pl.Int64}).join(items, on="request")
 
 
 _FINDING: Final = ("identity", "item_type", "item", "state", "who", "said", "since", "access_request")

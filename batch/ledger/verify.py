@@ -233,29 +233,45 @@ def _envelopes(connection: Connection) -> Iterator[str]:
 
 
 def _repeats(connection: Connection) -> Iterator[str]:
-    """Changes that were submitted again although the same was wanted last. Searched in parts, to bound the memory."""
+    """Changes that were submitted again although the same was wanted last. Searched in parts, to bound the memory.
+
+    Ids with the same key are one id, by the number of its first spelling.
+    """
+    person, item = _first_spellings(connection, t.identity), _first_spellings(connection, t.item)
     last: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.identity.c.id), 0))).scalar_one()
     for first in range(1, last + 1, _IDENTITIES_AT_ONCE):
-        yield from _repeats_of(connection, t.recipient.c.identity.between(first, first + _IDENTITIES_AT_ONCE - 1))
+        part = person.c.first.between(first, first + _IDENTITIES_AT_ONCE - 1)
+        yield from _repeats_of(connection, person, item, part)
 
 
-def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> Iterator[str]:
-    live = identities & t.request.c.state.not_in([state.value for state in VOID])
-    r, i, k = t.recipient.c, t.request_item.c, t.track.c
-    joined = (
-        sa.select(r.identity, i.item)
-        .select_from(t.recipient)
+def _first_spellings(connection: Connection, table: sa.Table) -> sa.Subquery:
+    """The `id` of every entry of `identity` or `item`, and the `first` that has the same key."""
+    c, kind = table.c, [table.c.type] if "type" in table.c else []
+    key = (c.tenant, *kind, c.key)
+    several = connection.execute(sa.select(c.key).group_by(*key).having(sa.func.count() > 1).limit(1)).first()
+    first = c.id if several is None else sa.func.min(c.id).over(partition_by=key)
+    return sa.select(c.id, first.label("first"), c.external_id).subquery()
+
+
+def _repeats_of(
+    connection: Connection, person: sa.Subquery, item: sa.Subquery, part: sa.ColumnElement[bool]
+) -> Iterator[str]:
+    live = t.request.c.state.not_in([state.value for state in VOID])
+    r, i, k, p, a = t.recipient.c, t.request_item.c, t.track.c, person.c, item.c
+    changes = (
+        t.recipient.join(person, p.id == r.identity)
         .join(t.request, t.request.c.number == r.request)
         .join(t.request_item, i.request == r.request)
-        .where(live)
+        .join(item, a.id == i.item)
     )
-    several = joined.group_by(r.identity, i.item).having(sa.func.count() > 1).subquery()
+    pairs = sa.select(p.first, a.first).select_from(changes).where(live, part)
+    several = pairs.group_by(p.first, a.first).having(sa.func.count() > 1).subquery()
     history = (
         sa.select(
-            r.identity.label("identity_number"),
-            i.item.label("item_number"),
-            t.identity.c.external_id.label("identity"),
-            t.item.c.external_id.label("item"),
+            p.first.label("identity_number"),
+            a.first.label("item_number"),
+            p.external_id.label("identity"),
+            a.external_id.label("item"),
             t.request.c.number,
             t.request.c.operation,
             t.detail.c.start_date,
@@ -264,21 +280,17 @@ def _repeats_of(connection: Connection, identities: sa.ColumnElement[bool]) -> I
             t.finding.c.said,
             (t.run.c.input_digest == IMPORT).label("imported"),
         )
-        .select_from(several)
-        .join(t.recipient, r.identity == several.c.identity)
-        .join(t.request, t.request.c.number == r.request)
+        .select_from(changes)
+        .join(several, (several.c[0] == p.first) & (several.c[1] == a.first))
         .join(t.run, t.run.c.number == t.request.c.run)
-        .join(t.request_item, (i.request == r.request) & (i.item == several.c.item))
         .join(t.detail, t.detail.c.id == i.detail)
-        .join(t.identity, t.identity.c.id == r.identity)
-        .join(t.item, t.item.c.id == i.item)
         .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
         .outerjoin(t.finding, t.finding.c.id == k.finding)
-        .where(live)
+        .where(live, part)
         # An imported request can be older than its number suggests, as in dedupe.age.
         .order_by(
-            r.identity,
-            i.item,
+            p.first,
+            a.first,
             sa.case((t.run.c.input_digest == IMPORT, 0), else_=1),
             sa.case((t.run.c.input_digest == IMPORT, t.request.c.state_at), else_=""),
             t.request.c.number,

@@ -15,6 +15,7 @@ from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_o
 from batch.status.in_progress import InProgress, TenantView, open_rows
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query, open_pages
+from batch.text import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
@@ -177,8 +178,9 @@ class Precheck:
             self.closed_list = str(error)
             return {}
         found: dict[str, list[Any]] = {person: [] for person in people}
-        for one in dict.fromkeys(open_rows(row for row in rows if row.identity in found)):
-            found[one.identity].append(one.as_list())
+        spelled = {key_of(person): person for person in people}
+        for one in dict.fromkeys(open_rows(row for row in rows if key_of(row.identity) in spelled)):
+            found[spelled[key_of(one.identity)]].append(one.as_list())
         self._cache(IN_PROGRESS, found, at)
         return dict(found)
 
@@ -227,15 +229,16 @@ class Precheck:
         Raises:
             ListingForbiddenError: They do not.
         """
-        another = next(person for person in people if person != self._myself)
+        another = next(person for person in people if key_of(person) != key_of(self._myself))
         await self._page(Query(executing=True, requested_for=another), 0)
         self._sees_all = True
 
     async def _list(self, query: Query, people: Collection[str], first: Page | None = None) -> list[StatusRow]:
         """A list's rows of the people."""
         rows: list[StatusRow] = []
+        keys = frozenset(map(key_of, people))
         async for page in open_pages(partial(self._page, query), first or await self._page(query, 0)):
-            rows += [row for row in page.rows if row.identity in people]
+            rows += [row for row in page.rows if key_of(row.identity) in keys]
             self.unread += page.read - len(page.rows)
         return rows
 

@@ -39,6 +39,16 @@ def describe_input(classified: Classified) -> Iterator[str]:
     rows = classified.rows
     files = _files(classified)
     yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}."
+    if classified.spelled:
+        yield (
+            f"{count(classified.spelled, 'id')} spelled in several ways, with other case or hyphens: each is sent as "
+            "its first row spells it."
+        )
+    if classified.respelled:
+        yield (
+            f"{count(classified.respelled, 'id')} spelled otherwise in earlier runs, with other case or hyphens: the "
+            "same ids, sent as this input spells them."
+        )
     for row_class, words in _CLASS_WORDS.items():
         found = _reasons(classified, row_class)
         partly = int(found.get_column("partly").sum())

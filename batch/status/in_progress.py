@@ -23,7 +23,7 @@ from batch.status.matching import (
     named_item,
     with_rows,
 )
-from batch.text import moment, on_one_line
+from batch.text import key_of, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -118,8 +118,9 @@ def count_unclear(tenant_view: TenantView, wanted: pl.DataFrame) -> int:
         tenant_view: What the tenant shows.
         wanted: Changes, with dedupe's KEY.
     """
-    items = set(wanted.get_column("item_id"))
-    return sum(not row.sure and row.item not in items for rows in tenant_view.in_progress.values() for row in rows)
+    items = set(map(key_of, wanted.get_column("item_id")))
+    rows = (row for some in tenant_view.in_progress.values() for row in some)
+    return sum(not row.sure and key_of(row.item) not in items for row in rows)
 
 
 def plain_grants(changes: pl.DataFrame) -> pl.DataFrame:

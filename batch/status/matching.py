@@ -25,7 +25,7 @@ import polars as pl
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.model import ChangeStatus
 from batch.states import VOID, State
-from batch.text import instant
+from batch.text import id_key, instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -310,7 +310,8 @@ def _submitted_change(named: str, changes: Sequence[LedgerChange], imported: str
 def with_rows(changes: pl.DataFrame, rows: Iterable[tuple[str, str, str]]) -> pl.DataFrame:
     """The changes that have rows, with `rows`: the positions of all rows of the same identity and item.
 
-    Ids of items are unique over all types, so a row that gives no type matches any.
+    Ids are compared without case and hyphens. Those of items are unique over all types, so a row that gives no type
+    matches any.
 
     Args:
         changes: `identity_id`, `item_type`, `item_id` and any others.
@@ -321,8 +322,10 @@ def with_rows(changes: pl.DataFrame, rows: Iterable[tuple[str, str, str]]) -> pl
         schema={"identity_id": pl.String, "item_id": pl.String, "type": pl.String, "rows": pl.UInt32},
         orient="row",
     )
+    keys = [id_key(pl.col(name)).alias(f"{name}_key") for name in ("identity_id", "item_id")]
     return (
-        changes.join(listed, on=["identity_id", "item_id"], how="inner")
+        changes.with_columns(keys)
+        .join(listed.select(*keys, "type", "rows"), on=["identity_id_key", "item_id_key"], how="inner")
         .filter((pl.col("type") == "") | (pl.col("type") == pl.col("item_type")))
         .group_by(changes.columns)
         .agg("rows")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from batch.api.dialects import ACCESS_FIELD, PEOPLE_INDEX
 from batch.tenant.reading import ForbiddenError, quoted
+from batch.text import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +23,7 @@ class Holdings(Protocol):
     """Finds the items that people hold: a tenant's search index, or a fake."""
 
     async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
-        """The items that each person holds; people whom the tenant does not know are left out.
+        """The items that each person holds, with ids spelled as asked; people unknown to the tenant are left out.
 
         Args:
             people: Ids of identities, at most dialects.PAGE_LIMIT.
@@ -56,7 +57,7 @@ class SearchIndex:
             params={"limit": str(len(people))},
             body={
                 "indices": [PEOPLE_INDEX],
-                "query": {"query": f"id:({' OR '.join(map(quoted, people))})"},
+                "query": {"query": f"id:({' OR '.join(map(quoted, _spellings(people)))})"},
                 "queryResultFilter": {"includes": ["id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type"]},
                 "sort": ["id"],
             },
@@ -64,16 +65,22 @@ class SearchIndex:
         )
         if reply.refusal:
             raise ForbiddenError(reply.refusal)
-        asked = set(people)
+        asked = {key_of(person): person for person in people}
+        wanted = {(kind, key_of(item)): (kind, item) for kind, item in items}
         found: dict[str, frozenset[Item]] = {}
         for document in reply.rows:
             person = document.get("id") if isinstance(document, dict) else None
-            if isinstance(person, str) and person in asked:
-                found[person] = found.get(person, frozenset()) | _held(document.get(ACCESS_FIELD), items)
+            if isinstance(person, str) and (name := asked.get(key_of(person))):
+                found[name] = found.get(name, frozenset()) | _held(document.get(ACCESS_FIELD), wanted)
         return found
 
 
-def _held(access: Any, items: Collection[Item]) -> frozenset[Item]:
+def _spellings(people: Sequence[str]) -> list[str]:
+    """The ids as given, and as tenants usually write them: the index may compare letters and hyphens."""
+    return list(dict.fromkeys(name for person in people for name in (person, person.lower(), key_of(person))))
+
+
+def _held(access: Any, wanted: Mapping[Item, Item]) -> frozenset[Item]:
     listed = [one for one in access if isinstance(one, dict)] if isinstance(access, list) else []
-    pairs = [(str(one.get("type")), str(one.get("id"))) for one in listed]
-    return frozenset(pair for pair in pairs if pair in items)
+    pairs = [(str(one.get("type")), key_of(str(one.get("id")))) for one in listed]
+    return frozenset(wanted[pair] for pair in pairs if pair in wanted)

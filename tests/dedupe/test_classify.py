@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify
+from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify, in_one_spelling
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.builders import change
@@ -64,8 +64,19 @@ def test_changes_of_different_people_items_and_types_are_all_fresh() -> None:
     assert classified(changes) == [FRESH] * 4
 
 
-def test_ids_that_differ_in_letter_case_are_different_changes() -> None:
-    assert classified(frame(change("ab", "r1"), change("AB", "r1"))) == [FRESH] * 2
+def test_ids_that_differ_in_letter_case_or_hyphens_are_one_id_spelled_as_at_first() -> None:
+    written = frame(change("aB", "r-1"), change("b", "r2"), change("A-b", "R1"), change("AB", "r1", operation="REVOKE"))
+    changes, spelled = in_one_spelling(written)
+    assert changes.select("identity_id", "item_id").rows() == [("aB", "r-1"), ("b", "r2"), ("aB", "r-1"), ("aB", "r-1")]
+    assert spelled == 2
+    assert [found[0] for found in classified(changes)] == ["conflict_in_input", "submitted", *["conflict_in_input"] * 2]
+
+
+def test_ids_of_one_spelling_each_stay_as_they_are() -> None:
+    written = frame(change("aB", "r-1"), change("aB", "r2"))
+    changes, spelled = in_one_spelling(written)
+    assert changes.equals(written)
+    assert spelled == 0
 
 
 def test_a_repeat_is_a_duplicate_that_names_the_first_line() -> None:

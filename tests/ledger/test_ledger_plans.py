@@ -104,14 +104,21 @@ def test_two_tenants_do_not_see_each_others_changes(ledger: Ledger) -> None:
         assert ledger.plans.known(tenant, keys(("i1", "r1"))).changes.get_column("run").to_list() == [expected.id]
 
 
-def test_ids_that_differ_only_in_case_stay_distinct(ledger: Ledger) -> None:
-    run = write(ledger, product(["abc", "ABC", "Abc"], ["r1", "R1"]))
-    request = claim(ledger, run)
-    assert set(request.recipients) == {"abc", "ABC", "Abc"}
-    assert {item.id for item in request.items} == {"r1", "R1"}
-    assert ledger.plans.known(TENANT, keys(("Abc", "R1"))).changes.select("identity_id", "item_id").rows() == [
-        ("Abc", "R1")
-    ]
+def test_a_request_sends_ids_as_its_own_input_spelled_them(ledger: Ledger) -> None:
+    for digest, identity, item in (("one", "abc", "r1"), ("two", "A-BC", "R1")):
+        run = write(ledger, [change(identity, item)], digest=digest)
+        request = claim(ledger, run)
+        assert (request.recipients, request.items[0].id) == ((identity,), item)
+
+
+def test_the_ledger_knows_a_change_however_it_was_spelled_and_answers_in_the_spelling_asked_for(ledger: Ledger) -> None:
+    runs = {write(ledger, [change(who, what)], digest=who).id for who, what in (("abc", "r1"), ("AB-C", "R-1"))}
+    write(ledger, [change("abcd", "r1")], [change("abc", "r2")], digest="others")
+    known = ledger.plans.known(TENANT, keys(("Abc", "R1")))
+    assert known.changes.select("identity_id", "item_id").rows() == [("Abc", "R1")] * 2
+    assert set(known.changes.get_column("run")) == runs
+    assert known.respelled == 4
+    assert ledger.plans.known(TENANT, keys(("abcd", "r1"))).respelled == 0
 
 
 def test_the_same_id_with_two_types_is_two_items(ledger: Ledger) -> None:

@@ -19,7 +19,8 @@ from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer
 from batch.plan import plan
-from tests.ledger.ledger_helpers import claim
+from tests.builders import change
+from tests.ledger.ledger_helpers import claim, open_ledger, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +111,14 @@ def test_tampering_is_found(path: Path, tampering: str, finding: str) -> None:
         connection.executescript(tampering)
         connection.commit()
     assert finding in findings(path)
+
+
+def test_a_change_submitted_again_in_another_spelling_is_found(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "spelled.db") as ledger:
+        write(ledger, [change("ab", "r-1")], [change("ab", "r2")], [change("abc", "r1")], digest="one")
+        write(ledger, [change("A-B", "R2", operation="REVOKE")], [change("abc", "R1")], digest="two")
+        assert ledger.verify() == ("request 5: it submits R1 for abc again",)
+        write(ledger, [change("AB", "R1")], digest="three")
+        assert set(ledger.verify()) == {
+            f"request {n}: it submits R1 for {who} again" for n, who in ((5, "abc"), (6, "AB"))
+        }

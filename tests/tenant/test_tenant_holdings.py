@@ -43,14 +43,21 @@ def held(answer: Any, *people: str, status: int = 200, api: str = "v2025") -> tu
 
 
 def test_one_search_asks_only_for_the_access_of_many_people() -> None:
-    found, (request,) = held([], "a", 'b" OR id:*')
+    found, (request,) = held([], "a", 'b" or id:*')
     assert found == {}
     assert request.url.path == "/v2025/search"
     assert dict(request.url.params) == {"limit": "2"}
     body = json.loads(request.content)
     assert body["indices"] == ["identities"]
-    assert body["query"] == {"query": r'id:("a" OR "b\" OR id:*")'}
+    assert body["query"] == {"query": r'id:("a" OR "b\" or id:*")'}
     assert body["queryResultFilter"] == {"includes": ["id", "access.id", "access.type"]}
+
+
+def test_ids_are_found_however_the_input_spells_them_and_named_as_it_does() -> None:
+    access = [{"id": "r-1", "type": "ROLE"}]
+    found, (request,) = held([{"id": "ab", "access": access}, {"id": "c-D", "access": access}], "A-B", "cd")
+    assert found == {"A-B": {ROLE}, "cd": {ROLE}}
+    assert json.loads(request.content)["query"] == {"query": 'id:("A-B" OR "a-b" OR "ab" OR "cd")'}
 
 
 def test_beta_has_no_search_of_its_own() -> None:
