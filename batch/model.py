@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batch.text import RequestId
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -134,6 +136,7 @@ class Request:
         attempts: How often it has been sent so far, this attempt included.
         parent: Number of the refused request that it is a part of, if it is one.
         within: Number of the request in whose body it travels; None if it has a body of its own.
+        tag: The random part of its id; empty if it was planned before there were any.
     """
 
     number: int
@@ -144,11 +147,12 @@ class Request:
     attempts: int = 0
     parent: int | None = None
     within: int | None = None
+    tag: str = ""
 
     @property
     def id(self) -> str:
-        """The id that travels in each item's clientMetadata. It is unique over all ledgers, as the run's id is."""
-        return f"{self.run}-{self.number}"
+        """The id that travels in each item's clientMetadata. It is unique over all ledgers and their backups."""
+        return str(RequestId(self.run, self.number, self.tag))
 
     @property
     def changes(self) -> int:

@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestId:
+    """The id of one of our requests: `run-number-tag`, or `run-number` if it was planned before there were tags.
+
+    Attributes:
+        run: Id of its run.
+        number: Its number in the ledger.
+        tag: Random, so that a ledger that was put back to an earlier state never repeats an id; empty for none.
+    """
+
+    run: str
+    number: int
+    tag: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.run}-{self.number}{self.tag and '-'}{self.tag}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Reads an id in any letter case, since tenants may change it; None for anything else."""
+        found = _REQUEST_ID.fullmatch(text.lower())
+        return cls(found[1], int(found[2]), found[3] or "") if found else None
 
 
 def count(number: int, noun: str) -> str:

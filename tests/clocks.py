@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,14 @@ MACHINE = wall(lambda: datetime.now(UTC))
 VIRTUAL = Clock(now=lambda: datetime.fromtimestamp(now(), UTC), monotonic=now, boot="virtual")
 
 
+_ids = (f"id{number:08}" for number in itertools.count(1))
+
+
+def new_id() -> str:
+    """An id, new each time in this process, without randomness."""
+    return next(_ids)
+
+
 def runtime(clock: Clock = MACHINE) -> Runtime:
     """What a command takes from the machine, without randomness."""
-    return Runtime(clock=clock, jitter=lambda: 1.0, process=Process.current())
+    return Runtime(clock=clock, jitter=lambda: 1.0, process=Process.current(), new_id=new_id)

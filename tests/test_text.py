@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.text import visible
+from batch.text import RequestId, visible
 
 
 @given(st.text())
@@ -22,3 +23,27 @@ def test_json_stays_the_same_json(text: str) -> None:
 
 def test_unprintable_characters_are_escaped_and_the_rest_stays() -> None:
     assert visible("Zo\u00eb \u202e\x1b[31m\x9b\u200b") == "Zo\u00eb \\u202e\\u001b[31m\\u009b\\u200b"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("3f2a-7", RequestId("3f2a", 7)),
+        ("3f2a-7-k7q2m", RequestId("3f2a", 7, "k7q2m")),
+        ("3F2A-7-K7Q2M", RequestId("3f2a", 7, "k7q2m")),
+        ("3f2a", None),
+        ("3f2a-x", None),
+        ("3f2a-7-", None),
+        ("3f2a-7-k7-q2", None),
+        ("3f2a-" + "9" * 40, None),
+        ("3f2a-7\n", None),
+        ("", None),
+    ],
+)
+def test_ids_of_requests_are_read_in_any_letter_case_with_or_without_a_tag(text: str, read: RequestId | None) -> None:
+    assert RequestId.read(text) == read
+
+
+@pytest.mark.parametrize("text", ["3f2a-7", "3f2a-7-k7q2m"])
+def test_an_id_of_a_request_is_written_as_it_was_read(text: str) -> None:
+    assert str(RequestId.read(text)) == text

@@ -45,6 +45,9 @@ REQUEST_ID_KEY: Final = "accessBatchRequest"
 ITEM_ID_KEY: Final = "accessBatchItem"
 """Key beside it for the item's id, because the status list's `id` is not the item's in later API versions."""
 
+ATTEMPT_ID_KEY: Final = "accessBatchAttempt"
+"""Key beside them for the id of the attempt: two of them for one change show that it was submitted twice."""
+
 PAGE_LIMIT: Final = 250
 """Most rows of a collection's page, and the default."""
 

@@ -10,6 +10,7 @@ import json
 import math
 from base64 import b64decode
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, PlainValidator, ValidationError
@@ -48,6 +49,7 @@ class TokenClaims:
         scopes: Its scopes; None if it does not name them in words.
         client_id: The client that it was issued to; empty if it names none.
         expires_in: Seconds that it lives, by the endpoint; None if the endpoint gives none.
+        expires: When it expires, by its own claim; None if it has none.
     """
 
     readable: bool = False
@@ -57,6 +59,7 @@ class TokenClaims:
     scopes: tuple[str, ...] | None = None
     client_id: str = ""
     expires_in: float | None = None
+    expires: datetime | None = None
 
     @property
     def user(self) -> str:
@@ -103,6 +106,14 @@ def _seconds(value: object) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
+def _instant(value: object) -> datetime | None:
+    """An instant from seconds since 1970."""
+    try:
+        return None if (seconds := _seconds(value)) is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 class _Fields(BaseModel):
     """Fields of a token, or of the answer that holds it; each is empty unless it makes sense."""
 
@@ -113,6 +124,7 @@ class _Fields(BaseModel):
     authorities: Annotated[tuple[str, ...], PlainValidator(_names)] = ()
     scope: Annotated[tuple[str, ...] | None, PlainValidator(_scopes)] = None
     expires_in: Annotated[float | None, PlainValidator(_seconds)] = None
+    exp: Annotated[datetime | None, PlainValidator(_instant)] = None
 
 
 def _fields(document: Mapping[str, Any]) -> _Fields:
@@ -141,6 +153,7 @@ def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], 
         scopes=None if scopes is None else tuple(map(hide, scopes)),
         client_id=hide(inside.client_id),
         expires_in=beside.expires_in,
+        expires=inside.exp,
     )
 
 

@@ -62,15 +62,26 @@ def screen_of(call: "Call") -> "Screen":
 
 def runtime() -> "Runtime":
     """Clock, randomness and process, as this machine has them: nothing below the command line picks them up itself."""
+    import base64
     import random
+    import secrets
     from datetime import UTC, datetime
 
     from batch.commands.runtime import Runtime
     from batch.ledger.process import Process, boot_id, boot_time
     from batch.model import Clock
 
+    def new_id() -> str:
+        # 50 bits, in one letter case, since a tenant may change it.
+        return base64.b32encode(secrets.token_bytes(10)).decode()[:10].lower()
+
     clock = Clock(now=lambda: datetime.now(UTC), monotonic=boot_time, boot=boot_id())
-    return Runtime(clock=clock, jitter=random.random, process=Process.current())
+    return Runtime(
+        clock=clock,
+        jitter=random.random,
+        process=Process.current(),
+        new_id=new_id,
+    )
 
 
 def show(answer: Any) -> None:

@@ -26,11 +26,13 @@ class Runtime:
         clock: Wall clock, and the clock of this machine's boot.
         jitter: Returns a random number from 0 to 1, new each time.
         process: This process, as the ledger identifies it.
+        new_id: Returns a random id of a few letters and digits, new each time.
     """
 
     clock: Clock
     jitter: Callable[[], float]
     process: Process
+    new_id: Callable[[], str]
 
     def now(self) -> datetime:
         """The wall clock, in UTC."""
@@ -42,7 +44,7 @@ class Runtime:
         Raises:
             LedgerRefusedError: It can't or must not be used.
         """
-        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now())
+        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

@@ -38,6 +38,12 @@ WITHIN: Final = "within"
 FINGERPRINT: Final = "body_sha256"
 """In the detail of an attempt: the fingerprint of the body that was sent."""
 
+ATTEMPT: Final = "attempt_id"
+"""In the detail of an attempt: its id, which each item of its body carries. Older events have none."""
+
+TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
+"""In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
+
 REASON: Final = "reason"
 """In the detail of an answer: why the request was refused or is in doubt."""
 

@@ -13,7 +13,7 @@ from batch.ledger.bulk import greatest, insert_frame, intern, select_among, spel
 from batch.ledger.engine import writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
-from batch.ledger.plans import NewRun, Plans, begin_run
+from batch.ledger.plans import NewRun, begin_run, run_id_of
 from batch.ledger.products import distinct
 from batch.ledger.runs import Runs, require_held
 from batch.ledger.tables import number_of_tenant
@@ -47,7 +47,7 @@ class Imported:
 
     def begin(self, tenant: str, dialect: str, now: datetime) -> Run:
         """The run that a tenant's imported changes belong to; it is added if it does not exist."""
-        run_id = Plans(self._engine).run_id(tenant, IMPORT)
+        run_id = run_id_of(self._engine, tenant, IMPORT)
         new = NewRun(tenant=tenant, input_digest=IMPORT, inputs=(IMPORTED_INPUT,), dialect=dialect, started_at=now)
         with writing(self._engine) as connection:
             begin_run(connection, run_id, number_of_tenant(connection, tenant), new, 0)

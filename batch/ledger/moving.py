@@ -32,10 +32,17 @@ _MOVE: Final = (
     )
     .values(state=sa.bindparam("state_after"), state_at=sa.bindparam("at"), attempts=sa.bindparam("attempts_after"))
 )
+_CLAIM: Final = _MOVE.values(claimed=sa.bindparam("claim"))
 
 
 def move(
-    connection: Connection, requests: Sequence[Request], state: State, event: Event, now: datetime, *, attempts: int = 0
+    connection: Connection,
+    requests: Sequence[Request],
+    state: State,
+    event: Event,
+    now: datetime,
+    *,
+    claims: Sequence[int] = (),
 ) -> None:
     """Moves requests from `state` by `event`, if all of them are in that state and in the expected attempt.
 
@@ -45,22 +52,23 @@ def move(
         state: The state that they must be in.
         event: What happened.
         now: When.
-        attempts: By how much their number of attempts grows.
+        claims: If each begins an attempt: the number of the claim of its body.
 
     Raises:
         BrokenPromiseError: One of them is not.
     """
     same = {"state_before": state.value, "state_after": advance(state, event).value, "at": instant(now)}
     moved = connection.execute(
-        _MOVE,
+        _CLAIM if claims else _MOVE,
         [
             {
                 "of_number": one.number,
-                "attempts_before": one.attempts - attempts,
+                "attempts_before": one.attempts - bool(claims),
                 "attempts_after": one.attempts,
+                "claim": claim,
                 **same,
             }
-            for one in requests
+            for one, claim in zip(requests, claims or [0] * len(requests), strict=True)
         ],
     ).rowcount
     if moved != len(requests):
@@ -78,8 +86,19 @@ def divide(
     state: State,
     now: datetime,
     found: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    tag: str,
 ) -> None:
     """Makes a new request of each part; they take over the changes of `request`, which must be in `state`.
+
+    Args:
+        connection: In a transaction.
+        request: The request.
+        parts: Parts of it, which together are the whole.
+        state: Its state.
+        now: When.
+        found: For the detail of the event.
+        tag: The random part of the new requests' ids, new for each call.
 
     Raises:
         BrokenPromiseError: The parts are not the whole.
@@ -94,7 +113,7 @@ def divide(
             next_step="Nothing of it is sent. Please report this.",
         )
     move(connection, [request], state, Event.TAKEN_OVER, now)
-    children = [_add_part(connection, row, part, recipients, items, now) for part in parts]
+    children = [_add_part(connection, row, part, recipients, items, now, tag) for part in parts]
     entry = Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail={"by": children, **found})
     events.append(connection, request.run, [entry])
 
@@ -106,6 +125,7 @@ def _add_part(
     recipients: Sequence[int],
     items: Sequence[tuple[int, int]],
     now: datetime,
+    tag: str,
 ) -> int:
     """Adds a part as a new request; returns its number."""
     number: int = connection.execute(sa.select(sa.func.max(t.request.c.number) + 1)).scalar_one()
@@ -123,6 +143,7 @@ def _add_part(
             "attempts": 0,
             "parent": whole.number,
             "recipients": " ".join(map(str, people)),
+            "tag": tag,
         },
     )
     connection.execute(sa.insert(t.recipient), [{"identity": identity, "request": number} for identity in people])

@@ -24,6 +24,7 @@ from batch.states import Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -70,14 +71,13 @@ class NewRun:
 class Plans:
     """The plans of a ledger."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
+        self._new_id = new_id
 
     def run_id(self, tenant: str, input_digest: str) -> str:
         """The id that the run of this input for this tenant has or would get. It never changes within one ledger."""
-        with reading(self._engine) as connection:
-            ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
-        return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
+        return run_id_of(self._engine, tenant, input_digest)
 
     def known(self, tenant: str, keys: pl.DataFrame) -> Known:
         """Every earlier change of the given keys, in any state, however its ids were spelled.
@@ -138,13 +138,20 @@ class Plans:
                 _numbers(changes, items, _ITEM, "item"),
                 _numbers(changes, details, _DETAIL, "detail"),
             )
-            insert_requests(connection, run_id, numbers, at)
+            insert_requests(connection, run_id, numbers, at, self._new_id())
             insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
             written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
             if decisions is not None:
                 write_decisions(connection, run_id, decisions, now)
         return run_id
+
+
+def run_id_of(engine: Engine, tenant: str, input_digest: str) -> str:
+    """See Plans.run_id."""
+    with reading(engine) as connection:
+        ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
+    return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
 
 def _newest(connection: Connection) -> int:

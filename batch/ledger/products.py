@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str) -> None:
+def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, at: str, tag: str) -> None:
     """Writes new requests of a run with their recipients and items.
 
     Args:
@@ -24,6 +24,7 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
         run_id: The run's id.
         numbers: The changes, with `operation` and the numbers of `request`, `identity`, `item` and `detail`.
         at: When, in ISO 8601.
+        tag: The random part of their ids, new for each call.
 
     Raises:
         BrokenPromiseError: The changes of a request are no product, so it would send more than is wanted.
@@ -62,6 +63,7 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
             "item_count",
             pl.lit(0).alias("attempts"),
             "recipients",
+            pl.lit(tag).alias("tag"),
         ),
     )
     insert_frame(connection, t.recipient, distinct(recipients, "identity", "request"))

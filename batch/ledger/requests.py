@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import FINGERPRINT, REASON, REASON_COLUMN, WITHIN, Entry
+from batch.ledger.events import ATTEMPT, FINGERPRINT, REASON, REASON_COLUMN, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
@@ -21,7 +21,7 @@ from batch.status.evidence import requested_already
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -57,6 +57,9 @@ _OF_RUN_IN_STATE: Final = sa.and_(
     t.request.c.run == sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery(),
     t.request.c.state == sa.bindparam("in_state"),
 )
+_COUNT_CLAIMS: Final = (
+    sa.update(t.about).values(claims=t.about.c.claims + sa.bindparam("new")).returning(t.about.c.claims)
+)
 _COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_IN_STATE)
 _IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.number)
 
@@ -64,10 +67,13 @@ _IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.number)
 class Requests:
     """The requests of a ledger."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
+        self._new_id = new_id
 
-    def claim(self, run: Run, now: datetime, process: Process, *, most: int = 1) -> tuple[Body, ...]:
+    def claim(
+        self, run: Run, now: datetime, process: Process, *, most: int = 1, token_expires: datetime | None = None
+    ) -> tuple[Body, ...]:
         """Takes the run's next bodies for sending and records the attempts. Durable when this returns.
 
         Args:
@@ -75,6 +81,7 @@ class Requests:
             now: When.
             process: It must hold the run, so that a process that was taken for dead does not go on.
             most: How many bodies at most.
+            token_expires: When the token of the attempts expires, by the tenant's clock; None if that is not known.
 
         Returns:
             The bodies, whose requests are SENDING now; none if nothing is left to send.
@@ -90,10 +97,18 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
-            bodies = make_bodies(replace(request, attempts=request.attempts + 1) for request in loaded)
-            requests = [request for body in bodies for request in body.requests]
-            move(connection, requests, State.PLANNED, Event.CLAIMED, now, attempts=1)
-            events.append(connection, run.id, [entry for body in bodies for entry in _claimed(body, now)])
+            again = (replace(request, attempts=request.attempts + 1) for request in loaded)
+            bodies = make_bodies(again, self._new_id)
+            last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
+            numbered = [
+                (request, claim)
+                for claim, body in enumerate(bodies, start=last - len(bodies) + 1)
+                for request in body.requests
+            ]
+            requests, claims = zip(*numbered, strict=True)
+            move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
+            entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
+            events.append(connection, run.id, entries)
             return bodies
 
     def record(self, *answered: Answered) -> None:
@@ -109,7 +124,7 @@ class Requests:
             events.append(connection, answered[0].request.run, [_entry(one) for one in answered])
             for one in answered:
                 if one.parts:
-                    divide(connection, one.request, one.parts, State.REFUSED, one.at)
+                    divide(connection, one.request, one.parts, State.REFUSED, one.at, tag=self._new_id())
             if alone := [one.request for one in answered if one.alone]:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
@@ -160,7 +175,7 @@ class Requests:
         found = {"access_requests": list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
             if parts:
-                divide(connection, request, parts, State.UNCONFIRMED, now, found)
+                divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
                 return
             event = Event.FOUND if arrived else Event.NOT_FOUND
             move(connection, [request], State.UNCONFIRMED, event, now)
@@ -188,16 +203,16 @@ class Requests:
             return {row.request: row.reason for row in rows}
 
 
-def _claimed(body: Body, now: datetime) -> list[Entry]:
-    """The attempts of a body's requests, each with the body's fingerprint."""
-    sent = fingerprint(body.content)
+def _claimed(body: Body, now: datetime, token_expires: datetime | None) -> list[Entry]:
+    """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
+    sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, TOKEN_EXPIRES: instant(token_expires)}
     return [
         Entry(
             event=Event.CLAIMED,
             at=now,
             request=request.number,
             attempt=request.attempts,
-            detail={FINGERPRINT: sent, WITHIN: request.within},
+            detail={**sent, WITHIN: request.within},
         )
         for request in body.requests
     ]

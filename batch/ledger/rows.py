@@ -58,6 +58,7 @@ def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request,
             items=tuple(_request_item(item) for item in items[row.number]),
             attempts=row.attempts,
             parent=row.parent,
+            tag=row.tag or "",
         )
         for row in rows
     )

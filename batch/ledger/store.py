@@ -18,6 +18,7 @@ from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
@@ -44,11 +45,11 @@ class Ledger:
         notices: What was done to open it, for the user.
     """
 
-    def __init__(self, engine: Engine, notices: tuple[str, ...] = ()) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], str], notices: tuple[str, ...] = ()) -> None:
         self._engine = engine
         self.runs = Runs(engine)
-        self.plans = Plans(engine)
-        self.requests = Requests(engine)
+        self.plans = Plans(engine, new_id)
+        self.requests = Requests(engine, new_id)
         self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)
@@ -57,15 +58,21 @@ class Ledger:
         self.notices = notices
 
     @classmethod
-    def open(cls, location: str, *, sandbox: bool, now: datetime) -> Self:
+    def open(cls, location: str, *, sandbox: bool, now: datetime, new_id: Callable[[], str]) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
+
+        Args:
+            location: Path or URL.
+            sandbox: Whether it is the sandbox's.
+            now: This moment.
+            new_id: A random id, new each time, for the ids of requests and attempts.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
         """
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now)
-        return cls(connect(url), notices)
+        return cls(connect(url), new_id, notices)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""

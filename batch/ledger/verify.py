@@ -13,7 +13,7 @@ from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcom
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import BORN, FINGERPRINT, IMPORTED, WITHIN, chained_hash
+from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, WITHIN, chained_hash
 from batch.ledger.rows import load_request
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
@@ -205,10 +205,12 @@ def _other_than_planned(connection: Connection, body: Sequence[tuple[Any, Mappin
     """The attempts of one body whose fingerprint or whose body is not that of their requests."""
     requests = [load_request(connection, event.request) for event, _ in body]
     known = [request for request in requests if request is not None]
-    expected = fingerprint(encode(body_of(*known))) if known and len(known) == len(body) else None
+    attempt = str(body[0][1].get(ATTEMPT, "")) if body else ""
+    expected = fingerprint(encode(body_of(*known, attempt=attempt))) if known and len(known) == len(body) else None
     for position, (event, detail) in enumerate(body):
         within = body[0][0].request if position or WITHIN in detail else None
-        if expected is None or detail.get(FINGERPRINT) != expected or detail.get(WITHIN) != within:
+        same_attempt = detail.get(ATTEMPT, "") == attempt and detail.get(WITHIN) == within
+        if expected is None or detail.get(FINGERPRINT) != expected or not same_attempt:
             yield f"request {event.request}: its attempt in event {event.number} of run {event.id} sent something else"
 
 

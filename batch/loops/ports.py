@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from batch.model import Answer
     from batch.plan.body import Body
@@ -16,6 +17,9 @@ class Sender(Protocol):
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is valid now."""
+
+    def token_expires(self, token: str, /) -> datetime | None:
+        """When a token expires, by the tenant's clock; None if that is not known."""
 
     async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
         """Make one attempt with a body; call `on_sent` once its last byte has left."""

@@ -201,7 +201,7 @@ class Submitter:
             if self._pace.quiet:
                 return
             claimed_at = self._clock.now()
-            bodies = await self._claim(claimed_at, len(permits))
+            bodies = await self._claim(claimed_at, len(permits), token)
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
@@ -213,12 +213,13 @@ class Submitter:
             self._in_flight.add(attempt)
             attempt.add_done_callback(self._land)
 
-    async def _claim(self, now: datetime, most: int) -> tuple[Body, ...]:
+    async def _claim(self, now: datetime, most: int, token: str) -> tuple[Body, ...]:
         """Claim at most `most` bodies. A claim that has begun is completed: what is claimed must be sent."""
         if self._stopping:
             return ()
+        claim, expires = self._ledger.requests.claim, self._tenant.token_expires(token)
         claiming = asyncio.ensure_future(
-            asyncio.to_thread(self._ledger.requests.claim, self._run, now, self._process, most=most)
+            asyncio.to_thread(claim, self._run, now, self._process, most=most, token_expires=expires)
         )
         while True:
             try:

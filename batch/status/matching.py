@@ -25,7 +25,7 @@ import polars as pl
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.model import ChangeStatus
 from batch.states import VOID, State
-from batch.text import id_key, instant
+from batch.text import RequestId, id_key, instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -187,7 +187,7 @@ class RunChanges:
 
     def __init__(self, run: str, changes: Iterable[AcceptedChange]) -> None:
         self.changes = tuple(changes)
-        self._prefix = f"{run}-"
+        self._run = run
         self._of_pair: dict[Pair, list[int]] = {}
         for position, change in enumerate(self.changes):
             self._of_pair.setdefault((change.identity, change.item), []).append(position)
@@ -201,16 +201,16 @@ class RunChanges:
         if (number := self._number(row)) is None:
             return None
         positions = [n for n in self._positions(row) if has_type(row, self.changes[n].item_type)]
-        return next(iter(self._of_request(number, positions, unreadable=0)), None)
+        return next(iter(self._of_request(number, positions)), None)
 
     def tracked_by(self, row: StatusRow) -> int | None:
         """For tracking: the change whose state the row shows; None if its request id is not of the run.
 
-        The type only decides between several changes, and the request's number must be readable.
+        The type only decides between several changes.
         """
         if (number := self._number(row)) is None:
             return None
-        found = self._of_request(number, self._positions(row), unreadable=None)
+        found = self._of_request(number, self._positions(row))
         if len(found) > 1:
             found = [n for n in found if self.changes[n].item_type == row.item_type]
         return next(iter(found), None)
@@ -218,21 +218,20 @@ class RunChanges:
     def _positions(self, row: StatusRow) -> Sequence[int]:
         return self._of_pair.get(pair_of(row), ())
 
-    def _number(self, row: StatusRow) -> str | None:
-        """The number of the run's request, as the row has it; None if the row names no request of the run."""
-        name = request_id(row)
-        return name.removeprefix(self._prefix) if name.startswith(self._prefix) else None
+    def _number(self, row: StatusRow) -> int | None:
+        """The number of the run's request; None if the row names no request of the run."""
+        name = RequestId.read(request_id(row))
+        return name.number if name is not None and name.run == self._run.lower() else None
 
-    def _of_request(self, number: str, positions: Sequence[int], *, unreadable: int | None) -> Sequence[int]:
+    def _of_request(self, number: int, positions: Sequence[int]) -> Sequence[int]:
         """Those of the changes that the request asked for.
 
         A divided request has handed its changes over to later requests; rows still carry its own id. So if it has none
         of the changes any more, they are the next later request's that has one.
         """
-        if exact := [n for n in positions if str(self.changes[n].request) == number]:
+        if exact := [n for n in positions if self.changes[n].request == number]:
             return exact
-        divided = int(number) if number.isdecimal() else unreadable
-        later = [n for n in positions if divided is not None and self.changes[n].request > divided]
+        later = [n for n in positions if self.changes[n].request > number]
         return [n for n in later if self.changes[n].request == self.changes[later[0]].request]
 
     def of_bare(self, row: StatusRow) -> list[int]:
@@ -295,9 +294,9 @@ def change_in_ledger(
 
 def _submitted_change(named: str, changes: Sequence[LedgerChange], imported: str) -> LedgerChange | None:
     """The change that the named request asked for; if that was divided, the change that took over from it."""
-    run = named.rpartition("-")[0]
-    same_run = [change for change in changes if run and change.run == run != imported]
-    exact = next((change for change in same_run if f"{change.run}-{change.request}" == named), None)
+    name = RequestId.read(named)
+    same_run = [change for change in changes if name is not None and change.run == name.run != imported]
+    exact = next((change for change in same_run if name is not None and change.request == name.number), None)
     if exact is None or exact.state not in VOID:
         return exact
     later = (change for change in same_run if change.request > exact.request and change.state == State.ACCEPTED)

@@ -16,6 +16,7 @@ from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from batch.answers.events import Tell
@@ -87,6 +88,10 @@ class Tenant:
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""
         return await self._token.get(other_than=other_than)
+
+    def token_expires(self, token: str) -> datetime | None:
+        """When a token expires, by the tenant's clock; see Token.expires."""
+        return self._token.expires(token)
 
     async def token_claims(self) -> TokenClaims:
         """Whose token ours is; see Token.claims."""

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import Waiting
@@ -18,6 +19,7 @@ from batch.tenant.wire import fetch, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import httpx
 
@@ -36,11 +38,12 @@ _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Issued:
-    """A token that the tenant issued; `good_until` is by the monotonic clock."""
+    """A token that the tenant issued; `good_until` is by the monotonic clock, `expires` by the tenant's."""
 
     value: str = field(repr=False, default="")
     claims: TokenClaims = field(default_factory=TokenClaims)
     good_until: float = -math.inf
+    expires: datetime | None = None
 
 
 class Token:
@@ -95,6 +98,10 @@ class Token:
         """The claims of the last token, even if it has expired; makes no call."""
         return self._issued.claims
 
+    def expires(self, token: str) -> datetime | None:
+        """When the last token expires, by the tenant's clock; None for another token, or if that is not known."""
+        return self._issued.expires if token == self._issued.value else None
+
     async def _good(self, other_than: str) -> _Issued:
         async with self._renewing:
             if self._issued.value in {"", other_than} or self._clock.monotonic() >= self._issued.good_until:
@@ -113,7 +120,8 @@ class Token:
             asked = self._clock.monotonic()
             answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, now=self._clock.now, data=form)
             if answer.status == 200:  # noqa: PLR2004 - HTTP
-                return _read(content, asked, hiding(self._http))
+                issued_at = answer.server_time or self._clock.now()
+                return _read(content, asked, issued_at, hiding(self._http))
             if answer.status in {400, 401, 403}:
                 raise self._refused(answer)
             decision = retries.decide(answer, now=self._clock.monotonic(), jitter=self._jitter())
@@ -140,8 +148,8 @@ class Token:
         )
 
 
-def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
-    """The token in the answer to a call made at `asked`, by the monotonic clock."""
+def _read(content: bytes, asked: float, issued_at: datetime, hide: Callable[[str], str]) -> _Issued:
+    """The token in the answer to a call made at `asked`, by the monotonic clock, and answered at `issued_at`."""
     document = _document(content)
     try:
         token, lifetime = document["access_token"], float(document.get("expires_in", DEFAULT_LIFETIME))
@@ -154,11 +162,21 @@ def _read(content: bytes, asked: float, hide: Callable[[str], str]) -> _Issued:
         )
     if not (math.isfinite(lifetime) and lifetime > 0):
         lifetime = DEFAULT_LIFETIME
+    claims = read_claims(token, document, hide=hide)
     return _Issued(
         value=token,
-        claims=read_claims(token, document, hide=hide),
+        claims=claims,
+        expires=claims.expires or _later(issued_at, claims.expires_in),
         good_until=asked + max(lifetime - RENEW_BEFORE, lifetime / 2),
     )
+
+
+def _later(moment: datetime, seconds: float | None) -> datetime | None:
+    """So many seconds later; None if they are not known, or too many."""
+    try:
+        return None if seconds is None else moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _document(content: bytes) -> dict[str, Any]:

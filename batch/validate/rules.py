@@ -130,7 +130,7 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
         "metadata_printable": Rule(~pl.col("metadata_control"), "metadata contains control characters: remove them"),
         "metadata_key_free": Rule(
             ~pl.col("metadata_reserved"),
-            f"access-batch reserves the metadata keys {' and '.join(RESERVED_KEYS)}: rename the column",
+            f"access-batch reserves the metadata keys {', '.join(RESERVED_KEYS)}: rename the column",
         ),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -48,6 +49,20 @@ def test_the_claims_of_a_users_token_are_read() -> None:
         expires_in=749.0,
     )
     assert claims.user == "ada (2c91)"
+
+
+@pytest.mark.parametrize(
+    ("exp", "expires"),
+    [
+        (1_772_366_400, datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        (1_772_366_400_000, None),
+        ("soon", None),
+        (-1, None),
+        (10**400, None),
+    ],
+)
+def test_a_token_says_when_it_expires(exp: object, expires: datetime | None) -> None:
+    assert read_claims(jwt({**USER, "exp": exp}), {}).expires == expires
 
 
 @pytest.mark.parametrize(

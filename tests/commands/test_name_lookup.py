@@ -66,7 +66,7 @@ class FakeDirectory:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(str(tmp_path / "ledger.db"), sandbox=False, now=NOW) as opened:
+    with Ledger.open(str(tmp_path / "ledger.db"), sandbox=False, now=NOW, new_id=clocks.new_id) as opened:
         yield opened
 
 

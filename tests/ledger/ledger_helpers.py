@@ -19,9 +19,10 @@ from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.builders import NOW, change
+from tests.clocks import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -58,8 +59,10 @@ def new_run(digest: str = "digest", *, tenant: str = TENANT, now: datetime = NOW
     return NewRun(tenant=tenant, input_digest=digest, inputs=("in.csv",), dialect="beta", started_at=now)
 
 
-def open_ledger(path: Path | str, *, sandbox: bool = False, now: datetime = NOW) -> Ledger:
-    return Ledger.open(str(path), sandbox=sandbox, now=now)
+def open_ledger(
+    path: Path | str, *, sandbox: bool = False, now: datetime = NOW, new_id: Callable[[], str] = new_id
+) -> Ledger:
+    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id)
 
 
 def write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,10 @@ def test_an_attempt_with_several_requests_counts_as_one_post(ledger: Ledger, run
 def test_each_event_has_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Path) -> None:
     alone, together = claim(ledger, run, 2)
     sent = rows(path, "SELECT request, detail FROM event WHERE event = 'claimed' ORDER BY request")
-    expected = [fingerprint(encode(body_of(*body))) for body in (alone, together, together, together)]
-    assert [digest in detail for (_, detail), digest in zip(sent, expected, strict=True)] == [True] * 4
+    details = [json.loads(detail) for _, detail in sent]
+    assert details[0]["attempt_id"] != details[1]["attempt_id"] == details[2]["attempt_id"] == details[3]["attempt_id"]
+    for body, detail in zip((alone, together, together, together), details, strict=True):
+        assert detail["body_sha256"] == fingerprint(encode(body_of(*body, attempt=detail["attempt_id"])))
     assert set(body_of(*together)) == {"requestType", "requestedForWithRequestedItems"}
     record(ledger, together, THROTTLED)
     record(ledger, alone, ACCEPTED)

@@ -114,7 +114,7 @@ def test_creating_or_opening_a_current_ledger_does_not_import_alembic(tmp_path: 
     path = tmp_path / "ledger.db"
     program = (
         "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
-        "Ledger.open(sys.argv[1], sandbox=False, now=datetime.now(UTC)).close();"
+        "Ledger.open(sys.argv[1], sandbox=False, now=datetime.now(UTC), new_id=str).close();"
         "print('alembic' in sys.modules)"
     )
     assert run_python(program, str(path)).strip() == "False"
@@ -281,7 +281,7 @@ def next_release(tmp_path: Path) -> Path:
 
 OPEN_AND_PRINT = (
     "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
-    "ledger = Ledger.open(sys.argv[1], sandbox=False, now=datetime(2026, 3, 1, 12, tzinfo=UTC));"
+    "ledger = Ledger.open(sys.argv[1], sandbox=False, now=datetime(2026, 3, 1, 12, tzinfo=UTC), new_id=str);"
     "print(*ledger.notices, sep='\\n'); ledger.close()"
 )
 

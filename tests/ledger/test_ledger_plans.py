@@ -283,7 +283,7 @@ def test_two_ledgers_with_the_same_plan_hold_the_same_rows(tmp_path: Path) -> No
     for path, order in zip(paths[1:], (lines, lines[::-1]), strict=True):
         shutil.copy(paths[0], path)
         made = plan(plan_of(order).changes.drop("request"), DIALECTS["beta"].limits)
-        with open_ledger(path) as ledger:
+        with open_ledger(path, new_id=lambda: "tag") as ledger:
             ledger.plans.write(new_run(), made, upto=0, now=NOW)
     for name in ("identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(paths[1], name) == table_of(paths[2], name) != []

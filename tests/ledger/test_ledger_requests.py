@@ -86,12 +86,37 @@ def test_an_incomplete_request_is_not_sent(loss: str, path: Path, ledger: Ledger
 
 def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Path, ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
-    request = claim(ledger, run, LATER)
+    ledger.runs.hold(run, ME, LATER)
+    (body,) = ledger.requests.claim(run, LATER, ME, token_expires=LATER)
     assert states(path) == ["SENDING", "PLANNED"]
     assert attempts(path) == [(1, 1, "2026-03-01T12:00:05.000Z")]
     (detail,) = rows(path, "SELECT detail FROM event WHERE event = 'claimed'")
-    assert json.loads(detail[0]) == {"body_sha256": hashlib.sha256(encode(body_of(request))).hexdigest()}
+    assert json.loads(detail[0]) == {
+        "body_sha256": hashlib.sha256(encode(body_of(*body.requests, attempt=body.attempt))).hexdigest(),
+        "attempt_id": body.attempt,
+        "token_expires": "2026-03-01T12:00:05.000Z",
+    }
     assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
+
+
+def test_claims_are_counted_over_all_runs_of_the_ledger(path: Path, ledger: Ledger) -> None:
+    first = write(ledger, *singles(2))
+    second = write(ledger, *singles(2, prefix="p"), digest="second")
+    for run in (first, second, first):
+        record(ledger, claim(ledger, run), THROTTLED)
+    claim(ledger, second)
+    assert rows(path, "SELECT number, claimed FROM request ORDER BY number") == [(1, 3), (2, None), (3, 4), (4, None)]
+    assert rows(path, "SELECT claims FROM about") == [(4,)]
+
+
+def test_requests_of_one_plan_and_parts_of_one_request_have_a_tag_of_their_own(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1", "r2"]), [change("i3", "r1")])
+    whole = claim(ledger, run)
+    record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
+    tags = [tag for (tag,) in rows(path, "SELECT tag FROM request ORDER BY number")]
+    assert tags[0] == tags[1] != tags[2] == tags[-1]
+    parts = ledger.requests.in_state(run, State.PLANNED)
+    assert {part.id for part in parts} == {f"{run.id}-2-{tags[1]}", *(f"{run.id}-{n}-{tags[2]}" for n in (3, 4))}
 
 
 def test_simultaneous_claims_never_return_the_same_request(path: Path, ledger: Ledger) -> None:
@@ -183,7 +208,7 @@ def test_an_answer_to_an_unknown_attempt_is_a_broken_promise(path: Path, ledger:
 def test_an_answer_to_an_unclaimed_request_is_a_broken_promise(ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
     request = claim(ledger, run)
-    with pytest.raises(BrokenPromiseError, match=r"-2 .* not all were SENDING"):
+    with pytest.raises(BrokenPromiseError, match=r"-2-.* not all were SENDING"):
         record(ledger, replace(request, number=2), ACCEPTED)
 
 

@@ -18,6 +18,7 @@ from tests.ledger.ledger_helpers import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
     from pathlib import Path
 
     from batch.answers.events import RunEvent
@@ -48,6 +49,9 @@ class ScriptedTenant:
         if other_than == self._token():
             self._tokens += 1
         return self._token()
+
+    def token_expires(self, _token: str) -> datetime | None:
+        return None
 
     def explain_forbidden(self) -> str:
         return "What is missing: everything."

@@ -28,6 +28,7 @@ from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from batch.ledger.store import Ledger
     from batch.model import Run
@@ -66,6 +67,9 @@ class StrictTenant:
 
     async def token(self, *, other_than: str = "") -> str:
         return f"token other than {other_than}"
+
+    def token_expires(self, _token: str) -> datetime | None:
+        return None
 
     def explain_forbidden(self) -> str:
         return "Nothing is forbidden here."

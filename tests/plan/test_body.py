@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
 from batch.model import Request, RequestItem
 from batch.plan import plan
 from batch.plan.body import body_of, encode, fingerprint, make_bodies
+from tests.clocks import new_id
 from tests.plan.changes import bodies_of, changes_frame, requests_of, wanted_changes
 
 BARE = RequestItem(type=ItemType.ROLE, id="r1")
@@ -68,6 +69,22 @@ def test_our_own_ids_win_over_metadata_of_the_same_name() -> None:
     item = dataclasses.replace(BARE, metadata={REQUEST_ID_KEY: "forged", ITEM_ID_KEY: "forged"})
     (sent,) = body_of(dataclasses.replace(REQUEST, items=(item,)))["requestedItems"]
     assert sent["clientMetadata"] == {"accessBatchRequest": "run-7", "accessBatchItem": "r1"}
+
+
+def test_every_item_of_a_body_has_the_id_of_its_attempt_and_each_body_one_of_its_own() -> None:
+    nested_requests = (dataclasses.replace(one, within=NESTED[0].number) for one in NESTED)
+    bodies = make_bodies([REQUEST, *nested_requests], new_id)
+    sent = [json.loads(body.content) for body in bodies]
+    flat, nested = sent[0]["requestedItems"], sent[1]["requestedForWithRequestedItems"]
+    assert {item["clientMetadata"][ATTEMPT_ID_KEY] for item in flat} == {bodies[0].attempt}
+    carried = {item["clientMetadata"][ATTEMPT_ID_KEY] for entry in nested for item in entry["requestedItems"]}
+    assert carried == {bodies[1].attempt} != {bodies[0].attempt}
+
+
+def test_a_request_with_a_tag_has_it_in_its_id() -> None:
+    tagged = dataclasses.replace(REQUEST, tag="k7q2m")
+    (sent, _) = body_of(tagged)["requestedItems"]
+    assert sent["clientMetadata"][REQUEST_ID_KEY] == tagged.id == "run-7-k7q2m"
 
 
 def test_a_request_counts_the_changes_of_its_product() -> None:
@@ -156,7 +173,7 @@ def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(
 
 def test_requests_are_grouped_by_the_body_that_they_share() -> None:
     single, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
-    bodies = make_bodies([first, single, dataclasses.replace(second, within=2)])
+    bodies = make_bodies([first, single, dataclasses.replace(second, within=2)], new_id)
     assert [body.requests for body in bodies] == [
         (first, dataclasses.replace(second, within=2)),
         (single,),

@@ -44,7 +44,9 @@ ROLE_AND_ENTITLEMENT = RunChanges("run", [change(2), change(2, "ENTITLEMENT"), c
         (ROLE_AND_ENTITLEMENT, row("run-3"), 2, 2),
         (ROLE_AND_ENTITLEMENT, row("run-6"), None, None),
         # No request of ours has such an id.
-        (ROLE_AND_ENTITLEMENT, row("run-x"), 0, None),
+        (ROLE_AND_ENTITLEMENT, row("run-x"), None, None),
+        # Tenants may change the case of letters. A tag or none, the number tells the request.
+        (ROLE_AND_ENTITLEMENT, row("RUN-2-TAG"), 0, 0),
         (ROLE_AND_ENTITLEMENT, row("other-2"), None, None),
         (ROLE_AND_ENTITLEMENT, row("run-2", identity="i2"), None, None),
         (ROLE_AND_ENTITLEMENT, row(None), None, None),

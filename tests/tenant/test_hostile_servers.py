@@ -20,6 +20,7 @@ from batch.tenant.answers import MOST_BYTES, MOST_TEXT
 from batch.tenant.reading import MOST_REPLY_BYTES
 from batch.tenant.token import _read
 from batch.tenant.wire import Exchange, fetch, http_client
+from tests.builders import NOW
 from tests.clocks import MACHINE
 from tests.tenant.raw_server import Reply, answer, raw_server
 from tests.tenant.test_tenant_status import listed, row
@@ -235,7 +236,7 @@ def test_any_bytes_make_an_answer(noise: bytes, begin: bytes) -> None:
 )
 def test_nonsense_from_a_token_endpoint_is_a_clear_error(content: bytes) -> None:
     with pytest.raises(TenantLostError, match=r"without a usable token|A web page"):
-        _read(content, asked=0.0, hide=str)
+        _read(content, asked=0.0, issued_at=NOW, hide=str)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -306,6 +307,29 @@ async def test_a_token_gives_its_claims() -> None:
             claims = await token.claims()
             assert (claims.user_name, claims.authorities) == ("sandbox.admin", ("ORG_ADMIN",))
             assert token.last_claims == claims
+
+
+@pytest.mark.parametrize(
+    ("headers", "lifetime", "expires"),
+    [
+        ({"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, 749, datetime(2026, 3, 1, 12, 12, 29, tzinfo=UTC)),
+        # Without the tenant's time, ours stands in.
+        ({}, 749, datetime(1970, 1, 1, 0, 29, 9, tzinfo=UTC)),
+        ({}, None, None),
+        ({}, 1e300, None),
+    ],
+)
+def test_the_expiry_of_a_token_is_by_the_tenants_clock(
+    headers: dict[str, str], lifetime: float | None, expires: datetime | None
+) -> None:
+    async def program(token: Token) -> None:
+        assert token.expires("") is None
+        found = token.expires(await token.get())
+        assert (found and found.replace(microsecond=0)) == expires
+        assert token.expires("another token") is None
+
+    document = {"access_token": "t", **({"expires_in": lifetime} if lifetime else {})}
+    with_token(TokenEndpoint(httpx.Response(200, json=document, headers=headers)), program)
 
 
 async def test_a_refused_refresh_stops_the_run() -> None:

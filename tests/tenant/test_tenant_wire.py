@@ -20,7 +20,7 @@ from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
 from batch.tenant.client import Tenant
 from batch.tenant.wire import fetch, http_client
-from tests.clocks import MACHINE
+from tests.clocks import MACHINE, new_id
 from tests.tenant.open_calls import open_pace
 from tests.tenant.raw_server import Reply, answer, raw_server, reset, unused_url
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -38,7 +38,7 @@ REQUEST = Request(
     recipients=("i1",),
     items=(RequestItem(type=ItemType.ROLE, id="r1", comment="ü"),),
 )
-(BODY,) = make_bodies([REQUEST])
+(BODY,) = make_bodies([REQUEST], new_id)
 
 
 async def exchange(url: str, *, patience: float = LIMIT) -> tuple[Answer, bytes]:
