@@ -14,7 +14,7 @@ from batch import __version__
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, ItemType, Operation
 from batch.model import Answer, Failure, Request, RequestItem
-from batch.plan.body import body_of, encode, make_bodies
+from batch.plan.body import make_bodies
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
@@ -216,7 +216,7 @@ async def test_a_submit_posts_the_body_whose_fingerprint_is_in_the_ledger() -> N
     assert head.startswith("POST /beta/access-requests HTTP/1.1\r\n")
     assert "Authorization: Bearer token-1\r\n" in head
     assert "Content-Type: application/json\r\n" in head
-    assert body.encode() == encode(body_of(REQUEST))
+    assert body.encode() == BODY.content
 
 
 @pytest.mark.parametrize("token", ["to\nken", "to\r\nX-Evil: 1", "tök€n", "to\x00ken", "\ud800"])
