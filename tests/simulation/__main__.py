@@ -1,0 +1,79 @@
+"""`python -m tests.simulation --seeds 10000`: lets fresh histories happen, and prints the first that goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is imported: the processes share the cores
+
+from tests.simulation.history import live
+from tests.simulation.options import options_of
+
+if TYPE_CHECKING:
+    from tests.simulation.history import Outcome
+
+
+def say(line: object) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def run(seed: int) -> Outcome:
+    """Let the history of a seed happen."""
+    return live(options_of(seed))
+
+
+def show(outcome: Outcome, last: int) -> None:
+    """Print a history."""
+    say(f"seed {outcome.options.seed}, history {outcome.hash}")
+    say(outcome.options)
+    say("\n".join(outcome.events[-last:]))
+    for problem in outcome.problems:
+        say(f"PROBLEM: {problem}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--events", type=int, default=60)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--go-on", action="store_true", help="do not stop at the first problem")
+    chosen = parser.parse_args()
+    if chosen.seed is not None:
+        first, again = run(chosen.seed), run(chosen.seed)
+        show(first, chosen.events)
+        if first.hash != again.hash:
+            say("PROBLEM: the second time, another history happened")
+            for one, other in zip(first.events, again.events, strict=False):
+                if one != other:
+                    say(f"  {one}\n  {other}")
+                    break
+        return bool(first.problems) or first.hash != again.hash
+    began, failed = time.monotonic(), 0
+    with get_context("fork").Pool(chosen.processes) as pool:
+        seeds = range(chosen.first, chosen.first + chosen.seeds)
+        for done, outcome in enumerate(pool.imap_unordered(run, seeds, chunksize=4), start=1):
+            if outcome.problems:
+                failed += 1
+                if chosen.go_on:
+                    say(f"seed {outcome.options.seed}: {outcome.problems[0]}")
+                else:
+                    show(outcome, chosen.events)
+                    return 1
+            if done % 200 == 0:
+                say(f"{done} histories, {done / (time.monotonic() - began) * 60:.0f} a minute")
+    pace = chosen.seeds / (time.monotonic() - began) * 60
+    say(f"{chosen.seeds} histories, {failed} with problems, {pace:.0f} a minute")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

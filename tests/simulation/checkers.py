@@ -1,0 +1,59 @@
+"""What must hold in every history, computed from the tenant's books and not from the product's code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.simulation.tenant import Accepted, Pair
+
+
+def submitted_twice(books: Iterable[Accepted]) -> list[str]:
+    """Pairs that the tenant has more than once."""
+    times = Counter(one.pair for one in books)
+    return [f"{pair} was submitted {count} times" for pair, count in sorted(times.items()) if count > 1]
+
+
+def missing(books: Iterable[Accepted], wanted: Iterable[Pair], refused: Iterable[Pair] = ()) -> list[str]:
+    """Pairs that a process reported as submitted and that the tenant does not have."""
+    there = {one.pair for one in books}
+    return [f"{pair} is missing" for pair in sorted(set(wanted) - there - set(refused))]
+
+
+def unwanted(books: Iterable[Accepted], wanted: Iterable[Pair]) -> list[str]:
+    """Pairs that the tenant has and nobody wanted."""
+    return [f"{pair} was never wanted" for pair in sorted({one.pair for one in books} - set(wanted))]
+
+
+def too_fast(counted: Sequence[float], rate: tuple[int, float]) -> list[str]:
+    """Windows in which the tenant counted more calls than it permits."""
+    most, seconds = rate
+    times = sorted(counted)
+    return [
+        f"{most + 1} calls within {times[n + most] - times[n]:.3f} s from {times[n]:.3f}"
+        for n in range(len(times) - most)
+        if times[n + most] - times[n] < seconds
+    ][:1]
+
+
+def ledger_disagrees(changes: Iterable[tuple[Pair, str]], books: Iterable[Accepted]) -> list[str]:
+    """Changes whose state in the ledger contradicts the tenant's books.
+
+    Args:
+        changes: Of each change in the ledger its pair and its request's state.
+        books: The tenant's.
+    """
+    there = {one.pair for one in books}
+    known: dict[Pair, set[str]] = {}
+    for pair, state in changes:
+        known.setdefault(pair, set()).add(state)
+    problems = []
+    for pair, found in sorted(known.items()):
+        if "ACCEPTED" in found and pair not in there:
+            problems.append(f"{pair} is ACCEPTED in the ledger and not at the tenant")
+        if pair in there and found <= {"PLANNED", "REFUSED", "SPLIT"}:
+            problems.append(f"{pair} is at the tenant and {sorted(found)} in the ledger")
+    return problems + [f"{pair} is at the tenant and not in the ledger" for pair in sorted(there - set(known))]

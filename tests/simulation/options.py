@@ -1,0 +1,154 @@
+"""What a seed chooses: the size of a history, the tenant's habits, and the kinds of faults that happen in it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from typing import Final
+
+FAULTS: Final = (
+    "kill",
+    "freeze",
+    "loss",
+    "late",
+    "refused",
+    "gateway",
+    "fails",
+    "after",
+    "list_fails",
+    "wall",
+    "drift",
+    "other_machine",
+    "second_process",
+    "restore",
+    "lose_wal",
+    "rows",
+    "poison",
+    "others",
+)
+"""Every kind of fault."""
+
+ENABLED: Final = frozenset(
+    {"kill", "loss", "refused", "gateway", "fails", "list_fails", "drift", "others", "second_process"}
+)
+"""The kinds that histories may have, until the product withstands all of them."""
+
+LISTINGS: Final = ("rows",)
+ODD: Final[tuple[str, ...]] = ("",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What happens in a history.
+
+    Attributes:
+        seed: Chose all others.
+        faults: Kinds of faults that may happen.
+        people: Identities of the input.
+        items: Items of the input.
+        groups: People are divided into so many groups, which share no requests.
+        density: Share of all pairs that is wanted.
+        settle_after: Of the command, in seconds; as are the following.
+        timeout: Of one attempt.
+        give_up_after: Without success.
+        concurrency: Attempts at a time.
+        rate: Most calls, and in how many seconds.
+        path: Least and most seconds from us to the place where the tenant counts.
+        path_assumed: Up to so many seconds, the limit is promised to hold.
+        loss: Probability that a message meets a loss of packets.
+        late: Probability that an aborted call arrives after all.
+        arrives_within: Seconds within which it does.
+        gateway: Probability of an error before the tenant.
+        fails: Probability that a submit fails before it is processed.
+        after: Probability that it fails afterwards.
+        listing: How rows become visible: `order`, or `rows` one by one.
+        lag: Most seconds until they do.
+        page: Most rows of a page.
+        count: What the count of rows says: `true`, `zero`, `page`, or `none`.
+        oddness: What is odd about rows.
+        odd: Probability that a row is odd.
+        sends_date: Whether the tenant's answers are dated.
+        tenant_ahead: Seconds that its clock is ahead.
+        token_life: Seconds that a token lives.
+        starts: Processes that are started before faults end.
+    """
+
+    seed: int
+    faults: frozenset[str]
+    people: int
+    items: int
+    groups: int
+    density: float
+    settle_after: float
+    timeout: float
+    give_up_after: float
+    concurrency: int
+    rate: tuple[int, float]
+    path: tuple[float, float]
+    path_assumed: float
+    loss: float
+    late: float
+    arrives_within: float
+    gateway: float
+    fails: float
+    after: float
+    listing: str
+    lag: float
+    page: int
+    count: str
+    oddness: str
+    odd: float
+    sends_date: bool
+    tenant_ahead: float
+    token_life: float
+    starts: int
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"  {one.name} = {sorted(value) if isinstance(value, frozenset) else value}"
+            for one in fields(self)
+            for value in (getattr(self, one.name),)
+        )
+
+
+def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
+    """What a seed chooses."""
+    chance = random.Random(f"options {seed}")  # noqa: S311 - chosen to be repeatable
+    faults = frozenset(fault for fault in FAULTS if fault in enabled and chance.random() < 0.5)
+    settle_after = chance.choice((5.0, 20.0, 60.0))
+    listing = chance.choice(LISTINGS)
+    arrives_within = settle_after * chance.choice((0.3, 0.6)) if listing == "rows" else settle_after * 0.95
+    rows_lag = (settle_after - arrives_within) * chance.choice((0.1, 0.5, 0.95))
+    oddness = chance.choice(ODD)
+    least = chance.choice((0.005, 0.02, 0.1))
+    return Options(
+        seed=seed,
+        faults=faults,
+        people=chance.randint(1, 12),
+        items=chance.randint(1, 4),
+        groups=chance.choice((1, 3, 6, 10)),
+        density=chance.choice((0.4, 0.7, 1.0)),
+        settle_after=settle_after,
+        timeout=chance.choice((5.0, 15.0)),
+        give_up_after=chance.choice((60.0, 200.0)),
+        concurrency=chance.choice((1, 2, 4, 8)),
+        rate=chance.choice(((10, 10.0), (20, 10.0), (100, 10.0))),
+        path=(least, least + chance.choice((0.005, 0.05))),
+        path_assumed=0.3,
+        loss=chance.choice((0.02, 0.1, 0.3)),
+        late=chance.choice((0.3, 1.0)),
+        arrives_within=arrives_within,
+        gateway=chance.choice((0.02, 0.1)),
+        fails=chance.choice((0.05, 0.3)),
+        after=chance.choice((0.05, 0.3)),
+        listing=listing,
+        lag=rows_lag if listing == "rows" else settle_after * chance.choice((0.1, 0.9, 3.0)),
+        page=chance.choice((2, 250, 250)),
+        count=chance.choice(("true", "true", "zero", "page", "none")),
+        oddness=oddness,
+        odd=chance.choice((0.3, 1.0)),
+        sends_date=chance.random() < 0.9,
+        tenant_ahead=chance.choice((0.0, 0.0, -3.0, 100.0, -86400.0)),
+        token_life=chance.choice((90.0, 749.0)),
+        starts=chance.randint(1, 4),
+    )

@@ -1,0 +1,154 @@
+"""Simulated machines and processes: clocks, life and death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import warnings
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.loop import SimulatedLoop
+    from tests.simulation.network import Flight
+    from tests.simulation.world import World
+
+BEGIN: Final = datetime(2026, 11, 2, 8, tzinfo=UTC)
+"""The true time at which every history begins."""
+
+
+class KilledError(BaseException):
+    """Unwinds the frames of a process that was killed; it does nothing any more."""
+
+
+@dataclass(eq=False)
+class Machine:
+    """A machine: its clocks, and which of its processes are alive.
+
+    Attributes:
+        world: Tells the true time.
+        name: Its name.
+        drift: Seconds that its clocks gain in a second.
+        ahead: Seconds that its wall clock is ahead.
+        up: Seconds that it had been up when the history began.
+    """
+
+    world: World
+    name: str
+    drift: float
+    ahead: float
+    up: float
+    processes: dict[int, SimulatedProcess] = field(default_factory=dict)
+
+    def monotonic(self) -> float:
+        return self.up + self.world.now * (1 + self.drift)
+
+    def true_time(self, monotonic: float) -> float:
+        """The world's time at which the monotonic clock shows this."""
+        return (monotonic - self.up) / (1 + self.drift)
+
+    def wall(self) -> datetime:
+        return BEGIN + timedelta(seconds=self.world.now * (1 + self.drift) + self.ahead)
+
+
+class SimulatedProcess:
+    """A process of the product.
+
+    Attributes:
+        dead: Whether it was killed.
+        frozen_until: It does nothing before this time.
+        loop: Its event loop, while it has one.
+        blocked: Whether a call of it is being executed just now.
+        commits: Transactions that it has written.
+        posts: Requests to submit that it has begun to send.
+    """
+
+    def __init__(self, world: World, machine: Machine, name: str, pid: int) -> None:
+        self.world = world
+        self.machine = machine
+        self.name = name
+        self.pid = pid
+        self.dead = False
+        self.ended = False
+        self.frozen_until = 0.0
+        self.loop: SimulatedLoop | None = None
+        self.loops: list[SimulatedLoop] = []
+        self.blocked = False
+        self.handlers: dict[int, Callable[..., object]] = {}
+        self.flights: set[Flight] = set()
+        self.engines: list[Any] = []
+        self.commits = 0
+        self.posts = 0
+        self.dies_at_commit: tuple[int, str] | None = None
+        self.dies_at_post: tuple[int, str] | None = None
+        machine.processes[pid] = self
+
+    def do_work(self, done: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Do the work of one of its threads."""
+        try:
+            result = func(*args)
+        except KilledError:
+            return
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            if not (self.dead or done.cancelled()):
+                done.set_exception(error)
+            return
+        if not (self.dead or done.cancelled()):
+            done.set_result(result)
+
+    def kill(self, why: str) -> None:
+        """Let it do nothing more, from this moment."""
+        if self.dead or self.ended:
+            return
+        self.world.note(self.name, f"killed: {why}")
+        self.dead = True
+        self.machine.processes.pop(self.pid, None)
+        for flight in list(self.flights):
+            flight.abort()
+
+    def end(self) -> None:
+        """It has ended by itself."""
+        self.ended = True
+        self.machine.processes.pop(self.pid, None)
+        for flight in list(self.flights):
+            flight.abort()
+
+    def bury(self) -> None:
+        """Close what it left behind; nothing of it has an effect any more."""
+        self.dead = True
+        for loop in self.loops:
+            loop.enter()
+            try:
+                # What is closed may start something new in its `finally`.
+                while left := [task for task in asyncio.all_tasks(loop) if not _is_closed(task.get_coro())]:
+                    for task in left:
+                        setattr(task, "_log_destroy_pending", False)  # noqa: B010 - asyncio declares none
+                        _close(task.get_coro())
+            finally:
+                loop.leave()
+            with contextlib.suppress(BaseException):
+                loop.close()
+        self.loops.clear()
+        self.loop = None
+        for engine in self.engines:
+            engine.dispose()
+        self.engines.clear()
+
+
+def _is_closed(coroutine: Any) -> bool:
+    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def _close(coroutine: Any) -> None:
+    """Close a coroutine that may await something in its `finally`, or that never began."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(50):
+            if _is_closed(coroutine):
+                return
+            with contextlib.suppress(BaseException):
+                coroutine.close()

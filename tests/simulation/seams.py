@@ -1,0 +1,133 @@
+"""Where the simulation takes the place of the machine: the only module that replaces anything of the product."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import uuid
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
+from unittest import mock
+
+import httpx
+import psutil
+import sqlalchemy as sa
+
+import batch.ledger.process
+import batch.ledger.store
+import batch.ledger.upgrade
+import batch.tenant.client
+from batch.ledger import engine as real_engine
+from batch.tenant.status import StatusList
+from tests.simulation.network import SimulatedTransport
+from tests.simulation.process import KilledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from tests.simulation.network import Network
+    from tests.simulation.world import World
+
+_READING: Final = "access_batch_reading"
+_SHARED: Final[dict[str, Any]] = {}
+"""One SQL dialect with its compiled statements for all engines: compiling takes longer than everything else."""
+
+
+@contextlib.contextmanager
+def simulated(world: World, network: Network) -> Iterator[None]:
+    """While the block lasts, the product runs in a world."""
+    with contextlib.ExitStack() as stack:
+
+        def replace(place: object, name: str, value: object) -> None:
+            stack.enter_context(mock.patch.object(place, name, value))
+
+        replace(asyncio, "run", world.run)
+        replace(uuid, "uuid4", lambda: uuid.UUID(int=world.random.getrandbits(128), version=4))
+        replace(secrets, "token_hex", lambda size=32: world.random.randbytes(size).hex())
+        replace(secrets, "token_bytes", lambda size=32: world.random.randbytes(size))
+        replace(os, "urandom", world.random.randbytes)
+        replace(batch.ledger.process, "_machine", lambda: _current(world).machine.name)
+        replace(batch.ledger.process, "_started", lambda pid: _started(world, pid))
+        replace(batch.ledger.process, "psutil", _PROCESSES)
+        replace(batch.tenant.client, "http_client", lambda base_url, **of: _client(world, network, base_url, **of))
+        for place in (batch.ledger.store, batch.ledger.upgrade):
+            replace(place, "connect", lambda url, **of: _connect(world, url, **of))
+        # A small page, so that a few rows are several pages.
+        limit = {"limit": world.options.page}
+        stack.enter_context(mock.patch.dict(cast("Any", StatusList.page).__kwdefaults__, limit))
+        stack.enter_context(mock.patch.dict(os.environ, {"SAIL_CLIENT_SECRET": "a secret of the simulation"}))
+        try:
+            yield
+        finally:
+            world.close()
+
+
+_PROCESSES: Final = SimpleNamespace(
+    NoSuchProcess=psutil.NoSuchProcess,
+    AccessDenied=psutil.AccessDenied,
+    STATUS_ZOMBIE=psutil.STATUS_ZOMBIE,
+    Process=lambda _pid: SimpleNamespace(status=lambda: psutil.STATUS_RUNNING),
+)
+
+
+def _current(world: World) -> Any:
+    if world.current is None:
+        raise AssertionError("No process runs.")
+    return world.current
+
+
+def _started(world: World, pid: int) -> float:
+    if pid not in _current(world).machine.processes:
+        raise psutil.NoSuchProcess(pid)
+    return float(pid)
+
+
+def _client(world: World, network: Network, base_url: str, *, timeout: float, concurrency: int, **_: Any) -> Any:
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers={"User-Agent": "simulated", "Accept": "application/json"},
+        timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0), pool=None),
+        limits=httpx.Limits(max_connections=concurrency + 1),
+        transport=SimulatedTransport(network, _current(world)),
+        trust_env=False,
+    )
+
+
+def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - small functions that share an engine
+    """An engine that needs no disk, on whose transactions a process may die."""
+    process = world.current
+    engine = real_engine.connect(url, **of)
+    if not _SHARED:
+        _SHARED.update(dialect=engine.dialect, cache=engine._compiled_cache)
+    engine.dialect, engine._compiled_cache = _SHARED["dialect"], _SHARED["cache"]
+
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    sa.event.listen(engine, "connect", on_connect)
+    if process is None:
+        return engine
+
+    def on_begin(_connection: Connection) -> None:
+        if process.dies_at_commit == (process.commits, "after"):
+            process.kill("after it has written a transaction")
+        if process.dead:
+            raise KilledError
+
+    def on_commit(connection: Connection) -> None:
+        if process.dead:
+            raise KilledError
+        if not connection.get_execution_options().get(_READING, False):
+            process.commits += 1
+            if process.dies_at_commit == (process.commits, "before"):
+                process.kill("before it has written a transaction")
+                raise KilledError
+
+    sa.event.listen(engine, "begin", on_begin, insert=True)
+    sa.event.listen(engine, "commit", on_commit)
+    process.engines.append(engine)
+    return engine

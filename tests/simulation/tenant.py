@@ -1,0 +1,349 @@
+"""The simulated tenant: what it accepts, what it counts, and what its list shows, sooner or later and more or less."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.simulation.process import BEGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import httpx
+
+    from tests.simulation.world import World
+
+REQUESTER: Final = "2c9180835d2e5168015d32f890ca1581"
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    status: int
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    takes: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """One identity and item that the tenant has accepted.
+
+    Attributes:
+        pair: Identity and item, in small letters and without hyphens.
+        at: When, in true seconds.
+        body: Number of the accepted call.
+        named: The id of our request in its metadata.
+        attempt: All of its metadata.
+    """
+
+    pair: Pair
+    at: float
+    body: int
+    named: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    created: datetime
+    visible_at: float
+    requester: str
+    identity: str
+    access_request: str
+    json: Mapping[str, Any]
+
+
+class SimulatedTenant:
+    """A tenant.
+
+    Attributes:
+        books: Everything that it has accepted from us, in order.
+        counted: When it counted a call whose way took no longer than the limit assumes, in true seconds.
+        refused: Pairs that it has refused for good.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._options = world.options
+        self.books: list[Accepted] = []
+        self.counted: list[float] = []
+        self._all_counted: list[float] = []
+        self._tokens: dict[str, float] = {}
+        self._rows: list[_Row] = []
+        self._newest_visible = 0.0
+        self.poison: dict[Pair, str] = {}
+
+    def clock(self) -> datetime:
+        """The tenant's clock."""
+        return BEGIN + timedelta(seconds=self._world.now + self._options.tenant_ahead)
+
+    # Calls.
+
+    def answer(self, request: httpx.Request, *, path: float, number: int) -> Reply:
+        """Answer a call that has arrived."""
+        where = request.url.path
+        reply = self._answer(request, where, path, number)
+        self._world.note("tenant", f"call {number} {request.method} {where}: {reply.status}")
+        if self._options.sends_date:
+            return Reply(
+                status=reply.status,
+                content=reply.content,
+                headers={**reply.headers, "date": format_datetime(self.clock(), usegmt=True)},
+                takes=reply.takes,
+            )
+        return reply
+
+    def _answer(self, request: httpx.Request, where: str, path: float, number: int) -> Reply:  # noqa: PLR0911 - one for each kind of answer
+        if where == "/oauth/token":
+            return self._token()
+        world, options = self._world, self._options
+        if "gateway" in options.faults and world.chance(options.gateway):
+            # It turns the call away before the place where calls count.
+            return _page(world.random.choice((500, 502, 503, 504)))
+        count = sum(at > world.now - options.rate[1] for at in self._all_counted)
+        self._all_counted.append(world.now)
+        if path <= options.path_assumed:
+            self.counted.append(world.now)
+        token = request.headers.get("authorization", "").partition(" ")[2]
+        if self._tokens.get(token, -1.0) <= world.now:
+            return _json(401, {"error": "JWT validation failed: JWT is expired"})
+        if count >= options.rate[0]:
+            return _json(429, {"message": " Rate Limit Exceeded "}, {"retry-after": str(int(options.rate[1]))})
+        if where.endswith("/access-requests"):
+            return self._submitted(json.loads(request.content), number)
+        if where.endswith(("/access-request-status", "/access-request-administration")):
+            return self._listed(request.url.params)
+        return _problem(404, "no such path")
+
+    def _token(self) -> Reply:
+        life = self._options.token_life
+        number = len(self._tokens)
+        claims = {
+            "tenant_id": "11111111-2222-4333-8444-555555555555",
+            "org": "simulated",
+            "identity_id": REQUESTER,
+            "user_name": "admin",
+            "authorities": ["ORG_ADMIN"],
+            "client_id": "client",
+            "scope": ["sp:scopes:all"],
+            "exp": int((self.clock() + timedelta(seconds=life)).timestamp()),
+            "jti": f"token-{number}",
+        }
+        token = ".".join(
+            urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "none"}, claims)
+        )
+        self._tokens[f"{token}.simulated"] = self._world.now + life
+        return _json(
+            200,
+            {
+                "access_token": f"{token}.simulated",
+                "token_type": "bearer",
+                "expires_in": life,
+                "identity_id": REQUESTER,
+                "user_id": REQUESTER,
+                "scope": "sp:scopes:all",
+                "tenant_id": claims["tenant_id"],
+                "org": "simulated",
+            },
+        )
+
+    # Submitting.
+
+    def _submitted(self, body: Mapping[str, Any], number: int) -> Reply:
+        world, options = self._world, self._options
+        wanted = [
+            (identity, item)
+            for identity, items in (
+                [(one["identityId"], one["requestedItems"]) for one in body["requestedForWithRequestedItems"]]
+                if "requestedForWithRequestedItems" in body
+                else [(identity, body["requestedItems"]) for identity in body["requestedFor"]]
+            )
+            for item in items
+        ]
+        for identity, item in wanted:
+            if bad := self.poison.get(pair_key(identity, item["id"])):
+                return _poisoned(bad, item["id"])
+        if "fails" in options.faults and world.chance(options.fails):
+            return _failure(world.random.choice(("500", "503", "429", "502")))
+        access_requests: dict[str, str] = {}
+        for identity, item in wanted:
+            metadata = item.get("clientMetadata") or {}
+            access_request = access_requests.setdefault(identity, f"ar{len(self.books):05d}{number:05d}")
+            self.books.append(
+                Accepted(
+                    pair=pair_key(identity, item["id"]),
+                    at=world.now,
+                    body=number,
+                    named=metadata.get("accessBatchRequest", ""),
+                    metadata=metadata,
+                )
+            )
+            self._add_row(identity, item, body["requestType"], access_request, metadata)
+        world.note("tenant", f"accepts {[(i, m['id']) for i, m in wanted]} in call {number}")
+        if "after" in options.faults and world.chance(options.after):
+            return _failure(world.random.choice(("500", "502", "503", "503 later", "303", "404", "409", "200")))
+        return _json(202, {})
+
+    def someone_else_requests(self, identity: str, item: str) -> None:
+        """Another user requests something."""
+        self._add_row(
+            identity, {"type": "ROLE", "id": item}, "GRANT_ACCESS", f"other{len(self._rows):05d}", {}, "other"
+        )
+
+    def _add_row(
+        self,
+        identity: str,
+        item: Mapping[str, Any],
+        request_type: str,
+        access_request: str,
+        metadata: Mapping[str, str],
+        requester: str = REQUESTER,
+    ) -> None:
+        odd = self._options.oddness if self._world.random.random() < self._options.odd else ""
+        row: dict[str, Any] = {
+            "id": item["id"],
+            "name": f"name of {item['id']}",
+            "type": item["type"],
+            "state": "EXECUTING",
+            "requestType": request_type,
+            "created": _text(self.clock()),
+            "modified": _text(self.clock()),
+            "requester": {"type": "IDENTITY", "id": requester, "name": "admin"},
+            "requestedFor": {"type": "IDENTITY", "id": identity, "name": identity},
+            "accessRequestId": access_request,
+            "accountActivityItemId": f"act{len(self._rows):06d}",
+            "cancelable": True,
+            "clientMetadata": dict(metadata) or None,
+        }
+        if odd:
+            _ODDNESS[odd](row)
+        self._rows.append(
+            _Row(
+                created=self.clock(),
+                visible_at=self._visible_at(),
+                requester=requester,
+                identity=identity,
+                access_request=access_request,
+                json=row,
+            )
+        )
+
+    def _visible_at(self) -> float:
+        world, options = self._world, self._options
+        if options.listing == "rows":
+            # Row by row, in any order, most of them soon.
+            lag = options.lag * world.random.random() ** 3
+            return world.now + lag
+        # In order: an index that falls behind and catches up.
+        lag = options.lag * world.random.random() if world.faults else min(options.lag, 2.0)
+        self._newest_visible = max(self._newest_visible, world.now + lag)
+        return self._newest_visible
+
+    # Listing.
+
+    def _listed(self, query: Mapping[str, str]) -> Reply:
+        world, options = self._world, self._options
+        if "list_fails" in options.faults and world.chance(0.1):
+            return _page(503)
+        rows = [row for row in self._rows if row.visible_at <= world.now]
+        if "requested-for" in query:
+            rows = [row for row in rows if row.identity == query["requested-for"]]
+        if query.get("requested-by") == "me":
+            rows = [row for row in rows if row.requester == REQUESTER]
+        filters = query.get("filters", "")
+        if since := re.search(r'created ge "([^"]+)"', filters):
+            start = datetime.fromisoformat(since[1])
+            rows = [row for row in rows if row.created >= start]
+        if named := re.search(r"accessRequestId (?:eq|in) (.*)", filters):
+            ids = set(re.findall(r'"([^"]+)"', named[1]))
+            rows = [row for row in rows if row.access_request in ids]
+        rows.sort(key=lambda row: row.created)
+        offset, limit = int(query.get("offset", 0)), min(int(query.get("limit", 250)), options.page)
+        page = rows[offset : offset + limit]
+        counts = {"true": len(rows), "zero": 0, "page": len(page), "none": None}
+        count = counts[options.count]
+        headers = {} if count is None or query.get("count") != "true" else {"x-total-count": str(count)}
+        return _json(200, [dict(row.json) for row in page], headers)
+
+
+def pair_key(identity: str, item: str) -> Pair:
+    """Identity and item, however they are spelled."""
+    return identity.replace("-", "").lower(), item.replace("-", "").lower()
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+
+def _json(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(
+        status=status,
+        content=json.dumps(document).encode(),
+        headers={"content-type": "application/json", **(headers or {})},
+    )
+
+
+def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:
+    return _json(
+        status,
+        {
+            "detailCode": f"{status} Problem",
+            "trackingId": "e7eab60924f64aa284175b9fa3309599",
+            "messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}],
+            "causes": [],
+        },
+        headers,
+    )
+
+
+def _page(status: int) -> Reply:
+    return Reply(
+        status=status,
+        content=b"<html><body>Something stands in between.</body></html>",
+        headers={"content-type": "text/html"},
+    )
+
+
+def _poisoned(how: str, item: str) -> Reply:
+    if how == "400":
+        return _problem(400, f"the item {item} can't be requested")
+    return _page(403) if how == "403" else _problem(500, "an unexpected error")
+
+
+def _failure(how: str) -> Reply:
+    if how == "503 later":
+        return _problem(503, "try again later", {"retry-after": "3"})
+    if how == "303":
+        return Reply(status=303, headers={"location": "/elsewhere"})
+    if how == "429":
+        return _json(429, {"message": " Rate Limit Exceeded "}, {"retry-after": "2"})
+    if how in {"502", "503"}:
+        return _page(int(how))
+    return _json(200, {}) if how == "200" else _problem(int(how), "it failed")
+
+
+def _change_metadata(change: Callable[[str], str]) -> Callable[[dict[str, Any]], None]:
+    def changed(row: dict[str, Any]) -> None:
+        if row["clientMetadata"]:
+            row["clientMetadata"] = {name: change(value) for name, value in row["clientMetadata"].items()}
+
+    return changed
+
+
+_ODDNESS: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
+    "upper": _change_metadata(str.upper),
+    "lower": _change_metadata(str.lower),
+    "null": lambda row: row.update(clientMetadata=None),
+    "replaced": lambda row: row.update(clientMetadata={"source": "catalogue"}),
+    "undated": lambda row: row.pop("created"),
+    "epoch": lambda row: row.update(created=datetime.fromisoformat(row["created"]).timestamp() * 1000),
+    "request's id": lambda row: row.update(id=row["accessRequestId"]),
+}
+ODDNESS: Final = tuple(_ODDNESS)

@@ -1,0 +1,205 @@
+"""The scheduler: one true time, one source of chance, and one thing at a time.
+
+A process is killed by never running it again; nothing of its code runs on, no `finally` either. What a history did is
+noted event by event; its hash shows whether two histories were the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import os
+import random
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.process import KilledError, Machine, SimulatedProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from tests.simulation.options import Options
+
+TURN: Final = 20e-6
+"""Seconds that a callback takes."""
+
+MOST_STEPS: Final = 400_000
+MOST_SECONDS: Final = 6 * 3600.0
+
+
+class HangsError(Exception):
+    """The history does not end."""
+
+
+class World:
+    """Everything that exists in one history.
+
+    Attributes:
+        options: What the seed has chosen.
+        folder: Holds all files.
+        random: The one source of chance.
+        now: The true time, in seconds since the history began.
+    """
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self.folder = folder
+        self.options = options
+        self.random = random.Random(options.seed)  # noqa: S311 - chosen to be repeatable
+        self.now = 0.0
+        self.faults = True
+        self.machines: list[Machine] = []
+        self.processes: list[SimulatedProcess] = []
+        self.current: SimulatedProcess | None = None
+        self.events: list[str] = []
+        self.errors: list[str] = []
+        self.steps = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._pids = itertools.count(1000)
+
+    # Time and what happens.
+
+    def at(self, when: float, act: Callable[[], None]) -> None:
+        """Act at a time."""
+        heapq.heappush(self._queue, (max(when, self.now), next(self._numbers), act))
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Act after some time."""
+        self.at(self.now + seconds, act)
+
+    def chance(self, probability: float) -> bool:
+        """Whether a fault happens that has this probability; none does in the liveness phase."""
+        return self.faults and self.random.random() < probability
+
+    def thread_delay(self) -> float:
+        """Seconds until a thread has done its work."""
+        return self.random.choice((0.0, 1e-4, 1e-3, 1e-3, 5e-3))
+
+    def note(self, who: str, what: str) -> None:
+        """Add to the history."""
+        self.events.append(f"{self.now:12.6f} {who}: {what}")
+
+    def note_error(self, process: SimulatedProcess, context: dict[str, Any]) -> None:
+        """Note that a task or callback failed unseen."""
+        if not process.dead:
+            self.errors.append(f"{process.name}: {context.get('message')}: {context.get('exception')!r}")
+
+    @property
+    def hash(self) -> str:
+        """Identifies what happened."""
+        return hashlib.sha256("\n".join(self.events).encode()).hexdigest()[:16]
+
+    # Processes.
+
+    def new_process(self, machine: Machine, name: str) -> SimulatedProcess:
+        process = SimulatedProcess(self, machine, name, next(self._pids))
+        self.processes.append(process)
+        return process
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine of the current process to its end, as `asyncio.run` does, while the others go on."""
+        process = self.current
+        if process is None:
+            raise AssertionError("No process runs.")
+        loop = SimulatedLoop(process)
+        process.loop = loop
+        process.loops.append(loop)
+        try:
+            loop.enter()
+            task = loop.create_task(coroutine)
+            loop.leave()
+            self._drive_of(process, task.done)
+            loop.enter()
+            closing = loop.create_task(loop.shutdown_asyncgens())
+            loop.leave()
+            self._drive_of(process, closing.done)
+            return task.result()
+        finally:
+            if not process.dead:
+                process.loop = None
+                process.loops.remove(loop)
+                loop.close()
+
+    def _drive_of(self, process: SimulatedProcess, until: Callable[[], bool]) -> None:
+        """Drive the world on behalf of a process that waits."""
+        blocked, process.blocked = process.blocked, False
+        try:
+            self.drive(lambda: until() or process.dead)
+        finally:
+            process.blocked = blocked
+        self.become(process)
+        if process.dead:
+            raise KilledError
+
+    def become(self, process: SimulatedProcess | None) -> None:
+        """Let a process be the one that runs: its environment is in force."""
+        if process is not None and (self.current is None or self.current.machine is not process.machine):
+            place = str(self.folder / process.machine.name)
+            os.environ["XDG_STATE_HOME"] = os.environ["XDG_DATA_HOME"] = place
+        self.current = process
+
+    def drive(self, until: Callable[[], bool]) -> None:
+        """Let things happen, in the order of their times, until a condition holds.
+
+        Raises:
+            HangsError: It never holds.
+        """
+        before = self.current
+        try:
+            while not until():
+                if not self._happen():
+                    raise HangsError("everything waits for something that never comes")
+        finally:
+            self.become(before)
+
+    def _happen(self) -> bool:
+        """Let the next thing happen; False if there is none."""
+        self.steps += 1
+        if self.steps > MOST_STEPS or self.now > MOST_SECONDS:
+            raise HangsError(f"still going on after {self.steps} steps and {self.now:.0f} s")
+        soonest, due = self._queue[0][0] if self._queue else float("inf"), []
+        for process in self.processes:
+            if process.loop is None or process.blocked or process.dead:
+                continue
+            when = process.loop.next_time()
+            if when is None:
+                continue
+            moment = max(process.machine.true_time(when), process.frozen_until, self.now)
+            if moment < soonest - 1e-9:
+                soonest, due = moment, [process]
+            elif moment <= soonest:
+                due.append(process)
+        if soonest == float("inf"):
+            return False
+        self.now = max(self.now, soonest) + TURN
+        if not due:
+            heapq.heappop(self._queue)[2]()
+            return True
+        self._step(due[0] if len(due) == 1 else self.random.choice(due))
+        return True
+
+    def _step(self, process: SimulatedProcess) -> None:
+        loop = process.loop
+        if loop is None:
+            raise AssertionError("The process has no loop.")
+        before, hooks = self.current, sys.get_asyncgen_hooks()
+        self.become(process)
+        process.blocked = True
+        loop.enter()
+        sys.set_asyncgen_hooks(loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook)  # type: ignore[attr-defined]
+        try:
+            loop.step()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            loop.leave()
+            process.blocked = False
+            self.become(before)
+
+    def close(self) -> None:
+        """Close everything that processes left behind."""
+        for process in self.processes:
+            process.bury()
+        self._queue.clear()
