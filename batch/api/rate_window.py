@@ -1,8 +1,16 @@
 """How many calls may leave now: the tenant's limit over any window, and the share of it to use after a 429.
 
 The tenant counts a call when it arrives, which is later than we send it. So a call counts from its permit until a
-window after its last byte has left, and `MARGIN` longer for the way. Then the last permit of the calls in any window at
-the tenant has counted all the others.
+window after the moment by which the tenant has surely counted it: when its answer came, which proves it, but no later
+than `SPREAD` after its last byte was handed over; if no answer comes, at that moment.
+
+Why no window at the tenant then holds more than the limit: let the way there take between d and d + `SPREAD`. Take any
+window there, and of the calls counted in it the one that was permitted last, B. Each other call A counted when B was
+permitted. If it had not, B was permitted a window or more after (1) A's answer, so B was counted a window or more after
+A; or after (2) `SPREAD` after A's last byte was handed over. Then A was counted at most d after (2)'s moment, and B at
+least a window and d after it: again a window or more after A. In neither case does one window hold both. So B's permit
+counted all of them, and permits keep to the limit. What a process has not reported, and what it may still send, counts
+without end; the calls of a dead process count as handed over when its death is noticed.
 
 After a 429 the share is cut at once, kept while the tenant adds up violations, and climbs back evenly: additive
 increase, multiplicative decrease. Source: the vendor's page on rate limits for the limit, for `Retry-After` and for the
@@ -17,8 +25,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from batch.api.dialects import Rate
 
-MARGIN: Final = 0.075
-"""Seconds that a call may take to the tenant's counter, beyond the least that the next call takes."""
+SPREAD: Final = 0.3
+"""Seconds that the slowest call may take to the tenant's counter beyond the fastest."""
+
+DRIFT: Final = 0.0005
+"""Part by which our clock may run faster than the tenant's: as fast as a clock is ever slewed (adjtimex(2))."""
 
 CUT: Final = 0.5
 """A violation multiplies the share by this."""
@@ -39,7 +50,7 @@ class Share:
 
     Attributes:
         cut_to: The share right after the latest cut.
-        cut_at: When it was cut, in seconds since the epoch; 0 for never.
+        cut_at: When it was cut, by the clock of the permits; 0 for never.
     """
 
     cut_to: float = 1.0
@@ -70,7 +81,7 @@ class Permits:
     """The permits given at a moment.
 
     Attributes:
-        at: The moment, in seconds since the epoch.
+        at: The moment, by the clock of the permits.
         numbers: The permits; none if it is too early.
         wait: Seconds until the next try makes sense; 0 with permits.
         silence: Seconds of silence that the tenant still wants.
@@ -91,11 +102,26 @@ def allowed(rate: Rate, share: float) -> int:
     return max(1, int(rate.requests * share + 1e-9))
 
 
+def counted_by(left_at: float, answered_at: float) -> float:
+    """When the tenant has surely counted a call.
+
+    Args:
+        left_at: When its last byte was handed over.
+        answered_at: When the tenant's answer came; infinite without an answer.
+    """
+    return min(left_at + SPREAD, answered_at)
+
+
 def counts_since(now: float, rate: Rate) -> float:
-    """Calls that left at this moment or later still count."""
-    return now - rate.seconds - MARGIN
+    """Calls that were counted later than at this moment still count."""
+    return now - window(rate.seconds)
 
 
-def frees_at(left_at: float, rate: Rate) -> float:
-    """When a call stops counting that left at `left_at`."""
-    return left_at + rate.seconds + MARGIN
+def frees_at(counted: float, rate: Rate) -> float:
+    """When a call stops counting that was counted by a moment."""
+    return counted + window(rate.seconds)
+
+
+def window(seconds: float) -> float:
+    """How long the tenant's window may be by our clock."""
+    return seconds * (1 + DRIFT)

@@ -1,7 +1,11 @@
 """Permits to call: all processes that share a ledger count their calls here against one rate limit.
 
-A permit is a row of `call`. Its `left_at` is null until the call's last byte has left; then it counts for one more
-window. If a process dies with permits, its calls count as having left when the death is noticed.
+A permit is a row of `call`. Its `counted_by` is null until the tenant has surely counted the call; then it counts for
+one more window. If a process dies with permits, the tenant has counted its calls once the death is noticed.
+
+All processes must read one clock that nobody sets. An SQLite ledger is used by one machine, and its boot has such a
+clock. When the boot changes, the calls before are unknown: one whole window passes before the next permit. Machines
+that share a database read the clock of its server.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.rate_window import MARGIN, Permits, Share, allowed, counts_since, frees_at
+from batch.api.rate_window import SPREAD, Permits, Share, allowed, counts_since, frees_at, window
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.process import Process
@@ -26,14 +30,17 @@ if TYPE_CHECKING:
     from batch.api.dialects import Rate
     from batch.model import Clock
 
+DATABASE: Final = "database"
+"""The clock of the database's server, in place of a boot."""
+
 STEPPED: Final = 1.0
-"""If the ledger is ahead of the clock by more seconds, the clock was set back."""
+"""If the ledger is ahead of the clock by more seconds, the database server's clock was set back."""
 
 LATE: Final = 1.0
 """Seconds after which a call that has not left makes us check whether its process is alive."""
 
 ASK_AGAIN: Final = 0.05
-"""Seconds until we ask again if calls of another process have yet to leave."""
+"""Seconds until we ask again if other processes have yet to report their calls."""
 
 TIDY_EVERY: Final = 1.0
 """Seconds between two removals of calls that no longer count."""
@@ -48,21 +55,24 @@ _PACE: Final = (
     )
 )
 _THIS: Final = (t.call.c.pace == sa.bindparam("of")) & (t.call.c.number == sa.bindparam("this"))
-_HAS_LEFT: Final = sa.update(t.call).where(_THIS).values(left_at=sa.bindparam("at"))
+_WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindparam("at"))
 _UNUSED: Final = sa.delete(t.call).where(_THIS)
 _COUNTING: Final = (t.call.c.pace == sa.bindparam("of")) & (
-    t.call.c.left_at.is_(None) | (t.call.c.left_at > sa.bindparam("since"))
+    t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since"))
 )
 _COUNT: Final = sa.select(sa.func.count()).where(_COUNTING)
-_FIRST_TO_LEAVE: Final = (
-    sa.select(t.call)
+_NEXT_TO_FREE: Final = (
+    sa.select(t.call.c.counted_by)
     .where(_COUNTING)
-    .order_by(t.call.c.left_at.is_(None), t.call.c.left_at)
+    .order_by(t.call.c.counted_by.is_(None), t.call.c.counted_by)
     .limit(sa.bindparam("too_many"))
 )
 _GIVE: Final = sa.insert(t.call)
+_DATABASE_CLOCK: Final = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 _GIVEN: Final = (
-    sa.update(t.pace).where(t.pace.c.id == sa.bindparam("of")).values(calls=t.pace.c.calls + sa.bindparam("more"))
+    sa.update(t.pace)
+    .where(t.pace.c.id == sa.bindparam("of"))
+    .values(calls=t.pace.c.calls + sa.bindparam("more"), epoch=sa.bindparam("zero"))
 )
 
 
@@ -81,12 +91,29 @@ class RateKey:
     dialect: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Moment:
+    """This moment by the clock that all processes read.
+
+    Attributes:
+        now: In seconds.
+        ahead: What this clock is ahead of the process's own monotonic clock.
+        epoch: The wall clock when this clock was 0.
+        boot: Names this clock; empty if it can't be told from the clock of a former boot.
+    """
+
+    now: float
+    ahead: float
+    epoch: float
+    boot: str
+
+
 class Calls:
     """The calls that the tenant counts together, as one of the processes that make them sees them.
 
     Args:
         engine: Of the ledger.
-        lane: What is counted together.
+        rate_key: What is counted together.
         rate: The limit to keep.
         process: Who asks.
         clock: Read inside the transaction: an older moment would look like a clock that was set back.
@@ -99,27 +126,30 @@ class Calls:
         self._process = process
         self._clock = clock
         self._tidied_at = 0.0
+        self._knows_the_boot = False
 
-    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
         """Gives all permits that are wanted, or none and the time to ask again.
 
         Args:
-            wanted: How many; 0 to report what has left.
-            left: Earlier permits of this process and when their calls left; None for an unused permit.
+            wanted: How many; 0 to report what the tenant has counted.
+            counted: Earlier permits of this process and when the tenant had counted their calls, by this process's
+                monotonic clock; None for an unused permit.
         """
         rate = self._rate
         with writing(self._engine) as connection:
-            now = self._clock.epoch()
-            pace = _pace(connection, self._rate_key, rate, now)
-            _record_left(connection, pace.id, left)
+            moment = self._moment(connection)
+            now = moment.now
+            pace = self._pace(connection, moment)
+            _record_counted(connection, pace.id, counted, moment.ahead)
             # Also if the clock was set back since then.
             if not 0 <= now - self._tidied_at < TIDY_EVERY:
                 _forget(connection, pace, now)
                 self._tidied_at = now
             most = allowed(rate, _share(pace).at(now, rate))
-            silence = pace.silent_until - now
-            if silence > 0 or not wanted:
-                return Permits(at=now, wait=max(0.0, silence), silence=max(0.0, silence), allowed=most)
+            silence = max(0.0, pace.silent_until - now)
+            if silence or pace.opens_at > now or not wanted:
+                return Permits(at=now, wait=max(silence, pace.opens_at - now, 0.0), silence=silence, allowed=most)
             free = most - _count(connection, pace.id, now, rate)
             few = min(wanted, most) - free
             if few > 0:
@@ -127,7 +157,7 @@ class Calls:
                 return Permits(at=now, wait=wait, allowed=most)
             given = min(wanted, free)
             numbers = tuple(range(pace.calls + 1, pace.calls + 1 + given))
-            _add(connection, pace.id, numbers, now, self._process)
+            _add(connection, pace.id, numbers, moment, self._process)
             return Permits(at=now, numbers=numbers, free=free - given, allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
@@ -139,69 +169,117 @@ class Calls:
             violated: Whether it was rejected for the rate limit, which cuts the share.
         """
         with writing(self._engine) as connection:
-            now = self._clock.epoch()
-            pace = _pace(connection, self._rate_key, self._rate, now)
+            moment = self._moment(connection)
+            now = moment.now
+            pace = self._pace(connection, moment)
             until = max(pace.silent_until, now + seconds)
             share = _share(pace)
             if violated:
                 share = share.cut(permitted_at=permitted_at, until=until, now=now, rate=self._rate)
-            connection.execute(
-                sa.update(t.pace)
-                .where(t.pace.c.id == pace.id)
-                .values(silent_since=now, silent_until=until, cut_to=share.cut_to, cut_at=share.cut_at)
-            )
+            new = {"silent_since": now, "silent_until": until, "cut_to": share.cut_to, "cut_at": share.cut_at}
+            connection.execute(sa.update(t.pace).where(t.pace.c.id == pace.id).values(epoch=moment.epoch, **new))
+
+    def _moment(self, connection: Connection) -> _Moment:
+        # Read first: a call must not seem to have been counted earlier than it was.
+        own = self._clock.monotonic()
+        if connection.dialect.name == "sqlite":
+            return _Moment(now=own, ahead=0.0, epoch=self._clock.epoch() - own, boot=self._clock.boot)
+        now = float(connection.execute(_DATABASE_CLOCK).scalar_one())
+        return _Moment(now=now, ahead=now - own, epoch=0.0, boot=DATABASE)
+
+    def _pace(self, connection: Connection, moment: _Moment) -> Any:
+        """The rate key's row, added if there is none, and translated if its times are of another clock."""
+        of = {"tenant": self._rate_key.tenant, "client": self._rate_key.client, "dialect": self._rate_key.dialect}
+        row = connection.execute(_PACE, of).first()
+        changed: dict[str, Any] = {}
+        if row is None:
+            connection.execute(sa.insert(t.pace), _new_pace(connection, self._rate_key, self._rate, moment))
+        elif row.boot != moment.boot or not (moment.boot or self._knows_the_boot):
+            changed = _rebased(row, self._rate, moment)
+            connection.execute(sa.delete(t.call).where(t.call.c.pace == row.id))
+        else:
+            changed = _corrected(row, self._rate, moment)
+        self._knows_the_boot = True
+        if row is not None and not changed:
+            return row
+        if row is not None:
+            connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
+        return connection.execute(_PACE, of).one()
 
 
 def _share(pace: Any) -> Share:
     return Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
 
 
-def _pace(connection: Connection, rate_key: RateKey, rate: Rate, now: float) -> Any:
-    """The rate key's row, added if there is none, and corrected if the clock was set back."""
-    of = {"tenant": rate_key.tenant, "client": rate_key.client, "dialect": rate_key.dialect}
-    row = connection.execute(_PACE, of).first()
-    if row is None:
-        connection.execute(
-            sa.insert(t.pace),
-            {
-                "tenant": number_of_tenant(connection, rate_key.tenant),
-                "client": rate_key.client,
-                "dialect": rate_key.dialect,
-                "calls": 0,
-                "longest": rate.seconds,
-                "silent_since": 0.0,
-                "silent_until": 0.0,
-                "cut_to": 1.0,
-                "cut_at": 0.0,
-            },
-        )
-        return connection.execute(_PACE, of).one()
-    changed: dict[str, float] = {}
-    if row.longest < rate.seconds:
+def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Moment) -> dict[str, Any]:
+    return {
+        "tenant": number_of_tenant(connection, rate_key.tenant),
+        "client": rate_key.client,
+        "dialect": rate_key.dialect,
+        "calls": 0,
+        "longest": rate.seconds,
+        "silent_since": 0.0,
+        "silent_until": 0.0,
+        "cut_to": 1.0,
+        "cut_at": 0.0,
+        "boot": moment.boot,
+        "epoch": moment.epoch,
+    }
+
+
+def _corrected(pace: Any, rate: Rate, moment: _Moment) -> dict[str, Any]:
+    """What changes for a longer window, or because the clock was set back."""
+    changed: dict[str, Any] = {}
+    if pace.longest < rate.seconds:
         changed["longest"] = rate.seconds
-    if row.silent_since > now + STEPPED:
-        changed |= {"silent_since": now, "silent_until": now + row.silent_until - row.silent_since}
-    if not changed:
-        return row
-    connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
-    return connection.execute(_PACE, of).one()
+    if pace.silent_since > moment.now + STEPPED:
+        changed |= {"silent_since": moment.now, "silent_until": moment.now + pace.silent_until - pace.silent_since}
+    opens_at = moment.now + _whole(pace, rate)
+    if pace.opens_at > opens_at + STEPPED:
+        changed["opens_at"] = opens_at
+    return changed
 
 
-def _record_left(connection: Connection, pace: int, left: Mapping[int, float | None]) -> None:
-    """Records when calls left, and takes unused permits back."""
-    gone = [{"of": pace, "this": number, "at": at} for number, at in left.items() if at is not None]
-    unused = [{"of": pace, "this": number} for number, at in left.items() if at is None]
-    if gone:
-        connection.execute(_HAS_LEFT, gone)
+def _rebased(pace: Any, rate: Rate, moment: _Moment) -> dict[str, Any]:
+    """The row, translated from the clock of a former boot.
+
+    Only the wall clock runs through from boot to boot. It may be wrong, so what it says of a silence can't make it
+    longer than it was asked for, and of calls it says nothing: they count as made now.
+    """
+    shift = pace.epoch - moment.epoch
+    length = pace.silent_until - pace.silent_since
+    silent_until = min(pace.silent_until + shift, moment.now + length)
+    return {
+        "boot": moment.boot,
+        "epoch": moment.epoch,
+        "longest": max(pace.longest, rate.seconds),
+        "opens_at": moment.now + _whole(pace, rate),
+        "silent_since": silent_until - length,
+        "silent_until": silent_until,
+        "cut_at": pace.cut_at and min(pace.cut_at + shift, max(moment.now, silent_until)),
+    }
+
+
+def _whole(pace: Any, rate: Rate) -> float:
+    """Seconds after which no call made until now counts."""
+    return window(max(pace.longest, rate.seconds)) + SPREAD
+
+
+def _record_counted(connection: Connection, pace: int, counted: Mapping[int, float | None], ahead: float) -> None:
+    """Records when calls were counted, and takes unused permits back."""
+    made = [{"of": pace, "this": number, "at": at + ahead} for number, at in counted.items() if at is not None]
+    unused = [{"of": pace, "this": number} for number, at in counted.items() if at is None]
+    if made:
+        connection.execute(_WAS_COUNTED, made)
     if unused:
         connection.execute(_UNUSED, unused)
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
-    """Removes calls that no longer count. Calls that left in the future left now."""
+    """Removes calls that no longer count. Calls that were counted in the future were counted now."""
     of_pace = t.call.c.pace == pace.id
-    connection.execute(sa.delete(t.call).where(of_pace, t.call.c.left_at < now - pace.longest - 2 * MARGIN))
-    connection.execute(sa.update(t.call).where(of_pace, t.call.c.left_at > now + STEPPED).values(left_at=now))
+    connection.execute(sa.delete(t.call).where(of_pace, t.call.c.counted_by < now - 2 * pace.longest))
+    connection.execute(sa.update(t.call).where(of_pace, t.call.c.counted_by > now + STEPPED).values(counted_by=now))
 
 
 def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
@@ -210,21 +288,19 @@ def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
 
 def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:
     """Seconds until so many calls stop counting."""
-    calls = connection.execute(
-        _FIRST_TO_LEAVE, {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
-    ).all()
-    last = calls[-1]
+    next_to_free = {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
+    last = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()[-1]
     _close_dead(connection, pace, now, process)
-    return ASK_AGAIN if last.left_at is None else max(0.001, frees_at(last.left_at, rate) - now)
+    return ASK_AGAIN if last is None else max(0.001, frees_at(last, rate) - now)
 
 
 def _close_dead(connection: Connection, pace: int, now: float, process: Process) -> None:
-    """Records that the calls of dead processes have left."""
+    """Records that the calls of dead processes were counted. Only the clock of the permits is asked."""
     at = datetime.fromtimestamp(now, UTC)
     owner_of = (t.call.c.machine, t.call.c.pid, t.call.c.process_started)
     waiting = connection.execute(
         sa.select(*owner_of, sa.func.max(t.call.c.permitted_at).label("permitted_at"))
-        .where(t.call.c.pace == pace, t.call.c.left_at.is_(None), t.call.c.permitted_at < now - LATE)
+        .where(t.call.c.pace == pace, t.call.c.counted_by.is_(None), t.call.c.permitted_at < now - LATE)
         .group_by(*owner_of)
     ).all()
     for machine, pid, started, permitted_at in waiting:
@@ -235,29 +311,29 @@ def _close_dead(connection: Connection, pace: int, now: float, process: Process)
                 sa.update(t.call)
                 .where(
                     t.call.c.pace == pace,
-                    t.call.c.left_at.is_(None),
+                    t.call.c.counted_by.is_(None),
                     t.call.c.machine == machine,
                     t.call.c.pid == pid,
                     t.call.c.process_started == started,
                 )
-                .values(left_at=now)
+                .values(counted_by=now)
             )
 
 
-def _add(connection: Connection, pace: int, numbers: Sequence[int], now: float, process: Process) -> None:
+def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: _Moment, process: Process) -> None:
     connection.execute(
         _GIVE,
         [
             {
                 "pace": pace,
                 "number": number,
-                "left_at": None,
+                "counted_by": None,
                 "machine": process.machine,
                 "pid": process.pid,
                 "process_started": process.started,
-                "permitted_at": now,
+                "permitted_at": moment.now,
             }
             for number in numbers
         ],
     )
-    connection.execute(_GIVEN, {"of": pace, "more": len(numbers)})
+    connection.execute(_GIVEN, {"of": pace, "more": len(numbers), "zero": moment.epoch})

@@ -13,7 +13,7 @@ request, so that sending does not search `recipient`. Requests that travel in on
 continues decides as it did before. `cached` holds the tenant's answers and can be emptied at any time.
 
 `pace` and `call` keep all processes that share the ledger within the tenant's rate limit. They are worth nothing once a
-window has passed, and have seconds since the epoch; all other instants are ISO 8601 text in UTC.
+window has passed, and have seconds by the clock that `pace.boot` names; all other instants are ISO 8601 text in UTC.
 
 Rows are only ever added to `event`. It has every attempt and every answer, and the hash in each row covers the row
 before.
@@ -254,9 +254,13 @@ pace = sa.Table(
     sa.Column("cut_to", sa.Float, nullable=False),
     sa.Column("cut_at", sa.Float, nullable=False),
     sa.Column("boot", sa.Text),
+    sa.Column("epoch", sa.Float, nullable=False, server_default="0"),
+    sa.Column("opens_at", sa.Float, nullable=False, server_default="0"),
     sa.UniqueConstraint("tenant", "client", "dialect"),
     sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
-    comment="Calls that the tenant counts together: those of one client in one API version.",
+    comment="Calls that the tenant counts together: those of one client in one API version. `boot`: whose clock all "
+    "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0. "
+    "`opens_at`: no permit is given before, because of unknown calls of a former boot.",
 )
 
 call = sa.Table(
@@ -264,14 +268,13 @@ call = sa.Table(
     metadata,
     sa.Column("pace", sa.ForeignKey("pace.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("left_at", sa.Float),
-    sa.Column("answered_at", sa.Float),
+    sa.Column("counted_by", sa.Float),
     sa.Column("machine", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),
     sa.Column("permitted_at", sa.Float, nullable=False),
     sqlite_with_rowid=False,
-    comment="The calls of the last window. `left_at`: when the last byte had left; null until then.",
+    comment="The calls of the last window. `counted_by`: when the tenant had counted it; null until that is known.",
 )
 
 finding = sa.Table(

@@ -32,10 +32,13 @@ class Permit(Protocol):
     """Permission to make one call."""
 
     given_at: float
-    """When it was given, in seconds since 1970."""
+    """When it was given, by the clock of the permits."""
 
     def on_sent(self) -> None:
         """The call has left, or has failed."""
+
+    def on_answer(self, answer: Answer) -> None:
+        """The call has ended with an answer, which may prove that the tenant has counted it."""
 
     def unused(self) -> None:
         """The call will not be made."""

@@ -242,6 +242,7 @@ class Submitter:
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()
+        permit.on_answer(answer)
         seconds = self._clock.monotonic() - began
         decision = self._decide(answer, token, failures_before)
         decisions = for_each(body, decision, answer.text)

@@ -1,19 +1,21 @@
 """The pace: calls leave evenly, and no window holds more than the tenant permits.
 
 A leaky bucket (aiolimiter) spreads the calls, unless all that are to come fit into the window. Permits make the limit
-exact: one counter serves all processes and survives restarts, and a call counts until a window after its last byte has
-left.
+exact: one counter serves all processes and survives restarts, and a call counts until a window after the tenant has
+surely counted it; `batch.api.rate_window` says when.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
 from batch.answers.events import PaceChanged, Waiting
+from batch.api.rate_window import SPREAD, counted_by
 from batch.errors import LedgerLostError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from batch.answers.events import Tell
     from batch.api.dialects import Rate
     from batch.api.rate_window import Permits
-    from batch.model import Clock
+    from batch.model import Answer, Clock
 
 AT_ONCE: Final = 0.5
 """Take the permits of so many seconds together: five at the documented limit.
@@ -33,16 +35,18 @@ SLACK: Final = 2.0
 """How many late turns the bucket makes up for."""
 
 REPORT_AFTER: Final = 0.25
-"""Seconds after which to report calls that have left, if nobody takes another permit."""
+"""Seconds after which to report calls, if nobody takes another permit."""
 
 LONG: Final = 2.0
 """Report waits longer than so many seconds."""
+
+_GATEWAY: Final = 500
 
 
 class Counter(Protocol):
     """Counts the calls of all processes: the ledger, or a fake."""
 
-    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
         """Gives permits; see the ledger's Calls.permit."""
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
@@ -50,10 +54,10 @@ class Counter(Protocol):
 
 
 class Permit:
-    """Permits one call, and counts until a window after the call has left.
+    """Permits one call, and counts until a window after the tenant has counted the call.
 
     Attributes:
-        given_at: When, in seconds since the epoch.
+        given_at: When, in seconds of the counter's clock.
     """
 
     def __init__(self, pace: Pace, number: int, given_at: float) -> None:
@@ -64,16 +68,21 @@ class Permit:
 
     def on_sent(self) -> None:
         """The call's last byte has left, or it has failed; only the first time counts."""
-        self._end(used=True)
+        if self._open:
+            self._open = False
+            self._pace.sent(self._number)
+
+    def on_answer(self, answer: Answer) -> None:
+        """The call has ended. What the tenant has answered it has counted; a 5xx may be a gateway's answer."""
+        self.on_sent()
+        if answer.status is not None and answer.status < _GATEWAY:
+            self._pace.answered(self._number)
 
     def unused(self) -> None:
         """The call won't be made."""
-        self._end(used=False)
-
-    def _end(self, *, used: bool) -> None:
         if self._open:
             self._open = False
-            self._pace.ended(self._number, used=used)
+            self._pace.unused(self._number)
 
 
 class Pace:
@@ -83,7 +92,7 @@ class Pace:
         rate: The limit to keep.
         counter: Counts them.
         tell: Takes waits and changes of the pace.
-        clock: Its wall clock dates the calls, because other processes count them too.
+        clock: Its monotonic clock dates the calls.
 
     Attributes:
         silenced: Seconds spent in silence that the tenant asked for.
@@ -97,7 +106,8 @@ class Pace:
         self._allowed = rate.requests
         self._bucket = _bucket(rate, rate.requests)
         self._free = 0
-        self._left: dict[int, float | None] = {}
+        self._sent: dict[int, float] = {}
+        self._counted: dict[int, float | None] = {}
         self._held_until = 0.0
         self._silent_until = 0.0
         self._reported_until = 0.0
@@ -164,27 +174,49 @@ class Pace:
             self._reported_until = until
             self._tell(Waiting(seconds=seconds, reason=reason))
 
-    def ended(self, number: int, *, used: bool) -> None:
-        """Notes that a permit was used or is given back; the counter learns it with the next permits, or soon."""
-        self._left[number] = self._clock.epoch() if used else None
-        if self._reporting is None or self._reporting.done():
-            self._reporting = asyncio.get_running_loop().create_task(self._report_later())
+    def sent(self, number: int) -> None:
+        """Notes that a call has left; the counter learns it with the next permits, or soon."""
+        self._sent[number] = self._clock.monotonic()
+        self._report_soon()
+
+    def answered(self, number: int) -> None:
+        """Notes that a call was answered."""
+        # A call that was reported meanwhile was counted before.
+        if (left_at := self._sent.pop(number, None)) is not None:
+            self._counted[number] = counted_by(left_at, self._clock.monotonic())
+            self._report_soon()
+
+    def unused(self, number: int) -> None:
+        """Notes that a permit is given back."""
+        self._counted[number] = None
+        self._report_soon()
 
     async def aclose(self) -> None:
-        """Reports the last calls that have left, after all calls have ended."""
+        """Reports the last calls, after all calls have ended."""
         if self._reporting is not None:
             self._reporting.cancel()
         at_work: list[asyncio.Future[Any]] = [work for work in (self._reporting, self._call) if work is not None]
         await asyncio.gather(*at_work, return_exceptions=True)
-        if self._left:
+        self._close_sent(math.inf)
+        if self._counted:
             # A lost ledger will count these calls as made when it notices that this process has ended.
             with contextlib.suppress(LedgerLostError):
                 await self._ask(0)
 
+    def _close_sent(self, now: float) -> None:
+        """No later answer changes when a call was counted that left so long ago."""
+        for number, left_at in [*self._sent.items()]:
+            if left_at + SPREAD > now:
+                # The others left later.
+                break
+            self._counted[number] = counted_by(left_at, math.inf)
+            del self._sent[number]
+
     async def _ask(self, wanted: int) -> Permits:
-        left, self._left = self._left, {}
+        self._close_sent(self._clock.monotonic())
+        counted, self._counted = self._counted, {}
         self._call_count += 1
-        call = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, left=left))
+        call = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, counted=counted))
         self._call = call
         try:
             permits = await asyncio.shield(call)
@@ -193,7 +225,7 @@ class Pace:
             raise
         except BaseException:
             # The ledger did not get these reports; send them again once it is back.
-            self._left = left | self._left
+            self._counted = counted | self._counted
             raise
         if wanted:
             self._free = permits.free
@@ -206,7 +238,7 @@ class Pace:
     def _give_back(self, asked: asyncio.Future[Permits]) -> None:
         """Gives the permits of a cancelled caller back."""
         if not asked.cancelled() and asked.exception() is None:
-            self._left |= dict.fromkeys(asked.result().numbers)
+            self._counted |= dict.fromkeys(asked.result().numbers)
 
     async def _keep_silent(self) -> None:
         loop = asyncio.get_running_loop()
@@ -214,11 +246,16 @@ class Pace:
             await asyncio.sleep(until - now)
             self.silenced += max(0.0, min(self._silent_until, loop.time()) - now)
 
+    def _report_soon(self) -> None:
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.get_running_loop().create_task(self._report_later())
+
     async def _report_later(self) -> None:
-        while self._left:
+        while self._sent or self._counted:
             count = self._call_count
             await asyncio.sleep(REPORT_AFTER)
-            if self._left and count == self._call_count:
+            self._close_sent(self._clock.monotonic())
+            if self._counted and count == self._call_count:
                 # The next caller for a permit will notice a lost ledger.
                 with contextlib.suppress(LedgerLostError):
                     await self._ask(0)

@@ -186,6 +186,7 @@ class Reader:
             )
         finally:
             permit.on_sent()
+        permit.on_answer(exchange.answer)
         self._on_headers(exchange.headers)
         return exchange
 

@@ -49,6 +49,8 @@ def _add_columns() -> None:
     op.create_index(op.f("ix_request_claimed"), "request", ["claimed"], unique=False)
     with op.batch_alter_table("pace", recreate=_rebuild()) as batch:
         batch.add_column(sa.Column("boot", sa.Text(), nullable=True))
+        batch.add_column(sa.Column("epoch", sa.Float(), nullable=False, server_default="0"))
+        batch.add_column(sa.Column("opens_at", sa.Float(), nullable=False, server_default="0"))
 
 
 _ABOUT = "One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed."
@@ -87,15 +89,14 @@ def _create_tables() -> None:
         "call",
         sa.Column("pace", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("left_at", sa.Float(), nullable=True),
-        sa.Column("answered_at", sa.Float(), nullable=True),
+        sa.Column("counted_by", sa.Float(), nullable=True),
         sa.Column("machine", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("process_started", sa.Float(), nullable=False),
         sa.Column("permitted_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["pace"], ["pace.id"], name=op.f("fk_call_pace")),
         sa.PrimaryKeyConstraint("pace", "number", name=op.f("pk_call")),
-        comment="The calls of the last window. `left_at`: when the last byte had left; null until then.",
+        comment="The calls of the last window. `counted_by`: when the tenant had counted it; null until that is known.",
         sqlite_with_rowid=False,
     )
     if op.get_context().dialect.supports_comments:
@@ -117,6 +118,11 @@ _COMMENTS = {
     ),
     "identity": _KEY,
     "item": _KEY,
+    "pace": (
+        "Calls that the tenant counts together: those of one client in one API version. `boot`: whose clock all "
+        "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0. "
+        "`opens_at`: no permit is given before, because of unknown calls of a former boot."
+    ),
     "request": (
         "`tag`: the random part of its id; null if it was planned before there were any. `claimed`: when its body "
         "was last claimed, as a number that counts all claims of the ledger."

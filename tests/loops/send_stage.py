@@ -85,6 +85,9 @@ class FakePermit:
     def on_sent(self) -> None:
         self.ends.append("gone")
 
+    def on_answer(self, answer: Answer) -> None:
+        assert answer.status or answer.failure
+
     def unused(self) -> None:
         self.ends.append("unused")
 

@@ -147,7 +147,7 @@ def test_a_tenant_with_the_configured_limit_never_answers_429(ledger: Ledger) ->
     run_in_virtual_time(send(ledger, run, tenant, notes))
     assert tenant.accepted == all_once(600)
     assert tenant.violations == []
-    assert 599 / (tenant.arrivals[-1] - tenant.arrivals[0]) >= 0.985 * 10
+    assert 599 / (tenant.arrivals[-1] - tenant.arrivals[0]) >= 0.965 * 10
 
 
 def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledger: Ledger) -> None:

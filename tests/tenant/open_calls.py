@@ -53,9 +53,9 @@ class OpenCalls:
         self._numbers = itertools.count(1)
         self.silences: list[tuple[float, bool]] = []
 
-    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
         assert wanted >= 0
-        assert all(number > 0 for number in left)
+        assert all(number > 0 for number in counted)
         most = UNLIMITED.requests
         return Permits(at=now(), numbers=tuple(itertools.islice(self._numbers, wanted)), free=most, allowed=most)
 

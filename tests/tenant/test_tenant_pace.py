@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import Rate
-from batch.api.rate_window import HOLD, MARGIN
+from batch.api.rate_window import HOLD, SPREAD
 from batch.errors import LedgerLostError
 from batch.ledger.calls import RateKey
+from batch.model import Clock
 from batch.tenant.pace import Pace
-from tests.clocks import VIRTUAL, wall
-from tests.ledger.ledger_helpers import ME, a_process, open_ledger
+from tests.clocks import VIRTUAL
+from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, open_ledger
 from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     from batch.tenant.pace import Permit
 
 DOCUMENTED = Rate(requests=100, seconds=10.0)
+PATH = 0.075
+"""The least time that a call takes to where it is counted."""
+
 LANE = RateKey(tenant="https://tenant.example", client="client", dialect="beta")
+
+
+def machine(*, ahead: float = 0, boot: str = "virtual", booted_at: float = 0) -> Clock:
+    """The clock of a machine whose wall clock is ahead by some seconds."""
+    return Clock(now=lambda: VIRTUAL.now() + timedelta(seconds=ahead), monotonic=lambda: now() - booted_at, boot=boot)
 
 
 class World:
@@ -44,18 +53,29 @@ class World:
         self.permitted: list[float] = []
         self.events = Events()
         self.random = Random(7)  # noqa: S311 - repeatable
+        self.lost = 0.1
 
-    def pace(self, rate: Rate = DOCUMENTED, *, process: Process = ME, rate_key: RateKey = LANE) -> Pace:
-        calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=VIRTUAL)
-        return Pace(rate, calls, tell=self.events.append, clock=VIRTUAL)
+    def pace(
+        self,
+        rate: Rate = DOCUMENTED,
+        *,
+        process: Process = ME,
+        rate_key: RateKey = LANE,
+        clock: Clock = VIRTUAL,
+    ) -> Pace:
+        calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=clock)
+        return Pace(rate, calls, tell=self.events.append, clock=clock)
 
     async def call(self, permit: Permit) -> None:
-        """A call that takes a moment to leave and a moment to arrive."""
+        """A call that takes a moment to leave, up to 0.3 s longer than others to be counted, and a while to answer."""
         self.permitted.append(now())
         await asyncio.sleep(self.random.uniform(0, 0.03))
         permit.on_sent()
-        await asyncio.sleep(self.random.uniform(0, 0.05))
+        await asyncio.sleep(PATH + self.random.choice((0, 0.3, self.random.uniform(0, 0.3))))
         self.arrivals.append(now())
+        if self.random.random() >= self.lost:
+            late = self.random.choice((0, 12, self.random.uniform(0, 0.4)))
+            asyncio.get_running_loop().call_later(late, permit.on_answer, ACCEPTED)
 
     async def send(self, pace: Pace, count: int, *, most: int = 10) -> None:
         """Makes so many calls."""
@@ -80,10 +100,11 @@ def assert_never_too_many(moments: list[float], rate: Rate = DOCUMENTED) -> None
 
 
 def test_no_window_exceeds_the_limit_and_nearly_all_of_it_is_used(world: World) -> None:
-    run_in_virtual_time(world.send(world.pace(), 700))
+    run_in_virtual_time(world.send(world.pace(), 1000))
     assert_never_too_many(world.arrivals)
-    began, ended = world.permitted[0], world.permitted[-1]
-    assert 699 / (ended - began) * 10 / 100 >= 0.985
+    # After the first window, which begins empty.
+    steady = world.permitted[150:]
+    assert (len(steady) - 1) / (steady[-1] - steady[0]) * 10 / 100 >= 0.965
 
 
 def test_more_calls_than_a_window_holds_are_spread_from_the_first(world: World) -> None:
@@ -158,7 +179,7 @@ def test_unreported_calls_of_a_killed_process_count_from_when_its_end_is_noticed
         await world.send(world.pace(), 1)
         return now() - began
 
-    assert run_in_virtual_time(program()) == pytest.approx(10 + MARGIN, abs=0.2)
+    assert run_in_virtual_time(program()) == pytest.approx(10 + SPREAD, abs=0.5)
 
 
 def test_a_call_that_has_not_left_counts_while_its_process_lives(world: World) -> None:
@@ -186,7 +207,7 @@ def test_an_unused_permit_goes_to_others(world: World) -> None:
         await world.send(pace, 100)
         return now() - began
 
-    assert run_in_virtual_time(program()) < 0.5
+    assert run_in_virtual_time(program()) < 1
 
 
 def test_the_tenants_silence_holds_for_every_process_and_survives_a_restart(world: World) -> None:
@@ -201,10 +222,10 @@ def test_the_tenants_silence_holds_for_every_process_and_survives_a_restart(worl
         return now() - began, later.silenced
 
     waited, silenced = run_in_virtual_time(program())
-    assert waited == pytest.approx(300, abs=0.2)
-    assert silenced == pytest.approx(200, abs=0.2)
+    assert waited == pytest.approx(300, abs=0.5)
+    assert silenced == pytest.approx(200, abs=0.5)
     ((seconds, reason),) = world.events.waits
-    assert seconds == pytest.approx(200, abs=0.2)
+    assert seconds == pytest.approx(200, abs=0.5)
     assert reason == "the tenant has asked for silence"
 
 
@@ -220,7 +241,7 @@ def test_a_second_pause_can_only_prolong_the_first(second: float, silent_for: fl
         await waiting
         return now() - began
 
-    assert run_in_virtual_time(program()) == pytest.approx(silent_for, abs=0.1)
+    assert run_in_virtual_time(program()) == pytest.approx(silent_for, abs=0.5)
 
 
 def test_a_backoff_holds_only_its_own_process(world: World) -> None:
@@ -234,8 +255,8 @@ def test_a_backoff_holds_only_its_own_process(world: World) -> None:
         return other, now() - began, pace.silenced
 
     other, own, silenced = run_in_virtual_time(program())
-    assert other < 0.2
-    assert own == pytest.approx(20, abs=0.2)
+    assert other < 0.5
+    assert own == pytest.approx(20, abs=0.5)
     assert silenced == 0
 
 
@@ -252,9 +273,9 @@ def test_a_violation_halves_the_pace_which_is_held_and_climbs_back(world: World)
     per_window = defaultdict[int, int](int)
     for moment in world.permitted[1:]:
         per_window[int((moment - began) // 10)] += 1
-    assert {per_window[n] for n in range(1, int(HOLD // 10) - 1)} <= {49, 50}
+    assert {per_window[n] for n in range(1, int(HOLD // 10) - 1)} <= {48, 49, 50}
     assert per_window[14] > 50
-    assert per_window[23] >= 95
+    assert per_window[23] >= 93
     assert world.events.allowed[0] == 50
     assert world.events.allowed == sorted(world.events.allowed)
     assert world.events.allowed[-1] == 100
@@ -279,14 +300,12 @@ def test_a_clock_set_back_does_not_prolong_a_silence(world: World) -> None:
         await world.send(pace, 100)
         await pace.pause(30)
         await pace.aclose()
-        set_back = wall(lambda: VIRTUAL.now() - timedelta(seconds=5000))
-        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=a_process(2), clock=set_back)
-        later = Pace(DOCUMENTED, calls, tell=world.events.append, clock=set_back)
+        later = world.pace(process=a_process(2), clock=machine(ahead=-5000))
         began = now()
         await world.send(later, 1)
         return now() - began
 
-    assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
+    assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.5)
 
 
 def test_callers_take_turns_in_order(world: World) -> None:
@@ -315,7 +334,7 @@ def test_a_cancelled_caller_holds_up_no_other(world: World) -> None:
         await patient
         return now() - began
 
-    assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.2)
+    assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.5)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -352,12 +371,12 @@ class TroubledCalls(OpenCalls):
         self.trouble: Callable[[], None] | None = trouble
         self.told: set[int] = set()
 
-    def permit(self, *, wanted: int, left: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
         trouble, self.trouble = self.trouble, None
         if trouble is not None:
             trouble()
-        self.told |= set(left)
-        return super().permit(wanted=wanted, left=left)
+        self.told |= set(counted)
+        return super().permit(wanted=wanted, counted=counted)
 
 
 def test_a_silence_that_begins_while_a_permit_is_given_is_kept() -> None:
@@ -385,3 +404,14 @@ def test_calls_that_a_lost_ledger_missed_are_reported_later() -> None:
         return calls.told
 
     assert run_in_virtual_time(program()) == {1}
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(world: World) -> None:
+    async def program() -> None:
+        for run, ahead in enumerate((0, 60, -3600, 86_400, 0)):
+            process = a_process(run + 2, host=ME.machine)
+            await world.send(world.pace(process=process, clock=machine(ahead=ahead)), 90)
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    assert world.arrivals[-1] - world.arrivals[0] < 50
