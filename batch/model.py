@@ -303,7 +303,7 @@ class ChangeStatus:
 
 
 IMPORT: Final = "import"
-"""In place of an input's digest: the run holds imported changes."""
+"""In place of an input's digest, or its beginning: the run holds imported changes."""
 
 IMPORTED_INPUT: Final = "(imported)"
 """In place of the inputs' names of such a run."""
@@ -366,7 +366,7 @@ class Run:
     @property
     def imported(self) -> bool:
         """Whether it holds changes that were imported from the tenant's status list. Nothing of it is ever sent."""
-        return self.input_digest == IMPORT
+        return self.input_digest.startswith(IMPORT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

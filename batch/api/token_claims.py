@@ -33,6 +33,9 @@ SHOWN: Final = 10
 
 _LONGEST_NAME: Final = 256
 _PARTS_OF_A_JWT: Final = 3
+ORG: Final = "org "
+"""Before the short name of a tenant, which other tenants' ids never begin with."""
+
 _KNOWN: Final = ("identity_id", "user_id", "user_name", "authorities", "client_id")
 """Every token of this vendor has at least one of these claims."""
 
@@ -48,6 +51,8 @@ class TokenClaims:
         authorities: User levels, or `API` for a client without a user.
         scopes: Its scopes; None if it does not name them in words.
         client_id: The client that it was issued to; empty if it names none.
+        tenant_id: Id of the tenant that issued it; empty if it names none.
+        org: Short name of that tenant; empty if it names none.
         expires_in: Seconds that it lives, by the endpoint; None if the endpoint gives none.
         expires: When it expires, by its own claim; None if it has none.
     """
@@ -58,8 +63,15 @@ class TokenClaims:
     authorities: tuple[str, ...] = ()
     scopes: tuple[str, ...] | None = None
     client_id: str = ""
+    tenant_id: str = ""
+    org: str = ""
     expires_in: float | None = None
     expires: datetime | None = None
+
+    @property
+    def tenant_names(self) -> tuple[str, ...]:
+        """The names by which its tenant is known, the strongest first; none if it names no tenant."""
+        return (*([self.tenant_id] if self.tenant_id else []), *([f"{ORG}{self.org}"] if self.org else []))
 
     @property
     def user(self) -> str:
@@ -121,6 +133,8 @@ class _Fields(BaseModel):
     user_id: Annotated[str, PlainValidator(_text)] = ""
     user_name: Annotated[str, PlainValidator(_text)] = ""
     client_id: Annotated[str, PlainValidator(_text)] = ""
+    tenant_id: Annotated[str, PlainValidator(_text)] = ""
+    org: Annotated[str, PlainValidator(_text)] = ""
     authorities: Annotated[tuple[str, ...], PlainValidator(_names)] = ()
     scope: Annotated[tuple[str, ...] | None, PlainValidator(_scopes)] = None
     expires_in: Annotated[float | None, PlainValidator(_seconds)] = None
@@ -152,6 +166,9 @@ def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], 
         authorities=tuple(map(hide, inside.authorities)),
         scopes=None if scopes is None else tuple(map(hide, scopes)),
         client_id=hide(inside.client_id),
+        # A name that holds a secret would be no name any more once it is hidden.
+        tenant_id=inside.tenant_id if hide(inside.tenant_id) == inside.tenant_id else "",
+        org=inside.org if hide(inside.org) == inside.org else "",
         expires_in=beside.expires_in,
         expires=inside.exp,
     )

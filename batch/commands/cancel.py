@@ -92,7 +92,10 @@ def cancel(
     ):
         screen.say(*ledger.notices)
         run = ledger.runs.named(name)
-        _require_cancellable(run, access.tenant)
+        _require_not_imported(run)
+        sessions.identify(ledger, notices_on(screen))
+        run = ledger.runs.named(run.id)
+        _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):
             job = _CancelJob(
                 ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT)
@@ -105,12 +108,15 @@ def cancel(
     return CancelResult(summary=summary, stopped=stopped)
 
 
-def _require_cancellable(run: Run, tenant: str) -> None:
+def _require_not_imported(run: Run) -> None:
     if run.imported:
         raise UsageError(
             f"Run {run.id} holds what was imported from the tenant: access-batch has not created it.",
             next_step="Nothing was sent. `access-batch runs` lists the runs.",
         )
+
+
+def _require_tenant(run: Run, tenant: str) -> None:
     if run.tenant != tenant:
         raise SettingsError(
             f"Run {run.id} was submitted to {run.tenant}, not to {tenant}.",

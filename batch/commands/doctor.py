@@ -11,7 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice, PaceChanged, Waiting
-from batch.commands.session import SANDBOX, connection, find_access
+from batch.commands.session import SANDBOX, connection, find_access, knows_tenant
 from batch.credentials.find import require_tenant
 from batch.errors import (
     AccessBatchError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch.answers.events import RunEvent
     from batch.api.rate_window import Permits
     from batch.commands.runtime import Runtime
-    from batch.commands.session import Connection
+    from batch.commands.session import Access, Connection
     from batch.ledger.store import Ledger
     from batch.report.doctor_checks import DoctorCheck
     from batch.settings import Settings
@@ -67,7 +67,7 @@ def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
             return
         credentials = reached.credentials
         yield doctor_checks.check_credentials(credentials.client_id, credentials.source, access.notices)
-        yield from asyncio.run(_ask(reached, access.tenant, settings, ledger, runtime))
+        yield from asyncio.run(_ask(reached, access, settings, ledger, runtime))
 
 
 def _tenant(settings: Settings) -> DoctorCheck:
@@ -78,13 +78,13 @@ def _tenant(settings: Settings) -> DoctorCheck:
 
 
 async def _ask(
-    connection: Connection, tenant_name: str, settings: Settings, ledger: Ledger | None, runtime: Runtime
+    connection: Connection, access: Access, settings: Settings, ledger: Ledger | None, runtime: Runtime
 ) -> list[DoctorCheck]:
     """Get a token, and one row of the token's user."""
     seen = _Seen()
     counter: Counter = _Uncounted()
     if ledger is not None:
-        rate_key = RateKey(tenant=tenant_name, client=connection.credentials.client_id, dialect=settings.api)
+        rate_key = RateKey(tenant=access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         counter = ledger.calls(rate_key, rate=settings.pace, process=runtime.process, clock=runtime.clock)
     pace = Pace(settings.pace, counter, tell=seen.tell, clock=runtime.clock)
     async with (
@@ -101,6 +101,7 @@ async def _ask(
             give_up_after=0.0,
             tell=seen.tell,
             ca_file=connection.ca_file,
+            on_claims=knows_tenant(ledger, access, runtime) if ledger is not None else None,
         ) as tenant,
         contextlib.aclosing(pace),
     ):

@@ -54,6 +54,7 @@ def import_(
         runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
+        sessions.identify(ledger, notices_on(screen))
         with ImportReader(ledger, access.tenant, settings.api, screen, runtime) as reader:
             asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))
     return ImportSummary(

@@ -11,7 +11,7 @@ from batch.commands.loading import load
 from batch.commands.names import Names
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.runs import ledger_if_any
-from batch.commands.session import SessionFactory, find_access, results_folder, tenant_name
+from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import count_set_aside
 from batch.model import EMPTY_TALLY, CheckTenant
@@ -83,6 +83,8 @@ def preview(
             if sessions and prechecks
             else None
         )
+        if sessions and ledger:
+            sessions.identify(ledger, notices_on(screen))
         run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
         if sessions and ledger:
             names.look_up(table.rows, ledger, sessions, run)

@@ -31,13 +31,14 @@ def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "")
         settings: Name the ledger.
         name: The beginning of the run's id; empty for the newest.
         runtime: Clock and process.
-        tenant: Consider only this tenant's runs, without imported ones; empty for all runs.
+        tenant: An address; consider only its tenant's runs, without imported ones; empty for all runs.
 
     Raises:
         UsageError: No run or more than one run matches.
     """
     with ledger_if_any(settings, runtime) as ledger:
         all_runs = ledger.runs.all() if ledger else ()
+        tenant = ledger.tenants.name_of(tenant) if ledger else tenant
         every = [run for run in all_runs if name or not tenant or (run.tenant == tenant and not run.imported)]
         if ledger is None or not every:
             raise UsageError(

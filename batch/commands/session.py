@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from batch.tenant.pace import Pace
 from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from batch.answers.events import RunEvent, Tell
     from batch.api.dialects import Dialect
@@ -55,7 +56,7 @@ class Access:
     """A tenant and its credentials, looked up once, so that the keyring asks its user once.
 
     Attributes:
-        tenant: Its name in the ledger.
+        tenant: Its address, by which the ledger knows it.
         reached_by: Its connection; None for the sandbox, which starts only when there is something to send.
         notices: What the user should know about the source of the credentials.
     """
@@ -66,7 +67,7 @@ class Access:
 
 
 def tenant_name(settings: Settings) -> str:
-    """The tenant's name in the ledger, without reading any secret; empty if no tenant is given.
+    """The tenant's address, by which the ledger knows it, without reading any secret; empty if no tenant is given.
 
     Raises:
         SettingsError: Its address is not safe, or a source can't be read.
@@ -154,6 +155,32 @@ class SessionFactory:
             self._connection = self._stack.enter_context(connection(self._settings, self.access))
         return self._connection
 
+    def identify(self, ledger: Ledger, tell: Tell) -> None:
+        """Find out which tenant of the ledger this is, before the ledger is asked about it.
+
+        A token tells it, so this makes a call only if a token of this address has never been seen, and if the ledger
+        has other tenants. Later every new token must name the same tenant.
+
+        Raises:
+            SettingsError: The token names another tenant than those before.
+            StoppedError: No token can be had, or another process works on a run of a tenant that must be joined.
+        """
+        if self.access.reached_by is None or not ledger.tenants.is_open(self.access.tenant):
+            return
+
+        async def ask() -> None:
+            async with self.open(ledger, tell) as session:
+                await session.tenant.token()
+
+        asyncio.run(ask())
+        if unproven := ledger.tenants.unproven(self.access.tenant):
+            tell(
+                Notice(
+                    text=f"If {' or '.join(unproven)} is the same tenant as {self.access.tenant}, stop, and first run "
+                    f"`access-batch doctor --base-url {unproven[0]}`: the ledger can't know it before that."
+                )
+            )
+
     @contextlib.asynccontextmanager
     async def open(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
         """A session while the block lasts; every call counts in the ledger."""
@@ -175,6 +202,7 @@ class SessionFactory:
                 give_up_after=settings.give_up_after,
                 tell=tell,
                 ca_file=connection.ca_file,
+                on_claims=knows_tenant(ledger, self.access, runtime),
             ) as tenant,
             contextlib.aclosing(pace),
         ):
@@ -197,6 +225,18 @@ class SessionFactory:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def knows_tenant(ledger: Ledger, access: Access, runtime: Runtime) -> Callable[[TokenClaims], Awaitable[None]] | None:
+    """Has each new token prove to the ledger which tenant it comes from; None for the embedded sandbox."""
+    if access.reached_by is None:
+        return None
+
+    async def check(token_claims: TokenClaims) -> None:
+        names = token_claims.tenant_names
+        await asyncio.to_thread(ledger.tenants.bind, access.tenant, names, runtime.process, runtime.now())
+
+    return check
 
 
 LONG_WAIT: Final = 5.0

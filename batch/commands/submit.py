@@ -12,7 +12,7 @@ from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
-from batch.commands.session import SessionFactory, find_access, require_fit_token, results_folder
+from batch.commands.session import SessionFactory, find_access, notices_on, require_fit_token, results_folder
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
 from batch.errors import StoppedError
@@ -97,6 +97,7 @@ def submit(
         runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
+        sessions.identify(ledger, notices_on(screen))
         check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0

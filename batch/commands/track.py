@@ -103,11 +103,6 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
     run, *_ = status(settings, name, runtime, tenant=access.tenant)
-    if run.tenant != access.tenant:
-        raise UsageError(
-            f"Run {run.id} was submitted to {run.tenant}, not to {access.tenant}.",
-            next_step="Name that tenant with --base-url or --profile.",
-        )
     if run.imported:
         raise UsageError(
             f"Run {run.id} holds what was imported from the tenant.",
@@ -121,6 +116,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
         runtime.open_ledger(settings) as ledger,
     ):
         screen.say(*ledger.notices)
+        run = _of_tenant(ledger, run, sessions, screen)
         stopped, interrupted = track_run(ledger, run, settings, screen, sessions, runtime, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None
         return TrackResult(
@@ -132,6 +128,18 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             stopped=stopped,
             interrupted=interrupted,
         )
+
+
+def _of_tenant(ledger: Ledger, run: Run, sessions: SessionFactory, screen: Screen) -> Run:
+    """The run, once it is certain that it was submitted to this tenant."""
+    sessions.identify(ledger, notices_on(screen))
+    run, tenant = ledger.runs.named(run.id), ledger.tenants.name_of(sessions.access.tenant)
+    if run.tenant != tenant:
+        raise UsageError(
+            f"Run {run.id} was submitted to {run.tenant}, not to {tenant}.",
+            next_step="Name that tenant with --base-url or --profile.",
+        )
+    return run
 
 
 def track_run(

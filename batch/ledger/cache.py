@@ -47,7 +47,7 @@ class Cache:
         """The answers about the keys that came at `since` or later.
 
         Args:
-            tenant: Name of the tenant.
+            tenant: An address of the tenant.
             kind: What was asked, such as `access held`.
             keys: Of what: ids or names.
             since: Older answers are left out.
@@ -57,7 +57,7 @@ class Cache:
         if wanted.is_empty():
             return {}
         with reading(self._engine) as connection:
-            number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
+            number = connection.execute(sa.select(t.tenant_at(tenant))).scalar()
             if number is None:
                 return {}
             query = sa.select(c.key, c.at, c.value).where(c.tenant == number, c.kind == kind, c.at >= instant(since))

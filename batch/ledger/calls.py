@@ -47,9 +47,9 @@ TIDY_EVERY: Final = 1.0
 
 _PACE: Final = (
     sa.select(t.pace)
-    .join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
+    .join(t.address, t.address.c.tenant == t.pace.c.tenant)
     .where(
-        t.tenant.c.name == sa.bindparam("tenant"),
+        t.address.c.url == sa.bindparam("tenant"),
         t.pace.c.client == sa.bindparam("client"),
         t.pace.c.dialect == sa.bindparam("dialect"),
     )
@@ -81,7 +81,7 @@ class RateKey:
     """The calls that the tenant counts together.
 
     Attributes:
-        tenant: The tenant's name in the ledger.
+        tenant: An address of the tenant.
         client: Client id of the credentials.
         dialect: Name of the API version.
     """

@@ -32,6 +32,10 @@ BORN: Final = (PLANNED, IMPORTED)
 CANCELLING: Final = "cancelling"
 """Of the run as a whole: its accepted changes are being cancelled in the tenant."""
 
+JOINED: Final = "joined"
+"""Of the run as a whole: its tenant proved to be another one of the ledger, `from` is its address until then. `order`
+has the recipients and items of requests whose order this changed, as they were sent before."""
+
 WITHIN: Final = "within"
 """In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""
 

@@ -83,12 +83,12 @@ class Plans:
         """Every earlier change of the given keys, in any state, however its ids were spelled.
 
         Args:
-            tenant: Name of the tenant.
+            tenant: An address of the tenant.
             keys: Columns `identity_id`, `item_type`, `item_id`; they may repeat. The result spells ids as they do.
         """
         with reading(self._engine) as connection:
             upto = _newest(connection)
-            number = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar()
+            number = connection.execute(sa.select(t.tenant_at(tenant))).scalar()
             if number is None:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
             people = _spelled(connection, t.identity, keys, _PERSON, number, "identity")
@@ -150,8 +150,15 @@ class Plans:
 def run_id_of(engine: Engine, tenant: str, input_digest: str) -> str:
     """See Plans.run_id."""
     with reading(engine) as connection:
+        at = t.tenant_at(tenant)
+        mine = sa.select(t.run.c.id).where(t.run.c.tenant == at, t.run.c.input_digest == input_digest)
+        # A run may have begun when its tenant had another name.
+        begun: str | None = connection.execute(mine).scalar()
+        if begun is not None:
+            return begun
         ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
-    return hashlib.sha256(f"{ledger}\n{tenant}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
+        name = connection.execute(sa.select(t.tenant.c.name).where(t.tenant.c.id == at)).scalar() or tenant
+    return hashlib.sha256(f"{ledger}\n{name}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
 
 def _newest(connection: Connection) -> int:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 
-_RUN = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
+RUN: Final = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
+"""Rows of runs, each with the name of its tenant."""
 
 _PROCESS: Final = ("host", "machine", "pid", "process_started")
 _HELD_BY: Final = sa.and_(
@@ -43,15 +44,17 @@ class Runs:
         self._engine = engine
 
     def of_input(self, tenant: str, digest: str) -> Run | None:
-        """The run of this input for this tenant; None if it was never planned."""
+        """The run of this input for the tenant at an address; None if it was never planned."""
         with reading(self._engine) as connection:
-            row = connection.execute(_RUN.where(t.tenant.c.name == tenant, t.run.c.input_digest == digest)).first()
-            return None if row is None else _run(row)
+            row = connection.execute(
+                RUN.where(t.run.c.tenant == t.tenant_at(tenant), t.run.c.input_digest == digest)
+            ).first()
+            return None if row is None else as_run(row)
 
     def all(self) -> tuple[Run, ...]:
         """All runs, oldest first."""
         with reading(self._engine) as connection:
-            return tuple(_run(row) for row in connection.execute(_RUN.order_by(t.run.c.started_at, t.run.c.id)))
+            return tuple(as_run(row) for row in connection.execute(RUN.order_by(t.run.c.started_at, t.run.c.id)))
 
     def named(self, name: str) -> Run:
         """The run whose id begins with `name`.
@@ -110,7 +113,7 @@ class Runs:
             RunHeldError: Another process does.
         """
         with reading(self._engine) as connection:
-            _refuse_if_held(connection, run, process, now)
+            refuse_if_held(connection, run, process, now)
 
     def hold(self, run: Run, process: Process, now: datetime) -> int:
         """Makes `process` the holder of the run. Requests that a dead process left SENDING become UNCONFIRMED.
@@ -122,7 +125,7 @@ class Runs:
             RunHeldError: A process that is alive holds the run.
         """
         with writing(self._engine) as connection:
-            _refuse_if_held(connection, run, process, now)
+            refuse_if_held(connection, run, process, now)
             connection.execute(sa.delete(t.holder).where(t.holder.c.run == t.number_of_run(run.id)))
             at = instant(now)
             connection.execute(
@@ -185,7 +188,12 @@ def require_held(connection: Connection, run: Run, process: Process) -> None:
         )
 
 
-def _refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
+def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
+    """Checks that no other process works on a run.
+
+    Raises:
+        RunHeldError: Another process does.
+    """
     row = connection.execute(sa.select(t.holder).where(t.holder.c.run == t.number_of_run(run.id))).first()
     if row is None:
         return
@@ -221,7 +229,8 @@ def _mark_all(
     return bodies
 
 
-def _run(row: sa.Row[tuple[object, ...]]) -> Run:
+def as_run(row: sa.Row[tuple[object, ...]]) -> Run:
+    """The run in a row of RUN."""
     return Run(
         id=row.id,
         tenant=row.name,

@@ -13,6 +13,7 @@ from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
+from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
@@ -41,6 +42,7 @@ class Ledger:
         cache: The tenant's recent answers about people and items.
         decisions: What the runs' plans rest on.
         imported: Changes imported from the tenant's list.
+        tenants: Tenants and their addresses.
         cancels: What was cancelled at the tenant.
         notices: What was done to open it, for the user.
     """
@@ -54,6 +56,7 @@ class Ledger:
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)
         self.imported = Imported(engine)
+        self.tenants = Tenants(engine)
         self.cancels = CancelLog(engine)
         self.notices = notices
 

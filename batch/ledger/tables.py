@@ -368,9 +368,15 @@ def number_of_run(run_id: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:
     return sa.select(run.c.number).where(run.c.id == run_id).scalar_subquery()
 
 
-def number_of_tenant(connection: Connection, name: str) -> int:
-    """The tenant's number in the ledger; a new tenant is added."""
-    number: int | None = connection.execute(sa.select(tenant.c.id).where(tenant.c.name == name)).scalar()
+def tenant_at(url: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:
+    """The number of the tenant with this address, whichever of its addresses it is."""
+    return sa.select(address.c.tenant).where(address.c.url == url).scalar_subquery()
+
+
+def number_of_tenant(connection: Connection, url: str) -> int:
+    """The number of the tenant with this address; a new tenant is added."""
+    number: int | None = connection.execute(sa.select(tenant_at(url))).scalar()
     if number is None:
-        number = connection.execute(sa.insert(tenant).returning(tenant.c.id), {"name": name}).scalar_one()
+        number = connection.execute(sa.insert(tenant).returning(tenant.c.id), {"name": url}).scalar_one()
+        connection.execute(sa.insert(address), {"url": url, "tenant": number})
     return number

@@ -128,7 +128,7 @@ class TrackStore:
 
 def write_statuses(connection: Connection, tenant: str, statuses: Sequence[ChangeStatus]) -> None:
     """Keeps new reports, in the caller's transaction; the last of several on one change counts."""
-    number: int = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.name == tenant)).scalar_one()
+    number: int = connection.execute(sa.select(t.tenant_at(tenant))).scalar_one()
     frame = pl.DataFrame(
         [
             (x.request, x.identity, x.item_type, x.item, x.state, x.who, x.said, x.since, x.access_request)

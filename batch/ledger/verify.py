@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcom
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, WITHIN, chained_hash
+from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, JOINED, WITHIN, chained_hash
 from batch.ledger.rows import load_request
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.model import Request
+
 MOST_FINDINGS: Final = 100
 """Findings of one kind that are listed. With so many, nothing in the ledger is to be trusted."""
 
 _IDENTITIES_AT_ONCE: Final = 100_000
+_IS_IMPORT: Final = t.run.c.input_digest.startswith(IMPORT)
 
 
 def verify(engine: Engine) -> tuple[str, ...]:
@@ -148,7 +152,7 @@ def _imported(connection: Connection) -> frozenset[int]:
     imports = connection.execute(
         sa.select(t.event.c.detail)
         .join(t.run, t.run.c.number == t.event.c.run)
-        .where(t.event.c.event == IMPORTED, t.run.c.input_digest == IMPORT)
+        .where(t.event.c.event == IMPORTED, _IS_IMPORT)
     )
     return frozenset(number for event in imports for number in _numbers(_detail(event)))
 
@@ -191,19 +195,48 @@ def _bodies(connection: Connection) -> Iterator[str]:
         .where(t.event.c.event == Event.CLAIMED.value)
         .order_by(t.event.c.run, t.event.c.number)
     )
+    orders = _orders(connection)
     body: list[tuple[Any, Mapping[str, Any]]] = []
     for event in connection.execute(claims).all():
         detail = _detail(event)
         if WITHIN not in detail:
-            yield from _other_than_planned(connection, body)
+            yield from _other_than_planned(connection, body, orders)
             body = []
         body.append((event, detail))
-    yield from _other_than_planned(connection, body)
+    yield from _other_than_planned(connection, body, orders)
 
 
-def _other_than_planned(connection: Connection, body: Sequence[tuple[Any, Mapping[str, Any]]]) -> Iterator[str]:
+_Orders: TypeAlias = "Mapping[int, Sequence[tuple[int, Any]]]"
+"""By request: until which event of its run its recipients and items had another order, and which."""
+
+
+def _orders(connection: Connection) -> _Orders:
+    joined = sa.select(t.event.c.number, t.event.c.detail).where(t.event.c.event == JOINED).order_by(t.event.c.number)
+    found: dict[int, list[tuple[int, Any]]] = {}
+    for event in connection.execute(joined):
+        for request, order in _detail(event).get("order", {}).items():
+            found.setdefault(int(request), []).append((event.number, order))
+    return found
+
+
+def _as_sent(request: Request | None, event: int, orders: _Orders) -> Request | None:
+    """A request as it was when an event of its run happened."""
+    order = next((order for until, order in orders.get(request.number, ()) if event < until), None) if request else None
+    if request is None or order is None:
+        return request
+    people, items = ({name: place for place, name in enumerate(names)} for names in order)
+    return replace(
+        request,
+        recipients=tuple(sorted(request.recipients, key=lambda one: people.get(one, -1))),
+        items=tuple(sorted(request.items, key=lambda one: items.get(f"{one.type.value} {one.id}", -1))),
+    )
+
+
+def _other_than_planned(
+    connection: Connection, body: Sequence[tuple[Any, Mapping[str, Any]]], orders: _Orders
+) -> Iterator[str]:
     """The attempts of one body whose fingerprint or whose body is not that of their requests."""
-    requests = [load_request(connection, event.request) for event, _ in body]
+    requests = [_as_sent(load_request(connection, event.request), event.number, orders) for event, _ in body]
     known = [request for request in requests if request is not None]
     attempt = str(body[0][1].get(ATTEMPT, "")) if body else ""
     expected = fingerprint(encode(body_of(*known, attempt=attempt))) if known and len(known) == len(body) else None
@@ -280,7 +313,7 @@ def _repeats_of(
             t.detail.c.remove_date,
             t.finding.c.state.label("tracked"),
             t.finding.c.said,
-            (t.run.c.input_digest == IMPORT).label("imported"),
+            _IS_IMPORT.label("imported"),
         )
         .select_from(changes)
         .join(several, (several.c[0] == p.first) & (several.c[1] == a.first))
@@ -293,8 +326,8 @@ def _repeats_of(
         .order_by(
             p.first,
             a.first,
-            sa.case((t.run.c.input_digest == IMPORT, 0), else_=1),
-            sa.case((t.run.c.input_digest == IMPORT, t.request.c.state_at), else_=""),
+            sa.case((_IS_IMPORT, 0), else_=1),
+            sa.case((_IS_IMPORT, t.request.c.state_at), else_=""),
             t.request.c.number,
         )
     )

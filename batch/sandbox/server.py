@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -161,8 +161,10 @@ def _listening_socket(port: int) -> socket.socket:
 def _assemble(
     settings: SandboxSettings, listener: socket.socket, clock: Callable[[], datetime]
 ) -> tuple[RunningSandbox, SandboxApp]:
+    port = listener.getsockname()[1]
+    settings = replace(settings, tenant_id=settings.tenant_id or f"sandbox-on-port-{port}")
     sandbox = RunningSandbox(
-        base_url=f"http://{_LOOPBACK}:{listener.getsockname()[1]}",
+        base_url=f"http://{_LOOPBACK}:{port}",
         client_id=settings.client_id,
         client_secret=settings.client_secret,
         tenant=settings.new_tenant(),

@@ -44,6 +44,8 @@ class SandboxSettings:
 
     Attributes:
         client_id: The only client.
+        tenant_id: The tenant's id in its tokens; empty for one that depends on the port, so that each server is a
+            tenant of its own, and the same one when it is started again.
         client_secret: Its secret. It works nowhere else, but is kept out of the repr.
         rate: The rate limit of each API version.
         visibility_delay: Seconds until the status list shows an accepted request.
@@ -82,6 +84,7 @@ class SandboxSettings:
 
     client_id: str = "sandbox"
     client_secret: str = field(default="sandbox-secret", repr=False)
+    tenant_id: str = ""
     rate: Rate = field(default_factory=Rate)
     visibility_delay: float = 1.0
     latency: tuple[float, float] = (0.0, 0.0)

@@ -93,6 +93,7 @@ class TokenIssuer:
             **({"identity_id": REQUESTER_ID, "user_name": REQUESTER_NAME} if has_user else {}),
             "authorities": list(self._settings.authorities) if has_user else [CLIENT_AUTHORITY],
             "client_id": self._settings.client_id,
+            **({"tenant_id": self._settings.tenant_id} if self._settings.tenant_id else {}),
             "scope": list(self._settings.scopes),
             "exp": math.floor(expiry.timestamp()),
             "jti": token_id,

@@ -15,7 +15,7 @@ from batch.tenant.token import Token
 from batch.tenant.wire import fetch, hiding, http_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -43,6 +43,7 @@ class Tenant:
         give_up_after: Seconds without any success after which the tenant is lost.
         tell: Takes each wait for a token before it begins, and once the notice that this API version ends.
         ca_file: PEM certificates to trust instead of the system's.
+        on_claims: Takes the claims of each new token before its first use; see Token.
 
     Attributes:
         reader: Asks it questions.
@@ -65,9 +66,18 @@ class Tenant:
         give_up_after: float,
         tell: Tell,
         ca_file: Path | None = None,
+        on_claims: Callable[[TokenClaims], Awaitable[None]] | None = None,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
-        self._token = Token(self._http, credentials, clock=clock, jitter=jitter, give_up_after=give_up_after, tell=tell)
+        self._token = Token(
+            self._http,
+            credentials,
+            clock=clock,
+            jitter=jitter,
+            give_up_after=give_up_after,
+            tell=tell,
+            on_claims=on_claims,
+        )
         self._dialect = dialect
         self._tell = tell
         self._clock = clock

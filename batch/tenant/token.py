@@ -18,7 +18,7 @@ from batch.errors import CredentialsRefusedError, TenantLostError
 from batch.tenant.wire import fetch, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     import httpx
@@ -56,6 +56,7 @@ class Token:
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds to keep trying; 0 tries once.
         tell: Takes each wait between two tries before it begins.
+        on_claims: Takes the claims of each new token before the token is used; what it raises, `get` raises.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Token:
         jitter: Callable[[], float],
         give_up_after: float,
         tell: Tell,
+        on_claims: Callable[[TokenClaims], Awaitable[None]] | None = None,
     ) -> None:
         self._http = http
+        self._on_claims = on_claims
         self._credentials = credentials
         self._give_up_after = give_up_after
         self._tell = tell
@@ -105,7 +108,10 @@ class Token:
     async def _good(self, other_than: str) -> _Issued:
         async with self._renewing:
             if self._issued.value in {"", other_than} or self._clock.monotonic() >= self._issued.good_until:
-                self._issued = await self._fetch()
+                issued = await self._fetch()
+                if self._on_claims is not None:
+                    await self._on_claims(issued.claims)
+                self._issued = issued
             return self._issued
 
     async def _fetch(self) -> _Issued:
