@@ -260,18 +260,12 @@ def _join_paces(connection: Connection, kept: int, gone: int) -> None:
             continue
         calls = sa.update(t.call).where(t.call.c.pace == row.id)
         connection.execute(calls.values(pace=into.id, number=t.call.c.number + into.calls))
-        connection.execute(
-            sa.update(t.pace)
-            .where(t.pace.c.id == into.id)
-            .values(
-                calls=into.calls + row.calls,
-                longest=max(into.longest, row.longest),
-                silent_since=max(into.silent_since, row.silent_since),
-                silent_until=max(into.silent_until, row.silent_until),
-                cut_to=min(into.cut_to, row.cut_to),
-                cut_at=max(into.cut_at, row.cut_at),
-                # Times of two boots can't be compared: without a boot, a whole window is waited out.
-                boot=into.boot if into.boot == row.boot else None,
-            )
-        )
+        changed: dict[str, Any] = {"calls": into.calls + row.calls, "cut_to": min(into.cut_to, row.cut_to)}
+        if into.boot == row.boot:
+            later = ("longest", "silent_since", "silent_until", "opens_at", "cut_at")
+            changed |= {name: max(getattr(into, name), getattr(row, name)) for name in later}
+        else:
+            # Times of two boots can't be compared: without a boot, a whole window is waited out.
+            changed["boot"] = None
+        connection.execute(sa.update(t.pace).where(t.pace.c.id == into.id).values(**changed))
         connection.execute(sa.delete(t.pace).where(t.pace.c.id == row.id))

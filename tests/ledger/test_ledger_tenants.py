@@ -172,11 +172,11 @@ def test_calls_of_both_addresses_count_together(ledger: Ledger) -> None:
         url: ledger.calls(RateKey(tenant=url, client="c", dialect="beta"), rate=rate, process=process, clock=clock)
         for url in (TENANT, OTHER)
     }
-    given = [len(calls[url].permit(wanted=3, left={}).numbers) for url in (TENANT, OTHER)]
+    given = [len(calls[url].permit(wanted=3, counted={}).numbers) for url in (TENANT, OTHER)]
     assert given == [3, 3]
     join(ledger)
-    assert len(calls[OTHER].permit(wanted=9, left={}).numbers) < 9
-    assert calls[TENANT].permit(wanted=9, left={}).allowed <= 10
+    assert len(calls[OTHER].permit(wanted=9, counted={}).numbers) < 9
+    assert calls[TENANT].permit(wanted=9, counted={}).allowed <= 10
 
 
 def test_the_recent_answers_of_a_joined_tenant_are_asked_for_again(ledger: Ledger) -> None:
