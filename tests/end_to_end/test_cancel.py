@@ -18,13 +18,13 @@ from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
     accepted,
     environment,
+    fork,
     grant,
     identity,
     item,
     once,
     pair_of,
     read_rows,
-    start,
     write_rows,
 )
 from tests.ledger.ledger_helpers import rows
@@ -286,7 +286,7 @@ def test_ctrl_c_ends_the_wait_and_the_same_command_continues(program: Program, t
         work = Work(program, tenant, tmp_path, *BULK)
         run = work.submit()
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
-        process = start(*work.command(run), "--settle-after", "3600", env=environment(tenant))
+        process = fork(*work.command(run), "--settle-after", "3600", env=environment(tenant))
         wait_until(lambda: "cancelling" in events(work.ledger), process)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT)

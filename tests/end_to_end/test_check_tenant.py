@@ -15,13 +15,13 @@ from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
     accepted,
     environment,
+    fork,
     grant,
     identity,
     item,
     once,
     pair_of,
     read_rows,
-    start,
     write_rows,
 )  # fmt: skip
 from tests.ledger.ledger_helpers import alter
@@ -275,7 +275,7 @@ def test_a_failed_precheck_stops_the_run_before_sending(program: Program, tenant
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_precheck_sends_nothing(number: signal.Signals, path: Path) -> None:
     with running_sandbox(SandboxSettings(rate=FAST, latency=(3600.0, 3600.0))) as sandbox:
-        process = start("submit", path, "--yes", env=environment(sandbox))
+        process = fork("submit", path, "--yes", env=environment(sandbox))
         wait_until(lambda: sandbox.tenant.audit.calls["status"], process)
         process.send_signal(number)
         _, err = process.communicate(timeout=LIMIT)

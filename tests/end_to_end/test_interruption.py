@@ -12,15 +12,15 @@ import pytest
 from batch.api.dialects import Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import accepted, environment, fork, grant, once, pair_of, start, write_rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.end_to_end.program import Program
+    from tests.waiting import Process
 
 ROWS = [grant(person, person) for person in range(60)]
 """Sixty requests, because no two identities want the same item."""
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "a.csv", ROWS)
 
 
-def wait_for_posts(tenant: RunningSandbox, process: subprocess.Popen[str], posts: int) -> None:
+def wait_for_posts(tenant: RunningSandbox, process: Process, posts: int) -> None:
     """Waits until the tenant has received this many POSTs."""
     wait_until(lambda: tenant.tenant.audit.posts >= posts, process)
 
@@ -69,7 +69,7 @@ def test_ctrl_c_lets_requests_in_flight_finish_and_the_same_command_continues(
 def test_a_second_ctrl_c_stops_at_once_and_leaves_requests_in_flight_unconfirmed(
     slow_tenant: RunningSandbox, path: Path, program: Program
 ) -> None:
-    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    process = fork("submit", path, "--yes", env=environment(slow_tenant))
     wait_for_posts(slow_tenant, process, 12)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_requests_in_flight_unconfirmed
 def test_a_killed_run_continues_without_sending_twice(
     program: Program, slow_tenant: RunningSandbox, path: Path
 ) -> None:
-    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    process = fork("submit", path, "--yes", env=environment(slow_tenant))
     wait_for_posts(slow_tenant, process, 12)
     process.kill()
     process.communicate(timeout=LIMIT)
@@ -98,9 +98,9 @@ def test_two_processes_do_not_send_the_same_input_at_once(
 ) -> None:
     command = ["submit", str(path), "--yes", "--check-tenant", "never"]
     # The first process sends two requests and waits an hour before the third.
-    first = start(*command, "--rate", "2/3600", env=environment(slow_tenant))
+    first = fork(*command, "--rate", "2/3600", env=environment(slow_tenant))
     wait_for_posts(slow_tenant, first, 2)
-    second = start(*command, env=environment(slow_tenant))
+    second = fork(*command, env=environment(slow_tenant))
     _, err = second.communicate(timeout=LIMIT)
     assert second.returncode == 4
     assert f"Process {first.pid} on" in err
@@ -115,7 +115,7 @@ def test_two_processes_with_overlapping_inputs_send_nothing_twice(
     slow_tenant: RunningSandbox, tmp_path: Path, path: Path
 ) -> None:
     other = write_rows(tmp_path / "b.csv", [*ROWS[30:], *(grant(person, person) for person in range(60, 80))])
-    processes = [start("submit", file, "--yes", env=environment(slow_tenant)) for file in (path, other)]
+    processes = [fork("submit", file, "--yes", env=environment(slow_tenant)) for file in (path, other)]
     for process in processes:
         process.communicate(timeout=LIMIT)
     assert accepted(slow_tenant) == once(pair_of(grant(person, person)) for person in range(80))
@@ -124,7 +124,7 @@ def test_two_processes_with_overlapping_inputs_send_nothing_twice(
 def test_a_run_writes_neither_the_secret_nor_the_token_anywhere(
     slow_tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
-    process = start("submit", path, "--yes", env=environment(slow_tenant))
+    process = fork("submit", path, "--yes", env=environment(slow_tenant))
     out, err = process.communicate(timeout=LIMIT)
     (ledger,) = (tmp_path / "data").rglob("ledger.db")
     with closing(sqlite3.connect(ledger)) as connection:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.end_to_end.echoing_tenant import SUBMITS, EchoingTenant, echoing_tenant
-from tests.end_to_end.program import FAST, grant, start, write_rows
-from tests.waiting import LIMIT
+from tests.end_to_end.program import FAST, fork, grant, start, write_rows
+from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+    from tests.end_to_end.program import Forked
 
 OUTPUT_OPTIONS: list[tuple[str, ...]] = [
     (),
@@ -49,14 +51,13 @@ def environment(tenant: EchoingTenant) -> dict[str, str]:
     }
 
 
-def start_run(folder: Path, tenant: EchoingTenant, *more: str, **env: str) -> subprocess.Popen[str]:
-    """Starts a run of many requests."""
+def command(folder: Path, *more: str) -> list[str]:
+    """A run of many requests."""
     path = write_rows(folder / "a.csv", [grant(person, person) for person in range(60)])
-    options = [option.replace("{folder}", str(folder)) for option in more]
-    return start("submit", path, "--yes", *options, env={**environment(tenant), **env})
+    return ["submit", str(path), "--yes", *(option.replace("{folder}", str(folder)) for option in more)]
 
 
-def output_of(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:
+def output_of(process: Forked | subprocess.Popen[str], folder: Path, tenant: EchoingTenant) -> str:
     """The output of the program, after a check that no output and no file contains a secret."""
     out, err = process.communicate(timeout=LIMIT)
     left = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -70,7 +71,7 @@ def output_of(process: subprocess.Popen[str], folder: Path, tenant: EchoingTenan
 @pytest.mark.parametrize("how", OUTPUT_OPTIONS, ids=" ".join)
 def test_a_run_that_fails_in_many_ways_leaks_no_secret(how: tuple[str, ...], tmp_path: Path) -> None:
     with echoing_tenant() as tenant:
-        process = start_run(tmp_path, tenant, *how)
+        process = fork(*command(tmp_path, *how), env=environment(tenant))
         output = output_of(process, tmp_path, tenant)
         assert process.returncode == 4, output
         assert tenant.posts >= len(SUBMITS)
@@ -81,7 +82,7 @@ def test_a_run_that_fails_in_many_ways_leaks_no_secret(how: tuple[str, ...], tmp
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "302 Found"])
 def test_a_run_with_refused_credentials_leaks_no_secret(status: str, tmp_path: Path) -> None:
     with echoing_tenant(to_login=status) as tenant:
-        process = start_run(tmp_path, tenant)
+        process = fork(*command(tmp_path), env=environment(tenant))
         output = output_of(process, tmp_path, tenant)
         assert process.returncode == 4, output
         assert tenant.posts == 0
@@ -91,7 +92,7 @@ def test_a_run_with_refused_credentials_leaks_no_secret(status: str, tmp_path: P
 @pytest.mark.parametrize("to_login", ["200 OK", "401 Unauthorized"])
 def test_doctor_leaks_no_secret(how: tuple[str, ...], to_login: str, tmp_path: Path) -> None:
     with echoing_tenant(to_login=to_login) as tenant:
-        process = start("doctor", *how, env=environment(tenant))
+        process = fork("doctor", *how, env=environment(tenant))
         output = output_of(process, tmp_path, tenant)
         assert process.returncode == 3, output
     assert "[hidden]" in output
@@ -101,9 +102,8 @@ def test_doctor_leaks_no_secret(how: tuple[str, ...], to_login: str, tmp_path: P
 @pytest.mark.parametrize("twice", [False, True])
 def test_a_stopped_run_leaks_no_secret(number: signal.Signals, twice: bool, tmp_path: Path) -> None:  # noqa: FBT001
     with echoing_tenant(submits=("202 Accepted", "400 Bad Request", "500 Server Error")) as tenant:
-        process = start_run(tmp_path, tenant)
-        while tenant.posts < 12:
-            assert process.poll() is None, process.communicate()
+        process = fork(*command(tmp_path), env=environment(tenant))
+        wait_until(lambda: tenant.posts >= 12, process)
         process.send_signal(number)
         if twice:
             process.send_signal(number)
@@ -116,7 +116,7 @@ def test_a_run_that_crashes_while_using_the_token_leaks_no_secret(tmp_path: Path
     library.mkdir()
     (library / "sitecustomize.py").write_text(FAILING_LIBRARY)
     with echoing_tenant() as tenant:
-        process = start_run(tmp_path, tenant, PYTHONPATH=str(library))
+        process = start(*command(tmp_path), env={**environment(tenant), "PYTHONPATH": str(library)})
         output = output_of(process, tmp_path, tenant)
         assert process.returncode == 1
         assert tenant.posts == 0

@@ -15,12 +15,12 @@ from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
     accepted,
     environment,
+    fork,
     grant,
     identity,
     item,
     pair_of,
     read_rows,
-    start,
     write_rows,
 )
 from tests.waiting import LIMIT, wait_until
@@ -158,7 +158,7 @@ def test_track_does_not_ask_about_changes_that_have_ended(work: Work, path: Path
 
 
 def test_submit_with_wait_returns_after_every_change_has_ended(work: Work, path: Path) -> None:
-    process = start("submit", path, "--yes", "--json", "--wait", env=environment(work.tenant))
+    process = fork("submit", path, "--yes", "--json", "--wait", env=environment(work.tenant))
     wait_until(lambda: sum(accepted(work.tenant).values()) == 4, process)
     work.conclude("REQUEST_COMPLETED", "REQUEST_COMPLETED", "REQUEST_COMPLETED", "REJECTED")
     out, err = process.communicate(timeout=LIMIT)
@@ -279,9 +279,8 @@ def test_track_refuses_a_run_of_another_tenant_and_a_ledger_without_runs(
 def test_ctrl_c_ends_tracking_and_keeps_the_findings(work: Work, path: Path) -> None:
     work.submit(path)
     work.conclude("REQUEST_COMPLETED")
-    process = start("track", "--json", env=environment(work.tenant))
-    assert process.stderr is not None
-    assert "3 changes still open" in process.stderr.readline()
+    process = fork("track", "--json", env=environment(work.tenant))
+    wait_until(lambda: "3 changes still open" in process.errors(), process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
@@ -292,9 +291,8 @@ def test_ctrl_c_ends_tracking_and_keeps_the_findings(work: Work, path: Path) -> 
 def test_a_killed_track_loses_nothing_and_the_next_track_continues(work: Work, path: Path) -> None:
     work.submit(path)
     work.conclude("REQUEST_COMPLETED", "REJECTED")
-    process = start("track", env=environment(work.tenant))
-    assert process.stderr is not None
-    process.stderr.readline()
+    process = fork("track", env=environment(work.tenant))
+    wait_until(lambda: "2 changes still open" in process.errors(), process)
     process.kill()
     process.communicate()
     assert work("status", "--json").json["tracked"]["states"] == {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.sandbox.faults import Fault
-from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import accepted, environment, fork, grant, once, pair_of, write_rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def test_an_interrupted_or_killed_run_leaves_only_whole_lines_in_the_log(
     number: signal.Signals, state: str | None, tenant: RunningSandbox, tmp_path: Path, log: Path
 ) -> None:
     path = write_rows(tmp_path / "many.csv", [grant(person, person) for person in range(1000)])
-    process = start(
-        "submit", path, "--yes", "--log-file", log, env={**environment(tenant), "ACCESS_BATCH_RATE": "50/1"}
-    )
+    process = fork("submit", path, "--yes", "--log-file", log, env={**environment(tenant), "ACCESS_BATCH_RATE": "50/1"})
     wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
     process.send_signal(number)
     process.communicate(timeout=LIMIT)
@@ -100,7 +98,7 @@ def test_two_processes_can_write_to_one_log(tenant: RunningSandbox, tmp_path: Pa
         write_rows(tmp_path / f"{name}.csv", [grant(person, person) for person in people])
         for name, people in (("a", range(300)), ("b", range(300, 600)))
     ]
-    processes = [start("submit", path, "--yes", "--log-file", log, env=environment(tenant)) for path in inputs]
+    processes = [fork("submit", path, "--yes", "--log-file", log, env=environment(tenant)) for path in inputs]
     for process in processes:
         _, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, err

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 KILLED = -signal.SIGKILL
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["batch.cli", "batch.commands.submit"])
+_context.set_forkserver_preload(["tests.end_to_end.preloaded"])
 
 
 @dataclass(frozen=True, kw_only=True)
