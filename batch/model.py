@@ -335,10 +335,12 @@ class TrackSummary:
     Attributes:
         reported: Changes that the tenant has reported on.
         silent: How many changes it has not reported on yet.
+        submitted_twice: How many changes it lists with the ids of several attempts, as far as this process has seen.
     """
 
     reported: tuple[StatusGroup, ...]
     silent: int
+    submitted_twice: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,6 +45,24 @@ def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
 
 
 @app.command()
+@takes(TENANT, ("json", "rate"), HTTP, ("give_up_after", "quiet"))
+def audit(
+    settings: Settings,
+    call: Call,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; all runs if left out.")
+    ] = "",
+) -> None:
+    """Compare the ledger with the tenant's status list: report what is there twice, missing or unknown (exit 3)."""
+    from batch.commands.audit import audit as compare
+    from batch.report.audit import audit_as_json, describe_audit
+
+    summary = compare(run, settings, screen_of(call), runtime())
+    show(audit_as_json(summary) if call.json else describe_audit(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
 @takes(LEDGER)
 def discard(run: RunName, settings: Settings) -> None:
     """Forget what a run has not sent."""

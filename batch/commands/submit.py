@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, tell_each
@@ -104,8 +104,9 @@ def submit(
         stopped, interrupted = (
             _Sending(ledger, run, settings, screen, sessions, runtime, log).send() if run else (None, False)
         )
+        twice = 0
         if run and settings.wait and stopped is None and not interrupted:
-            stopped, interrupted = track_run(ledger, run, settings, screen, sessions, runtime, log)
+            stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         with undisturbed():
             summary = _report(
                 job,
@@ -118,6 +119,7 @@ def submit(
                 began=began,
                 runtime=runtime,
                 tracked_now=settings.wait,
+                twice=twice,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
@@ -226,6 +228,7 @@ def _report(
     began: float,
     runtime: Runtime,
     tracked_now: bool,
+    twice: int,
 ) -> Summary:
     """Write the result files and sum up."""
     set_aside = job.set_aside(ledger)
@@ -234,7 +237,7 @@ def _report(
     job.describe(classified)
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
-    tracked = ledger.tracks.summary(run) if run else None
+    tracked = replace(ledger.tracks.summary(run), submitted_twice=twice) if run else None
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons)
     return Summary(
         run=run_id,

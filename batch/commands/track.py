@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import StatusesRead, tell_each
@@ -117,12 +117,12 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
     ):
         screen.say(*ledger.notices)
         run = _of_tenant(ledger, run, sessions, screen)
-        stopped, interrupted = track_run(ledger, run, settings, screen, sessions, runtime, log)
+        stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None
         return TrackResult(
             run=run,
             tally=ledger.runs.tally(run),
-            tracked=ledger.tracks.summary(run),
+            tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
             file=write_tracked(settings.out, run.id, changes) if settings.out and changes is not None else None,
             elapsed=runtime.clock.monotonic() - began,
             stopped=stopped,
@@ -150,8 +150,12 @@ def track_run(
     sessions: SessionFactory,
     runtime: Runtime,
     log: LogFile,
-) -> tuple[StoppedError | None, bool]:
-    """Track a run until nothing is open; return why that stopped early, and whether the user interrupted it."""
+) -> tuple[StoppedError | None, bool, int]:
+    """Track a run until nothing is open.
+
+    Returns:
+        Why that stopped early, whether the user interrupted it, and how many changes were seen to be submitted twice.
+    """
     log.about(run)
     tell = tell_each(notices_on(screen), log.tell, _open_changes_on(screen, runtime.clock))
     return asyncio.run(_track_run(ledger, run, settings, sessions, runtime, tell))
@@ -159,7 +163,7 @@ def track_run(
 
 async def _track_run(
     ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, runtime: Runtime, tell: Tell
-) -> tuple[StoppedError | None, bool]:
+) -> tuple[StoppedError | None, bool, int]:
     async with sessions.open(ledger, tell) as session:
         tracker = Tracker(
             run,
@@ -174,8 +178,8 @@ async def _track_run(
             try:
                 await tracker.track()
             except StoppedError as error:
-                return error, False
-        return None, bool(interruption.asked)
+                return error, False, tracker.submitted_twice
+        return None, bool(interruption.asked), tracker.submitted_twice
 
 
 LINE_EVERY: Final = 10.0

@@ -48,6 +48,9 @@ ATTEMPT: Final = "attempt_id"
 TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
 """In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
 
+ACCESS_REQUESTS: Final = "access_requests"
+"""In the detail of what settling found: the tenant's ids of the access requests."""
+
 REASON: Final = "reason"
 """In the detail of an answer: why the request was refused or is in doubt."""
 

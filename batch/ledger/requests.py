@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +12,16 @@ import sqlalchemy as sa
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import ATTEMPT, FINGERPRINT, REASON, REASON_COLUMN, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.events import (
+    ACCESS_REQUESTS,
+    ATTEMPT,
+    FINGERPRINT,
+    REASON,
+    REASON_COLUMN,
+    TOKEN_EXPIRES,
+    WITHIN,
+    Entry,
+)
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
 from batch.ledger.runs import require_held
@@ -172,7 +183,7 @@ class Requests:
         Raises:
             BrokenPromiseError: The request is no longer UNCONFIRMED.
         """
-        found = {"access_requests": list(access_requests)} if access_requests else {}
+        found = {ACCESS_REQUESTS: list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
             if parts:
                 divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
@@ -187,6 +198,22 @@ class Requests:
         with reading(self._engine) as connection:
             rows = connection.execute(_IN_STATE, {"run_id": run.id, "in_state": state.value}).all()
             return load_requests(connection, rows)
+
+    def attempt_ids(self, run: Run) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+        """The ids of the run's attempts, and the access requests that settling found, by numbers of requests."""
+        attempts: defaultdict[int, set[str]] = defaultdict(set)
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        told = (Event.CLAIMED.value, Event.FOUND.value, Event.TAKEN_OVER.value)
+        query = sa.select(t.event.c.request, t.event.c.detail).where(
+            t.event.c.run == t.number_of_run(run.id), t.event.c.event.in_(told)
+        )
+        with reading(self._engine) as connection:
+            for row in connection.execute(query):
+                detail = json.loads(row.detail)
+                if attempt := detail.get(ATTEMPT):
+                    attempts[row.request].add(attempt)
+                found[row.request].update(detail.get(ACCESS_REQUESTS, ()))
+        return attempts, found
 
     def last_reasons(self, run: Run) -> dict[int, str]:
         """The latest reason for each request of the run that was refused or left in doubt."""

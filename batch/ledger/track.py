@@ -38,6 +38,40 @@ TRACK_SCHEMA: Final = {
 """Columns of `TrackStore.of_run`. The last five are null if the tenant has not reported on the change yet."""
 
 
+AUDIT_SCHEMA: Final = {
+    "run": pl.String,
+    "request": pl.Int64,
+    "tag": pl.String,
+    "parent": pl.Int64,
+    "operation": pl.String,
+    "request_state": pl.String,
+    "state_at": pl.String,
+    "identity_id": pl.String,
+    "item_type": pl.String,
+    "item_id": pl.String,
+    "state": pl.String,
+    "said": pl.String,
+    "access_request": pl.String,
+}
+"""Columns of `TrackStore.lines`. The last three are null if the tenant has not reported on the change yet."""
+
+_CHANGES: Final = (
+    sa.join(t.request, t.recipient, t.recipient.c.request == t.request.c.number)
+    .join(t.identity, t.identity.c.id == t.recipient.c.identity)
+    .join(t.request_item, t.request_item.c.request == t.request.c.number)
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+    .outerjoin(
+        t.track,
+        (t.track.c.request == t.request.c.number)
+        & (t.track.c.identity == t.recipient.c.identity)
+        & (t.track.c.item == t.request_item.c.item),
+    )
+    .outerjoin(t.finding, t.finding.c.id == t.track.c.finding)
+)
+"""Every change of every request, with the tenant's last report."""
+
+
 class TrackStore:
     """The tenant's reports that a ledger keeps."""
 
@@ -46,7 +80,7 @@ class TrackStore:
 
     def of_run(self, run: Run) -> pl.DataFrame:
         """Every accepted change of a run with the tenant's last report, by TRACK_SCHEMA."""
-        q, r, i, k, f = t.request.c, t.recipient.c, t.request_item.c, t.track.c, t.finding.c
+        q, k, f = t.request.c, t.track.c, t.finding.c
         query = (
             sa.select(
                 q.number,
@@ -63,19 +97,38 @@ class TrackStore:
                 k.since,
                 k.access_request,
             )
-            .select_from(t.request)
-            .join(t.recipient, r.request == q.number)
-            .join(t.identity, t.identity.c.id == r.identity)
-            .join(t.request_item, i.request == q.number)
-            .join(t.item, t.item.c.id == i.item)
-            .join(t.detail, t.detail.c.id == i.detail)
-            .outerjoin(t.track, (k.request == q.number) & (k.identity == r.identity) & (k.item == i.item))
-            .outerjoin(t.finding, f.id == k.finding)
+            .select_from(_CHANGES)
             .where(q.run == t.number_of_run(run.id), q.state == State.ACCEPTED.value)
             .order_by(q.number)
         )
         with reading(self._engine) as connection:
             return select_frame(connection, query, TRACK_SCHEMA)
+
+    def lines(self, run: Run) -> pl.DataFrame:
+        """Every change of each request of a run, in whichever state, by AUDIT_SCHEMA."""
+        q, k, f = t.request.c, t.track.c, t.finding.c
+        query = (
+            sa.select(
+                sa.literal(run.id),
+                q.number,
+                q.tag,
+                q.parent,
+                q.operation,
+                q.state,
+                q.state_at,
+                t.identity.c.external_id,
+                t.item.c.type,
+                t.item.c.external_id,
+                f.state,
+                f.said,
+                k.access_request,
+            )
+            .select_from(_CHANGES)
+            .where(q.run == t.number_of_run(run.id))
+            .order_by(q.number)
+        )
+        with reading(self._engine) as connection:
+            return select_frame(connection, query, AUDIT_SCHEMA)
 
     def summary(self, run: Run) -> TrackSummary:
         """The tenant's last reports on a run's accepted changes, summed up."""

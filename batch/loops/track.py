@@ -41,6 +41,9 @@ class Tracker:
         clock: This machine's clock.
         tell: Takes the events.
         track_for: Seconds after which to end; 0 to read the list once, None to wait for every change.
+
+    Attributes:
+        submitted_twice: How many changes the list has shown with the ids of several attempts.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Tracker:
         self._listed: int | None = None
         self._at_once = FILTER_VALUES
         self._others_listed = True
+        self.submitted_twice = 0
 
     async def track(self) -> None:
         """Return when no change is open, when the time is up, or after `stop`.
@@ -99,6 +103,7 @@ class Tracker:
         while tracked.open:
             looked, moved = self._clock.monotonic(), tracked.moved
             await self._look(tracked)
+            self.submitted_twice = tracked.submitted_twice
             now = self._clock.monotonic()
             wait = next_wait(wait, moved=tracked.moved > moved, took=now - looked)
             left = None if self._track_for is None else self._track_for - (now - began)

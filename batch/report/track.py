@@ -31,7 +31,11 @@ def counts(tracked: TrackSummary) -> dict[str, int]:
     found: Counter[TenantOutcome] = Counter()
     for group in tracked.reported:
         found[tenant_outcome(group.state, group.said)] += group.changes
-    return {**{name.value: found[name] for name in TenantOutcome}, "not_visible": tracked.silent}
+    return {
+        **{name.value: found[name] for name in TenantOutcome},
+        "not_visible": tracked.silent,
+        "submitted_twice": tracked.submitted_twice,
+    }
 
 
 def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
@@ -43,11 +47,13 @@ def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
 
 
 def exit_code(tracked: TrackSummary) -> int:
-    """4 if a change is open or not visible, else 3 if one came to nothing, else 0.
+    """3 if one was submitted twice, else 4 if one is open or not visible, else 3 if one came to nothing, else 0.
 
     A duplicate is good: the same is held or was requested.
     """
     found = counts(tracked)
+    if tracked.submitted_twice:
+        return 3
     if found[TenantOutcome.OPEN] or tracked.silent:
         return 4
     return 3 if any(found[name] for name in _BAD) else 0
@@ -74,6 +80,8 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
 def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
     """What to do next about changes that are open, not visible or came to nothing; empty if all is well."""
     found = counts(tracked)
+    if tracked.submitted_twice:
+        yield f"{count(tracked.submitted_twice, 'change')} submitted twice: `access-batch audit {run}` lists them."
     if found[TenantOutcome.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
     yield from resubmission(tracked)

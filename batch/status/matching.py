@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.model import ChangeStatus
 from batch.states import VOID, State
 from batch.text import RequestId, id_key, instant
@@ -50,6 +50,11 @@ class MatchedBy(IntEnum):
 def request_id(row: StatusRow) -> str:
     """Our request's id in the clientMetadata; empty if there is none."""
     return (row.metadata or {}).get(REQUEST_ID_KEY, "")
+
+
+def attempt_id(row: StatusRow) -> str:
+    """The id of the attempt in the clientMetadata; empty if there is none."""
+    return (row.metadata or {}).get(ATTEMPT_ID_KEY, "").lower()
 
 
 def is_bare(row: StatusRow) -> bool:

@@ -7,14 +7,14 @@ belongs to that change, whoever requested it.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.api.tenant_outcome import EXISTING_SAID, TenantOutcome, is_existing, tenant_outcome
-from batch.status.matching import MatchedBy, RunChanges, accepted_changes, is_bare, was_created_since
+from batch.status.matching import MatchedBy, RunChanges, accepted_changes, attempt_id, is_bare, was_created_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,7 +83,13 @@ class TrackedRun:
         self._listed_identities: set[str] = set()
         self._best: dict[int, tuple[MatchedBy, StatusRow]] = {}
         self._bare: dict[tuple[str, str], dict[str, StatusRow]] = {}
+        self._attempts: defaultdict[int, set[str]] = defaultdict(set)
         self.moved = 0
+
+    @property
+    def submitted_twice(self) -> int:
+        """How many changes the list has shown with the ids of several attempts."""
+        return sum(len(attempts) > 1 for attempts in self._attempts.values())
 
     @property
     def open(self) -> int:
@@ -109,6 +115,8 @@ class TrackedRun:
             if n is not None:
                 self._confirmed.add(n)
                 self._others.discard(n)
+                if attempt := attempt_id(row):
+                    self._attempts[n].add(attempt)
                 self._offer(n, row, touched, MatchedBy.REQUEST)
             elif not self._take_by_access_request(row, touched) and is_bare(row):
                 self._keep_bare(row)

@@ -260,6 +260,7 @@ def test_changes_are_counted_by_outcome_and_by_the_vendors_state() -> None:
     made = track_as_json(SAID)
     assert made == {
         "open": 17, "provisioned": 40, "rejected": 6, "cancelled": 1, "duplicate": 2, "failed": 1, "not_visible": 7,
+        "submitted_twice": 0,
         "states": {
             "CANCELLED": 3, "ERROR": 1, "EXECUTING": 10, "EXISTING_REQUEST": 5, "NEW_STATE": 2, "REJECTED": 6,
             "REQUEST_COMPLETED": 40,

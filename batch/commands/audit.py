@@ -1,0 +1,155 @@
+"""`audit`: compares the ledger with the tenant's status list."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from batch.api.dialects import PAGE_LIMIT
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on
+from batch.errors import CredentialsRefusedError, UsageError
+from batch.report.audit import AuditSummary
+from batch.status.audit import Comparison, ListedRows, explained, ledger_lines
+from batch.status.evidence import LOOK_BACK
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import ListingForbiddenError, Query, all_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+    from batch.settings import Settings
+    from batch.status.audit import LedgerLine
+    from batch.tenant.client import Tenant
+
+MOST_IDENTITIES: Final = 500
+"""Identities whose lists are read before a change counts as not listed."""
+
+
+def audit(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> AuditSummary:
+    """Compare a run, or all runs of the tenant, with the tenant's status list. Changes nothing on either side.
+
+    Args:
+        name: The beginning of the run's id; empty for all runs.
+        settings: Tenant and ledger.
+        screen: For messages.
+        runtime: Clock, randomness and process.
+
+    Raises:
+        UsageError: The run does not exist, belongs to another tenant, or was imported.
+        CredentialsRefusedError: The token's user may not read the list.
+        StoppedError: The tenant can't be reached.
+    """
+    began = runtime.clock.monotonic()
+    access = find_access(settings)
+    if settings.sandbox:
+        screen.say(SANDBOX_FORGETS)
+    screen.say(*access.notices)
+    with SessionFactory(settings, access, runtime) as sessions, runtime.open_ledger(settings) as ledger:
+        screen.say(*ledger.notices)
+        runs = _chosen(ledger, name, access.tenant)
+        work = _Audit(ledger, runs, runtime)
+        asyncio.run(work.compare(sessions, screen))
+        return work.summary(access.tenant, began)
+
+
+def _chosen(ledger: Ledger, name: str, tenant: str) -> tuple[Run, ...]:
+    chosen = (ledger.runs.named(name),) if name else ledger.runs.all()
+    runs = tuple(run for run in chosen if run.tenant == tenant and not run.imported)
+    if runs:
+        return runs
+    if not name:
+        raise UsageError(f"The ledger has no runs for {tenant}.", next_step="`access-batch submit INPUT` begins one.")
+    (run,) = chosen
+    what = "holds what was imported from the tenant" if run.imported else f"was submitted to {run.tenant}, not {tenant}"
+    raise UsageError(f"Run {run.id} {what}.", next_step="`access-batch runs` lists the runs of each tenant.")
+
+
+class _Audit:
+    """Audits some runs of one tenant."""
+
+    def __init__(self, ledger: Ledger, runs: Sequence[Run], runtime: Runtime) -> None:
+        self._ledger = ledger
+        self._runs = runs
+        self._runtime = runtime
+        self._listed = ListedRows(runs=frozenset(run.id for run in runs))
+        self._missing: list[LedgerLine] = []
+        self._closed_index = ""
+
+    async def compare(self, sessions: SessionFactory, screen: Screen) -> None:
+        """Read the list, and ask about what it does not show.
+
+        Raises:
+            CredentialsRefusedError: The token's user may not read the list.
+        """
+        async with sessions.open(self._ledger, notices_on(screen)) as session:
+            tenant = session.tenant
+            offset = await tenant.statuses.clock_offset()
+            since = min(run.started_at for run in self._runs) + offset - LOOK_BACK
+            try:
+                await self._read(tenant, Query(since=since, everybody=True))
+            except ListingForbiddenError:
+                await self._read_own(tenant, since)
+            missing = self._comparison().missing(self._runtime.now())
+            for person in sorted({line.identity for line in missing})[:MOST_IDENTITIES]:
+                # Another user may have requested it, whose rows ours may not list.
+                with suppress(ListingForbiddenError):
+                    await self._read(tenant, Query(since=since, requested_for=person))
+            self._missing = await self._unexplained(tenant, self._comparison().missing(self._runtime.now()))
+
+    async def _read_own(self, tenant: Tenant, since: datetime) -> None:
+        try:
+            await self._read(tenant, Query(since=since))
+        except ListingForbiddenError as error:
+            raise CredentialsRefusedError(
+                f"The tenant does not let this client list its requests: {error}.",
+                next_step="`access-batch doctor` shows which right is missing.",
+            ) from error
+
+    async def _read(self, tenant: Tenant, query: Query) -> None:
+        async for row in all_rows(tenant.statuses, query):
+            self._listed.take(row)
+
+    async def _unexplained(self, tenant: Tenant, missing: list[LedgerLine]) -> list[LedgerLine]:
+        """What is missing although it should be listed: there is nothing to list if the access was held already."""
+        people = sorted({line.identity for line in missing})
+        items = {(line.item_type, line.item) for line in missing}
+        fine: list[LedgerLine] = []
+        try:
+            for start in range(0, len(people), PAGE_LIMIT):
+                held = await tenant.holdings.of(people[start : start + PAGE_LIMIT], items)
+                fine += explained(missing, held)
+        except ForbiddenError as error:
+            self._closed_index = str(error)
+        known = set(fine)
+        return [line for line in missing if line not in known]
+
+    def _comparison(self) -> Comparison:
+        """The list, which was read first, against the ledger as it is now: so it knows of all that the list shows."""
+        lines = chain.from_iterable(ledger_lines(self._ledger.tracks.lines(run)) for run in self._runs)
+        each = [self._ledger.requests.attempt_ids(run) for run in self._runs]
+        attempts = {number: ids for of_run, _ in each for number, ids in of_run.items()}
+        found = {number: ids for _, of_run in each for number, ids in of_run.items()}
+        return Comparison(self._listed, lines, attempts=attempts, found=found)
+
+    def summary(self, tenant: str, began: float) -> AuditSummary:
+        """The result."""
+        comparison = self._comparison()
+        elsewhere = self._listed.others.keys() - {run.id for run in self._ledger.runs.all()}
+        return AuditSummary(
+            tenant=tenant,
+            runs=tuple(run.id for run in self._runs),
+            changes=sum(line.is_ours_to_show for line in comparison.lines),
+            listed=comparison.listed,
+            in_doubt=comparison.in_doubt,
+            elsewhere=sum(self._listed.others[run] for run in elsewhere),
+            closed_index=self._closed_index,
+            findings=tuple(comparison.findings(self._missing)),
+            elapsed=self._runtime.clock.monotonic() - began,
+        )

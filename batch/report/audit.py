@@ -1,0 +1,107 @@
+"""The result of an audit, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.status.audit import Mismatch
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.status.audit import AuditFinding
+
+SHOWN: Final = 20
+"""Findings of one kind that are shown to people; the JSON has all."""
+
+_WORDS: Final = {
+    Mismatch.TWICE: "submitted twice",
+    Mismatch.NOT_LISTED: "accepted but not listed",
+    Mismatch.UNKNOWN: "listed but unknown to the ledger",
+    Mismatch.DIFFERENT: "in another state in the list than in the ledger",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditSummary:
+    """The result of an audit.
+
+    Attributes:
+        tenant: The tenant's name in the ledger.
+        runs: Ids of the audited runs.
+        changes: Changes that the ledger has as accepted.
+        listed: Changes of the ledger that the list shows.
+        in_doubt: Unconfirmed changes; the next submit settles them.
+        elsewhere: Rows of runs that this ledger does not have.
+        closed_index: Why the tenant does not show what is held; empty if it does, or if there was no need to ask.
+        findings: What the two disagree on.
+        elapsed: Seconds.
+    """
+
+    tenant: str
+    runs: tuple[str, ...]
+    changes: int
+    listed: int
+    in_doubt: int
+    elsewhere: int
+    closed_index: str
+    findings: tuple[AuditFinding, ...]
+    elapsed: float
+
+    @property
+    def exit_code(self) -> int:
+        """3 if there is anything to report, else 0."""
+        return 3 if self.findings else 0
+
+
+def audit_as_json(summary: AuditSummary) -> dict[str, Any]:
+    """An audit for scripts."""
+    counts = Counter(finding.kind for finding in summary.findings)
+    return {
+        "tenant": summary.tenant,
+        "runs": list(summary.runs),
+        "accepted": summary.changes,
+        "listed": summary.listed,
+        "unconfirmed": summary.in_doubt,
+        "of_other_ledgers": summary.elsewhere,
+        **{kind.value: counts[kind] for kind in Mismatch},
+        "findings": [
+            {
+                "kind": finding.kind.value,
+                "request": finding.request,
+                "identity_id": finding.identity,
+                "item_type": finding.item_type,
+                "item_id": finding.item,
+                "said": finding.said,
+            }
+            for finding in summary.findings
+        ],
+        "elapsed_s": round(summary.elapsed, 3),
+    }
+
+
+def describe_audit(summary: AuditSummary) -> Iterator[str]:
+    """An audit for people."""
+    yield (
+        f"{count(summary.changes, 'accepted change')} of {count(len(summary.runs), 'run')} compared with the status "
+        f"list of {summary.tenant}, which shows {summary.listed:,}."
+    )
+    if not summary.findings:
+        yield "Ledger and list agree: nothing was submitted twice, and nothing is missing."
+    for kind in Mismatch:
+        found = [finding for finding in summary.findings if finding.kind is kind]
+        if found:
+            yield f"{count(len(found), 'change')} {_WORDS[kind]}:"
+        for one in found[:SHOWN]:
+            yield f"  {one.request}: {one.item_type or 'item'} {one.item} for {one.identity}: {one.said}"
+        if len(found) > SHOWN:
+            yield f"  … and {len(found) - SHOWN:,} more: --json lists all"
+    if summary.in_doubt:
+        yield f"{count(summary.in_doubt, 'change')} unconfirmed: submit the input again to settle."
+    if summary.closed_index:
+        yield f"The tenant does not show which access is held ({summary.closed_index}), so held access may be reported."
+    if summary.elsewhere:
+        yield f"{count(summary.elsewhere, 'row')} of runs that this ledger does not have are not compared."
