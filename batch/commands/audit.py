@@ -53,10 +53,12 @@ def audit(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> Au
     screen.say(*access.notices)
     with SessionFactory(settings, access, runtime) as sessions, runtime.open_ledger(settings) as ledger:
         screen.say(*ledger.notices)
-        runs = _chosen(ledger, name, access.tenant)
+        sessions.identify(ledger, notices_on(screen))
+        tenant = ledger.tenants.name_of(access.tenant)
+        runs = _chosen(ledger, name, tenant)
         work = _Audit(ledger, runs, runtime)
         asyncio.run(work.compare(sessions, screen))
-        return work.summary(access.tenant, began)
+        return work.summary(tenant, began)
 
 
 def _chosen(ledger: Ledger, name: str, tenant: str) -> tuple[Run, ...]:
