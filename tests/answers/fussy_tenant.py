@@ -49,7 +49,7 @@ class FussyTenant:
             for one in ids:
                 if one in bad:
                     return f"The {noun} {one if self.names else ''} was not found."
-        for person, item in pairs(request):
+        for person, item in pairs(request) if self.pairs else ():
             if (person, item) in self.pairs:
                 return f"{person} can't have {item}." if self.names else "Not allowed."
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 BOUND = 2 * log2(2000)
-SEEDS = range(20)
+SEEDS = range(10)
 
 Product = tuple[list[str], list[str]]
 

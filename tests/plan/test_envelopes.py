@@ -62,7 +62,7 @@ def flattened(bodies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(wanted=wanted_changes(), limits=ANY_LIMITS)
 def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
     wanted: list[dict[str, str]], limits: Limits
@@ -84,7 +84,7 @@ def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
                 assert len({(item["type"], item["id"]) for item in items}) == len(items) > 0
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(wanted=wanted_changes(), limits=ANY_LIMITS, shuffle=st.randoms(use_true_random=False))
 def test_envelopes_never_need_more_bodies_and_the_order_of_the_rows_does_not_matter(
     wanted: list[dict[str, str]], limits: Limits, shuffle: Random

@@ -127,7 +127,7 @@ def test_the_lower_bound_counts_requests_that_no_plan_can_avoid(changes: list[di
     assert plan(changes_frame(changes), LIMITS).lower_bound == bound
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(wanted=wanted_changes())
 def test_every_request_is_legal_and_they_ask_for_exactly_the_wanted_changes(
     wanted: list[dict[str, str]],
@@ -142,7 +142,7 @@ def test_every_request_is_legal_and_they_ask_for_exactly_the_wanted_changes(
     check_plan(made.changes, frame, LIMITS)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(wanted=wanted_changes(), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]], order: Any) -> None:
     shuffled = list(wanted)
@@ -153,7 +153,7 @@ def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]],
     assert made.changes["request"].unique().sort().to_list() == list(range(made.requests))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(wanted=wanted_changes())
 def test_people_who_want_the_same_need_no_more_grants_than_their_own_product(wanted: list[dict[str, str]]) -> None:
     sets: dict[str, set[tuple[str, ...]]] = defaultdict(set)
