@@ -3,9 +3,10 @@
 A permit is a row of `call`. Its `counted_by` is null until the tenant has surely counted the call; then it counts for
 one more window. If a process dies with permits, the tenant has counted its calls once the death is noticed.
 
-All processes must read one clock that nobody sets. An SQLite ledger is used by one machine, and its boot has such a
-clock. When the boot changes, the calls before are unknown: one whole window passes before the next permit. Machines
-that share a database read the clock of its server.
+All times here are by one clock that nobody sets and that all processes read. An SQLite ledger is used by one machine,
+and its boot has such a clock. Who comes with the clock of another boot first sees the counter stand still for a whole
+window, then takes it over; so two machines at a time take turns, if there ever are two. Machines that share a database
+read the clock of its server.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ _NEXT_TO_FREE: Final = (
     .order_by(t.call.c.counted_by.is_(None), t.call.c.counted_by)
     .limit(sa.bindparam("too_many"))
 )
+_FINGERPRINT: Final = sa.select(
+    sa.func.count(), sa.func.count(t.call.c.counted_by), sa.func.max(t.call.c.counted_by)
+).where(t.call.c.pace == sa.bindparam("of"))
 _GIVE: Final = sa.insert(t.call)
 _DATABASE_CLOCK: Final = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 _GIVEN: Final = (
@@ -126,7 +130,9 @@ class Calls:
         self._process = process
         self._clock = clock
         self._tidied_at = 0.0
-        self._knows_the_boot = False
+        self._ours = False
+        self._seen: tuple[object, ...] = ()
+        self._seen_at = 0.0
 
     def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
         """Gives all permits that are wanted, or none and the time to ask again.
@@ -141,6 +147,9 @@ class Calls:
             moment = self._moment(connection)
             now = moment.now
             pace = self._pace(connection, moment)
+            if pace.boot != moment.boot or not self._ours:
+                wait = self._seen_at + _whole(pace, rate) - now
+                return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
             _record_counted(connection, pace.id, counted, moment.ahead)
             # Also if the clock was set back since then.
             if not 0 <= now - self._tidied_at < TIDY_EVERY:
@@ -148,8 +157,8 @@ class Calls:
                 self._tidied_at = now
             most = allowed(rate, _share(pace).at(now, rate))
             silence = max(0.0, pace.silent_until - now)
-            if silence or pace.opens_at > now or not wanted:
-                return Permits(at=now, wait=max(silence, pace.opens_at - now, 0.0), silence=silence, allowed=most)
+            if silence or not wanted:
+                return Permits(at=now, wait=silence, silence=silence, allowed=most)
             free = most - _count(connection, pace.id, now, rate)
             few = min(wanted, most) - free
             if few > 0:
@@ -170,14 +179,18 @@ class Calls:
         """
         with writing(self._engine) as connection:
             moment = self._moment(connection)
-            now = moment.now
             pace = self._pace(connection, moment)
+            ahead = _ahead(pace, moment)
+            now = moment.now + ahead
             until = max(pace.silent_until, now + seconds)
             share = _share(pace)
             if violated:
-                share = share.cut(permitted_at=permitted_at, until=until, now=now, rate=self._rate)
-            new = {"silent_since": now, "silent_until": until, "cut_to": share.cut_to, "cut_at": share.cut_at}
-            connection.execute(sa.update(t.pace).where(t.pace.c.id == pace.id).values(epoch=moment.epoch, **new))
+                share = share.cut(permitted_at=permitted_at + ahead, until=until, now=now, rate=self._rate)
+            connection.execute(
+                sa.update(t.pace)
+                .where(t.pace.c.id == pace.id)
+                .values(silent_since=now, silent_until=until, cut_to=share.cut_to, cut_at=share.cut_at)
+            )
 
     def _moment(self, connection: Connection) -> _Moment:
         # Read first: a call must not seem to have been counted earlier than it was.
@@ -188,23 +201,39 @@ class Calls:
         return _Moment(now=now, ahead=now - own, epoch=0.0, boot=DATABASE)
 
     def _pace(self, connection: Connection, moment: _Moment) -> Any:
-        """The rate key's row, added if there is none, and translated if its times are of another clock."""
+        """The rate key's row, added if there is none, and taken over from another boot if it stands still."""
+        rate = self._rate
         of = {"tenant": self._rate_key.tenant, "client": self._rate_key.client, "dialect": self._rate_key.dialect}
         row = connection.execute(_PACE, of).first()
-        changed: dict[str, Any] = {}
         if row is None:
-            connection.execute(sa.insert(t.pace), _new_pace(connection, self._rate_key, self._rate, moment))
-        elif row.boot != moment.boot or not (moment.boot or self._knows_the_boot):
-            changed = _rebased(row, self._rate, moment)
-            connection.execute(sa.delete(t.call).where(t.call.c.pace == row.id))
+            connection.execute(sa.insert(t.pace), _new_pace(connection, self._rate_key, rate, moment))
+            self._ours = True
+            return connection.execute(_PACE, of).one()
+        if row.boot == moment.boot and (moment.boot or self._ours):
+            self._ours = True
+            changed = _corrected(row, moment.now)
+        elif self._stands_still(connection, row, moment.now):
+            self._ours = True
+            changed = _taken_over(row, moment)
+            # Calls that were made before it stood still are over; what has not been reported is made now at the latest.
+            of_pace, is_open = t.call.c.pace == row.id, t.call.c.counted_by.is_(None)
+            connection.execute(sa.delete(t.call).where(of_pace, ~is_open))
+            connection.execute(sa.update(t.call).where(of_pace).values(counted_by=moment.now))
         else:
-            changed = _corrected(row, self._rate, moment)
-        self._knows_the_boot = True
-        if row is not None and not changed:
+            changed = {}
+        if row.longest < rate.seconds:
+            changed["longest"] = rate.seconds
+        if not changed:
             return row
-        if row is not None:
-            connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
+        connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
         return connection.execute(_PACE, of).one()
+
+    def _stands_still(self, connection: Connection, pace: Any, now: float) -> bool:
+        """Whether the counter has not moved for a whole window, by our clock."""
+        seen = (pace.boot, pace.calls, *connection.execute(_FINGERPRINT, {"of": pace.id}).one())
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, now
+        return now - self._seen_at >= _whole(pace, self._rate)
 
 
 def _share(pace: Any) -> Share:
@@ -227,37 +256,33 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Mo
     }
 
 
-def _corrected(pace: Any, rate: Rate, moment: _Moment) -> dict[str, Any]:
-    """What changes for a longer window, or because the clock was set back."""
-    changed: dict[str, Any] = {}
-    if pace.longest < rate.seconds:
-        changed["longest"] = rate.seconds
-    if pace.silent_since > moment.now + STEPPED:
-        changed |= {"silent_since": moment.now, "silent_until": moment.now + pace.silent_until - pace.silent_since}
-    opens_at = moment.now + _whole(pace, rate)
-    if pace.opens_at > opens_at + STEPPED:
-        changed["opens_at"] = opens_at
-    return changed
+def _corrected(pace: Any, now: float) -> dict[str, Any]:
+    """What changes because the clock was set back."""
+    if pace.silent_since <= now + STEPPED:
+        return {}
+    return {"silent_since": now, "silent_until": now + pace.silent_until - pace.silent_since}
 
 
-def _rebased(pace: Any, rate: Rate, moment: _Moment) -> dict[str, Any]:
-    """The row, translated from the clock of a former boot.
+def _taken_over(pace: Any, moment: _Moment) -> dict[str, Any]:
+    """What changes if the times of another boot are translated.
 
-    Only the wall clock runs through from boot to boot. It may be wrong, so what it says of a silence can't make it
-    longer than it was asked for, and of calls it says nothing: they count as made now.
+    Only the wall clock runs through from boot to boot. It may be wrong, but what it says can't make a silence longer
+    than the tenant has asked for.
     """
-    shift = pace.epoch - moment.epoch
-    length = pace.silent_until - pace.silent_since
-    silent_until = min(pace.silent_until + shift, moment.now + length)
+    ahead, length = _ahead(pace, moment), pace.silent_until - pace.silent_since
+    silent_until = min(pace.silent_until - ahead, moment.now + length)
     return {
         "boot": moment.boot,
         "epoch": moment.epoch,
-        "longest": max(pace.longest, rate.seconds),
-        "opens_at": moment.now + _whole(pace, rate),
         "silent_since": silent_until - length,
         "silent_until": silent_until,
-        "cut_at": pace.cut_at and min(pace.cut_at + shift, max(moment.now, silent_until)),
+        "cut_at": pace.cut_at and min(pace.cut_at - ahead, max(moment.now, silent_until)),
     }
+
+
+def _ahead(pace: Any, moment: _Moment) -> float:
+    """What the clock of the row is ahead of ours, by the wall clock; 0 for the same clock."""
+    return 0.0 if pace.boot == moment.boot else moment.epoch - float(pace.epoch)
 
 
 def _whole(pace: Any, rate: Rate) -> float:

@@ -255,12 +255,10 @@ pace = sa.Table(
     sa.Column("cut_at", sa.Float, nullable=False),
     sa.Column("boot", sa.Text),
     sa.Column("epoch", sa.Float, nullable=False, server_default="0"),
-    sa.Column("opens_at", sa.Float, nullable=False, server_default="0"),
     sa.UniqueConstraint("tenant", "client", "dialect"),
     sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
     comment="Calls that the tenant counts together: those of one client in one API version. `boot`: whose clock all "
-    "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0. "
-    "`opens_at`: no permit is given before, because of unknown calls of a former boot.",
+    "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0.",
 )
 
 call = sa.Table(

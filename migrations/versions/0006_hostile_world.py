@@ -50,7 +50,6 @@ def _add_columns() -> None:
     with op.batch_alter_table("pace", recreate=_rebuild()) as batch:
         batch.add_column(sa.Column("boot", sa.Text(), nullable=True))
         batch.add_column(sa.Column("epoch", sa.Float(), nullable=False, server_default="0"))
-        batch.add_column(sa.Column("opens_at", sa.Float(), nullable=False, server_default="0"))
 
 
 _ABOUT = "One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed."
@@ -120,8 +119,7 @@ _COMMENTS = {
     "item": _KEY,
     "pace": (
         "Calls that the tenant counts together: those of one client in one API version. `boot`: whose clock all "
-        "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0. "
-        "`opens_at`: no permit is given before, because of unknown calls of a former boot."
+        "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0."
     ),
     "request": (
         "`tag`: the random part of its id; null if it was planned before there were any. `claimed`: when its body "

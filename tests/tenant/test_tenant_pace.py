@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from datetime import timedelta
 from random import Random
@@ -19,7 +20,7 @@ from batch.ledger.calls import RateKey
 from batch.model import Clock
 from batch.tenant.pace import Pace
 from tests.clocks import VIRTUAL
-from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, open_ledger
+from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, alter, open_ledger
 from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
@@ -66,10 +67,12 @@ class World:
         calls = self.ledger.calls(rate_key, rate=rate, process=process, clock=clock)
         return Pace(rate, calls, tell=self.events.append, clock=clock)
 
-    async def call(self, permit: Permit) -> None:
+    async def call(self, permit: Permit, lives: Callable[[], bool] = lambda: True) -> None:
         """A call that takes a moment to leave, up to 0.3 s longer than others to be counted, and a while to answer."""
         self.permitted.append(now())
         await asyncio.sleep(self.random.uniform(0, 0.03))
+        if not lives():
+            return
         permit.on_sent()
         await asyncio.sleep(PATH + self.random.choice((0, 0.3, self.random.uniform(0, 0.3))))
         self.arrivals.append(now())
@@ -77,13 +80,13 @@ class World:
             late = self.random.choice((0, 12, self.random.uniform(0, 0.4)))
             asyncio.get_running_loop().call_later(late, permit.on_answer, ACCEPTED)
 
-    async def send(self, pace: Pace, count: int, *, most: int = 10) -> None:
-        """Makes so many calls."""
+    async def send(self, pace: Pace, count: int, *, most: int = 10, lives: Callable[[], bool] = lambda: True) -> None:
+        """Makes so many calls, as long as the process lives."""
         calls, left = [], count
         while left:
             permits = await pace.wait(most=min(most, left), to_come=left)
             left -= len(permits)
-            calls += [asyncio.create_task(self.call(permit)) for permit in permits]
+            calls += [asyncio.create_task(self.call(permit, lives)) for permit in permits]
         await asyncio.gather(*calls)
 
 
@@ -99,7 +102,9 @@ def assert_never_too_many(moments: list[float], rate: Rate = DOCUMENTED) -> None
         assert after - first >= rate.seconds
 
 
-def test_no_window_exceeds_the_limit_and_nearly_all_of_it_is_used(world: World) -> None:
+@pytest.mark.parametrize("lost", [0.1, 1.0])
+def test_no_window_exceeds_the_limit_and_nearly_all_of_it_is_used(lost: float, world: World) -> None:
+    world.lost = lost
     run_in_virtual_time(world.send(world.pace(), 1000))
     assert_never_too_many(world.arrivals)
     # After the first window, which begins empty.
@@ -337,22 +342,178 @@ def test_a_cancelled_caller_holds_up_no_other(world: World) -> None:
     assert run_in_virtual_time(program()) == pytest.approx(30, abs=0.5)
 
 
+def test_a_wall_clock_that_jumps_changes_nothing(world: World) -> None:
+    async def program() -> None:
+        for run, ahead in enumerate((0, 60, -3600, 86_400, 0)):
+            process = a_process(run + 2, host=ME.machine)
+            await world.send(world.pace(process=process, clock=machine(ahead=ahead)), 90)
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    assert world.arrivals[-1] - world.arrivals[0] < 50
+
+
+def test_after_a_boot_one_window_passes_before_the_first_call(world: World) -> None:
+    async def program() -> list[float]:
+        took = []
+        for boot in range(4):
+            began = now()
+            clock = machine(boot=f"boot {boot}", booted_at=began - 5, ahead=boot * 3600)
+            pace = world.pace(process=a_process(boot + 2, host=f"boot {boot}"), clock=clock)
+            await world.send(pace, 100)
+            took.append(now() - began)
+            await pace.aclose()
+        return took
+
+    first, *later = run_in_virtual_time(program())
+    assert first < 1
+    assert all(10.3 < took < 11.5 for took in later)
+    assert_never_too_many(world.arrivals)
+
+
+def test_calls_that_an_older_version_counted_by_the_wall_clock_hold_one_window_back(
+    world: World, tmp_path: Path
+) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        await world.send(pace, 100)
+        await pace.aclose()
+        alter(tmp_path / "ledger.db", "UPDATE pace SET boot = NULL, epoch = 0")
+        began = now()
+        await world.send(world.pace(process=a_process(2)), 100)
+        return now() - began
+
+    assert 10.3 < run_in_virtual_time(program()) < 11.5
+    assert_never_too_many(world.arrivals)
+
+
+def test_where_no_boot_is_known_each_process_waits_a_window_and_then_all_get_on(world: World) -> None:
+    async def program() -> float:
+        unknown = machine(boot="")
+        await world.send(world.pace(clock=unknown), 50)
+        began = now()
+        later = [world.pace(process=a_process(n, host=f"host {n}"), clock=unknown) for n in (2, 3)]
+        await asyncio.gather(*(world.send(pace, 100) for pace in later))
+        return now() - began
+
+    assert 10.3 < run_in_virtual_time(program()) < 45
+    assert_never_too_many(world.arrivals)
+
+
+def test_two_machines_on_one_file_take_turns(world: World) -> None:
+    async def program() -> None:
+        paces = [
+            world.pace(process=a_process(n, host=f"host {n}"), clock=machine(boot=f"boot {n}", booted_at=n * 500))
+            for n in (1, 2)
+        ]
+        await asyncio.gather(*(world.send(pace, 150) for pace in paces))
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+    assert len(world.arrivals) == 300
+    assert world.arrivals[-1] - world.arrivals[0] < 60
+
+
+@pytest.mark.parametrize(("set_to", "waits"), [(0, 200), (-86_400, 300), (60, 140)], ids=["right", "back", "forward"])
+def test_a_silence_outlasts_a_boot_by_the_wall_clock_and_never_grows(set_to: float, waits: float, world: World) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        await world.send(pace, 1)
+        await pace.pause(300)
+        await pace.aclose()
+        await asyncio.sleep(89.7)
+        began = now()
+        clock = machine(boot="next", booted_at=began, ahead=set_to)
+        await world.send(world.pace(process=a_process(2), clock=clock), 1)
+        return now() - began
+
+    # A window passes first.
+    assert run_in_virtual_time(program()) == pytest.approx(10.3 + waits, abs=0.5)
+
+
+class Mortal:
+    """A process that asks for permits until it is killed."""
+
+    def __init__(self, world: World, number: int, rate: Rate, clock: Clock) -> None:
+        self.lives = True
+        self._calls = world.ledger.calls(LANE, rate=rate, process=a_process(number, host=f"host {number}"), clock=clock)
+        self.pace = Pace(rate, self, tell=world.events.append, clock=clock)
+
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+        self._live()
+        return self._calls.permit(wanted=wanted, counted=counted)
+
+    def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
+        self._live()
+        self._calls.silence(seconds=seconds, permitted_at=permitted_at, violated=violated)
+
+    def _live(self) -> None:
+        if not self.lives:
+            raise LedgerLostError("Killed.", next_step="")
+
+
+class Computer:
+    """A machine whose processes are killed, whose clock is set, and that is booted."""
+
+    def __init__(self, world: World, rate: Rate) -> None:
+        self.world, self.rate = world, rate
+        self.boots, self.ahead, self.started = 0, 0.0, 0
+        self.alive: list[Mortal] = []
+        self.boot()
+
+    def start(self) -> None:
+        booted_at = self.booted_at
+        clock = Clock(
+            now=lambda: VIRTUAL.now() + timedelta(seconds=self.ahead),
+            monotonic=lambda: now() - booted_at,
+            boot=f"boot {self.boots}",
+        )
+        self.started += 1
+        self.alive.append(Mortal(self.world, self.started, self.rate, clock))
+
+    def kill(self) -> None:
+        self.alive.pop(0).lives = False
+        if not self.alive:
+            self.start()
+
+    def boot(self) -> None:
+        for process in self.alive:
+            process.lives = False
+        self.alive.clear()
+        self.boots += 1
+        self.booted_at = now() - 1
+        self.start()
+
+    def set_the_clock(self) -> None:
+        self.ahead = self.world.random.choice((0.0, 60.0, -3600.0, 86_400.0))
+
+    async def call(self, process: Mortal, count: int) -> None:
+        with contextlib.suppress(LedgerLostError):
+            await self.world.send(process.pace, count, lives=lambda: process.lives)
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rate=st.builds(Rate, requests=st.integers(1, 12), seconds=st.floats(0.1, 20)),
-    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=40),
-    processes=st.integers(1, 3),
+    steps=st.lists(
+        st.tuples(st.floats(0, 5), st.sampled_from(["call", "call", "call", "start", "kill", "set_the_clock", "boot"])),
+        min_size=1,
+        max_size=40,
+    ),
     seed=st.integers(0, 1000),
 )
-def test_no_window_exceeds_the_limit_however_the_calls_come(
-    rate: Rate, gaps: list[float], processes: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+def test_no_window_exceeds_the_limit_whatever_happens(
+    rate: Rate, steps: list[tuple[float, str]], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async def program(world: World) -> None:
-        paces = [world.pace(rate, process=a_process(n + 1, host=f"host {n}")) for n in range(processes)]
-        calls = []
-        for number, gap in enumerate(gaps):
+        computer, calls = Computer(world, rate), []
+        for number, (gap, what) in enumerate(steps):
             await asyncio.sleep(gap)
-            calls.append(asyncio.create_task(world.send(paces[number % processes], 1 + number % 3)))
+            if what == "call":
+                process = computer.alive[number % len(computer.alive)]
+                calls.append(asyncio.create_task(computer.call(process, 1 + number % 3)))
+            else:
+                getattr(computer, what)()
         await asyncio.gather(*calls)
 
     with open_ledger(tmp_path_factory.mktemp("pace") / "ledger.db") as ledger:
@@ -360,7 +521,8 @@ def test_no_window_exceeds_the_limit_however_the_calls_come(
         world.random.seed(seed)
         run_in_virtual_time(program(world))
     assert_never_too_many(world.arrivals, rate)
-    assert len(world.arrivals) == sum(1 + number % 3 for number in range(len(gaps)))
+    if not {what for _, what in steps} & {"kill", "boot"}:
+        assert len(world.arrivals) == sum(1 + n % 3 for n, (_, what) in enumerate(steps) if what == "call")
 
 
 class TroubledCalls(OpenCalls):
@@ -404,14 +566,3 @@ def test_calls_that_a_lost_ledger_missed_are_reported_later() -> None:
         return calls.told
 
     assert run_in_virtual_time(program()) == {1}
-
-
-def test_a_wall_clock_that_jumps_changes_nothing(world: World) -> None:
-    async def program() -> None:
-        for run, ahead in enumerate((0, 60, -3600, 86_400, 0)):
-            process = a_process(run + 2, host=ME.machine)
-            await world.send(world.pace(process=process, clock=machine(ahead=ahead)), 90)
-
-    run_in_virtual_time(program())
-    assert_never_too_many(world.arrivals)
-    assert world.arrivals[-1] - world.arrivals[0] < 50
