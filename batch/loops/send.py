@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 HEARTBEAT: Final = 10.0
 """Seconds between two heartbeats in the ledger."""
 
-STALE_AFTER: Final = SILENT_FOR / 2
-"""A claim that is older is not sent: after twice this time, another process may count this process as dead."""
+STALE_AFTER: Final = SILENT_FOR.total_seconds() / 2
+"""Seconds after which a claim is not sent: after twice this time, another process may count this process as dead."""
 
 HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
 """Stands for the answer to an attempt that was not made."""
@@ -200,8 +200,8 @@ class Submitter:
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
-            claimed_at = self._clock.now()
-            bodies = await self._claim(claimed_at, len(permits), token)
+            claimed_at = self._clock.monotonic()
+            bodies = await self._claim(self._clock.now(), len(permits), token)
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
@@ -232,13 +232,13 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: datetime) -> None:
+    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: float) -> None:
         body, failures_before = sent.requests, self._failures
         began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
-            held_up = self._clock.now() - claimed_at > STALE_AFTER
+            held_up = self._clock.monotonic() - claimed_at > STALE_AFTER
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()

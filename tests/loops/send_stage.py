@@ -10,7 +10,7 @@ from batch.answers.events import AttemptEnded, AttemptStarted, Waiting
 from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
-from batch.model import Answer, Failure, Request, Run
+from batch.model import Answer, Clock, Failure, Request, Run
 from tests.builders import NOW
 from tests.clocks import wall
 from tests.fakes import FakeClock, FakeStatusList
@@ -158,7 +158,7 @@ class Stage:
         tenant: ScriptedTenant | Tenant,
         *,
         pace: Turnstile | None = None,
-        clock: FakeClock | None = None,
+        clock: Clock | None = None,
         give_up_after: float = 600.0,
     ) -> Submitter:
         self.ledger.runs.hold(self.run, Process.current(), NOW)
@@ -176,7 +176,7 @@ class Stage:
             pace=pace or self.pace,
             tell=self.witness.tell,
             process=Process.current(),
-            clock=wall(clock or FakeClock()),
+            clock=clock or wall(FakeClock()),
             jitter=lambda: 1.0,
             give_up_after=give_up_after,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,8 @@ from batch.errors import (
     RunHeldError,
 )
 from batch.ledger.calls import RateKey
-from batch.ledger.process import Process
+from batch.ledger.process import Process, boot_time
+from batch.model import Clock
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
@@ -27,6 +27,7 @@ from tests.ledger.ledger_helpers import ACCEPTED, THROTTLED, a_process, attempts
 from tests.loops.send_stage import FIVE, UNAUTHORIZED, ScriptedTenant, Stage, always, in_turn
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from batch.ledger.store import Ledger
@@ -95,17 +96,21 @@ async def test_a_claim_that_has_grown_old_is_claimed_again_before_it_is_sent(fiv
     """A laptop that slept between the claim and the attempt may have been taken for dead meanwhile."""
 
     class Sleepy(FakeClock):
-        calls = 0
+        slept = 0.0
 
         def __call__(self) -> datetime:
-            self.calls += 1
-            return NOW + (timedelta(minutes=5) if self.calls == 2 else timedelta())
+            # The claim is dated.
+            self.slept = 300.0
+            return self.now
+
+    sleepy = Sleepy()
+    clock = Clock(now=sleepy, monotonic=lambda: boot_time() + sleepy.slept)
 
     async def reply(_request: Request, _token: str) -> Answer:
         return ACCEPTED
 
     tenant = ScriptedTenant(reply)
-    submitter = five.submitter(tenant, clock=Sleepy())
+    submitter = five.submitter(tenant, clock=clock)
     await submitter.submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2, 3, 4, 5]
     assert [(request, number) for request, number, _ in attempts(five.path)][:3] == [(1, 1), (1, 2), (2, 1)]
