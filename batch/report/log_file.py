@@ -23,7 +23,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -43,7 +42,6 @@ from batch.status.evidence import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
     from io import FileIO
     from pathlib import Path
 
@@ -69,7 +67,7 @@ class LogFile:
         self._clock = clock
         self._complain = complain
         self._run = ""
-        self._began: datetime | None = None
+        self._began: float | None = None
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock, complain: Callable[[str], None]) -> Self:
@@ -97,7 +95,7 @@ class LogFile:
 
     def run_begins(self, run: Run, tally: Tally) -> None:
         """Log that sending begins, with the counts of the whole run."""
-        self._run, self._began = run.id, self._clock.now()
+        self._run, self._began = run.id, self._clock.monotonic()
         planned = {
             "requests": count_states(tally.requests)["planned"],
             "changes": count_states(tally.changes)["planned"],
@@ -111,8 +109,8 @@ class LogFile:
             state: complete, stopped, interrupted or failed.
             reason: Why it was stopped, if it was.
         """
-        took = self._clock.now() - self._began if self._began else timedelta()
-        self._write("run_ends", state=state, reason=reason, duration_s=took.total_seconds())
+        took = 0.0 if self._began is None else self._clock.monotonic() - self._began
+        self._write("run_ends", state=state, reason=reason, duration_s=took)
 
     def about(self, run: Run) -> None:
         """Name this run in the following lines, even if nothing of it is sent."""
