@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA, apply_tenant_view, classify, in_one_spelling
+from batch.dedupe.classify import (
+    KEY,
+    KNOWN_SCHEMA,
+    apply_tenant_view,
+    can_be_taken,
+    classify,
+    in_one_spelling,
+    is_doubt,
+)
 from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
@@ -42,6 +51,8 @@ class Classified:
         upto: Number of the newest request in the ledger when it was read.
         spelled: How many ids the input spells in several ways.
         respelled: How many ids the ledger spells otherwise than the input.
+        run: Id of the run that this input has, or would get.
+        busy: Other runs from which nothing may be taken over, and why.
     """
 
     table: Table
@@ -52,6 +63,8 @@ class Classified:
     upto: int
     spelled: int = 0
     respelled: int = 0
+    run: str = ""
+    busy: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def classify_input(
@@ -62,6 +75,7 @@ def classify_input(
     tenant: str,
     run: str,
     resubmit: Collection[TenantOutcome] = (),
+    busy: Mapping[str, str] = MappingProxyType({}),
 ) -> Classified:
     """Give every change and every row of an input its class.
 
@@ -72,13 +86,14 @@ def classify_input(
         tenant: The tenant's name in the ledger.
         run: Id of the run that this input has, or would get.
         resubmit: Outcomes of earlier changes that are submitted again.
+        busy: Other runs from which nothing may be taken over, and why.
     """
     changes, spelled = _located(table, validated)
     known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), 0, 0
     if plans is not None:
         knowledge = plans.known(tenant, changes.select(KEY))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
-    classified = classify(changes, known, run=run, resubmit=resubmit)
+    classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy)
     rows = _count(table, validated.rejected, classified)
     return Classified(
         table=table,
@@ -89,6 +104,8 @@ def classify_input(
         upto=upto,
         spelled=spelled,
         respelled=respelled,
+        run=run,
+        busy=busy,
     )
 
 
@@ -109,7 +126,31 @@ def classes_and_reasons(classified: Classified) -> pl.DataFrame:
     )
 
 
-def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, plans: Plans, tenant: str) -> Classified:
+def to_take_over(classified: Classified, wanted: pl.DataFrame) -> Mapping[int, str]:
+    """The requests of other runs, planned and not sent, that have some of the wanted changes: number and run."""
+    free = classified.known.filter(can_be_taken(classified.run, classified.busy))
+    taken = free.join(wanted, on=KEY, how="semi").select("request", "run").unique().sort("request")
+    return dict(taken.rows())
+
+
+def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:
+    """The other runs whose doubts hold changes back, and how many changes that are."""
+    doubts = classified.known.filter(is_doubt(classified.run, classified.busy))
+    held_back = classified.changes.filter(pl.col("class") == RowClass.HELD_BACK.value).join(doubts, on=KEY, how="semi")
+    runs = doubts.join(held_back, on=KEY, how="semi").get_column("run").unique().sort()
+    return tuple(runs.to_list()), held_back.height
+
+
+def with_classes(
+    table: Table,
+    validated: Validated,
+    classes: pl.DataFrame,
+    *,
+    plans: Plans,
+    tenant: str,
+    run: str,
+    busy: Mapping[str, str],
+) -> Classified:
     """An input as it was classified before sending, with the ledger's knowledge of today.
 
     Args:
@@ -118,6 +159,8 @@ def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, p
         classes: From `classes_and_reasons`.
         plans: The ledger's plans.
         tenant: The tenant's name in the ledger.
+        run: Id of the input's run.
+        busy: Other runs that are at work.
     """
     located, spelled = _located(table, validated)
     changes = located.hstack(classes.with_columns(pl.col("class").cast(pl.String)))
@@ -132,6 +175,8 @@ def with_classes(table: Table, validated: Validated, classes: pl.DataFrame, *, p
         upto=known.upto,
         spelled=spelled,
         respelled=known.respelled,
+        run=run,
+        busy=busy,
     )
 
 

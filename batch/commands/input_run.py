@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING
 from batch.commands.names import Names
 from batch.errors import SettingsError
 from batch.ledger.decisions import Decisions
-from batch.ledger.plans import LedgerMovedError, NewRun
+from batch.ledger.plans import NewRun
+from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
 from batch.pipeline import (
     as_if_planned,
     classes_and_reasons,
     classify_input,
+    doubts_elsewhere,
     plan_fresh,
+    to_take_over,
     with_classes,
     with_tenant_verdicts,
     without_unplanned,
 )
 from batch.read import LoadedInputs, read_loaded
-from batch.report.screen import describe_input, question
+from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
 from batch.validate.rows import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import polars as pl
 
@@ -48,6 +51,7 @@ class InputRun:
     Attributes:
         digest: Identifies the input.
         names: The names of its files.
+        doubts: The other runs whose doubts hold rows back, when the input was last classified.
     """
 
     def __init__(
@@ -73,11 +77,23 @@ class InputRun:
         self._described = False
         self._moment = runtime.now()
         self._classes: pl.DataFrame | None = None
+        self.doubts: tuple[str, ...] = ()
 
     @property
     def name_counts(self) -> NameCounts:
         """How the input's names were resolved."""
         return self._names.counts
+
+    def is_behind(self, ledger: Ledger, run: Run | None) -> bool:
+        """Whether a run that went on as planned may have more to do, because other runs stood in its way.
+
+        What the tenant reported when the run was planned stays decided.
+        """
+        if self._classes is not None or run is None or not ledger.runs.has_unfinished_beside(run):
+            return False
+        classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
+        doubts, _ = doubts_elsewhere(classified)
+        return bool(doubts or to_take_over(classified, classified.changes.filter("fresh")))
 
     def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """The input's run, after planning what is fresh; None if nothing was ever planned.
@@ -106,10 +122,33 @@ class InputRun:
                     return run
             try:
                 self._names.look_up(self._table().rows, ledger, sessions, run)
-                return self._plan(ledger, run, check)
+                return self._plan(ledger, run, check, resubmit=self._settings.resubmit) or run
             except LedgerMovedError:
-                self._classes = None
-                self._screen.say("Another process has added to the ledger: classifying again.")
+                self._start_anew()
+
+    def planned_again(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
+        """After sending, plan what is free now: what a doubt or another run's plan held back.
+
+        Returns:
+            The input's run; None if nothing was planned.
+
+        Raises:
+            AccessBatchError: It can't be planned; nothing more was written.
+            DeclinedError: The user declined.
+        """
+        while True:
+            run = ledger.runs.of_input(self._tenant, self.digest)
+            if run is not None:
+                ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
+            try:
+                self._names.look_up(self._table().rows, ledger, sessions, run)
+                return self._plan(ledger, run, check, resubmit=())
+            except LedgerMovedError:
+                self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._classes = None
+        self._screen.say("Another process has changed the ledger: classifying again.")
 
     def after_sending(self, ledger: Ledger, run: Run | None) -> Classified:
         """The input's rows with their classes, and with the ledger's knowledge as it is now.
@@ -118,7 +157,15 @@ class InputRun:
         """
         if self._classes is not None:
             validated = self._validated(ledger, run)
-            return with_classes(self._table(), validated, self._classes, plans=ledger.plans, tenant=self._tenant)
+            return with_classes(
+                self._table(),
+                validated,
+                self._classes,
+                plans=ledger.plans,
+                tenant=self._tenant,
+                run=ledger.plans.run_id(self._tenant, self.digest),
+                busy=self._busy(ledger),
+            )
         self._moment = run.started_at if run else self._moment
         classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
         return without_unplanned(classified, run=run.id if run else "")
@@ -127,8 +174,17 @@ class InputRun:
         validated = self._validated(ledger, run)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         return classify_input(
-            self._table(), validated, plans=ledger.plans, tenant=self._tenant, run=run_id, resubmit=resubmit
+            self._table(),
+            validated,
+            plans=ledger.plans,
+            tenant=self._tenant,
+            run=run_id,
+            resubmit=resubmit,
+            busy=self._busy(ledger),
         )
+
+    def _busy(self, ledger: Ledger) -> Mapping[str, str]:
+        return ledger.runs.busy(self._runtime.process, self._runtime.now())
 
     def _validated(self, ledger: Ledger, run: Run | None) -> Validated:
         """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
@@ -152,22 +208,25 @@ class InputRun:
             self._screen.say(*self._source.notices)
         return self._source
 
-    def _plan(self, ledger: Ledger, run: Run | None, check: CommandPrecheck) -> Run | None:
-        """Plan the fresh changes; return the run as it was if there are none."""
+    def _plan(
+        self, ledger: Ledger, run: Run | None, check: CommandPrecheck, *, resubmit: Collection[TenantOutcome]
+    ) -> Run | None:
+        """Plan the fresh changes; return None if there are none."""
         now = self._runtime.now()
         self._moment = run.started_at if run else now
-        classified = self._classified(ledger, run, resubmit=self._settings.resubmit)
+        classified = self._classified(ledger, run, resubmit=resubmit)
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = with_tenant_verdicts(classified, verdicts)
         self._classes = classes_and_reasons(classified)
+        self.doubts, _ = doubts_elsewhere(classified)
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         check.describe(verdicts)
         if not plan.requests:
             ledger.decisions.replace_set_aside(run_id, verdicts, now)
-            return run
-        upto = classified.upto
+            return None
+        upto, taken = classified.upto, to_take_over(classified, plan.changes)
         # For a large input this is as large as the plan, and writing needs memory too.
         del classified
         self._ask(as_if_planned(EMPTY_TALLY, plan))
@@ -180,7 +239,17 @@ class InputRun:
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
         decisions = Decisions(names=self._names.meanings(ledger, self._tenant), set_aside=verdicts)
-        ledger.plans.write(new, plan, upto=upto, now=now, decisions=decisions)
+        ledger.plans.write(
+            new,
+            plan,
+            upto=upto,
+            now=now,
+            decisions=decisions,
+            taken=TakenOver(requests=tuple(taken), process=self._runtime.process),
+        )
+        for name in sorted(set(taken.values())):
+            left = ledger.runs.tally(ledger.runs.named(name)).changes.get(State.PLANNED, 0)
+            self._screen.say(taken_from(name, left))
         return ledger.runs.of_input(self._tenant, self.digest)
 
     def _check_dialect(self, run: Run) -> None:

@@ -17,7 +17,7 @@ from batch.errors import SettingsError
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, PrecheckResult, RowClass
 from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
-from batch.states import VOID
+from batch.states import UNSENT, VOID
 from batch.status.cheapest_list import is_expensive
 from batch.status.in_progress import count_unclear, plain_grants, tenant_verdicts
 
@@ -90,9 +90,9 @@ class CommandPrecheck:
             items=frozenset(plain_grants(classified.changes).select("item_type", "item_id").unique().rows()),
         )
         self._asked_held = bool(scope.holders)
-        # A fresh change that the ledger knows has ended since: answers from before its end are out of date.
-        is_void = pl.col("state").is_in([state.value for state in VOID])
-        ended = classified.known.filter(~is_void).join(fresh, on=KEY, how="semi")
+        # A fresh change that the ledger knows as sent has ended since: answers from before its end are out of date.
+        is_unsent = pl.col("state").is_in([state.value for state in (*VOID, *UNSENT)])
+        ended = classified.known.filter(~is_unsent).join(fresh, on=KEY, how="semi")
         if not ended.is_empty():
             self._since = self._began
         tenant_view = asyncio.run(self._ask(ledger, scope))

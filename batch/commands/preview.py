@@ -101,6 +101,7 @@ def preview(
             tenant=tenant,
             run=run_id,
             resubmit=settings.resubmit,
+            busy=ledger.runs.busy(runtime.process, runtime.now()) if ledger else {},
         )
         verdicts = _verdicts(ledger, check, classified, run)
         classified = with_tenant_verdicts(classified, verdicts)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batch.answers.events import Notice, tell_each
+from batch.answers.events import Notice, Settled, tell_each
 from batch.commands.input_run import InputRun
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
 from batch.commands.session import SessionFactory, find_access, notices_on, require_fit_token, results_folder
+from batch.commands.settling import beating, hold_free, settle_alone, settler_of
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import StoppedError
+from batch.errors import DeclinedError, StoppedError
 from batch.loops.send import Submitter
-from batch.loops.settle import Settler
 from batch.model import EMPTY_TALLY, CheckTenant
-from batch.pipeline import with_outcomes
+from batch.pipeline import doubts_elsewhere, with_outcomes
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from batch.answers.events import RunEvent, Tell
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
@@ -101,10 +103,23 @@ def submit(
         check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        stopped, interrupted = (
-            _Sending(ledger, run, settings, screen, sessions, runtime, log).send() if run else (None, False)
-        )
         twice = 0
+        looked_for: set[str] = set()
+        while True:
+            others = [name for name in job.doubts if name not in looked_for]
+            looked_for.update(others)
+            sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
+            stopped, interrupted = sending.send()
+            if stopped or interrupted or not (others or job.is_behind(ledger, run)):
+                break
+            try:
+                planned = job.planned_again(ledger, sessions, check)
+            except DeclinedError:
+                interrupted = True
+                break
+            run = planned or run
+            if planned is None and looked_for.issuperset(job.doubts):
+                break
         if run and settings.wait and stopped is None and not interrupted:
             stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         with undisturbed():
@@ -125,12 +140,13 @@ def submit(
 
 
 class _Sending:
-    """Sends what a run has planned."""
+    """Sends what a run has planned, if there is a run, and settles the doubts of others meanwhile."""
 
     def __init__(
         self,
         ledger: Ledger,
-        run: Run,
+        run: Run | None,
+        others: Sequence[str],
         settings: Settings,
         screen: Screen,
         sessions: SessionFactory,
@@ -139,6 +155,7 @@ class _Sending:
     ) -> None:
         self._ledger = ledger
         self._run = run
+        self._others = others
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
@@ -147,48 +164,53 @@ class _Sending:
 
     def send(self) -> tuple[StoppedError | None, bool]:
         """Send; return why sending stopped early, and whether the user interrupted it."""
-        run = self._run
-        with self._runtime.holding(self._ledger, run) as abandoned:
+        run, ledger = self._run, self._ledger
+        with ExitStack() as stack:
+            abandoned = stack.enter_context(self._runtime.holding(ledger, run)) if run else 0
             if abandoned:
                 self._screen.say(f"{abandoned} requests are unconfirmed: an earlier process died while it sent them.")
-            tally = self._ledger.runs.tally(run)
-            if not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+            others = hold_free(stack, self._runtime, ledger, self._others)
+            if others:
+                names = " and ".join(one.id for one in others)
+                self._screen.say(f"What run {names} may have submitted waits until the tenant's list shows it or not.")
+            tally = ledger.runs.tally(run) if run else EMPTY_TALLY
+            if run and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                return self._logged(run, tally, others)
+            if not others:
                 return None, False
-            return self._logged(tally)
+            tell = tell_each(notices_on(self._screen), self._log.tell)
+            return settle_alone(ledger, others, self._settings, self._sessions, self._runtime, tell)
 
-    def _logged(self, tally: Tally) -> tuple[StoppedError | None, bool]:
+    def _logged(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         """Send, and log the beginning and the end, whatever ends it."""
         state, reason = "failed", ""
-        self._log.run_begins(self._run, tally)
+        self._log.run_begins(run, tally)
         try:
-            stopped, interrupted = asyncio.run(self._send(tally))
+            stopped, interrupted = asyncio.run(self._send(run, tally, others))
             state = "stopped" if stopped else "interrupted" if interrupted else "complete"
             reason = stopped.message if stopped else ""
         finally:
             self._log.run_ends(state, reason)
         return stopped, interrupted
 
-    async def _send(self, tally: Tally) -> tuple[StoppedError | None, bool]:
-        run, settings = self._run, self._settings
+    async def _send(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
+        settings = self._settings
         screen = self._screen
         progress = Progress(
             screen.console, tally, settings.pace, clock=self._runtime.clock, quiet=screen.quiet, verbose=screen.verbose
         )
-        tell = tell_each(progress.tell, self._log.tell)
-        async with progress, self._sessions.open(self._ledger, tell) as session:
+        tell = tell_each(_only_of(run, progress.tell), self._log.tell)
+        async with (
+            progress,
+            self._sessions.open(self._ledger, tell) as session,
+            beating(self._ledger, others, self._runtime),
+        ):
             tenant, pace = session.tenant, session.pace
             try:
                 await require_fit_token(tenant, settings.dialect, tell)
             except StoppedError as error:
                 return error, False
-            settler = Settler(
-                ledger=self._ledger,
-                listing=tenant.statuses,
-                settle_after=settings.settle_after,
-                clock=self._runtime.clock,
-                tell=tell,
-            )
-            settler.add(self._ledger.requests.doubts(run))
+            settler = settler_of(self._ledger, session, settings, self._runtime, tell, [run, *others])
             submitter = Submitter(
                 run,
                 ledger=self._ledger,
@@ -216,6 +238,16 @@ class _Sending:
             return None, bool(interruption.asked)
 
 
+def _only_of(run: Run, tell: Tell) -> Tell:
+    """Leave out the verdicts on other runs' requests, which the display does not count."""
+
+    def tell_own(event: RunEvent) -> None:
+        if not isinstance(event, Settled) or event.request.run == run.id:
+            tell(event)
+
+    return tell_own
+
+
 def _report(
     job: InputRun,
     ledger: Ledger,
@@ -238,6 +270,7 @@ def _report(
     tally = ledger.runs.tally(run) if run else EMPTY_TALLY
     reasons = ledger.requests.last_reasons(run) if run else {}
     tracked = replace(ledger.tracks.summary(run), submitted_twice=twice) if run else None
+    _, waiting = doubts_elsewhere(classified)
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons)
     return Summary(
         run=run_id,
@@ -257,6 +290,7 @@ def _report(
         precheck=check.checked(set_aside),
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
+        waiting=waiting,
     )
 
 

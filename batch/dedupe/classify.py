@@ -8,25 +8,19 @@ aside.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import IN_PROGRESS
-from batch.api.tenant_outcome import (
-    EXISTING,
-    OUTCOME_WORDS,
-    RESUBMITTABLE,
-    WITHOUT_EFFECT,
-    TenantOutcome,
-    outcome_column,
-)
+from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
+from batch.dedupe.reasons import SUPERSEDED, UNSENT, known_intention, ledger_reason
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import id_key, phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 KEY: Final = ("identity_id", "item_type", "item_id")
 """Columns of the key of a change."""
@@ -61,15 +55,9 @@ _OVERRIDDEN: Final = (RowClass.SUBMITTED, RowClass.ALREADY_SUBMITTED, RowClass.H
 _LISTED: Final = 5
 """Lines of the input that a reason names."""
 
+_IN_DOUBT: Final = [state.value for state in IN_DOUBT]
 _HASH: Final = pl.struct(KEY).hash().alias("hash")
 _OUTCOME: Final = pl.col("known_outcome")
-
-_SUPERSEDED: Final = (
-    "this input submitted it, but run {} has requested a {} of it since: to submit it again, put the row into another "
-    "file"
-)
-_UNSENT: Final = "planned in run {} and not sent yet: submit its input again, or discard that run"
-_DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
 
 def in_one_spelling(changes: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -123,15 +111,23 @@ def apply_tenant_view(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataF
 
 
 def classify(
-    changes: pl.DataFrame, known: pl.DataFrame, *, run: str, resubmit: Collection[TenantOutcome] = ()
+    changes: pl.DataFrame,
+    known: pl.DataFrame,
+    *,
+    run: str,
+    resubmit: Collection[TenantOutcome] = (),
+    busy: Mapping[str, str] = MappingProxyType({}),
 ) -> pl.DataFrame:
     """Give every change its class and reason.
+
+    What another run has planned and not sent, this run may take over, so it does not count.
 
     Args:
         changes: `row`, `file` and `line` of the change's row, and validate's CHANGE_COLUMNS.
         known: The ledger's knowledge of these keys, by KNOWN_SCHEMA.
         run: Id of the run being classified for; its own earlier changes are its own plan, not repeats.
         resubmit: Earlier changes with these outcomes are submitted again, if RESUBMITTABLE has the outcome.
+        busy: Other runs from which nothing may be taken over, and why.
 
     Returns:
         `changes` in its order with `class` (a RowClass), `reason` (often empty), `own_request` (the number of this
@@ -140,7 +136,9 @@ def classify(
     # Comparing hashes first is several times faster: different hashes are certainly different keys.
     keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
     within = _within_input(keys)
-    against = _against_ledger(keys, known, run, [outcome.value for outcome in resubmit if outcome in RESUBMITTABLE])
+    against = _against_ledger(
+        keys, known, run, [outcome.value for outcome in resubmit if outcome in RESUBMITTABLE], busy
+    )
     # Only these few columns are joined; the changes' many columns are never copied.
     classes = _with_columns_of(against, _with_columns_of(within, keys.select("change")))
     is_first = pl.col("within_class").is_null()
@@ -213,12 +211,31 @@ def _place() -> pl.Expr:
     return pl.concat_str(pl.lit("line "), pl.col("line"), pl.lit(" of "), pl.col("file"))
 
 
-def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit: list[str]) -> pl.DataFrame:
+def can_be_taken(run: str, busy: Collection[str]) -> pl.Expr:
+    """Whether a line of the ledger's knowledge is planned in another run, not sent, and free to be taken over."""
+    return (pl.col("state") == State.PLANNED.value) & _is_free(run, busy)
+
+
+def is_doubt(run: str, busy: Collection[str]) -> pl.Expr:
+    """Whether a line of the ledger's knowledge is in doubt in another run, which this process may settle."""
+    return pl.col("state").is_in(_IN_DOUBT) & _is_free(run, busy)
+
+
+def _is_free(run: str, busy: Collection[str]) -> pl.Expr:
+    return ~pl.col("run").is_in([run, *busy])
+
+
+def _against_ledger(
+    keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit: list[str], busy: Mapping[str, str]
+) -> pl.DataFrame:
     """`own_request`, `against_class` and `against_reason` of each `change` that an earlier change decides.
 
     A change that the run itself planned has its `own_request` and no class.
     """
-    live = _with_outcome(known.filter(~pl.col("state").is_in([state.value for state in VOID]))).select(
+    is_free = can_be_taken(run, busy)
+    is_void = pl.col("state").is_in([state.value for state in VOID])
+    free, known = known.filter(is_free), known.filter(~is_void & ~is_free)
+    live = _with_outcome(known).select(
         _HASH, *(pl.col(name).alias(f"known_{name}") for name in (*KNOWN_SCHEMA, "outcome"))
     )
     is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
@@ -234,28 +251,52 @@ def _against_ledger(keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit:
         )
         earlier = earlier.filter(~is_void.fill_null(value=False))
     is_open = _OUTCOME.is_null() | _OUTCOME.eq(TenantOutcome.OPEN.value)
+    in_doubt = pl.col("known_state").is_in(_IN_DOUBT)
     own_number: pl.Expr = pl.when(is_own).then("known_request")
     superseded = pl.lit(value=False)
     if earlier.get_column("change").is_duplicated().any():
-        earlier = _decisive(earlier.with_columns(own=is_own, same=same, open=is_open))
+        earlier = _decisive(earlier.with_columns(own=is_own, same=same, open=is_open, doubt=in_doubt & ~is_own))
         superseded = pl.col("superseded")
         own_number = pl.when(superseded).then("own_number").otherwise(own_number)
     unsent = pl.col("known_state") == State.PLANNED.value
     against_class = (
-        pl.when(superseded | (~is_own & ~(same & ~unsent)))
+        pl.when(superseded | (~is_own & (~same | unsent | in_doubt)))
         .then(pl.lit(RowClass.HELD_BACK.value))
         .when(~is_own)
         .then(pl.lit(RowClass.ALREADY_SUBMITTED.value))
     )
-    return earlier.filter(is_own | superseded | same | is_open).select(
+    found = earlier.filter(is_own | superseded | same | is_open).select(
         "change",
         own_number.alias("own_request"),
         against_class.alias("against_class"),
         pl.when(superseded)
-        .then(phrase(_SUPERSEDED, pl.col("known_run"), _known_intention()))
+        .then(phrase(SUPERSEDED, pl.col("known_run"), known_intention()))
         .when(~is_own)
-        .then(_ledger_reason(same, unsent))
+        .then(ledger_reason(same, unsent, in_doubt, busy))
         .alias("against_reason"),
+    )
+    return found if free.is_empty() else _with_contrary_plans(found, keys, free)
+
+
+def _with_contrary_plans(found: pl.DataFrame, keys: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
+    """Hold back what is submitted already if another run has planned something else of it: that would undo it."""
+    planned = free.select(_HASH, *(pl.col(name).alias(f"known_{name}") for name in free.columns))
+    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
+    same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
+    contrary = (
+        keys.join(planned, on="hash", how="inner")
+        .filter(is_same_key & ~same)
+        .unique("change", keep="any")
+        .select("change", phrase(UNSENT, known_intention(), pl.col("known_run")).alias("contrary"))
+    )
+    overruled = (pl.col("against_class") == RowClass.ALREADY_SUBMITTED.value) & pl.col("contrary").is_not_null()
+    return (
+        found.join(contrary, on="change", how="left")
+        .with_columns(
+            pl.when(overruled).then(pl.lit(RowClass.HELD_BACK.value)).otherwise("against_class").alias("against_class"),
+            pl.when(overruled).then("contrary").otherwise("against_reason").alias("against_reason"),
+        )
+        .drop("contrary")
     )
 
 
@@ -263,11 +304,12 @@ def _decisive(lines: pl.DataFrame) -> pl.DataFrame:
     """For each `change`, the one earlier change of its key that decides about it.
 
     The run's own change decides, unless another run has requested something else since: then that line decides and is
-    `superseded`, and `own_number` is the run's own request. Otherwise the newest line decides; but if it wants
-    something else and is finished, a line still in progress decides.
+    `superseded`, and `own_number` is the run's own request. Otherwise a line in doubt decides, or else the newest; but
+    if that wants something else and is finished, a line still in progress decides.
 
     Args:
-        lines: Earlier changes with whether each is the run's `own`, wants the `same`, and is `open`.
+        lines: Earlier changes with whether each is the run's `own`, wants the `same`, is `open`, and is another run's
+            `doubt`.
     """
     lines = lines.sort(*age("change", prefix="known_"))
     newest = lines.unique("change", keep="last", maintain_order=True)
@@ -282,6 +324,7 @@ def _decisive(lines: pl.DataFrame) -> pl.DataFrame:
     by_precedence = [
         overtaken.with_columns(superseded=pl.lit(value=True)),
         own,
+        lines.filter("doubt").unique("change", keep="last", maintain_order=True),
         in_progress.join(finished, on="change", how="semi"),
         newest,
     ]
@@ -312,55 +355,3 @@ def _with_outcome(known: pl.DataFrame) -> pl.DataFrame:
         return known.with_columns(pl.lit(None, dtype=pl.String).alias("outcome"))
     outcome = outcome_column(pl.col("tenant_state"), pl.col("tenant_comment"))
     return known.with_columns(pl.when(listed).then(outcome).alias("outcome"))
-
-
-def _ledger_reason(same: pl.Expr, unsent: pl.Expr) -> pl.Expr:
-    run = pl.col("known_run")
-    in_doubt = pl.col("known_state").is_in([state.value for state in IN_DOUBT])
-    return (
-        pl.when(same & unsent)
-        .then(phrase(_UNSENT, run))
-        .when(same & in_doubt)
-        .then(phrase("sent in run {}, arrival unconfirmed since {}", run, pl.col("known_at")))
-        .when(same)
-        .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _outcome_text()))
-        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, _known_intention()))
-    )
-
-
-def _known_intention() -> pl.Expr:
-    """The intention of an earlier change, in words."""
-    return pl.concat_str(
-        pl.col("known_operation").str.to_lowercase(),
-        pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
-        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
-        ignore_nulls=True,
-    )
-
-
-def _outcome_text() -> pl.Expr:
-    """The outcome of an earlier change as the end of a sentence; empty if the tenant has not listed it."""
-    words = {outcome.value: text for outcome, text in OUTCOME_WORDS.items()}
-    state, who, comment, since = (pl.col(f"known_tenant_{name}") for name in ("state", "who", "comment", "since"))
-    is_open = _OUTCOME.eq(TenantOutcome.OPEN.value)
-    # Show an unknown state of the vendor by its name.
-    is_unusual = is_open & ~state.is_in([IN_PROGRESS, EXISTING])
-    can_resubmit = _OUTCOME.is_in([outcome.value for outcome in RESUBMITTABLE])
-    return (
-        pl.when(_OUTCOME.is_null())
-        .then(pl.lit(""))
-        .otherwise(
-            pl.concat_str(
-                phrase(", {}", _OUTCOME.replace_strict(words, default=None, return_dtype=pl.String)),
-                pl.when(is_unusual).then(phrase(" ({})", state)),
-                pl.when(who != "").then(
-                    pl.when(is_open).then(phrase(", waiting for {}", who)).otherwise(phrase(" by {}", who))
-                ),
-                pl.when(since != "").then(phrase(" since {}", since)),
-                pl.when(comment != "").then(phrase(": {}", comment)),
-                pl.when(can_resubmit).then(phrase("; --resubmit {} submits it again", _OUTCOME)),
-                pl.when(_OUTCOME.eq(TenantOutcome.DUPLICATE.value)).then(pl.lit(_DUPLICATE_AT_TENANT)),
-                ignore_nulls=True,
-            )
-        )
-    )

@@ -88,6 +88,7 @@ def divide(
     found: Mapping[str, Any] = MappingProxyType({}),
     *,
     tag: str,
+    elsewhere: Sequence[tuple[int, int]] = (),
 ) -> None:
     """Makes a new request of each part; they take over the changes of `request`, which must be in `state`.
 
@@ -99,14 +100,15 @@ def divide(
         now: When.
         found: For the detail of the event.
         tag: The random part of the new requests' ids, new for each call.
+        elsewhere: Changes that another run takes over, by the positions of their recipient and item; no part has them.
 
     Raises:
-        BrokenPromiseError: The parts are not the whole.
+        BrokenPromiseError: The parts, with what goes elsewhere, are not the whole.
     """
     row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
     recipients = recipients_of(row)
     items = [(item.item, item.detail) for item in item_rows(connection, request.number)]
-    covered = [(r, i) for part in parts for r in part.recipients for i in part.items]
+    covered = [*elsewhere, *((r, i) for part in parts for r in part.recipients for i in part.items)]
     if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
         raise BrokenPromiseError(
             f"The parts of request {request.number} are not the whole of it.",

@@ -20,6 +20,7 @@ from batch.ledger.events import Entry
 from batch.ledger.history import earlier
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.tables import number_of_tenant
+from batch.ledger.take_over import LedgerMovedError, take_over
 from batch.states import Event, State, advance
 from batch.text import instant
 
@@ -30,16 +31,13 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.decisions import Decisions
+    from batch.ledger.take_over import TakenOver
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
 _PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
-
-
-class LedgerMovedError(Exception):
-    """Another process has written requests since the ledger was read; the ledger must be read again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,10 +100,20 @@ class Plans:
         ]
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto, respelled=sum(respelled))
 
-    def write(self, new: NewRun, plan: Plan, *, upto: int, now: datetime, decisions: Decisions | None = None) -> str:
+    def write(
+        self,
+        new: NewRun,
+        plan: Plan,
+        *,
+        upto: int,
+        now: datetime,
+        decisions: Decisions | None = None,
+        taken: TakenOver | None = None,
+    ) -> str:
         """Writes a plan and its run in one transaction; returns the run's id.
 
         If the run exists, the requests are added to it, and its refused requests are SPLIT: the new ones take over.
+        So are requests that other runs have planned and not sent: what the plan does not want of them stays theirs.
 
         Args:
             new: The run.
@@ -114,19 +122,23 @@ class Plans:
             now: When the requests are planned.
             decisions: What the plan rests on. It is kept with the plan or not at all: if another process has planned
                 the same input meanwhile, that process's decisions stand.
+            taken: What it takes over from other runs; nothing if left out.
 
         Raises:
-            LedgerMovedError: Requests were written since then; this plan was not written.
+            LedgerMovedError: Requests were written since then, or one to be taken over was sent, or a process works on
+                its run; this plan was not written.
         """
         run_id = self.run_id(new.tenant, new.input_digest)
         at = instant(now)
         with writing(self._engine) as connection:
             if _newest(connection) != upto:
                 raise LedgerMovedError
-            last = greatest(connection, t.request.c.number)
             tenant = number_of_tenant(connection, new.tenant)
             begin_run(connection, run_id, tenant, new, plan.lower_bound)
             _take_over_refused(connection, run_id, now)
+            if taken is not None:
+                take_over(connection, run_id, plan.changes, taken, now, tag=self._new_id())
+            last = greatest(connection, t.request.c.number)
             changes = plan.changes
             people = intern(connection, t.identity, _entries(changes, _PERSON), {"tenant": tenant})
             items = intern(connection, t.item, _entries(changes, _ITEM), {"tenant": tenant})

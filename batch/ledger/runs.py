@@ -17,7 +17,7 @@ from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
-from batch.states import Event, State, advance
+from batch.states import IN_DOUBT, UNSENT, Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -106,6 +106,20 @@ class Runs:
             retried=retried,
         )
 
+    def busy(self, process: Process, now: datetime) -> dict[str, str]:
+        """The runs from which `process` may take nothing over, and why: see `busy_runs`."""
+        with reading(self._engine) as connection:
+            return busy_runs(connection, process, now)
+
+    def has_unfinished_beside(self, run: Run) -> bool:
+        """Whether another run of the same tenant has something to send or to settle."""
+        q, r = t.request.c, t.run.c
+        open_states = [state.value for state in (*UNSENT, *IN_DOUBT)]
+        others = sa.select(r.number).where(r.tenant == t.tenant.c.id, t.tenant.c.name == run.tenant, r.id != run.id)
+        with reading(self._engine) as connection:
+            query = sa.select(q.number).where(q.state.in_(open_states), q.run.in_(others)).limit(1)
+            return connection.execute(query).first() is not None
+
     def check_free(self, run: Run, process: Process, now: datetime) -> None:
         """Checks that no other process works on the run.
 
@@ -186,6 +200,20 @@ def require_held(connection: Connection, run: Run, process: Process) -> None:
             f"Another process has taken over run {run.id}, because this one did not report for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
+
+
+def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:
+    """The ids of the runs that another process works on, and why nothing may be taken from them, as words.
+
+    Runs that wait on purpose will be here too: every taker asks this function.
+    """
+    held = connection.execute(sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number))
+    busy = {}
+    for row in held:
+        holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
+        if holder != process and holder.is_alive(beat=row.beat, now=now):
+            busy[row.id] = f"process {row.pid} on {row.host} is working on that run"
+    return busy
 
 
 def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:

@@ -180,7 +180,8 @@ request = sa.Table(
     sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
     sa.CheckConstraint("operation <> 'REVOKE' OR recipient_count = 1", name="revoke_of_one"),
     sa.CheckConstraint(
-        "state IN ('PLANNED', 'DISCARDED') OR attempts >= 1 OR parent IS NOT NULL", name="sent_only_by_an_attempt"
+        "state IN ('PLANNED', 'DISCARDED', 'SPLIT') OR attempts >= 1 OR parent IS NOT NULL",
+        name="sent_only_by_an_attempt",
     ),
     sa.Index("ix_request_run", "run", "state"),
     comment="`tag`: the random part of its id; null if it was planned before there were any. `claimed`: when its body "

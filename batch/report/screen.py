@@ -124,6 +124,22 @@ def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
         )
 
 
+def taken_from(run: str, left: int) -> str:
+    """What became of the changes that another run had planned and not sent.
+
+    Args:
+        run: The other run's id.
+        left: How many changes it still has to send.
+    """
+    rest = (
+        f" {count(left, 'change')} that this input does not want {'stays' if left == 1 else 'stay'} there: "
+        f"`access-batch discard {run}` forgets them."
+        if left
+        else ""
+    )
+    return f"What run {run} had planned of this input and not sent is now sent here.{rest}"
+
+
 def question(tally: Tally, tenant: str, rate: Rate) -> str:
     """The question before sending: how much, to which tenant, and the least time it takes."""
     requests = count_states(tally.requests)["unsent"]
@@ -169,12 +185,17 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
 
 def _advice(summary: Summary, again: str) -> Iterator[str]:
     changes = count_states(summary.tally.changes)
-    if changes["unsent"] or changes["unconfirmed"]:
+    if not summary.complete:
         yield f"To continue: {again}"
     if changes["unconfirmed"]:
         yield (
             "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
             "looks for them in the tenant first."
+        )
+    if summary.waiting:
+        yield (
+            f"{count(summary.waiting, 'change')} of this input may have arrived from another run. The same command "
+            "looks for them again."
         )
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)

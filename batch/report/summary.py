@@ -36,6 +36,7 @@ class Summary:
         precheck: The result of the precheck; None without one.
         tracked: The states of the accepted changes at the tenant; None if not asked.
         was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
+        waiting: Number of changes held back because another run may have submitted them.
     """
 
     run: str
@@ -52,6 +53,7 @@ class Summary:
     precheck: PrecheckResult | None = None
     tracked: TrackSummary | None = None
     was_tracked: bool = False
+    waiting: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -85,7 +87,7 @@ class Summary:
     def complete(self) -> bool:
         """Whether nothing is left to send or to settle."""
         changes = count_states(self.tally.changes)
-        return not changes["unsent"] and not changes["unconfirmed"]
+        return not changes["unsent"] and not changes["unconfirmed"] and not self.waiting
 
     @property
     def flawless(self) -> bool:

@@ -46,6 +46,12 @@ def _add_columns() -> None:
     with op.batch_alter_table("request", recreate=_rebuild()) as batch:
         batch.add_column(sa.Column("tag", sa.Text(), nullable=True))
         batch.add_column(sa.Column("claimed", sa.Integer(), nullable=True))
+        # Another run may take over what was planned and never sent.
+        batch.drop_constraint(op.f("ck_request_sent_only_by_an_attempt"), type_="check")
+        batch.create_check_constraint(
+            op.f("ck_request_sent_only_by_an_attempt"),
+            "state IN ('PLANNED', 'DISCARDED', 'SPLIT') OR attempts >= 1 OR parent IS NOT NULL",
+        )
     op.create_index(op.f("ix_request_claimed"), "request", ["claimed"], unique=False)
     with op.batch_alter_table("pace", recreate=_rebuild()) as batch:
         batch.add_column(sa.Column("boot", sa.Text(), nullable=True))

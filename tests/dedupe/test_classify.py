@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from tests.builders import change
 from tests.plan.changes import RUN, in_odd_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 UNTIL = "2027-01-31T00:00:00Z"
 SCHEMA: dict[str, Any] = {
@@ -47,9 +48,12 @@ def earlier(state: State, *, run: str = "other", request: int = 1, **others: str
 
 
 def classified(
-    changes: pl.DataFrame, *known: dict[str, Any], resubmit: Collection[TenantOutcome] = ()
+    changes: pl.DataFrame,
+    *known: dict[str, Any],
+    resubmit: Collection[TenantOutcome] = (),
+    busy: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[Any, ...]]:
-    found = classify(changes, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN, resubmit=resubmit)
+    found = classify(changes, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN, resubmit=resubmit, busy=busy)
     assert found.select(changes.columns).equals(changes), "changes stay as they are, in their order"
     return found.select(ADDED).rows()
 
@@ -140,21 +144,44 @@ def test_an_accepted_change_of_another_run_is_already_submitted() -> None:
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNCONFIRMED])
-def test_a_change_that_may_have_arrived_is_already_submitted_but_unconfirmed(state: State) -> None:
-    assert classified(frame(change()), earlier(state, run="spring")) == [
-        ("already_submitted", "sent in run spring, arrival unconfirmed since at-1", None, False)
-    ]
+@pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
+def test_a_change_in_doubt_is_held_back_until_the_doubt_is_settled(state: State, operation: str) -> None:
+    known = earlier(state, run="spring", operation=operation)
+    reason = "sent in run spring, arrival unconfirmed since at-1: the same command again looks for it"
+    assert classified(frame(change()), known) == [("held_back", reason, None, False)]
 
 
-def test_a_change_planned_in_another_run_is_held_back() -> None:
-    assert classified(frame(change()), earlier(State.PLANNED, run="spring")) == [
-        (
-            "held_back",
-            "planned in run spring and not sent yet: submit its input again, or discard that run",
-            None,
-            False,
-        )
-    ]
+def test_a_doubt_counts_although_something_newer_has_ended() -> None:
+    doubt = earlier(State.UNCONFIRMED, run="spring", request=1)
+    ended = earlier(State.ACCEPTED, run="summer", request=2, operation="REVOKE", tenant_state=DONE)
+    assert [found[0] for found in classified(frame(change()), doubt, ended)] == ["held_back"]
+
+
+@pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
+def test_what_another_run_has_planned_and_not_sent_is_taken_over(operation: str) -> None:
+    assert classified(frame(change()), earlier(State.PLANNED, run="spring", operation=operation)) == [FRESH]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.PLANNED, "run spring has not sent it yet, and somebody works on it: submit it again after that"),
+        (State.SENDING, "run spring is sending it, and somebody works on it: submit it again after that"),
+        (State.UNCONFIRMED, "run spring is sending it, and somebody works on it: submit it again after that"),
+    ],
+)
+@pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
+def test_nothing_is_taken_from_a_run_on_which_a_process_works(state: State, reason: str, operation: str) -> None:
+    known = earlier(state, run="spring", operation=operation)
+    busy = {"spring": "somebody works on it"}
+    assert classified(frame(change()), known, busy=busy) == [("held_back", reason, None, False)]
+
+
+def test_what_is_submitted_is_held_back_if_another_run_has_planned_the_opposite() -> None:
+    granted = earlier(State.ACCEPTED, run="spring", request=1)
+    revoke = earlier(State.PLANNED, run="summer", request=2, operation="REVOKE")
+    reason = "a revoke of it is planned in run summer and not sent yet: submit its input again, or discard that run"
+    assert classified(frame(change()), granted, revoke) == [("held_back", reason, None, False)]
 
 
 @pytest.mark.parametrize("state", [State.REFUSED, State.DISCARDED, State.SPLIT])
@@ -163,7 +190,7 @@ def test_a_request_that_created_nothing_blocks_nothing(state: State, run: str) -
     assert classified(frame(change()), earlier(state, run=run)) == [FRESH]
 
 
-@pytest.mark.parametrize("state", [State.PLANNED, State.SENDING, State.UNCONFIRMED, State.ACCEPTED])
+@pytest.mark.parametrize("state", [State.ACCEPTED])
 @pytest.mark.parametrize(
     ("known", "described"),
     [
@@ -409,11 +436,17 @@ def counts(line: dict[str, Any], wanted: dict[str, Any], resubmit: set[TenantOut
 def model(
     changes: list[dict[str, str]], known: list[dict[str, Any]], resubmit: set[TenantOutcome]
 ) -> list[tuple[str, int | None, bool]]:
-    """The table applied to one change at a time: class, own request, fresh."""
+    """The table applied to one change at a time: class, own request, fresh. A process works on the run `summer`."""
     expected: list[tuple[str, int | None, bool]] = []
     for position, one in enumerate(changes):
         siblings = [other for other in changes if key(other) == key(one)]
-        live = sorted((line for line in known if counts(line, one, resubmit)), key=lambda line: int(line["request"]))
+        free = [
+            line for line in known if key(line) == key(one) and line["state"] == "PLANNED" and line["run"] == "spring"
+        ]
+        live = sorted(
+            (line for line in known if line not in free and counts(line, one, resubmit)),
+            key=lambda line: int(line["request"]),
+        )
         own = [line for line in live if line["run"] == RUN]
         others = [line for line in live if line["run"] != RUN]
         if any(intention(sibling) != intention(one) for sibling in siblings):
@@ -425,10 +458,12 @@ def model(
             expected.append(("held_back" if overtaken else "submitted", own[-1]["request"], False))
         elif not others:
             expected.append(("submitted", None, True))
+        elif any(line["state"] in ("SENDING", "UNCONFIRMED") for line in others):
+            expected.append(("held_back", None, False))
         elif intention(others[-1]) != intention(one):
             in_the_way = [x for x in others if intention(x) != intention(one) and end(x) is TenantOutcome.OPEN]
             expected.append(("held_back", None, False) if in_the_way else ("submitted", None, True))
-        elif others[-1]["state"] != "PLANNED":
+        elif others[-1]["state"] != "PLANNED" and all(intention(line) == intention(one) for line in free):
             expected.append(("already_submitted", None, False))
         else:
             expected.append(("held_back", None, False))
@@ -463,7 +498,7 @@ def test_any_mixture_is_classified_by_the_table(
     ]
     expected = model(wanted, known, resubmit)
     order.shuffle(known)
-    found = classified(frame(*wanted), *known, resubmit=resubmit)
+    found = classified(frame(*wanted), *known, resubmit=resubmit, busy={"summer": "it is busy"})
     assert [(row_class, own, fresh) for row_class, _, own, fresh in found] == expected
     for row_class, reason, own, fresh in found:
         assert bool(reason) == (row_class != "submitted"), "whatever is not submitted has a reason"
@@ -473,7 +508,7 @@ def test_any_mixture_is_classified_by_the_table(
 def test_an_empty_first_chunk_does_not_change_the_classes() -> None:
     changes = frame(change(), change(), change("bob"), change("eve"), change("eve", operation="REVOKE"))
     known = pl.DataFrame(
-        [earlier(State.ACCEPTED, identity="bob"), earlier(State.PLANNED), earlier(State.REFUSED)], schema=KNOWN_SCHEMA
+        [earlier(State.ACCEPTED, identity="bob"), earlier(State.SENDING), earlier(State.REFUSED)], schema=KNOWN_SCHEMA
     )
     whole = classify(changes, known, run=RUN)
     assert classify(in_odd_chunks(changes), in_odd_chunks(known), run=RUN).equals(whole)

@@ -13,7 +13,7 @@ from batch.api.dialects import DIALECTS
 from batch.dedupe.classify import KEY, KNOWN_SCHEMA, TENANT_VERDICTS
 from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.decisions import Decisions
-from batch.ledger.plans import LedgerMovedError
+from batch.ledger.take_over import LedgerMovedError
 from batch.plan import plan
 from tests.builders import NOW, change, product
 from tests.fakes import FakeClock

@@ -1,0 +1,89 @@
+"""Why an earlier change sets a change aside, in words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.api.dialects import IN_PROGRESS
+from batch.api.tenant_outcome import EXISTING, OUTCOME_WORDS, RESUBMITTABLE, TenantOutcome
+from batch.text import phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUPERSEDED: Final = (
+    "this input submitted it, but run {} has requested a {} of it since: to submit it again, put the row into another "
+    "file"
+)
+UNSENT: Final = "a {} of it is planned in run {} and not sent yet: submit its input again, or discard that run"
+_BUSY: Final = "run {} has not sent it yet, and {}: submit it again after that"
+_BUSY_SENDING: Final = "run {} is sending it, and {}: submit it again after that"
+_DOUBT: Final = "sent in run {}, arrival unconfirmed since {}: the same command again looks for it"
+_DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
+
+_OUTCOME: Final = pl.col("known_outcome")
+
+
+def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, busy: Mapping[str, str]) -> pl.Expr:
+    """Why an earlier change of another run sets a change aside.
+
+    Args:
+        same: Whether it wants the same.
+        unsent: Whether it is planned.
+        in_doubt: Whether it is in doubt.
+        busy: As in `classify`.
+    """
+    run = pl.col("known_run")
+    why = run.replace_strict(dict(busy), default=None, return_dtype=pl.String)
+    is_busy = why.is_not_null()
+    return (
+        pl.when(unsent & is_busy)
+        .then(phrase(_BUSY, run, why))
+        .when(in_doubt & is_busy)
+        .then(phrase(_BUSY_SENDING, run, why))
+        .when(in_doubt)
+        .then(phrase(_DOUBT, run, pl.col("known_at")))
+        .when(same)
+        .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _outcome_text()))
+        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, known_intention()))
+    )
+
+
+def known_intention() -> pl.Expr:
+    """The intention of an earlier change, in words."""
+    return pl.concat_str(
+        pl.col("known_operation").str.to_lowercase(),
+        pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
+        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
+        ignore_nulls=True,
+    )
+
+
+def _outcome_text() -> pl.Expr:
+    """The outcome of an earlier change as the end of a sentence; empty if the tenant has not listed it."""
+    words = {outcome.value: text for outcome, text in OUTCOME_WORDS.items()}
+    state, who, comment, since = (pl.col(f"known_tenant_{name}") for name in ("state", "who", "comment", "since"))
+    is_open = _OUTCOME.eq(TenantOutcome.OPEN.value)
+    # Show an unknown state of the vendor by its name.
+    is_unusual = is_open & ~state.is_in([IN_PROGRESS, EXISTING])
+    can_resubmit = _OUTCOME.is_in([outcome.value for outcome in RESUBMITTABLE])
+    return (
+        pl.when(_OUTCOME.is_null())
+        .then(pl.lit(""))
+        .otherwise(
+            pl.concat_str(
+                phrase(", {}", _OUTCOME.replace_strict(words, default=None, return_dtype=pl.String)),
+                pl.when(is_unusual).then(phrase(" ({})", state)),
+                pl.when(who != "").then(
+                    pl.when(is_open).then(phrase(", waiting for {}", who)).otherwise(phrase(" by {}", who))
+                ),
+                pl.when(since != "").then(phrase(" since {}", since)),
+                pl.when(comment != "").then(phrase(": {}", comment)),
+                pl.when(can_resubmit).then(phrase("; --resubmit {} submits it again", _OUTCOME)),
+                pl.when(_OUTCOME.eq(TenantOutcome.DUPLICATE.value)).then(pl.lit(_DUPLICATE_AT_TENANT)),
+                ignore_nulls=True,
+            )
+        )
+    )

@@ -1,0 +1,127 @@
+"""An input is edited between two commands: the same command simply works, and nothing is submitted twice or missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.waiting import LIMIT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.end_to_end.program import Ended, Program
+
+ROWS = [grant(person, person) for person in range(40)]
+"""Forty requests, because no two identities want the same item."""
+
+
+@pytest.fixture
+def slow_tenant() -> Iterator[RunningSandbox]:
+    """A tenant that answers slowly enough for a kill to find requests in flight, and lists each at once."""
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.1, 0.3), visibility_delay=0.0)
+    with running_sandbox(settings) as sandbox:
+        yield sandbox
+
+
+def kill_in_flight(tenant: RunningSandbox, path: Path, posts: int = 12) -> None:
+    """Begins to submit an input, and kills the process with requests in doubt."""
+    process = start("submit", path, "--yes", "--check-tenant", "never", env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= posts, process)
+    process.kill()
+    process.communicate(timeout=LIMIT)
+
+
+def submit(program: Program, tenant: RunningSandbox, path: Path, *more: str) -> Ended:
+    options = ("--yes", "--json", "--check-tenant", "never", "--settle-after", "2")
+    return program("submit", path, *options, *more, env=environment(tenant))
+
+
+def assert_sound(program: Program) -> None:
+    assert program("ledger", "verify").out == "The ledger is sound.\n"
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        pytest.param([*ROWS, grant(99, 99)], id="a row added"),
+        pytest.param([grant(99, 99), *ROWS[::-1]], id="a row added and the others reordered"),
+        pytest.param(ROWS[:30], id="rows removed"),
+        pytest.param([*ROWS[:35], grant(35, 88), *ROWS[36:]], id="a row corrected"),
+    ],
+)
+def test_rows_in_doubt_of_a_killed_run_are_settled_and_the_edited_input_is_submitted_once(
+    program: Program, slow_tenant: RunningSandbox, tmp_path: Path, edited: list[Mapping[str, str]]
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    kill_in_flight(slow_tenant, path)
+    sent_before = set(accepted(slow_tenant))
+    write_rows(path, edited)
+    ended = submit(program, slow_tenant, path)
+    assert ended.code == 0, ended.err
+    assert sum(ended.json["rows"].values()) == 2 * len(edited), "the classes add up to the rows read"
+    assert set(accepted(slow_tenant).values()) == {1}
+    assert set(accepted(slow_tenant)) == {*map(pair_of, edited), *sent_before}
+    assert_sound(program)
+
+
+def test_what_is_not_wanted_any_more_stays_with_its_run(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(person, thing) for person in range(4) for thing in range(3)])
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    first = program("submit", path, "--yes", "--json", "--check-tenant", "never", env=wrong).json["run"]
+    wanted = [grant(0, 0), grant(1, 0), grant(1, 1), grant(2, 2), grant(9, 9)]
+    ended = submit(program, tenant, write_rows(tmp_path / "b.csv", wanted))
+    assert ended.code == 0
+    assert f"8 changes that this input does not want stay there: `access-batch discard {first}`" in ended.err
+    assert accepted(tenant) == once(map(pair_of, wanted))
+    assert_sound(program)
+    assert submit(program, tenant, path).code == 0
+    everything = [grant(person, thing) for person in range(4) for thing in range(3)]
+    assert accepted(tenant) == once(map(pair_of, [*everything, grant(9, 9)]))
+    assert_sound(program)
+
+
+def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS[:3])
+    # The process sends two requests and waits an hour before the third.
+    first = start("submit", path, "--yes", "--check-tenant", "never", "--rate", "2/3600", env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 2, first)
+    try:
+        ended = submit(program, tenant, write_rows(tmp_path / "b.csv", [*ROWS[:3], grant(9, 9)]))
+    finally:
+        first.kill()
+        first.communicate(timeout=LIMIT)
+    assert (ended.json["rows"]["held_back"], ended.json["rows"]["submitted"]) == (1, 1)
+    assert f"process {first.pid} on" in ended.err
+    assert ended.code == 3
+    ended = submit(program, tenant, tmp_path / "b.csv")
+    assert ended.code == 0
+    assert accepted(tenant) == once(map(pair_of, [*ROWS[:3], grant(9, 9)]))
+
+
+def test_what_cannot_be_settled_is_held_back_and_the_command_can_be_repeated(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    tenant.faults.add(Fault.DROP_AFTER)
+    path = write_rows(tmp_path / "a.csv", ROWS[:1])
+    process = start(
+        "submit", path, "--yes", "--check-tenant", "never", "--settle-after", "600", env=environment(tenant)
+    )
+    wait_until(lambda: tenant.tenant.audit.posts >= 1, process)
+    process.kill()
+    process.communicate(timeout=LIMIT)
+    assert sum(accepted(tenant).values()) == 1
+    ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:2]))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, ROWS[:2]))
