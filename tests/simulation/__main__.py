@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is imported: the processes share the cores
 
 from tests.simulation.history import live
-from tests.simulation.options import options_of
+from tests.simulation.options import ENABLED, FAULTS, options_of
+from tests.simulation.protections import PROTECTIONS
 
 if TYPE_CHECKING:
     from tests.simulation.history import Outcome
@@ -24,9 +26,18 @@ def say(line: object) -> None:
     sys.stdout.flush()
 
 
-def run(seed: int) -> Outcome:
+def run(seed: int, faults: frozenset[str], protection: str = "") -> Outcome:
     """Let the history of a seed happen."""
-    return live(options_of(seed))
+    return live(options_of(seed, faults), protection=protection)
+
+
+def _kinds(text: str | None) -> frozenset[str]:
+    if text is None:
+        return ENABLED
+    kinds = frozenset(FAULTS if text == "all" else text.split(","))
+    if unknown := sorted(kinds - set(FAULTS)):
+        raise SystemExit(f"Unknown kinds of faults: {', '.join(unknown)}. Known: {', '.join(FAULTS)}.")
+    return kinds
 
 
 def show(outcome: Outcome, last: int) -> None:
@@ -45,10 +56,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--events", type=int, default=60)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--faults", help="only these kinds of faults, with commas between them; `all` for every kind")
+    parser.add_argument("--without", default="", choices=["", *PROTECTIONS], help="switch one protection off")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first problem")
     chosen = parser.parse_args()
+    faults = _kinds(chosen.faults)
     if chosen.seed is not None:
-        first, again = run(chosen.seed), run(chosen.seed)
+        first, again = (run(chosen.seed, faults, chosen.without) for _ in range(2))
         show(first, chosen.events)
         if first.hash != again.hash:
             say("PROBLEM: the second time, another history happened")
@@ -60,7 +74,9 @@ def main() -> int:
     began, failed = time.monotonic(), 0
     with get_context("fork").Pool(chosen.processes) as pool:
         seeds = range(chosen.first, chosen.first + chosen.seeds)
-        for done, outcome in enumerate(pool.imap_unordered(run, seeds, chunksize=4), start=1):
+        for done, outcome in enumerate(
+            pool.imap_unordered(partial(run, faults=faults, protection=chosen.without), seeds, chunksize=4), start=1
+        ):
             if outcome.problems:
                 failed += 1
                 if chosen.go_on:

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unittest import mock
 
+from batch.commands.audit import audit
 from batch.ledger.store import Ledger
+from batch.status.audit import Mismatch
 from tests.simulation import checkers
-from tests.simulation.host import Host
+from tests.simulation.disk import Disk
+from tests.simulation.host import KILLED, Host
 from tests.simulation.network import Network
 from tests.simulation.process import BEGIN, Machine
+from tests.simulation.protections import without
 from tests.simulation.seams import simulated
 from tests.simulation.tenant import SimulatedTenant, pair_key
 from tests.simulation.world import HangsError, World
@@ -25,11 +29,14 @@ from tests.simulation.world import HangsError, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.settings import Settings
     from tests.simulation.options import Options
     from tests.simulation.process import SimulatedProcess
     from tests.simulation.tenant import Pair
 
-MOST_RUNS: Final = 8
+MOST_RUNS: Final = 5
 """How often the same command is run once faults have ended."""
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in memory, if the system has one
@@ -60,11 +67,11 @@ class History:
         folder: For its files.
     """
 
-    def __init__(self, options: Options, folder: Path, *, linger: bool = True) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self.options = options
         self.world = world = World(options, folder)
         self.tenant = SimulatedTenant(world)
-        self.network = Network(world, self.tenant, linger=linger)
+        self.network = Network(world, self.tenant)
         self.host = Host(world, folder)
         self.host.prepare = self._fate  # type: ignore[method-assign]
         self.problems: list[str] = []
@@ -89,16 +96,34 @@ class History:
         # People with one comment share requests.
         self.comments = {person: f"group {chance.randrange(options.groups)}" for person, _ in everything}
         self.wanted: set[Pair] = {pair_key(*pair) for pair in self.pairs}
+        self.poisoned = {self.pairs[0]} if "poison" in faults else set()
+        for pair in sorted(self.poisoned):
+            self.tenant.poison[pair_key(*pair)] = chance.choice(("400", "403", "500"))
+        some = self.pairs[len(self.pairs) // 3 :]
+        wanted_some = {pair_key(*pair) for pair in some}
+        write = self.host.write_input
+        self.inputs = [
+            (write("some.csv", some, self.comments), wanted_some),
+            (write("other lines.csv", self.pairs, self.comments, line_end="\r\n"), self.wanted),
+            (write("capitals.csv", [(who.upper(), what.upper()) for who, what in some], self.comments), wanted_some),
+            (write("input.csv", self.pairs, self.comments), self.wanted),
+        ]
+        controls = [("2c9182000000000000000000000000cc", f"2c9182{number:026x}") for number in range(3)]
+        wanted_later = {pair_key(*pair) for pair in controls}
+        self.control = (write("control.csv", controls, {controls[0][0]: "control"}), wanted_later)
+        self.disk = Disk(world, self.host.ledger)
         self._running = 0
 
-    def live(self) -> Outcome:
-        """Let it happen; check it."""
-        world = self.world
+    def live(self, protection: str) -> Outcome:
+        """Let it happen, with one protection switched off; check it."""
+        world, options = self.world, self.options
         shutil.copy(_empty_ledger(), self.host.ledger)
-        with simulated(world, self.network):
+        with simulated(world, self.network), without(protection, self.network):
             try:
                 self._safety()
                 self._liveness()
+                if "too_late" in options.faults:
+                    self._audit()
             except HangsError as error:
                 self.problems.append(f"it hangs: {error}")
             world.current = None
@@ -111,12 +136,11 @@ class History:
 
     def _safety(self) -> None:
         world, options = self.world, self.options
-        self._input = self.host.write_input("input.csv", self.pairs, self.comments)
         lines = 2 if {"second_process", "other_machine"} & options.faults else 1
-        remaining = [options.starts, options.starts // 2][:lines]
+        remaining = [options.starts, options.starts][:lines]
         for line, starts in enumerate(remaining):
             if starts:
-                self._start_later(line, starts, world.random.uniform(0.0, 20.0) * line)
+                self._start_later(line, starts, world.random.choice((0.5, 20.0, 100.0)) * line)
         if "others" in options.faults:
             for _ in range(world.random.randint(1, 5)):
                 world.after(
@@ -131,15 +155,26 @@ class History:
         self._running += 1
 
         def start() -> None:
-            world = self.world
+            world, faults = self.world, self.options.faults
             machine = world.random.choice(self.machines)
-            code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", self._input)
-            self._ended(code, self.wanted)
+            name, wanted = world.random.choice(self.inputs) if "rows" in faults else self.inputs[-1]
+            code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", name)
+            self._ended(code, wanted)
             self._running -= 1
-            if starts > 1 and (code != 0 or "rows" in self.options.faults):
+            if code == KILLED and not self.host.alive:
+                self._damage()
+            if starts > 1 and (code != 0 or "rows" in faults or "restore" in faults):
                 self._start_later(line, starts - 1, world.random.choice((0.1, 1.0, 20.0, 100.0)))
 
         self.world.after(delay, start)
+
+    def _damage(self) -> None:
+        """Put the disk back, while no process uses it."""
+        chance, faults = self.world.random, self.options.faults
+        if "lose_wal" in faults and chance.random() < 0.5:
+            self.disk.lose_wal()
+        elif "restore" in faults and chance.random() < 0.7:
+            self.disk.restore()
 
     def _jump(self) -> None:
         machine = self.world.random.choice(self.machines)
@@ -153,27 +188,30 @@ class History:
         if not world.faults:
             return
         chance = world.random
-        if "kill" in faults and chance.random() < 0.7:
-            how = chance.choice(("time", "commit", "post"))
+        if "kill" in faults and chance.random() < 0.8:
+            how = chance.choice(("time", "commit", "post", "post"))
             if how == "time":
-                world.after(chance.expovariate(1 / 10.0), lambda: process.kill("at any time"))
+                seconds = chance.expovariate(1 / chance.choice((0.3, 3.0, 30.0)))
+                world.after(seconds, lambda: process.kill("at any time"))
             elif how == "commit":
-                process.dies_at_commit = (chance.randint(1, 25), chance.choice(("before", "after")))
+                process.dies_at_commit = (chance.randint(1, 15), chance.choice(("before", "after")))
             else:
-                process.dies_at_post = (chance.randint(1, 6), chance.choice(("before", "after")))
-        if "freeze" in faults and chance.random() < 0.5:
+                process.dies_at_post = (chance.randint(1, 5), chance.choice(("before", "after")))
+        if "restore" in faults and chance.random() < 0.7:
+            process.acts_at_commit = (chance.randint(1, 10), self.disk.save)
+        if "freeze" in faults and chance.random() < 0.7:
             seconds = chance.choice((3.0, 70.0, 200.0, 1500.0))
-            world.after(chance.expovariate(1 / 5.0), lambda: self._freeze(process, seconds))
-
-    def _freeze(self, process: SimulatedProcess, seconds: float) -> None:
-        if not (process.dead or process.ended):
-            self.world.note(process.name, f"is frozen for {seconds:g} s")
-            process.frozen_until = self.world.now + seconds
+            if chance.random() < 0.7:
+                process.freezes_at_post = (chance.randint(1, 3), seconds)
+            else:
+                world.after(chance.expovariate(1 / 5.0), lambda: process.freeze(seconds))
 
     def _ended(self, code: int, wanted: set[Pair]) -> None:
         """Check what a process's exit code promises."""
         if code == 0:
             self.problems += checkers.missing(self.tenant.books, wanted)
+        if code == 3:
+            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.poison)
         if code == 1:
             self.problems.append(f"a bug: {self.world.events[-1]}")
 
@@ -183,32 +221,57 @@ class History:
         world = self.world
         world.note("world", "faults end")
         world.faults = False
-        code = None
-        for number in range(MOST_RUNS):
-            begun = world.now + world.random.choice((0.1, 30.0))
-            world.drive(self._waiting_until(begun))
-            code = self.host.submit(self.machines[0], f"last.{number}", self._input)
-            self._ended(code, self.wanted)
-            if code in {0, 3}:
-                break
-        if code != 0:
+        code = self._run_until_it_ends("last", MOST_RUNS, self.inputs[-1])
+        if code == 4 and not self.problems:
+            # A later accepted request of any run is a control.
+            self._run_until_it_ends("control", 2, self.control)
+            code = self._run_until_it_ends("after control", MOST_RUNS, self.inputs[-1])
+        expected = {0, 3} if self.tenant.poison else {0}
+        if code not in expected and not (code == 4 and checkers.may_stay_open(self.options)):
             self.problems.append(f"it does not finish: {world.events[-1]}")
+
+    def _run_until_it_ends(self, who: str, most: int, given: tuple[Path, set[Pair]]) -> int:
+        world, code = self.world, 4
+        for number in range(most):
+            begun = world.now + world.random.choice((0.1, 30.0)) + number * self.options.settle_after
+            world.drive(self._waiting_until(begun))
+            code = self.host.submit(self.machines[0], f"{who}.{number}", given[0])
+            self._ended(code, given[1])
+            if code != 4:
+                break
+        return code
 
     def _waiting_until(self, moment: float) -> Callable[[], bool]:
         self.world.at(moment, lambda: None)
         return lambda: self.world.now >= moment
 
+    def _audit(self) -> None:
+        """What arrived later than assumed may be there twice, but `audit` must report it."""
+        world = self.world
+        world.drive(self._waiting_until(world.now + self.options.settle_after + 2 * self.options.lag))
+        reported: set[Pair] = set()
+
+        def work(settings: Settings, screen: Screen, runtime: Runtime) -> int:
+            summary = audit("", settings, screen, runtime)
+            reported.update(pair_key(one.identity, one.item) for one in summary.findings if one.kind is Mismatch.TWICE)
+            return summary.exit_code
+
+        code = self.host.run(self.machines[0], "audit", work)
+        self.problems += checkers.unreported(self.tenant.books, reported, code)
+
     def _check(self) -> None:
         books = self.tenant.books
-        self.problems += checkers.submitted_twice(books)
-        self.problems += checkers.unwanted(books, self.wanted)
+        if "too_late" not in self.options.faults:
+            self.problems += checkers.submitted_twice(books)
+        self.problems += checkers.unwanted(books, self.wanted | self.control[1])
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate)
         with Ledger.open(str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody") as ledger:
             self.problems += [f"verify: {one}" for one in ledger.verify()]
         with closing(sqlite3.connect(self.host.ledger)) as connection:
             rows = connection.execute("SELECT identity_id, item_id, state FROM changes").fetchall()
         changes = [(pair_key(identity, item), state) for identity, item, state in rows]
-        self.problems += checkers.ledger_disagrees(changes, books)
+        forgets = bool({"restore", "lose_wal"} & self.options.faults)
+        self.problems += checkers.ledger_disagrees(changes, books, forgets=forgets)
 
 
 @cache
@@ -222,7 +285,7 @@ def _empty_ledger() -> Path:
     return path
 
 
-def live(options: Options, *, linger: bool = True) -> Outcome:
-    """Let one history happen, and check it."""
+def live(options: Options, *, protection: str = "") -> Outcome:
+    """Let one history happen, without one protection if it is named, and check it."""
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
-        return History(options, Path(folder), linger=linger).live()
+        return History(options, Path(folder)).live(protection)

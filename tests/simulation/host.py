@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rich.console import Console
 
@@ -17,17 +17,22 @@ from batch.settings import load
 from tests.simulation.process import KilledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from batch.settings import Settings
     from tests.simulation.process import Machine, SimulatedProcess
     from tests.simulation.world import World
 
-TENANT: Final = "http://127.0.0.1:8080"
+NAMES: Final = ("http://127.0.0.1:8080", "http://localhost:8080")
+"""One tenant's addresses."""
+
 KILLED: Final = -9
 CRASHED: Final = 1
 
 Pair = tuple[str, str]
+Work: TypeAlias = "Callable[[Settings, Screen, Runtime], int]"
+"""A command: settings, screen and runtime to an exit code."""
 
 
 class Host:
@@ -44,68 +49,84 @@ class Host:
         self.ledger = folder / "ledger.db"
         self.messages: list[str] = []
 
-    def write_input(self, name: str, pairs: Iterable[Pair], comments: Mapping[str, str]) -> Path:
+    def write_input(
+        self, name: str, pairs: Iterable[Pair], comments: Mapping[str, str], *, line_end: str = "\n"
+    ) -> Path:
         """Write an input file."""
         path = self.folder / name
-        rows = [f"GRANT,{identity},ROLE,{item},{comments[identity]}" for identity, item in pairs]
-        path.write_text("\n".join(["operation,identity_id,item_type,item_id,comment", *rows]) + "\n", "utf-8")
+        rows = [f"GRANT,{identity},ROLE,{item},{comments[identity.lower()]}" for identity, item in pairs]
+        path.write_text(line_end.join(["operation,identity_id,item_type,item_id,comment", *rows]) + line_end, "utf-8")
         return path
 
-    def submit(self, machine: Machine, name: str, input_file: Path, **flags: Any) -> int:
+    def submit(self, machine: Machine, name: str, input_file: Path) -> int:
         """Run `submit` in a new process; return its exit code."""
+
+        def work(settings: Settings, screen: Screen, runtime: Runtime) -> int:
+            result = submit([str(input_file)], settings, screen, runtime, stdin=io.BytesIO())
+            if result.stopped is not None:
+                raise result.stopped
+            return 130 if result.interrupted else result.summary.exit_code
+
+        return self.run(machine, name, work)
+
+    def run(self, machine: Machine, name: str, work: Work) -> int:
+        """Run a command in a new process; return its exit code."""
         world = self.world
         process = world.new_process(machine, name)
         self.prepare(process)
         before = world.current
         world.become(process)
         process.blocked = True
+        said = io.StringIO()
         try:
-            code, last = self._submit(process, input_file, **flags)
+            code, last = self._code_of(process, work, said)
         except KilledError:
             code, last = KILLED, "killed"
         finally:
             process.end()
             world.become(before)
-        world.note(name, f"ends with {code}: {last}")
+        world.note(name, f"ends with {code} {last}")
+        self.messages.append(said.getvalue())
         return code
+
+    @property
+    def alive(self) -> bool:
+        """Whether any process is alive."""
+        return any(process.machine.processes for process in self.world.processes)
 
     def prepare(self, process: SimulatedProcess) -> None:
         """Decide about the fate of a process that starts; by default it lives."""
 
-    def _submit(self, process: SimulatedProcess, input_file: Path, **flags: Any) -> tuple[int, str]:
-        options, world, machine = self.world.options, self.world, process.machine
-        screen = io.StringIO()
+    def _code_of(self, process: SimulatedProcess, work: Work, said: io.StringIO) -> tuple[int, str]:
+        world, machine = self.world, process.machine
         runtime = Runtime(
             clock=Clock(now=machine.wall, monotonic=machine.monotonic, boot=machine.name),
             jitter=world.random.random,
             process=Process(host=machine.name, machine=machine.name, pid=process.pid, started=float(process.pid)),
             new_id=lambda: f"{world.random.getrandbits(50):010x}"[:10],
         )
+        screen = Screen(console=Console(file=said, width=200))
         try:
-            settings = load(
-                {
-                    "ledger": str(self.ledger),
-                    "base_url": TENANT,
-                    "client_id": "client",
-                    "yes": True,
-                    "out": self.folder / "results",
-                    "rate": f"{options.rate[0]}/{options.rate[1]:g}",
-                    "check_tenant": "never",
-                    "concurrency": options.concurrency,
-                    "timeout": options.timeout,
-                    "settle_after": options.settle_after,
-                    "give_up_after": options.give_up_after,
-                    **flags,
-                },
-                config_file=self.folder / "config.toml",
-            )
-            shown = Screen(console=Console(file=screen, width=200))
-            result = submit([str(input_file)], settings, shown, runtime, stdin=io.BytesIO())
+            return work(self._settings(), screen, runtime), ""
         except AccessBatchError as error:
-            return error.exit_code, f"{error.message} {error.next_step}"
-        finally:
-            said = screen.getvalue()
-            self.messages.append(said)
-        if result.stopped is not None:
-            return result.stopped.exit_code, f"{result.stopped.message} {result.stopped.next_step}"
-        return (130 if result.interrupted else result.summary.exit_code), "complete" if result.summary.complete else ""
+            return error.exit_code, f"{type(error).__name__}: {error.message} {error.next_step}"
+
+    def _settings(self) -> Settings:
+        options = self.world.options
+        second_name = "two_names" in options.faults and self.world.random.random() < 0.5
+        return load(
+            {
+                "ledger": str(self.ledger),
+                "base_url": NAMES[second_name],
+                "client_id": "client",
+                "yes": True,
+                "out": self.folder / "results",
+                "rate": f"{options.rate[0]}/{options.rate[1]:g}",
+                "check_tenant": "never",
+                "concurrency": options.concurrency,
+                "timeout": options.timeout,
+                "settle_after": options.settle_after,
+                "give_up_after": options.give_up_after,
+            },
+            config_file=self.folder / "config.toml",
+        )

@@ -30,6 +30,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self, process: SimulatedProcess) -> None:
         super().__init__()
         self._process = process
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._inside: Any = cast("Any", self)  # asyncio declares no types for what this class is about
         self._inside._selector = _NoSelector()
         self._inside._clock_resolution = 1e-9
@@ -69,6 +70,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Be no longer the running loop."""
         self._inside._thread_id = None
         asyncio._set_running_loop(None)
+
+    def create_task(self, coro: Any, **of: Any) -> asyncio.Task[Any]:
+        """Create a task and hold it: the garbage collector must not decide when a dead process's tasks end."""
+        task: asyncio.Task[Any] = super().create_task(coro, **of)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def run_in_executor(  # type: ignore[override]
         self, _executor: object, func: Callable[..., Any], *args: Any

@@ -59,13 +59,15 @@ class Network:
     Args:
         world: Decides when.
         tenant: Answers them.
+
+    Attributes:
         linger: Whether closing a socket takes back what has not arrived.
     """
 
-    def __init__(self, world: World, tenant: SimulatedTenant, *, linger: bool = True) -> None:
+    def __init__(self, world: World, tenant: SimulatedTenant) -> None:
         self.world = world
         self._tenant = tenant
-        self._linger = linger
+        self.linger = True
         self._count = 0
 
     def delay(self) -> float:
@@ -88,7 +90,7 @@ class Network:
     def aborted(self, flight: Flight) -> None:
         """A socket was closed before its call had arrived."""
         world = self.world
-        if not self._linger:
+        if not self.linger:
             world.after(world.random.uniform(0.0, FORGOTTEN_AFTER), lambda: self._arrive(flight, late=True))
         elif "late" in world.options.faults and world.random.random() < world.options.late:
             # The assumption: what was aborted arrives within this time, or never.
@@ -129,6 +131,9 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         process.posts += is_submit
         if is_submit and process.dies_at_post == (process.posts, "before"):
             process.kill("before it sends")
+        if is_submit and process.freezes_at_post is not None and process.freezes_at_post[0] == process.posts:
+            process.freeze(process.freezes_at_post[1])
+            await asyncio.sleep(0)
         await self._unless_dead()
         if "refused" in world.options.faults and world.chance(0.05):
             await asyncio.sleep(self._network.delay())

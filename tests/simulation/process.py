@@ -85,6 +85,8 @@ class SimulatedProcess:
         self.posts = 0
         self.dies_at_commit: tuple[int, str] | None = None
         self.dies_at_post: tuple[int, str] | None = None
+        self.acts_at_commit: tuple[int, Callable[[], None]] | None = None
+        self.freezes_at_post: tuple[int, float] | None = None
         machine.processes[pid] = self
 
     def do_work(self, done: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -110,6 +112,12 @@ class SimulatedProcess:
         for flight in list(self.flights):
             flight.abort()
 
+    def freeze(self, seconds: float) -> None:
+        """Let it do nothing for so long; its machine's kernel goes on."""
+        if not (self.dead or self.ended):
+            self.world.note(self.name, f"is frozen for {seconds:g} s")
+            self.frozen_until = self.world.now + seconds
+
     def end(self) -> None:
         """It has ended by itself."""
         self.ended = True
@@ -134,6 +142,10 @@ class SimulatedProcess:
                 loop.close()
         self.loops.clear()
         self.loop = None
+        self.close_ledger()
+
+    def close_ledger(self) -> None:
+        """Close its connections with the ledger."""
         for engine in self.engines:
             engine.dispose()
         self.engines.clear()

@@ -115,6 +115,9 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - sm
     def on_begin(_connection: Connection) -> None:
         if process.dies_at_commit == (process.commits, "after"):
             process.kill("after it has written a transaction")
+        if process.acts_at_commit is not None and process.acts_at_commit[0] == process.commits:
+            act, process.acts_at_commit = process.acts_at_commit[1], None
+            act()
         if process.dead:
             raise KilledError
 

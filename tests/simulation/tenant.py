@@ -120,6 +120,8 @@ class SimulatedTenant:
             return self._submitted(json.loads(request.content), number)
         if where.endswith(("/access-request-status", "/access-request-administration")):
             return self._listed(request.url.params)
+        if where.endswith("/search"):
+            return _json(200, [])
         return _problem(404, "no such path")
 
     def _token(self) -> Reply:

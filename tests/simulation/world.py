@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TURN: Final = 20e-6
 """Seconds that a callback takes."""
 
-MOST_STEPS: Final = 400_000
+MOST_STEPS: Final = 100_000
 MOST_SECONDS: Final = 6 * 3600.0
 
 

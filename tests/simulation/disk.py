@@ -1,0 +1,52 @@
+"""The disk that holds the ledger: it can be put back to an earlier state, and lose the write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.simulation.world import World
+
+
+class Disk:
+    """A ledger's files.
+
+    Args:
+        world: Whose processes use it.
+        ledger: The ledger's main file.
+    """
+
+    def __init__(self, world: World, ledger: Path) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._backup: bytes | None = None
+
+    def save(self) -> None:
+        """Make a backup, as SQLite's own tools do."""
+        with closing(sqlite3.connect(self._ledger)) as live, closing(sqlite3.connect(":memory:")) as copy:
+            live.backup(copy)
+            self._backup = copy.serialize()
+        self._world.note("disk", "a backup is made")
+
+    def restore(self) -> None:
+        """Put the backup back."""
+        if self._backup is not None:
+            self._replace(self._backup)
+            self._world.note("disk", "the backup is put back")
+
+    def lose_wal(self) -> None:
+        """Keep the main file only."""
+        self._replace(self._ledger.read_bytes())
+        self._world.note("disk", "the write-ahead log is lost")
+
+    def _replace(self, content: bytes) -> None:
+        for process in self._world.processes:
+            process.close_ledger()
+        for suffix in ("-wal", "-shm"):
+            self._ledger.with_name(self._ledger.name + suffix).unlink(missing_ok=True)
+        self._ledger.unlink()
+        self._ledger.write_bytes(content)
