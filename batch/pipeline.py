@@ -23,7 +23,6 @@ from batch.model import Effort, RowClass
 from batch.plan import plan
 from batch.plan.check import check_plan
 from batch.states import State
-from batch.text import phrase
 from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:
@@ -252,13 +251,16 @@ def as_if_planned(tally: Tally, plan: Plan) -> Tally:
     )
 
 
-def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str]) -> pl.DataFrame:
+def with_outcomes(
+    classified: Classified, *, run: str, reasons: Mapping[int, str], ids: Mapping[int, str]
+) -> pl.DataFrame:
     """The classified changes with the state of the run's requests.
 
     Args:
         classified: From `classify_input`.
         run: The run's id.
         reasons: Reason of the latest answer, by request number.
+        ids: Ids of the run's requests, by their numbers.
 
     Returns:
         The changes with `request_id`, `state`, `tenant_state` and `tenant_said` (who decided, and the comment), all
@@ -284,13 +286,15 @@ def with_outcomes(classified: Classified, *, run: str, reasons: Mapping[int, str
     answers = pl.DataFrame(
         {"number": list(reasons), "answer": list(reasons.values())}, schema={"number": pl.Int64, "answer": pl.String}
     )
-    is_submitted = pl.col("class") == RowClass.SUBMITTED.value
-    joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left").join(
-        answers, on="number", how="left", maintain_order="left"
+    named = pl.DataFrame(
+        {"number": list(ids), "request_id": list(ids.values())}, schema={"number": pl.Int64, "request_id": pl.String}
     )
+    is_submitted = pl.col("class") == RowClass.SUBMITTED.value
+    joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left")
+    for of_request in (answers, named):
+        joined = joined.join(of_request, on="number", how="left", maintain_order="left")
     return joined.with_columns(
-        pl.when(is_submitted).then(phrase("{}-{}", pl.lit(run), pl.col("number"))).alias("request_id"),
-        pl.when(is_submitted).then(pl.col("state", "tenant_state", "tenant_said")),
+        pl.when(is_submitted).then(pl.col("request_id", "state", "tenant_state", "tenant_said")),
         pl.when(is_submitted & (pl.col("state") == State.ACCEPTED.value))
         .then(pl.lit(""))
         .when(is_submitted)

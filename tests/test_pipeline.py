@@ -78,9 +78,12 @@ def known(person: int, state: State, request: int, run: str = RUN) -> dict[str, 
     }  # fmt: skip
 
 
+IDS = {number: f"{RUN}-{number}-tag" for number in range(1, 9)}
+
+
 def outcomes(made: Classified, *lines: dict[str, Any], reasons: dict[int, str] | None = None) -> list[tuple[Any, ...]]:
     remembered = dataclasses.replace(made, known=pl.DataFrame(list(lines), schema=KNOWN_SCHEMA))
-    found = with_outcomes(remembered, run=RUN, reasons=reasons or {})
+    found = with_outcomes(remembered, run=RUN, reasons=reasons or {}, ids=IDS)
     assert found.height == made.changes.height
     return found.select("request_id", "state", "reason").rows()
 
@@ -88,15 +91,15 @@ def outcomes(made: Classified, *lines: dict[str, Any], reasons: dict[int, str] |
 def test_each_submitted_change_shows_its_request_its_state_and_the_tenants_comment() -> None:
     lines = [known(1, State.ACCEPTED, 4), known(2, State.REFUSED, 5)]
     assert outcomes(classified(1, 2, 2), *lines, reasons={5: "not found"}) == [
-        ("this-4", "ACCEPTED", ""),
-        ("this-5", "REFUSED", "not found"),
+        ("this-4-tag", "ACCEPTED", ""),
+        ("this-5-tag", "REFUSED", "not found"),
         (None, None, "repeats line 3 of in.csv"),
     ]
 
 
 def test_a_split_request_is_replaced_by_its_parts() -> None:
     lines = [known(1, State.SPLIT, 4), known(1, State.ACCEPTED, 6), known(1, State.REFUSED, 5)]
-    assert outcomes(classified(1), *lines) == [("this-6", "ACCEPTED", "")]
+    assert outcomes(classified(1), *lines) == [("this-6-tag", "ACCEPTED", "")]
 
 
 @pytest.mark.parametrize("state", [State.SPLIT, State.DISCARDED])

@@ -271,7 +271,8 @@ def _report(
     reasons = ledger.requests.last_reasons(run) if run else {}
     tracked = replace(ledger.tracks.summary(run), submitted_twice=twice) if run else None
     _, waiting = doubts_elsewhere(classified)
-    outcomes = with_outcomes(classified, run=run_id, reasons=reasons)
+    ids = ledger.requests.ids(run) if run else {}
+    outcomes = with_outcomes(classified, run=run_id, reasons=reasons, ids=ids)
     return Summary(
         run=run_id,
         tenant=tenant,

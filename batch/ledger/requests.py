@@ -29,7 +29,7 @@ from batch.ledger.track import write_statuses
 from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
 from batch.status.evidence import requested_already
-from batch.text import instant
+from batch.text import RequestId, instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -198,6 +198,13 @@ class Requests:
         with reading(self._engine) as connection:
             rows = connection.execute(_IN_STATE, {"run_id": run.id, "in_state": state.value}).all()
             return load_requests(connection, rows)
+
+    def ids(self, run: Run) -> dict[int, str]:
+        """The ids of all requests of the run, by their numbers."""
+        query = sa.select(t.request.c.number, t.request.c.tag).where(t.request.c.run == t.number_of_run(run.id))
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return {number: str(RequestId(run.id, number, tag or "")) for number, tag in rows}
 
     def attempt_ids(self, run: Run) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
         """The ids of the run's attempts, and the access requests that settling found, by numbers of requests."""

@@ -13,7 +13,7 @@ from batch.api.dialects import ATTEMPT_ID_KEY, REQUEST_ID_KEY, ItemType
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Ended, environment, grant, identity, item, write_rows
+from tests.end_to_end.program import Ended, environment, grant, identity, item, read_rows, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def test_every_item_at_the_tenant_has_the_attempt_id_of_the_ledgers_event(
     tenant.faults.add(Fault.THROTTLED_429, Fault.ERROR_500_AFTER)
     more = write_rows(tmp_path / "b.csv", [grant(person, 5, comment=f"c{person % 2}") for person in range(20, 26)])
     assert work("submit", more, "--yes", "--settle-after", "1").code == 0
+    shown = {row["_request"] for row in read_rows(tmp_path / "b.results" / "results.csv")}
     events = rows(
         ledger,
         "SELECT run.id || '-' || request.number || '-' || request.tag, event.detail FROM event"
@@ -100,6 +101,7 @@ def test_every_item_at_the_tenant_has_the_attempt_id_of_the_ledgers_event(
         for one in items_of(body)
     }
     assert carried <= claimed
+    assert shown <= {name for name, _ in carried}
     # All attempts were accepted but the one that was refused with 429.
     assert len(claimed - carried) == 1
     assert all("token_expires" in json.loads(detail) for _, detail in events)

@@ -33,7 +33,7 @@ def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Pat
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
 
     write_rejected(tmp_path, table, classified.rejected)
-    write_results(tmp_path, table, classified.rejected, with_outcomes(classified, run=RUN, reasons={}))
+    write_results(tmp_path, table, classified.rejected, with_outcomes(classified, run=RUN, reasons={}, ids={}))
 
     def written(file: str) -> list[tuple[str, str]]:
         with (tmp_path / file).open(newline="", encoding="utf-8") as lines:
