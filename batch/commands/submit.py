@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
-from batch.report.screen import describe_rate
+from batch.report.screen import describe_platform, describe_rate
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
 
@@ -86,7 +87,7 @@ def submit(
     tenant = access.tenant
     screen.say(*access.notices)
     if not settings.sandbox:
-        screen.say(*describe_rate(settings.pace, settings.dialect))
+        screen.say(*describe_platform(sys.platform), *describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
     job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=inputs)
     # InputRun frees the file's bytes once they are parsed.

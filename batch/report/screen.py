@@ -124,6 +124,19 @@ def describe_rate(rate: Rate, dialect: Dialect) -> Iterator[str]:
         )
 
 
+def describe_platform(platform: str) -> Iterator[str]:
+    """A notice on a system where closed connections are not known to abort.
+
+    Args:
+        platform: As sys.platform names it.
+    """
+    if platform not in {"linux", "darwin"}:
+        yield (
+            f"On this system ({platform}), a request whose connection was lost may still arrive later, and a change is "
+            "there twice then: use Linux, macOS, or Windows through WSL 2."
+        )
+
+
 def taken_from(run: str, left: int) -> str:
     """What became of the changes that another run had planned and not sent.
 

@@ -19,6 +19,7 @@ from batch.report.screen import (
     describe_input,
     describe_names,
     describe_outcome,
+    describe_platform,
     describe_sandbox,
     describe_verdict,
     duration,
@@ -268,3 +269,9 @@ def test_a_sandbox_shows_how_to_point_a_client_at_it() -> None:
 )
 def test_cached_names_are_not_reported_as_looked_up(names: NameCounts, line: str) -> None:
     assert list(describe_names(names)) == [line]
+
+
+def test_only_a_system_where_connections_may_not_abort_is_told_so() -> None:
+    assert [*describe_platform("linux"), *describe_platform("darwin")] == []
+    (notice,) = describe_platform("win32")
+    assert "use Linux, macOS, or Windows through WSL 2" in notice
