@@ -1,7 +1,7 @@
 """The use of the rate limit: ten minutes at the limit, restarts, parallel processes, and the cost of sending alone.
 
-The server counts. It is strict: it answers in 20 to 400 ms and counts a call up to 50 ms after its arrival, so that
-evenly sent calls can be counted unevenly.
+The server counts. It is strict: it counts a call up to 250 ms after its arrival, so that evenly sent calls can be
+counted unevenly, and answers 20 to 400 ms later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NAME: Final = "pace"
-STRICT: Final = (0.02, 0.4, 0.05)
+STRICT: Final = (0.02, 0.4, 0.25)
 AT_ONCE: Final = (0.0, 0.0, 0.0)
 
 STEADY_REQUESTS: Final = 6_000
@@ -38,7 +38,7 @@ RESTARTS: Final = 10
 RESTART_REQUESTS: Final = 60
 UNLIMITED_REQUESTS: Final = 4_000
 
-MOST_UNUSED: Final = 1.5
+MOST_UNUSED: Final = 3.5
 """Percent of the limit."""
 
 MOST_MS: Final = 2.5
