@@ -138,7 +138,9 @@ class _Audit:
         each = [self._ledger.requests.attempt_ids(run) for run in self._runs]
         attempts = {number: ids for of_run, _ in each for number, ids in of_run.items()}
         found = {number: ids for _, of_run in each for number, ids in of_run.items()}
-        return Comparison(self._listed, lines, attempts=attempts, found=found)
+        others = (run for run in self._ledger.runs.all() if run.imported and run.tenant == self._runs[0].tenant)
+        imported = chain.from_iterable(ledger_lines(self._ledger.tracks.lines(run)) for run in others)
+        return Comparison(self._listed, lines, attempts=attempts, found=found, imported=imported)
 
     def summary(self, tenant: str, began: float) -> AuditSummary:
         """The result."""

@@ -6,7 +6,7 @@ change that the ledger has wanted once must not show two of them.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -178,6 +178,7 @@ class Comparison:
         lines: Every change of the audited runs.
         attempts: The ids of the ledger's attempts, by the number of their request.
         found: The access requests that settling found, by the number of the request.
+        imported: Changes that were imported from the list, such as those that a ledger put back from a backup had lost.
     """
 
     def __init__(
@@ -187,11 +188,15 @@ class Comparison:
         *,
         attempts: Mapping[int, Collection[str]],
         found: Mapping[int, Collection[str]],
+        imported: Iterable[LedgerLine] = (),
     ) -> None:
         self.lines = tuple(lines)
         self._bare = listed.bare
         self._bare_requests = listed.bare_requests
         self._found = found
+        self._imported = {(line.pair, line.operation, line.access_request) for line in imported}
+        self._wanted = Counter((pair, operation) for pair, operation, _ in self._imported)
+        self._wanted.update((line.pair, line.operation) for line in self.lines if line.request_state in _SENT)
         self._attempts = attempts
         self._of_pair: defaultdict[Pair, list[int]] = defaultdict(list)
         for position, line in enumerate(self.lines):
@@ -240,13 +245,14 @@ class Comparison:
                 twice.add((line.pair, line.operation))
                 yield _finding(Mismatch.TWICE, line, _submissions(rows))
         for key, rows in self._together().items():
-            wanted = sum(self.lines[n].request_state in _SENT for n in self._of_pair[key[0]] if _is(self.lines[n], key))
+            wanted = self._wanted[key]
             submissions = {row.submission for row in rows}
             if key not in twice and len(submissions) > max(1, wanted):
                 twice.add(key)
                 yield self._unlike(Mismatch.TWICE, rows[0], f"wanted {wanted} times; {_submissions(rows)}")
         for row in self._unknown:
-            if (row.pair, _operation(row)) not in twice:
+            known = (row.pair, _operation(row), row.access_request) in self._imported
+            if not known and (row.pair, _operation(row)) not in twice:
                 yield self._unlike(Mismatch.UNKNOWN, row, f"access request {row.access_request}, {row.state}")
         for position, rows in self._rows.items():
             line = self.lines[position]
@@ -316,10 +322,6 @@ _OPERATIONS: Final = {name: operation for operation, name in REQUEST_TYPES.items
 
 def _operation(row: _Row) -> Operation:
     return _OPERATIONS.get(row.request_type, Operation.GRANT)
-
-
-def _is(line: LedgerLine, key: tuple[Pair, Operation]) -> bool:
-    return (line.pair, line.operation) == key
 
 
 def _finding(kind: Mismatch, line: LedgerLine, said: str) -> AuditFinding:

@@ -39,12 +39,16 @@ def row(name: str, attempt: str = "x1", *, access_request: str = "q1", **fields:
 
 
 def kinds(
-    lines: list[LedgerLine], *rows: StatusRow, attempts: dict[int, set[str]], found: dict[int, set[str]] | None = None
+    lines: list[LedgerLine],
+    *rows: StatusRow,
+    attempts: dict[int, set[str]],
+    found: dict[int, set[str]] | None = None,
+    imported: list[LedgerLine] | None = None,
 ) -> list[Mismatch]:
     listed = ListedRows(runs={"run"})
     for one in rows:
         listed.take(one)
-    comparison = Comparison(listed, lines, attempts=attempts, found=found or {})
+    comparison = Comparison(listed, lines, attempts=attempts, found=found or {}, imported=imported or [])
     missing = comparison.missing(NOW + LISTED_WITHIN)
     return [finding.kind for finding in comparison.findings(missing)]
 
@@ -118,6 +122,14 @@ def test_a_row_of_a_divided_request_is_about_the_part_that_has_the_change_now() 
 
 def test_a_row_whose_access_request_settling_has_found_is_known_whatever_its_ids() -> None:
     assert kinds([LINE], row("run-9-zz", "x9"), attempts={}, found={1: {"q1"}}) == []
+
+
+def test_what_a_ledger_lost_and_imported_again_is_known() -> None:
+    lost = replace(LINE, run="imported", request=9, access_request="q2")
+    unknown = row("run-5-zz", "x5", access_request="q2")
+    assert kinds([], unknown, attempts={}, imported=[lost]) == []
+    assert kinds([], unknown, attempts={}) == [Mismatch.UNKNOWN]
+    assert kinds([LINE], row("run-1-aa"), unknown, attempts=FIRST, imported=[lost]) == []
 
 
 def test_only_what_was_accepted_an_hour_ago_must_be_listed() -> None:
