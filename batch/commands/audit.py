@@ -57,8 +57,8 @@ def audit(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> Au
         tenant = ledger.tenants.name_of(access.tenant)
         runs = _chosen(ledger, name, tenant)
         work = _Audit(ledger, runs, runtime)
-        asyncio.run(work.compare(sessions, screen))
-        return work.summary(tenant, began)
+        comparison, missing = asyncio.run(work.compare(sessions, screen))
+        return work.summary(comparison, missing, tenant, began)
 
 
 def _chosen(ledger: Ledger, name: str, tenant: str) -> tuple[Run, ...]:
@@ -81,11 +81,13 @@ class _Audit:
         self._runs = runs
         self._runtime = runtime
         self._listed = ListedRows(runs=frozenset(run.id for run in runs))
-        self._missing: list[LedgerLine] = []
         self._closed_index = ""
 
-    async def compare(self, sessions: SessionFactory, screen: Screen) -> None:
+    async def compare(self, sessions: SessionFactory, screen: Screen) -> tuple[Comparison, list[LedgerLine]]:
         """Read the list, and ask about what it does not show.
+
+        Returns:
+            The comparison, and what is missing although it should be listed.
 
         Raises:
             CredentialsRefusedError: The token's user may not read the list.
@@ -98,12 +100,15 @@ class _Audit:
                 await self._read(tenant, Query(since=since, everybody=True))
             except ListingForbiddenError:
                 await self._read_own(tenant, since)
-            missing = self._comparison().missing(self._runtime.now())
-            for person in sorted({line.identity for line in missing})[:MOST_IDENTITIES]:
-                # Another user may have requested it, whose rows ours may not list.
-                with suppress(ListingForbiddenError):
-                    await self._read(tenant, Query(since=since, requested_for=person))
-            self._missing = await self._unexplained(tenant, self._comparison().missing(self._runtime.now()))
+            comparison = self._comparison()
+            if missing := comparison.missing(self._runtime.now()):
+                for person in sorted({line.identity for line in missing})[:MOST_IDENTITIES]:
+                    # Another user may have requested it, whose rows ours may not list.
+                    with suppress(ListingForbiddenError):
+                        await self._read(tenant, Query(since=since, requested_for=person))
+                comparison = self._comparison()
+                missing = await self._unexplained(tenant, comparison.missing(self._runtime.now()))
+        return comparison, missing
 
     async def _read_own(self, tenant: Tenant, since: datetime) -> None:
         try:
@@ -142,9 +147,8 @@ class _Audit:
         imported = chain.from_iterable(ledger_lines(self._ledger.tracks.lines(run)) for run in others)
         return Comparison(self._listed, lines, attempts=attempts, found=found, imported=imported)
 
-    def summary(self, tenant: str, began: float) -> AuditSummary:
+    def summary(self, comparison: Comparison, missing: Sequence[LedgerLine], tenant: str, began: float) -> AuditSummary:
         """The result."""
-        comparison = self._comparison()
         elsewhere = self._listed.others.keys() - {run.id for run in self._ledger.runs.all()}
         return AuditSummary(
             tenant=tenant,
@@ -154,6 +158,6 @@ class _Audit:
             in_doubt=comparison.in_doubt,
             elsewhere=sum(self._listed.others[run] for run in elsewhere),
             closed_index=self._closed_index,
-            findings=tuple(comparison.findings(self._missing)),
+            findings=tuple(comparison.findings(missing)),
             elapsed=self._runtime.clock.monotonic() - began,
         )
