@@ -350,7 +350,7 @@ class Run:
     Attributes:
         id: Short, unique over all ledgers; typed on the command line and sent in clientMetadata.
         tenant: The tenant's origin, or `sandbox`.
-        input_digest: SHA-256 of the inputs' content.
+        input_digest: Identifies the input, see validate.digest; in older runs, the SHA-256 of its bytes.
         inputs: The inputs' names as given the first time.
         dialect: Name of the API version that the requests were planned for.
         started_at: When it was first planned. Dates in the input are judged by this moment.

@@ -24,6 +24,7 @@ from batch.pipeline import (
 from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
+from batch.validate.digest import input_digest
 from batch.validate.rows import validate
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
-    from batch.model import Run, Tally
+    from batch.model import IdentityBy, Run, Tally
     from batch.names.resolve import NameCounts
     from batch.pipeline import Classified
     from batch.read import Table
@@ -45,11 +46,18 @@ if TYPE_CHECKING:
     from batch.validate.rows import Validated
 
 
+def digest_in(ledger: Ledger, tenant: str, table: Table, identity_by: IdentityBy) -> str:
+    """What identifies an input in a ledger: its rows, or its bytes if a run of an older version goes by them."""
+    if ledger.runs.of_input(tenant, table.digest) is not None:
+        return table.digest
+    return input_digest(table, identity_by)
+
+
 class InputRun:
     """One input for one tenant.
 
     Attributes:
-        digest: Identifies the input.
+        digest: Identifies the input, once its run was looked for.
         names: The names of its files.
         doubts: The other runs whose doubts hold rows back, when the input was last classified.
     """
@@ -64,7 +72,7 @@ class InputRun:
         tenant: str,
         inputs: Sequence[str],
     ) -> None:
-        self.digest = loaded.digest
+        self.digest = ""
         self.names = [content.name for content in loaded.contents]
         # Replaced by the table once parsed: the bytes of a large input take much memory.
         self._source: LoadedInputs | Table = loaded
@@ -108,7 +116,7 @@ class InputRun:
             DeclinedError: The user declined.
         """
         while True:
-            run = ledger.runs.of_input(self._tenant, self.digest)
+            run = self._run(ledger)
             if run is not None:
                 self._check_dialect(run)
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
@@ -137,7 +145,7 @@ class InputRun:
             DeclinedError: The user declined.
         """
         while True:
-            run = ledger.runs.of_input(self._tenant, self.digest)
+            run = self._run(ledger)
             if run is not None:
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
             try:
@@ -250,6 +258,11 @@ class InputRun:
         for name in sorted(set(taken.values())):
             left = ledger.runs.tally(ledger.runs.named(name)).changes.get(State.PLANNED, 0)
             self._screen.say(taken_from(name, left))
+        return self._run(ledger)
+
+    def _run(self, ledger: Ledger) -> Run | None:
+        """The input's run, if it has one."""
+        self.digest = self.digest or digest_in(ledger, self._tenant, self._table(), self._settings.identity_by)
         return ledger.runs.of_input(self._tenant, self.digest)
 
     def _check_dialect(self, run: Run) -> None:

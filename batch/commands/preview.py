@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from batch.commands.input_run import digest_in
 from batch.commands.loading import load
 from batch.commands.names import Names
 from batch.commands.precheck import CommandPrecheck
@@ -85,7 +86,8 @@ def preview(
         )
         if sessions and ledger:
             sessions.identify(ledger, notices_on(screen))
-        run = ledger.runs.of_input(tenant, loaded.digest) if ledger else None
+        digest = digest_in(ledger, tenant, table, settings.identity_by) if ledger else ""
+        run = ledger.runs.of_input(tenant, digest) if ledger else None
         if sessions and ledger:
             names.look_up(table.rows, ledger, sessions, run)
             rows = names.resolved(table.rows, ledger, tenant, run)
@@ -93,7 +95,7 @@ def preview(
             rows = resolve(table.rows, None, settings.identity_by)
         moment = run.started_at if run else runtime.now()
         validated = validate(rows, dialect=settings.dialect, now=moment)
-        run_id = ledger.plans.run_id(tenant, loaded.digest) if ledger else ""
+        run_id = ledger.plans.run_id(tenant, digest) if ledger else ""
         classified = classify_input(
             table,
             validated,

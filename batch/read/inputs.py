@@ -54,8 +54,9 @@ class LoadedInputs:
 
     Attributes:
         contents: The inputs in the order given, globs expanded.
-        digest: Identifies the inputs: the SHA-256 of a single one, or the SHA-256 over the SHA-256s of several in
-            order; if the interpretation changes their meaning, the SHA-256 over that and the change.
+        digest: Identifies the inputs' bytes, by which runs of older versions go: the SHA-256 of a single one, or the
+            SHA-256 over the SHA-256s of several in order; if the interpretation changes their meaning, the SHA-256
+            over that and the change.
         interpretation: How to read them.
     """
 

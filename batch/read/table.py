@@ -46,7 +46,7 @@ class Table:
         rejected: Records that can't be parsed: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text).
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
-        digest: Identifies the input, see `LoadedInputs`.
+        digest: Identifies the inputs' bytes, see `LoadedInputs`.
     """
 
     rows: pl.DataFrame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.ledger.ledger_helpers import alter
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -70,6 +72,30 @@ def test_rows_in_doubt_of_a_killed_run_are_settled_and_the_edited_input_is_submi
     assert set(accepted(slow_tenant).values()) == {1}
     assert set(accepted(slow_tenant)) == {*map(pair_of, edited), *sent_before}
     assert_sound(program)
+
+
+def test_an_input_written_otherwise_continues_its_run(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS[:5])
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    first = program("submit", path, "--yes", "--json", "--check-tenant", "never", env=wrong).json["run"]
+    other = tmp_path / "b.csv"
+    header, *lines = path.read_text().splitlines()
+    other.write_text("\r\n".join([header, "", *reversed(lines), ""]), encoding="utf-16")
+    ended = submit(program, tenant, other)
+    assert (ended.code, ended.json["run"], ended.json["changes"]["accepted"]) == (0, first, 5)
+    assert f"Continuing run {first}" in ended.err
+
+
+def test_a_run_of_an_older_version_is_continued_by_its_inputs_bytes(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS[:5])
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    first = program("submit", path, "--yes", "--json", "--check-tenant", "never", env=wrong).json["run"]
+    (ledger,) = (tmp_path / "data").rglob("ledger.db")
+    alter(ledger, f"UPDATE run SET input_digest = '{hashlib.sha256(path.read_bytes()).hexdigest()}'")  # noqa: S608
+    ended = submit(program, tenant, path)
+    assert (ended.code, ended.json["run"], ended.json["changes"]["accepted"]) == (0, first, 5)
 
 
 def test_what_is_not_wanted_any_more_stays_with_its_run(
