@@ -74,26 +74,38 @@ def discard(run: RunName, settings: Settings) -> None:
 
 
 @app.command()
-@takes(("arrived", "not_arrived"), LEDGER)
+@takes(("arrived", "not_arrived"), TENANT, "rate", HTTP, TIMES, "quiet")
 def settle(
     run: RunName,
     settings: Settings,
+    call: Call,
     arrived: Annotated[bool, typer.Option("--arrived", help="All of the run's unconfirmed requests arrived.")] = False,
     not_arrived: Annotated[bool, typer.Option("--not-arrived", help="None of them arrived: send them again.")] = False,
 ) -> None:
-    """Settle a run's unconfirmed requests by hand, if the tenant does not let access-batch look."""
+    """Settle a run's unconfirmed requests: by the tenant's list, or by hand if the tenant does not show it."""
     from batch.commands.runs import settle_by_hand
-    from batch.errors import UsageError
+    from batch.commands.settling import settle_run
+    from batch.errors import StoppedError, UsageError
     from batch.text import count
 
-    if arrived == not_arrived:
+    if arrived and not_arrived:
         raise UsageError(
-            "Give either --arrived or --not-arrived.",
-            next_step="If the tenant lets this client look, `submit` settles by itself.",
+            "Give either --arrived or --not-arrived, not both.", next_step="Without either, the tenant's list is asked."
         )
-    found, requests = settle_by_hand(settings, run, runtime(), arrived=arrived)
-    then = "accepted" if arrived else "to be sent again by the same submit command"
-    show([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
+    if arrived or not_arrived:
+        found, requests = settle_by_hand(settings, run, runtime(), arrived=arrived)
+        then = "accepted" if arrived else "to be sent again by the same submit command"
+        show([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
+        return
+    settled = settle_run(run, settings, screen_of(call), runtime())
+    show([settled.describe()])
+    if settled.unconfirmed and not settled.interrupted:
+        raise settled.stopped or StoppedError(
+            f"{count(settled.unconfirmed, 'change')} of run {settled.run.id} can't be settled by the tenant's list.",
+            next_step="Look for them in the tenant's access requests, then record what you found: `access-batch settle "
+            f"{settled.run.id} --arrived` or `--not-arrived`.",
+        )
+    raise typer.Exit(130 if settled.interrupted else 0)
 
 
 @app.command()

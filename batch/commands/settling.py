@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.commands.interrupt import on_interrupt
-from batch.errors import AccessBatchError, RunHeldError, StoppedError
+from batch.commands.session import SessionFactory, find_access, notices_on
+from batch.errors import AccessBatchError, RunHeldError, StoppedError, UsageError
 from batch.loops.send import HEARTBEAT
 from batch.loops.settle import Settler
+from batch.report.summary import count_states
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
 
     from batch.answers.events import Tell
     from batch.commands.runtime import Runtime
-    from batch.commands.session import SessionFactory, TenantSession
+    from batch.commands.screen import Screen
+    from batch.commands.session import TenantSession
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.settings import Settings
@@ -105,3 +110,77 @@ async def _settle(
 async def _until_settled(settler: Settler) -> None:
     while settler.open:
         await settler.news()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettledRun:
+    """What the tenant's list showed of a run's unconfirmed changes.
+
+    Attributes:
+        run: The run.
+        arrived: Changes that had arrived.
+        not_arrived: Changes that had not, and are planned again.
+        unconfirmed: Changes that stay unconfirmed.
+        stopped: Why, if the reason is known.
+        interrupted: Whether the user ended it.
+    """
+
+    run: Run
+    arrived: int = 0
+    not_arrived: int = 0
+    unconfirmed: int = 0
+    stopped: StoppedError | None = None
+    interrupted: bool = False
+
+    def describe(self) -> str:
+        """One sentence."""
+        if not (self.arrived or self.not_arrived or self.unconfirmed):
+            return f"Run {self.run.id} has nothing to settle."
+        again = ", to be sent by the same submit command" if self.not_arrived else ""
+        return (
+            f"Run {self.run.id}: {count(self.arrived, 'change')} had arrived, {self.not_arrived:,} had not{again}, "
+            f"{self.unconfirmed:,} stay unconfirmed."
+        )
+
+
+def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> SettledRun:
+    """Settle a run's unconfirmed requests by the tenant's list, without its input. Nothing is sent.
+
+    Args:
+        name: The beginning of the run's id.
+        settings: Tenant and ledger.
+        screen: For messages.
+        runtime: Clock, randomness and process.
+
+    Raises:
+        UsageError: The run does not exist, or was submitted to another tenant.
+        RunHeldError: Another process works on it.
+        StoppedError: The tenant can't be reached.
+    """
+    access = find_access(settings)
+    screen.say(*access.notices)
+    with SessionFactory(settings, access, runtime) as sessions, runtime.open_ledger(settings) as ledger:
+        screen.say(*ledger.notices)
+        run = ledger.runs.named(name)
+        tell = notices_on(screen)
+        sessions.identify(ledger, tell)
+        if run.tenant != ledger.tenants.name_of(access.tenant):
+            raise UsageError(
+                f"Run {run.id} was submitted to {run.tenant}, not {access.tenant}.",
+                next_step="`access-batch runs` lists the runs of each tenant.",
+            )
+        with runtime.holding(ledger, run):
+            before = count_states(ledger.runs.tally(run).changes)
+            if not before["unconfirmed"]:
+                return SettledRun(run=run)
+            screen.say(f"Looking for {count(before['unconfirmed'], 'unconfirmed change')} of run {run.id} …")
+            stopped, interrupted = settle_alone(ledger, [run], settings, sessions, runtime, tell)
+            after = count_states(ledger.runs.tally(run).changes)
+    return SettledRun(
+        run=run,
+        arrived=after["accepted"] - before["accepted"],
+        not_arrived=after["unsent"] - before["unsent"],
+        unconfirmed=after["unconfirmed"],
+        stopped=stopped,
+        interrupted=interrupted,
+    )

@@ -151,3 +151,20 @@ def test_what_cannot_be_settled_is_held_back_and_the_command_can_be_repeated(
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:2]))
     assert ended.code == 0, ended.err
     assert accepted(tenant) == once(map(pair_of, ROWS[:2]))
+
+
+def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
+    program: Program, slow_tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    kill_in_flight(slow_tenant, path)
+    moved = path.rename(tmp_path / "elsewhere.csv")
+    (run,) = [one["run"] for one in program("runs", "--json").json["runs"]]
+    ended = program("settle", run, "--settle-after", "2", env=environment(slow_tenant))
+    assert ended.code == 0, ended.err
+    assert "0 stay unconfirmed" in ended.out
+    assert program("status", run, "--json").json["changes"]["unconfirmed"] == 0
+    assert "nothing to settle" in program("settle", run, env=environment(slow_tenant)).out
+    assert submit(program, slow_tenant, moved).code == 0
+    assert accepted(slow_tenant) == once(map(pair_of, ROWS))
+    assert_sound(program)

@@ -56,7 +56,10 @@ def test_a_request_that_is_not_found_waits_for_settle(
         assert ended.json["changes"]["unconfirmed"] == 1
         run = ended.json["run"]
         assert f"access-batch settle {run} --arrived" in ended.err
-    assert program("settle", run).code == 2
+    assert program("settle", run).code == 2, "no tenant is given"
+    looked = program("settle", run, env=environment(secretive))
+    assert (looked.code, "1 stay unconfirmed" in looked.out) == (4, True)
+    assert f"access-batch settle {run} --arrived" in looked.err
     assert program("settle", run, "--arrived", "--not-arrived").code == 2
     assert then in program("settle", run, word).out
     assert program(*command, env=environment(secretive)).code == 0
