@@ -303,7 +303,7 @@ def _record_counted(connection: Connection, pace: int, counted: Mapping[int, flo
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were counted in the future were counted now."""
     of_pace = t.call.c.pace == pace.id
-    connection.execute(sa.delete(t.call).where(of_pace, t.call.c.counted_by < now - 2 * pace.longest))
+    connection.execute(sa.delete(t.call).where(of_pace, t.call.c.counted_by < now - window(pace.longest)))
     connection.execute(sa.update(t.call).where(of_pace, t.call.c.counted_by > now + STEPPED).values(counted_by=now))
 
 
