@@ -132,8 +132,8 @@ def _take_whole(connection: Connection, run_id: str, whole: pl.DataFrame, now: d
     """Leaves nothing of requests to their runs."""
     state = advance(State.PLANNED, Event.TAKEN_OVER).value
     values = [{"of_number": number, "at": instant(now), "new": state} for number in whole.get_column("request")]
-    if values:
-        connection.execute(_SPLIT, values)
+    if values and connection.execute(_SPLIT, values).rowcount != len(values):
+        raise LedgerMovedError
     for (run,), requests in whole.group_by("run", maintain_order=True):
         entries = [
             Entry(event=Event.TAKEN_OVER, at=now, request=number, detail={"by": [], NEW_RUN: run_id})
@@ -144,7 +144,7 @@ def _take_whole(connection: Connection, run_id: str, whole: pl.DataFrame, now: d
 
 _SPLIT: Final = (
     sa.update(t.request)
-    .where(t.request.c.number == sa.bindparam("of_number"))
+    .where(t.request.c.number == sa.bindparam("of_number"), t.request.c.state == State.PLANNED.value)
     .values(state=sa.bindparam("new"), state_at=sa.bindparam("at"))
 )
 
