@@ -344,6 +344,21 @@ class TrackSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The newest event of a run in a ledger.
+
+    Attributes:
+        run: The run's id.
+        number: The event's number in the run.
+        hash: Its hash, which covers all events before.
+    """
+
+    run: str
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One input submitted to one tenant.
 

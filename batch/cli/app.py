@@ -67,9 +67,13 @@ def runtime() -> "Runtime":
     import secrets
     from datetime import UTC, datetime
 
+    import platformdirs
+
+    from batch.commands.heads import Heads
     from batch.commands.runtime import Runtime
     from batch.ledger.process import Process, boot_id, boot_time
     from batch.model import Clock
+    from batch.settings import APPLICATION
 
     def new_id() -> str:
         # 50 bits, in one letter case, since a tenant may change it.
@@ -81,6 +85,7 @@ def runtime() -> "Runtime":
         jitter=random.random,
         process=Process.current(),
         new_id=new_id,
+        heads=Heads(folder=platformdirs.user_state_path(APPLICATION) / "heads"),
     )
 
 

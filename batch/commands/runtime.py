@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from batch.commands.heads import Heads
     from batch.ledger.process import Process
     from batch.model import Clock, Run
     from batch.settings import Settings
@@ -27,12 +28,14 @@ class Runtime:
         jitter: Returns a random number from 0 to 1, new each time.
         process: This process, as the ledger identifies it.
         new_id: Returns a random id of a few letters and digits, new each time.
+        heads: The heads of ledgers that this machine has seen; None to keep none.
     """
 
     clock: Clock
     jitter: Callable[[], float]
     process: Process
     new_id: Callable[[], str]
+    heads: Heads | None = None
 
     def now(self) -> datetime:
         """The wall clock, in UTC."""
@@ -44,7 +47,10 @@ class Runtime:
         Raises:
             LedgerRefusedError: It can't or must not be used.
         """
-        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
+        ledger = Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
+        if self.heads is not None:
+            ledger.requests.on_claimed = self.heads.keep(ledger.gaps.ledger_id())
+        return ledger
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, Settled, tell_each
+from batch.commands.compare import CommandComparison
 from batch.commands.input_run import InputRun
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
@@ -187,12 +188,24 @@ class _Sending:
         state, reason = "failed", ""
         self._log.run_begins(run, tally)
         try:
-            stopped, interrupted = asyncio.run(self._send(run, tally, others))
+            stopped, interrupted = self._compared_and_sent(run, others)
             state = "stopped" if stopped else "interrupted" if interrupted else "complete"
             reason = stopped.message if stopped else ""
         finally:
             self._log.run_ends(state, reason)
         return stopped, interrupted
+
+    def _compared_and_sent(self, run: Run, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
+        """Compare the ledger with the tenant, then send what is still to be sent."""
+        comparison = CommandComparison(self._ledger, self._settings, self._screen, self._sessions, self._runtime)
+        try:
+            comparison.compare(self._log.tell)
+        except StoppedError as error:
+            return error, False
+        tally = self._ledger.runs.tally(run)
+        if not others and not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+            return None, False
+        return asyncio.run(self._send(run, tally, others))
 
     async def _send(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         settings = self._settings

@@ -59,6 +59,22 @@ def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> Small
     return SmallFile(text, (warning,) if shared else ())
 
 
+def overwrite_small(path: Path, content: bytes) -> None:
+    """Writes a small private file in place, at once but not durably, and follows no link.
+
+    For what is written many times a second and must survive the end of this process, but not that of the machine. The
+    content must always have the same length.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        os.write(handle, content)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
     """Opens a file to be written whole or not at all: it is in its place once the block ends, and follows no link.

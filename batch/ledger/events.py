@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
+from batch.model import Head
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ class Entry:
     detail: Mapping[str, Any] | None = None
 
 
-def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> None:
-    """Adds events to a run, in the transaction that does what they report."""
+def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Head:
+    """Adds events to a run, in the transaction that does what they report; returns the run's new head."""
     run: int = connection.execute(_NUMBER_OF_RUN, {"run_id": run_id}).scalar_one()
     last = connection.execute(_LAST, {"run": run}).first()
     number, before = (last.number, last.hash) if last is not None else (0, "")
@@ -104,6 +105,7 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Non
         rows.append({**row, "hash": before})
     if rows:
         connection.execute(_ADD, rows)
+    return Head(run=run_id, number=number + len(rows), hash=before)
 
 
 def _row(run: int, number: int, entry: Entry) -> dict[str, Any]:

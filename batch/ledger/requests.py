@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from batch.answers.outcome import Decision
     from batch.ledger.process import Process
-    from batch.model import Answer, ChangeStatus, Doubt, Part, Request, Run
+    from batch.model import Answer, ChangeStatus, Doubt, Head, Part, Request, Run
     from batch.plan.body import Body
 
 
@@ -81,6 +81,8 @@ class Requests:
     def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
         self._new_id = new_id
+        self.on_claimed: Callable[[Head], None] = lambda _head: None
+        """Takes the run's head after each claim, before anything that was claimed can be sent."""
 
     def claim(
         self, run: Run, now: datetime, process: Process, *, most: int = 1, token_expires: datetime | None = None
@@ -119,8 +121,9 @@ class Requests:
             requests, claims = zip(*numbered, strict=True)
             move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
             entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
-            events.append(connection, run.id, entries)
-            return bodies
+            head = events.append(connection, run.id, entries)
+        self.on_claimed(head)
+        return bodies
 
     def record(self, *answered: Answered) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.

@@ -8,6 +8,7 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
 from batch.ledger.engine import connect, ledger_url
+from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
@@ -43,6 +44,7 @@ class Ledger:
         decisions: What the runs' plans rest on.
         imported: Changes imported from the tenant's list.
         tenants: Tenants and their addresses.
+        gaps: Compares the ledger with what was seen of it elsewhere.
         cancels: What was cancelled at the tenant.
         notices: What was done to open it, for the user.
     """
@@ -57,6 +59,7 @@ class Ledger:
         self.decisions = DecisionStore(engine)
         self.imported = Imported(engine)
         self.tenants = Tenants(engine)
+        self.gaps = Gaps(engine, new_id)
         self.cancels = CancelLog(engine)
         self.notices = notices
 

@@ -75,6 +75,26 @@ class Tenants:
         with writing(self._engine) as connection:
             _bind(connection, url, names, process, now)
 
+    def listing_delay(self, url: str) -> float:
+        """The longest delay seen, in seconds, until the tenant's list showed an accepted request."""
+        query = sa.select(t.tenant.c.listing_delay).where(t.tenant.c.id == t.tenant_at(url))
+        with reading(self._engine) as connection:
+            return float(connection.execute(query).scalar() or 0.0)
+
+    def requesters(self, url: str) -> frozenset[str]:
+        """Ids of the users with whose tokens requests were sent to the tenant."""
+        of_tenant = sa.select(t.requester.c.identity).where(t.requester.c.tenant == t.tenant_at(url))
+        with reading(self._engine) as connection:
+            return frozenset(connection.execute(of_tenant).scalars())
+
+    def add_requester(self, url: str, identity: str) -> None:
+        """Remembers a user before anything is sent with a token of theirs."""
+        if identity in self.requesters(url):
+            return
+        with writing(self._engine) as connection:
+            row = {"tenant": t.number_of_tenant(connection, url), "identity": identity}
+            connection.execute(sa.insert(t.requester), row)
+
 
 _TENANT: Final = sa.select(t.tenant).where(t.tenant.c.id == t.tenant_at(sa.bindparam("url")))
 _NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == t.tenant_at(sa.bindparam("url")))

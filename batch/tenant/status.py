@@ -39,6 +39,8 @@ class Query:
         administration: The same, from the administration list.
         executing: Only unfinished rows.
         access_requests: Only rows of these access requests, at most dialects.FILTER_VALUES.
+        requested_by: All rows that this identity requested.
+        newest_first: Whether the list begins with its newest row; new rows then shift the pages.
     """
 
     since: datetime | None = None
@@ -47,6 +49,8 @@ class Query:
     administration: bool = False
     executing: bool = False
     access_requests: tuple[str, ...] = ()
+    requested_by: str = ""
+    newest_first: bool = False
 
 
 Page: TypeAlias = paging.Page[StatusRow]
@@ -103,7 +107,7 @@ class StatusList:
         """
         parameters = {
             **_parameters(query),
-            "sorters": "created",
+            "sorters": "-created" if query.newest_first else "created",
             "limit": str(limit),
             "offset": str(offset),
             "count": "true",
@@ -136,7 +140,11 @@ class StatusList:
 
 
 def _parameters(query: Query) -> dict[str, str]:
-    whom = {"requested-for": query.requested_for} if query.requested_for else {"requested-by": MYSELF}
+    whom = (
+        {"requested-for": query.requested_for}
+        if query.requested_for
+        else {"requested-by": query.requested_by or MYSELF}
+    )
     filters = []
     if query.since is not None:
         filters.append(f'created ge "{query.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"')

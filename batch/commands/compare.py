@@ -1,0 +1,98 @@
+"""The comparison of a ledger with the tenant, before a command sends anything."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from batch.answers.events import tell_each
+from batch.commands.import_ import ImportReader
+from batch.commands.session import notices_on, require_fit_token
+from batch.errors import RunHeldError
+from batch.loops.compare import Comparison
+from batch.tenant.status import Page
+from batch.text import count
+
+if TYPE_CHECKING:
+    from batch.answers.events import Tell
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.commands.session import SessionFactory
+    from batch.ledger.gaps import Compared
+    from batch.ledger.store import Ledger
+    from batch.settings import Settings
+
+
+class CommandComparison:
+    """The comparison of one command."""
+
+    def __init__(
+        self, ledger: Ledger, settings: Settings, screen: Screen, sessions: SessionFactory, runtime: Runtime
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._screen = screen
+        self._sessions = sessions
+        self._runtime = runtime
+
+    def compare(self, log: Tell) -> None:
+        """Take what has arrived without the ledger knowing it as found, and report it.
+
+        Raises:
+            StoppedError: The tenant can't be asked, or nothing proves what was sent.
+            UnfitTokenError: Nobody can submit with the token.
+        """
+        heads, ledger = self._runtime.heads, self._ledger
+        ledger_id = ledger.gaps.ledger_id()
+        lost = ledger.gaps.lost(heads.seen(ledger_id)) if heads is not None else ()
+        compared = asyncio.run(
+            self._compare(log, stale=str(heads.folder / ledger_id) if heads is not None and lost else "")
+        )
+        if compared.unknown:
+            self._import(compared)
+        if heads is not None:
+            heads.forget(ledger_id, lost)
+            if heads.trouble:
+                self._screen.say(
+                    f"This machine can't keep how new the ledger is ({heads.trouble}): it may not notice that the "
+                    "ledger was put back from a backup."
+                )
+        if compared.arrived:
+            self._screen.say(
+                f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
+                "and will not be sent again."
+            )
+
+    async def _compare(self, log: Tell, *, stale: str) -> Compared:
+        tell = tell_each(notices_on(self._screen), log)
+        tenant = self._sessions.access.tenant
+        async with self._sessions.open(self._ledger, tell) as session:
+            # Sending gives the notice about an unreadable token.
+            await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
+            user = (await session.tenant.token_claims()).user_id
+            comparison = Comparison(
+                ledger=self._ledger,
+                listing=session.tenant.statuses,
+                tenant=tenant,
+                users=self._ledger.tenants.requesters(tenant) - {user},
+                settle_after=self._settings.settle_after,
+                process=self._runtime.process,
+                clock=self._runtime.clock,
+                tell=tell,
+            )
+            compared = await comparison.compare(stale=stale)
+        if user:
+            self._ledger.tenants.add_requester(tenant, user)
+        return compared
+
+    def _import(self, compared: Compared) -> None:
+        rows, access = compared.unknown, self._sessions.access
+        # If another process imports now, it imports these too.
+        with (
+            suppress(RunHeldError),
+            ImportReader(self._ledger, access.tenant, self._settings.api, self._screen, self._runtime) as reader,
+        ):
+            reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
+            reader.flush()
+            self._screen.say(f"{count(len(rows), 'requested change')} that the ledger did not know: now imported.")

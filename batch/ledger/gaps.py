@@ -1,0 +1,249 @@
+"""What a ledger does not know of its tenant, because it was put back to an earlier state, or copied."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.api.dialects import Operation
+from batch.errors import RunHeldError
+from batch.ledger import tables as t
+from batch.ledger.engine import reading, writing
+from batch.ledger.moving import divide
+from batch.ledger.rows import REQUEST, load_request, load_requests
+from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.model import IMPORT
+from batch.states import State
+from batch.status.compare import Account, Remembered, account_for, pair_keys
+from batch.status.evidence import parts_by_arrival
+from batch.status.matching import request_id
+from batch.text import RequestId, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.ledger.process import Process
+    from batch.model import Head, Request, StatusRow
+
+_AT_ONCE: Final = 300
+"""Identities asked for in one statement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerAge:
+    """How new a ledger is, as far as one tenant goes.
+
+    Attributes:
+        answered: The tenant's clock in its newest answer to a submit; None if there is none with a clock.
+        since: Else the newest answer by our clock; if there is none, when the first run was planned. None without runs.
+    """
+
+    answered: datetime | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What rows of the tenant's list say that the ledger did not know.
+
+    Attributes:
+        arrived: Planned changes that have arrived, and count as accepted now.
+        unknown: Rows of our requests of which the ledger has nothing.
+    """
+
+    arrived: int
+    unknown: tuple[StatusRow, ...]
+
+
+class Gaps:
+    """Compares a ledger with what this machine, and the tenant, have seen of it."""
+
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
+        self._engine = engine
+        self._new_id = new_id
+
+    def ledger_id(self) -> str:
+        """The ledger's own id."""
+        with reading(self._engine) as connection:
+            found: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
+            return found
+
+    def lost(self, heads: Iterable[Head]) -> tuple[Head, ...]:
+        """Those of the heads that the ledger does not have: it is older than they are."""
+        query = sa.select(t.event.c.hash).where(
+            t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
+            t.event.c.number == sa.bindparam("of_number"),
+        )
+        with reading(self._engine) as connection:
+            return tuple(
+                head
+                for head in heads
+                if connection.execute(query, {"of_run": head.run, "of_number": head.number}).scalar() != head.hash
+            )
+
+    def age(self, url: str) -> LedgerAge:
+        """How new the ledger is, as far as the tenant at an address goes."""
+        newest = (
+            sa.select(t.event.c.at, t.event.c.detail)
+            .where(t.event.c.run == sa.bindparam("of_run"), t.event.c.status.is_not(None))
+            .order_by(t.event.c.number.desc())
+            .limit(1)
+        )
+        own = (t.run.c.tenant == t.tenant_at(url)) & t.run.c.input_digest.not_like(f"{IMPORT}%")
+        with reading(self._engine) as connection:
+            runs = connection.execute(sa.select(t.run.c.number, t.run.c.started_at).where(own)).all()
+            events = [connection.execute(newest, {"of_run": run.number}).first() for run in runs]
+        answers = [event for event in events if event is not None]
+        told = [str(json.loads(event.detail).get("server_time", "")) for event in answers]
+        since = max((event.at for event in answers), default=min((run.started_at for run in runs), default=""))
+        answered = max(filter(None, told), default="")
+        return LedgerAge(
+            answered=datetime.fromisoformat(answered) if answered else None,
+            since=datetime.fromisoformat(since) if since else None,
+        )
+
+    def accepted(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
+        """Ids of accepted requests of this ledger, among those that the rows name."""
+        names = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
+        numbers = sorted({name.number for name in names})
+        found: set[RequestId] = set()
+        with reading(self._engine) as connection:
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
+                is_accepted = t.request.c.state == State.ACCEPTED.value
+                found.update(
+                    RequestId(row.run_id, row.number, row.tag or "")
+                    for row in connection.execute(REQUEST.where(some, is_accepted))
+                )
+        return frozenset(found & names)
+
+    def controls(self, url: str, *, most: int) -> tuple[Request, ...]:
+        """The requests of this ledger that the tenant accepted last, the newest first."""
+        query = (
+            REQUEST.where(
+                t.run.c.tenant == t.tenant_at(url),
+                t.run.c.input_digest.not_like(f"{IMPORT}%"),
+                t.request.c.state == State.ACCEPTED.value,
+                t.request.c.attempts > 0,
+            )
+            .order_by(t.request.c.state_at.desc())
+            .limit(most)
+        )
+        with reading(self._engine) as connection:
+            return load_requests(connection, connection.execute(query).all())
+
+    def take(self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime) -> Compared:
+        """Takes what rows show as found, pair by pair, in one transaction; see status.compare.
+
+        Planned requests are divided into what has arrived and what has not. Those of a run that another process works
+        on are left alone.
+
+        Args:
+            url: An address of the tenant.
+            process: Compares.
+            rows: Requested by our users since the ledger's newest answer.
+            now: When.
+        """
+        if not rows:
+            return Compared(arrived=0, unknown=())
+        with writing(self._engine) as connection:
+            remembered = _remembered(connection, url, {pair_keys(row)[0] for row in rows})
+            unknown: list[StatusRow] = []
+            arrived: dict[int, dict[tuple[str, str], str]] = {}
+            for row in rows:
+                account = account_for(row, remembered.get(pair_keys(row), ()))
+                if account is Account.UNKNOWN:
+                    unknown.append(row)
+                elif isinstance(account, Remembered):
+                    arrived.setdefault(account.id.number, {})[pair_keys(row)] = row.access_request
+            free = _free_runs(connection, arrived, process, now)
+            taken = [
+                self._divide(connection, number, pairs, now) for number, pairs in arrived.items() if number in free
+            ]
+        return Compared(arrived=sum(taken), unknown=tuple(unknown))
+
+    def _divide(self, connection: Connection, number: int, pairs: Mapping[tuple[str, str], str], now: datetime) -> int:
+        request = load_request(connection, number)
+        if request is None:
+            return 0
+        found = {
+            (identity, item.id)
+            for identity in request.recipients
+            for item in request.items
+            if (key_of(identity), key_of(item.id)) in pairs
+        }
+        detail = {"access_requests": sorted(set(pairs.values()) - {""})}
+        parts = parts_by_arrival(request, found)
+        divide(connection, request, parts, State.PLANNED, now, detail, tag=self._new_id())
+        return len(found)
+
+
+def _remembered(
+    connection: Connection, url: str, identities: Iterable[str]
+) -> Mapping[tuple[str, str], Sequence[Remembered]]:
+    """What the ledger has of identities, by the keys of identity and item."""
+    keys = sorted(identities)
+    found: dict[tuple[str, str], list[Remembered]] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        query = (
+            sa.select(
+                t.identity.c.key.label("person"),
+                t.item.c.key.label("thing"),
+                t.run.c.id,
+                t.request.c.number,
+                t.request.c.tag,
+                t.request.c.operation,
+                t.request.c.state,
+                t.detail.c.start_date,
+                t.detail.c.remove_date,
+            )
+            .select_from(t.identity)
+            .join(t.recipient, t.recipient.c.identity == t.identity.c.id)
+            .join(t.request, t.request.c.number == t.recipient.c.request)
+            .join(t.run, t.run.c.number == t.request.c.run)
+            .join(t.request_item, t.request_item.c.request == t.request.c.number)
+            .join(t.item, t.item.c.id == t.request_item.c.item)
+            .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+            .where(t.identity.c.tenant == t.tenant_at(url), t.identity.c.key.in_(keys[start : start + _AT_ONCE]))
+        )
+        for row in connection.execute(query):
+            found.setdefault((row.person, row.thing), []).append(_one(row))
+    return found
+
+
+def _one(row: Any) -> Remembered:
+    return Remembered(
+        id=RequestId(row.id, row.number, row.tag or ""),
+        operation=Operation(row.operation),
+        start_date=row.start_date,
+        remove_date=row.remove_date,
+        state=State(row.state),
+    )
+
+
+def _free_runs(connection: Connection, requests: Iterable[int], process: Process, now: datetime) -> frozenset[int]:
+    """Those of the requests whose run no other process works on."""
+    numbers = sorted(requests)
+    free: set[int] = set()
+    for start in range(0, len(numbers), _AT_ONCE):
+        some = sa.select(t.request.c.number, t.request.c.run).where(
+            t.request.c.number.in_(numbers[start : start + _AT_ONCE])
+        )
+        by_run: dict[int, list[int]] = {}
+        for row in connection.execute(some):
+            by_run.setdefault(row.run, []).append(row.number)
+        for run, members in by_run.items():
+            try:
+                refuse_if_held(
+                    connection, as_run(connection.execute(RUN.where(t.run.c.number == run)).one()), process, now
+                )
+            except RunHeldError:
+                continue
+            free.update(members)
+    return frozenset(free)

@@ -1,0 +1,173 @@
+"""Comparing: before anything is sent, find what our users requested that the ledger does not know.
+
+The newest rows of each user's list are read until they are older than the ledger's newest answer. All that the ledger
+does not know was sent later. Usually this is one call, which also proves address and API version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from batch.answers.events import Notice
+from batch.errors import StoppedError
+from batch.status.evidence import LOOK_BACK, SKEW
+from batch.status.matching import request_id
+from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
+from batch.text import RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from batch.answers.events import Tell
+    from batch.ledger.gaps import Compared, LedgerAge
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.model import Clock, StatusRow
+    from batch.tenant.status import Listing
+
+OVERLAP: Final = timedelta(seconds=60)
+"""How much earlier than the ledger's newest answer rows are read: a tenant's machines have several clocks."""
+
+NEAR: Final = timedelta(seconds=10)
+"""How much earlier than the newest accepted row rows are read: nothing that is unknown was sent before it."""
+
+CONTROLS: Final = 3
+"""How many accepted requests are looked for until one is listed."""
+
+
+class Comparison:
+    """Compares a ledger with one tenant.
+
+    Args:
+        ledger: The ledger.
+        listing: The tenant's status list.
+        tenant: An address of the tenant.
+        users: Ids of the users whose requests are listed besides those of the token's user.
+        settle_after: Seconds within which the list shows a request that has arrived.
+        process: Compares.
+        clock: This machine's clock.
+        tell: Takes notices.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        listing: Listing,
+        tenant: str,
+        users: Iterable[str],
+        settle_after: float,
+        process: Process,
+        clock: Clock,
+        tell: Tell,
+    ) -> None:
+        self._ledger = ledger
+        self._listing = listing
+        self._tenant = tenant
+        self._users = ("", *sorted(users))
+        self._settle_after = settle_after
+        self._process = process
+        self._clock = clock
+        self._tell = tell
+        self._recognized = False
+
+    async def compare(self, *, stale: str) -> Compared:
+        """Take what has arrived without the ledger knowing it as found.
+
+        Args:
+            stale: Where this machine keeps a newer head of the ledger; empty if it has seen none.
+
+        Raises:
+            StoppedError: The list can't be read, or does not prove that it would show what is missing.
+        """
+        age = await asyncio.to_thread(self._ledger.gaps.age, self._tenant)
+        if stale:
+            delay = await asyncio.to_thread(self._ledger.tenants.listing_delay, self._tenant)
+            wait = max(self._settle_after, 3 * delay)
+            self._tell(
+                Notice(
+                    text="The ledger is older than this machine has seen it: it was put back or copied. Waiting "
+                    f"{wait:.0f} s until the tenant's list shows everything, then comparing."
+                )
+            )
+            await asyncio.sleep(wait)
+        rows: list[StatusRow] = []
+        for user in self._users:
+            try:
+                rows += await self._newest(user, age, stale=bool(stale))
+            except ListingForbiddenError as error:
+                if stale:
+                    raise _not_proven(f"the tenant does not list what was requested ({error})", stale) from None
+                whose = f"what {user} requested" if user else "requests"
+                self._tell(
+                    Notice(
+                        text=f"The tenant does not list {whose} ({error}): if this ledger was put back from a backup, "
+                        "what was sent since then may be sent again."
+                    )
+                )
+        if stale and not self._recognized and not await self._finds_a_control():
+            raise _not_proven("its list shows no request that this ledger knows as accepted", stale)
+        return await asyncio.to_thread(self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now())
+
+    async def _newest(self, user: str, age: LedgerAge, *, stale: bool) -> list[StatusRow]:
+        """A user's rows that are newer than the ledger's newest answer, and a few more."""
+        query = Query(requested_by=user, newest_first=True)
+        first = await self._listing.page(query, 0)
+        since = _since(age, await self._listing.clock_offset(), self._clock.now(), stale=stale)
+        if first.more and not _is_newest_first(first.rows):
+            every = Query(requested_by=user, since=since)
+            return self._noted([row async for row in all_rows(self._listing, every)])
+        found: list[StatusRow] = []
+        async for page in pages(self._listing, query, first):
+            accepted = await asyncio.to_thread(self._ledger.gaps.accepted, page.rows)
+            known = [row.created for row in page.rows if RequestId.read(request_id(row)) in accepted]
+            if not stale:
+                since = max([since, *(created - NEAR for created in known if created is not None)])
+            found += [row for row in page.rows if row.created is None or row.created >= since]
+            if any(row.created is not None and row.created < since for row in page.rows):
+                break
+        return self._noted(found)
+
+    def _noted(self, rows: list[StatusRow]) -> list[StatusRow]:
+        """The rows; notes whether one of them is a request of ours, as we recognize them."""
+        self._recognized |= any(RequestId.read(request_id(row)) is not None for row in rows)
+        return rows
+
+    async def _finds_a_control(self) -> bool:
+        """Whether the list shows a request that the tenant accepted from this ledger."""
+        for request in await asyncio.to_thread(self._ledger.gaps.controls, self._tenant, most=CONTROLS):
+            query = Query(requested_for=request.recipients[0])
+            wanted = RequestId.read(request.id)
+            try:
+                if any([RequestId.read(request_id(row)) == wanted async for row in all_rows(self._listing, query)]):
+                    return True
+            except ListingForbiddenError:
+                return False
+        return False
+
+
+def _since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:
+    """From when on rows are read, by the tenant's clock."""
+    if age.answered is not None:
+        return age.answered - (LOOK_BACK if stale else OVERLAP)
+    # Our clock may have been ahead when the ledger was written.
+    newest = min(age.since, now) if age.since is not None else now
+    return newest + offset - (LOOK_BACK if stale else SKEW)
+
+
+def _is_newest_first(rows: Iterable[StatusRow]) -> bool:
+    times = [row.created for row in rows if row.created is not None]
+    return all(later >= earlier for later, earlier in pairwise(times))
+
+
+def _not_proven(why: str, heads: str) -> StoppedError:
+    return StoppedError(
+        f"The ledger is older than this machine has seen it, and nothing proves what was sent since then: {why}.",
+        next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else look in the "
+        "tenant for requests that the ledger lacks, and once it has them (`access-batch ledger import`), remove "
+        f"{heads} and run the same command again.",
+    )

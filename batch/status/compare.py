@@ -1,0 +1,92 @@
+"""Which rows of the tenant's list the ledger does not account for: it was put back to an earlier state, or copied.
+
+A row is about a change of the ledger by our request's id, else by identity, item, operation and dates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from batch.api.dialects import REQUEST_TYPES
+from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
+from batch.states import VOID, State
+from batch.status.matching import listed_item, named_item, request_id
+from batch.text import RequestId, key_of, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.api.dialects import Operation
+    from batch.model import StatusRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """A change that the ledger has, in any state.
+
+    Attributes:
+        id: Its request's.
+        operation: Grant or revoke.
+        start_date: In the form that requests use; empty for none.
+        remove_date: In the same form.
+        state: Its request's.
+    """
+
+    id: RequestId
+    operation: Operation
+    start_date: str
+    remove_date: str
+    state: State
+
+
+class Account(Enum):
+    """How the ledger accounts for a row, if none of its planned changes has arrived with it."""
+
+    KNOWN = "known"
+    """The ledger knows that it was submitted, or it is not of our making."""
+    UNKNOWN = "unknown"
+    """One of our requests asked for it, and the ledger has nothing of it."""
+
+
+def pair_keys(row: StatusRow) -> tuple[str, str]:
+    """The row's identity and item as ids are compared; the item is empty if the row does not tell it."""
+    return key_of(row.identity), key_of(named_item(row) or listed_item(row))
+
+
+def account_for(row: StatusRow, changes: Sequence[Remembered]) -> Remembered | Account:
+    """The planned change that has arrived, as the row shows; or how else the ledger accounts for the row.
+
+    Args:
+        row: Requested by one of our users since the ledger's newest answer.
+        changes: What the ledger has of the row's identity and item, in any order.
+    """
+    name = RequestId.read(request_id(row))
+    exact = next((change for change in changes if change.id == name), None)
+    if exact is not None and exact.state not in {*VOID, State.PLANNED}:
+        return Account.KNOWN
+    if exact is not None and exact.state is State.PLANNED:
+        return exact
+    same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
+    if exact is not None:
+        # Divided since: what took over from it counts.
+        same = [change for change in same if change.id.run == exact.id.run and change.id.number > exact.id.number]
+        if any(change.state is not State.PLANNED for change in same):
+            return Account.KNOWN
+    planned = next((change for change in same if change.state is State.PLANNED), None)
+    if planned is not None and (name is not None or not _came_to_nothing(row)):
+        return planned
+    return Account.UNKNOWN if name is not None and not same and exact is None else Account.KNOWN
+
+
+def _is_same(row: StatusRow, change: Remembered) -> bool:
+    """Whether row and change ask for the same. A row without any date may come from a list that shows none."""
+    if row.request_type not in {"", REQUEST_TYPES[change.operation]}:
+        return False
+    dates = (moment(row.start_date), moment(row.remove_date))
+    return dates == (None, None) or dates == (moment(change.start_date), moment(change.remove_date))
+
+
+def _came_to_nothing(row: StatusRow) -> bool:
+    return bool(row.state) and tenant_outcome(row.state, row.said) in RESUBMITTABLE

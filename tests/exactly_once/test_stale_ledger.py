@@ -1,0 +1,99 @@
+"""A ledger that was put back to an earlier state, or copied in part, is compared with the tenant first."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import Rate
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.waiting import LIMIT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = [grant(person, person) for person in range(60)]
+OPTIONS = ("--yes", "--check-tenant", "never", "--settle-after", "1", "--concurrency", "4")
+
+
+@pytest.fixture
+def tenant() -> Iterator[RunningSandbox]:
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.02, 0.05), visibility_delay=0.3)
+    with running_sandbox(settings) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", ROWS)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def back_up(ledger: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def put_back(copy: Path, ledger: Path) -> None:
+    for name in ("-wal", "-shm"):
+        ledger.with_name(ledger.name + name).unlink(missing_ok=True)
+    shutil.copy(copy, ledger)
+
+
+def test_a_ledger_put_back_from_a_backup_sends_nothing_twice(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    back_up(ledger, tmp_path / "backup.db")
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+    put_back(tmp_path / "backup.db", ledger)
+    ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+    assert "older than this machine has seen it" in ended.err
+    assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+    again = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert "older than" not in again.err
+
+
+def test_a_ledger_copied_without_its_wal_sends_nothing_twice(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
+    assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process.kill()
+    process.communicate(timeout=LIMIT)
+    copy = tmp_path / "copy.db"
+    shutil.copy(ledger, copy)
+    ended = program("submit", path, *OPTIONS, "--ledger", copy, env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
+    assert "older than this machine has seen it" in ended.err
+
+
+def test_another_machine_finds_what_the_list_shows(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    back_up(ledger, tmp_path / "backup.db")
+    process.communicate(timeout=LIMIT)
+    wait_until(lambda: len(tenant.tenant.audit.change_counts()) == len(ROWS), process)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other machine"))
+    program("submit", path, *OPTIONS, "--ledger", tmp_path / "backup.db", env=environment(tenant))
+    assert max(accepted(tenant).values()) == 1
