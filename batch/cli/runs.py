@@ -1,5 +1,6 @@
 """The commands about runs, and about the ledger that remembers them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -139,6 +140,22 @@ def verify(settings: Settings) -> None:
     findings = find_faults(settings, runtime())
     show(findings or ["The ledger is sound."])
     raise typer.Exit(3 if findings else 0)
+
+
+@ledger_app.command()
+@takes(LEDGER)
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")], settings: Settings
+) -> None:
+    """Copy the ledger to a file, consistently, even while a run works."""
+    from batch.commands.runs import back_up
+
+    back_up(settings, file)
+    then = (
+        "If you need it one day, put it in the ledger's place and run the same command again: what was sent since then "
+        "is looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
+    )
+    show([f"The ledger was copied to {file}.", then])
 
 
 @ledger_app.command("import")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
+from batch.ledger.upgrade import back_up as back_up_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from batch.commands.runtime import Runtime
     from batch.ledger.store import Ledger
@@ -74,6 +76,15 @@ def settle_by_hand(settings: Settings, name: str, runtime: Runtime, *, arrived: 
                 next_step="Nothing was settled. Look for these requests too, then run the same command again.",
             )
         return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
+
+
+def back_up(settings: Settings, target: Path) -> None:
+    """Copy the ledger to a new file, consistently, while runs may be working.
+
+    Raises:
+        LedgerRefusedError: It can't be copied, or the file exists.
+    """
+    back_up_ledger(ledger_url(settings.ledger_location), target)
 
 
 def verify(settings: Settings, runtime: Runtime) -> tuple[str, ...]:

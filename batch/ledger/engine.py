@@ -97,8 +97,8 @@ def _watch_file(engine: Engine, path: Path) -> None:
         if now is None or (now.st_dev, now.st_ino) != (original.st_dev, original.st_ino):
             raise LedgerLostError(
                 f"The ledger {path} was removed or replaced while it was in use.",
-                next_step="Nothing more is sent. Put the ledger back from its place or a backup before you go on: "
-                "a new one would not know what was sent.",
+                next_step="Nothing more is sent. Before you go on, put the ledger back, or else its newest backup: "
+                "what was sent since then is looked up at the tenant first. A new ledger would not know what was sent.",
             )
 
     sa.event.listen(engine, "begin", on_begin)

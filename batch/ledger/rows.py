@@ -73,7 +73,8 @@ def require_whole(request: Request, row: Any) -> None:
     if (len(request.recipients), len(request.items)) != (row.recipient_count, row.item_count):
         raise BrokenPromiseError(
             f"Request {request.id} has lost recipients or items.",
-            next_step="Nothing of it is sent. Run `access-batch ledger verify`, then restore a backup of the ledger.",
+            next_step="Nothing of it is sent. Run `access-batch ledger verify`, then put the newest sound backup in "
+            "the ledger's place: what was sent since then is looked up at the tenant first.",
         )
 
 

@@ -282,7 +282,7 @@ def _join_paces(connection: Connection, kept: int, gone: int) -> None:
         connection.execute(calls.values(pace=into.id, number=t.call.c.number + into.calls))
         changed: dict[str, Any] = {"calls": into.calls + row.calls, "cut_to": min(into.cut_to, row.cut_to)}
         if into.boot == row.boot:
-            later = ("longest", "silent_since", "silent_until", "opens_at", "cut_at")
+            later = ("longest", "silent_since", "silent_until", "cut_at")
             changed |= {name: max(getattr(into, name), getattr(row, name)) for name in later}
         else:
             # Times of two boots can't be compared: without a boot, a whole window is waited out.

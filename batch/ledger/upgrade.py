@@ -6,6 +6,7 @@ declared tables are those that the migrations make.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import uuid
@@ -55,8 +56,8 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str,
 
 
 _UNUSABLE: Final = (
-    "Nothing was sent. Make it readable and writable, free disk space, or restore it from a backup; a new ledger would "
-    "not know what was sent before."
+    "Nothing was sent. Make it readable and writable, or free disk space. If it is damaged, put its newest backup in "
+    "its place: what was sent since then is looked up at the tenant first. A new ledger would not know it."
 )
 
 
@@ -174,3 +175,52 @@ def _back_up(url: sa.URL, version: str, now: datetime) -> str:
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
         old.backup(copy)
     return str(target)
+
+
+def back_up(url: sa.URL, target: Path) -> None:
+    """Copies an SQLite ledger as it is at one moment, while other processes may write to it. Nothing is upgraded.
+
+    Args:
+        url: Where the ledger is.
+        target: A private file, which must not exist. It is in its place once it is whole and durable.
+
+    Raises:
+        LedgerRefusedError: There is no such ledger, it is damaged, or the file exists or can't be written.
+    """
+    source = ledger_file(url)
+    if source is None:
+        raise LedgerRefusedError(
+            f"{place(url)} is no file, so access-batch does not copy it.",
+            next_step="Back up this database by its own means, such as pg_dump. If a backup is put in its place, what "
+            "was sent since then is looked up at the tenant first.",
+        )
+    if not source.is_file():
+        raise LedgerRefusedError(f"There is no ledger at {source}.", next_step="Name it with --ledger.")
+    if target.exists() or target.is_symlink():
+        raise LedgerRefusedError(f"{target} exists already.", next_step="Name a new file: nothing was overwritten.")
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        try:
+            handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR)
+            try:
+                with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as copy:
+                    old.backup(copy)
+                    # The copy is one file, without a write-ahead log that could be left behind.
+                    copy.execute("PRAGMA journal_mode = DELETE")
+                    (fault,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            if fault != "ok":
+                raise LedgerRefusedError(
+                    f"The ledger {source} is damaged ({fault}), and was not copied.",
+                    next_step="Run `access-batch ledger verify`, and keep the backups that you have.",
+                )
+            unfinished.rename(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerRefusedError(
+            f"The ledger {source} can't be copied to {target}: {error}.",
+            next_step="There is no backup. Name a file in a folder that you can write to, on a disk with enough room.",
+        ) from error

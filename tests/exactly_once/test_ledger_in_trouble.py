@@ -70,7 +70,7 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
     ledger.write_bytes(b"SQLite format 3\x00" + b"\xff" * 8000)
     ended = program("submit", path, "--yes", "--ledger", ledger, env=environment(tenant))
     assert ended.code == 2
-    assert "restore it from a backup" in ended.err
+    assert "put its newest backup in its place" in ended.err
     assert accepted(tenant) == {}
 
 

@@ -1,7 +1,7 @@
 """Ledgers of earlier versions, with content of every kind, are upgraded without loss.
 
-The files `ledger_0001.sql` to `ledger_0004.sql` are dumps of these ledgers. `ledger_0001.json` holds the report of
-version 0001 about the first three, `ledger_0004.json` the report of version 0004 about the fourth.
+The files `ledger_0001.sql` to `ledger_0005.sql` are dumps of these ledgers. `ledger_0001.json` holds the report of
+version 0001 about the first three, `ledger_0004.json` and `ledger_0005.json` those of their versions about the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from batch.errors import LedgerRefusedError
 from batch.ledger.tables import LEDGER_VERSION
 from batch.states import State
 from tests.builders import NOW, change
-from tests.ledger.ledger_helpers import ACCEPTED, a_process, alter, claim, open_ledger, record, rows, write
+from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, alter, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 REPORTED = {
     **dict.fromkeys(("0001", "0002", "0003"), json.loads((HERE / "ledger_0001.json").read_text("utf-8"))),
     "0004": json.loads((HERE / "ledger_0004.json").read_text("utf-8")),
+    "0005": json.loads((HERE / "ledger_0005.json").read_text("utf-8")),
 }
 COUNT = {"0001": "SELECT count(*) FROM change"}
 
@@ -130,7 +131,7 @@ def test_the_upgrade_keeps_the_known_changes(upgraded: Ledger, reported: dict[st
         assert known.upto == reported["upto"]
 
 
-@pytest.mark.parametrize("version", ["0004"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005"], indirect=True)
 def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
         summary = upgraded.tracks.summary(run)
@@ -138,7 +139,7 @@ def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: 
         assert [groups, summary.silent] == reported["tracks"][run.id]
 
 
-@pytest.mark.parametrize("version", ["0004"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005"], indirect=True)
 def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, names in reported["names"].items():
         keys = [(kind, name) for kind, name, *_ in names]
@@ -147,7 +148,7 @@ def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dic
         assert meanings == names != []
 
 
-@pytest.mark.parametrize("version", ["0004"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005"], indirect=True)
 def test_the_upgrade_keeps_the_changes_set_aside(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, changes in reported["set_aside"].items():
         assert [list(row) for row in upgraded.decisions.set_aside(run_id).rows()] == changes != []
@@ -162,11 +163,24 @@ def test_the_upgraded_cache_holds_only_the_tenants_answers(old: Path) -> None:
     assert rows(old, "SELECT DISTINCT at FROM name_meaning") == times != []
 
 
-def test_the_upgrade_changes_no_event(old: Path) -> None:
+@pytest.mark.parametrize("version", ["0005"], indirect=True)
+def test_the_tenants_of_an_old_ledger_are_joined_once_their_tokens_prove_that_they_are_one(upgraded: Ledger) -> None:
+    first, second = sorted({run.tenant for run in upgraded.runs.all() if "example" in run.tenant}, reverse=True)[:2]
+    runs = upgraded.runs.all()
+    for url in (first, second):
+        upgraded.tenants.bind(url, ["4711"], ME, NOW.replace(hour=23))
+    assert {run.id for run in upgraded.runs.all()} == {run.id for run in runs}
+    assert upgraded.tenants.name_of(second) == first
+    # Before, both addresses were given one change.
+    assert [finding.rpartition(" ")[2] for finding in upgraded.verify()] == ["again"]
+
+
+def test_the_upgrade_changes_no_event(old: Path, version: str) -> None:
     columns = "number, at, request, event, attempt, status, detail, hash FROM event"
-    before = rows(old, f"SELECT run, {columns}")
+    by_id = f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}"  # noqa: S608 - our own names
+    before = rows(old, by_id if version == "0005" else f"SELECT run, {columns}")
     open_ledger(old).close()
-    after = rows(old, f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}")  # noqa: S608 - our own names
+    after = rows(old, by_id)
     assert sorted(after, key=str) == sorted(before, key=str) != []
 
 

@@ -1,0 +1,51 @@
+"""`ledger backup`: a whole copy of the ledger at one moment, whatever works on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.end_to_end.program import environment, grant, start, write_rows
+from tests.waiting import LIMIT, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
+    from tests.end_to_end.program import Program
+
+
+def test_a_backup_made_while_a_run_works_is_a_sound_private_ledger(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(person, person) for person in range(80)])
+    ledger, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
+    command = ("submit", path, "--yes", "--check-tenant", "never", "--concurrency", "2", "--ledger", ledger)
+    process = start(*command, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 5, process)
+    ended = program("ledger", "backup", copy, "--ledger", ledger)
+    process.communicate(timeout=LIMIT)
+    assert (ended.code, process.returncode) == (0, 0), ended.err
+    assert "looked up at the tenant first" in ended.out
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert program("ledger", "verify", "--ledger", copy).out == "The ledger is sound.\n"
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+
+
+def test_a_backup_overwrites_nothing(program: Program, tmp_path: Path) -> None:
+    ledger, link = tmp_path / "ledger.db", tmp_path / "link"
+    program("ledger", "verify", "--ledger", ledger)
+    assert program("ledger", "backup", tmp_path / "x", "--ledger", ledger).code == 2, "there is no ledger"
+    write_rows(tmp_path / "a.csv", [grant(1, 1)])
+    ledger.write_bytes(b"not a ledger at all, but long enough to be read as a header of something")
+    assert program("ledger", "backup", tmp_path / "x", "--ledger", ledger).code == 2
+    assert not (tmp_path / "x").exists()
+    link.symlink_to(tmp_path / "y")
+    for taken in (tmp_path / "a.csv", link):
+        ended = program("ledger", "backup", taken, "--ledger", ledger)
+        assert (ended.code, "exists already" in ended.err) == (2, True)
+
+
+def test_another_database_has_its_own_means(program: Program, tmp_path: Path) -> None:
+    ended = program("ledger", "backup", tmp_path / "x", "--ledger", "postgresql+psycopg://me@nowhere/ledger")
+    assert ended.code == 2
+    assert "pg_dump" in ended.err
