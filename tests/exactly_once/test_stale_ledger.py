@@ -13,6 +13,7 @@ from batch.api.dialects import Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.ledger.ledger_helpers import alter, open_ledger
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -97,3 +98,36 @@ def test_another_machine_finds_what_the_list_shows(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other machine"))
     program("submit", path, *OPTIONS, "--ledger", tmp_path / "backup.db", env=environment(tenant))
     assert max(accepted(tenant).values()) == 1
+
+
+def test_an_undisturbed_run_makes_one_call_for_the_comparison(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    assert tenant.tenant.audit.calls["status"] == 1
+    more = write_rows(tmp_path / "more.csv", [grant(person, 100) for person in range(60)])
+    assert program("submit", more, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    assert tenant.tenant.audit.calls["status"] == 2
+    assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    assert tenant.tenant.audit.calls["status"] == 2, "nothing was sent, so nothing was compared"
+
+
+def test_a_stale_ledger_without_any_accepted_request_stops_and_sends_nothing(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process.kill()
+    process.communicate(timeout=LIMIT)
+    with closing(sqlite3.connect(ledger)) as connection:
+        (ledger_id,) = connection.execute("SELECT ledger FROM about").fetchone()
+    # Put back to the moment before the first plan, at a tenant that no longer shows what was sent.
+    empty = tmp_path / "empty.db"
+    open_ledger(empty).close()
+    alter(empty, f"UPDATE about SET ledger = '{ledger_id}'")  # noqa: S608 - the ledger's own id
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), tenant_id="another list")
+    with running_sandbox(settings) as forgetful:
+        ended = program("submit", path, *OPTIONS, "--ledger", empty, env=environment(forgetful))
+        assert accepted(forgetful) == {}
+    assert ended.code == 4
+    assert "nothing proves what was sent since then" in ended.err
