@@ -83,8 +83,8 @@ def test_tokens_that_expire_during_a_run_are_replaced(program: Program, tmp_path
 
 def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program: Program, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", WANTED)
-    with running_sandbox(SandboxSettings(rate=RATE, tokens=1), clock=SteppingClock()) as first:
-        # Sending uses up the only token.
+    with running_sandbox(SandboxSettings(rate=RATE, tokens=2), clock=SteppingClock()) as first:
+        # Comparing uses up the first token, sending the second.
         ended = program(
             "submit", path, "--yes", "--concurrency", "1", "--check-tenant", "never", env=environment(first)
         )
