@@ -210,11 +210,19 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A part of a request, by positions in its recipients and items; `arrived` if the tenant is known to have it."""
+    """A part of a request, by positions in its recipients and items.
+
+    Attributes:
+        recipients: Positions of its recipients.
+        items: Positions of its items.
+        arrived: Whether the tenant is known to have it.
+        held: Whether the tenant created nothing for it, since it is held already.
+    """
 
     recipients: tuple[int, ...]
     items: tuple[int, ...]
     arrived: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,14 +230,39 @@ class Doubt:
     """A request that may or may not have arrived.
 
     Attributes:
-        request: As it was sent.
+        request: As it stands in the ledger.
         first_attempt: When it was first sent, by our clock.
-        ended: When the latest attempt ended undecided; if its process died, when that was noticed.
+        ended: When the latest attempt ended undecided, by our clock; if its process died, when that was noticed.
+        sent: The id that was sent with it, if that is not its own: another request's that it is a part of.
+        claimed: The place of its claim among all claims of the ledger: all requests of one body have the same; 0 for a
+            request of an older ledger.
+        arrived: Whether another request of the same body is known to have arrived.
+        tenant_before: The tenant's clock at some time before the first attempt, if it is known.
+        tenant_time: The tenant's clock at some time after the latest attempt had ended, once it is known.
+        fence: When the token of the latest attempt expires, if the process that made it may still live.
+        ripe: How many claims the ledger had when the request could arrive no more; None until then.
     """
 
     request: Request
     first_attempt: datetime
     ended: datetime
+    sent: str = ""
+    claimed: int = 0
+    arrived: bool = False
+    tenant_before: datetime | None = None
+    tenant_time: datetime | None = None
+    fence: datetime | None = None
+    ripe: int | None = None
+
+    @property
+    def sent_id(self) -> str:
+        """The request's id in the rows of the tenant's list."""
+        return self.sent or self.request.id
+
+    @property
+    def body(self) -> tuple[int, int]:
+        """Equal for the requests of one body."""
+        return (self.claimed, 0) if self.claimed else (0, self.request.number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ def settler_of(
     settler = Settler(
         ledger=ledger,
         listing=session.tenant.statuses,
+        holdings=session.tenant.holdings,
         settle_after=settings.settle_after,
         clock=runtime.clock,
         tell=tell,
@@ -104,11 +106,13 @@ async def _settle(
         error = settler.error
         if error is not None and not isinstance(error, StoppedError):
             raise error
+        if error is None and settler.unconfirmed and not interruption.asked:
+            error = still_unconfirmed(runs[0], settler)
         return error, bool(interruption.asked)
 
 
 async def _until_settled(settler: Settler) -> None:
-    while settler.open:
+    while settler.open and not settler.stuck:
         await settler.news()
 
 
@@ -183,4 +187,23 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
         unconfirmed=after["unconfirmed"],
         stopped=stopped,
         interrupted=interrupted,
+    )
+
+
+def still_unconfirmed(run: Run, settler: Settler) -> StoppedError:
+    """The end of a command that could not settle everything, with the reasons and what to do."""
+    if settler.forbidden:
+        return StoppedError(
+            f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
+            next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you "
+            f"found: `access-batch settle {run.id} --arrived` or `--not-arrived`.",
+        )
+    reasons = Counter(settler.unconfirmed.values())
+    said = "; ".join(f"{count(number, 'request')}: {why}" for why, number in reasons.most_common())
+    return StoppedError(
+        f"What became of {count(reasons.total(), 'request')} can't be proven yet, so nothing of it is sent again "
+        f"({said}).",
+        next_step="Run the same command again later; the next accepted request of any run helps to settle them. Or "
+        f"look for them in the tenant, then record what you found: `access-batch settle {run.id} --arrived` or "
+        "`--not-arrived`.",
     )

@@ -16,7 +16,7 @@ from batch.commands.loading import load
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
 from batch.commands.session import SessionFactory, find_access, notices_on, require_fit_token, results_folder
-from batch.commands.settling import beating, hold_free, settle_alone, settler_of
+from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
 from batch.errors import DeclinedError, StoppedError
@@ -247,8 +247,8 @@ class _Sending:
                     await submitter.submit(settings.concurrency)
                 except StoppedError as error:
                     return error, False
-            if settler.forbidden and not interruption.asked:
-                return _to_be_settled_by_hand(run, settler.forbidden), False
+            if settler.unconfirmed and not interruption.asked:
+                return still_unconfirmed(run, settler), False
             return None, bool(interruption.asked)
 
 
@@ -306,12 +306,4 @@ def _report(
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,
-    )
-
-
-def _to_be_settled_by_hand(run: Run, why: str) -> StoppedError:
-    return StoppedError(
-        f"The tenant does not let this client look for unconfirmed requests: {why}.",
-        next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you found: "
-        f"`access-batch settle {run.id} --arrived` or `--not-arrived`.",
     )

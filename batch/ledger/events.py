@@ -40,6 +40,9 @@ has the recipients and items of requests whose order this changed, as they were 
 WITHIN: Final = "within"
 """In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""
 
+IN_DOUBT: Final = "in_doubt"
+"""In the detail of a division: the numbers of the new requests that are UNCONFIRMED from their beginning."""
+
 FINGERPRINT: Final = "body_sha256"
 """In the detail of an attempt: the fingerprint of the body that was sent."""
 
@@ -51,6 +54,9 @@ TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
 
 ACCESS_REQUESTS: Final = "access_requests"
 """In the detail of what settling found: the tenant's ids of the access requests."""
+
+SERVER_TIME: Final = "server_time"
+"""In the detail of an answer: the tenant's clock."""
 
 REASON: Final = "reason"
 """In the detail of an answer: why the request was refused or is in doubt."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.errors import BrokenPromiseError
-from batch.ledger import events
+from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.events import Entry
 from batch.ledger.rows import REQUEST, item_rows, recipients_of
@@ -77,6 +77,11 @@ def move(
             f"Of the requests {names} not all were {state} any more: another process changed them.",
             next_step="Run the same command again: it starts from the ledger's state.",
         )
+    numbers = [request.number for request in requests]
+    if state is State.UNCONFIRMED:
+        doubts.end(connection, numbers)
+    if advance(state, event) is State.UNCONFIRMED:
+        doubts.begin(connection, numbers)
 
 
 def divide(
@@ -89,8 +94,10 @@ def divide(
     *,
     tag: str,
     elsewhere: Sequence[tuple[int, int]] = (),
-) -> None:
+) -> tuple[int, ...]:
     """Makes a new request of each part; they take over the changes of `request`, which must be in `state`.
+
+    A part of a request in doubt is in doubt too, unless it has arrived: it may have been sent.
 
     Args:
         connection: In a transaction.
@@ -101,6 +108,9 @@ def divide(
         found: For the detail of the event.
         tag: The random part of the new requests' ids, new for each call.
         elsewhere: Changes that another run takes over, by the positions of their recipient and item; no part has them.
+
+    Returns:
+        The numbers of the new requests, in the order of the parts.
 
     Raises:
         BrokenPromiseError: The parts, with what goes elsewhere, are not the whole.
@@ -114,10 +124,21 @@ def divide(
             f"The parts of request {request.number} are not the whole of it.",
             next_step="Nothing of it is sent. Please report this.",
         )
+    known = doubts.known_of(connection, request.number)
     move(connection, [request], state, Event.TAKEN_OVER, now)
-    children = [_add_part(connection, row, part, recipients, items, now, tag) for part in parts]
-    entry = Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail={"by": children, **found})
-    events.append(connection, request.run, [entry])
+    rest = State.UNCONFIRMED if state is State.UNCONFIRMED else State.PLANNED
+    states = [State.ACCEPTED if part.arrived else rest for part in parts]
+    children = [
+        _add_part(connection, row, part, recipients, items, now, tag, one)
+        for part, one in zip(parts, states, strict=True)
+    ]
+    unconfirmed = [number for number, one in zip(children, states, strict=True) if one is State.UNCONFIRMED]
+    doubts.inherit(connection, known, unconfirmed)
+    detail = {"by": children, **({events.IN_DOUBT: unconfirmed} if unconfirmed else {}), **found}
+    events.append(
+        connection, request.run, [Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail=detail)]
+    )
+    return tuple(children)
 
 
 def _add_part(
@@ -128,6 +149,7 @@ def _add_part(
     items: Sequence[tuple[int, int]],
     now: datetime,
     tag: str,
+    state: State,
 ) -> int:
     """Adds a part as a new request; returns its number."""
     number: int = connection.execute(sa.select(sa.func.max(t.request.c.number) + 1)).scalar_one()
@@ -138,7 +160,7 @@ def _add_part(
             "number": number,
             "run": whole.run,
             "operation": whole.operation,
-            "state": (State.ACCEPTED if part.arrived else State.PLANNED).value,
+            "state": state.value,
             "state_at": instant(now),
             "recipient_count": len(part.recipients),
             "item_count": len(part.items),
@@ -146,6 +168,8 @@ def _add_part(
             "parent": whole.number,
             "recipients": " ".join(map(str, people)),
             "tag": tag,
+            # What arrived, or may have, was sent with the whole.
+            "claimed": None if state is State.PLANNED else whole.claimed,
         },
     )
     connection.execute(sa.insert(t.recipient), [{"identity": identity, "request": number} for identity in people])

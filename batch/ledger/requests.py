@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
+from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
@@ -18,17 +19,18 @@ from batch.ledger.events import (
     FINGERPRINT,
     REASON,
     REASON_COLUMN,
+    SERVER_TIME,
     TOKEN_EXPIRES,
     WITHIN,
     Entry,
 )
 from batch.ledger.moving import divide, move
-from batch.ledger.rows import REQUEST, load_doubt, load_requests, require_whole
+from batch.ledger.rows import REQUEST, load_requests, require_whole
 from batch.ledger.runs import require_held
 from batch.ledger.track import write_statuses
 from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
-from batch.status.evidence import requested_already
+from batch.status.evidence import held_statuses, requested_already
 from batch.text import RequestId, instant
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from batch.ledger.process import Process
     from batch.model import Answer, ChangeStatus, Doubt, Head, Part, Request, Run
     from batch.plan.body import Body
+    from batch.status.control import Place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +157,7 @@ class Requests:
         """The run's UNCONFIRMED requests, in order, with the times of their attempts."""
         with reading(self._engine) as connection:
             rows = envelopes.all_in_state(connection, run.id, State.UNCONFIRMED.value)
-            doubts = tuple(load_doubt(connection, row) for row in rows)
+            doubts = load_doubts(connection, rows)
             placed = envelopes.with_bodies([doubt.request for doubt in doubts], rows)
             return tuple(replace(doubt, request=request) for doubt, request in zip(doubts, placed, strict=True))
 
@@ -162,7 +165,7 @@ class Requests:
         """The doubt about a request that has just become UNCONFIRMED."""
         with reading(self._engine) as connection:
             row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
-            doubt = load_doubt(connection, row)
+            (doubt,) = load_doubts(connection, [row])
             return replace(doubt, request=replace(doubt.request, within=request.within))
 
     def settle(
@@ -173,6 +176,7 @@ class Requests:
         now: datetime,
         parts: Sequence[Part] = (),
         access_requests: Sequence[str] = (),
+        held: Sequence[Place] = (),
     ) -> None:
         """Records the result of settling an UNCONFIRMED request.
 
@@ -180,8 +184,10 @@ class Requests:
             request: The request.
             arrived: Whether all of it arrived; otherwise it is PLANNED again.
             now: When it was settled.
-            parts: If only some of it arrived, the requests that take over, each arrived or not.
+            parts: If only some of it is known to have arrived, the requests that take over; what is not known to have
+                arrived stays UNCONFIRMED.
             access_requests: The tenant's ids of the access requests found.
+            held: If all of it arrived, the changes for which the tenant created nothing.
 
         Raises:
             BrokenPromiseError: The request is no longer UNCONFIRMED.
@@ -189,12 +195,17 @@ class Requests:
         found = {ACCESS_REQUESTS: list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
             if parts:
-                divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
+                children = divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
+                for number, part in zip(children, parts, strict=True):
+                    if part.held:
+                        places = [(r, i) for r in part.recipients for i in part.items]
+                        _keep_held(connection, replace(request, number=number), places)
                 return
             event = Event.FOUND if arrived else Event.NOT_FOUND
             move(connection, [request], State.UNCONFIRMED, event, now)
             entry = Entry(event=event, at=now, request=request.number, detail=found)
             events.append(connection, request.run, [entry])
+            _keep_held(connection, request, held)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
@@ -255,6 +266,12 @@ def _claimed(body: Body, now: datetime, token_expires: datetime | None) -> list[
     ]
 
 
+def _keep_held(connection: Connection, request: Request, held: Sequence[Place]) -> None:
+    """Keeps that the tenant created nothing for changes of a request, since they are held already."""
+    if held:
+        write_statuses(connection, _tenant_of(connection, request.run), held_statuses(request, held))
+
+
 def _existing(one: Answered) -> tuple[ChangeStatus, ...]:
     is_accepted = one.decision.event is Event.ACCEPTED
     return requested_already(one.request, one.answer.existing) if is_accepted and one.answer.existing else ()
@@ -279,7 +296,7 @@ def _entry(one: Answered) -> Entry:
             "detail_code": answer.detail_code,
             "tracking_id": answer.tracking_id,
             REASON: one.decision.reason,
-            "server_time": answer.server_time and instant(answer.server_time),
+            SERVER_TIME: answer.server_time and instant(answer.server_time),
             WITHIN: one.request.within,
         },
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -12,8 +11,7 @@ import sqlalchemy as sa
 from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
-from batch.model import Doubt, Request, RequestItem
-from batch.states import Event
+from batch.model import Request, RequestItem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
 """Rows of requests, with the id of the run."""
 
-_ENDS_OF_ATTEMPTS: Final = (Event.CLAIMED.value, Event.UNDECIDED.value, Event.ABANDONED.value)
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""
 
@@ -76,19 +73,6 @@ def require_whole(request: Request, row: Any) -> None:
             next_step="Nothing of it is sent. Run `access-batch ledger verify`, then put the newest sound backup in "
             "the ledger's place: what was sent since then is looked up at the tenant first.",
         )
-
-
-def load_doubt(connection: Connection, row: Any) -> Doubt:
-    """A request in doubt. If its process died, the doubt counts from the moment that this was noticed."""
-    events = connection.execute(
-        sa.select(t.event.c.at, t.event.c.event)
-        .where(t.event.c.request == row.number, t.event.c.event.in_(_ENDS_OF_ATTEMPTS))
-        .order_by(t.event.c.number)
-    ).all()
-    (request,) = load_requests(connection, [row])
-    return Doubt(
-        request=request, first_attempt=datetime.fromisoformat(events[0].at), ended=datetime.fromisoformat(events[-1].at)
-    )
 
 
 def recipients_of(row: Any) -> list[int]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from batch.api.dialects import Operation
 from batch.errors import RunHeldError, UsageError
-from batch.ledger import events
+from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import in_excess
@@ -132,6 +132,9 @@ class Runs:
     def hold(self, run: Run, process: Process, now: datetime) -> int:
         """Makes `process` the holder of the run. Requests that a dead process left SENDING become UNCONFIRMED.
 
+        A process on another machine, or before that machine's restart, is not known to be dead, only silent: its
+        requests are fenced by the tokens that they were sent with.
+
         Returns:
             How many requests became UNCONFIRMED.
 
@@ -139,7 +142,7 @@ class Runs:
             RunHeldError: A process that is alive holds the run.
         """
         with writing(self._engine) as connection:
-            refuse_if_held(connection, run, process, now)
+            is_dead = refuse_if_held(connection, run, process, now)
             connection.execute(sa.delete(t.holder).where(t.holder.c.run == t.number_of_run(run.id)))
             at = instant(now)
             connection.execute(
@@ -153,7 +156,7 @@ class Runs:
                     beat=at,
                 )
             )
-            return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now)
+            return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, fenced=not is_dead)
 
     def beat(self, run: Run, process: Process, now: datetime) -> None:
         """Records that the run's holder is alive.
@@ -216,21 +219,25 @@ def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[s
     return busy
 
 
-def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> None:
+def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> bool:
     """Checks that no other process works on a run.
+
+    Returns:
+        Whether the last holder is known to be gone: only its own machine can tell.
 
     Raises:
         RunHeldError: Another process does.
     """
     row = connection.execute(sa.select(t.holder).where(t.holder.c.run == t.number_of_run(run.id))).first()
     if row is None:
-        return
+        return True
     holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
     if holder != process and holder.is_alive(beat=row.beat, now=now):
         raise RunHeldError(
             f"Process {row.pid} on {row.host} has been working on run {run.id} since {row.since}.",
             next_step="Wait for it to end, or stop it; then run the same command again.",
         )
+    return holder.machine == process.machine
 
 
 def _mark_all(
@@ -241,6 +248,7 @@ def _mark_all(
     now: datetime,
     *,
     detail: Mapping[str, str] | None = None,
+    fenced: bool = False,
 ) -> int:
     """Applies one event to all requests of a run in one state; returns how many bodies they make."""
     of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
@@ -252,6 +260,10 @@ def _mark_all(
     connection.execute(
         sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=instant(now))
     )
+    if state is State.UNCONFIRMED:
+        doubts.end(connection, numbers)
+    if advance(state, event) is State.UNCONFIRMED:
+        doubts.begin(connection, numbers, fenced=fenced)
     entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
     events.append(connection, run.id, entries)
     return bodies

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
+from batch.ledger.doubts import DoubtStore
 from batch.ledger.engine import connect, ledger_url
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
@@ -39,6 +40,7 @@ class Ledger:
         runs: Runs and who works on them.
         plans: What is known about changes, and new requests.
         requests: Requests on their way.
+        doubts: What is known of requests that may or may not have arrived.
         tracks: The tenant's last reports on accepted changes.
         cache: The tenant's recent answers about people and items.
         decisions: What the runs' plans rest on.
@@ -54,6 +56,7 @@ class Ledger:
         self.runs = Runs(engine)
         self.plans = Plans(engine, new_id)
         self.requests = Requests(engine, new_id)
+        self.doubts = DoubtStore(engine)
         self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)

@@ -14,7 +14,7 @@ from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcom
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, JOINED, WITHIN, chained_hash
+from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, IN_DOUBT, JOINED, WITHIN, chained_hash
 from batch.ledger.rows import load_request
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
@@ -49,7 +49,7 @@ def verify(engine: Engine) -> tuple[str, ...]:
     with reading(engine) as connection:
         return tuple(
             finding
-            for check in (_database, _products, _envelopes, _chains, _origins, _states, _bodies, _repeats)
+            for check in (_database, _products, _envelopes, _chains, _origins, _states, _doubts, _bodies, _repeats)
             for finding in _bounded(check(connection))
         )
 
@@ -157,15 +157,32 @@ def _imported(connection: Connection) -> frozenset[int]:
     return frozenset(number for event in imports for number in _numbers(_detail(event)))
 
 
+def _born_in_doubt(connection: Connection) -> frozenset[int]:
+    """Numbers of the requests that take over a part of a request in doubt and are in doubt themselves."""
+    divided = sa.select(t.event.c.detail).where(t.event.c.event == Event.TAKEN_OVER.value)
+    return frozenset(number for event in connection.execute(divided) for number in _detail(event).get(IN_DOUBT, ()))
+
+
+def _doubts(connection: Connection) -> Iterator[str]:
+    """UNCONFIRMED requests without a doubt, and doubts about others."""
+    numbers = sa.select(t.request.c.number, t.doubt.c.request.label("doubt"))
+    joined = numbers.outerjoin(t.doubt, t.doubt.c.request == t.request.c.number)
+    unconfirmed = t.request.c.state == State.UNCONFIRMED.value
+    for row in connection.execute(joined.where(unconfirmed != t.doubt.c.request.is_not(None))):
+        yield f"request {row.number}: it is {'not ' if row.doubt else ''}in doubt, but a doubt says otherwise"
+
+
 def _states(connection: Connection) -> Iterator[str]:
     """Requests that are in another state than their events lead to."""
     states: dict[int, State] = {}
     attempts: dict[int, int] = {}
-    imported = _imported(connection)
+    imported, in_doubt = _imported(connection), _born_in_doubt(connection)
     requests = connection.execute(sa.select(t.request)).all()
     for row in requests:
         settled_by_parent = row.parent is not None and not row.attempts and row.state == State.ACCEPTED
         states[row.number] = State.ACCEPTED if settled_by_parent or row.number in imported else State.PLANNED
+        if row.number in in_doubt:
+            states[row.number] = State.UNCONFIRMED
         attempts[row.number] = int(row.number in imported)
     events = (
         sa.select(t.event.c.request, t.event.c.event, t.event.c.number, t.run.c.id)

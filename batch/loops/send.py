@@ -168,18 +168,30 @@ class Submitter:
                 continue
             if self._to_send <= 0:
                 self._to_send = await asyncio.to_thread(self._ledger.requests.left, self._run)
-            if self._to_send:
-                await self._send_some(1 if self._failures else room)
+            most = self._to_send - self._held_back()
+            if most > 0:
+                await self._send_some(1 if self._failures else min(room, most))
+            elif self._to_send:
+                # Count again afterwards: what is settled or refused may have to be sent again.
+                self._to_send = 0
+                await self._landing()
             elif self._settler.settled != settled_before or (busy and not self._in_flight):
                 # A request settled or ended during that query may be PLANNED again.
                 continue
             elif self._in_flight:
                 await self._landing()
-            elif self._settler.open:
+            elif self._settler.open and not self._settler.stuck:
                 # A request that is being settled may have to be sent again.
                 await self._settler.news()
             else:
                 return
+
+    def _held_back(self) -> int:
+        """How many bodies are held back: the last one while others are in flight or in doubt, to be their control.
+
+        It is too early to be a control until nothing doubtful can arrive any more.
+        """
+        return int(self._to_send > 1 or bool(self._in_flight) or self._settler.holds_back)
 
     async def _landing(self) -> None:
         """Return when an attempt has ended since the feeder last checked, or a request was settled."""
@@ -200,8 +212,8 @@ class Submitter:
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
-            claimed_at = self._clock.monotonic()
-            bodies = await self._claim(self._clock.now(), len(permits), token)
+            claimed_at = self._clock.now(), self._clock.monotonic()
+            bodies = await self._claim(claimed_at[0], len(permits), token)
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
@@ -232,13 +244,13 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: float) -> None:
+    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: tuple[datetime, float]) -> None:
         body, failures_before = sent.requests, self._failures
         began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
-            held_up = self._clock.monotonic() - claimed_at > STALE_AFTER
+            held_up = self._is_stale(*claimed_at)
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()
@@ -267,9 +279,16 @@ class Submitter:
         for request, one in zip(body, decisions, strict=True):
             self._tell(AttemptEnded(request=request, answer=answer, decision=one, seconds=seconds, parts=len(parts)))
         self._pace.report_wait(decision.pause, decision.reason)
+        if decision.event is Event.ACCEPTED:
+            self._settler.accepted()
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
         await self._act(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
+
+    def _is_stale(self, claimed_at: datetime, claimed_monotonic: float) -> bool:
+        """Whether a claim is too old to be sent, by either clock: one may have been set, or have stood still."""
+        by_wall_clock = (self._clock.now() - claimed_at).total_seconds()
+        return max(by_wall_clock, self._clock.monotonic() - claimed_monotonic) > STALE_AFTER
 
     def _divide(self, body: tuple[Request, ...], answer: Answer, decision: Decision) -> tuple[Part, ...]:
         """Learn from an answer which ids are good, and divide a refused request by what is known of its ids."""

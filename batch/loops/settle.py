@@ -1,46 +1,112 @@
-"""Settling: find out from the tenant's status list what became of unconfirmed requests, while sending goes on.
+"""Settling: find out from the tenant's lists what became of unconfirmed requests, while sending goes on.
 
-A request that the list shows has arrived. A request that it does not show counts as not arrived, and is sent again,
-only after `settle_after` seconds and after reading the list of each of its recipients. The list of the token's own
-user takes fewer calls but does not prove absence: another user may have made an earlier attempt.
+A request that a list shows has arrived. Absence needs proof (status.evidence): the list of each recipient, whoever
+requested, read after enough time by two clocks, and after the same kind of list showed a control. The list of the
+token's own user takes fewer calls, and is good enough to find what has arrived.
+
+Nothing here reads the wall clock to wait: it may be set at any moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Settled
 from batch.errors import AccessBatchError
-from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival, window_start
-from batch.tenant.status import ListingForbiddenError, Query, all_rows
+from batch.loops.lists import PeoplesLists
+from batch.status.control import NO_PROOF, proof_of
+from batch.status.evidence import (
+    Elapsed,
+    Settlement,
+    Why,
+    arrived_together,
+    found_places,
+    is_current,
+    judge,
+    likely_since,
+    parts_by_arrival,
+    read_rows,
+    seconds_without,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
 
     from batch.answers.events import Tell
     from batch.ledger.store import Ledger
     from batch.model import Clock, Doubt, StatusRow
+    from batch.status.control import Place, Proof, Witness
+    from batch.status.evidence import Reading, Verdict
+    from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing
 
 FIRST_LOOK: Final = 1.0
 """Seconds from an attempt to the first reading of the list; each further reading waits twice as long."""
 
+SHORTEST_PAUSE: Final = 0.1
+"""Seconds between two readings, at least."""
+
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between two readings, at most."""
+
+PATIENCE: Final = 10.0
+"""A request whose control is not listed is left after so many times the usual wait, and `GRACE` more."""
+
+GRACE: Final = 60.0
+"""Seconds."""
+
+LONGEST_FENCE: Final = timedelta(minutes=15)
+"""A token that is valid for longer is not waited for."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Open:
+    """An open doubt.
+
+    Attributes:
+        doubt: What is known of it.
+        began: When this process took it on, by the monotonic clock.
+        witnessed: Whether its attempt ended in this process, or nobody read the tenant's clock before.
+        next_look: When to look again; infinite if only a new control could change the verdict.
+        ripe_at: When this process knew first that it is ripe, or that there may be a control.
+        has_control: Whether an accepted request is, or may become, its control.
+        proven_at: When the list was first seen to be up to date; infinite until then.
+        reading: What the lists said of it last.
+        lacked: Whether a list was read that did not show all of it.
+        why: Why it is still open.
+    """
+
+    doubt: Doubt
+    began: float
+    witnessed: bool
+    next_look: float
+    ripe_at: float
+    has_control: bool = False
+    proven_at: float = math.inf
+    reading: Reading | None = None
+    lacked: bool = False
+    why: Why = Why.TIME
+
 
 class Settler:
-    """Settles the unconfirmed requests of a run.
+    """Settles unconfirmed requests of one tenant, of any number of its runs.
 
     Args:
         ledger: Records the verdicts.
         listing: The tenant's status list.
-        settle_after: Seconds within which the list shows a request that has arrived.
-        clock: This machine's clock.
+        settle_after: Seconds within which what was sent arrives or never will, and then as many for the list to show
+            it. Both are more if the ledger remembers that the list was later.
+        clock: Only its monotonic clock is used to wait.
         tell: Takes each verdict.
+        holdings: The tenant's search index; None if it can't be asked.
 
     Attributes:
-        forbidden: Why some requests must be settled by hand; empty if none.
+        forbidden: The tenant's reason if it does not show some requests to this client; empty otherwise.
         error: Why settling ended early, if it did.
         settled: Number of requests settled so far.
     """
@@ -53,51 +119,74 @@ class Settler:
         settle_after: float,
         clock: Clock,
         tell: Tell,
+        holdings: Holdings | None = None,
     ) -> None:
         self._ledger = ledger
-        self._listing = listing
-        self._settle_after = timedelta(seconds=settle_after)
+        self._lists = PeoplesLists(ledger, listing, holdings, clock)
+        self._settle_after = settle_after
+        self._wait = settle_after
         self._clock = clock
         self._tell = tell
-        self._doubts: dict[int, Doubt] = {}
-        self._next_look: dict[int, datetime] = {}
-        self._left: set[int] = set()
+        self._open: dict[int, _Open] = {}
+        self._left: dict[int, Why] = {}
         self._work = asyncio.Event()
         self._news = asyncio.Event()
-        self.forbidden = ""
         self._settling = False
         self._ended = False
+        self.forbidden = ""
         self.settled = 0
         self.error: AccessBatchError | None = None
 
     @property
     def open(self) -> bool:
-        """Whether another verdict may come."""
-        return (bool(self._doubts) or self._settling) and not self._ended
+        """Whether another verdict may come, if only after another request was accepted."""
+        return (bool(self._open) or self._settling) and not self._ended
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no verdict comes unless another request is accepted."""
+        return not self._settling and all(math.isinf(one.next_look) for one in self._open.values())
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a request that is sent now would be too early to be the control that a doubt may need."""
+        waiting = (one.doubt for one in self._open.values())
+        return not self._ended and any(doubt.ripe is None and not doubt.arrived for doubt in waiting)
+
+    @property
+    def unconfirmed(self) -> Mapping[int, Why]:
+        """The requests that are not settled, by their numbers, and why."""
+        return {**self._left, **{number: one.why for number, one in self._open.items()}}
 
     async def news(self) -> None:
-        """Return after the next verdict, or after settling has ended."""
+        """Return after the next verdict, when a doubt needs a control, when stuck, or after settling has ended."""
         await self._news.wait()
 
     def add(self, doubts: Iterable[Doubt]) -> None:
         """Take on requests that are UNCONFIRMED in the ledger."""
+        now = self._clock.monotonic()
         for doubt in doubts:
-            if doubt.request.number in self._doubts or doubt.request.number in self._left:
+            number, is_new = doubt.request.number, doubt.tenant_time is None
+            if number in self._open or number in self._left:
                 continue
-            self._doubts[doubt.request.number] = doubt
-            self._next_look[doubt.request.number] = min(
-                doubt.ended + timedelta(seconds=FIRST_LOOK), self._deadline(doubt)
-            )
+            first = now + (min(FIRST_LOOK, self._settle_after) if is_new else 0.0)
+            self._open[number] = _Open(doubt=doubt, began=now, witnessed=is_new, next_look=first, ripe_at=now)
         self._work.set()
+
+    def accepted(self) -> None:
+        """Look again: a request was accepted, which may be the control of a doubt that has none."""
+        for one in self._open.values():
+            if one.doubt.ripe is not None and not one.has_control:
+                one.next_look = one.ripe_at = self._clock.monotonic()
+                one.has_control = True
+                self._work.set()
 
     async def run(self) -> None:
         """Settle until cancelled, or until the list can't be read; `error` then holds the reason."""
         try:
             while True:
-                await self._work.wait()
-                while self._doubts:
-                    await self._look()
-                self._work.clear()
+                await self._due()
+                await self._look()
         except AccessBatchError as error:
             self.error = error
         finally:
@@ -105,96 +194,205 @@ class Settler:
             self._ended = True
             self._announce()
 
-    def _deadline(self, doubt: Doubt) -> datetime:
-        return doubt.ended + self._settle_after
+    async def _due(self) -> None:
+        """Return when a reading is due."""
+        while True:
+            self._work.clear()
+            at = min((one.next_look for one in self._open.values()), default=math.inf)
+            if (seconds := at - self._clock.monotonic()) <= 0:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), None if math.isinf(seconds) else seconds)
+
+    # One reading.
 
     async def _look(self) -> None:
-        """Wait until a reading is due, read, and judge the requests that are due."""
-        now = self._clock.now()
-        due = [self._doubts[number] for number, when in self._next_look.items() if when <= now]
-        if not due:
-            await asyncio.sleep((min(self._next_look.values()) - now).total_seconds())
+        """Read the lists for the doubts that are due, and judge these."""
+        now = self._clock.monotonic()
+        due = [one for one in self._open.values() if one.next_look <= now]
+        doubts = [one.doubt for one in due]
+        self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
+        rows = await self._lists.own(doubts)
+        if rows is None:
+            rows = await self._lists_of(due)
+        await self._read(due, rows)
+        await self._keep_time(due)
+        await self._ripen(due)
+        late = [one for one in due if self._needs_proof(one)]
+        proofs = await self._prove(late) if late else {}
+        due = [one for one in due if one.doubt.request.number in self._open]
+        self._spread_arrival(due)
+        for one in due:
+            await self._judge(one, proofs.get(one.doubt.request.number, NO_PROOF))
+        if self._open and self.stuck:
+            self._announce()
+
+    async def _lists_of(self, due: list[_Open]) -> list[StatusRow]:
+        """The lists of the doubts' recipients; leaves the doubts whose recipients' lists can't be read."""
+        rows, refused = await self._lists.of({identity for one in due for identity in one.doubt.request.recipients})
+        for one in list(due) if refused else ():
+            if reasons := [refused[identity] for identity in one.doubt.request.recipients if identity in refused]:
+                self.forbidden = reasons[0]
+                self._leave(one, Why.FORBIDDEN)
+                due.remove(one)
+        return rows
+
+    async def _read(self, due: Iterable[_Open], rows: Iterable[StatusRow]) -> None:
+        offset = await self._lists.clock_offset()
+        rows = list(rows)
+        for one in due:
+            one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
+
+    def _spread_arrival(self, due: Iterable[_Open]) -> None:
+        """If a request of a body has arrived, so have the others."""
+        by_number = {one.doubt.request.number: one for one in due}
+        readings = {number: one.reading for number, one in by_number.items() if one.reading is not None}
+        for doubt in arrived_together([one.doubt for one in by_number.values()], readings):
+            by_number[doubt.request.number].doubt = doubt
+
+    async def _keep_time(self, due: Iterable[_Open]) -> None:
+        """Keep the tenant's clock, which was read after the doubts had begun."""
+        new = [one for one in due if one.doubt.tenant_time is None]
+        if new and (now := self._lists.server_time) is not None:
+            await asyncio.to_thread(self._ledger.doubts.keep_time, [one.doubt.request for one in new], now)
+            for one in new:
+                one.doubt = replace(one.doubt, tenant_time=now)
+
+    async def _ripen(self, due: Iterable[_Open]) -> None:
+        """Keep which requests can arrive no more: what is claimed from now on can be their control."""
+        ripe = [one for one in due if one.doubt.ripe is None and self._elapsed(one).arrival]
+        if ripe:
+            claims = await asyncio.to_thread(self._ledger.doubts.ripen, [one.doubt.request for one in ripe])
+            for one in ripe:
+                one.doubt, one.ripe_at = replace(one.doubt, ripe=claims), self._clock.monotonic()
+            self._announce()
+
+    def _needs_proof(self, one: _Open) -> bool:
+        """Whether the verdict depends on what the lists show of other requests."""
+        if one.reading is None or len(one.reading.listed) == one.doubt.request.changes:
+            return False
+        return bool(one.reading.resembling) or one.doubt.ripe is not None
+
+    def _may_be_proven(self, one: _Open, accepted: Iterable[Witness]) -> bool:
+        """Whether it is worth reading more lists now."""
+        if one.reading is not None and one.reading.resembling:
+            return True
+        ripe = one.doubt.ripe
+        has_later = ripe is not None and any(witness.claimed > ripe for witness in accepted)
+        return has_later or self._waited(one) >= 2 * self._wait
+
+    async def _prove(self, late: list[_Open]) -> dict[int, Proof]:
+        """What the lists of people prove for doubts, by the numbers of their requests."""
+        doubts = [one.doubt for one in late]
+        known = await self._lists.accepted(doubts)
+        if not any(self._may_be_proven(one, known) for one in late):
+            return {}
+        is_tail = any(self._elapsed(one).tail for one in late)
+        witnesses = await self._lists.shown(known, without_held=is_tail)
+        # Read after the witnesses: by then, the list is at least as far.
+        rows = await self._lists_of(late)
+        await self._read(late, rows)
+        proofs = {one.doubt.request.number: proof_of(one.doubt, witnesses) for one in late}
+        self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
+        if late and not all(proof.control or proof.pending for proof in proofs.values()):
+            rows = [*rows, *await self._lists.of_somebody_later(doubts, self._wait)]
+            for one in late:
+                current = any(is_current(row, one.doubt, self._wait) for row in rows)
+                proofs[one.doubt.request.number] = proof_of(one.doubt, witnesses, current=current)
+        return proofs
+
+    # Time.
+
+    def _waited(self, one: _Open) -> float:
+        own = self._clock.monotonic() - one.began
+        return seconds_without(one.doubt, own=own, witnessed=one.witnessed, server_time=self._lists.server_time)
+
+    def _elapsed(self, one: _Open) -> Elapsed:
+        waited, proven = self._waited(one), self._clock.monotonic() - one.proven_at
+        return Elapsed(arrival=waited >= self._wait, listing=proven >= self._wait, tail=waited >= 4 * self._wait)
+
+    # Verdicts.
+
+    async def _judge(self, one: _Open, proof: Proof) -> None:
+        if one.reading is None:
             return
-        offset = await self._listing.clock_offset()
-        listed, proves_absence = await self._rows(due)
-        rows = by_request(listed)
-        for doubt in [doubt for doubt in due if doubt.request.number in self._doubts]:
-            waited = now >= self._deadline(doubt)
-            found = found_pairs(doubt, rows, offset)
-            verdict = judge(doubt, found, waited=waited)
-            if verdict in {Settlement.NOT_FOUND, Settlement.PARTLY} and not proves_absence:
-                try:
-                    found = found_pairs(doubt, by_request(await self._of_identities([doubt])), offset)
-                except ListingForbiddenError as error:
-                    self._leave(doubt, str(error))
-                    continue
-                verdict = judge(doubt, found, waited=waited)
-            await self._settle(doubt, verdict, found)
+        doubt = one.doubt
+        one.has_control = proof.control or proof.pending
+        one.proven_at = min(one.proven_at, self._clock.monotonic()) if proof.proves_absence else math.inf
+        elapsed = self._elapsed(one)
+        held: frozenset[Place] = frozenset()
+        if elapsed.tail and (doubt.arrived or one.reading.arrived):
+            held = await self._lists.held(doubt.request)
+        verdict = judge(doubt, one.reading, proof, elapsed, held=held)
+        if verdict.settlement is Settlement.OPEN:
+            self._go_on(one, verdict, proof, elapsed)
+        else:
+            await self._settle(one, verdict, found_places(one.reading, proof), held)
 
-    async def _rows(self, due: Sequence[Doubt]) -> tuple[Sequence[StatusRow], bool]:
-        """Rows of the requests that are due, from the cheaper of two lists, and whether absence from it is proof."""
-        identities = {identity for doubt in due for identity in doubt.request.recipients}
-        own = Query(since=min(window_start(doubt) for doubt in due))
-        try:
-            first = await self._listing.page(own, 0)
-            pages = -(-(first.total or 0) // max(1, first.read))
-            if not first.more or 0 < pages <= len(identities):
-                return [row async for row in all_rows(self._listing, own, first)], False
-        except ListingForbiddenError:
-            pass
-        try:
-            return await self._of_identities(due), True
-        except ListingForbiddenError as error:
-            for doubt in due:
-                self._leave(doubt, str(error))
-            return [], True
-
-    async def _of_identities(self, due: Sequence[Doubt]) -> list[StatusRow]:
-        """All rows of the requests' recipients, from any requester."""
-        since = min(window_start(doubt) for doubt in due)
-        identities = sorted({identity for doubt in due for identity in doubt.request.recipients})
-        return [
-            row
-            for identity in identities
-            async for row in all_rows(self._listing, Query(since=since, requested_for=identity))
-        ]
-
-    async def _settle(self, doubt: Doubt, verdict: Settlement, found: Mapping[tuple[str, str], str]) -> None:
-        request, now = doubt.request, self._clock.now()
-        if verdict is Settlement.OPEN:
-            waited = now - doubt.ended
-            self._next_look[request.number] = min(
-                now + max(waited, timedelta(seconds=FIRST_LOOK)), self._deadline(doubt)
-            )
+    def _go_on(self, one: _Open, verdict: Verdict, proof: Proof, elapsed: Elapsed) -> None:
+        """Look again later, or once a request was accepted; or leave what more time can't settle."""
+        one.why, one.lacked = verdict.why, True
+        now, waited = self._clock.monotonic(), self._waited(one)
+        if (why := self._given_up(one, elapsed)) is not None:
+            self._leave(one, why)
             return
-        parts = parts_by_arrival(request, found) if verdict is Settlement.PARTLY else ()
+        if waited >= 2 * self._wait and verdict.why in _NEEDS_CONTROL and not proof.pending:
+            one.next_look = math.inf
+            return
+        pause = min(max(now - one.began, FIRST_LOOK), LONGEST_PAUSE)
+        to_come = [moment * self._wait - waited for moment in (1, 2, 4)] + [one.proven_at + self._wait - now]
+        due = min((seconds for seconds in to_come if seconds > 0), default=math.inf)
+        one.next_look = now + min(pause, max(due, SHORTEST_PAUSE))
+
+    def _given_up(self, one: _Open, elapsed: Elapsed) -> Why | None:
+        """Why more time can't help; None if it can."""
+        now, fence, server_time = self._clock.monotonic(), one.doubt.fence, self._lists.server_time
+        if fence is not None and not elapsed.arrival:
+            return Why.FENCED if server_time is None or fence - server_time > LONGEST_FENCE else None
+        if one.why is Why.INCOMPLETE:
+            return one.why if elapsed.tail else None
+        if one.doubt.ripe is None:
+            return Why.CLOCK if now - one.began > PATIENCE * self._wait + GRACE else None
+        return one.why if now - one.ripe_at > PATIENCE * self._wait + GRACE else None
+
+    async def _settle(self, one: _Open, verdict: Verdict, found: Mapping[Place, str], held: frozenset[Place]) -> None:
+        request, settlement = one.doubt.request, verdict.settlement
+        parts = parts_by_arrival(request, found, held) if settlement is Settlement.PARTLY else ()
+        if settlement is Settlement.FOUND and one.lacked:
+            await self._lists.note_delay(request, self._clock.monotonic() - one.began)
         # Forget it first: once it is PLANNED in the ledger, an attempt may make it unconfirmed again.
-        self._forget(doubt)
+        self._open.pop(request.number, None)
         self._settling = True
         await asyncio.to_thread(
             self._ledger.requests.settle,
             request,
-            arrived=verdict is Settlement.FOUND,
-            now=now,
+            arrived=settlement is Settlement.FOUND,
+            now=self._clock.now(),
             parts=parts,
             access_requests=sorted(set(found.values()) - {""}),
+            held=sorted(held - found.keys()),
         )
         self._settling = False
+        if settlement is Settlement.PARTLY and not all(part.arrived for part in parts):
+            self._left[request.number] = Why.INCOMPLETE
+        if settlement is not Settlement.NOT_FOUND:
+            for other in self._open.values():
+                if other.doubt.body == one.doubt.body:
+                    other.doubt = replace(other.doubt, arrived=True)
         self.settled += 1
-        self._tell(Settled(request=request, verdict=verdict))
+        self._tell(Settled(request=request, verdict=settlement))
         self._announce()
 
-    def _leave(self, doubt: Doubt, why: str) -> None:
-        """Leave a request to be settled by hand, because the tenant does not show its status."""
-        self.forbidden = why
-        self._left.add(doubt.request.number)
-        self._forget(doubt)
+    def _leave(self, one: _Open, why: Why) -> None:
+        """Leave a request unconfirmed: a later process, or a person, will settle it."""
+        self._left[one.doubt.request.number] = why
+        self._open.pop(one.doubt.request.number, None)
         self._announce()
-
-    def _forget(self, doubt: Doubt) -> None:
-        self._doubts.pop(doubt.request.number, None)
-        self._next_look.pop(doubt.request.number, None)
 
     def _announce(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+_NEEDS_CONTROL: Final = frozenset({Why.NO_CONTROL, Why.UNRECOGNISED, Why.RESEMBLING})
+"""What only another accepted request can change."""

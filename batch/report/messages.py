@@ -33,7 +33,7 @@ _VERDICTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         Settlement.FOUND: "found in the tenant",
         Settlement.NOT_FOUND: "not found in the tenant, and is sent again",
-        Settlement.PARTLY: "partly found in the tenant; the rest is sent again",
+        Settlement.PARTLY: "partly found in the tenant; the rest stays unconfirmed",
     }
 )
 

@@ -36,20 +36,23 @@ Pair = tuple[str, str]
 """Identity id and item id."""
 
 
-class MatchedBy(IntEnum):
-    """How a row was matched to a change, the surest last."""
+class Confidence(IntEnum):
+    """How sure it is that a row is about a change, the surest last."""
 
-    TYPE = 0
-    ITEM = 1
-    REQUEST = 2
+    POSSIBLE = 0
+    """Nothing excludes it: the person is the same, and the item or at least its type."""
+    LIKELY = 1
+    """Person, item and operation are the same, and the time or the access request fits."""
+    SURE = 2
+    """It has the id that was sent with the change."""
 
 
 # What one row says.
 
 
 def request_id(row: StatusRow) -> str:
-    """Our request's id in the clientMetadata; empty if there is none."""
-    return (row.metadata or {}).get(REQUEST_ID_KEY, "")
+    """Our request's id in the clientMetadata, in the case in which we write it; empty if there is none."""
+    return (row.metadata or {}).get(REQUEST_ID_KEY, "").lower()
 
 
 def attempt_id(row: StatusRow) -> str:
@@ -244,7 +247,7 @@ class RunChanges:
         changes = ((n, self.changes[n]) for n in self._of_pair.get((row.identity, row.item), ()))
         return [n for n, change in changes if has_operation(row, change.operation) and has_type(row, change.item_type)]
 
-    def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[MatchedBy, list[int]]:
+    def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[Confidence, list[int]]:
         """Which changes a row is about, of those for which the tenant named its access request and identity.
 
         In later API versions the row's `id` is the request's. The type then decides, if it leaves one change only.
@@ -252,8 +255,8 @@ class RunChanges:
         same_type = [n for n in named if has_type(row, self.changes[n].item_type)]
         pair = pair_of(row)
         if same_item := [n for n in same_type if self.changes[n].item == pair[1]]:
-            return MatchedBy.ITEM, same_item
-        return MatchedBy.TYPE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
+            return Confidence.LIKELY, same_item
+        return Confidence.POSSIBLE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
 
 
 # Rows and everything that the ledger has.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.api.tenant_outcome import EXISTING_SAID, TenantOutcome, is_existing, tenant_outcome
-from batch.status.matching import MatchedBy, RunChanges, accepted_changes, attempt_id, is_bare, was_created_since
+from batch.status.matching import Confidence, RunChanges, accepted_changes, attempt_id, is_bare, was_created_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -81,7 +81,7 @@ class TrackedRun:
         self._confirmed: set[int] = set()
         self._others: set[int] = set()
         self._listed_identities: set[str] = set()
-        self._best: dict[int, tuple[MatchedBy, StatusRow]] = {}
+        self._best: dict[int, tuple[Confidence, StatusRow]] = {}
         self._bare: dict[tuple[str, str], dict[str, StatusRow]] = {}
         self._attempts: defaultdict[int, set[str]] = defaultdict(set)
         self.moved = 0
@@ -117,7 +117,7 @@ class TrackedRun:
                 self._others.discard(n)
                 if attempt := attempt_id(row):
                     self._attempts[n].add(attempt)
-                self._offer(n, row, touched, MatchedBy.REQUEST)
+                self._offer(n, row, touched, Confidence.SURE)
             elif not self._take_by_access_request(row, touched) and is_bare(row):
                 self._keep_bare(row)
         return self._new_statuses(touched)
@@ -135,7 +135,7 @@ class TrackedRun:
                 waiting = [n for n in self._own.of_bare(same[0]) if self._has_no_access_request(n)]
                 # If one change was submitted twice, the older row is the older request's.
                 for n, row in zip(waiting, sorted(same, key=_age), strict=False):
-                    self._offer(n, row, touched, MatchedBy.ITEM)
+                    self._offer(n, row, touched, Confidence.LIKELY)
         self._bare.clear()
         return self._new_statuses(touched)
 
@@ -160,7 +160,7 @@ class TrackedRun:
         if mark not in rows or _age(row) > _age(rows[mark]):
             rows[mark] = row
 
-    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], matched_by: MatchedBy) -> None:
+    def _offer(self, n: int, row: StatusRow, touched: dict[int, None], matched_by: Confidence) -> None:
         """Keeps the row for the change if it is the surest and newest so far."""
         best = self._best.get(n)
         if best is None or (matched_by, _age(row)) > (best[0], _age(best[1])):
@@ -175,7 +175,7 @@ class TrackedRun:
             if row.created is not None:
                 self._created[n] = row.created
             # Keep on record that another's request ended so: nothing of it is ours to revoke.
-            is_foreign = matched_by is not MatchedBy.REQUEST and before and is_existing(before.state, before.said)
+            is_foreign = matched_by is not Confidence.SURE and before and is_existing(before.state, before.said)
             said = "; ".join(filter(None, (EXISTING_SAID, row.said))) if is_foreign else row.said
             now = self._changes[n].status(row, state=row.state or UNNAMED, said=said)
             if now == before:

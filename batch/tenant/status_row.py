@@ -6,9 +6,10 @@ Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import REQUEST_TYPES, ItemType
+from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType
 from batch.api.tenant_outcome import TENANT_OUTCOMES
 from batch.model import StatusRow
 from batch.text import moment, on_one_line
@@ -23,7 +24,13 @@ _USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemT
 _PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
 """The tenant's ids and our requests' ids. The secrets of clients are longer."""
 
+_OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in (REQUEST_ID_KEY, ITEM_ID_KEY)}
 _LONGEST_ID: Final = 256
+_DIGITS_OF_AN_EPOCH: Final = 9
+_LONGEST_EPOCH: Final = 18
+_FIRST_IN_MILLISECONDS: Final = 1e11
+"""A greater number is an instant in milliseconds since 1970: in seconds it would be after the year 5100."""
+
 _MOST_PARTS: Final = 10
 _PENDING: Final = "PENDING"
 _DECIDED: Final = "REJECTED"
@@ -66,8 +73,11 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
         identity=identity,
         item=known(raw.get("id")),
         request_type=known(raw.get("requestType")),
-        created=moment(raw.get("created")),
-        metadata={k: known(v) for k, v in metadata.items()} if isinstance(metadata, dict) else None,
+        created=_instant(raw.get("created")),
+        # Some tenants return keys in another case than they were sent.
+        metadata={_OUR_KEYS.get(k.lower()) or k: known(v) for k, v in metadata.items()}
+        if isinstance(metadata, dict)
+        else None,
         access_request=known(raw.get("accessRequestId")),
         item_type=known(raw.get("type")),
         item_name=text(raw.get("name")),
@@ -75,7 +85,7 @@ def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
         requester=text(_name({"currentOwner": raw.get("requester")})),
         who=_joined(who, ", "),
         said=_joined([text(one) for one in said], "; "),
-        since=next(filter(None, map(moment, since)), None),
+        since=next(filter(None, map(_instant, since)), None),
         start_date=known(raw.get("startDate")),
         remove_date=known(raw.get("removeDate")),
         cancelable=raw.get("cancelable") is True,
@@ -87,6 +97,19 @@ def _id(value: object) -> str:
     """An id that the ledger can keep; else empty."""
     text = str(value) if isinstance(value, str | int) else ""
     return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
+
+
+def _instant(value: object) -> datetime | None:
+    """An instant in RFC 3339, or as a number of seconds or milliseconds since 1970; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) >= _DIGITS_OF_AN_EPOCH:
+        value = int(value[:_LONGEST_EPOCH])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return moment(value)
+    try:
+        seconds = value / 1000 if value >= _FIRST_IN_MILLISECONDS else value
+        return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _joined(texts: Iterable[str], separator: str) -> str:

@@ -56,7 +56,7 @@ def test_an_unconfirmed_request_is_settled_and_sent_again_only_if_it_did_not_arr
 ) -> None:
     tenant.faults.add(None, fault)
     path = write_rows(tmp_path / "a.csv", wanted())
-    ended = program("submit", path, "--yes", "--json", "--timeout", "1", "--settle-after", "5", env=environment(tenant))
+    ended = program("submit", path, "--yes", "--json", "--timeout", "1", "--settle-after", "1", env=environment(tenant))
     assert ended.code == 0
     assert "Settled" in ended.err
     assert accepted(tenant) == once(map(pair_of, wanted()))

@@ -26,7 +26,7 @@ ROWS = [grant(person, person) for person in range(60)]
 """Sixty requests, because no two identities want the same item."""
 
 
-SETTLE_SOON = ("--settle-after", "5")
+SETTLE_SOON = ("--settle-after", "1")
 """This tenant processes and lists each request at once, so settling can start early."""
 
 

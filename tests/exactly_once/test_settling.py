@@ -1,124 +1,86 @@
-"""Settling: what the tenant's lists prove about a request that may or may not have arrived."""
+"""Settling: from which lists, in which order and when a request that may or may not have arrived is settled."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+import itertools
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from batch.answers.events import tell_each
 from batch.api.dialects import PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.loops.settle import Settler
-from batch.model import Doubt, Request, StatusRow
-from batch.status.evidence import Settlement, by_request, found_pairs, judge, parts_by_arrival
+from batch.model import Clock, Doubt, Request, StatusRow
+from batch.status.control import Witness
+from batch.status.evidence import Why
 from tests.builders import our_row, request
-from tests.clocks import wall
+from tests.clocks import VIRTUAL
 from tests.fakes import FakeStatusList
+from tests.tenant.virtual_time import now as virtual_now
+from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from batch.ledger.store import Ledger
     from batch.tenant.status import Query
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-NO_OFFSET = timedelta()
+SETTLE_AFTER = 60.0
+EVERYTHING = 4 * SETTLE_AFTER
+"""Seconds after which a body that arrived is listed as far as it will be."""
 
 
-def doubt(of: Request, *, ago: float = 3600.0) -> Doubt:
-    """A doubt about a request that was sent so many seconds ago."""
-    when = NOW - timedelta(seconds=ago)
-    return Doubt(request=of, first_attempt=when, ended=when)
+def tenant_now() -> datetime:
+    return datetime.fromtimestamp(virtual_now(), UTC)
 
 
-def rows_of(of: Request) -> list[StatusRow]:
+def doubt(of: Request, **known: Any) -> Doubt:
+    """A doubt about a request whose attempt has just ended."""
+    when = datetime.fromtimestamp(1000, UTC)
+    return Doubt(request=of, first_attempt=when, ended=when, claimed=known.pop("claimed", of.number), **known)
+
+
+def rows_of(of: Request, **fields: Any) -> list[StatusRow]:
     """What a tenant lists of a request that arrived."""
-    return [
-        our_row(of.id, identity, item.id, created=NOW, access_request="", item_type="")
-        for identity in of.recipients
-        for item in of.items
-    ]
-
-
-def test_all_rows_prove_arrival_and_no_rows_prove_absence_only_after_the_wait() -> None:
-    asked = doubt(request(1, 2, 3))
-    found = found_pairs(asked, by_request(rows_of(asked.request)), NO_OFFSET)
-    assert judge(asked, found, waited=False) is Settlement.FOUND
-    assert judge(asked, frozenset(), waited=False) is Settlement.OPEN
-    assert judge(asked, frozenset(), waited=True) is Settlement.NOT_FOUND
-    assert judge(asked, list(found)[:2], waited=False) is Settlement.OPEN
-    assert judge(asked, list(found)[:2], waited=True) is Settlement.PARTLY
-
-
-def test_rows_of_another_request_prove_nothing() -> None:
-    asked = doubt(request(1, 2, 3))
-    others = [replace(row, metadata={REQUEST_ID_KEY: "run-2"}) for row in rows_of(asked.request)]
-    assert not found_pairs(asked, by_request(others), NO_OFFSET)
-
-
-def test_the_metadata_names_the_item_if_the_id_of_a_row_is_another() -> None:
-    asked = doubt(request(1, 2, 3))
-    rows = [replace(row, item="the access request's id") for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, by_request(rows), NO_OFFSET)) == 6
-
-
-@pytest.mark.parametrize("metadata", [None, {}])
-def test_without_any_metadata_identity_item_operation_and_time_decide(metadata: dict[str, str] | None) -> None:
-    asked = doubt(request(1, 2, 3), ago=60)
-    rows = [replace(row, metadata=metadata) for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, by_request(rows), NO_OFFSET)) == 6
-    assert not found_pairs(asked, by_request([replace(row, request_type="REVOKE_ACCESS") for row in rows]), NO_OFFSET)
-    assert not found_pairs(
-        asked, by_request([replace(row, created=NOW - timedelta(hours=1)) for row in rows]), NO_OFFSET
-    )
-    assert not found_pairs(asked, by_request([replace(row, created=None) for row in rows]), NO_OFFSET)
-
-
-def test_the_time_window_is_by_the_tenants_clock() -> None:
-    asked = doubt(request(1, 2, 3), ago=60)
-    rows = [replace(row, metadata=None, created=NOW - timedelta(hours=1)) for row in rows_of(asked.request)]
-    assert len(found_pairs(asked, by_request(rows), timedelta(hours=-1))) == 6
-
-
-def test_a_partly_arrived_request_is_divided_without_loss_or_addition() -> None:
-    asked = request(1, 3, 3)
-    first, second, third = asked.recipients
-    found = frozenset({(first, "item 0"), (second, "item 0"), (third, "item 0"), (third, "item 1"), (third, "item 2")})
-    parts = parts_by_arrival(asked, found)
-    pairs = [
-        (asked.recipients[r], asked.items[i].id, part.arrived)
-        for part in parts
-        for r in part.recipients
-        for i in part.items
-    ]
-    assert {(identity, item) for identity, item, arrived in pairs if arrived} == found
-    assert len(pairs) == len({pair[:2] for pair in pairs}) == 9
-    assert len(parts) == 3
+    usual = {"created": datetime.fromtimestamp(1000, UTC), **fields}
+    return [our_row(of.id, identity, item.id, **usual) for identity in of.recipients for item in of.items]
 
 
 def others_rows(query: Query) -> str:
     """What a tenant answers that shows nobody's list but the user's own."""
-    return "must be the current user" if query.requested_for else ""
+    return "must be the current user" if query.requested_for or query.everybody else ""
 
 
 def own_rows(query: Query) -> str:
     """What a tenant answers that does not show the user's own list."""
-    return "" if query.requested_for else "must be the current user"
+    return "" if query.requested_for or query.everybody else "must be the current user"
 
 
 def people_asked_for(listing: FakeStatusList) -> list[str]:
-    return [query.requested_for or "me" for query in listing.asked]
+    return [query.requested_for or ("everybody" if query.everybody else "me") for query in listing.asked]
 
 
-class FakeRequests:
-    """Takes down the verdicts."""
+@dataclass
+class FakeLedger:
+    """Takes down the verdicts, and has the accepted requests that a test gives it; its parts are all itself."""
 
-    def __init__(self) -> None:
-        self.settled: dict[int, bool | int] = {}
-        self.access_requests: dict[int, list[str]] = {}
+    settled: dict[int, bool | int] = field(default_factory=dict)
+    held: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    accepted: list[Witness] = field(default_factory=list)
+    claims: int = 100
+    times: dict[int, datetime] = field(default_factory=dict)
+    ripe_after: dict[int, float] = field(default_factory=dict)
+    delay: float = 0.0
+
+    @property
+    def requests(self) -> FakeLedger:
+        return self
+
+    @property
+    def doubts(self) -> FakeLedger:
+        return self
 
     def settle(
         self,
@@ -128,126 +90,369 @@ class FakeRequests:
         now: datetime,
         parts: Sequence[object] = (),
         access_requests: Sequence[str] = (),
+        held: Sequence[tuple[int, int]] = (),
     ) -> None:
         assert now.tzinfo
-        self.access_requests[settled.number] = list(access_requests)
+        assert not isinstance(access_requests, str)
         self.settled[settled.number] = len(parts) or arrived
+        self.held[settled.number] = list(held)
+
+    def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
+        self.times.update({one.number: tenant_time for one in requests})
+
+    def ripen(self, requests: Iterable[Request]) -> int:
+        self.ripe_after.update({one.number: virtual_now() - 1000 for one in requests})
+        return self.claims
+
+    def witnesses(self, _doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
+        return tuple(self.accepted)
+
+    def listing_delay(self, _run: str) -> float:
+        return self.delay
+
+    def keep_listing_delay(self, _run: str, seconds: float) -> None:
+        self.delay = max(self.delay, seconds)
+
+    def accept(self, of: Request, *, held: Collection[tuple[int, int]] = ()) -> Request:
+        """Accepts a request as the next claim."""
+        self.claims += 1
+        self.accepted.append(Witness(request=of, sent=of.id, claimed=self.claims, held=frozenset(held)))
+        return of
+
+    def as_ledger(self) -> Ledger:
+        """For the type checker."""
+        ledger: Any = self
+        return ledger  # type: ignore[no-any-return]
 
 
-class FakeLedger:
-    def __init__(self) -> None:
-        self.requests = FakeRequests()
+class FakeHoldings:
+    """A search index in which some people hold some items."""
+
+    def __init__(self, held: Mapping[str, Collection[tuple[str, str]]]) -> None:
+        self._held = held
+
+    async def of(
+        self, people: Sequence[str], items: Collection[tuple[str, str]]
+    ) -> Mapping[str, frozenset[tuple[str, str]]]:
+        return {one: frozenset(self._held.get(one, ())) & frozenset(items) for one in people}
 
 
-async def settle(
-    listing: FakeStatusList, *doubts: Doubt, settle_after: float = 60.0, clock: Callable[[], datetime] = lambda: NOW
-) -> tuple[dict[int, bool | int], Settler]:
-    """Settles until nothing is open."""
-    import asyncio  # noqa: PLC0415 - for this helper alone
+class Stage:
+    """A settler with its ledger and its tenant, in virtual time."""
 
-    ledger = FakeLedger()
-    settler = Settler(
-        ledger=_as_ledger(ledger), listing=listing, settle_after=settle_after, clock=wall(clock), tell=tell_each()
-    )
-    settler.add(doubts)
-    task = asyncio.create_task(settler.run())
-    while settler.open:
-        await settler.news()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return ledger.requests.settled, settler
+    def __init__(
+        self,
+        listing: FakeStatusList,
+        *,
+        ledger: FakeLedger | None = None,
+        held: Mapping[str, Collection[tuple[str, str]]] | None = None,
+        clock: Clock = VIRTUAL,
+    ) -> None:
+        self.listing = listing
+        self.ledger = ledger or FakeLedger()
+        self.settler = Settler(
+            ledger=self.ledger.as_ledger(),
+            listing=listing,
+            settle_after=SETTLE_AFTER,
+            clock=clock,
+            tell=tell_each(),
+            holdings=FakeHoldings(held) if held is not None else None,
+        )
+
+    async def until_stuck(self) -> None:
+        """Lets it settle until no verdict comes any more without another request."""
+        task = asyncio.create_task(self.settler.run())
+        while self.settler.open and not self.settler.stuck:
+            await self.settler.news()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def until_ripe(self) -> None:
+        """Lets it settle until nothing has to be held back."""
+        while self.settler.holds_back:
+            await self.settler.news()
 
 
-def _as_ledger(fake: FakeLedger) -> Ledger:
-    return fake  # type: ignore[return-value]
+def settle(listing: FakeStatusList, *doubts: Doubt, **more: Any) -> Stage:
+    """Settles as far as possible, without any request that is sent meanwhile."""
+    stage = Stage(listing, **more)
+
+    async def all_of_it() -> None:
+        stage.settler.add(doubts)
+        await stage.until_stuck()
+
+    run_in_virtual_time(all_of_it())
+    return stage
 
 
-async def test_found_requests_are_accepted_and_absent_ones_sent_again() -> None:
-    arrived, absent = request(1, 2, 3), request(2, 2, 3)
-    settled, _ = await settle(FakeStatusList(rows_of(arrived)), doubt(arrived), doubt(absent))
-    assert settled == {1: True, 2: False}
+def settle_with_control(
+    listing: FakeStatusList, *doubts: Doubt, control: Request, lag: float = 0.0, **more: Any
+) -> Stage:
+    """Settles, and sends a request once nothing is held back; its rows are listed after some lag."""
+    stage = Stage(listing, **more)
+
+    async def all_of_it() -> None:
+        stage.settler.add(doubts)
+        settling = asyncio.create_task(stage.until_stuck())
+        await stage.until_ripe()
+        stage.ledger.accept(control)
+        stage.settler.accepted()
+        await asyncio.sleep(lag)
+        stage.listing.rows += rows_of(control)
+        await settling
+
+    run_in_virtual_time(all_of_it())
+    return stage
 
 
-async def test_only_the_list_of_each_recipient_proves_absence() -> None:
+# Finding.
+
+
+def test_a_request_that_is_listed_is_found_at_the_first_look() -> None:
+    arrived = request(1, 2, 3)
+    stage = settle(FakeStatusList(rows_of(arrived)), doubt(arrived))
+    assert stage.ledger.settled == {1: True}
+    assert people_asked_for(stage.listing) == ["me"]
+    assert not stage.settler.unconfirmed
+
+
+def test_many_doubts_are_found_in_one_list() -> None:
+    requests = [request(n, 10) for n in range(30)]
+    stage = settle(FakeStatusList([row for one in requests for row in rows_of(one)]), *map(doubt, requests))
+    assert stage.ledger.settled == dict.fromkeys(range(30), True)
+    assert people_asked_for(stage.listing) == ["me", "me"]
+
+
+def test_a_few_doubts_are_found_in_the_recipients_lists_if_the_users_own_is_longer() -> None:
+    asked = request(1, 1, 3)
+    noise = [replace(rows_of(asked)[0], metadata={REQUEST_ID_KEY: "other-1"}, identity="other")] * (PAGE_LIMIT * 4)
+    stage = settle(FakeStatusList([*noise, *rows_of(asked)]), doubt(asked))
+    assert stage.ledger.settled == {1: True}
+    assert people_asked_for(stage.listing) == ["me", *asked.recipients]
+
+
+def test_the_recipients_lists_show_what_another_user_requested() -> None:
     # An earlier attempt may have been made with another user's token: the own list does not have it.
     earlier = request(1, 2, 3)
-    listing = FakeStatusList(rows_of(earlier), is_mine=lambda _row: False)
-    settled, _ = await settle(listing, doubt(earlier))
-    assert settled == {1: True}
-    assert set(people_asked_for(listing)) == {"me", *earlier.recipients}
+    stage = settle(FakeStatusList(rows_of(earlier), is_mine=lambda _row: False), doubt(earlier))
+    assert stage.ledger.settled == {1: True}
 
 
-async def test_a_request_that_arrived_in_part_is_divided() -> None:
+def test_the_recipients_lists_are_enough_if_the_users_own_is_forbidden() -> None:
+    here = request(1, 2, 3)
+    stage = settle(FakeStatusList(rows_of(here), forbids=own_rows), doubt(here))
+    assert stage.ledger.settled == {1: True}
+
+
+# Absence.
+
+
+def test_time_alone_never_proves_absence() -> None:
+    stage = settle(FakeStatusList(clock=tenant_now), doubt(request(1)))
+    assert stage.ledger.settled == {}
+    assert stage.settler.unconfirmed == {1: Why.NO_CONTROL}
+
+
+def test_a_listed_request_that_was_accepted_later_proves_absence() -> None:
+    stage = settle_with_control(FakeStatusList(clock=tenant_now), doubt(request(1)), control=request(2))
+    assert stage.ledger.settled == {1: False}
+
+
+def test_one_control_settles_all_doubts() -> None:
+    doubts = [doubt(request(n)) for n in range(1, 6)]
+    stage = settle_with_control(FakeStatusList(rows_of(request(3))), *doubts, control=request(9))
+    assert stage.ledger.settled == {1: False, 2: False, 3: True, 4: False, 5: False}
+
+
+def test_the_list_may_lag_for_longer_than_the_wait() -> None:
+    asked = request(1)
+    listing = FakeStatusList(clock=tenant_now)
+    stage = Stage(listing)
+
+    async def both_come_late() -> None:
+        stage.settler.add([doubt(asked)])
+        settling = asyncio.create_task(stage.until_stuck())
+        await stage.until_ripe()
+        control = stage.ledger.accept(request(2))
+        stage.settler.accepted()
+        await asyncio.sleep(5 * SETTLE_AFTER)
+        listing.rows += rows_of(asked)
+        await asyncio.sleep(0)
+        listing.rows += rows_of(control)
+        await settling
+
+    run_in_virtual_time(both_come_late())
+    assert stage.ledger.settled == {1: True}
+    assert stage.ledger.delay >= 4 * SETTLE_AFTER
+
+
+def test_a_control_is_claimed_after_the_wait_and_absence_is_read_after_another() -> None:
+    read_at: list[float] = []
+
+    def clock() -> datetime:
+        read_at.append(virtual_now() - 1000)
+        return tenant_now()
+
+    stage = settle_with_control(FakeStatusList(clock=clock), doubt(request(1)), control=request(2))
+    assert stage.ledger.ripe_after[1] >= SETTLE_AFTER
+    assert read_at[-1] >= 2 * SETTLE_AFTER
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_tenant_whose_list_was_late_gets_three_times_as_long() -> None:
+    ledger = FakeLedger(delay=100.0)
+    stage = settle_with_control(FakeStatusList(), doubt(request(1)), control=request(2), ledger=ledger)
+    assert stage.ledger.ripe_after[1] >= 300.0
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_control_that_is_never_listed_proves_nothing_and_is_not_awaited_for_ever() -> None:
+    stage = settle_with_control(FakeStatusList(), doubt(request(1)), control=request(2), lag=1e6)
+    assert stage.ledger.settled == {}
+    assert stage.settler.unconfirmed == {1: Why.CONTROL_UNLISTED}
+
+
+def test_rows_of_anybody_that_came_later_stand_in_for_a_control_if_an_earlier_request_is_listed() -> None:
+    earlier, ledger = request(7), FakeLedger()
+    listing = FakeStatusList(rows_of(earlier), clock=tenant_now)
+    later = our_row("ffffffffffff-1", "somebody", "x", created=datetime.fromtimestamp(1000 + 2 * SETTLE_AFTER, UTC))
+    listing.rows.append(later)
+    assert settle(listing, doubt(request(1)), ledger=ledger).settler.unconfirmed == {1: Why.UNRECOGNISED}
+    ledger = FakeLedger(claims=0)
+    ledger.accept(earlier)
+    ledger.claims = 100
+    assert settle(listing, doubt(request(1)), ledger=ledger).ledger.settled == {1: False}
+
+
+def test_what_the_tenant_shows_as_held_needs_no_row_of_a_control() -> None:
+    control = request(2, 1, 2)
+    ledger, person = FakeLedger(), control.recipients[0]
+    ledger.accept(control)
+    listing = FakeStatusList(rows_of(control)[:1])
+    held = {person: [("ROLE", control.items[1].id)]}
+    asked = doubt(request(1), ripe=100)
+    assert settle(listing, asked, ledger=ledger, held={}).ledger.settled == {}
+    assert settle(listing, asked, ledger=ledger, held=held).ledger.settled == {1: False}
+
+
+# Bodies that arrived in part.
+
+
+def test_a_request_that_arrived_in_part_is_divided_and_its_rest_stays_unconfirmed() -> None:
     partly = request(1, 2, 3)
-    settled, _ = await settle(FakeStatusList(rows_of(partly)[:2]), doubt(partly))
-    assert settled == {1: 3}
+    stage = settle(FakeStatusList(rows_of(partly)[:2]), doubt(partly))
+    assert stage.ledger.settled == {1: 3}
+    assert stage.settler.unconfirmed == {1: Why.INCOMPLETE}
 
 
-async def test_many_doubts_are_settled_by_one_list() -> None:
-    requests = [request(n, 10) for n in range(30)]
-    listing = FakeStatusList([row for one in requests for row in rows_of(one)])
-    settled, _ = await settle(listing, *map(doubt, requests))
-    assert settled == dict.fromkeys(range(30), True)
-    assert people_asked_for(listing) == ["me", "me"]
+def test_the_rest_has_arrived_if_it_is_held() -> None:
+    partly = request(1, 1, 2)
+    held = {partly.recipients[0]: [("ROLE", partly.items[1].id)]}
+    stage = settle(FakeStatusList(rows_of(partly)[:1]), doubt(partly), held=held)
+    assert stage.ledger.settled == {1: True}
+    assert stage.ledger.held == {1: [(0, 1)]}
 
 
-async def test_a_few_doubts_are_settled_by_the_recipients_lists_if_the_users_own_is_longer() -> None:
-    asked = request(1, 1, 3)
-    noise = [replace(rows_of(asked)[0], metadata={REQUEST_ID_KEY: "other"}, identity="other")] * (PAGE_LIMIT * 4)
-    listing = FakeStatusList([*noise, *rows_of(asked)])
-    settled, _ = await settle(listing, doubt(asked))
-    assert settled == {1: True}
-    assert people_asked_for(listing) == ["me", *asked.recipients]
-
-
-async def test_without_the_lists_of_others_only_found_requests_are_settled() -> None:
-    arrived, absent = request(1, 2, 3), request(2, 2, 3)
-    settled, settler = await settle(
-        FakeStatusList(rows_of(arrived), forbids=others_rows), doubt(arrived), doubt(absent)
+def test_a_request_whose_body_arrived_is_never_sent_again() -> None:
+    one, other = request(1), request(2)
+    stage = settle_with_control(
+        FakeStatusList(rows_of(one)), doubt(one, claimed=5), doubt(other, claimed=5), control=request(3)
     )
-    assert settled == {1: True}
-    assert settler.forbidden == "must be the current user"
-    settler.add([doubt(absent)])
-    assert not settler.open
+    assert stage.ledger.settled == {1: True}
+    assert stage.settler.unconfirmed == {2: Why.INCOMPLETE}
 
 
-async def test_without_any_list_nothing_is_settled() -> None:
-    settled, settler = await settle(
+# Rights and failures.
+
+
+def test_without_the_lists_of_others_only_found_requests_are_settled() -> None:
+    arrived, absent = request(1, 2, 3), request(2, 2, 3)
+    stage = settle(FakeStatusList(rows_of(arrived), forbids=others_rows), doubt(arrived), doubt(absent))
+    assert stage.ledger.settled == {1: True}
+    assert stage.settler.forbidden == "must be the current user"
+    assert stage.settler.unconfirmed == {2: Why.FORBIDDEN}
+
+
+def test_without_any_list_nothing_is_settled() -> None:
+    stage = settle(
         FakeStatusList(forbids=lambda _query: "must be the current user"),
         doubt(request(1, 2, 3)),
         doubt(request(2, 2, 3)),
     )
-    assert settled == {}
-    assert settler.forbidden
+    assert stage.ledger.settled == {}
+    assert stage.settler.unconfirmed == {1: Why.FORBIDDEN, 2: Why.FORBIDDEN}
 
 
-async def test_the_recipients_lists_are_enough_if_the_users_own_is_forbidden() -> None:
-    here = request(1, 2, 3)
-    settled, _ = await settle(FakeStatusList(rows_of(here), forbids=own_rows), doubt(here))
-    assert settled == {1: True}
+def test_one_list_that_cant_be_read_leaves_the_other_requests() -> None:
+    first, second = request(1), request(2)
+    listing = FakeStatusList(
+        rows_of(first), forbids=lambda query: own_rows(query) or "odd" * (query.requested_for in second.recipients)
+    )
+    stage = settle(listing, doubt(first), doubt(second))
+    assert stage.ledger.settled == {1: True}
+    assert stage.settler.unconfirmed == {2: Why.FORBIDDEN}
 
 
-async def test_a_lost_tenant_ends_settling_with_the_reason() -> None:
-    settled, settler = await settle(FakeStatusList(lost_after=0), doubt(request(1, 2, 3)))
-    assert settled == {}
-    assert isinstance(settler.error, TenantLostError)
+def test_a_lost_tenant_ends_settling_with_the_reason() -> None:
+    stage = settle(FakeStatusList(lost_after=0), doubt(request(1, 2, 3)))
+    assert stage.ledger.settled == {}
+    assert isinstance(stage.settler.error, TenantLostError)
 
 
-async def test_a_bug_in_settling_leaves_nothing_open() -> None:
+def test_a_bug_in_settling_leaves_nothing_open() -> None:
     class Broken(FakeStatusList):
         async def clock_offset(self) -> timedelta:
             raise ZeroDivisionError
 
-    _, settler = await settle(Broken([]), doubt(request(1, 2, 3)))
-    assert not settler.open
+    stage = settle(Broken([]), doubt(request(1, 2, 3)))
+    assert not stage.settler.open
 
 
-async def test_absence_proves_nothing_before_the_wait_is_over() -> None:
-    wait = timedelta(milliseconds=50)
-    began = datetime.now(UTC)
-    asked = Doubt(request=request(1, 2, 3), first_attempt=began, ended=began)
-    settled, _ = await settle(
-        FakeStatusList(), asked, settle_after=wait.total_seconds(), clock=lambda: datetime.now(UTC)
-    )
-    assert settled == {1: False}
-    assert datetime.now(UTC) >= began + wait
+# Clocks.
+
+
+def test_our_wall_clock_may_jump_at_any_moment() -> None:
+    jumps = itertools.cycle([timedelta(days=2), timedelta(), timedelta(hours=-1), timedelta(seconds=120)])
+    clock = replace(VIRTUAL, now=lambda: tenant_now() + next(jumps))
+    asked = request(1)
+    stage = settle_with_control(FakeStatusList(clock=tenant_now), doubt(asked), control=request(2), clock=clock)
+    assert stage.ledger.ripe_after[1] >= SETTLE_AFTER
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_tenant_without_a_clock_gets_the_wait_by_ours() -> None:
+    stage = settle_with_control(FakeStatusList(), doubt(request(1)), control=request(2))
+    assert stage.ledger.ripe_after[1] >= SETTLE_AFTER
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_tenant_whose_clock_stands_still_never_proves_absence_and_nothing_hangs() -> None:
+    stage = settle(FakeStatusList(clock=lambda: datetime.fromtimestamp(1000, UTC)), doubt(request(1)))
+    assert stage.ledger.settled == {}
+    assert stage.settler.unconfirmed == {1: Why.CLOCK}
+
+
+def test_a_new_process_counts_on_the_tenants_clock() -> None:
+    known = {"tenant_time": datetime.fromtimestamp(1000 - 3 * SETTLE_AFTER, UTC)}
+    stage = settle_with_control(FakeStatusList(clock=tenant_now), doubt(request(1), **known), control=request(2))
+    assert stage.ledger.ripe_after[1] < 2
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_token_that_may_still_be_used_is_waited_out() -> None:
+    fence = datetime.fromtimestamp(1000 + 300, UTC)
+    stage = settle_with_control(FakeStatusList(clock=tenant_now), doubt(request(1), fence=fence), control=request(2))
+    assert stage.ledger.ripe_after[1] >= 300 + SETTLE_AFTER
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_token_that_is_valid_for_long_is_left_to_a_later_process() -> None:
+    fence = datetime.fromtimestamp(1000 + 7200, UTC)
+    stage = settle(FakeStatusList(clock=tenant_now), doubt(request(1), fence=fence))
+    assert stage.settler.unconfirmed == {1: Why.FENCED}
+    assert not stage.settler.open
+
+
+def test_without_a_clock_of_the_tenant_a_token_is_valid_for_ever() -> None:
+    stage = settle(FakeStatusList(), doubt(request(1), fence=datetime.fromtimestamp(1000, UTC)))
+    assert stage.settler.unconfirmed == {1: Why.FENCED}

@@ -179,7 +179,7 @@ def test_a_claim_takes_a_large_body_whole(ledger: Ledger) -> None:
     assert [len(body) for body in claim(ledger, run, 2)] == [25, 25]
 
 
-def test_a_member_that_arrived_in_part_is_divided_and_its_parts_travel_alone(ledger: Ledger) -> None:
+def test_a_member_that_arrived_in_part_is_divided_and_what_is_not_listed_stays_in_doubt(ledger: Ledger) -> None:
     run = write(ledger, product(["a", "b"], ["r1"]), product(["c"], ["r2"]), together=[(0, 1)])
     ledger.runs.hold(run, ME, NOW)
     (body,) = claim(ledger, run)
@@ -188,7 +188,13 @@ def test_a_member_that_arrived_in_part_is_divided_and_its_parts_travel_alone(led
     parts = (Part(recipients=(0,), items=(0,), arrived=True), Part(recipients=(1,), items=(0,)))
     ledger.requests.settle(first.request, arrived=False, now=NOW, parts=parts)
     ledger.requests.settle(second.request, arrived=False, now=NOW)
-    assert numbers(claim(ledger, run, 5)) == [[2], [4]]
+    assert numbers(claim(ledger, run, 5)) == [[2]]
+    (rest,) = ledger.requests.doubts(run)
+    assert (rest.request.recipients, rest.sent_id, rest.arrived) == (("b",), first.request.id, True)
+    assert rest.claimed == first.claimed != 0
+    assert ledger.verify() == ()
+    ledger.requests.settle(rest.request, arrived=True, now=NOW)
+    assert ledger.requests.doubts(run) == ()
     assert ledger.verify() == ()
 
 

@@ -20,6 +20,7 @@ from batch.loops.settle import Settler
 from batch.model import Answer, Failure
 from batch.states import Event
 from batch.tenant.pace import Pace
+from tests.builders import our_row
 from tests.clocks import VIRTUAL
 from tests.fakes import FakeStatusList
 from tests.ledger.ledger_helpers import ACCEPTED, singles, write
@@ -61,6 +62,7 @@ class StrictTenant:
         self._closed_until = 0.0
         self._counted: list[float] = []
         self.accepted: Counter[str] = Counter()
+        self.listing = FakeStatusList()
         self.arrivals: list[float] = []
         self.violations: list[float] = []
         self.impatient: list[float] = []
@@ -84,6 +86,12 @@ class StrictTenant:
         answer = self._outage(moment) or self._throttled(moment) or ACCEPTED
         if answer is ACCEPTED:
             self.accepted.update(identity for request in body.requests for identity in request.recipients)
+            self.listing.rows += [
+                our_row(request.id, identity, item.id)
+                for request in body.requests
+                for identity in request.recipients
+                for item in request.items
+            ]
         await asyncio.sleep(self._random.uniform(0.02, 0.4))
         return answer
 
@@ -118,7 +126,7 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=VIRTUAL
     )
     pace = Pace(RATE, calls, tell=notes.append, clock=VIRTUAL)
-    settler = Settler(ledger=ledger, listing=FakeStatusList(), settle_after=60, clock=VIRTUAL, tell=notes.append)
+    settler = Settler(ledger=ledger, listing=tenant.listing, settle_after=60, clock=VIRTUAL, tell=notes.append)
     jitter = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,

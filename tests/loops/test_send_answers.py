@@ -121,7 +121,8 @@ async def test_a_success_ends_a_series_of_failures(five: Stage) -> None:
 
 async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledger: Ledger, path: Path) -> None:
     at_once = 12
-    stage = Stage(ledger, path, write(ledger, *singles(at_once)))
+    # The last one is held back while others are in flight.
+    stage = Stage(ledger, path, write(ledger, *singles(at_once + 1)))
 
     flying, alone = 0, list[int]()
     together = asyncio.Barrier(at_once)
@@ -139,7 +140,7 @@ async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledg
 
     tenant = ScriptedTenant(reply)
     await stage.submitter(tenant).submit(at_once)
-    assert stage.states() == {"ACCEPTED": at_once}
+    assert stage.states() == {"ACCEPTED": at_once + 1}
     assert stage.pace.holds == [backoff(0, 1.0)] * at_once + [backoff(n, 1.0) for n in (1, 2, 3)]
     assert alone[:4] == [1, 1, 1, 1]
 

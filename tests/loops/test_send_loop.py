@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,9 +75,24 @@ async def test_the_turnstile_knows_how_many_attempts_are_to_come(five: Stage) ->
     assert five.pace.to_come == [5, 4, 4, 3, 2, 1]
 
 
-async def test_permits_that_nothing_needs_are_given_back(five: Stage) -> None:
+async def test_no_more_permits_are_asked_for_than_bodies_are_left(five: Stage) -> None:
     await five.submitter(always(ACCEPTED)).submit(20)
-    assert sorted(permit.ends[0] for permit in five.pace.permits) == ["gone"] * 5 + ["unused"] * 15
+    assert [permit.ends[0] for permit in five.pace.permits] == ["gone"] * 5
+
+
+async def test_the_last_body_is_held_back_until_nothing_else_is_in_flight(five: Stage) -> None:
+    in_flight = 0
+
+    async def reply(request: Request, _token: str) -> Answer:
+        nonlocal in_flight
+        in_flight += 1
+        assert request.number != 5 or in_flight == 1
+        await asyncio.sleep(0.01)
+        in_flight -= 1
+        return ACCEPTED
+
+    await five.submitter(ScriptedTenant(reply)).submit(20)
+    assert five.states() == {"ACCEPTED": 5}
 
 
 async def test_a_process_that_lost_its_run_to_another_claims_nothing_more(five: Stage) -> None:

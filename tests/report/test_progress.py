@@ -145,7 +145,7 @@ def test_twenty_refusals_are_shown_and_then_where_to_find_the_others() -> None:
     [
         (Settlement.FOUND, "Settled: request run-1 was found in the tenant."),
         (Settlement.NOT_FOUND, "Settled: request run-1 was not found in the tenant, and is sent again."),
-        (Settlement.PARTLY, "Settled: request run-1 was partly found in the tenant; the rest is sent again."),
+        (Settlement.PARTLY, "Settled: request run-1 was partly found in the tenant; the rest stays unconfirmed."),
     ],
 )
 def test_each_settled_request_is_shown_with_its_verdict(verdict: Settlement, sentence: str) -> None:

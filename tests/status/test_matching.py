@@ -9,7 +9,7 @@ import pytest
 
 from batch.api.dialects import Operation
 from batch.model import StatusRow
-from batch.status.matching import AcceptedChange, MatchedBy, RunChanges
+from batch.status.matching import AcceptedChange, Confidence, RunChanges
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def test_a_row_without_metadata_may_be_any_change_of_its_pair_type_and_operation
 
 def test_the_type_decides_in_a_named_access_request_only_if_the_item_is_unknown_and_one_change_is_left() -> None:
     own = RunChanges("run", [change(2), change(2, "ENTITLEMENT")])
-    assert own.of_access_request(row(None), [0, 1]) == (MatchedBy.ITEM, [0])
-    assert own.of_access_request(row(None, item="id of a request"), [0, 1]) == (MatchedBy.TYPE, [0])
-    assert own.of_access_request(row(None, item="id of a request", item_type=""), [0, 1]) == (MatchedBy.TYPE, [])
-    assert own.of_access_request(row(None, item="id of a request"), []) == (MatchedBy.TYPE, [])
+    assert own.of_access_request(row(None), [0, 1]) == (Confidence.LIKELY, [0])
+    assert own.of_access_request(row(None, item="id of a request"), [0, 1]) == (Confidence.POSSIBLE, [0])
+    assert own.of_access_request(row(None, item="id of a request", item_type=""), [0, 1]) == (Confidence.POSSIBLE, [])
+    assert own.of_access_request(row(None, item="id of a request"), []) == (Confidence.POSSIBLE, [])

@@ -1,0 +1,298 @@
+"""Doubts: what the ledger knows of requests that may or may not have arrived, and of their controls."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.api.tenant_outcome import is_existing
+from batch.ledger import tables as t
+from batch.ledger.engine import reading, writing
+from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES
+from batch.ledger.rows import REQUEST, load_requests
+from batch.model import Doubt
+from batch.states import Event, State
+from batch.status.control import Witness
+from batch.text import instant, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.model import Request
+    from batch.status.control import Place
+
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a token expires of which nothing is known."""
+
+_AFTER: Final = 3
+"""Accepted requests after each ripe doubt that can be its control: the first may be held access without a row."""
+
+_BEFORE: Final = 6
+"""Accepted requests before the control that must be listed completely: the newest, whose rows come last."""
+
+_ENDS: Final = (Event.UNDECIDED.value, Event.ABANDONED.value)
+_EVENTS: Final = (
+    sa.select(t.event.c.run, t.event.c.number, t.event.c.at, t.event.c.event)
+    .where(t.event.c.request == sa.bindparam("of_request"), t.event.c.event.in_([Event.CLAIMED.value, *_ENDS]))
+    .order_by(t.event.c.number)
+)
+_ANSWER_BEFORE: Final = (
+    sa.select(t.event.c.detail)
+    .where(
+        t.event.c.run == sa.bindparam("of_run"),
+        t.event.c.number < sa.bindparam("before"),
+        t.event.c.status.is_not(None),
+    )
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+_LAST_CLAIM: Final = (
+    sa.select(t.event.c.detail)
+    .where(t.event.c.request == sa.bindparam("of_request"), t.event.c.event == Event.CLAIMED.value)
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+_ACCEPTED_AT: Final = sa.select(t.event.c.request, t.event.c.detail).where(
+    t.event.c.request.in_(sa.bindparam("numbers", expanding=True)), t.event.c.event == Event.ACCEPTED.value
+)
+_FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
+_COPY: Final = ("tenant_time", "fence", "ripe")
+
+
+class DoubtStore:
+    """What a ledger knows of its UNCONFIRMED requests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
+        """Keeps the tenant's clock, read after the attempts had ended; an earlier reading stays."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(t.doubt)
+                .where(t.doubt.c.request.in_([one.number for one in requests]), t.doubt.c.tenant_time.is_(None))
+                .values(tenant_time=instant(tenant_time))
+            )
+
+    def ripen(self, requests: Iterable[Request]) -> int:
+        """Keeps that the requests can arrive no more: what is claimed from now on can be their control.
+
+        Returns:
+            How many claims there were so far.
+        """
+        with writing(self._engine) as connection:
+            claims: int = connection.execute(sa.select(t.about.c.claims)).scalar_one()
+            connection.execute(
+                sa.update(t.doubt)
+                .where(t.doubt.c.request.in_([one.number for one in requests]), t.doubt.c.ripe.is_(None))
+                .values(ripe=claims)
+            )
+            return claims
+
+    def witnesses(self, doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
+        """Accepted requests of the doubts' tenant, of any run, whose listing can prove something about the doubts.
+
+        They are bounded: for each moment at which doubts became ripe, the first accepted requests that were claimed
+        later, and the newest that were claimed before, whose rows come last. Those were claimed after the first of the
+        doubts, if there are any.
+        """
+        if not doubts:
+            return ()
+        with reading(self._engine) as connection:
+            tenant = sa.select(t.run.c.tenant).where(t.run.c.id == doubts[0].request.run).scalar_subquery()
+            accepted = REQUEST.where(
+                t.request.c.claimed.is_not(None), t.request.c.state == State.ACCEPTED.value, t.run.c.tenant == tenant
+            )
+            claimed, first = t.request.c.claimed, min(doubt.claimed for doubt in doubts)
+            rows: dict[int, Any] = {}
+            for ripe in {doubt.ripe for doubt in doubts}:
+                before = accepted if ripe is None else accepted.where(claimed <= ripe)
+                queries = [before.where(claimed >= first).order_by(claimed.desc()).limit(_BEFORE)]
+                if ripe is not None:
+                    queries.append(accepted.where(claimed > ripe).order_by(claimed).limit(_AFTER))
+                rows.update((row.number, row) for query in queries for row in connection.execute(query))
+            if not rows:
+                query = accepted.order_by(claimed.desc()).limit(_AFTER)
+                rows = {row.number: row for row in connection.execute(query)}
+            return _load_witnesses(connection, sorted(rows.values(), key=lambda row: row.claimed))
+
+    def listing_delay(self, run: str) -> float:
+        """The longest delay seen, in seconds, until the list of a run's tenant showed an accepted request."""
+        with reading(self._engine) as connection:
+            query = sa.select(t.tenant.c.listing_delay).join(t.run, t.run.c.tenant == t.tenant.c.id)
+            return float(connection.execute(query.where(t.run.c.id == run)).scalar_one())
+
+    def keep_listing_delay(self, run: str, seconds: float) -> None:
+        """Keeps a delay that was seen at the run's tenant, if it is the longest so far."""
+        tenant = sa.select(t.run.c.tenant).where(t.run.c.id == run).scalar_subquery()
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(t.tenant)
+                .where(t.tenant.c.id == tenant, t.tenant.c.listing_delay < seconds)
+                .values(listing_delay=seconds)
+            )
+
+
+def begin(connection: Connection, numbers: Sequence[int], *, fenced: bool = False) -> None:
+    """Begins doubts about requests that became UNCONFIRMED.
+
+    Args:
+        connection: In the transaction that makes them so.
+        numbers: Their numbers.
+        fenced: Whether the process that sent them may still live: then only the end of its token stops it.
+    """
+    end(connection, numbers)
+    rows = [{"request": number, "fence": _expiry(connection, number) if fenced else None} for number in numbers]
+    if rows:
+        connection.execute(sa.insert(t.doubt), rows)
+
+
+def end(connection: Connection, numbers: Sequence[int]) -> None:
+    """Ends doubts about requests that are UNCONFIRMED no more, in the transaction that moves them."""
+    for start in range(0, len(numbers), _AT_ONCE):
+        connection.execute(_FORGET, {"numbers": numbers[start : start + _AT_ONCE]})
+
+
+def inherit(connection: Connection, parent: Mapping[str, Any] | None, children: Sequence[int]) -> None:
+    """Begins doubts about parts of a request that was in doubt itself, with what was known of it.
+
+    Args:
+        connection: In the transaction that divides the request.
+        parent: From `known_of`.
+        children: Numbers of the parts.
+    """
+    if children:
+        connection.execute(sa.insert(t.doubt), [{"request": number, **(parent or {})} for number in children])
+
+
+def known_of(connection: Connection, number: int) -> Mapping[str, Any] | None:
+    """What is known of a doubt, for `inherit`."""
+    columns = [t.doubt.c[name] for name in _COPY]
+    row = connection.execute(sa.select(*columns).where(t.doubt.c.request == number)).mappings().first()
+    return None if row is None else dict(row)
+
+
+_AT_ONCE: Final = 500
+
+
+def _expiry(connection: Connection, number: int) -> str:
+    """When the token of a request's latest attempt expires; NEVER if the ledger does not know."""
+    detail = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).scalar()
+    expires = moment(_read(detail).get(TOKEN_EXPIRES))
+    return instant(expires or NEVER)
+
+
+def load_doubts(connection: Connection, rows: Sequence[Any]) -> tuple[Doubt, ...]:
+    """The doubts about requests, in the order of their rows of REQUEST."""
+    return tuple(
+        _load_doubt(connection, request, row)
+        for request, row in zip(load_requests(connection, rows), rows, strict=True)
+    )
+
+
+def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
+    sent = _sent(connection, row.number)
+    events = connection.execute(_EVENTS, {"of_request": sent}).all()
+    first = events[0]
+    ended = next((event.at for event in reversed(events) if event.event in _ENDS), first.at)
+    before = connection.execute(_ANSWER_BEFORE, {"of_run": first.run, "before": first.number}).scalar()
+    known = known_of(connection, row.number) or {}
+    return Doubt(
+        request=request,
+        first_attempt=datetime.fromisoformat(first.at),
+        ended=datetime.fromisoformat(ended),
+        sent="" if sent == row.number else _request(connection, sent).id,
+        claimed=row.claimed or 0,
+        arrived=_has_arrived(connection, row),
+        tenant_before=moment(_read(before).get(SERVER_TIME)),
+        tenant_time=moment(known.get("tenant_time")),
+        fence=moment(known.get("fence")),
+        ripe=known.get("ripe"),
+    )
+
+
+def _request(connection: Connection, number: int) -> Request:
+    rows = connection.execute(REQUEST.where(t.request.c.number == number)).all()
+    return load_requests(connection, rows)[0]
+
+
+def _sent(connection: Connection, number: int) -> int:
+    """The number of the request whose id travelled with a request: its own, or one's that it is a part of."""
+    query = sa.select(t.request.c.number, t.request.c.attempts, t.request.c.parent)
+    row = connection.execute(query.where(t.request.c.number == number)).one()
+    while not row.attempts and row.parent is not None:
+        row = connection.execute(query.where(t.request.c.number == row.parent)).one()
+    return int(row.number)
+
+
+def _has_arrived(connection: Connection, row: Any) -> bool:
+    """Whether some request of the same body is known to have arrived.
+
+    A body is accepted or refused as a whole: if one of its requests is ACCEPTED, the tenant has them all.
+    """
+    if row.claimed is None:
+        return False
+    query = sa.select(t.request.c.number).where(
+        t.request.c.claimed == row.claimed, t.request.c.state == State.ACCEPTED.value
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _load_witnesses(connection: Connection, rows: Sequence[Any]) -> tuple[Witness, ...]:
+    numbers = [row.number for row in rows]
+    answers = connection.execute(_ACCEPTED_AT, {"numbers": numbers}).all() if numbers else []
+    accepted_at = {answer.request: moment(_read(answer.detail).get(SERVER_TIME)) for answer in answers}
+    requests = load_requests(connection, rows)
+    held = _held(connection, requests)
+    return tuple(
+        Witness(
+            request=request,
+            sent=request.id if request.attempts else _request(connection, _sent(connection, request.number)).id,
+            claimed=row.claimed,
+            accepted_at=accepted_at.get(request.number),
+            held=frozenset(held[request.number]),
+        )
+        for request, row in zip(requests, rows, strict=True)
+    )
+
+
+def _held(connection: Connection, requests: Sequence[Request]) -> defaultdict[int, set[Place]]:
+    """Changes of requests for which the tenant created nothing, as it said."""
+    k = t.track.c
+    query = (
+        sa.select(
+            k.request,
+            t.identity.c.external_id.label("identity"),
+            t.item.c.external_id.label("item"),
+            t.item.c.type,
+            t.finding.c.state,
+            t.finding.c.said,
+        )
+        .join(t.identity, t.identity.c.id == k.identity)
+        .join(t.item, t.item.c.id == k.item)
+        .join(t.finding, t.finding.c.id == k.finding)
+        .where(k.request.in_([request.number for request in requests]))
+    )
+    places = {
+        (request.number, identity, item.type.value, item.id): (r, i)
+        for request in requests
+        for r, identity in enumerate(request.recipients)
+        for i, item in enumerate(request.items)
+    }
+    found: defaultdict[int, set[Place]] = defaultdict(set)
+    for row in connection.execute(query) if requests else ():
+        place = places.get((row.request, row.identity, row.type, row.item))
+        if place is not None and is_existing(row.state, row.said):
+            found[row.request].add(place)
+    return found
+
+
+def _read(detail: str | None) -> Mapping[str, Any]:
+    read = json.loads(detail) if detail else {}
+    return read if isinstance(read, dict) else {}

@@ -1,0 +1,175 @@
+"""What settling reads: the lists of people, what they show of accepted requests, and how late they are."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from batch.status.control import shown
+from batch.status.evidence import LOOK_BACK, current_since, is_current, places_held
+from batch.tenant.reading import ForbiddenError
+from batch.tenant.status import ListingForbiddenError, Query, pages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Sequence
+    from datetime import datetime, timedelta
+
+    from batch.ledger.store import Ledger
+    from batch.model import Clock, Doubt, Request, StatusRow
+    from batch.status.control import Place, Shown, Witness
+    from batch.tenant.holdings import Holdings
+    from batch.tenant.status import Listing, Page
+
+LATENESS: Final = 3.0
+"""The list gets so many times the longest delay that was seen."""
+
+
+class PeoplesLists:
+    """The status lists of a tenant's people, as proof of what is absent from them.
+
+    Args:
+        ledger: Has the accepted requests, and remembers how late the list was.
+        listing: The tenant's status list.
+        holdings: The tenant's search index; None if it can't be asked.
+        clock: Measures delays.
+
+    Attributes:
+        server_time: The tenant's newest clock; None if it tells no time.
+    """
+
+    def __init__(self, ledger: Ledger, listing: Listing, holdings: Holdings | None, clock: Clock) -> None:
+        self._ledger = ledger
+        self._listing = listing
+        self._holdings = holdings
+        self._clock = clock
+        self._delay: float | None = None
+        self._complete: dict[int, Shown] = {}
+        self._lacked: dict[int, float] = {}
+        self.server_time: datetime | None = None
+
+    async def wait(self, run: str, settle_after: float) -> float:
+        """Seconds that a request gets to arrive, and then the list to show it.
+
+        Args:
+            run: Any run of the tenant.
+            settle_after: What the user gives it: it gets more if the list was later before.
+        """
+        if self._delay is None:
+            self._delay = await asyncio.to_thread(self._ledger.doubts.listing_delay, run)
+        return max(settle_after, LATENESS * self._delay)
+
+    async def clock_offset(self) -> timedelta:
+        """How far the tenant's clock is ahead of ours."""
+        return await self._listing.clock_offset()
+
+    async def own(self, doubts: Sequence[Doubt]) -> list[StatusRow] | None:
+        """What the token's user requested since the first of the attempts; None if other lists take fewer calls."""
+        since = min(doubt.first_attempt for doubt in doubts) + await self.clock_offset() - LOOK_BACK
+        query = Query(since=since)
+        people = {identity for doubt in doubts for identity in doubt.request.recipients}
+        try:
+            first = self._noted(await self._listing.page(query, 0))
+        except ListingForbiddenError:
+            return None
+        calls = -(-(first.total or 0) // max(1, first.read))
+        if first.more and not 0 < calls <= len(people):
+            return None
+        return [row async for row in self._rows(query, first)]
+
+    async def of(self, people: Collection[str]) -> tuple[list[StatusRow], dict[str, str]]:
+        """Everything that anybody ever requested for people, and why some of their lists can't be read.
+
+        There is no window of time: what it hides would look absent.
+        """
+        rows: list[StatusRow] = []
+        refused: dict[str, str] = {}
+        for person in sorted(people):
+            try:
+                rows += [row async for row in self._rows(Query(requested_for=person))]
+            except ListingForbiddenError as error:
+                if not rows and not refused:
+                    # Whoever may not list the first person may list nobody.
+                    return [], dict.fromkeys(people, str(error))
+                refused[person] = str(error)
+        return rows, refused
+
+    async def accepted(self, doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
+        """The accepted requests that can prove something about doubts."""
+        return await asyncio.to_thread(self._ledger.doubts.witnesses, doubts)
+
+    async def shown(self, witnesses: Sequence[Witness], *, without_held: bool) -> tuple[Shown, ...]:
+        """What the lists of their recipients show of accepted requests.
+
+        Args:
+            witnesses: The accepted requests.
+            without_held: Whether what the tenant shows as held needs no row: it may have created nothing for it.
+        """
+        unknown = [one for one in witnesses if one.request.number not in self._complete]
+        rows, _ = await self.of({identity for one in unknown for identity in one.request.recipients})
+        found = [shown(one, rows) for one in unknown]
+        if without_held:
+            found = [await self._without_held(one) for one in found]
+        for one in found:
+            await self._learn(one)
+        return (*(self._complete[one.request.number] for one in witnesses if one not in unknown), *found)
+
+    async def of_somebody_later(self, doubts: Sequence[Doubt], wait: float) -> Sequence[StatusRow]:
+        """The list of a person for whom anybody requested something after the doubtful requests could arrive.
+
+        There is none if the token's user may not see the list of everybody, or if it tells no time.
+        """
+        times = [moment for doubt in doubts if (moment := current_since(doubt, wait)) is not None]
+        if not times:
+            return ()
+        with suppress(ListingForbiddenError):
+            page = self._noted(await self._listing.page(Query(since=min(times), everybody=True), 0))
+            late = [row for row in page.rows if any(is_current(row, doubt, wait) for doubt in doubts)]
+            return (await self.of({row.identity for row in late[-1:]}))[0]
+        return ()
+
+    async def held(self, request: Request) -> frozenset[Place]:
+        """The changes of a request that the tenant shows as held; none if it does not show them."""
+        if self._holdings is None:
+            return frozenset()
+        items = {(item.type.value, item.id) for item in request.items}
+        try:
+            return places_held(request, await self._holdings.of(list(request.recipients), items))
+        except ForbiddenError:
+            return frozenset()
+
+    async def note_delay(self, request: Request, seconds: float) -> None:
+        """Remember how late the list has shown a request."""
+        if seconds > (self._delay or 0.0):
+            self._delay = seconds
+            await asyncio.to_thread(self._ledger.doubts.keep_listing_delay, request.run, seconds)
+
+    async def _rows(self, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
+        async for page in pages(self._listing, query, first):
+            for row in self._noted(page).rows:
+                yield row
+
+    def _noted(self, page: Page) -> Page:
+        self.server_time = page.server_time or self.server_time
+        return page
+
+    async def _without_held(self, found: Shown) -> Shown:
+        if not found.missing:
+            return found
+        held = await self.held(found.witness.request)
+        return replace(found, witness=replace(found.witness, held=found.witness.held | held))
+
+    async def _learn(self, found: Shown) -> None:
+        """Learn how late the list is from a request that it lacked, or had in part, when it was read before."""
+        witness, now = found.witness, self._clock.monotonic()
+        number = witness.request.number
+        if found.missing:
+            self._lacked.setdefault(number, now)
+        elif found.complete:
+            self._complete[number] = found
+            if number in self._lacked:
+                seconds = now - self._lacked[number]
+                if witness.accepted_at and self.server_time:
+                    seconds = max(seconds, (self.server_time - witness.accepted_at).total_seconds())
+                await self.note_delay(witness.request, seconds)

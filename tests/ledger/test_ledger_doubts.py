@@ -1,0 +1,158 @@
+"""What the ledger knows of requests in doubt: from when on, until when, and which accepted requests are witnesses."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from batch.ledger.doubts import NEVER
+from batch.ledger.process import SILENT_FOR
+from batch.model import Answer, Existing, Part
+from tests.builders import NOW, change, product
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    ME,
+    a_process,
+    claim,
+    claim_if_any,
+    record,
+    rows,
+    singles,
+    write,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.model import Doubt, Run
+
+LATER = NOW + SILENT_FOR
+
+
+def doubts_of(path: Path) -> list[Any]:
+    return rows(path, "SELECT request, tenant_time, fence, ripe FROM doubt ORDER BY request")
+
+
+def in_doubt(ledger: Ledger, run: Run) -> tuple[Doubt, ...]:
+    """The doubts about all requests of a run, whose answers were lost."""
+    while (request := claim_if_any(ledger, run)) is not None:
+        record(ledger, request, FAILED)
+    return ledger.requests.doubts(run)
+
+
+def test_a_doubt_begins_and_ends_with_the_state(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(2))
+    ledger.runs.hold(run, ME, NOW)
+    first, second = in_doubt(ledger, run)
+    assert doubts_of(path) == [(1, None, None, None), (2, None, None, None)]
+    ledger.requests.settle(first.request, arrived=False, now=NOW)
+    assert doubts_of(path) == [(2, None, None, None)]
+    ledger.runs.settle_by_hand(run, arrived=True, now=NOW)
+    assert doubts_of(path) == []
+    assert second.request.number == 2
+    assert ledger.verify() == ()
+
+
+def test_what_is_known_of_a_doubt_is_kept_and_its_first_time_stays(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    ledger.runs.hold(run, ME, NOW)
+    (doubt,) = in_doubt(ledger, run)
+    ledger.doubts.keep_time([doubt.request], NOW)
+    ledger.doubts.keep_time([doubt.request], LATER)
+    assert ledger.doubts.ripen([doubt.request]) == 1
+    (again,) = ledger.requests.doubts(run)
+    assert (again.tenant_time, again.ripe, again.claimed) == (NOW, 1, 1)
+
+
+def test_the_tenants_clock_before_the_attempt_is_that_of_the_last_answer_before_it(ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    ledger.runs.hold(run, ME, NOW)
+    record(ledger, claim(ledger, run), Answer(status=202, server_time=LATER))
+    (doubt,) = in_doubt(ledger, run)
+    assert doubt.tenant_before == LATER
+
+
+def held_by(ledger: Ledger, holder: Process, expires: datetime | None) -> Run:
+    """A run whose holder has claimed its request and was not heard of again."""
+    run = write(ledger, [change("i1", "r1")])
+    ledger.runs.hold(run, holder, NOW)
+    ledger.requests.claim(run, NOW, holder, token_expires=expires)
+    return run
+
+
+def test_a_process_of_another_machine_is_only_silent_and_fenced_by_its_token(ledger: Ledger) -> None:
+    expires = NOW + timedelta(minutes=12)
+    run = held_by(ledger, a_process(), expires)
+    assert ledger.runs.hold(run, ME, LATER) == 1
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [expires]
+
+
+def test_a_token_of_which_nothing_is_known_never_expires(ledger: Ledger) -> None:
+    run = held_by(ledger, a_process(), None)
+    ledger.runs.hold(run, ME, LATER)
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [NEVER]
+
+
+def test_a_process_of_this_machine_that_is_gone_needs_no_fence(ledger: Ledger) -> None:
+    gone = type(ME)(host=ME.host, machine=ME.machine, pid=ME.pid, started=ME.started + 1000)
+    run = held_by(ledger, gone, NOW)
+    assert ledger.runs.hold(run, ME, NOW) == 1
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
+
+
+def test_the_rest_of_a_divided_doubt_inherits_what_is_known_and_is_never_planned(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["a", "b"], ["r1"]))
+    ledger.runs.hold(run, ME, NOW)
+    (doubt,) = in_doubt(ledger, run)
+    ledger.doubts.keep_time([doubt.request], NOW)
+    parts = (Part(recipients=(0,), items=(0,), arrived=True, held=True), Part(recipients=(1,), items=(0,)))
+    ledger.requests.settle(doubt.request, arrived=False, now=NOW, parts=parts)
+    (rest,) = ledger.requests.doubts(run)
+    assert (rest.tenant_time, rest.sent_id, rest.claimed) == (NOW, doubt.request.id, 1)
+    assert (rest.first_attempt, rest.arrived) == (doubt.first_attempt, True)
+    assert ledger.requests.left(run) == 0
+    # The part that is held is accepted, and the tenant created nothing for it.
+    (state,) = rows(path, "SELECT finding.state FROM track JOIN finding ON finding.id = track.finding")
+    assert state == ("EXISTING_REQUEST",)
+    assert ledger.verify() == ()
+
+
+def test_verify_finds_a_doubt_without_a_request_in_doubt(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(2))
+    ledger.runs.hold(run, ME, NOW)
+    in_doubt(ledger, run)
+    with ledger._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM doubt WHERE request = 1")
+    assert doubts_of(path) == [(2, None, None, None)]
+    assert any("request 1" in finding for finding in ledger.verify())
+
+
+def test_witnesses_are_accepted_requests_of_any_run_of_the_tenant_in_the_order_of_their_claims(ledger: Ledger) -> None:
+    run, other = write(ledger, *singles(3)), write(ledger, *singles(2, prefix="o"), digest="other")
+    for one in (run, other):
+        ledger.runs.hold(one, ME, NOW)
+    first, doubtful, _ = (claim(ledger, run) for _ in range(3))
+    record(ledger, first, ACCEPTED)
+    record(ledger, doubtful, FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    assert [one.request.number for one in ledger.doubts.witnesses([doubt])] == [first.number]
+    ledger.doubts.ripen([doubt.request])
+    later = claim(ledger, other)
+    said = Existing(identity="o000", item_type="ROLE", item="r1")
+    record(ledger, later, Answer(status=202, server_time=LATER, existing=(said,)))
+    (ripe,) = ledger.requests.doubts(run)
+    (control,) = ledger.doubts.witnesses([ripe])
+    assert (control.sent, control.claimed, control.accepted_at) == (later.id, 4, LATER)
+    assert control.held == {(0, 0)}
+    assert ripe.ripe == 3
+
+
+def test_the_longest_delay_of_the_list_is_remembered(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    assert ledger.doubts.listing_delay(run.id) == 0
+    for seconds in (3.0, 9.0, 5.0):
+        ledger.doubts.keep_listing_delay(run.id, seconds)
+    assert ledger.doubts.listing_delay(run.id) == 9.0
