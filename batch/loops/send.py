@@ -212,8 +212,8 @@ class Submitter:
             token = await self._tenant.token()
             if self._pace.quiet:
                 return
-            claimed_at = self._clock.now(), self._clock.monotonic()
-            bodies = await self._claim(claimed_at[0], len(permits), token)
+            claimed_at = self._clock.monotonic(), self._clock.now()
+            bodies = await self._claim(claimed_at[1], len(permits), token)
         finally:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
@@ -244,7 +244,7 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: tuple[datetime, float]) -> None:
+    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: tuple[float, datetime]) -> None:
         body, failures_before = sent.requests, self._failures
         began = self._clock.monotonic()
         for request in body:
@@ -285,7 +285,7 @@ class Submitter:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
         await self._act(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
 
-    def _is_stale(self, claimed_at: datetime, claimed_monotonic: float) -> bool:
+    def _is_stale(self, claimed_monotonic: float, claimed_at: datetime) -> bool:
         """Whether a claim is too old to be sent, by either clock: one may have been set, or have stood still."""
         by_wall_clock = (self._clock.now() - claimed_at).total_seconds()
         return max(by_wall_clock, self._clock.monotonic() - claimed_monotonic) > STALE_AFTER
