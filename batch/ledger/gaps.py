@@ -173,9 +173,9 @@ class Gaps:
         if request is None:
             return 0
         found = {
-            (identity, item.id)
-            for identity in request.recipients
-            for item in request.items
+            (r, i)
+            for r, identity in enumerate(request.recipients)
+            for i, item in enumerate(request.items)
             if (key_of(identity), key_of(item.id)) in pairs
         }
         detail = {"access_requests": sorted(set(pairs.values()) - {""})}
