@@ -74,6 +74,7 @@ def ledger_disagrees(changes: Iterable[tuple[Pair, str]], books: Iterable[Accept
     return problems
 
 
-def may_stay_open(options: Options) -> bool:
-    """Whether a doubt may have no control for good: the tenant's rows can't be recognised."""
-    return options.oddness in {"null", "replaced", "undated", "epoch"}
+def may_stay_open(options: Options, books: Sequence[Accepted]) -> bool:
+    """Whether nothing can be a control for good: the tenant's rows can't be recognised, or it has none of ours."""
+    forgets = bool({"restore", "lose_wal"} & options.faults)
+    return options.oddness in {"null", "replaced", "undated", "epoch"} or (forgets and not books)

@@ -75,7 +75,7 @@ class History:
         self.host = Host(world, folder)
         self.host.prepare = self._fate  # type: ignore[method-assign]
         self.problems: list[str] = []
-        chance, faults = world.random, options.faults
+        chance, faults = world.chance("beginning"), options.faults
         names = ["alpha", "beta"] if "other_machine" in faults else ["alpha"]
         self.machines = [
             Machine(
@@ -136,49 +136,50 @@ class History:
 
     def _safety(self) -> None:
         world, options = self.world, self.options
+        chance = world.chance("faults")
         lines = 2 if {"second_process", "other_machine"} & options.faults else 1
         remaining = [options.starts, options.starts][:lines]
         for line, starts in enumerate(remaining):
             if starts:
-                self._start_later(line, starts, world.random.choice((0.5, 20.0, 100.0)) * line)
+                self._start_later(line, starts, chance.choice((0.5, 20.0, 100.0)) * line)
         if "others" in options.faults:
-            for _ in range(world.random.randint(1, 5)):
-                world.after(
-                    world.random.uniform(0.0, 100.0), lambda: self.tenant.someone_else_requests("other", "thing")
-                )
+            for _ in range(chance.randint(1, 5)):
+                world.after(chance.uniform(0.0, 100.0), lambda: self.tenant.someone_else_requests("other", "thing"))
         if "wall" in options.faults:
-            for _ in range(world.random.randint(1, 3)):
-                world.after(world.random.expovariate(1 / 30.0), self._jump)
+            for _ in range(chance.randint(1, 3)):
+                world.after(chance.expovariate(1 / 30.0), self._jump)
         world.drive(lambda: self._running == 0)
 
     def _start_later(self, line: int, starts: int, delay: float) -> None:
         self._running += 1
 
         def start() -> None:
-            world, faults = self.world, self.options.faults
-            machine = world.random.choice(self.machines)
-            name, wanted = world.random.choice(self.inputs) if "rows" in faults else self.inputs[-1]
+            faults = self.options.faults
+            chance = self.world.chance(f"start {starts} of {line}")
+            machine = chance.choice(self.machines)
+            name, wanted = chance.choice(self.inputs) if "rows" in faults else self.inputs[-1]
             code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", name)
             self._ended(code, wanted)
             self._running -= 1
             if code == KILLED and not self.host.alive:
                 self._damage()
             if starts > 1 and (code != 0 or "rows" in faults or "restore" in faults):
-                self._start_later(line, starts - 1, world.random.choice((0.1, 1.0, 20.0, 100.0)))
+                self._start_later(line, starts - 1, chance.choice((0.1, 1.0, 20.0, 100.0)))
 
         self.world.after(delay, start)
 
     def _damage(self) -> None:
         """Put the disk back, while no process uses it."""
-        chance, faults = self.world.random, self.options.faults
+        chance, faults = self.world.chance("disk"), self.options.faults
         if "lose_wal" in faults and chance.random() < 0.5:
             self.disk.lose_wal()
         elif "restore" in faults and chance.random() < 0.7:
             self.disk.restore()
 
     def _jump(self) -> None:
-        machine = self.world.random.choice(self.machines)
-        seconds = self.world.random.choice((-3600.0, -30.0, -2.0, 2.0, 60.0, 120.0, 86400.0))
+        chance = self.world.chance("jumps")
+        machine = chance.choice(self.machines)
+        seconds = chance.choice((-3600.0, -30.0, -2.0, 2.0, 60.0, 120.0, 86400.0))
         self.world.note(machine.name, f"its wall clock jumps by {seconds:g} s")
         machine.ahead += seconds
 
@@ -187,7 +188,7 @@ class History:
         world, faults = self.world, self.options.faults
         if not world.faults:
             return
-        chance = world.random
+        chance = world.chance(f"fate of {process.name}")
         if "kill" in faults and chance.random() < 0.8:
             how = chance.choice(("time", "commit", "post", "post"))
             if how == "time":
@@ -227,13 +228,22 @@ class History:
             self._run_until_it_ends("control", 2, self.control)
             code = self._run_until_it_ends("after control", MOST_RUNS, self.inputs[-1])
         expected = {0, 3} if self.tenant.poison else {0}
-        if code not in expected and not (code == 4 and checkers.may_stay_open(self.options)):
+        if code not in expected and not (code == 4 and checkers.may_stay_open(self.options, self.tenant.books)):
             self.problems.append(f"it does not finish: {world.events[-1]}")
+        if code == 0 and world.chance("again").random() < 0.3:
+            self._once_more()
+
+    def _once_more(self) -> None:
+        """The same command again changes nothing."""
+        books = len(self.tenant.books)
+        self._run_until_it_ends("again", 1, self.inputs[-1])
+        if len(self.tenant.books) != books:
+            self.problems.append("the same command submits something although everything is submitted")
 
     def _run_until_it_ends(self, who: str, most: int, given: tuple[Path, set[Pair]]) -> int:
         world, code = self.world, 4
         for number in range(most):
-            begun = world.now + world.random.choice((0.1, 30.0)) + number * self.options.settle_after
+            begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * self.options.settle_after
             world.drive(self._waiting_until(begun))
             code = self.host.submit(self.machines[0], f"{who}.{number}", given[0])
             self._ended(code, given[1])

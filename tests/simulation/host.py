@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rich.console import Console
 
+from batch.commands.heads import Heads
 from batch.commands.runtime import Runtime
 from batch.commands.screen import Screen
 from batch.commands.submit import submit
@@ -99,21 +100,23 @@ class Host:
 
     def _code_of(self, process: SimulatedProcess, work: Work, said: io.StringIO) -> tuple[int, str]:
         world, machine = self.world, process.machine
+        chance = world.chance(f"product in {process.name}")
         runtime = Runtime(
             clock=Clock(now=machine.wall, monotonic=machine.monotonic, boot=machine.name),
-            jitter=world.random.random,
+            jitter=chance.random,
             process=Process(host=machine.name, machine=machine.name, pid=process.pid, started=float(process.pid)),
-            new_id=lambda: f"{world.random.getrandbits(50):010x}"[:10],
+            new_id=lambda: f"{chance.getrandbits(40):010x}",
+            heads=Heads(folder=self.folder / machine.name / "heads"),
         )
         screen = Screen(console=Console(file=said, width=200))
         try:
-            return work(self._settings(), screen, runtime), ""
+            return work(self._settings(process), screen, runtime), ""
         except AccessBatchError as error:
             return error.exit_code, f"{type(error).__name__}: {error.message} {error.next_step}"
 
-    def _settings(self) -> Settings:
+    def _settings(self, process: SimulatedProcess) -> Settings:
         options = self.world.options
-        second_name = "two_names" in options.faults and self.world.random.random() < 0.5
+        second_name = "two_names" in options.faults and self.world.chance(f"name for {process.name}").random() < 0.5
         return load(
             {
                 "ledger": str(self.ledger),

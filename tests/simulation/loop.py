@@ -83,7 +83,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Future[Any]:
         """Do a thread's work a little later, in one piece."""
         done: asyncio.Future[Any] = self.create_future()
-        self.call_later(self._process.world.thread_delay(), self._process.do_work, done, func, args)
+        self.call_later(self._process.thread_delay(), self._process.do_work, done, func, args)
         return done
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *_args: Any) -> None:  # type: ignore[override]

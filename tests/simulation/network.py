@@ -10,6 +10,7 @@ import httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from random import Random
 
     from tests.simulation.process import SimulatedProcess
     from tests.simulation.tenant import Reply, SimulatedTenant
@@ -27,11 +28,14 @@ class Flight:
         aborted_at: When its socket was aborted; None if it was not.
     """
 
-    def __init__(self, network: Network, process: SimulatedProcess, request: httpx.Request, number: int) -> None:
+    def __init__(
+        self, network: Network, process: SimulatedProcess, request: httpx.Request, number: int, chance: Random
+    ) -> None:
         self._network = network
         self._process = process
         self.request = request
         self.number = number
+        self.chance = chance
         self.sent_at = network.world.now
         self.arrived = False
         self.aborted_at: float | None = None
@@ -70,44 +74,44 @@ class Network:
         self.linger = True
         self._count = 0
 
-    def delay(self) -> float:
+    def delay(self, chance: Random) -> float:
         """Seconds that a call takes to the place where the tenant counts."""
         least, most = self.world.options.path
-        return self.world.random.uniform(least, most)
+        return chance.uniform(least, most)
 
-    def send(self, process: SimulatedProcess, request: httpx.Request) -> Flight:
+    def send(self, process: SimulatedProcess, request: httpx.Request, chance: Random) -> Flight:
         """Hand a call to the kernel."""
         self._count += 1
-        flight = Flight(self, process, request, self._count)
-        faults, world = self.world.options.faults, self.world
-        path = self.delay()
-        if "loss" in faults and world.chance(world.options.loss):
+        flight = Flight(self, process, request, self._count, chance)
+        world = self.world
+        path = self.delay(chance)
+        if world.strikes("loss", chance, world.options.loss):
             # Nothing gets through for a while; the kernel tries again and again.
-            path += world.random.expovariate(1 / 30.0)
+            path += chance.expovariate(1 / 30.0)
         world.after(path, lambda: self._arrive(flight))
         return flight
 
     def aborted(self, flight: Flight) -> None:
         """A socket was closed before its call had arrived."""
-        world = self.world
+        world, chance = self.world, flight.chance
         if not self.linger:
-            world.after(world.random.uniform(0.0, FORGOTTEN_AFTER), lambda: self._arrive(flight, late=True))
-        elif "late" in world.options.faults and world.random.random() < world.options.late:
+            world.after(chance.uniform(0.0, FORGOTTEN_AFTER), lambda: self._arrive(flight, late=True))
+        elif "late" in world.options.faults and chance.random() < world.options.late:
             # The assumption: what was aborted arrives within this time, or never.
-            world.after(
-                world.random.uniform(0.0, world.options.arrives_within), lambda: self._arrive(flight, late=True)
-            )
+            world.after(chance.uniform(0.0, world.options.arrives_within), lambda: self._arrive(flight, late=True))
 
     def _arrive(self, flight: Flight, *, late: bool = False) -> None:
         if flight.arrived or (flight.aborted_at is not None and not late):
             return
         flight.arrived = True
         world = self.world
-        reply = self._tenant.answer(flight.request, path=world.now - flight.sent_at, number=flight.number)
-        if "loss" in world.options.faults and world.chance(world.options.loss):
+        reply = self._tenant.answer(
+            flight.request, path=world.now - flight.sent_at, number=flight.number, chance=flight.chance
+        )
+        if world.strikes("loss", flight.chance, world.options.loss):
             world.note("network", f"the answer to call {flight.number} is lost")
             return
-        world.after(self.delay() + reply.takes, lambda: flight.answered(reply))
+        world.after(self.delay(flight.chance) + reply.takes, lambda: flight.answered(reply))
 
 
 class _Content(httpx.AsyncByteStream):
@@ -135,14 +139,18 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             process.freeze(process.freezes_at_post[1])
             await asyncio.sleep(0)
         await self._unless_dead()
-        if "refused" in world.options.faults and world.chance(0.05):
-            await asyncio.sleep(self._network.delay())
+        process.others += not is_submit
+        # Submits have fates of their own, whatever else is asked between them.
+        which = f"submit {process.posts}" if is_submit else f"call {process.others}"
+        chance = world.chance(f"{which} of {process.name}")
+        if world.strikes("refused", chance, 0.05):
+            await asyncio.sleep(self._network.delay(chance))
             raise httpx.ConnectError("connection refused", request=request)
         trace = request.extensions.get("trace")
         info = {"request": SimpleNamespace(method=request.method.encode())}
         if trace is not None:
             await trace("http11.send_request_headers.started", info)
-        flight = self._network.send(process, request)
+        flight = self._network.send(process, request, chance)
         if trace is not None:
             await trace("http11.send_request_body.complete", info)
         if is_submit and process.dies_at_post == (process.posts, "after"):

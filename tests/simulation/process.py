@@ -65,6 +65,7 @@ class SimulatedProcess:
         blocked: Whether a call of it is being executed just now.
         commits: Transactions that it has written.
         posts: Requests to submit that it has begun to send.
+        others: Other calls.
     """
 
     def __init__(self, world: World, machine: Machine, name: str, pid: int) -> None:
@@ -83,11 +84,16 @@ class SimulatedProcess:
         self.engines: list[Any] = []
         self.commits = 0
         self.posts = 0
+        self.others = 0
         self.dies_at_commit: tuple[int, str] | None = None
         self.dies_at_post: tuple[int, str] | None = None
         self.acts_at_commit: tuple[int, Callable[[], None]] | None = None
         self.freezes_at_post: tuple[int, float] | None = None
         machine.processes[pid] = self
+
+    def thread_delay(self) -> float:
+        """Seconds until one of its threads has done its work."""
+        return self.world.chance(f"threads of {self.name}").choice((0.0, 1e-4, 1e-3, 1e-3, 5e-3))
 
     def do_work(self, done: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Do the work of one of its threads."""

@@ -10,8 +10,10 @@ from unittest import mock
 import sqlalchemy as sa
 
 import batch.api.rate_window
+import batch.dedupe.classify
 import batch.ledger.moving
 import batch.ledger.runs
+import batch.ledger.tenants
 from batch.ledger import tables as t
 from batch.states import Event
 
@@ -73,11 +75,24 @@ def _compare_and_set(off: Off) -> None:
     off.replace(batch.ledger.moving, "_MOVE", anyhow)
 
 
+def _tenant_identity(off: Off) -> None:
+    """A tenant is known by its address."""
+    off.replace(batch.ledger.tenants.Tenants, "bind", lambda *_: None)
+    off.replace(batch.ledger.tenants.Tenants, "is_open", lambda *_: False)
+
+
+def _in_doubt_is_not_submitted(off: Off) -> None:
+    """What another run may have submitted counts as submitted."""
+    off.replace(batch.dedupe.classify, "_IN_DOUBT", [])
+
+
 PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "linger": _linger,
     "margin": _margin,
     "claim before send": _claim_before_send,
     "compare-and-set": _compare_and_set,
+    "tenant identity": _tenant_identity,
+    "in doubt is not submitted": _in_doubt_is_not_submitted,
 }
 """Each protection by name, with what takes it away."""
 

@@ -45,15 +45,17 @@ def simulated(world: World, network: Network) -> Iterator[None]:
         def replace(place: object, name: str, value: object) -> None:
             stack.enter_context(mock.patch.object(place, name, value))
 
+        chance = world.chance("operating system")
         replace(asyncio, "run", world.run)
-        replace(uuid, "uuid4", lambda: uuid.UUID(int=world.random.getrandbits(128), version=4))
-        replace(secrets, "token_hex", lambda size=32: world.random.randbytes(size).hex())
-        replace(secrets, "token_bytes", lambda size=32: world.random.randbytes(size))
-        replace(os, "urandom", world.random.randbytes)
+        replace(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4))
+        replace(secrets, "token_hex", lambda size=32: chance.randbytes(size).hex())
+        replace(secrets, "token_bytes", lambda size=32: chance.randbytes(size))
+        replace(os, "urandom", chance.randbytes)
         replace(batch.ledger.process, "_machine", lambda: _current(world).machine.name)
         replace(batch.ledger.process, "_started", lambda pid: _started(world, pid))
         replace(batch.ledger.process, "psutil", _PROCESSES)
         replace(batch.tenant.client, "http_client", lambda base_url, **of: _client(world, network, base_url, **of))
+        replace(os, "fsync", lambda _file: None)
         for place in (batch.ledger.store, batch.ledger.upgrade):
             replace(place, "connect", lambda url, **of: _connect(world, url, **of))
         # A small page, so that a few rows are several pages.

@@ -14,6 +14,7 @@ from tests.simulation.process import BEGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
     import httpx
 
@@ -86,10 +87,10 @@ class SimulatedTenant:
 
     # Calls.
 
-    def answer(self, request: httpx.Request, *, path: float, number: int) -> Reply:
+    def answer(self, request: httpx.Request, *, path: float, number: int, chance: Random) -> Reply:
         """Answer a call that has arrived."""
         where = request.url.path
-        reply = self._answer(request, where, path, number)
+        reply = self._answer(request, where, path, number, chance)
         self._world.note("tenant", f"call {number} {request.method} {where}: {reply.status}")
         if self._options.sends_date:
             return Reply(
@@ -100,13 +101,13 @@ class SimulatedTenant:
             )
         return reply
 
-    def _answer(self, request: httpx.Request, where: str, path: float, number: int) -> Reply:  # noqa: PLR0911 - one for each kind of answer
+    def _answer(self, request: httpx.Request, where: str, path: float, number: int, chance: Random) -> Reply:  # noqa: PLR0911 - one for each kind of answer
         if where == "/oauth/token":
             return self._token()
         world, options = self._world, self._options
-        if "gateway" in options.faults and world.chance(options.gateway):
+        if world.strikes("gateway", chance, options.gateway):
             # It turns the call away before the place where calls count.
-            return _page(world.random.choice((500, 502, 503, 504)))
+            return _page(chance.choice((500, 502, 503, 504)))
         count = sum(at > world.now - options.rate[1] for at in self._all_counted)
         self._all_counted.append(world.now)
         if path <= options.path_assumed:
@@ -117,9 +118,9 @@ class SimulatedTenant:
         if count >= options.rate[0]:
             return _json(429, {"message": " Rate Limit Exceeded "}, {"retry-after": str(int(options.rate[1]))})
         if where.endswith("/access-requests"):
-            return self._submitted(json.loads(request.content), number)
+            return self._submitted(json.loads(request.content), number, chance)
         if where.endswith(("/access-request-status", "/access-request-administration")):
-            return self._listed(request.url.params)
+            return self._listed(request.url.params, chance)
         if where.endswith("/search"):
             return _json(200, [])
         return _problem(404, "no such path")
@@ -158,7 +159,7 @@ class SimulatedTenant:
 
     # Submitting.
 
-    def _submitted(self, body: Mapping[str, Any], number: int) -> Reply:
+    def _submitted(self, body: Mapping[str, Any], number: int, chance: Random) -> Reply:
         world, options = self._world, self._options
         wanted = [
             (identity, item)
@@ -172,8 +173,8 @@ class SimulatedTenant:
         for identity, item in wanted:
             if bad := self.poison.get(pair_key(identity, item["id"])):
                 return _poisoned(bad, item["id"])
-        if "fails" in options.faults and world.chance(options.fails):
-            return _failure(world.random.choice(("500", "503", "429", "502")))
+        if world.strikes("fails", chance, options.fails):
+            return _failure(chance.choice(("500", "503", "429", "502")))
         access_requests: dict[str, str] = {}
         for identity, item in wanted:
             metadata = item.get("clientMetadata") or {}
@@ -187,16 +188,22 @@ class SimulatedTenant:
                     metadata=metadata,
                 )
             )
-            self._add_row(identity, item, body["requestType"], access_request, metadata)
+            self._add_row(identity, item, body["requestType"], access_request, metadata, chance)
         world.note("tenant", f"accepts {[(i, m['id']) for i, m in wanted]} in call {number}")
-        if "after" in options.faults and world.chance(options.after):
-            return _failure(world.random.choice(("500", "502", "503", "503 later", "303", "404", "409", "200")))
+        if world.strikes("after", chance, options.after):
+            return _failure(chance.choice(("500", "502", "503", "503 later", "303", "404", "409", "200")))
         return _json(202, {})
 
     def someone_else_requests(self, identity: str, item: str) -> None:
         """Another user requests something."""
         self._add_row(
-            identity, {"type": "ROLE", "id": item}, "GRANT_ACCESS", f"other{len(self._rows):05d}", {}, "other"
+            identity,
+            {"type": "ROLE", "id": item},
+            "GRANT_ACCESS",
+            f"other{len(self._rows):05d}",
+            {},
+            self._world.chance("others"),
+            "other",
         )
 
     def _add_row(
@@ -206,9 +213,10 @@ class SimulatedTenant:
         request_type: str,
         access_request: str,
         metadata: Mapping[str, str],
+        chance: Random,
         requester: str = REQUESTER,
     ) -> None:
-        odd = self._options.oddness if self._world.random.random() < self._options.odd else ""
+        odd = self._options.oddness if chance.random() < self._options.odd else ""
         row: dict[str, Any] = {
             "id": item["id"],
             "name": f"name of {item['id']}",
@@ -229,7 +237,7 @@ class SimulatedTenant:
         self._rows.append(
             _Row(
                 created=self.clock(),
-                visible_at=self._visible_at(),
+                visible_at=self._visible_at(chance),
                 requester=requester,
                 identity=identity,
                 access_request=access_request,
@@ -237,28 +245,29 @@ class SimulatedTenant:
             )
         )
 
-    def _visible_at(self) -> float:
+    def _visible_at(self, chance: Random) -> float:
         world, options = self._world, self._options
         if options.listing == "rows":
             # Row by row, in any order, most of them soon.
-            lag = options.lag * world.random.random() ** 3
+            lag = options.lag * chance.random() ** 3
             return world.now + lag
         # In order: an index that falls behind and catches up.
-        lag = options.lag * world.random.random() if world.faults else min(options.lag, 2.0)
+        lag = options.lag * chance.random() if world.faults else min(options.lag, 2.0)
         self._newest_visible = max(self._newest_visible, world.now + lag)
         return self._newest_visible
 
     # Listing.
 
-    def _listed(self, query: Mapping[str, str]) -> Reply:
+    def _listed(self, query: Mapping[str, str], chance: Random) -> Reply:
         world, options = self._world, self._options
-        if "list_fails" in options.faults and world.chance(0.1):
+        if world.strikes("list_fails", chance, 0.1):
             return _page(503)
         rows = [row for row in self._rows if row.visible_at <= world.now]
         if "requested-for" in query:
             rows = [row for row in rows if row.identity == query["requested-for"]]
-        if query.get("requested-by") == "me":
-            rows = [row for row in rows if row.requester == REQUESTER]
+        if "requested-by" in query:
+            user = REQUESTER if query["requested-by"] == "me" else query["requested-by"]
+            rows = [row for row in rows if row.requester == user]
         filters = query.get("filters", "")
         if since := re.search(r'created ge "([^"]+)"', filters):
             start = datetime.fromisoformat(since[1])
@@ -266,7 +275,7 @@ class SimulatedTenant:
         if named := re.search(r"accessRequestId (?:eq|in) (.*)", filters):
             ids = set(re.findall(r'"([^"]+)"', named[1]))
             rows = [row for row in rows if row.access_request in ids]
-        rows.sort(key=lambda row: row.created)
+        rows.sort(key=lambda row: row.created, reverse=query.get("sorters") == "-created")
         offset, limit = int(query.get("offset", 0)), min(int(query.get("limit", 250)), options.page)
         page = rows[offset : offset + limit]
         counts = {"true": len(rows), "zero": 0, "page": len(page), "none": None}

@@ -40,14 +40,13 @@ class World:
     Attributes:
         options: What the seed has chosen.
         folder: Holds all files.
-        random: The one source of chance.
         now: The true time, in seconds since the history began.
     """
 
     def __init__(self, options: Options, folder: Path) -> None:
         self.folder = folder
         self.options = options
-        self.random = random.Random(options.seed)  # noqa: S311 - chosen to be repeatable
+        self._streams: dict[str, random.Random] = {}
         self.now = 0.0
         self.faults = True
         self.machines: list[Machine] = []
@@ -70,13 +69,20 @@ class World:
         """Act after some time."""
         self.at(self.now + seconds, act)
 
-    def chance(self, probability: float) -> bool:
-        """Whether a fault happens that has this probability; none does in the liveness phase."""
-        return self.faults and self.random.random() < probability
+    def chance(self, purpose: str) -> random.Random:
+        """The source of chance for one purpose.
 
-    def thread_delay(self) -> float:
-        """Seconds until a thread has done its work."""
-        return self.random.choice((0.0, 1e-4, 1e-3, 1e-3, 5e-3))
+        All come from the seed. Each purpose has its own, so that one call more of the product does not change the fate
+        of all others: a seed then stays useful when the product changes.
+        """
+        if purpose not in self._streams:
+            self._streams[purpose] = random.Random(f"{self.options.seed} {purpose}")  # noqa: S311 - to be repeatable
+        return self._streams[purpose]
+
+    def strikes(self, fault: str, chance: random.Random, probability: float = 1.0) -> bool:
+        """Whether a fault happens now that has this probability; none does in the liveness phase."""
+        drawn = chance.random()
+        return self.faults and fault in self.options.faults and drawn < probability
 
     def note(self, who: str, what: str) -> None:
         """Add to the history."""
@@ -178,7 +184,7 @@ class World:
         if not due:
             heapq.heappop(self._queue)[2]()
             return True
-        self._step(due[0] if len(due) == 1 else self.random.choice(due))
+        self._step(due[0] if len(due) == 1 else self.chance("turns").choice(due))
         return True
 
     def _step(self, process: SimulatedProcess) -> None:
