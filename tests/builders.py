@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
-from batch.model import Request, RequestItem, StatusRow
+from batch.api.status_row import StatusRow
+from batch.model import Request, RequestItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

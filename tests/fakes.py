@@ -13,7 +13,7 @@ from tests.builders import NOW
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
 
 
 class FakeClock:

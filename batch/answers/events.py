@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.answers.outcome import Decision
-    from batch.model import Answer, ChangeStatus, Request
+    from batch.api.status_row import ChangeStatus
+    from batch.model import Answer, Request
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

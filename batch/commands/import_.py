@@ -16,10 +16,11 @@ from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import Query, pages
 
 if TYPE_CHECKING:
+    from batch.api.status_row import StatusRow
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
-    from batch.model import Run, StatusRow
+    from batch.model import Run
     from batch.settings import Settings
     from batch.tenant.status import Listing, Page
 

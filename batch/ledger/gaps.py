@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.api.status_row import StatusRow
     from batch.ledger.process import Process
-    from batch.model import Head, Request, StatusRow
+    from batch.model import Head, Request
 
 _AT_ONCE: Final = 300
 """Identities asked for in one statement."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
+from batch.api.status_row import ChangeStatus
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest, insert_frame, intern, select_among, spellings
@@ -18,7 +19,7 @@ from batch.ledger.products import distinct
 from batch.ledger.runs import Runs, require_held
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses
-from batch.model import IMPORT, IMPORTED_INPUT, ChangeStatus
+from batch.model import IMPORT, IMPORTED_INPUT
 from batch.states import State
 from batch.status.adopt import AdoptionOutcome, plan_adoption
 from batch.status.matching import LedgerChange

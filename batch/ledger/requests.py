@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.answers.outcome import Decision
+    from batch.api.status_row import ChangeStatus
     from batch.ledger.process import Process
-    from batch.model import Answer, ChangeStatus, Doubt, Head, Part, Request, Run
+    from batch.model import Answer, Doubt, Head, Part, Request, Run
     from batch.plan.body import Body
     from batch.status.control import Place
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.model import ChangeStatus, Run
+    from batch.api.status_row import ChangeStatus
+    from batch.model import Run
 
 TRACK_SCHEMA: Final = {
     "request": pl.Int64,

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import Tell
-    from batch.model import Answer, Clock, StatusRow
+    from batch.api.status_row import StatusRow
+    from batch.model import Answer, Clock
     from batch.status.cancel import CancelScope
     from batch.status.matching import RunChanges
     from batch.tenant.status import Listing

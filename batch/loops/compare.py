@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import Tell
+    from batch.api.status_row import StatusRow
     from batch.ledger.gaps import Compared, LedgerAge
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.model import Clock, StatusRow
+    from batch.model import Clock
     from batch.tenant.status import Listing
 
 OVERLAP: Final = timedelta(seconds=60)

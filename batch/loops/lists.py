@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime, timedelta
 
+    from batch.api.status_row import StatusRow
     from batch.ledger.store import Ledger
-    from batch.model import Clock, Doubt, Request, StatusRow
+    from batch.model import Clock, Doubt, Request
     from batch.status.control import Place, Shown, Witness
     from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing, Page

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import Tell
+    from batch.api.status_row import StatusRow
     from batch.ledger.cache import Cached
-    from batch.model import Clock, StatusRow
+    from batch.model import Clock
     from batch.status.in_progress import Item
     from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing, Page

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from batch.answers.events import Tell
+    from batch.api.status_row import StatusRow
     from batch.ledger.store import Ledger
-    from batch.model import Clock, Doubt, StatusRow
+    from batch.model import Clock, Doubt
     from batch.status.control import Place, Proof, Witness
     from batch.status.evidence import Reading, Verdict
     from batch.tenant.holdings import Holdings

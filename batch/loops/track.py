@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batch.answers.events import Tell
+    from batch.api.status_row import ChangeStatus, StatusRow
     from batch.ledger.store import Ledger
-    from batch.model import ChangeStatus, Clock, Run, StatusRow
+    from batch.model import Clock, Run
     from batch.status.progress import TrackQuery
     from batch.tenant.status import Listing, Page
 

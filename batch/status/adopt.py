@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import REQUEST_TYPES, ItemType, Operation
-from batch.model import ChangeStatus
+from batch.api.status_row import ChangeStatus
 from batch.states import VOID, State
 from batch.status.matching import change_in_ledger, ids_change_with_requests, listed_item, named_item, request_id
 from batch.text import instant
@@ -22,7 +22,7 @@ from batch.text import instant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
     from batch.status.matching import LedgerChange
 
 Key = tuple[str, str, str]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
     from batch.status.in_progress import Item
     from batch.status.matching import Pair
 

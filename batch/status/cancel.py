@@ -18,7 +18,7 @@ from batch.api.tenant_outcome import PARTLY_PROVISIONED, TenantOutcome, is_exist
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from batch.model import ChangeStatus, StatusRow
+    from batch.api.status_row import ChangeStatus, StatusRow
     from batch.status.matching import AcceptedChange, RunChanges
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from batch.api.dialects import Operation
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

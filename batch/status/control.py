@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from batch.model import Doubt, Request, StatusRow
+    from batch.api.status_row import StatusRow
+    from batch.model import Doubt, Request
 
 Place = tuple[int, int]
 """A change of a request, by the positions of its recipient and its item."""

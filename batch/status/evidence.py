@@ -22,8 +22,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import REQUEST_TYPES, ItemType, Operation
+from batch.api.status_row import ChangeStatus
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
-from batch.model import ChangeStatus, Part
+from batch.model import Part
 from batch.status.control import Places, all_places
 from batch.status.matching import Confidence, has_operation, is_bare, request_id, was_created_since
 from batch.text import RequestId, key_of
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping
     from datetime import datetime
 
-    from batch.model import Doubt, Existing, Request, StatusRow
+    from batch.api.status_row import StatusRow
+    from batch.model import Doubt, Existing, Request
     from batch.status.control import Place, Proof
 
 LOOK_BACK: Final = timedelta(hours=25)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
 
 Item = tuple[str, str]
 """Type and id of an access item."""

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
-from batch.model import ChangeStatus
+from batch.api.status_row import ChangeStatus
 from batch.states import VOID, State
 from batch.text import RequestId, id_key, instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
 
 Pair = tuple[str, str]
 """Identity id and item id."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from batch.model import ChangeStatus, StatusRow
+    from batch.api.status_row import ChangeStatus, StatusRow
 
 SKEW: Final = timedelta(seconds=5)
 """How much earlier than its run a row may be created, once the clocks are compared: a `Date` header is in seconds."""

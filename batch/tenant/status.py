@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from batch.api.dialects import IN_PROGRESS, PAGE_LIMIT
-from batch.model import StatusRow
+from batch.api.status_row import StatusRow
 from batch.tenant import paging
 from batch.tenant.reading import EXPERIMENTAL, ForbiddenError, RefusedError, quoted
 from batch.tenant.status_row import status_row

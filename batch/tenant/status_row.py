@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType
+from batch.api.status_row import StatusRow
 from batch.api.tenant_outcome import TENANT_OUTCOMES
-from batch.model import StatusRow
 from batch.text import moment, on_one_line
 
 if TYPE_CHECKING:

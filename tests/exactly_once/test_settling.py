@@ -12,7 +12,7 @@ from batch.answers.events import tell_each
 from batch.api.dialects import PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.loops.settle import Settler
-from batch.model import Clock, Doubt, Request, StatusRow
+from batch.model import Clock, Doubt, Request
 from batch.status.control import Witness
 from batch.status.evidence import Why
 from tests.builders import our_row, request
@@ -24,6 +24,7 @@ from tests.tenant.virtual_time import run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from batch.api.status_row import StatusRow
     from batch.ledger.store import Ledger
     from batch.tenant.status import Query
 

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from batch.api.status_row import StatusRow
     from batch.ledger.store import Ledger
-    from batch.model import Answer, StatusRow
+    from batch.model import Answer
 
 QUIET = Screen(console=Console(stderr=True), quiet=True)
 EVERYTHING = (

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import Rate
+from batch.api.status_row import ChangeStatus
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.errors import RunHeldError, SettingsError
 from batch.ledger.calls import RateKey
 from batch.ledger.decisions import Decisions
-from batch.model import ChangeStatus
 from batch.names.meaning import NameMeaning, NameOutcome
 from tests.builders import NOW, change, product
 from tests.clocks import runtime

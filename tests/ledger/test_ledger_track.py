@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.model import ChangeStatus
+from batch.api.status_row import ChangeStatus
 from tests.builders import NOW, product
 from tests.ledger.ledger_helpers import ACCEPTED, TENANT, claim, open_ledger, plan_of, record, rows, write
 

@@ -11,7 +11,7 @@ import pytest
 from batch.api.dialects import Operation
 from batch.errors import TenantLostError
 from batch.loops.cancel import Canceller
-from batch.model import Answer, StatusRow
+from batch.model import Answer
 from batch.status.cancel import CancelOutcome, cancel_outcomes, count_outcomes
 from batch.status.matching import AcceptedChange, RunChanges
 from tests.builders import NOW, our_row, status_row
@@ -23,6 +23,7 @@ from tests.tenant.virtual_time import now, run_in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.api.status_row import StatusRow
     from batch.tenant.status import Page, Query
 
 TAKEN, BAD, FORBIDDEN = Answer(status=202), Answer(status=400, text="Not found."), Answer(status=403, text="No.")

@@ -18,7 +18,7 @@ from tests.clocks import at
 from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
 
 if TYPE_CHECKING:
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
     from batch.status.in_progress import Item, TenantView
 
 R1: Item = ("ROLE", "r1")

@@ -15,7 +15,7 @@ from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.requests import Answered
 from batch.loops.track import Tracker
-from batch.model import Clock, Existing, StatusRow
+from batch.model import Clock, Existing
 from tests.builders import NOW, our_row, product, status_row
 from tests.fakes import FakeStatusList
 from tests.ledger.ledger_helpers import ACCEPTED, claim, record, write
@@ -24,8 +24,9 @@ from tests.tenant import virtual_time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batch.api.status_row import ChangeStatus, StatusRow
     from batch.ledger.store import Ledger
-    from batch.model import ChangeStatus, Run
+    from batch.model import Run
     from batch.tenant.status import Page, Query
 
 START = 1000.0

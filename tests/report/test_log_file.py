@@ -23,9 +23,10 @@ from batch.answers.events import (
     Waiting,
 )
 from batch.answers.outcome import decide
+from batch.api.status_row import ChangeStatus
 from batch.errors import SettingsError
 from batch.ledger.store import Ledger
-from batch.model import EMPTY_TALLY, Answer, ChangeStatus, Failure, Run
+from batch.model import EMPTY_TALLY, Answer, Failure, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
 from tests.builders import request

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.model import ChangeStatus
+from batch.api.status_row import ChangeStatus
 from batch.states import VOID, State
 from batch.status.adopt import AdoptionOutcome, ListedChange, NotAdoptable, plan_adoption, read_listed
 from batch.status.matching import LedgerChange

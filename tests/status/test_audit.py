@@ -14,7 +14,7 @@ from batch.status.audit import LISTED_WITHIN, Comparison, LedgerLine, ListedRows
 from tests.builders import NOW, our_row
 
 if TYPE_CHECKING:
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
 
 LINE = LedgerLine(
     run="run",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.status_row import ChangeStatus, StatusRow
 from batch.api.tenant_outcome import TENANT_OUTCOMES
-from batch.model import ChangeStatus, StatusRow
 from batch.status.cancel import (
     CancelOutcome,
     cancel_outcomes,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType
-from batch.model import Doubt, Request, RequestItem, StatusRow
+from batch.model import Doubt, Request, RequestItem
 from batch.status.control import NO_PROOF, Proof, Witness, proof_of, shown
 from batch.status.evidence import (
     Elapsed,
@@ -25,6 +25,9 @@ from batch.status.evidence import (
     seconds_without,
 )
 from tests.builders import NOW, our_row, request, status_row
+
+if TYPE_CHECKING:
+    from batch.api.status_row import StatusRow
 
 NO_TIME = Elapsed()
 ARRIVAL = Elapsed(arrival=True)

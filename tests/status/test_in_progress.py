@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
-from batch.model import RowClass, StatusRow
+from batch.model import RowClass
 from batch.states import State
 from batch.status.in_progress import InProgress, TenantView, count_unclear, open_rows, tenant_verdicts
 from tests.builders import change, status_row
@@ -19,6 +19,8 @@ from tests.dedupe.test_classify import earlier, frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from batch.api.status_row import StatusRow
 
 SINCE = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 END = "2027-01-31T00:00:00Z"

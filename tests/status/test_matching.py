@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batch.api.dialects import Operation
-from batch.model import StatusRow
+from batch.api.status_row import StatusRow
 from batch.status.matching import AcceptedChange, Confidence, RunChanges
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

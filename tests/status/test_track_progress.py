@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
+from batch.api.status_row import ChangeStatus, StatusRow
 from batch.loops.track import FIRST_WAIT, LONGEST_WAIT, next_wait
-from batch.model import ChangeStatus, Existing, Request, RequestItem, StatusRow
+from batch.model import Existing, Request, RequestItem
 from batch.status.cancel import CancelOutcome, RunRows, cancel_outcomes, to_revoke
 from batch.status.evidence import requested_already
 from batch.status.matching import AcceptedChange, RunChanges

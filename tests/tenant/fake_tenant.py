@@ -15,7 +15,7 @@ from tests.builders import status_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from batch.model import StatusRow
+    from batch.api.status_row import StatusRow
     from batch.status.in_progress import Item
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
