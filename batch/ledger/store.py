@@ -61,7 +61,7 @@ class Ledger:
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)
         self.imported = Imported(engine)
-        self.tenants = Tenants(engine)
+        self.tenants = Tenants(engine, new_id)
         self.gaps = Gaps(engine, new_id)
         self.cancels = CancelLog(engine)
         self.notices = notices

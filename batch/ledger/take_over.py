@@ -91,6 +91,25 @@ def take_over(
     changes = _changes(connection, requests)
     by_key = wanted.select(id_key(pl.col("identity_id")), "item_type", id_key(pl.col("item_id"))).unique()
     going = changes.join(by_key, on=KEY, how="semi")
+    take_changes(connection, run_id, requests, going, now, tag=tag)
+
+
+def take_changes(
+    connection: Connection, run_id: str, requests: pl.DataFrame, going: pl.DataFrame, now: datetime, *, tag: str
+) -> None:
+    """Takes changes out of planned requests, of which nothing may have been sent.
+
+    Args:
+        connection: In a transaction.
+        run_id: The run that has them from now on.
+        requests: `request`, `run` and `changes`: the number of a request, the id of its run, and how many it asks for.
+        going: The changes that go: numbers of `request`, `identity` and `item`, in this order, each once.
+        now: When.
+        tag: The random part of the ids of what stays.
+
+    Raises:
+        LedgerMovedError: A request was sent meanwhile.
+    """
     counts = going.group_by("request").len("going")
     whole = requests.join(counts, on="request").filter(pl.col("going") == pl.col("changes")).sort("request")
     _take_whole(connection, run_id, whole, now)

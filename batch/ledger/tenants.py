@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 
 from batch.api.token_claims import ORG
 from batch.errors import RunHeldError, SettingsError
 from batch.ledger import events
 from batch.ledger import tables as t
+from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.ledger.take_over import take_changes
+from batch.states import VOID, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -30,8 +34,9 @@ if TYPE_CHECKING:
 class Tenants:
     """The tenants of a ledger."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
+        self._new_id = new_id
 
     def name_of(self, url: str) -> str:
         """The name of the tenant with this address; the address itself if the ledger does not know it."""
@@ -73,7 +78,7 @@ class Tenants:
             if not names or (row is not None and row.token_name == names[0]):
                 return
         with writing(self._engine) as connection:
-            _bind(connection, url, names, process, now)
+            _bind(connection, url, names, process, now, self._new_id)
 
     def listing_delay(self, url: str) -> float:
         """The longest delay seen, in seconds, until the tenant's list showed an accepted request."""
@@ -100,7 +105,14 @@ _TENANT: Final = sa.select(t.tenant).where(t.tenant.c.id == t.tenant_at(sa.bindp
 _NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == t.tenant_at(sa.bindparam("url")))
 
 
-def _bind(connection: Connection, url: str, names: Sequence[str], process: Process, now: datetime) -> None:
+def _bind(
+    connection: Connection,
+    url: str,
+    names: Sequence[str],
+    process: Process,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> None:
     row = connection.execute(_TENANT, {"url": url}).first()
     before = row.token_name if row is not None else None
     if before is not None and before not in names:
@@ -121,12 +133,14 @@ def _bind(connection: Connection, url: str, names: Sequence[str], process: Proce
     for other in others:
         # The one that has its name from a token stays.
         kept, gone = (other, number) if before is None else (number, other)
-        _join(connection, kept, gone, process, now)
+        _join(connection, kept, gone, process, now, new_id)
         number = kept
     connection.execute(sa.update(t.tenant).where(t.tenant.c.id == number).values(token_name=names[0]))
 
 
-def _join(connection: Connection, kept: int, gone: int, process: Process, now: datetime) -> None:
+def _join(
+    connection: Connection, kept: int, gone: int, process: Process, now: datetime, new_id: Callable[[], str]
+) -> None:
     """Makes one tenant of two: everything of `gone` belongs to `kept` from now on."""
     names = dict(
         connection.execute(sa.select(t.tenant.c.id, t.tenant.c.name).where(t.tenant.c.id.in_((kept, gone)))).all()
@@ -141,6 +155,7 @@ def _join(connection: Connection, kept: int, gone: int, process: Process, now: d
                 next_step=error.next_step,
             ) from None
     orders = _unify(connection, kept, gone)
+    _submit_once(connection, kept, gone, now, new_id)
     _move_runs(connection, kept, gone, names[gone], orders, now)
     _join_paces(connection, kept, gone)
     connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == gone))
@@ -175,6 +190,59 @@ def _unify(connection: Connection, kept: int, gone: int) -> Mapping[int, dict[in
         if content != before[number][1]:
             changed.setdefault(run, {})[number] = before[number][1]
     return changed
+
+
+def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, new_id: Callable[[], str]) -> None:
+    """Takes out of planned requests what a run of the other tenant has sent; of what both have planned, one stays."""
+    for planned, other, void in ((kept, gone, {*VOID, State.PLANNED}), (gone, kept, VOID)):
+        p, q = _changes_of(planned).subquery(), _changes_of(other).subquery()
+        same = sa.and_(*(p.c[name] == q.c[name] for name in _INTENTION))
+        query = (
+            sa.select(p.c.request, p.c.identity, p.c.item, p.c.run, p.c.changes, q.c.run.label("by"))
+            .join(q, same)
+            .where(p.c.state == State.PLANNED.value, q.c.state.not_in([state.value for state in void]))
+        )
+        schema = dict.fromkeys(("request", "identity", "item"), pl.Int64)
+        found = select_frame(connection, query, {**schema, "run": pl.String, "changes": pl.Int64, "by": pl.String})
+        going = found.sort("request", "identity", "item", "by").unique(
+            ["request", "identity", "item"], keep="first", maintain_order=True
+        )
+        for (by,), changes in going.group_by("by", maintain_order=True):
+            requests = changes.select("request", "run", "changes").unique(maintain_order=True)
+            take_changes(
+                connection, str(by), requests, changes.select("request", "identity", "item"), now, tag=new_id()
+            )
+
+
+_INTENTION: Final = ("person", "type", "thing", "operation", "start_date", "remove_date")
+
+
+def _changes_of(tenant: int) -> sa.Select[*tuple[Any, ...]]:
+    """Every change that the ledger has of a tenant."""
+    q = t.request.c
+    return (
+        sa.select(
+            q.number.label("request"),
+            q.state,
+            q.operation,
+            (q.recipient_count * q.item_count).label("changes"),
+            t.run.c.id.label("run"),
+            t.recipient.c.identity,
+            t.request_item.c.item,
+            t.identity.c.key.label("person"),
+            t.item.c.type,
+            t.item.c.key.label("thing"),
+            t.detail.c.start_date,
+            t.detail.c.remove_date,
+        )
+        .join(t.run, t.run.c.number == q.run)
+        .join(t.recipient, t.recipient.c.request == q.number)
+        .join(t.identity, t.identity.c.id == t.recipient.c.identity)
+        .join(t.request_item, t.request_item.c.request == q.number)
+        .join(t.item, t.item.c.id == t.request_item.c.item)
+        .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+        .where(t.run.c.tenant == tenant)
+    )
 
 
 def _contents(connection: Connection, tenant: int) -> dict[int, tuple[int, list[list[str]]]]:

@@ -194,3 +194,30 @@ def test_a_doubt_of_a_joined_tenant_stays_a_doubt(ledger: Ledger) -> None:
     join(ledger)
     ((doubt),) = ledger.requests.doubts(ledger.runs.named(theirs.id))
     assert doubt.request.recipients == ("anna",)
+
+
+@pytest.mark.parametrize("sent_at", [TENANT, OTHER])
+def test_what_both_planned_is_submitted_once_after_they_are_joined(ledger: Ledger, sent_at: str) -> None:
+    both = product(["anna", "ben"], ["r1", "r2"])
+    runs = {
+        TENANT: write(ledger, both, [change("carl", "r1")]),
+        OTHER: write(
+            ledger,
+            [*product(["anna", "ben", "dora"], ["r1", "r2"])],
+            [change("carl", "r1", operation="REVOKE")],
+            tenant=OTHER,
+        ),
+    }
+    run = runs[sent_at]
+    if sent_at == OTHER:
+        # What was sent stays where it is, and what the other has only planned goes.
+        send(ledger, run)
+    join(ledger)
+    wanted = [(who, item) for who in ("anna", "ben") for item in ("r1", "r2")]
+    found = states(ledger, TENANT, *wanted, ("carl", "r1"), ("dora", "r1"))
+    live = {key: found[key] - {"SPLIT"} for key in found}
+    expected = "ACCEPTED" if sent_at == OTHER else "PLANNED"
+    assert {key: live[key] for key in wanted} == {key: {expected} for key in wanted}
+    assert live["carl", "r1"] == {"PLANNED"}, "the opposite operation is not the same"
+    assert live["dora", "r1"] == {expected}
+    assert ledger.verify() == ()
