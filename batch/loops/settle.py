@@ -134,6 +134,7 @@ class Settler:
         self._news = asyncio.Event()
         self._settling = False
         self._ended = False
+        self._is_news = False
         self.forbidden = ""
         self.settled = 0
         self.error: AccessBatchError | None = None
@@ -176,6 +177,7 @@ class Settler:
 
     def accepted(self) -> None:
         """Look again: a request was accepted, which may be the control of a doubt that has none."""
+        self._is_news = True
         for one in self._open.values():
             if one.doubt.ripe is not None and not one.has_control:
                 one.next_look = one.ripe_at = self._clock.monotonic()
@@ -210,13 +212,12 @@ class Settler:
     async def _look(self) -> None:
         """Read the lists for the doubts that are due, and judge these."""
         now = self._clock.monotonic()
+        self._is_news = False
         due = [one for one in self._open.values() if one.next_look <= now]
         doubts = [one.doubt for one in due]
         self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
         rows = await self._lists.own(doubts)
-        if rows is None:
-            rows = await self._lists_of(due)
-        await self._read(due, rows)
+        await self._read(due, await self._lists_of(due) if rows is None else rows)
         await self._keep_time(due)
         await self._ripen(due)
         late = [one for one in due if self._needs_proof(one)]
@@ -239,8 +240,7 @@ class Settler:
         return rows
 
     async def _read(self, due: Iterable[_Open], rows: Iterable[StatusRow]) -> None:
-        offset = await self._lists.clock_offset()
-        rows = list(rows)
+        offset, rows = await self._lists.clock_offset(), list(rows)
         for one in due:
             one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
 
@@ -338,7 +338,8 @@ class Settler:
             self._leave(one, why)
             return
         if waited >= 2 * self._wait and verdict.why in _NEEDS_CONTROL and not proof.pending:
-            one.next_look = math.inf
+            # What was accepted during this reading may be the control, and is not in the proof.
+            one.next_look = now if self._is_news else math.inf
             return
         pause = min(max(now - one.began, FIRST_LOOK), LONGEST_PAUSE)
         to_come = [moment * self._wait - waited for moment in (1, 2, 4)] + [one.proven_at + self._wait - now]

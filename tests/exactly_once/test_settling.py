@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from batch.api.status_row import StatusRow
     from batch.ledger.store import Ledger
-    from batch.tenant.status import Query
+    from batch.tenant.status import Page, Query
 
 SETTLE_AFTER = 60.0
 EVERYTHING = 4 * SETTLE_AFTER
@@ -256,6 +256,28 @@ def test_time_alone_never_proves_absence() -> None:
 
 def test_a_listed_request_that_was_accepted_later_proves_absence() -> None:
     stage = settle_with_control(FakeStatusList(clock=tenant_now), doubt(request(1)), control=request(2))
+    assert stage.ledger.settled == {1: False}
+
+
+def test_a_request_that_is_accepted_while_the_list_is_read_is_a_control_too() -> None:
+    control = request(2)
+
+    class Busy(FakeStatusList):
+        async def page(self, query: Query, offset: int) -> Page:
+            page = await super().page(query, offset)
+            if query.everybody and not stage.ledger.accepted:
+                stage.ledger.accept(control)
+                stage.settler.accepted()
+            return page
+
+    listing = Busy(rows_of(control), clock=tenant_now)
+    stage = Stage(listing)
+
+    async def all_of_it() -> None:
+        stage.settler.add([doubt(request(1))])
+        await stage.until_stuck()
+
+    run_in_virtual_time(all_of_it())
     assert stage.ledger.settled == {1: False}
 
 
