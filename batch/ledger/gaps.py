@@ -155,10 +155,11 @@ class Gaps:
             return Compared(arrived=0, unknown=())
         with writing(self._engine) as connection:
             remembered = _remembered(connection, url, {pair_keys(row)[0] for row in rows})
+            runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
             unknown: list[StatusRow] = []
             arrived: dict[int, dict[tuple[str, str], str]] = {}
             for row in rows:
-                account = account_for(row, remembered.get(pair_keys(row), ()))
+                account = account_for(row, remembered.get(pair_keys(row), ()), runs)
                 if account is Account.UNKNOWN:
                     unknown.append(row)
                 elif isinstance(account, Remembered):

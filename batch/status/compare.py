@@ -16,7 +16,7 @@ from batch.status.matching import listed_item, named_item, request_id
 from batch.text import RequestId, key_of, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from batch.api.dialects import Operation
     from batch.api.status_row import StatusRow
@@ -55,12 +55,13 @@ def pair_keys(row: StatusRow) -> tuple[str, str]:
     return key_of(row.identity), key_of(named_item(row) or listed_item(row))
 
 
-def account_for(row: StatusRow, changes: Sequence[Remembered]) -> Remembered | Account:
+def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[str]) -> Remembered | Account:
     """The planned change that has arrived, as the row shows; or how else the ledger accounts for the row.
 
     Args:
         row: Requested by one of our users since the ledger's newest answer.
         changes: What the ledger has of the row's identity and item, in any order.
+        runs: Ids of all runs of the ledger.
     """
     name = RequestId.read(request_id(row))
     exact = next((change for change in changes if change.id == name), None)
@@ -70,12 +71,12 @@ def account_for(row: StatusRow, changes: Sequence[Remembered]) -> Remembered | A
         return exact
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
     if exact is not None:
-        # Divided since: what took over from it counts.
-        same = [change for change in same if change.id.run == exact.id.run and change.id.number > exact.id.number]
+        # Divided, or taken over by another run since: what came after it counts, since numbers grow over all runs.
+        same = [change for change in same if change.id.number > exact.id.number]
         if any(change.state is not State.PLANNED for change in same):
             return Account.KNOWN
     planned = next((change for change in same if change.state is State.PLANNED), None)
-    if planned is not None and (name is not None or not _came_to_nothing(row)):
+    if planned is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
         return planned
     return Account.UNKNOWN if name is not None and not same and exact is None else Account.KNOWN
 

@@ -1,0 +1,59 @@
+"""A row of the tenant's list shows that a planned change has arrived, or that the ledger lacks one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch.api.dialects import Operation
+from batch.states import State
+from batch.status.compare import Account, Remembered, account_for
+from batch.text import RequestId
+from tests.builders import our_row
+
+if TYPE_CHECKING:
+    from batch.api.status_row import StatusRow
+
+OURS = "aaaaaaaaaaaa"
+CORRECTED = "bbbbbbbbbbbb"
+ELSEWHERE = "cccccccccccc"
+RUNS = {OURS, CORRECTED}
+
+
+def change(run: str, number: int, state: State, operation: Operation = Operation.GRANT) -> Remembered:
+    return Remembered(id=RequestId(run, number, "7a9"), operation=operation, start_date="", remove_date="", state=state)
+
+
+def row(run: str, number: int, state: str = "EXECUTING") -> StatusRow:
+    return our_row(str(RequestId(run, number, "7a9")), state=state)
+
+
+def test_what_another_run_took_over_has_arrived_with_the_request_that_had_it_before() -> None:
+    taken, planned = change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.PLANNED)
+    assert account_for(row(OURS, 7), [taken, planned], RUNS) == planned
+
+
+def test_what_was_planned_before_a_divided_request_has_not_arrived_with_it() -> None:
+    planned, divided = change(CORRECTED, 5, State.PLANNED), change(OURS, 7, State.SPLIT)
+    assert account_for(row(OURS, 7), [planned, divided], RUNS) is Account.KNOWN
+
+
+def test_what_took_over_and_was_accepted_is_known() -> None:
+    changes = [change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.ACCEPTED)]
+    assert account_for(row(OURS, 7), changes, RUNS) is Account.KNOWN
+
+
+def test_a_cancelled_request_of_another_ledger_is_no_arrival() -> None:
+    planned = change(OURS, 7, State.PLANNED)
+    assert account_for(row(ELSEWHERE, 3, "CANCELLED"), [planned], RUNS) is Account.KNOWN
+    assert account_for(row(ELSEWHERE, 3), [planned], RUNS) == planned
+
+
+def test_a_cancelled_request_of_this_ledger_has_arrived() -> None:
+    planned = change(OURS, 7, State.PLANNED)
+    assert account_for(row(OURS, 7, "CANCELLED"), [planned], RUNS) == planned
+    assert account_for(row(OURS, 3, "CANCELLED"), [planned], RUNS) == planned
+
+
+def test_another_operation_does_not_make_a_request_known() -> None:
+    held = change(OURS, 7, State.ACCEPTED, Operation.REVOKE)
+    assert account_for(row(OURS, 40), [held], RUNS) is Account.UNKNOWN
