@@ -18,7 +18,10 @@ AccessBatchError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the same command again."
+"""What to do if something other than the API answers."""
 
 
 class AccessBatchError(Exception):

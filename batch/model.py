@@ -181,6 +181,17 @@ class Existing:
     access_request: str = ""
 
 
+class Form(StrEnum):
+    """What the body of an answer looks like."""
+
+    API = "api"
+    """A JSON object with the fields that the vendor documents for this status: the API itself has answered."""
+    PAGE = "page"
+    """A web page: something in front of the API has answered."""
+    OTHER = "other"
+    """Anything else, such as nothing, or another JSON document."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What came back from one attempt: a status, or a failure to get one.
@@ -190,10 +201,10 @@ class Answer:
         failure: Why no answer came; None when one did.
         retry_after: Seconds that the tenant asks to wait.
         detail_code: The API's `detailCode`.
-        tracking_id: The API's `trackingId`, which the vendor's support asks for.
+        tracking_id: The API's `trackingId`, which the vendor's support asks for; the id that a firewall's page shows.
         text: The message of the tenant or of the transport, shortened.
         server_time: The answer's `Date` header.
-        readable: Whether the body was empty or a JSON object, as the API's are. A gateway's page is neither.
+        form: What its body looks like.
         existing: Changes of an accepted request that the tenant lists as already requested.
     """
 
@@ -204,7 +215,7 @@ class Answer:
     tracking_id: str = ""
     text: str = ""
     server_time: datetime | None = None
-    readable: bool = True
+    form: Form = Form.OTHER
     existing: tuple[Existing, ...] = ()
 
 

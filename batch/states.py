@@ -37,7 +37,8 @@ class Event(StrEnum):
     ACCEPTED = "accepted"
     """The tenant answered 2xx."""
     REFUSED = "refused"
-    """The tenant refused the body; nothing was created."""
+    """The tenant refused the body; nothing was created. A planned request is refused if it never gets through, alone
+    and while others do."""
     NOT_PROCESSED = "not_processed"
     """The tenant provably did not process it."""
     UNDECIDED = "undecided"
@@ -49,8 +50,9 @@ class Event(StrEnum):
     NOT_FOUND = "not_found"
     """Settling waited out the visibility delay and found none of its changes."""
     TAKEN_OVER = "taken_over"
-    """Other requests take over its changes: smaller ones after a refusal, new ones when the run is planned again or
-    another run wants some of them, or, if only a part arrived, one for that part and one for the rest."""
+    """Other requests take over its changes: smaller ones after a refusal or if it never gets through, new ones when the
+    run is planned again or another run wants some of them, or, if only a part arrived, one for that part and one for
+    the rest."""
     DISCARDED = "discarded"
     """The user gave it up before it was sent."""
 
@@ -60,6 +62,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.PLANNED, Event.CLAIMED): State.SENDING,
         (State.PLANNED, Event.DISCARDED): State.DISCARDED,
         (State.PLANNED, Event.TAKEN_OVER): State.SPLIT,
+        (State.PLANNED, Event.REFUSED): State.REFUSED,
         (State.SENDING, Event.ACCEPTED): State.ACCEPTED,
         (State.SENDING, Event.REFUSED): State.REFUSED,
         (State.SENDING, Event.NOT_PROCESSED): State.PLANNED,

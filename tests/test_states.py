@@ -12,7 +12,7 @@ from batch.states import IN_DOUBT, TRANSITIONS, UNSENT, VOID, Event, State, adva
 # As documented; a dash stands for "impossible".
 TABLE = """
              claimed accepted refused not_processed undecided   abandoned   found    not_found taken_over discarded
-PLANNED      SENDING -        -       -             -           -           -        -         SPLIT      DISCARDED
+PLANNED      SENDING -        REFUSED -             -           -           -        -         SPLIT      DISCARDED
 SENDING      -       ACCEPTED REFUSED PLANNED       UNCONFIRMED UNCONFIRMED -        -         -          -
 UNCONFIRMED  -       -        -       -             -           -           ACCEPTED PLANNED   SPLIT      -
 REFUSED      -       -        -       -             -           -           -        -         SPLIT      -

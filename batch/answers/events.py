@@ -53,6 +53,15 @@ class Settled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TakenApart:
+    """A request that never gets through is divided into so many parts, or refused if it has none."""
+
+    request: Request
+    reason: str
+    parts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StatusesChanged:
     """The tenant shows new states of accepted changes, and they are in the ledger."""
 
@@ -111,6 +120,7 @@ RunEvent: TypeAlias = (
     AttemptStarted
     | AttemptEnded
     | Settled
+    | TakenApart
     | StatusesChanged
     | StatusesRead
     | PrecheckCost

@@ -1,8 +1,10 @@
 """What an answer means: one table from a status or failure to what happens to the request and what the sender does.
 
-A request goes back to PLANNED only if the tenant provably did not process it; if that is open, it is UNCONFIRMED. The
-tenant answers 401, 403 and unknown paths before it reads the body. Sources: the vendor's OpenAPI documents for the
-statuses, and its page on rate limits for 429 and `Retry-After`.
+A request goes back to PLANNED or is REFUSED only if the tenant provably did not process it; in every other case it is
+UNCONFIRMED. Proof is that nothing left, or one of the statuses that the vendor documents, in a body of the form that it
+documents: so the API itself has answered. Whatever else answers (a firewall, a gateway, a sign-in page) may have passed
+the request on before. Sources: the vendor's OpenAPI documents for the statuses and forms, and its page on rate limits
+for 429 and `Retry-After`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.model import Failure
+from batch.model import Failure, Form
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Then(StrEnum):
     SEND_ALONE = "send each request of the refused body by itself"
     BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
+    TAKE_APART = "divide it if others are accepted, else stop: the tenant refuses this client"
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
     STOP_TENANT = "stop: this is not the API, or it can't be reached"
 
@@ -105,47 +108,52 @@ OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
         "202": Meaning(event=_ACCEPTED, then=Then.GO_ON),
         "400": Meaning(event=_REFUSED, then=Then.GO_ON),
-        "409": Meaning(event=_REFUSED, then=Then.GO_ON),
-        "413": Meaning(event=_REFUSED, then=Then.GO_ON),
-        "422": Meaning(event=_REFUSED, then=Then.GO_ON),
         "401": Meaning(event=_BACK, then=Then.RENEW_TOKEN),
         "401 with a new token": Meaning(event=_BACK, then=Then.STOP_CREDENTIALS),
-        "403": Meaning(event=_BACK, then=Then.STOP_CREDENTIALS),
+        "403": Meaning(event=_BACK, then=Then.TAKE_APART),
         "429": Meaning(event=_BACK, then=Then.SLOW_DOWN),
-        "3xx": Meaning(event=_BACK, then=Then.STOP_TENANT),
-        "other 4xx": Meaning(event=_BACK, then=Then.STOP_TENANT),
-        "503 with Retry-After": Meaning(event=_BACK, then=Then.WAIT),
-        "other 2xx": Meaning(event=_OPEN, then=Then.BACK_OFF),
-        "408": Meaning(event=_OPEN, then=Then.BACK_OFF),
-        "other": Meaning(event=_OPEN, then=Then.BACK_OFF),
+        "429 in another form": Meaning(event=_OPEN, then=Then.SLOW_DOWN),
+        "503 with Retry-After": Meaning(event=_OPEN, then=Then.WAIT),
+        "any other answer": Meaning(event=_OPEN, then=Then.BACK_OFF),
         "never connected": Meaning(event=_BACK, then=Then.BACK_OFF),
         "untrusted": Meaning(event=_BACK, then=Then.STOP_TENANT),
         "broken": Meaning(event=_OPEN, then=Then.BACK_OFF),
     }
 )
-"""Every case; `case_of` names the case of an answer. At a BACK_OFF or WAIT, sending stops if nothing has succeeded for
-`Situation.give_up_after` seconds."""
+"""Every case; `case_of` names the case of an answer. 400, 401, 403 and 429 are in the API's own form. At a BACK_OFF or
+WAIT, sending stops if nothing has succeeded for `Situation.give_up_after` seconds."""
+
+_PROVEN: Final = frozenset({"400", "401", "403", "429"})
+"""The statuses that prove, in the API's own form, that the tenant did not process the request."""
 
 
 def case_of(answer: Answer, *, new_token: bool) -> str:
-    """The row of OUTCOMES for an answer."""
-    if answer.failure is Failure.NEVER_CONNECTED:
-        return "never connected"
-    if answer.failure is not None or answer.status is None:
-        return "untrusted" if answer.failure is Failure.UNTRUSTED else "broken"
-    status = answer.status
-    if status == 401:  # noqa: PLR2004 - HTTP
-        return "401 with a new token" if new_token else "401"
-    if status == 503 and answer.retry_after is not None:  # noqa: PLR2004 - HTTP
-        return "503 with Retry-After"
-    if str(status) in OUTCOMES:
-        return str(status)
-    return {2: "other 2xx", 3: "3xx", 4: "other 4xx"}.get(status // 100, "other")
+    """The row of OUTCOMES for the answer to a submit."""
+    if answer.status is None or answer.failure is not None:
+        return {Failure.NEVER_CONNECTED: "never connected", Failure.UNTRUSTED: "untrusted"}.get(
+            answer.failure or Failure.BROKEN, "broken"
+        )
+    status = str(answer.status)
+    if status == "202":
+        return status
+    if status in _PROVEN and answer.form is Form.API:
+        return "401 with a new token" if status == "401" and new_token else status
+    if status == "429":
+        return "429 in another form"
+    return "503 with Retry-After" if status == "503" and answer.retry_after is not None else "any other answer"
+
+
+def is_blocked(answer: Answer) -> bool:
+    """Whether something in front of the API turned a submit away, such as a firewall because of a text in it."""
+    return answer.status in range(300, 500) and answer.form is not Form.API
 
 
 def decide(answer: Answer, situation: Situation = USUAL) -> Decision:
-    """What to do about an answer."""
-    meaning = OUTCOMES[case_of(answer, new_token=situation.new_token)]
+    """What to do about the answer to a submit."""
+    return _decision(answer, OUTCOMES[case_of(answer, new_token=situation.new_token)], situation)
+
+
+def _decision(answer: Answer, meaning: Meaning, situation: Situation) -> Decision:
     then = meaning.then
     if then in {Then.BACK_OFF, Then.WAIT} and situation.without_success >= situation.give_up_after:
         then = Then.STOP_TENANT
@@ -192,12 +200,26 @@ class Retries:
             give_up_after=self._give_up_after,
             jitter=jitter,
         )
-        decision = decide(answer, situation)
+        # Asking again is never wrong, so the form of an answer proves nothing here, and its event is not used.
+        meaning = Meaning(event=Event.UNDECIDED, then=_then_ask(answer, new_token=new_token))
+        decision = _decision(answer, meaning, situation)
         if decision.then not in WAITS:
             return decision
         pause = max(decision.pause, backoff(self._failures, jitter))
         self._failures += 1
         return replace(decision, pause=pause)
+
+
+def _then_ask(answer: Answer, *, new_token: bool) -> Then:
+    """What to do after an answer that does not settle a question which may be asked again."""
+    if answer.status is None or answer.failure is not None:
+        return Then.STOP_TENANT if answer.failure is Failure.UNTRUSTED else Then.BACK_OFF
+    if answer.status == 401:  # noqa: PLR2004 - HTTP
+        return Then.STOP_CREDENTIALS if new_token else Then.RENEW_TOKEN
+    if answer.status == 503 and answer.retry_after is not None:  # noqa: PLR2004 - HTTP
+        return Then.WAIT
+    usual = Then.STOP_TENANT if answer.status in range(300, 500) else Then.BACK_OFF
+    return {403: Then.STOP_CREDENTIALS, 408: Then.BACK_OFF, 429: Then.SLOW_DOWN}.get(answer.status, usual)
 
 
 def _pause(then: Then, answer: Answer, situation: Situation) -> float:

@@ -29,7 +29,7 @@ def for_each(body: Sequence[Request], decision: Decision, message: str) -> tuple
         decision: About the body as a whole.
         message: The tenant's.
     """
-    if len(body) == 1 or decision.event is not Event.REFUSED:
+    if len(body) == 1 or not (decision.event is Event.REFUSED or decision.then is Then.TAKE_APART):
         return (decision,) * len(body)
     blamed = [bool(named((*identities(request), *items(request)), message)) for request in body]
     together = f"{decision.reason}; refused as one of {len(body)} requests in one body, so it is sent again"

@@ -16,7 +16,7 @@ from batch.ledger import tables as t
 from batch.ledger.rows import REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -33,6 +33,12 @@ _NEXT: Final = (
     .order_by(t.request.c.number)
 )
 _FIRST: Final = _NEXT.limit(sa.bindparam("most"))
+_IN_ANOTHER_ORDER: Final = (
+    _NEXT.where(t.request.c.number.not_in(sa.bindparam("but", expanding=True)))
+    .order_by(None)
+    .order_by(sa.case((t.request.c.number.in_(sa.bindparam("first", expanding=True)), 0), else_=1), t.request.c.number)
+    .limit(sa.bindparam("most"))
+)
 _ANY: Final = sa.select(t.envelope.c.request).limit(1)
 _EXTRA: Final = (
     sa.select(t.request.c.state, sa.func.count() - sa.func.count(t.envelope.c.number.distinct()))
@@ -44,7 +50,15 @@ _EXTRA: Final = (
 _PART: Final = sa.delete(t.envelope).where(t.envelope.c.request == sa.bindparam("member"))
 
 
-def next_bodies(connection: Connection, run_id: str, state: str, most: int) -> Sequence[Any]:
+def next_bodies(
+    connection: Connection,
+    run_id: str,
+    state: str,
+    most: int,
+    *,
+    first: Collection[int] = (),
+    but: Collection[int] = (),
+) -> Sequence[Any]:
     """Rows of the requests in the first bodies of a run that are in a state, each with its `envelope`.
 
     Members of a body follow one another, so that many bodies need no more rows than they can hold.
@@ -54,14 +68,19 @@ def next_bodies(connection: Connection, run_id: str, state: str, most: int) -> S
         run_id: The run's id.
         state: Their state.
         most: How many bodies at most.
+        first: Numbers of requests that come before others.
+        but: Numbers of requests that are left out.
     """
-    asked = {"run_id": run_id, "in_state": state}
-    rows = connection.execute(_FIRST, {**asked, "most": most}).all()
+    asked: dict[str, Any] = {"run_id": run_id, "in_state": state}
+    query = _FIRST
+    if first or but:
+        query = _IN_ANOTHER_ORDER
+        asked |= {"first": sorted(first), "but": sorted(but)}
+    rows = connection.execute(query, {**asked, "most": most}).all()
     if all(row.envelope is None for row in rows):
         return rows
-    rows = connection.execute(_FIRST, {**asked, "most": most * MOST_MEMBERS}).all()
-    first = list(dict.fromkeys(_body(row) for row in rows))[:most]
-    chosen = frozenset(first)
+    rows = connection.execute(query, {**asked, "most": most * MOST_MEMBERS}).all()
+    chosen = frozenset(list(dict.fromkeys(_body(row) for row in rows))[:most])
     return [row for row in rows if _body(row) in chosen]
 
 

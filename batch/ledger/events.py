@@ -61,6 +61,9 @@ SERVER_TIME: Final = "server_time"
 REASON: Final = "reason"
 """In the detail of an answer: why the request was refused or is in doubt."""
 
+BLOCKED: Final = "blocked"
+"""In the detail of an undecided answer: something in front of the API gave it, such as a firewall."""
+
 # The detail is text in every database: a JSON type would not keep the exact text that the hash covers.
 _DETAIL: Final = sa.cast(t.event.c.detail, sa.JSON().with_variant(sa.Text(), "sqlite"))
 WITHIN_COLUMN: Final = _DETAIL[WITHIN].as_integer()

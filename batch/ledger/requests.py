@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from batch.answers.outcome import is_blocked
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.doubts import load_doubts
@@ -16,6 +17,7 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
     ATTEMPT,
+    BLOCKED,
     FINGERPRINT,
     REASON,
     REASON_COLUMN,
@@ -24,6 +26,7 @@ from batch.ledger.events import (
     WITHIN,
     Entry,
 )
+from batch.ledger.failures import failed_requests
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_requests, require_whole
 from batch.ledger.runs import require_held
@@ -34,12 +37,13 @@ from batch.status.evidence import held_statuses, requested_already
 from batch.text import RequestId, instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
     from batch.answers.outcome import Decision
+    from batch.answers.poison import Failed
     from batch.api.status_row import ChangeStatus
     from batch.ledger.process import Process
     from batch.model import Answer, Doubt, Head, Part, Request, Run
@@ -89,7 +93,15 @@ class Requests:
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
 
     def claim(
-        self, run: Run, now: datetime, process: Process, *, most: int = 1, token_expires: datetime | None = None
+        self,
+        run: Run,
+        now: datetime,
+        process: Process,
+        *,
+        most: int = 1,
+        token_expires: datetime | None = None,
+        first: Collection[int] = (),
+        but: Collection[int] = (),
     ) -> tuple[Body, ...]:
         """Takes the run's next bodies for sending and records the attempts. Durable when this returns.
 
@@ -99,6 +111,8 @@ class Requests:
             process: It must hold the run, so that a process that was taken for dead does not go on.
             most: How many bodies at most.
             token_expires: When the token of the attempts expires, by the tenant's clock; None if that is not known.
+            first: Numbers of requests to take before others.
+            but: Numbers of requests not to take.
 
         Returns:
             The bodies, whose requests are SENDING now; none if nothing is left to send.
@@ -108,7 +122,7 @@ class Requests:
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
-            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most)
+            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
             if not rows:
                 return ()
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
@@ -147,6 +161,30 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
+
+    def failed(self, run: Run) -> tuple[tuple[Failed, ...], int]:
+        """See `failures.failed_requests`."""
+        with reading(self._engine) as connection:
+            return failed_requests(connection, run.id)
+
+    def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime) -> None:
+        """Divides a planned request that never gets through; refuses it if there are no parts.
+
+        If it shares its body with others, it travels alone from now on instead.
+
+        Raises:
+            BrokenPromiseError: The request is no longer PLANNED.
+        """
+        request, why = failed.request, {REASON: failed.words}
+        with writing(self._engine) as connection:
+            if failed.in_company:
+                envelopes.part(connection, [request])
+            elif parts:
+                divide(connection, request, parts, State.PLANNED, now, why, tag=self._new_id())
+            else:
+                move(connection, [request], State.PLANNED, Event.REFUSED, now)
+                entry = Entry(event=Event.REFUSED, at=now, request=request.number, detail=why)
+                events.append(connection, request.run, [entry])
 
     def left(self, run: Run) -> int:
         """How many bodies of the run are still to be sent."""
@@ -298,6 +336,7 @@ def _entry(one: Answered) -> Entry:
             "tracking_id": answer.tracking_id,
             REASON: one.decision.reason,
             SERVER_TIME: answer.server_time and instant(answer.server_time),
+            BLOCKED: (one.decision.event is Event.UNDECIDED and is_blocked(answer)) or None,
             WITHIN: one.request.within,
         },
     )

@@ -24,6 +24,9 @@ class Sender(Protocol):
     async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
         """Make one attempt with a body; call `on_sent` once its last byte has left."""
 
+    async def prove(self) -> None:
+        """Ask the API a question; raise TenantLostError if something else answers, or nothing."""
+
     def explain_forbidden(self) -> str:
         """A sentence that names the right which is missing after a 403."""
 

@@ -1,22 +1,26 @@
 """The sending loop: wait for a permit, claim (durably), POST, record.
 
 Every request is SENDING in the ledger before its first byte leaves. Only its answer changes that state. A request
-that becomes PLANNED again is sent again. While the tenant fails, one attempt at a time probes it.
+that becomes PLANNED again is sent again. Until the tenant has accepted one, and while it fails, one attempt at a time
+probes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import AttemptEnded, AttemptStarted
-from batch.answers.outcome import Situation, Then, decide
+from batch.answers.outcome import Decision, Situation, Then, decide
+from batch.answers.poison import is_failure
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
 from batch.answers.stop_rule import Refusals
 from batch.answers.suspects import RefusalHistory
 from batch.errors import (
+    CHECK_ADDRESS,
     AccessBatchError,
     CredentialsRefusedError,
     TenantLostError,
@@ -25,6 +29,7 @@ from batch.errors import (
 from batch.ledger.process import SILENT_FOR
 from batch.ledger.requests import Answered
 from batch.loops.group_commit import GroupCommit
+from batch.loops.isolate import Isolator
 from batch.model import Answer, Failure
 from batch.states import Event
 
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import Tell
-    from batch.answers.outcome import Decision
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.loops.ports import Permit, Sender, Turnstile
@@ -50,6 +54,10 @@ STALE_AFTER: Final = SILENT_FOR.total_seconds() / 2
 HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
 """Stands for the answer to an attempt that was not made."""
 
+_LOST: Final = (
+    "No request has succeeded for {:.0f} s. Everything sent is recorded, and what is unconfirmed is settled before it "
+    "is sent again: run the same command again when the tenant is well."
+)
 _REFUSES_ITS_OWN: Final = "The tenant issues new tokens and refuses them: ask its administrators why."
 
 
@@ -95,11 +103,14 @@ class Submitter:
         self._give_up_after = give_up_after
         self._recorder = GroupCommit(ledger)
         self._history = RefusalHistory()
+        self._isolator = Isolator(run, ledger=ledger, tenant=tenant, history=self._history, tell=tell, clock=clock)
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
         self._refused_tokens: set[str] = set()
         self._failures = 0
+        self._any_accepted = False
+        self._isolated_after = 0
         self._success_at = 0.0
         self._silenced_before = 0.0
         self._refusals = Refusals()
@@ -162,16 +173,21 @@ class Submitter:
         while not self._stopping:
             self._landed.clear()
             settled_before, busy = self._settler.settled, bool(self._in_flight)
-            room = concurrency - len(self._in_flight)
-            if self._in_flight and (room <= 0 or self._failures):
+            await self._isolate_if_due(settled_before)
+            # Until one is accepted, or while the tenant fails, one at a time leaves at most one in doubt.
+            unsure = not self._any_accepted or self._failures or self._isolator.held
+            at_once = 1 if unsure else concurrency
+            room = at_once - len(self._in_flight)
+            if self._in_flight and room <= 0:
                 await self._landing()
                 continue
             if self._to_send <= 0:
-                self._to_send = await asyncio.to_thread(self._ledger.requests.left, self._run)
+                left = await asyncio.to_thread(self._ledger.requests.left, self._run)
+                self._to_send = left - len(self._isolator.held)
             most = self._to_send - self._held_back()
             if most > 0:
-                await self._send_some(1 if self._failures else min(room, most))
-            elif self._to_send:
+                await self._send_some(min(room, most))
+            elif self._to_send > 0:
                 # Count again afterwards: what is settled or refused may have to be sent again.
                 self._to_send = 0
                 await self._landing()
@@ -183,8 +199,21 @@ class Submitter:
             elif self._settler.open and not self._settler.stuck:
                 # A request that is being settled may have to be sent again.
                 await self._settler.news()
+            elif self._isolator.held:
+                await self._isolate(others_left=False)
             else:
                 return
+
+    async def _isolate_if_due(self, settled: int) -> None:
+        if self._isolator.due or settled != self._isolated_after:
+            self._isolated_after = settled
+            await self._isolate(others_left=True)
+
+    async def _isolate(self, *, others_left: bool) -> None:
+        """Do what is to be done about requests that have failed before."""
+        for one in await self._isolator.look(accepted_now=self._any_accepted, others_left=others_left):
+            self._watch_refusals(one.request, Decision(event=Event.REFUSED, then=Then.GO_ON, reason=one.words))
+        self._to_send = 0
 
     def _held_back(self) -> int:
         """How many bodies are held back: the last one while others are in flight or in doubt, to be their control.
@@ -229,10 +258,10 @@ class Submitter:
         """Claim at most `most` bodies. A claim that has begun is completed: what is claimed must be sent."""
         if self._stopping:
             return ()
-        claim, expires = self._ledger.requests.claim, self._tenant.token_expires(token)
-        claiming = asyncio.ensure_future(
-            asyncio.to_thread(claim, self._run, now, self._process, most=most, token_expires=expires)
-        )
+        expires = self._tenant.token_expires(token)
+        first, held = self._isolator.first, self._isolator.held
+        claim = partial(self._ledger.requests.claim, most=most, token_expires=expires, first=first, but=held)
+        claiming = asyncio.ensure_future(asyncio.to_thread(claim, self._run, now, self._process))
         while True:
             try:
                 return await asyncio.shield(claiming)
@@ -256,7 +285,8 @@ class Submitter:
             permit.on_sent()
         permit.on_answer(answer)
         seconds = self._clock.monotonic() - began
-        decision = self._decide(answer, token, failures_before)
+        expected = all(map(self._isolator.expects_failure, body))
+        decision = self._decide(answer, token, failures_before, expected=expected)
         decisions = for_each(body, decision, answer.text)
         parts = self._divide(body, answer, decision)
         if decision.then in {Then.SLOW_DOWN, Then.WAIT}:
@@ -283,7 +313,7 @@ class Submitter:
             self._settler.accepted()
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
-        await self._act(body, decision, token, forbidden=answer.status == HTTPStatus.FORBIDDEN)
+        await self._act(body, decision, token)
 
     def _is_stale(self, claimed_monotonic: float, claimed_at: datetime) -> bool:
         """Whether a claim is too old to be sent, by either clock: one may have been set, or have stood still."""
@@ -301,7 +331,7 @@ class Submitter:
         self._history.refused(request, answer.text)
         return divide(request, answer.text, self._history)
 
-    def _decide(self, answer: Answer, token: str, failures_before: int) -> Decision:
+    def _decide(self, answer: Answer, token: str, failures_before: int, *, expected: bool) -> Decision:
         if not self._failures:
             # The time without success starts at the first failure.
             self._succeeded()
@@ -315,12 +345,19 @@ class Submitter:
             jitter=self._jitter(),
         )
         decision = decide(answer, situation)
+        if decision.then is Then.BACK_OFF and is_failure(answer.status) and expected:
+            # It has failed before while others did not, so the others need not wait for it.
+            return replace(decision, then=Then.GO_ON, pause=0.0)
         if decision.then in {Then.BACK_OFF, Then.WAIT}:
             # Parallel failures count once: an attempt that began before the last failure adds nothing.
             self._failures = max(self._failures, failures_before + 1)
         elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
+            self._any_accepted = self._any_accepted or decision.event is Event.ACCEPTED
+            self._isolator.due = self._isolator.due or bool(self._isolator.held)
             self._succeeded()
             self._refused_tokens.clear()
+        if decision.then is Then.TAKE_APART:
+            self._isolator.due = True
         if decision.then is Then.RENEW_TOKEN:
             self._refused_tokens.add(token)
         return decision
@@ -330,7 +367,7 @@ class Submitter:
         self._success_at = self._clock.monotonic()
         self._silenced_before = self._pace.silenced
 
-    async def _act(self, body: tuple[Request, ...], decision: Decision, token: str, *, forbidden: bool) -> None:
+    async def _act(self, body: tuple[Request, ...], decision: Decision, token: str) -> None:
         """Do what the decision asks for beyond the state of the requests."""
         match decision.then:
             case Then.RENEW_TOKEN:
@@ -342,17 +379,17 @@ class Submitter:
             case Then.STOP_CREDENTIALS:
                 raise CredentialsRefusedError(
                     f"The tenant does not let this client submit: {decision.reason}.",
-                    next_step=f"{self._tenant.explain_forbidden() if forbidden else _REFUSES_ITS_OWN} "
-                    "Then run the same command again.",
+                    next_step=f"{_REFUSES_ITS_OWN} Then run the same command again.",
                 )
             case Then.STOP_TENANT:
+                never_left = decision.event is Event.NOT_PROCESSED
                 raise TenantLostError(
                     f"The tenant can't be used: {decision.reason.rstrip('.')}.",
-                    next_step="Check the base URL, --api and the network; then run the same command again.",
+                    next_step=CHECK_ADDRESS if never_left else _LOST.format(self._give_up_after),
                 )
             case Then.GO_ON:
-                if decision.event is not Event.REFUSED or len(body) == 1:
-                    # Requests refused in one body are sent alone next; only those answers count.
+                # Requests refused in one body are sent alone next; only those answers count.
+                if decision.event is Event.ACCEPTED or (decision.event is Event.REFUSED and len(body) == 1):
                     self._watch_refusals(body[0], decision)
 
     def _watch_refusals(self, request: Request, decision: Decision) -> None:

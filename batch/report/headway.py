@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from batch.answers.events import AttemptEnded, AttemptStarted, PaceChanged, Settled, Waiting
+from batch.answers.events import AttemptEnded, AttemptStarted, PaceChanged, Settled, TakenApart, Waiting
 from batch.answers.outcome import Then
 from batch.report.summary import count_states
 from batch.states import Event
@@ -107,12 +107,15 @@ def after(headway: Headway, event: RunEvent, now: float) -> Headway:
             return after_answer(headway, event.request, event.decision, event.parts)
         case Settled():
             return after_settling(headway, event.request, event.verdict)
+        case TakenApart():
+            return _after_refusal(headway, event.request, event.parts)
         case Waiting():
             return after_wait(headway, event.seconds, event.reason, now)
         case PaceChanged():
-            return replace(headway, allowed=event.allowed)
+            headway = replace(headway, allowed=event.allowed)
         case _:
-            return headway
+            pass
+    return headway
 
 
 def after_sending(headway: Headway, request: Request, now: float) -> Headway:
@@ -144,14 +147,18 @@ def after_answer(headway: Headway, request: Request, decision: Decision, parts: 
     match decision.event:
         case Event.ACCEPTED:
             return _with_room(replace(headway, accepted=headway.accepted + amount))
-        case Event.REFUSED if parts:
-            return replace(headway, planned=headway.planned + Amount(requests=parts - 1))
         case Event.REFUSED:
-            return _with_room(replace(headway, refused=headway.refused + amount))
+            return _after_refusal(headway, request, parts)
         case Event.UNDECIDED:
             return replace(headway, unconfirmed=headway.unconfirmed + amount)
         case _:
             return headway
+
+
+def _after_refusal(headway: Headway, request: Request, parts: int) -> Headway:
+    if parts:
+        return replace(headway, planned=headway.planned + Amount(requests=parts - 1))
+    return _with_room(replace(headway, refused=headway.refused + _amount(request)))
 
 
 def after_settling(headway: Headway, request: Request, verdict: str) -> Headway:

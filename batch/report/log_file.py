@@ -33,6 +33,7 @@ from batch.answers.events import (
     PaceChanged,
     Settled,
     StatusesChanged,
+    TakenApart,
     Waiting,
 )
 from batch.errors import SettingsError
@@ -130,6 +131,9 @@ class LogFile:
             case Settled(request=request, verdict=verdict):
                 state = advance(State.UNCONFIRMED, _SETTLED[verdict])
                 self._write("settled", **_named(request), state=state, reason=verdict)
+            case TakenApart(request=request, reason=reason, parts=parts):
+                state = State.SPLIT if parts else State.REFUSED
+                self._write("taken_apart", **_named(request), state=state, reason=reason, parts=parts or None)
             case StatusesChanged(changes=changes):
                 groups = Counter((one.request, one.state, one.said) for one in changes)
                 for (number, name, said), size in groups.items():

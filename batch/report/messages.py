@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch.answers.events import AttemptEnded
-    from batch.answers.outcome import Decision
     from batch.api.dialects import Rate
     from batch.model import Request
 
@@ -47,9 +46,14 @@ _ANSWERED: Final[Mapping[Event, str]] = MappingProxyType(
 )
 
 
-def refused(request: Request, decision: Decision) -> str:
+def refused(request: Request, reason: str) -> str:
     """The tenant has refused a request."""
-    return f"Request {request.id} was refused: {decision.reason}"
+    return f"Request {request.id} was refused: {reason}"
+
+
+def taken_apart(request: Request, reason: str, parts: int) -> str:
+    """A request that never gets through is divided."""
+    return f"Request {request.id} does not get through and others do, so it is sent in {parts} parts: {reason}"
 
 
 def answered(event: AttemptEnded) -> str:

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch.answers.events import AttemptEnded, Notice, PaceChanged, Settled, Waiting
+from batch.answers.events import AttemptEnded, Notice, PaceChanged, Settled, TakenApart, Waiting
 from batch.report import headway, messages
 from batch.report.headway import describe, describe_results, describe_sending, describe_wait
 from batch.states import Event
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batch.answers.events import RunEvent
     from batch.api.dialects import Rate
-    from batch.model import Clock, Tally
+    from batch.model import Clock, Request, Tally
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
@@ -76,11 +76,11 @@ class Progress:
             case AttemptEnded() if self._verbose:
                 self._say(messages.answered(event))
             case AttemptEnded() if event.decision.event is Event.REFUSED:
-                self._refusals += 1
-                if self._refusals <= messages.REFUSALS_SHOWN:
-                    self._say(messages.refused(event.request, event.decision))
-                elif self._refusals == messages.REFUSALS_SHOWN + 1:
-                    self._say(messages.ENOUGH_REFUSALS)
+                self._say_refused(event.request, event.decision.reason)
+            case TakenApart(request=request, reason=reason, parts=0):
+                self._say_refused(request, reason)
+            case TakenApart():
+                self._say(messages.taken_apart(event.request, event.reason, event.parts))
             case Waiting() if self._live is None or self._verbose:
                 # Otherwise the live display counts down.
                 self._say(messages.waiting(event.seconds, event.reason))
@@ -112,6 +112,13 @@ class Progress:
         while True:
             await asyncio.sleep(LINE_EVERY)
             self._say(describe(self._headway, self._clock.monotonic()))
+
+    def _say_refused(self, request: Request, reason: str) -> None:
+        self._refusals += 1
+        if self._refusals <= messages.REFUSALS_SHOWN or self._verbose:
+            self._say(messages.refused(request, reason))
+        elif self._refusals == messages.REFUSALS_SHOWN + 1:
+            self._say(messages.ENOUGH_REFUSALS)
 
     def _say(self, line: str) -> None:
         if not self._quiet:

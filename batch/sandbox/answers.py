@@ -94,6 +94,15 @@ def gateway_page(status: HTTPStatus) -> Answer:
     return Answer(status=status, body=page, media_type=HTML)
 
 
+def block_page(status: HTTPStatus, block_id: str) -> Answer:
+    """The HTML page of a firewall that has blocked a call, with the id that its administrators ask for."""
+    page = (
+        "<html><head><title>Request Rejected</title></head><body>The requested URL was rejected. "
+        f"Please consult with your administrator.<br><br>Your support ID is: {block_id}</body></html>"
+    )
+    return Answer(status=status, body=page, media_type=HTML)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
     """The requested part of a collection: at most `limit` entries from `offset` on, with the total if `counted`."""

@@ -1,7 +1,8 @@
 """The simulated tenant behind HTTP: all API versions' paths at once, the token endpoint, and controls for tests.
 
-`GET /sandbox/audit` shows the audit log. `POST /sandbox/faults` takes a JSON array of faults for coming attempts; null
-lets an attempt pass. Real tenants have neither: they serve people, and tests in another process.
+`GET /sandbox/audit` shows the audit log. `POST /sandbox/faults` takes a JSON array of faults for coming attempts, of
+which null lets one pass, or a JSON object: texts, each with the fault of every attempt that contains it. Real tenants
+have neither: they serve people, and tests in another process.
 """
 
 from __future__ import annotations
@@ -80,12 +81,13 @@ class SandboxApp:
     async def _add_faults(self, request: Request) -> Response:
         try:
             named = json.loads(await request.body())
-            faults = [None if name is None else Fault(name) for name in named] if isinstance(named, list) else None
-        except ValueError:
-            faults = None
-        if faults is None:
-            text = f"The body must be a JSON array of null or one of {', '.join(Fault)}."
+            poison = {text: Fault(name) for text, name in named.items()} if isinstance(named, dict) else {}
+            faults = [] if poison else [None if name is None else Fault(name) for name in named]
+        except (ValueError, TypeError):
+            text = f"The body must be a JSON array of null or one of {', '.join(Fault)}, or an object of these."
             return response(problem(HTTPStatus.BAD_REQUEST, text, tracking_id=self._tenant.new_id()))
+        for text, fault in poison.items():
+            self._faults.poison(text, fault)
         self._faults.add(*faults)
         return response(Answer(status=HTTPStatus.OK, body={"pending": self._faults.pending}))
 

@@ -13,12 +13,15 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from batch.sandbox.answers import HTML, Answer, gateway_page, problem, too_many_requests, unauthorized
+from batch.sandbox.answers import HTML, Answer, block_page, gateway_page, problem, too_many_requests, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _TRACKING_ID: Final = "fa17" * 8
+
+BLOCK_ID: Final = "18164213377410283141"
+"""The id on the page of the sandbox's firewall."""
 
 
 class Fault(StrEnum):
@@ -37,6 +40,18 @@ class Fault(StrEnum):
     THROTTLED_429 = "throttled_429"
     UNAUTHORIZED_401 = "unauthorized_401"
     UNREADABLE_202 = "unreadable_202"
+    UNAVAILABLE_503_AFTER = "unavailable_503_after"
+    SEE_OTHER_303_AFTER = "see_other_303_after"
+    NOT_FOUND_404_AFTER = "not_found_404_after"
+    CONFLICT_409_AFTER = "conflict_409_after"
+    BLOCKED_403 = "blocked_403"
+    """A firewall's page, with an id for its administrators."""
+    BLOCKED_404 = "blocked_404"
+    FORBIDDEN_403 = "forbidden_403"
+
+
+PASSING: Final = tuple(fault for fault in Fault if fault is not Fault.FORBIDDEN_403)
+"""Faults that may happen to one attempt and not to the next; a 403 in the API's own form is a decision instead."""
 
 
 class Silence(StrEnum):
@@ -73,6 +88,12 @@ def effect_of(fault: Fault, *, retry_after: int = 1) -> Effect:
     )
     timeout_page = gateway_page(HTTPStatus.GATEWAY_TIMEOUT)
     unreadable = Answer(status=HTTPStatus.ACCEPTED, body="<html>Accepted", media_type=HTML)
+    elsewhere = Answer(status=HTTPStatus.SEE_OTHER, body="", headers={"Location": "/ui/sign-in"}, media_type=HTML)
+    forbidden = problem(
+        HTTPStatus.FORBIDDEN,
+        "The server understood the request but refuses to authorize it.",
+        tracking_id=_TRACKING_ID,
+    )
     effects: Mapping[Fault, Effect] = {
         Fault.DROP_BEFORE: Effect(processed=False, result=Silence.DROP),
         Fault.DROP_AFTER: Effect(processed=True, result=Silence.DROP),
@@ -87,6 +108,13 @@ def effect_of(fault: Fault, *, retry_after: int = 1) -> Effect:
         Fault.THROTTLED_429: Effect(processed=False, result=too_many_requests(retry_after)),
         Fault.UNAUTHORIZED_401: Effect(processed=False, result=unauthorized("JWT is expired")),
         Fault.UNREADABLE_202: Effect(processed=True, result=unreadable, only_instead_of=HTTPStatus.ACCEPTED),
+        Fault.UNAVAILABLE_503_AFTER: Effect(processed=True, result=unavailable),
+        Fault.SEE_OTHER_303_AFTER: Effect(processed=True, result=elsewhere),
+        Fault.NOT_FOUND_404_AFTER: Effect(processed=True, result=gateway_page(HTTPStatus.NOT_FOUND)),
+        Fault.CONFLICT_409_AFTER: Effect(processed=True, result=gateway_page(HTTPStatus.CONFLICT)),
+        Fault.BLOCKED_403: Effect(processed=False, result=block_page(HTTPStatus.FORBIDDEN, BLOCK_ID)),
+        Fault.BLOCKED_404: Effect(processed=False, result=gateway_page(HTTPStatus.NOT_FOUND)),
+        Fault.FORBIDDEN_403: Effect(processed=False, result=forbidden),
     }
     return effects[fault]
 
@@ -94,7 +122,8 @@ def effect_of(fault: Fault, *, retry_after: int = 1) -> Effect:
 class FaultPlan:
     """The faults of coming attempts.
 
-    Attempts take from the queue first. Once it is empty, chance decides. Another thread may fill the queue.
+    A fault that belongs to a text in the body comes first. Other attempts take from the queue, and once that is empty,
+    chance decides. Another thread may add faults.
 
     Args:
         faults: One entry for each coming attempt, in order; None lets that attempt pass.
@@ -109,11 +138,12 @@ class FaultPlan:
         faults: Iterable[Fault | None] = (),
         *,
         probability: float = 0.0,
-        kinds: Sequence[Fault] = tuple(Fault),
+        kinds: Sequence[Fault] = PASSING,
         seed: int = 0,
         retry_after: int = 1,
     ) -> None:
         self._queue = deque(faults)
+        self._poison: dict[bytes, Fault] = {}
         self._probability = probability
         self._kinds = kinds
         self._random = Random(seed)  # noqa: S311 - rehearsals must be repeatable, nothing is secret here
@@ -123,9 +153,15 @@ class FaultPlan:
         """Append to the queue: one entry for each coming attempt, None to let it pass."""
         self._queue.extend(faults)
 
-    def next_effect(self) -> Effect | None:
-        """Take the fault of the attempt that has just arrived; None lets it pass."""
-        fault = self._queue.popleft() if self._queue else self._by_chance()
+    def poison(self, text: str, fault: Fault) -> None:
+        """From now on, every attempt whose body contains a text gets a fault."""
+        self._poison[text.encode()] = fault
+
+    def next_effect(self, body: bytes = b"") -> Effect | None:
+        """Take the fault of the attempt that has just arrived with a body; None lets it pass."""
+        fault = next((fault for text, fault in tuple(self._poison.items()) if text in body), None)
+        if fault is None:
+            fault = self._queue.popleft() if self._queue else self._by_chance()
         return None if fault is None else effect_of(fault, retry_after=self._retry_after)
 
     @property

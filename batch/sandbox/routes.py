@@ -78,16 +78,16 @@ class ApiRoutes:
             audit.calls["submit"] += 1
             refusal = await self._gate.refusal(request, dialect, dialect.submit_scopes, as_user=True)
             if refusal is None:
-                return await self._with_fault(request, lambda: self._process(raw, dialect))
+                return await self._with_fault(request, raw, lambda: self._process(raw, dialect))
             if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
                 audit.throttled += 1
             return response(refusal)
 
         return submit
 
-    async def _with_fault(self, request: Request, process: Callable[[], Answer]) -> Response:
+    async def _with_fault(self, request: Request, raw: bytes, process: Callable[[], Answer]) -> Response:
         """Process and answer an attempt, unless its fault prevents the processing or replaces the answer."""
-        effect = self._faults.next_effect()
+        effect = self._faults.next_effect(raw)
         if effect is None:
             return response(process())
         true_answer = process() if effect.processed else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
 from batch.sandbox.directory import EMPTY, Known
-from batch.sandbox.faults import Fault, FaultPlan
+from batch.sandbox.faults import PASSING, Fault, FaultPlan
 from batch.sandbox.lifecycle import Handling
 from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.tenant import SimulatedTenant
@@ -109,7 +109,7 @@ class SandboxSettings:
     ignores_bulk_cancel: bool = False
     seed: int = 0
     fault_probability: float = 0.0
-    fault_kinds: Sequence[Fault] = tuple(Fault)
+    fault_kinds: Sequence[Fault] = PASSING
     lists_others: bool = True
     token_kind: TokenKind = TokenKind.USER
     authorities: tuple[str, ...] = (ADMIN_LEVEL,)

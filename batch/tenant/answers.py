@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from batch.model import Answer, Failure
+from batch.model import Answer, Failure, Form
 from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
 from batch.text import on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MOST_BYTES: Final = 1 << 20
 """Most bytes of one answer; the answer to the largest submit has a few kilobytes."""
@@ -35,6 +40,16 @@ MOST_MESSAGES: Final = 10
 """Most messages of one answer that we read."""
 
 _ACCEPTED: Final = 202
+_UNAUTHORIZED: Final = 401
+_THROTTLED: Final = 429
+_INVISIBLE: Final = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^>]*>?")
+_BLOCK_ID: Final = re.compile(
+    r"(?:support|incident|request|reference|event|error|transaction|session|ray|block|tracking)\s*"
+    r"(?:id|number|no\.?|code|#)\s*(?:is)?\s*[:=#]*\s*(?=[\w.-]{0,79}\d)(\w[\w.-]{5,79})",
+    re.IGNORECASE,
+)
+"""The id that a firewall's page asks its reader to report, in the words of the usual products."""
 _PLAUSIBLE_YEARS: Final = range(2000, 2200)
 _BEFORE_CONNECTING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_MATTER_OF_CA: Final = frozenset({9, 10, 62, 64})
@@ -57,14 +72,16 @@ def from_response(
     """
     hide = secrets or Secrets()
     document = _json_object(content)
+    page = _page(content, hide) if document is None else ""
+    found = _BLOCK_ID.search(page)
     return Answer(
         status=status,
         retry_after=_retry_after(headers.get_list("retry-after"), now),
         detail_code=_short(document.get("detailCode"), hide) if document else "",
-        tracking_id=_short(document.get("trackingId"), hide) if document else "",
-        text=_message(document, headers, content, hide),
+        tracking_id=_short(document.get("trackingId") if document else found and found[1], hide),
+        text=_message(document, headers, page or content[: 4 * MOST_READ].decode("utf-8", "replace"), hide),
         server_time=_date(headers.get("date", "")),
-        readable=document is not None or not content.strip(),
+        form=Form.API if document and _is_documented(status, document) else Form.PAGE if page else Form.OTHER,
         existing=existing_requests(document) if document and status == _ACCEPTED else (),
     )
 
@@ -111,6 +128,35 @@ def _distrust(error: BaseException | None) -> str:
     return "it does not speak https there" if error is not None and error.reason in _NOT_TLS else ""
 
 
+def _is_documented(status: int, document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object has the form of the API's errors with this status.
+
+    Sources: the vendor's OpenAPI documents. 400, 401, 403 and 500 are `{detailCode, trackingId, messages, causes}`, of
+    which some may be missing; a 401 may be `{error}` instead, and a 429 is `{message}`.
+    """
+    messages = document.get("messages")
+    says = isinstance(messages, list) and any(
+        isinstance(message, dict) and isinstance(message.get("text"), str) for message in messages[:MOST_MESSAGES]
+    )
+    if says or _is_text(document.get("detailCode")):
+        return True
+    own = {_UNAUTHORIZED: "error", _THROTTLED: "message"}.get(status, "")
+    return _is_text(document.get(own))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _page(content: bytes, hide: Secrets) -> str:
+    """The words of a web page, without secrets; empty if the content is none."""
+    beginning = hide.hide(content[:MOST_READ].decode("utf-8", "replace"))
+    if not beginning.lstrip("\ufeff \t\r\n").startswith("<"):
+        return ""
+    words = _TAG.sub(" ", _INVISIBLE.sub(" ", beginning))
+    return " ".join(html.unescape(words).split()) or "an empty web page"
+
+
 def _json_object(content: bytes) -> dict[str, Any] | None:
     if len(content) > MOST_BYTES:
         return None
@@ -121,8 +167,8 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: bytes, hide: Secrets) -> str:
-    """The API's messages, or else its error or message, or else the beginning of the body."""
+def _message(document: dict[str, Any] | None, headers: httpx.Headers, text: str, hide: Secrets) -> str:
+    """The API's messages, or else its error or message, or else the beginning of the body's text."""
     if document:
         messages = document.get("messages")
         if isinstance(messages, list):
@@ -136,7 +182,7 @@ def _message(document: dict[str, Any] | None, headers: httpx.Headers, content: b
         return _short(f"it redirects to {location}", hide)
     if (encoding := headers.get("content-encoding", "identity").strip().lower()) != "identity":
         return _short(f"its body is encoded, which was not asked for: {encoding}", hide)
-    return _short(content[: 4 * MOST_READ].decode("utf-8", "replace"), hide)
+    return _short(text, hide)
 
 
 def _short(value: object, hide: Secrets) -> str:

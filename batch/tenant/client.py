@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 from batch.answers.events import Notice
 from batch.api.deprecation import deprecation_notice
 from batch.api.token_claims import token_needed, what_is_missing
+from batch.errors import CHECK_ADDRESS, TenantLostError
+from batch.model import Form
 from batch.tenant.cancel import CancelClient
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
@@ -106,6 +108,25 @@ class Tenant:
     async def token_claims(self) -> TokenClaims:
         """Whose token ours is; see Token.claims."""
         return await self._token.claims()
+
+    async def prove(self) -> None:
+        """Requires that the API answers a question, so that base URL and API version are right.
+
+        A refusal in the API's own form proves as much.
+
+        Raises:
+            TenantLostError: Something else answers there, or nothing.
+            CredentialsRefusedError: The tenant refuses the client.
+        """
+        try:
+            answer, _ = await self.statuses.probe()
+        except TenantLostError as error:
+            raise TenantLostError(error.message, next_step=CHECK_ADDRESS) from error
+        if answer.status != 200 and answer.form is not Form.API:  # noqa: PLR2004 - HTTP
+            found = f"{answer.status} {answer.text}".rstrip(" .")
+            raise TenantLostError(
+                f"Something other than the API answers at the tenant's address: {found}.", next_step=CHECK_ADDRESS
+            )
 
     def explain_forbidden(self) -> str:
         """Which right is missing after a 403 to a submit, and which token to make, as sentences."""

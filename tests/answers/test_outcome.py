@@ -21,93 +21,109 @@ from batch.answers.outcome import (
     case_of,
     decide,
 )
-from batch.model import Answer, Failure
+from batch.model import Answer, Failure, Form
 from batch.states import Event, State, advance
 
-_NOT_PROCESSED = Event.NOT_PROCESSED
-_SINGLE: dict[int, tuple[Event, Then]] = {
-    **dict.fromkeys(range(300, 500), (_NOT_PROCESSED, Then.STOP_TENANT)),
-    **dict.fromkeys((400, 409, 413, 422), (Event.REFUSED, Then.GO_ON)),
-    202: (Event.ACCEPTED, Then.GO_ON),
-    401: (_NOT_PROCESSED, Then.RENEW_TOKEN),
-    403: (_NOT_PROCESSED, Then.STOP_CREDENTIALS),
-    408: (Event.UNDECIDED, Then.BACK_OFF),
-    429: (_NOT_PROCESSED, Then.SLOW_DOWN),
+PROVEN: dict[int, tuple[Event, Then]] = {
+    400: (Event.REFUSED, Then.GO_ON),
+    401: (Event.NOT_PROCESSED, Then.RENEW_TOKEN),
+    403: (Event.NOT_PROCESSED, Then.TAKE_APART),
+    429: (Event.NOT_PROCESSED, Then.SLOW_DOWN),
 }
+"""What the API itself can say, besides 202."""
 
 
-def expected(status: int, *, retry_after: bool) -> tuple[Event, Then]:
+def expected(answer: Answer) -> tuple[Event, Then]:
     """The documented table, before a new token was tried."""
-    if status == 503 and retry_after:
-        return _NOT_PROCESSED, Then.WAIT
-    return _SINGLE.get(status, (Event.UNDECIDED, Then.BACK_OFF))
+    assert answer.status is not None
+    if answer.status == 202:
+        return Event.ACCEPTED, Then.GO_ON
+    if answer.form is Form.API and answer.status in PROVEN:
+        return PROVEN[answer.status]
+    if answer.status == 429:
+        return Event.UNDECIDED, Then.SLOW_DOWN
+    if answer.status == 503 and answer.retry_after is not None:
+        return Event.UNDECIDED, Then.WAIT
+    return Event.UNDECIDED, Then.BACK_OFF
 
 
+@pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("retry_after", [None, 0.0, 7.0])
-def test_every_status_means_what_the_table_says(retry_after: float | None) -> None:
-    for status in range(100, 600):
-        decision = decide(Answer(status=status, retry_after=retry_after))
-        event, then = expected(status, retry_after=retry_after is not None)
-        assert (status, decision.event, decision.then) == (status, event, then)
+def test_every_status_in_every_form_means_what_the_table_says(retry_after: float | None, form: Form) -> None:
+    for status in range(100, 1000):
+        answer = Answer(status=status, retry_after=retry_after, form=form)
+        decision = decide(answer)
+        assert (status, decision.event, decision.then) == (status, *expected(answer))
 
 
 @pytest.mark.parametrize(
-    ("status", "new_token", "case"),
+    ("status", "new_token", "form", "case"),
     [
-        (202, False, "202"),
-        (200, False, "other 2xx"),
-        (400, False, "400"),
-        (401, False, "401"),
-        (401, True, "401 with a new token"),
-        (403, True, "403"),
-        (404, False, "other 4xx"),
-        (302, False, "3xx"),
-        (500, False, "other"),
-        (503, False, "other"),
-        (101, False, "other"),
-        (999, False, "other"),
+        (202, False, Form.PAGE, "202"),
+        (200, False, Form.API, "any other answer"),
+        (400, False, Form.API, "400"),
+        (400, False, Form.PAGE, "any other answer"),
+        (401, False, Form.API, "401"),
+        (401, True, Form.API, "401 with a new token"),
+        (401, True, Form.OTHER, "any other answer"),
+        (403, True, Form.API, "403"),
+        (403, False, Form.PAGE, "any other answer"),
+        (429, False, Form.API, "429"),
+        (429, False, Form.PAGE, "429 in another form"),
+        (404, False, Form.API, "any other answer"),
+        (409, False, Form.API, "any other answer"),
+        (302, False, Form.OTHER, "any other answer"),
+        (500, False, Form.API, "any other answer"),
+        (503, False, Form.API, "any other answer"),
+        (101, False, Form.OTHER, "any other answer"),
+        (999, False, Form.OTHER, "any other answer"),
     ],
 )
-def test_a_status_falls_under_one_case(status: int, new_token: bool, case: str) -> None:  # noqa: FBT001 - a table
-    assert case_of(Answer(status=status), new_token=new_token) == case
+def test_a_status_falls_under_one_case(status: int, new_token: bool, form: Form, case: str) -> None:  # noqa: FBT001 - a table
+    assert case_of(Answer(status=status, form=form), new_token=new_token) == case
 
 
 def test_every_case_of_the_table_occurs() -> None:
-    answers = [Answer(status=status, retry_after=after) for status in range(100, 600) for after in (None, 1.0)]
+    every = product(range(100, 600), (None, 1.0), Form)
+    answers = [Answer(status=status, retry_after=after, form=form) for status, after, form in every]
     answers += [Answer(failure=failure) for failure in Failure]
     cases = {case_of(answer, new_token=new_token) for answer, new_token in product(answers, (False, True))}
     assert cases == set(OUTCOMES)
 
 
 def test_a_401_with_a_new_token_stops_instead_of_renewing_for_ever() -> None:
-    decision = decide(Answer(status=401), Situation(new_token=True))
+    decision = decide(Answer(status=401, form=Form.API), Situation(new_token=True))
     assert (decision.event, decision.then) == (Event.NOT_PROCESSED, Then.STOP_CREDENTIALS)
 
 
-PROVABLY_NOT_PROCESSED = {*range(300, 500)} - {400, 408, 409, 413, 422}
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "situation"),
-    list(
-        product(
-            [None, 3.0],
-            [
-                Situation(),
-                Situation(new_token=True),
-                Situation(failures_in_a_row=9, without_success=9, give_up_after=1),
-            ],
-        )
-    ),
+@given(
+    status=st.none() | st.integers(0, 999),
+    failure=st.none() | st.sampled_from(Failure),
+    retry_after=st.none() | st.floats(0, 1e5),
+    form=st.sampled_from(Form),
+    new_token=st.booleans(),
+    failures=st.integers(0, 99),
+    without_success=st.floats(0, 1e6),
 )
-def test_a_request_that_may_have_been_processed_never_goes_back_to_planned(
-    retry_after: float | None, situation: Situation
+def test_only_the_api_itself_or_a_call_that_never_left_proves_that_nothing_was_processed(
+    status: int | None,
+    failure: Failure | None,
+    retry_after: float | None,
+    form: Form,
+    new_token: bool,  # noqa: FBT001 - drawn
+    failures: int,
+    without_success: float,
 ) -> None:
-    for status in range(100, 1000):
-        answer = Answer(status=status, retry_after=retry_after)
-        decision = decide(answer, situation)
-        is_proven = status in PROVABLY_NOT_PROCESSED or (status == 503 and retry_after is not None)
-        assert (advance(State.SENDING, decision.event) is State.PLANNED) == is_proven, status
+    answer = Answer(status=status, failure=failure, retry_after=retry_after, form=form)
+    situation = Situation(
+        new_token=new_token, failures_in_a_row=failures, without_success=without_success, give_up_after=600.0
+    )
+    event = decide(answer, situation).event
+    never_left = failure in {Failure.NEVER_CONNECTED, Failure.UNTRUSTED}
+    by_the_api = failure is None and form is Form.API and status in {400, 401, 403, 429}
+    assert (event in {Event.NOT_PROCESSED, Event.REFUSED}) == (never_left or by_the_api)
+    assert (event is Event.ACCEPTED) == (failure is None and status == 202)
+    assert (advance(State.SENDING, event) is State.UNCONFIRMED) == (event is Event.UNDECIDED)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +167,8 @@ def test_sending_stops_after_too_long_without_success_and_the_request_keeps_its_
 
 @pytest.mark.parametrize("status", [202, 400, 401, 429])
 def test_sending_goes_on_while_the_tenant_does_its_work(status: int) -> None:
-    assert decide(Answer(status=status), Situation(without_success=1e9, give_up_after=1.0)) == decide(
-        Answer(status=status)
-    )
+    answer = Answer(status=status, form=Form.API)
+    assert decide(answer, Situation(without_success=1e9, give_up_after=1.0)) == decide(answer)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +179,10 @@ def test_sending_goes_on_while_the_tenant_does_its_work(status: int) -> None:
         (Answer(status=429), DEFAULT_PAUSE),
         (Answer(status=503, retry_after=60.0), 60.0),
         (Answer(status=202, retry_after=9.0), 0.0),
-        (Answer(status=400, retry_after=9.0), 0.0),
+        (Answer(status=400, retry_after=9.0, form=Form.API), 0.0),
         (Answer(status=500, retry_after=9.0), 9.0),
-        (Answer(status=401, retry_after=9.0), 0.0),
+        (Answer(status=401, retry_after=9.0, form=Form.API), 0.0),
+        (Answer(status=403, retry_after=9.0, form=Form.PAGE), 9.0),
     ],
 )
 def test_the_pause_is_as_long_as_the_tenant_asks_if_the_table_has_one(answer: Answer, pause: float) -> None:
@@ -180,6 +196,28 @@ def test_pauses_between_tries_grow_and_are_never_shorter_than_the_tenant_asks() 
     assert [decision.then for decision in decisions] == [Then.SLOW_DOWN, Then.WAIT, Then.BACK_OFF]
     assert [decision.pause for decision in decisions] == [backoff(0, 1.0), 9.0, backoff(2, 1.0)]
     assert retries.decide(Answer(status=500), now=600.0, jitter=1.0).then is Then.STOP_TENANT
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [
+        (200, Then.BACK_OFF),
+        (303, Then.STOP_TENANT),
+        (400, Then.STOP_TENANT),
+        (401, Then.RENEW_TOKEN),
+        (403, Then.STOP_CREDENTIALS),
+        (404, Then.STOP_TENANT),
+        (408, Then.BACK_OFF),
+        (429, Then.SLOW_DOWN),
+        (502, Then.BACK_OFF),
+    ],
+)
+def test_a_question_may_be_asked_again_so_the_form_of_its_answer_does_not_matter(
+    status: int, then: Then, form: Form
+) -> None:
+    retries = Retries(give_up_after=600.0, now=0.0)
+    assert retries.decide(Answer(status=status, form=form), now=1.0, jitter=1.0).then is then
 
 
 def test_a_token_that_has_expired_is_renewed_without_a_pause() -> None:

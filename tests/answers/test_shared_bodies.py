@@ -7,7 +7,7 @@ from dataclasses import replace
 from batch.answers.outcome import Then, decide
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.api.dialects import ItemType, Operation
-from batch.model import Answer, Request, RequestItem
+from batch.model import Answer, Form, Request, RequestItem
 from batch.states import Event
 
 ONE = Request(
@@ -22,13 +22,13 @@ THREE = (
     replace(ONE, number=2, recipients=("bert",), within=1),
     replace(ONE, number=3, recipients=("c",), within=1),
 )
-REFUSED = decide(Answer(status=400, text="No."))
+REFUSED = decide(Answer(status=400, text="No.", form=Form.API))
 
 
 def test_any_answer_except_a_refusal_means_the_same_for_all_requests_of_a_body() -> None:
     assert for_each([ONE], REFUSED, "anna") == (REFUSED,)
     for status in (202, 401, 403, 429, 500):
-        decision = decide(Answer(status=status))
+        decision = decide(Answer(status=status, form=Form.API))
         assert for_each(THREE, decision, "anna") == (decision,) * 3
         assert bodies_back(for_each(THREE, decision, "")) == (decision.event is Event.NOT_PROCESSED)
 

@@ -14,7 +14,7 @@ from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
 from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
-from batch.model import Answer, Run
+from batch.model import Answer, Form, Run
 from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 ME = Process.current()
 TENANT = "https://tenant.example"
 ACCEPTED = Answer(status=202)
-REFUSED = Answer(status=400, text="Bad item.")
-THROTTLED = Answer(status=429, retry_after=1.0)
+REFUSED = Answer(status=400, text="Bad item.", form=Form.API)
+THROTTLED = Answer(status=429, retry_after=1.0, form=Form.API)
 FAILED = Answer(status=500)
 
 Change: TypeAlias = dict[str, str]

@@ -20,7 +20,7 @@ from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError
 from batch.ledger.process import SILENT_FOR
-from batch.model import Answer, Failure, Part
+from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
 from batch.states import State
 from tests.builders import NOW, change, product
@@ -154,6 +154,7 @@ def test_the_ledger_keeps_the_details_of_an_answer_that_an_auditor_needs(path: P
         detail_code="400.1",
         tracking_id="t-1",
         text="No.",
+        form=Form.API,
         server_time=datetime.fromisoformat("2026-03-01T13:00:01+01:00"),
     )
     record(ledger, claim(ledger, run), answer)

@@ -17,7 +17,7 @@ from batch.api.dialects import Limits
 from batch.ledger.plans import NewRun
 from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
-from batch.model import Answer
+from batch.model import Answer, Form
 from batch.plan import plan
 from tests.builders import change
 from tests.clocks import new_id
@@ -51,7 +51,7 @@ def wanted() -> pl.DataFrame:
 def answer_next(ledger: Ledger, run: Run, status: int) -> None:
     """Claims the next request and records an answer with this status."""
     request = claim(ledger, run, NOW)
-    answer = Answer(status=status, text="No.")
+    answer = Answer(status=status, text="No.", form=Form.API)
     parts = divide(request, "", RefusalHistory()) if status == 400 else ()
     ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
 

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from batch.answers.events import AttemptEnded, AttemptStarted, Waiting
+from batch.answers.events import AttemptEnded, AttemptStarted, TakenApart, Waiting
 from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
-from batch.model import Answer, Clock, Failure, Request, Run
+from batch.model import Answer, Clock, Failure, Form, Request, Run
 from tests.builders import NOW
 from tests.clocks import wall
 from tests.fakes import FakeClock, FakeStatusList
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from batch.tenant.client import Tenant
 
 
-UNAUTHORIZED = Answer(status=401, text="JWT is expired")
+UNAUTHORIZED = Answer(status=401, text="JWT is expired", form=Form.API)
+FORBIDDEN = Answer(status=403, text="Forbidden.", form=Form.API)
 NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
 BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
 FIVE = {(f"i{number:03}", "r1"): 1 for number in range(5)}
@@ -41,6 +42,7 @@ class ScriptedTenant:
     def __init__(self, answer: Callable[[Request, str], Awaitable[Answer]]) -> None:
         self._answer = answer
         self._tokens = 1
+        self.proofs = 0
         self.posts: list[tuple[int, str]] = []
         self.bodies: list[tuple[int, ...]] = []
         self.accepted: Counter[tuple[str, str]] = Counter()
@@ -52,6 +54,9 @@ class ScriptedTenant:
 
     def token_expires(self, _token: str) -> datetime | None:
         return None
+
+    async def prove(self) -> None:
+        self.proofs += 1
 
     def explain_forbidden(self) -> str:
         return "What is missing: everything."
@@ -128,6 +133,7 @@ class EventRecorder:
         self.begun: list[int] = []
         self.decisions: list[tuple[int, str]] = []
         self.parts: list[int] = []
+        self.taken_apart: list[int] = []
         self.waits: list[tuple[float, str]] = []
 
     def tell(self, event: RunEvent) -> None:
@@ -139,6 +145,8 @@ class EventRecorder:
                 assert event.seconds >= 0
                 self.decisions.append((request.number, decision.event.value))
                 self.parts.append(event.parts)
+            case TakenApart(parts=parts):
+                self.taken_apart.append(parts)
             case Waiting(seconds=seconds, reason=reason):
                 self.waits.append((seconds, reason))
             case _:

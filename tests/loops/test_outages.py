@@ -17,7 +17,7 @@ from batch.ledger.calls import RateKey
 from batch.ledger.process import Process
 from batch.loops.send import Submitter
 from batch.loops.settle import Settler
-from batch.model import Answer, Failure
+from batch.model import Answer, Failure, Form
 from batch.states import Event
 from batch.tenant.pace import Pace
 from tests.builders import our_row
@@ -73,6 +73,9 @@ class StrictTenant:
     def token_expires(self, _token: str) -> datetime | None:
         return None
 
+    async def prove(self) -> None:
+        pass
+
     def explain_forbidden(self) -> str:
         return "Nothing is forbidden here."
 
@@ -98,7 +101,7 @@ class StrictTenant:
     def _throttled(self, moment: float) -> Answer | None:
         if moment < self._closed_until:
             self.impatient.append(moment)
-            return Answer(status=429, retry_after=self._closed_until - moment)
+            return Answer(status=429, retry_after=self._closed_until - moment, form=Form.API)
         recent = [one for one in self._counted if one > moment - 10]
         if len(recent) < self._limit(moment):
             self._counted.append(moment)
@@ -106,7 +109,7 @@ class StrictTenant:
         penalty = self._penalties.pop(0) if self._penalties else 10.0
         self._closed_until = moment + penalty
         self.violations.append(moment)
-        return Answer(status=429, retry_after=penalty)
+        return Answer(status=429, retry_after=penalty, form=Form.API)
 
 
 class Notes(Events):
@@ -229,7 +232,7 @@ def test_a_long_outage_stops_the_run_and_a_later_process_completes_it(ledger: Le
 
 def test_silence_that_the_tenant_asked_for_does_not_count_as_an_outage(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(5)), Notes()
-    struck = iter([Answer(status=429, retry_after=1200.0), REFUSED_CONNECTION])
+    struck = iter([Answer(status=429, retry_after=1200.0, form=Form.API), REFUSED_CONNECTION])
     tenant = StrictTenant(lambda _: 100, outage=lambda _: next(struck, None))
     run_in_virtual_time(send(ledger, run, tenant, notes, give_up_after=300.0))
     assert tenant.accepted == all_once(5)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.model import Answer, Request
+from batch.model import Answer, Form, Request
 from tests.ledger.ledger_helpers import ACCEPTED, FAILED, REFUSED, THROTTLED, singles, write
 from tests.loops.send_stage import FIVE, NEVER_CONNECTED, UNAUTHORIZED, ScriptedTenant, Stage, in_turn
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batch.plan.body import Body
 
 
-@pytest.mark.parametrize("answer", [THROTTLED, UNAUTHORIZED, NEVER_CONNECTED, Answer(status=503, retry_after=1.0)])
+@pytest.mark.parametrize("answer", [THROTTLED, UNAUTHORIZED, NEVER_CONNECTED])
 async def test_a_shared_body_that_was_not_processed_is_sent_again_unchanged(answer: Answer, joined: Stage) -> None:
     tenant = in_turn(answer)
     await joined.submitter(tenant).submit(1)
@@ -47,7 +47,7 @@ async def test_requests_refused_together_are_sent_one_by_one_and_refused_only_if
 
 
 async def test_the_request_of_an_identity_named_in_a_refusal_leaves_the_shared_body(joined: Stage) -> None:
-    tenant = in_turn(Answer(status=400, text="Identity i001 was not found."), ACCEPTED, REFUSED)
+    tenant = in_turn(Answer(status=400, text="Identity i001 was not found.", form=Form.API), ACCEPTED, REFUSED)
     await joined.submitter(tenant).submit(1)
     assert tenant.bodies == [(1, 2, 3), (1, 3), (2,), (4,), (5,)]
     assert joined.states() == {"ACCEPTED": 3, "REFUSED": 1}

@@ -26,7 +26,7 @@ from batch.answers.outcome import decide
 from batch.api.status_row import ChangeStatus
 from batch.errors import SettingsError
 from batch.ledger.store import Ledger
-from batch.model import EMPTY_TALLY, Answer, Failure, Run
+from batch.model import EMPTY_TALLY, Answer, Failure, Form, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
 from tests.builders import request
@@ -41,8 +41,8 @@ AT = "2026-11-25T12:00:00.000Z"
 RUN = Run(id="R", tenant="T", input_digest="", inputs=("a.csv",), dialect="beta", started_at=BEGAN)
 TALLY = replace(EMPTY_TALLY, requests={"PLANNED": 3, "SPLIT": 1}, changes={"PLANNED": 30, "SPLIT": 9})
 ACCEPTED = Answer(status=202)
-REFUSED = Answer(status=400, detail_code="400.1", text="no such role", tracking_id="t-1")
-THROTTLED = Answer(status=429, text="Rate Limit Exceeded", retry_after=600.0)
+REFUSED = Answer(status=400, detail_code="400.1", text="no such role", tracking_id="t-1", form=Form.API)
+THROTTLED = Answer(status=429, text="Rate Limit Exceeded", retry_after=600.0, form=Form.API)
 BROKEN = Answer(failure=Failure.BROKEN, text="the connection broke")
 ONE: dict[str, Any] = {"request": "R-1", "attempt": 1, "changes": 1}
 SAID_400 = "the tenant answered 400: no such role (tracking id t-1)"

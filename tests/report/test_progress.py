@@ -12,7 +12,7 @@ from rich.console import Console
 from batch.answers.events import AttemptEnded, AttemptStarted, Notice, PaceChanged, Settled, Waiting
 from batch.answers.outcome import decide
 from batch.api.dialects import Rate
-from batch.model import EMPTY_TALLY, Answer, Failure, Tally
+from batch.model import EMPTY_TALLY, Answer, Failure, Form, Tally
 from batch.report.progress import Progress, draw
 from batch.status.evidence import Settlement
 from tests.builders import request
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 LIMIT = Rate(requests=100, seconds=10)
 TALLY = replace(EMPTY_TALLY, requests={"PLANNED": 1000}, changes={"PLANNED": 12000})
-SILENCE = Answer(status=429, text="Rate Limit Exceeded", retry_after=600.0)
-REFUSAL = Answer(status=400, text="no such role", tracking_id="t-1")
+SILENCE = Answer(status=429, text="Rate Limit Exceeded", retry_after=600.0, form=Form.API)
+REFUSAL = Answer(status=400, text="no such role", tracking_id="t-1", form=Form.API)
 
 
 def printed(console: Console) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.model import Answer, Failure
+from batch.model import Answer, Failure, Form
 from batch.tenant.answers import MOST_TEXT, from_failure, from_response
 from batch.text import instant
 
@@ -92,7 +92,66 @@ def test_every_field_of_the_apis_error_document_is_read() -> None:
         detail_code="400.1 Bad request",
         tracking_id="e7eab60924f64aa284175b9fa3309599",
         text="First.; Second.",
+        form=Form.API,
     )
+
+
+ONLY_TEXT: dict[str, object] = {"messages": [{"text": "No."}]}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "content"),
+    [
+        (
+            {400, 401, 403, 429, 500},
+            {"detailCode": "400.1 Bad request", "trackingId": "1", "messages": [], "causes": []},
+        ),
+        ({400, 401, 403, 429, 500}, {"detailCode": "403 Forbidden"}),
+        ({400, 401, 403, 429, 500}, ONLY_TEXT),
+        ({400, 401, 403, 429, 500}, ONLY_TEXT | {"new": {"field": 1}, "detailCode": None, "trackingId": 7}),
+        ({401}, {"error": "JWT validation failed: JWT is expired"}),
+        ({429}, {"message": " Rate Limit Exceeded "}),
+        (set(), {}),
+        (set(), {"message": ""}),
+        (set(), {"error": {"code": 401}}),
+        (set(), {"trackingId": "e7eab60924f64aa284175b9fa3309599"}),
+        (set(), {"detailCode": " ", "messages": ["No."]}),
+        (set(), {"messages": {"text": "No."}}),
+        (set(), '{"detailCode": "403 Forbidden"'),
+        (set(), '[{"detailCode": "403 Forbidden"}]'),
+        (set(), '"403 Forbidden"'),
+        (set(), ""),
+    ],
+)
+def test_an_answer_is_the_apis_own_only_in_a_form_that_is_documented_for_its_status(
+    statuses: set[int], content: str | dict[str, object]
+) -> None:
+    assert {status for status in (400, 401, 403, 429, 500) if read(content, status=status).form is Form.API} == statuses
+
+
+@pytest.mark.parametrize(
+    "page", ["<html>No.</html>", "\ufeff\n<!DOCTYPE html><p>No.</p>", "<?xml version='1.0'?><a>No.</a>"]
+)
+@pytest.mark.parametrize("status", [200, 202, 303, 400, 401, 403, 404, 429, 503])
+def test_a_web_page_is_known_as_one(status: int, page: str) -> None:
+    answer = read(page, status=status)
+    assert (answer.form, answer.text) == (Form.PAGE, "No.")
+
+
+@pytest.mark.parametrize(
+    ("page", "block_id"),
+    [
+        ("<p>Your support ID is: 18164213377410283141</p>", "18164213377410283141"),
+        ("<p>Access Denied</p>Reference&#32;&#35;18.2d351ab8.1557333295.a4e16ab", "18.2d351ab8.1557333295.a4e16ab"),
+        ("<span>Cloudflare Ray ID:</span> <code>7d0f3a8b9c1d2e3f</code>", "7d0f3a8b9c1d2e3f"),
+        ("<td>Incident ID:</td><td>1234-5678</td>", "1234-5678"),
+        ("<td>Request ID</td><td>Q7mR_x1y2z3</td>", "Q7mR_x1y2z3"),
+        ("<p>The event codename is unknown</p>", ""),
+        ("<p>Error code 403</p>", ""),
+    ],
+)
+def test_the_id_on_a_firewalls_page_is_read(page: str, block_id: str) -> None:
+    assert read(f"<html><body>{page}</body></html>", status=403).tracking_id == block_id
 
 
 @pytest.mark.parametrize(
@@ -105,7 +164,8 @@ def test_every_field_of_the_apis_error_document_is_read() -> None:
         ({"messages": "odd", "error": ["odd"], "message": 7}, ""),
         ({}, "{}"),
         ("[1, 2]", "[1, 2]"),
-        ("<html>\n <b>504</b>\tTime-out</html>", "<html> <b>504</b> Time-out</html>"),
+        ("<html>\n <b>504</b>\tTime&#45;out<script>alert('x')</script><!-- x --></html>", "504 Time-out"),
+        ("<html></html>", "an empty web page"),
         (b"\xff\xfe caf\xe9", "\ufffd\ufffd caf\ufffd"),
         (b"", ""),
         ("\x1b[31mred\x1b[0m\u202e\u200b", "[31mred [0m"),

@@ -1,0 +1,122 @@
+"""The planned requests of a run that have failed before, from its events."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.answers.poison import Failed, is_failure
+from batch.ledger import tables as t
+from batch.ledger.events import ATTEMPT, BLOCKED, REASON, WITHIN
+from batch.ledger.rows import REQUEST, load_requests
+from batch.states import Event, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy.engine import Connection
+
+_RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery()
+_TRIED: Final = REQUEST.where(
+    t.request.c.run == _RUN, t.request.c.state == State.PLANNED.value, t.request.c.attempts > 0
+).order_by(t.request.c.number)
+_EVENTS: Final = (
+    sa.select(t.event)
+    .where(
+        t.event.c.request.in_(sa.bindparam("requests", expanding=True)),
+        t.event.c.event.in_([Event.CLAIMED, Event.UNDECIDED, Event.NOT_PROCESSED, Event.NOT_FOUND]),
+    )
+    .order_by(t.event.c.number)
+)
+_LAST_ACCEPTED: Final = sa.select(sa.func.coalesce(sa.func.max(t.event.c.number), 0)).where(
+    t.event.c.run == _RUN, t.event.c.event == Event.ACCEPTED.value
+)
+_JOINED: Final = sa.select(t.envelope.c.request).where(
+    t.envelope.c.request.in_(sa.bindparam("requests", expanding=True))
+)
+_FORBIDDEN: Final = 403
+
+
+@dataclass(kw_only=True, slots=True)
+class _History:
+    """The failed attempts of one request."""
+
+    alone: int = 0
+    shared: int = 0
+    first: int = 0
+    last: int = 0
+    forbidden: bool = False
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def add(self, answer: Any, *, shared: bool, forbidden: bool = False) -> None:
+        """One more attempt has failed, with this answer."""
+        self.shared += shared
+        self.alone += not shared
+        self.first = self.first or answer.number
+        self.last = answer.number
+        self.forbidden, self.detail = forbidden, json.loads(answer.detail)
+
+
+def failed_requests(connection: Connection, run_id: str) -> tuple[tuple[Failed, ...], int]:
+    """The run's planned requests that have failed, in order, and the number of its latest event that is an acceptance.
+
+    An undecided attempt counts only once settling has shown that it did not arrive.
+    """
+    accepted: int = connection.execute(_LAST_ACCEPTED, {"run_id": run_id}).scalar_one()
+    rows = connection.execute(_TRIED, {"run_id": run_id}).all()
+    if not rows:
+        return (), accepted
+    numbers = [row.number for row in rows]
+    family = sorted({*numbers, *(row.parent for row in rows if row.parent is not None)})
+    histories = _histories(connection.execute(_EVENTS, {"requests": family}).all())
+    joined = {row.request for row in connection.execute(_JOINED, {"requests": numbers})}
+    failed = []
+    for request in load_requests(connection, rows):
+        if (history := histories.get(request.number)) is None:
+            continue
+        whole = None if request.parent is None else histories.get(request.parent)
+        failed.append(
+            Failed(
+                request=request,
+                alone=history.alone,
+                shared=history.shared,
+                in_company=request.number in joined,
+                is_part=whole is not None,
+                since=whole.last if whole else history.first,
+                last=history.last,
+                forbidden=history.forbidden,
+                blocked=bool(history.detail.get(BLOCKED)),
+                reason=history.detail.get(REASON, ""),
+            )
+        )
+    return tuple(failed), accepted
+
+
+def _histories(events: Iterable[Any]) -> Mapping[int, _History]:
+    """The histories of the requests that have failed."""
+    found: defaultdict[int, _History] = defaultdict(_History)
+    attempts: dict[int, str] = {}
+    together: defaultdict[str, set[int]] = defaultdict(set)
+    undecided: dict[int, Any] = {}
+    for event in events:
+        number = event.request
+        match event.event:
+            case Event.CLAIMED:
+                detail = json.loads(event.detail)
+                # The attempts of old ledgers have no id.
+                attempts[number] = detail.get(ATTEMPT) or str(detail.get(WITHIN, number))
+                together[attempts[number]].add(number)
+                undecided.pop(number, None)
+            case Event.NOT_PROCESSED if event.status == _FORBIDDEN:
+                found[number].add(event, shared=len(together[attempts[number]]) > 1, forbidden=True)
+            case Event.UNDECIDED if is_failure(event.status):
+                undecided[number] = event
+            case Event.NOT_FOUND if number in undecided:
+                found[number].add(undecided.pop(number), shared=len(together[attempts[number]]) > 1)
+            case _:
+                pass
+    return found

@@ -1,0 +1,103 @@
+"""Takes requests apart that never get through, so that they don't hold up the rest of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from batch.answers.events import TakenApart
+from batch.answers.poison import Verdict, blocks, judge
+from batch.answers.split import divide
+from batch.errors import CredentialsRefusedError
+
+if TYPE_CHECKING:
+    from batch.answers.events import Tell
+    from batch.answers.poison import Failed
+    from batch.answers.suspects import RefusalHistory
+    from batch.ledger.store import Ledger
+    from batch.loops.ports import Sender
+    from batch.model import Clock, Part, Request, Run
+
+
+class Isolator:
+    """Decides about the run's planned requests that have failed; what it knows of them is in the ledger.
+
+    Args:
+        run: The run.
+        ledger: Holds its requests.
+        tenant: Explains what is forbidden.
+        history: Which ids are suspect of a refusal.
+        tell: Takes the events.
+        clock: Dates what is recorded.
+
+    Attributes:
+        due: Whether to look at them again.
+        first: Numbers of requests to send before others.
+        held: Numbers of requests, each with a body of its own, to hold back until others have shown more.
+    """
+
+    def __init__(
+        self, run: Run, *, ledger: Ledger, tenant: Sender, history: RefusalHistory, tell: Tell, clock: Clock
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._tenant = tenant
+        self._history = history
+        self._tell = tell
+        self._clock = clock
+        self._taken_apart: set[int] = set()
+        self._insisting: frozenset[int] = frozenset()
+        self.due = True
+        self.first: frozenset[int] = frozenset()
+        self.held: frozenset[int] = frozenset()
+
+    def expects_failure(self, request: Request) -> bool:
+        """Whether it would be no surprise if this request fails: it says nothing about the tenant."""
+        number = request.number
+        return number not in self._insisting and (number in self.first or request.parent in self._taken_apart)
+
+    async def look(self, *, accepted_now: bool, others_left: bool) -> tuple[Failed, ...]:
+        """Look at the failed requests, and do what is to be done about them; return those that are refused for good.
+
+        Args:
+            accepted_now: See `judge`.
+            others_left: See `judge`.
+
+        Raises:
+            CredentialsRefusedError: The tenant forbids whatever is sent.
+            TenantLostError: The tenant does not even answer a question.
+        """
+        self.due = False
+        failed, accepted = await asyncio.to_thread(self._ledger.requests.failed, self._run)
+        verdicts = judge(failed, accepted=accepted, accepted_now=accepted_now, others_left=others_left)
+        by_verdict = {wanted: [one for one in failed if verdicts[one.request.number] is wanted] for wanted in Verdict}
+        if forbidden := by_verdict[Verdict.STOP]:
+            raise CredentialsRefusedError(
+                f"The tenant does not let this client submit: {forbidden[-1].reason}.",
+                next_step=f"{self._tenant.explain_forbidden()} Then run the same command again.",
+            )
+        if by_verdict[Verdict.TAKE_APART] and not others_left:
+            await self._tenant.prove()
+        refused = tuple([one for one in by_verdict[Verdict.TAKE_APART] if not await self._take_apart(one)])
+        again = by_verdict[Verdict.SEND_NEXT]
+        self.first = frozenset(one.request.number for one in again)
+        self._insisting = frozenset(one.request.number for one in again if one.suspect)
+        self.held = frozenset(one.request.number for one in by_verdict[Verdict.HOLD_BACK])
+        return refused
+
+    async def _take_apart(self, failed: Failed) -> bool:
+        """Divide a request, or send it without company from now on; False if it is refused."""
+        request = failed.request
+        parts: tuple[Part, ...] = ()
+        if not failed.in_company:
+            if failed.forbidden:
+                self._history.refused(request, failed.reason)
+                parts = divide(request, failed.reason, self._history)
+            else:
+                parts = blocks(request)
+        await asyncio.to_thread(self._ledger.requests.take_apart, failed, parts, self._clock.now())
+        self._taken_apart.add(request.number)
+        if failed.in_company:
+            return True
+        self._tell(TakenApart(request=request, reason=failed.words, parts=len(parts)))
+        return bool(parts)
