@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batch.answers.events import tell_each
 from batch.commands.import_ import ImportReader
 from batch.commands.session import notices_on, require_fit_token
 from batch.errors import RunHeldError
-from batch.loops.compare import Comparison
+from batch.loops.compare import Comparison, not_proven
+from batch.status.adopt import AdoptionOutcome
 from batch.tenant.status import Page
 from batch.text import count
 
 if TYPE_CHECKING:
     from batch.answers.events import Tell
+    from batch.api.status_row import StatusRow
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
@@ -46,11 +47,17 @@ class CommandComparison:
         heads, ledger = self._runtime.heads, self._ledger
         ledger_id = ledger.gaps.ledger_id()
         lost = ledger.gaps.lost(heads.seen(ledger_id)) if heads is not None else ()
-        compared = asyncio.run(
-            self._compare(log, stale=str(heads.folder / ledger_id) if heads is not None and lost else "")
-        )
-        if compared.unknown:
-            self._import(compared)
+        stale = str(heads.folder / ledger_id) if heads is not None and lost else ""
+        compared = asyncio.run(self._compare(log, stale=stale))
+        if compared.arrived:
+            self._screen.say(
+                f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
+                "and will not be sent again."
+            )
+        missing = self._import(compared.unknown) if compared.unknown else ""
+        if stale and (missing or compared.left_alone):
+            held = f"another process works on {' and '.join(compared.left_alone)}, of which something has arrived"
+            raise not_proven(missing or held, stale)
         if heads is not None:
             heads.forget(ledger_id, lost)
             if heads.trouble:
@@ -58,11 +65,6 @@ class CommandComparison:
                     f"This machine can't keep how new the ledger is ({heads.trouble}): it may not notice that the "
                     "ledger was put back from a backup."
                 )
-        if compared.arrived:
-            self._screen.say(
-                f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
-                "and will not be sent again."
-            )
 
     async def _compare(self, log: Tell, *, stale: str) -> Compared:
         tell = tell_each(notices_on(self._screen), log)
@@ -86,13 +88,22 @@ class CommandComparison:
             self._ledger.tenants.add_requester(tenant, user)
         return compared
 
-    def _import(self, compared: Compared) -> None:
-        rows, access = compared.unknown, self._sessions.access
-        # If another process imports now, it imports these too.
-        with (
-            suppress(RunHeldError),
-            ImportReader(self._ledger, access.tenant, self._settings.api, self._screen, self._runtime) as reader,
-        ):
-            reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
-            reader.flush()
-            self._screen.say(f"{count(len(rows), 'requested change')} that the ledger did not know: now imported.")
+    def _import(self, rows: tuple[StatusRow, ...]) -> str:
+        """Import rows that the ledger does not know; return what is still missing, empty if nothing is."""
+        access, api = self._sessions.access, self._settings.api
+        try:
+            with ImportReader(
+                self._ledger, access.tenant, api, self._screen, self._runtime, beside_runs=True
+            ) as reader:
+                reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
+                reader.flush()
+        except RunHeldError:
+            return "another process imports requested changes right now"
+        if imported := reader.outcomes[AdoptionOutcome.IMPORTED]:
+            self._screen.say(f"{count(imported, 'requested change')} that the ledger did not know: now imported.")
+        if not (left := reader.not_adoptable.total()):
+            return ""
+        reasons = ", ".join(why for why, number in reader.not_adoptable.items() if number)
+        missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
+        self._screen.say(f"The ledger does not know everything that was requested: {missing}.")
+        return missing

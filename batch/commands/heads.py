@@ -6,6 +6,7 @@ The file of a head is written after each claim, before a byte of what was claime
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -49,22 +50,30 @@ class Heads:
 
     def seen(self, ledger: str) -> tuple[Head, ...]:
         """The heads of a ledger; one that can't be read counts as a head that no ledger has."""
-        heads = []
         try:
-            for path in sorted((self.folder / ledger).iterdir()):
-                found = _LINE.fullmatch(path.read_bytes())
-                number, digest = (int(found[1]), found[2].decode("ascii")) if found else (0, "")
-                heads.append(Head(run=path.name, number=number, hash=digest))
+            return tuple(_read(path) for path in sorted((self.folder / ledger).iterdir()))
         except FileNotFoundError:
             pass
         except OSError as error:
             self.trouble = f"{self.folder}: {error.strerror}"
-        return tuple(heads)
+        return ()
 
     def forget(self, ledger: str, heads: Iterable[Head]) -> None:
-        """Forgets heads that a ledger has lost, once it was compared with the tenant."""
+        """Forgets heads that a ledger has lost, once it was compared with the tenant.
+
+        Another process may have done so, and kept a newer one since: that one stays.
+        """
         for head in heads:
-            (self.folder / ledger / head.run).unlink(missing_ok=True)
+            path = self.folder / ledger / head.run
+            with suppress(FileNotFoundError):
+                if _read(path) == head:
+                    path.unlink()
 
     def _write(self, folder: Path, head: Head) -> None:
         overwrite_small(folder / head.run, f"{head.number:12} {head.hash}\n".encode("ascii"))
+
+
+def _read(path: Path) -> Head:
+    found = _LINE.fullmatch(path.read_bytes())
+    number, digest = (int(found[1]), found[2].decode("ascii")) if found else (0, "")
+    return Head(run=path.name, number=number, hash=digest)

@@ -107,6 +107,14 @@ async def read_into(reader: ImportReader, listing: Listing, query: Query) -> Non
 class ImportReader:
     """Imports pages, several per transaction. Meanwhile no other process imports.
 
+    Args:
+        ledger: The ledger.
+        tenant: An address of the tenant.
+        dialect: API version.
+        screen: For progress.
+        runtime: Clock and process.
+        beside_runs: Whether to import also what a run has something else of.
+
     Attributes:
         run: The run of the imported changes; None if there were none.
         read: Rows read so far.
@@ -114,12 +122,22 @@ class ImportReader:
         not_adoptable: Number of rows by the reason why they can't be adopted.
     """
 
-    def __init__(self, ledger: Ledger, tenant: str, dialect: str, screen: Screen, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        tenant: str,
+        dialect: str,
+        screen: Screen,
+        runtime: Runtime,
+        *,
+        beside_runs: bool = False,
+    ) -> None:
         self._ledger = ledger
         self._tenant = tenant
         self._dialect = dialect
         self._screen = screen
         self._runtime = runtime
+        self._beside_runs = beside_runs
         self._held = ExitStack()
         self._pending: list[StatusRow] = []
         self.run: Run | None = None
@@ -140,7 +158,8 @@ class ImportReader:
         listed, not_adoptable = read_listed(self._pending)
         run = self.run or self._begin() if listed else None
         if run is not None:
-            self.outcomes.update(self._ledger.imported.take(run, self._runtime.process, listed, self._runtime.now()))
+            take, now = self._ledger.imported.take, self._runtime.now()
+            self.outcomes.update(take(run, self._runtime.process, listed, now, beside_runs=self._beside_runs))
         self.not_adoptable.update(not_adoptable)
         before = self.read - len(self._pending)
         self._pending = []

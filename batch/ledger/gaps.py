@@ -56,10 +56,12 @@ class Compared:
     Attributes:
         arrived: Planned changes that have arrived, and count as accepted now.
         unknown: Rows of our requests of which the ledger has nothing.
+        left_alone: Runs that have planned changes that have arrived, but on which another process works.
     """
 
     arrived: int
     unknown: tuple[StatusRow, ...]
+    left_alone: tuple[str, ...] = ()
 
 
 class Gaps:
@@ -153,22 +155,25 @@ class Gaps:
         """
         if not rows:
             return Compared(arrived=0, unknown=())
+        known = self.accepted(rows)
         with writing(self._engine) as connection:
             remembered = _remembered(connection, url, {pair_keys(row)[0] for row in rows})
             runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
             unknown: list[StatusRow] = []
             arrived: dict[int, dict[tuple[str, str], str]] = {}
             for row in rows:
+                if RequestId.read(request_id(row)) in known:
+                    continue
                 account = account_for(row, remembered.get(pair_keys(row), ()), runs)
                 if account is Account.UNKNOWN:
                     unknown.append(row)
                 elif isinstance(account, Remembered):
                     arrived.setdefault(account.id.number, {})[pair_keys(row)] = row.access_request
-            free = _free_runs(connection, arrived, process, now)
+            free, held = _free_and_held(connection, arrived, process, now)
             taken = [
                 self._divide(connection, number, pairs, now) for number, pairs in arrived.items() if number in free
             ]
-        return Compared(arrived=sum(taken), unknown=tuple(unknown))
+        return Compared(arrived=sum(taken), unknown=tuple(unknown), left_alone=held)
 
     def _divide(self, connection: Connection, number: int, pairs: Mapping[tuple[str, str], str], now: datetime) -> int:
         request = load_request(connection, number)
@@ -229,10 +234,13 @@ def _one(row: Any) -> Remembered:
     )
 
 
-def _free_runs(connection: Connection, requests: Iterable[int], process: Process, now: datetime) -> frozenset[int]:
-    """Those of the requests whose run no other process works on."""
+def _free_and_held(
+    connection: Connection, requests: Iterable[int], process: Process, now: datetime
+) -> tuple[frozenset[int], tuple[str, ...]]:
+    """Those of the requests whose run no other process works on, and the other runs."""
     numbers = sorted(requests)
     free: set[int] = set()
+    held: set[str] = set()
     for start in range(0, len(numbers), _AT_ONCE):
         some = sa.select(t.request.c.number, t.request.c.run).where(
             t.request.c.number.in_(numbers[start : start + _AT_ONCE])
@@ -240,12 +248,12 @@ def _free_runs(connection: Connection, requests: Iterable[int], process: Process
         by_run: dict[int, list[int]] = {}
         for row in connection.execute(some):
             by_run.setdefault(row.run, []).append(row.number)
-        for run, members in by_run.items():
+        for number, members in by_run.items():
+            run = as_run(connection.execute(RUN.where(t.run.c.number == number)).one())
             try:
-                refuse_if_held(
-                    connection, as_run(connection.execute(RUN.where(t.run.c.number == run)).one()), process, now
-                )
+                refuse_if_held(connection, run, process, now)
             except RunHeldError:
+                held.add(run.id)
                 continue
             free.update(members)
-    return frozenset(free)
+    return frozenset(free), tuple(sorted(held))

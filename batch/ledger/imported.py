@@ -55,7 +55,13 @@ class Imported:
         return Runs(self._engine).named(run_id)
 
     def take(
-        self, run: Run, process: Process, listed: Sequence[ListedChange], now: datetime
+        self,
+        run: Run,
+        process: Process,
+        listed: Sequence[ListedChange],
+        now: datetime,
+        *,
+        beside_runs: bool = False,
     ) -> Mapping[AdoptionOutcome, int]:
         """Imports the rows that the ledger does not have, in one transaction.
 
@@ -64,6 +70,7 @@ class Imported:
             process: It must hold the run.
             listed: Rows, in the order of the list.
             now: When.
+            beside_runs: Whether to import also what a run has something else of.
 
         Returns:
             How many rows had which outcome.
@@ -73,7 +80,8 @@ class Imported:
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
-            found = plan_adoption(listed, _lines(connection, run.tenant, listed), imported=run.id)
+            known = _lines(connection, run.tenant, listed)
+            found = plan_adoption(listed, known, imported=run.id, beside_runs=beside_runs)
             new = _insert(connection, run, found.new, now) if found.new else []
             if new or found.statuses:
                 write_statuses(connection, run.tenant, [*found.statuses, *new])

@@ -102,7 +102,7 @@ class Comparison:
                 rows += await self._newest(user, age, stale=bool(stale))
             except ListingForbiddenError as error:
                 if stale:
-                    raise _not_proven(f"the tenant does not list what was requested ({error})", stale) from None
+                    raise not_proven(f"the tenant does not list what was requested ({error})", stale) from None
                 whose = f"what {user} requested" if user else "requests"
                 self._tell(
                     Notice(
@@ -111,7 +111,7 @@ class Comparison:
                     )
                 )
         if stale and not self._recognized and not await self._finds_a_control():
-            raise _not_proven("its list shows no request that this ledger knows as accepted", stale)
+            raise not_proven("its list shows no request that this ledger knows as accepted", stale)
         return await asyncio.to_thread(self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now())
 
     async def _newest(self, user: str, age: LedgerAge, *, stale: bool) -> list[StatusRow]:
@@ -165,7 +165,13 @@ def _is_newest_first(rows: Iterable[StatusRow]) -> bool:
     return all(later >= earlier for later, earlier in pairwise(times))
 
 
-def _not_proven(why: str, heads: str) -> StoppedError:
+def not_proven(why: str, heads: str) -> StoppedError:
+    """The end of a command that finds the ledger stale, and can't show what it lacks.
+
+    Args:
+        why: Follows a colon.
+        heads: Where this machine keeps the newer heads of the ledger.
+    """
     return StoppedError(
         f"The ledger is older than this machine has seen it, and nothing proves what was sent since then: {why}.",
         next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else look in the "

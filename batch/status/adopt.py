@@ -183,7 +183,11 @@ def _date(text: str) -> str | None:
 
 
 def plan_adoption(
-    listed: Sequence[ListedChange], known: Mapping[Key, Sequence[LedgerChange]], *, imported: str
+    listed: Sequence[ListedChange],
+    known: Mapping[Key, Sequence[LedgerChange]],
+    *,
+    imported: str,
+    beside_runs: bool = False,
 ) -> AdoptionPlan:
     """Decides about rows.
 
@@ -191,12 +195,13 @@ def plan_adoption(
         listed: Rows, in the list's order; of several about one change in one access request the last one counts.
         known: What the ledger has of their keys, oldest first.
         imported: Id of the run that imported changes belong to.
+        beside_runs: Whether to import also what a run has something else of.
     """
     latest = {(change.access_request, change.key): change for change in listed}
     outcomes: Counter[AdoptionOutcome] = Counter()
     new, statuses = [], []
     for change in latest.values():
-        outcome, in_ledger = _decide(change, known.get(change.key, ()), imported)
+        outcome, in_ledger = _decide(change, known.get(change.key, ()), imported, beside_runs=beside_runs)
         outcomes[outcome] += 1
         if outcome is AdoptionOutcome.IMPORTED:
             new.append(change)
@@ -207,7 +212,7 @@ def plan_adoption(
 
 
 def _decide(
-    change: ListedChange, known: Sequence[LedgerChange], imported: str
+    change: ListedChange, known: Sequence[LedgerChange], imported: str, *, beside_runs: bool
 ) -> tuple[AdoptionOutcome, LedgerChange | None]:
     found = change_in_ledger(change.named, change.access_request, known, imported=imported)
     if found is not None:
@@ -215,6 +220,6 @@ def _decide(
             return AdoptionOutcome.UNSETTLED, None
         is_same = found.status == change.status(found.request)
         return (AdoptionOutcome.UNCHANGED if is_same else AdoptionOutcome.UPDATED), found
-    if any(other.run != imported and other.state not in VOID for other in known):
+    if not beside_runs and any(other.run != imported and other.state not in VOID for other in known):
         return AdoptionOutcome.KNOWN, None
     return AdoptionOutcome.IMPORTED, None

@@ -78,7 +78,9 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
     planned = next((change for change in same if change.state is State.PLANNED), None)
     if planned is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
         return planned
-    return Account.UNKNOWN if name is not None and not same and exact is None else Account.KNOWN
+    # What was accepted before may have been requested again.
+    is_other = all(change.state is State.ACCEPTED for change in same)
+    return Account.UNKNOWN if name is not None and exact is None and is_other else Account.KNOWN
 
 
 def _is_same(row: StatusRow, change: Remembered) -> bool:

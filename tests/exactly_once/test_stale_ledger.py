@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from batch.api.dialects import Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
-from tests.ledger.ledger_helpers import alter, open_ledger
+from tests.end_to_end.program import Ended, Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.ledger.ledger_helpers import a_process, alter, open_ledger, rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -85,6 +86,56 @@ def test_a_ledger_copied_without_its_wal_sends_nothing_twice(
     assert ended.code == 0, ended.err
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
     assert "older than this machine has seen it" in ended.err
+
+
+def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
+    program: Program, ledger: Path, tmp_path: Path
+) -> None:
+    granted = grant(0, 0)
+    revoked = {**granted, "operation": "REVOKE", "comment": "left"}
+    first, revoke, other = (
+        write_rows(tmp_path / f"{number}.csv", [row]) for number, row in enumerate([granted, revoked, grant(5, 5)])
+    )
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), approval_seconds=0.0, provisioning_seconds=0.0)
+    with running_sandbox(settings) as tenant:
+
+        def submit(path: Path, *more: str) -> Ended:
+            ended = program("submit", path, *OPTIONS, *more, "--ledger", ledger, env=environment(tenant))
+            assert ended.code == 0, ended.err
+            return ended
+
+        submit(first, "--wait")
+        back_up(ledger, tmp_path / "backup.db")
+        submit(revoke)
+        put_back(tmp_path / "backup.db", ledger)
+        assert "1 requested change that the ledger did not know: now imported." in submit(other).err
+        assert ("REVOKE", "ACCEPTED") in rows(ledger, "SELECT operation, state FROM changes")
+        submit(revoke)
+        assert accepted(tenant) == once(map(pair_of, [granted, revoked, grant(5, 5)]))
+
+
+def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    back_up(ledger, tmp_path / "backup.db")
+    process.communicate(timeout=LIMIT)
+    put_back(tmp_path / "backup.db", ledger)
+    other = write_rows(tmp_path / "other.csv", [grant(99, 99)])
+    with closing(open_ledger(ledger)) as opened:
+        (run,) = opened.runs.all()
+        opened.runs.hold(run, a_process(), datetime.now(UTC))
+    ended = program("submit", other, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 4
+    assert "another process works on" in ended.err
+    assert pair_of(grant(99, 99)) not in accepted(tenant)
+    with closing(open_ledger(ledger)) as opened:
+        opened.runs.release(run, a_process())
+    for each in (other, path):
+        ended = program("submit", each, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+        assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
 def test_another_machine_finds_what_the_list_shows(
