@@ -102,18 +102,19 @@ async def _settle(
         with on_interrupt(first=stop, second=stop) as interruption:
             await asyncio.gather(waiting, return_exceptions=True)
         work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await work
         error = settler.error
         if error is not None and not isinstance(error, StoppedError):
             raise error
         if error is None and settler.unconfirmed and not interruption.asked:
-            error = still_unconfirmed(runs[0], settler)
+            error = still_unconfirmed(settler)
         return error, bool(interruption.asked)
 
 
 async def _until_settled(settler: Settler) -> None:
     while settler.open and not settler.stuck:
-        await settler.news()
+        await settler.news().wait()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,13 +191,16 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
     )
 
 
-def still_unconfirmed(run: Run, settler: Settler) -> StoppedError:
+def still_unconfirmed(settler: Settler) -> StoppedError:
     """The end of a command that could not settle everything, with the reasons and what to do."""
+    by_hand = " and ".join(
+        f"`access-batch settle {run} --arrived` or `--not-arrived`" for run in settler.unconfirmed_runs
+    )
     if settler.forbidden:
         return StoppedError(
             f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
             next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you "
-            f"found: `access-batch settle {run.id} --arrived` or `--not-arrived`.",
+            f"found: {by_hand}.",
         )
     reasons = Counter(settler.unconfirmed.values())
     said = "; ".join(f"{count(number, 'request')}: {why}" for why, number in reasons.most_common())
@@ -204,6 +208,5 @@ def still_unconfirmed(run: Run, settler: Settler) -> StoppedError:
         f"What became of {count(reasons.total(), 'request')} can't be proven yet, so nothing of it is sent again "
         f"({said}).",
         next_step="Run the same command again later; the next accepted request of any run helps to settle them. Or "
-        f"look for them in the tenant, then record what you found: `access-batch settle {run.id} --arrived` or "
-        "`--not-arrived`.",
+        f"look for them in the tenant, then record what you found: {by_hand}.",
     )

@@ -248,7 +248,7 @@ class _Sending:
                 except StoppedError as error:
                     return error, False
             if settler.unconfirmed and not interruption.asked:
-                return still_unconfirmed(run, settler), False
+                return still_unconfirmed(settler), False
             return None, bool(interruption.asked)
 
 

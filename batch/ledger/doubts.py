@@ -62,6 +62,15 @@ _ACCEPTED_AT: Final = sa.select(t.event.c.request, t.event.c.detail).where(
     t.event.c.request.in_(sa.bindparam("numbers", expanding=True)), t.event.c.event == Event.ACCEPTED.value
 )
 _FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
+_OF_ATTEMPT: Final = sa.update(t.doubt).where(
+    t.doubt.c.request == sa.bindparam("of_request"),
+    sa.exists().where(
+        t.request.c.number == sa.bindparam("of_request"),
+        t.request.c.attempts == sa.bindparam("of_attempts"),
+        t.request.c.state == State.UNCONFIRMED.value,
+    ),
+)
+"""A doubt about the attempt that its reader knows: a process that lost the run may have slept through the next."""
 _COPY: Final = ("tenant_time", "fence", "ripe")
 
 
@@ -74,11 +83,8 @@ class DoubtStore:
     def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
         """Keeps the tenant's clock, read after the attempts had ended; an earlier reading stays."""
         with writing(self._engine) as connection:
-            connection.execute(
-                sa.update(t.doubt)
-                .where(t.doubt.c.request.in_([one.number for one in requests]), t.doubt.c.tenant_time.is_(None))
-                .values(tenant_time=instant(tenant_time))
-            )
+            update = _OF_ATTEMPT.where(t.doubt.c.tenant_time.is_(None)).values(tenant_time=instant(tenant_time))
+            connection.execute(update, _attempts(requests))
 
     def ripen(self, requests: Iterable[Request]) -> int:
         """Keeps that the requests can arrive no more: what is claimed from now on can be their control.
@@ -88,11 +94,8 @@ class DoubtStore:
         """
         with writing(self._engine) as connection:
             claims: int = connection.execute(sa.select(t.about.c.claims)).scalar_one()
-            connection.execute(
-                sa.update(t.doubt)
-                .where(t.doubt.c.request.in_([one.number for one in requests]), t.doubt.c.ripe.is_(None))
-                .values(ripe=claims)
-            )
+            update = _OF_ATTEMPT.where(t.doubt.c.ripe.is_(None)).values(ripe=claims)
+            connection.execute(update, _attempts(requests))
             return claims
 
     def witnesses(self, doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
@@ -137,6 +140,10 @@ class DoubtStore:
                 .where(t.tenant.c.id == tenant, t.tenant.c.listing_delay < seconds)
                 .values(listing_delay=seconds)
             )
+
+
+def _attempts(requests: Iterable[Request]) -> list[dict[str, int]]:
+    return [{"of_request": one.number, "of_attempts": one.attempts} for one in requests]
 
 
 def begin(connection: Connection, numbers: Sequence[int], *, fenced: bool = False) -> None:

@@ -204,9 +204,8 @@ def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, ne
         )
         schema = dict.fromkeys(("request", "identity", "item"), pl.Int64)
         found = select_frame(connection, query, {**schema, "run": pl.String, "changes": pl.Int64, "by": pl.String})
-        going = found.sort("request", "identity", "item", "by").unique(
-            ["request", "identity", "item"], keep="first", maintain_order=True
-        )
+        # A request is divided once, even if several runs have parts of it: which run is named is for people only.
+        going = found.with_columns(pl.col("by").min().over("request")).unique().sort("request", "identity", "item")
         for (by,), changes in going.group_by("by", maintain_order=True):
             requests = changes.select("request", "run", "changes").unique(maintain_order=True)
             take_changes(

@@ -172,6 +172,8 @@ class Submitter:
         """Claim requests and start attempts."""
         while not self._stopping:
             self._landed.clear()
+            # Taken before anything is looked at, so that no news is missed.
+            news = self._settler.news()
             settled_before, busy = self._settler.settled, bool(self._in_flight)
             await self._isolate_if_due(settled_before)
             # Until one is accepted, or while the tenant fails, one at a time leaves at most one in doubt.
@@ -179,7 +181,7 @@ class Submitter:
             at_once = 1 if unsure else concurrency
             room = at_once - len(self._in_flight)
             if self._in_flight and room <= 0:
-                await self._landing()
+                await self._landing(news)
                 continue
             if self._to_send <= 0:
                 left = await asyncio.to_thread(self._ledger.requests.left, self._run)
@@ -190,15 +192,15 @@ class Submitter:
             elif self._to_send > 0:
                 # Count again afterwards: what is settled or refused may have to be sent again.
                 self._to_send = 0
-                await self._landing()
+                await self._landing(news)
             elif self._settler.settled != settled_before or (busy and not self._in_flight):
                 # A request settled or ended during that query may be PLANNED again.
                 continue
             elif self._in_flight:
-                await self._landing()
+                await self._landing(news)
             elif self._settler.open and not self._settler.stuck:
                 # A request that is being settled may have to be sent again.
-                await self._settler.news()
+                await news.wait()
             elif self._isolator.held:
                 await self._isolate(others_left=False)
             else:
@@ -222,15 +224,14 @@ class Submitter:
         """
         return int(self._to_send > 1 or bool(self._in_flight) or self._settler.holds_back)
 
-    async def _landing(self) -> None:
+    async def _landing(self, news: asyncio.Event) -> None:
         """Return when an attempt has ended since the feeder last checked, or a request was settled."""
-        news = asyncio.ensure_future(self._settler.news())
-        landed = asyncio.ensure_future(self._landed.wait())
+        waiting = [asyncio.ensure_future(event.wait()) for event in (news, self._landed)]
         try:
-            await asyncio.wait((news, landed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            news.cancel()
-            landed.cancel()
+            for one in waiting:
+                one.cancel()
 
     async def _send_some(self, most: int) -> None:
         await self._tenant.token()

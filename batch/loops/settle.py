@@ -130,6 +130,7 @@ class Settler:
         self._tell = tell
         self._open: dict[int, _Open] = {}
         self._left: dict[int, Why] = {}
+        self._runs: dict[int, str] = {}
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self._settling = False
@@ -160,15 +161,21 @@ class Settler:
         """The requests that are not settled, by their numbers, and why."""
         return {**self._left, **{number: one.why for number, one in self._open.items()}}
 
-    async def news(self) -> None:
-        """Return after the next verdict, when a doubt needs a control, when stuck, or after settling has ended."""
-        await self._news.wait()
+    @property
+    def unconfirmed_runs(self) -> tuple[str, ...]:
+        """The ids of the runs that have such requests."""
+        return tuple(sorted({self._runs[number] for number in self.unconfirmed}))
+
+    def news(self) -> asyncio.Event:
+        """Set after the next verdict, when a doubt needs a control, when stuck, or after settling has ended."""
+        return self._news
 
     def add(self, doubts: Iterable[Doubt]) -> None:
         """Take on requests that are UNCONFIRMED in the ledger."""
         now = self._clock.monotonic()
         for doubt in doubts:
             number, is_new = doubt.request.number, doubt.tenant_time is None
+            self._runs[number] = doubt.request.run
             if number in self._open or number in self._left:
                 continue
             first = now + (min(FIRST_LOOK, self._settle_after) if is_new else 0.0)
@@ -223,7 +230,7 @@ class Settler:
         late = [one for one in due if self._needs_proof(one)]
         proofs = await self._prove(late) if late else {}
         due = [one for one in due if one.doubt.request.number in self._open]
-        self._spread_arrival(due)
+        self._spread_arrival()
         for one in due:
             await self._judge(one, proofs.get(one.doubt.request.number, NO_PROOF))
         if self._open and self.stuck:
@@ -244,9 +251,9 @@ class Settler:
         for one in due:
             one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
 
-    def _spread_arrival(self, due: Iterable[_Open]) -> None:
+    def _spread_arrival(self) -> None:
         """If a request of a body has arrived, so have the others."""
-        by_number = {one.doubt.request.number: one for one in due}
+        by_number = {number: one for number, one in self._open.items() if one.reading is not None}
         readings = {number: one.reading for number, one in by_number.items() if one.reading is not None}
         for doubt in arrived_together([one.doubt for one in by_number.values()], readings):
             by_number[doubt.request.number].doubt = doubt

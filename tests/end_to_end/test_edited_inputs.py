@@ -120,8 +120,8 @@ def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", ROWS[:3])
-    # The process sends two requests and waits an hour before the third.
-    first = start("submit", path, "--yes", "--check-tenant", "never", "--rate", "2/3600", env=environment(tenant))
+    # The process compares, sends two requests, and waits an hour before the third.
+    first = start("submit", path, "--yes", "--check-tenant", "never", "--rate", "3/3600", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 2, first)
     try:
         ended = submit(program, tenant, write_rows(tmp_path / "b.csv", [*ROWS[:3], grant(9, 9)]))

@@ -164,14 +164,14 @@ class Stage:
         """Lets it settle until no verdict comes any more without another request."""
         task = asyncio.create_task(self.settler.run())
         while self.settler.open and not self.settler.stuck:
-            await self.settler.news()
+            await self.settler.news().wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     async def until_ripe(self) -> None:
         """Lets it settle until nothing has to be held back."""
         while self.settler.holds_back:
-            await self.settler.news()
+            await self.settler.news().wait()
 
 
 def settle(listing: FakeStatusList, *doubts: Doubt, **more: Any) -> Stage:

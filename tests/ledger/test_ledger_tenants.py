@@ -221,3 +221,14 @@ def test_what_both_planned_is_submitted_once_after_they_are_joined(ledger: Ledge
     assert live["carl", "r1"] == {"PLANNED"}, "the opposite operation is not the same"
     assert live["dora", "r1"] == {expected}
     assert ledger.verify() == ()
+
+
+def test_one_planned_request_of_which_two_other_runs_have_parts_is_divided_once(ledger: Ledger) -> None:
+    whole = write(ledger, product(["anna", "ben"], ["r1"]))
+    first = write(ledger, [change("anna", "r1")], tenant=OTHER)
+    second = write(ledger, [change("ben", "r1")], digest="second", tenant=OTHER)
+    send(ledger, first)
+    send(ledger, second)
+    join(ledger)
+    assert ledger.runs.tally(whole).requests == {"SPLIT": 1}
+    assert ledger.verify() == ()
