@@ -15,6 +15,8 @@ from batch.tenant.status import Page
 from batch.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
     from batch.commands.runtime import Runtime
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from batch.commands.session import SessionFactory
     from batch.ledger.gaps import Compared
     from batch.ledger.store import Ledger
+    from batch.model import Head
     from batch.settings import Settings
 
 
@@ -48,7 +51,7 @@ class CommandComparison:
         ledger_id = ledger.gaps.ledger_id()
         lost = ledger.gaps.lost(heads.seen(ledger_id)) if heads is not None else ()
         stale = str(heads.folder / ledger_id) if heads is not None and lost else ""
-        compared = asyncio.run(self._compare(log, stale=stale))
+        compared = asyncio.run(self._compare(log, ledger_id, lost))
         if compared.arrived:
             self._screen.say(
                 f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
@@ -66,26 +69,34 @@ class CommandComparison:
                     "ledger was put back from a backup."
                 )
 
-    async def _compare(self, log: Tell, *, stale: str) -> Compared:
+    async def _compare(self, log: Tell, ledger_id: str, lost: Sequence[Head]) -> Compared:
+        heads, tenants = self._runtime.heads, self._ledger.tenants
         tell = tell_each(notices_on(self._screen), log)
         tenant = self._sessions.access.tenant
         async with self._sessions.open(self._ledger, tell) as session:
             # Sending gives the notice about an unreadable token.
             await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
-            user = (await session.tenant.token_claims()).user_id
+            claims = await session.tenant.token_claims()
+            names = {tenant, tenants.name_of(tenant), *claims.tenant_names}
+            users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,
                 listing=session.tenant.statuses,
                 tenant=tenant,
-                users=self._ledger.tenants.requesters(tenant) - {user},
+                users=users - {claims.user_id},
+                accepted=heads.accepted(ledger_id, lost, names) if heads is not None else (),
                 settle_after=self._settings.settle_after,
                 process=self._runtime.process,
                 clock=self._runtime.clock,
                 tell=tell,
             )
-            compared = await comparison.compare(stale=stale)
-        if user:
-            self._ledger.tenants.add_requester(tenant, user)
+            compared = await comparison.compare(stale=str(heads.folder / ledger_id) if heads and lost else "")
+        for user in sorted({*users, claims.user_id} - {""}):
+            tenants.add_requester(tenant, user)
+        if heads is not None:
+            self._ledger.requests.on_accepted = heads.keep_accepted(ledger_id, names)
+            if claims.user_id:
+                heads.keep_user(ledger_id, claims.user_id, names)
         return compared
 
     def _import(self, rows: tuple[StatusRow, ...]) -> str:

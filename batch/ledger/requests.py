@@ -91,6 +91,8 @@ class Requests:
         self._new_id = new_id
         self.on_claimed: Callable[[Head], None] = lambda _head: None
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
+        self.on_accepted: Callable[[Request], None] = lambda _request: None
+        """Takes the last of the requests whose acceptance was recorded, if the tenant lists all of it."""
 
     def claim(
         self,
@@ -161,6 +163,10 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
+        if listed := [
+            one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
+        ]:
+            self.on_accepted(listed[-1])
 
     def failed(self, run: Run) -> tuple[tuple[Failed, ...], int]:
         """See `failures.failed_requests`."""

@@ -7,6 +7,7 @@ does not know was sent later. Usually this is one call, which also proves addres
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,24 @@ OVERLAP: Final = timedelta(seconds=60)
 NEAR: Final = timedelta(seconds=10)
 """How much earlier than the newest accepted row rows are read: nothing that is unknown was sent before it."""
 
+LOOKS: Final = 4
+"""How often a stale ledger's comparison looks for what was accepted last, each time after the whole wait."""
+
 CONTROLS: Final = 3
 """How many accepted requests are looked for until one is listed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastAccepted:
+    """The request of a run that the tenant accepted last, as this machine has seen it.
+
+    Attributes:
+        id: Its id.
+        identity: Id of one of its recipients.
+    """
+
+    id: str
+    identity: str
 
 
 class Comparison:
@@ -48,6 +65,7 @@ class Comparison:
         listing: The tenant's status list.
         tenant: An address of the tenant.
         users: Ids of the users whose requests are listed besides those of the token's user.
+        accepted: What the tenant accepted last from the runs of which a stale ledger lacks the newest head.
         settle_after: Seconds within which the list shows a request that has arrived.
         process: Compares.
         clock: This machine's clock.
@@ -61,6 +79,7 @@ class Comparison:
         listing: Listing,
         tenant: str,
         users: Iterable[str],
+        accepted: Iterable[LastAccepted],
         settle_after: float,
         process: Process,
         clock: Clock,
@@ -70,6 +89,7 @@ class Comparison:
         self._listing = listing
         self._tenant = tenant
         self._users = ("", *sorted(users))
+        self._accepted = tuple(accepted)
         self._settle_after = settle_after
         self._process = process
         self._clock = clock
@@ -95,7 +115,7 @@ class Comparison:
                     f"{wait:.0f} s until the tenant's list shows everything, then comparing."
                 )
             )
-            await asyncio.sleep(wait)
+            await self._until_current(wait, stale)
         rows: list[StatusRow] = []
         for user in self._users:
             try:
@@ -113,6 +133,18 @@ class Comparison:
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
         return await asyncio.to_thread(self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now())
+
+    async def _until_current(self, wait: float, heads: str) -> None:
+        """Wait until the list has shown what was accepted last for so long that it shows all that was sent before."""
+        missing = self._accepted
+        for look in range(LOOKS):
+            missing = tuple([one for one in missing if not await self._shows(one.id, one.identity)])
+            if missing and look == LOOKS - 1:
+                break
+            await asyncio.sleep(wait)
+            if not missing:
+                return
+        raise not_proven(f"its list does not show {missing[0].id}, which the tenant accepted", heads)
 
     async def _newest(self, user: str, age: LedgerAge, *, stale: bool) -> list[StatusRow]:
         """A user's rows that are newer than the ledger's newest answer, and a few more."""
@@ -141,14 +173,17 @@ class Comparison:
     async def _finds_a_control(self) -> bool:
         """Whether the list shows a request that the tenant accepted from this ledger."""
         for request in await asyncio.to_thread(self._ledger.gaps.controls, self._tenant, most=CONTROLS):
-            query = Query(requested_for=request.recipients[0])
-            wanted = RequestId.read(request.id)
-            try:
-                if any([RequestId.read(request_id(row)) == wanted async for row in all_rows(self._listing, query)]):
-                    return True
-            except ListingForbiddenError:
-                return False
+            if await self._shows(request.id, request.recipients[0]):
+                return True
         return False
+
+    async def _shows(self, request: str, identity: str) -> bool:
+        """Whether the list of a recipient shows a request of ours."""
+        wanted, query = RequestId.read(request), Query(requested_for=identity)
+        try:
+            return any([RequestId.read(request_id(row)) == wanted async for row in all_rows(self._listing, query)])
+        except ListingForbiddenError:
+            return False
 
 
 def _since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:

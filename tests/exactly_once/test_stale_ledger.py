@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import platformdirs
 import pytest
 
 from batch.api.dialects import Rate
+from batch.commands.heads import Heads
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tenant import OTHER_USER
 from tests.end_to_end.program import Ended, Program, accepted, environment, grant, once, pair_of, start, write_rows
 from tests.ledger.ledger_helpers import a_process, alter, open_ledger, rows
 from tests.waiting import LIMIT, wait_until
@@ -135,6 +139,42 @@ def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
     for each in (other, path):
         ended = program("submit", each, *OPTIONS, "--ledger", ledger, env=environment(tenant))
         assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
+
+
+def test_a_stale_ledger_waits_until_what_was_accepted_last_is_listed(
+    program: Program, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.02, 0.05), visibility_delay=2.5)
+    with running_sandbox(settings) as late:
+        first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
+        assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(late)).code == 0
+        time.sleep(2.5)
+        back_up(ledger, tmp_path / "backup.db")
+        process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(late))
+        wait_until(lambda: late.tenant.audit.posts >= 30, process)
+        process.kill()
+        process.communicate(timeout=LIMIT)
+        put_back(tmp_path / "backup.db", ledger)
+        ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(late))
+        assert ended.code == 0, ended.err
+        assert accepted(late) == once(map(pair_of, [grant(99, 99), *ROWS]))
+
+
+def test_a_stale_ledger_also_looks_for_what_users_requested_whom_it_does_not_know(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
+    assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    back_up(ledger, tmp_path / "backup.db")
+    assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    put_back(tmp_path / "backup.db", ledger)
+    ((ledger_id,),) = rows(ledger, "SELECT ledger FROM about")
+    heads = Heads(folder=platformdirs.user_state_path("access-batch") / "heads")
+    heads.keep_user(ledger_id, OTHER_USER.id, {tenant.base_url})
+    ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert (OTHER_USER.id,) in rows(ledger, "SELECT identity FROM requester")
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
