@@ -136,6 +136,7 @@ class Settler:
         self._settling = False
         self._ended = False
         self._is_news = False
+        self._looked_at = -math.inf
         self.forbidden = ""
         self.settled = 0
         self.error: AccessBatchError | None = None
@@ -218,7 +219,7 @@ class Settler:
 
     async def _look(self) -> None:
         """Read the lists for the doubts that are due, and judge these."""
-        now = self._clock.monotonic()
+        self._looked_at = now = self._clock.monotonic()
         self._is_news = False
         due = [one for one in self._open.values() if one.next_look <= now]
         doubts = [one.doubt for one in due]
@@ -291,12 +292,10 @@ class Settler:
 
     async def _prove(self, late: list[_Open]) -> dict[int, Proof]:
         """What the lists of people prove for doubts, by the numbers of their requests."""
-        doubts = [one.doubt for one in late]
-        known = await self._lists.accepted(doubts)
+        known = await self._lists.accepted(doubts := [one.doubt for one in late])
         if not any(self._may_be_proven(one, known) for one in late):
             return {}
-        is_tail = any(self._elapsed(one).tail for one in late)
-        witnesses = await self._lists.shown(known, without_held=is_tail)
+        witnesses = await self._lists.shown(known, without_held=any(self._elapsed(one).tail for one in late))
         # Read after the witnesses: by then, the list is at least as far.
         rows = await self._lists_of(late)
         await self._read(late, rows)
@@ -316,7 +315,8 @@ class Settler:
         return seconds_without(one.doubt, own=own, witnessed=one.witnessed, server_time=self._lists.server_time)
 
     def _elapsed(self, one: _Open) -> Elapsed:
-        waited, proven = self._waited(one), self._clock.monotonic() - one.proven_at
+        # A list counts as it was when reading began, since a row may come while it is read.
+        waited, proven = self._waited(one), self._looked_at - one.proven_at
         return Elapsed(arrival=waited >= self._wait, listing=proven >= self._wait, tail=waited >= 4 * self._wait)
 
     # Verdicts.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import IN_PROGRESS, Operation
 from batch.api.tenant_outcome import PARTLY_PROVISIONED, TenantOutcome, is_existing, tenant_outcome
+from batch.text import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -164,7 +165,7 @@ _OUTCOMES: Final[Mapping[TenantOutcome, CancelOutcome]] = MappingProxyType(
 def to_revoke(own: RunChanges, outcomes: Sequence[CancelOutcome]) -> tuple[AcceptedChange, ...]:
     """The granted changes, which `undo.csv` revokes, by identity and item, each once."""
     by_key = {
-        (change.identity, change.item_type, change.item): change
+        (key_of(change.identity), change.item_type, key_of(change.item)): change
         for change, outcome in zip(own.changes, outcomes, strict=True)
         if outcome is CancelOutcome.GRANTED
     }

@@ -353,19 +353,24 @@ def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[C
         request: The request that was answered.
         existing: From the answer; entries that are no change of the request are left out.
     """
-    wanted = {(identity, item.type.value, item.id) for identity in request.recipients for item in request.items}
+    wanted = {
+        (key_of(identity), item.type.value, key_of(item.id)): (identity, item.id)
+        for identity in request.recipients
+        for item in request.items
+    }
+    listed = ((wanted.get((key_of(one.identity), one.item_type, key_of(one.item))), one) for one in existing)
     return tuple(
         ChangeStatus(
             request=request.number,
-            identity=one.identity,
+            identity=change[0],
             item_type=one.item_type,
-            item=one.item,
+            item=change[1],
             state=EXISTING,
             said=EXISTING_SAID,
             access_request=one.access_request,
         )
-        for one in existing
-        if (one.identity, one.item_type, one.item) in wanted
+        for change, one in listed
+        if change is not None
     )
 
 

@@ -25,7 +25,7 @@ import polars as pl
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.api.status_row import ChangeStatus
 from batch.states import VOID, State
-from batch.text import RequestId, id_key, instant
+from batch.text import RequestId, id_key, instant, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
 
 Pair = tuple[str, str]
-"""Identity id and item id."""
+"""Identity id and item id, as ids are compared."""
 
 
 class Confidence(IntEnum):
@@ -77,7 +77,7 @@ def listed_item(row: StatusRow) -> str:
 
 def pair_of(row: StatusRow) -> Pair:
     """The row's identity, and the item's id that we sent, else the row's `id`, whatever that is."""
-    return row.identity, (row.metadata or {}).get(ITEM_ID_KEY, row.item)
+    return key_of(row.identity), key_of((row.metadata or {}).get(ITEM_ID_KEY, row.item))
 
 
 def has_type(row: StatusRow, item_type: str) -> bool:
@@ -198,7 +198,7 @@ class RunChanges:
         self._run = run
         self._of_pair: dict[Pair, list[int]] = {}
         for position, change in enumerate(self.changes):
-            self._of_pair.setdefault((change.identity, change.item), []).append(position)
+            self._of_pair.setdefault((key_of(change.identity), key_of(change.item)), []).append(position)
 
     def has_pair(self, pair: Pair) -> bool:
         """Whether a change is for that identity and item."""
@@ -244,7 +244,7 @@ class RunChanges:
 
     def of_bare(self, row: StatusRow) -> list[int]:
         """The changes that a row without clientMetadata may be about, in the order of their requests."""
-        changes = ((n, self.changes[n]) for n in self._of_pair.get((row.identity, row.item), ()))
+        changes = ((n, self.changes[n]) for n in self._of_pair.get((key_of(row.identity), key_of(row.item)), ()))
         return [n for n, change in changes if has_operation(row, change.operation) and has_type(row, change.item_type)]
 
     def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[Confidence, list[int]]:
@@ -254,7 +254,7 @@ class RunChanges:
         """
         same_type = [n for n in named if has_type(row, self.changes[n].item_type)]
         pair = pair_of(row)
-        if same_item := [n for n in same_type if self.changes[n].item == pair[1]]:
+        if same_item := [n for n in same_type if key_of(self.changes[n].item) == pair[1]]:
             return Confidence.LIKELY, same_item
         return Confidence.POSSIBLE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
 

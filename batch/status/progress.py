@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.api.tenant_outcome import EXISTING_SAID, TenantOutcome, is_existing, tenant_outcome
 from batch.status.matching import Confidence, RunChanges, accepted_changes, attempt_id, is_bare, was_created_since
+from batch.text import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,7 +69,10 @@ class TrackedRun:
         self._changes = self._own.changes
         self._statuses = [change.known for change in self._changes]
         # If a change was submitted again, only its newest request still matters.
-        latest = {(change.identity, change.item_type, change.item): n for n, change in enumerate(self._changes)}
+        latest = {
+            (key_of(change.identity), change.item_type, key_of(change.item)): n
+            for n, change in enumerate(self._changes)
+        }
         self._open = {n for n in latest.values() if _is_open(self._statuses[n])}
         self._awaited = frozenset(self._open)
         self._of_access_request: dict[tuple[str, str], list[int]] = {}
@@ -145,14 +149,15 @@ class TrackedRun:
 
     def _take_by_access_request(self, row: StatusRow, touched: dict[int, None]) -> bool:
         """Takes a row of an access request that the tenant named for a change."""
-        named = self._of_access_request.get((row.access_request, row.identity), ()) if row.access_request else ()
+        whose = row.access_request, key_of(row.identity)
+        named = self._of_access_request.get(whose, ()) if row.access_request else ()
         matched_by, found = self._own.of_access_request(row, [n for n in named if n not in self._confirmed])
         for n in found:
             self._offer(n, row, touched, matched_by)
         return bool(found)
 
     def _keep_bare(self, row: StatusRow) -> None:
-        pair = row.identity, row.item
+        pair = key_of(row.identity), key_of(row.item)
         if self._confirmed or not self._own.has_pair(pair) or not was_created_since(row, self._since):
             return
         rows = self._bare.setdefault(pair, {})
@@ -193,7 +198,7 @@ class TrackedRun:
         return new
 
     def _add_access_request(self, n: int, access_request: str) -> None:
-        self._of_access_request.setdefault((access_request, self._changes[n].identity), []).append(n)
+        self._of_access_request.setdefault((access_request, key_of(self._changes[n].identity)), []).append(n)
         self._rows_of[access_request] += 1
 
     # What to list.

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType
 from batch.api.status_row import StatusRow
 from batch.api.tenant_outcome import TENANT_OUTCOMES
 from batch.text import moment, on_one_line
@@ -24,7 +24,7 @@ _USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemT
 _PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
 """The tenant's ids and our requests' ids. The secrets of clients are longer."""
 
-_OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in (REQUEST_ID_KEY, ITEM_ID_KEY)}
+_OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in (REQUEST_ID_KEY, ITEM_ID_KEY, ATTEMPT_ID_KEY)}
 _LONGEST_ID: Final = 256
 _DIGITS_OF_AN_EPOCH: Final = 9
 _LONGEST_EPOCH: Final = 18

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -320,6 +321,38 @@ def test_a_control_is_claimed_after_the_wait_and_absence_is_read_after_another()
     assert stage.ledger.ripe_after[1] >= SETTLE_AFTER
     assert read_at[-1] >= 2 * SETTLE_AFTER
     assert stage.ledger.settled == {1: False}
+
+
+def test_the_second_wait_ends_before_the_lists_are_read_however_long_reading_takes() -> None:
+    asked, ledger = request(1, 2), FakeLedger(delay=100.0)
+
+    class Slow(FakeStatusList):
+        slow_at = math.inf
+
+        async def page(self, query: Query, offset: int) -> Page:
+            page = await super().page(query, offset)
+            if query.requested_for == asked.recipients[1] and virtual_now() >= self.slow_at:
+                self.slow_at = math.inf
+                await asyncio.sleep(100)
+            return page
+
+    listing = Slow(clock=tenant_now)
+    stage = Stage(listing, ledger=ledger)
+
+    async def a_row_comes_while_the_list_is_read() -> None:
+        stage.settler.add([doubt(asked)])
+        settling = asyncio.create_task(stage.until_stuck())
+        await stage.until_ripe()
+        listing.rows += rows_of(stage.ledger.accept(request(2)))
+        stage.settler.accepted()
+        listing.slow_at = virtual_now() + 230
+        await asyncio.sleep(290)
+        listing.rows += rows_of(asked)
+        await settling
+
+    run_in_virtual_time(a_row_comes_while_the_list_is_read())
+    assert listing.slow_at == math.inf
+    assert stage.ledger.settled == {1: True}
 
 
 def test_a_tenant_whose_list_was_late_gets_three_times_as_long() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType
-from batch.model import Doubt, Request, RequestItem
+from batch.model import Doubt, Existing, Request, RequestItem
 from batch.status.control import NO_PROOF, Proof, Witness, proof_of, shown
 from batch.status.evidence import (
     Elapsed,
@@ -22,6 +22,7 @@ from batch.status.evidence import (
     parts_by_arrival,
     places_held,
     read_rows,
+    requested_already,
     seconds_without,
 )
 from tests.builders import NOW, our_row, request, status_row
@@ -234,6 +235,15 @@ def test_a_divided_request_loses_nothing_and_adds_nothing() -> None:
     assert {place for place, fate in fates.items() if fate == (True, False)} == found
     assert {place for place, fate in fates.items() if fate == (True, True)} == {(0, 1), (1, 1)}
     assert sum(len(part.recipients) * len(part.items) for part in parts) == len(fates) == 9
+
+
+def test_the_answer_may_list_what_was_requested_already_in_another_spelling() -> None:
+    asked = request(1, ["4b5c-6d"], ["r1"])
+    existing = [
+        Existing(identity="4B5C6D", item_type="ROLE", item="R-1"),
+        Existing(identity="ben", item_type="ROLE", item="r1"),
+    ]
+    assert [(one.identity, one.item) for one in requested_already(asked, existing)] == [("4b5c-6d", "r1")]
 
 
 # Controls.

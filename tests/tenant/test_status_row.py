@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
+from batch.status.matching import attempt_id, is_bare, listed_item, named_item, request_id
 from batch.tenant.status_row import MOST_TEXT, status_row
 
 MINUTE = {n: f"2026-11-26T12:0{n}:00.000Z" for n in range(10)}
@@ -91,6 +93,78 @@ def test_an_unknown_state_is_kept_and_counts_as_open() -> None:
     found = read(row(state="WAITING_FOR_THE_MOON"))
     assert found.state == "WAITING_FOR_THE_MOON"
     assert tenant_outcome(found.state) is TenantOutcome.OPEN
+
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+EPOCH = int(NOON.timestamp())
+
+
+@pytest.mark.parametrize(
+    "created",
+    [
+        pytest.param(MINUTE[0], id="RFC 3339"),
+        pytest.param("2026-11-26T14:00:00+02:00", id="another zone"),
+        pytest.param(EPOCH, id="seconds"),
+        pytest.param(float(EPOCH), id="seconds with a fraction"),
+        pytest.param(EPOCH * 1000, id="milliseconds"),
+        pytest.param(str(EPOCH), id="seconds as text"),
+        pytest.param(str(EPOCH * 1000), id="milliseconds as text"),
+    ],
+)
+def test_a_time_is_read_however_it_is_written(created: Any) -> None:
+    found = read(row(created=created, modified=created))
+    assert (found.created, found.since) == (NOON, NOON)
+
+
+@pytest.mark.parametrize("created", [None, "", "yesterday", 0, -1, True, 10**30, float("nan"), "9" * 400, [EPOCH], {}])
+def test_what_is_no_time_is_no_time(created: Any) -> None:
+    assert read(row(created=created)).created is None
+
+
+def test_a_row_without_a_time_is_read() -> None:
+    without = row()
+    del without["created"]
+    assert (read(without).created, read(without).item) == (None, "r1")
+
+
+SENT = {REQUEST_ID_KEY: "0123456789ab-7-tag", ITEM_ID_KEY: "r1", ATTEMPT_ID_KEY: "4f2a"}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param(SENT, id="as sent"),
+        pytest.param({key.lower(): value for key, value in SENT.items()}, id="small keys"),
+        pytest.param({key.upper(): value for key, value in SENT.items()}, id="keys in capitals"),
+        pytest.param({key: value.upper() for key, value in SENT.items()}, id="values in capitals"),
+        pytest.param({key.upper(): value.upper() for key, value in SENT.items()}, id="everything in capitals"),
+        pytest.param({**SENT, "source": "workflow"}, id="more keys"),
+    ],
+)
+def test_our_ids_are_recognised_in_any_letter_case(metadata: dict[str, str]) -> None:
+    found = read(row(clientMetadata=metadata))
+    ids = request_id(found), named_item(found).lower(), attempt_id(found)
+    assert ids == ("0123456789ab-7-tag", "r1", "4f2a")
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "accessBatchRequest", 7])
+def test_metadata_that_is_none_makes_a_bare_row(nothing: Any) -> None:
+    found = read(row(clientMetadata=nothing))
+    assert (is_bare(found), request_id(found), named_item(found), attempt_id(found)) == (True, "", "", "")
+
+
+@pytest.mark.parametrize("other", [{"source": "workflow"}, {REQUEST_ID_KEY: None}, {REQUEST_ID_KEY: {"nested": "7"}}])
+def test_metadata_that_was_replaced_is_neither_ours_nor_missing(other: Any) -> None:
+    found = read(row(clientMetadata=other))
+    assert (is_bare(found), request_id(found), named_item(found)) == (False, "", "")
+
+
+@pytest.mark.parametrize("key", ["accessRequestId", "accountActivityItemId"])
+def test_an_id_that_is_the_requests_or_the_activitys_is_not_the_items(key: str) -> None:
+    of_request = read(row(**{"id": "a7", key: "a7"}))
+    assert (of_request.item, listed_item(of_request)) == ("a7", "")
+    ours = read(row(**{"id": "a7", key: "a7"}, clientMetadata=SENT))
+    assert (named_item(ours), listed_item(ours)) == ("r1", "")
 
 
 _TEXT = st.text(st.sampled_from('az AZ09.-é中\u200b\u202e\x1b\x00\x85\n\t"\\\ud800'), max_size=400)
