@@ -136,7 +136,7 @@ def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
     assert accepted(tenant) == once(map(pair_of, [*ROWS[:3], grant(9, 9)]))
 
 
-def test_what_cannot_be_settled_is_held_back_and_the_command_can_be_repeated(
+def test_a_doubt_of_an_earlier_run_settles_and_the_command_can_be_repeated(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     tenant.faults.add(Fault.DROP_AFTER)
