@@ -79,6 +79,10 @@ _LAST: Final = (
     .limit(1)
 )
 _ADD: Final = sa.insert(t.event)
+_HASH: Final = sa.select(t.event.c.hash).where(
+    t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
+    t.event.c.number == sa.bindparam("of_number"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +119,12 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     if rows:
         connection.execute(_ADD, rows)
     return Head(run=run_id, number=number + len(rows), hash=before)
+
+
+def has(connection: Connection, head: Head) -> bool:
+    """Whether the ledger has an event that was the newest of a run once."""
+    found = connection.execute(_HASH, {"of_run": head.run, "of_number": head.number}).scalar()
+    return bool(found == head.hash)
 
 
 def _row(run: int, number: int, entry: Entry) -> dict[str, Any]:

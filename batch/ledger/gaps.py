@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from batch.api.dialects import Operation
 from batch.errors import RunHeldError
+from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.moving import divide
@@ -79,16 +80,8 @@ class Gaps:
 
     def lost(self, heads: Iterable[Head]) -> tuple[Head, ...]:
         """Those of the heads that the ledger does not have: it is older than they are."""
-        query = sa.select(t.event.c.hash).where(
-            t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
-            t.event.c.number == sa.bindparam("of_number"),
-        )
         with reading(self._engine) as connection:
-            return tuple(
-                head
-                for head in heads
-                if connection.execute(query, {"of_run": head.run, "of_number": head.number}).scalar() != head.hash
-            )
+            return tuple(head for head in heads if not events.has(connection, head))
 
     def age(self, url: str) -> LedgerAge:
         """How new the ledger is, as far as the tenant at an address goes."""
@@ -101,8 +94,8 @@ class Gaps:
         own = (t.run.c.tenant == t.tenant_at(url)) & t.run.c.input_digest.not_like(f"{IMPORT}%")
         with reading(self._engine) as connection:
             runs = connection.execute(sa.select(t.run.c.number, t.run.c.started_at).where(own)).all()
-            events = [connection.execute(newest, {"of_run": run.number}).first() for run in runs]
-        answers = [event for event in events if event is not None]
+            found = [connection.execute(newest, {"of_run": run.number}).first() for run in runs]
+        answers = [event for event in found if event is not None]
         told = [str(json.loads(event.detail).get("server_time", "")) for event in answers]
         since = max((event.at for event in answers), default=min((run.started_at for run in runs), default=""))
         answered = max(filter(None, told), default="")

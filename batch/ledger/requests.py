@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
+from batch.errors import LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.doubts import load_doubts
@@ -89,6 +90,7 @@ class Requests:
     def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
         self._new_id = new_id
+        self._heads: dict[str, Head] = {}
         self.on_claimed: Callable[[Head], None] = lambda _head: None
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
         self.on_accepted: Callable[[Request], None] = lambda _request: None
@@ -121,9 +123,16 @@ class Requests:
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
+            LedgerLostError: The ledger lacks what this process claimed before: it was put back, or replaced by a copy.
         """
         with writing(self._engine) as connection:
             require_held(connection, run, process)
+            if (seen := self._heads.get(run.id)) and not events.has(connection, seen):
+                raise LedgerLostError(
+                    "The ledger has lost what this process wrote before: it was put back, or is another copy.",
+                    next_step="Nothing more was sent. Run the same command again: it first compares the ledger with "
+                    "the tenant.",
+                )
             rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
             if not rows:
                 return ()
@@ -142,6 +151,7 @@ class Requests:
             move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
             entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
             head = events.append(connection, run.id, entries)
+        self._heads[run.id] = head
         self.on_claimed(head)
         return bodies
 

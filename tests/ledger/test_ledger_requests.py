@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
-from batch.errors import BrokenPromiseError
+from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
@@ -343,3 +343,12 @@ def test_a_request_of_a_dead_process_is_unconfirmed_from_the_time_of_discovery(l
     assert ledger.runs.hold(run, ME, later) == 1
     (doubt,) = ledger.requests.doubts(run)
     assert (doubt.first_attempt, doubt.ended) == (NOW, later)
+
+
+def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: Path, ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    claim(ledger, run)
+    alter(path, "DELETE FROM event WHERE event = 'claimed'", "UPDATE request SET state = 'PLANNED', attempts = 0")
+    with pytest.raises(LedgerLostError, match="has lost what this process wrote"):
+        claim(ledger, run)
+    assert not attempts(path)
