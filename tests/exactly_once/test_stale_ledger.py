@@ -167,7 +167,8 @@ def test_a_stale_ledger_also_looks_for_what_users_requested_whom_it_does_not_kno
     first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
     assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
     back_up(ledger, tmp_path / "backup.db")
-    assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 0, ended.err
     put_back(tmp_path / "backup.db", ledger)
     ((ledger_id,),) = rows(ledger, "SELECT ledger FROM about")
     heads = Heads(folder=platformdirs.user_state_path("access-batch") / "heads")
