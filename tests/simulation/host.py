@@ -102,7 +102,7 @@ class Host:
         world, machine = self.world, process.machine
         chance = world.chance(f"product in {process.name}")
         runtime = Runtime(
-            clock=Clock(now=machine.wall, monotonic=machine.monotonic, boot=machine.name),
+            clock=Clock(now=machine.wall, monotonic=machine.shown_monotonic, boot=machine.name),
             jitter=chance.random,
             process=Process(host=machine.name, machine=machine.name, pid=process.pid, started=float(process.pid)),
             new_id=lambda: f"{chance.getrandbits(40):010x}",

@@ -34,12 +34,10 @@ FAULTS: Final = (
 )
 """Every kind of fault."""
 
-ENABLED: Final = frozenset(
-    {"kill", "loss", "refused", "gateway", "fails", "list_fails", "drift", "others", "second_process"}
-)
+ENABLED: Final = frozenset(FAULTS) - {"after", "poison", "two_names"}
 """The kinds that histories may have, until the product withstands all of them."""
 
-ODD: Final = ("upper", "lower", "null", "replaced", "undated", "epoch", "request's id")
+ODD: Final = ("upper", "lower", "null", "null", "replaced", "replaced", "undated", "epoch", "request's id")
 """What can be odd about the tenant's rows."""
 
 
@@ -125,16 +123,18 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
     faults = frozenset(fault for fault in enabled if random.Random(f"{seed} {fault}").random() < share)  # noqa: S311
     settle_after = chance.choice((5.0, 20.0, 60.0))
     if "other_machine" in faults:
+        # By a clock that is an hour behind, a dead process of another machine counts as alive for an hour.
+        faults -= {"wall"}
         # A backup that is restored on another machine is not protected: the README says so.
         faults -= {"restore", "lose_wal"}
     if "too_late" in faults:
         # Who breaks the assumption must see the result.
         faults = (faults | {"late", "loss", "kill"}) - {"odd_rows", "restore", "lose_wal", "two_names", "poison"}
     listing = "order" if "behind" in faults else "rows"
-    arrives_within = settle_after * chance.choice((0.3, 0.6)) if listing == "rows" else settle_after * 0.95
+    arrives_within = settle_after * chance.choice((0.3, 0.95))
     if "too_late" in faults:
         arrives_within = settle_after * 4
-    rows_lag = 0.5 if "too_late" in faults else (settle_after - arrives_within) * chance.choice((0.1, 0.5, 0.95))
+    rows_lag = 0.5 if "too_late" in faults else settle_after * chance.choice((0.1, 0.5, 0.95))
     oddness = chance.choice(ODD) if "odd_rows" in faults else ""
     least = chance.choice((0.005, 0.02, 0.1))
     return Options(
@@ -151,18 +151,19 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
         rate=chance.choice(((4, 10.0), (10, 10.0), (20, 10.0), (100, 10.0))),
         path=(0.0, 0.3) if "spread" in faults else (least, least + chance.choice((0.005, 0.05))),
         path_assumed=0.3,
-        loss=chance.choice((0.02, 0.1, 0.3)),
+        loss=chance.choice((0.05, 0.2, 0.4)),
         late=chance.choice((0.3, 1.0)),
         arrives_within=arrives_within,
         gateway=chance.choice((0.02, 0.1)),
         fails=chance.choice((0.05, 0.3)),
         after=chance.choice((0.05, 0.3)),
         listing=listing,
-        lag=rows_lag if listing == "rows" else settle_after * chance.choice((0.1, 0.9, 3.0)),
+        lag=rows_lag if listing == "rows" else settle_after * chance.choice((0.5, 3.0, 10.0)),
         page=chance.choice((2, 250, 250)),
         count=chance.choice(("true", "true", "zero", "page", "none")),
         oddness=oddness,
-        odd=chance.choice((0.3, 1.0)),
+        # A tenant that hides our ids hides them from all rows of a kind: one row that has them shows that it does not.
+        odd=1.0 if oddness in {"null", "replaced"} else chance.choice((0.3, 1.0)),
         sends_date=chance.random() < 0.9,
         tenant_ahead=chance.choice((0.0, 0.0, -3.0, 100.0, -86400.0)),
         token_life=chance.choice((10.0, 90.0)) if "tokens" in faults else 749.0,

@@ -35,6 +35,7 @@ class Machine:
         drift: Seconds that its clocks gain in a second.
         ahead: Seconds that its wall clock is ahead.
         up: Seconds that it had been up when the history began.
+        has_one_clock: Whether its wall clock stands in for the other.
     """
 
     world: World
@@ -42,10 +43,15 @@ class Machine:
     drift: float
     ahead: float
     up: float
+    has_one_clock: bool = False
     processes: dict[int, SimulatedProcess] = field(default_factory=dict)
 
     def monotonic(self) -> float:
         return self.up + self.world.now * (1 + self.drift)
+
+    def shown_monotonic(self) -> float:
+        """What its processes take for a monotonic clock."""
+        return self.wall().timestamp() if self.has_one_clock else self.monotonic()
 
     def true_time(self, monotonic: float) -> float:
         """The world's time at which the monotonic clock shows this."""

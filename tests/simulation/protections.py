@@ -11,18 +11,24 @@ import sqlalchemy as sa
 
 import batch.api.rate_window
 import batch.dedupe.classify
+import batch.ledger.doubts
 import batch.ledger.moving
 import batch.ledger.runs
 import batch.ledger.tenants
+import batch.loops.compare
+import batch.loops.settle
+import batch.status.evidence
 from batch.ledger import tables as t
+from batch.ledger.gaps import Compared
 from batch.states import Event
+from batch.status.control import Proof
+from batch.status.evidence import Settlement, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.simulation.network import Network
-
-Replace = "Callable[[object, str, object], None]"
+    from tests.simulation.process import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +37,12 @@ class Off:
 
     Attributes:
         replace: Replaces an attribute of a module or class while a history lasts.
-        network: The history's.
+        network: The history's; likewise the machines.
     """
 
     replace: Callable[[object, str, object], None]
     network: Network
+    machines: Sequence[Machine]
 
 
 def _linger(off: Off) -> None:
@@ -86,19 +93,70 @@ def _in_doubt_is_not_submitted(off: Off) -> None:
     off.replace(batch.dedupe.classify, "_IN_DOUBT", [])
 
 
+def _recognition(off: Off) -> None:
+    """What the list does not show under our ids is absent."""
+    off.replace(batch.status.evidence, "_may_be_ours", lambda *_: False)
+    off.replace(Proof, "proves_absence", property(lambda proof: proof.control or proof.current or proof.recognised))
+
+
+def _currency(off: Off) -> None:
+    """The list is taken to be up to date once enough time has passed."""
+    off.replace(Proof, "proves_absence", property(lambda _proof: True))
+
+
+def _stale_ledger(off: Off) -> None:
+    """The ledger is not compared with the tenant."""
+
+    async def compare(_self: object, *, stale: str) -> Compared:
+        del stale
+        return Compared(arrived=0, unknown=())
+
+    off.replace(batch.loops.compare.Comparison, "compare", compare)
+
+
+def _settling(off: Off) -> None:
+    """What is in doubt is sent again without a look at the list."""
+    not_found = Verdict(settlement=Settlement.NOT_FOUND)
+    off.replace(batch.loops.settle, "judge", lambda *_, **__: not_found)
+
+
+def _two_clocks(off: Off) -> None:
+    """Waiting is measured by this machine's wall clock alone."""
+    for machine in off.machines:
+        machine.has_one_clock = True
+    off.replace(batch.loops.settle, "seconds_without", lambda _doubt, *, own, **_: own)
+
+
+def _token_fence(off: Off) -> None:
+    """A silent process counts as dead."""
+    real = batch.ledger.doubts.begin
+
+    def begin(connection: Any, numbers: Any, *, fenced: bool = False) -> None:
+        del fenced
+        real(connection, numbers)
+
+    off.replace(batch.ledger.doubts, "begin", begin)
+
+
 PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "linger": _linger,
-    "margin": _margin,
+    "recognition": _recognition,
+    "currency of the list": _currency,
+    "stale-ledger check": _stale_ledger,
     "claim before send": _claim_before_send,
     "compare-and-set": _compare_and_set,
+    "settling before resending": _settling,
+    "two clocks": _two_clocks,
+    "margin": _margin,
     "tenant identity": _tenant_identity,
     "in doubt is not submitted": _in_doubt_is_not_submitted,
+    "token fence": _token_fence,
 }
 """Each protection by name, with what takes it away."""
 
 
 @contextlib.contextmanager
-def without(protection: str, network: Network) -> Iterator[None]:
+def without(protection: str, network: Network, machines: Sequence[Machine]) -> Iterator[None]:
     """While the block lasts, a protection is switched off; all are on if it is empty."""
     with contextlib.ExitStack() as stack:
 
@@ -106,5 +164,5 @@ def without(protection: str, network: Network) -> Iterator[None]:
             stack.enter_context(mock.patch.object(place, name, value))
 
         if protection:
-            PROTECTIONS[protection](Off(replace=replace, network=network))
+            PROTECTIONS[protection](Off(replace=replace, network=network, machines=machines))
         yield

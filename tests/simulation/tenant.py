@@ -252,7 +252,7 @@ class SimulatedTenant:
             lag = options.lag * chance.random() ** 3
             return world.now + lag
         # In order: an index that falls behind and catches up.
-        lag = options.lag * chance.random() if world.faults else min(options.lag, 2.0)
+        lag = options.lag * chance.uniform(0.3, 1.0) if world.faults else min(options.lag, 2.0)
         self._newest_visible = max(self._newest_visible, world.now + lag)
         return self._newest_visible
 

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
-    "tenant identity": ("two_names", (0, 9, 10)),
+    "recognition": ("odd_rows others loss", (121,)),
+    "currency of the list": ("behind loss", (98,)),
+    "stale-ledger check": ("restore lose_wal kill", (69, 109)),
+    "claim before send": ("kill loss", (35, 63, 26)),
+    "settling before resending": ("loss kill", (7, 8, 10)),
+    "margin": ("spread fails gateway", (5, 4)),
+    "tenant identity": ("two_names", (9, 10, 13)),
+    "in doubt is not submitted": ("rows kill loss", (9, 18, 36)),
 }
 """Histories that go wrong without a protection: the kinds of faults from which each seed chooses, and seeds.
 
@@ -25,7 +32,7 @@ again.
 """
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_every_change_is_submitted_exactly_once_whatever_happens(seed: int) -> None:
     outcome = live(options_of(seed))
     assert outcome.problems == ()

@@ -30,7 +30,7 @@ MOST_STEPS: Final = 100_000
 MOST_SECONDS: Final = 6 * 3600.0
 
 
-class HangsError(Exception):
+class HangsError(BaseException):
     """The history does not end."""
 
 
@@ -55,6 +55,7 @@ class World:
         self.events: list[str] = []
         self.errors: list[str] = []
         self.steps = 0
+        self.hung = ""
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._pids = itertools.count(1000)
@@ -123,6 +124,9 @@ class World:
             loop.leave()
             self._drive_of(process, closing.done)
             return task.result()
+        except HangsError:
+            process.dead = True
+            raise
         finally:
             if not process.dead:
                 process.loop = None
@@ -165,7 +169,8 @@ class World:
         """Let the next thing happen; False if there is none."""
         self.steps += 1
         if self.steps > MOST_STEPS or self.now > MOST_SECONDS:
-            raise HangsError(f"still going on after {self.steps} steps and {self.now:.0f} s")
+            self.hung = f"still going on after {self.steps} steps and {self.now:.0f} s"
+            raise HangsError(self.hung)
         soonest, due = self._queue[0][0] if self._queue else float("inf"), []
         for process in self.processes:
             if process.loop is None or process.blocked or process.dead:
