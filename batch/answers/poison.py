@@ -96,7 +96,9 @@ class Verdict(Enum):
     """Stop: the tenant forbids whatever is sent."""
 
 
-def judge(failed: Collection[Failed], *, accepted: int, accepted_now: bool, others_left: bool) -> dict[int, Verdict]:
+def judge(
+    failed: Collection[Failed], *, accepted: int, accepted_now: bool, others_left: bool, before: int = 0
+) -> dict[int, Verdict]:
     """What to do with each failed request, by its number.
 
     Args:
@@ -104,6 +106,7 @@ def judge(failed: Collection[Failed], *, accepted: int, accepted_now: bool, othe
         accepted: Number of the run's latest event that is an acceptance; 0 for none.
         accepted_now: Whether this process has seen an acceptance.
         others_left: Whether anything else is planned, on its way or in doubt, so that its answer is to be awaited.
+        before: Number of the run's latest event before this process: a missing right may have been given since.
     """
     open_cases = [one for one in failed if one.suspect and one.last > accepted]
     forbidden = sum(one.forbidden for one in open_cases)
@@ -112,7 +115,8 @@ def judge(failed: Collection[Failed], *, accepted: int, accepted_now: bool, othe
     limit = MANY if accepted_now else FEW
 
     def verdict(one: Failed) -> Verdict:
-        if not one.suspect:
+        was_forbidden_before = one.forbidden and accepted <= one.last <= before
+        if not one.suspect or was_forbidden_before:
             return Verdict.SEND_NEXT
         if accepted > one.last:
             return Verdict.TAKE_APART

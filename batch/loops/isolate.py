@@ -47,6 +47,7 @@ class Isolator:
         self._clock = clock
         self._taken_apart: set[int] = set()
         self._insisting: frozenset[int] = frozenset()
+        self._before: int | None = None
         self.due = True
         self.first: frozenset[int] = frozenset()
         self.held: frozenset[int] = frozenset()
@@ -69,7 +70,11 @@ class Isolator:
         """
         self.due = False
         failed, accepted = await asyncio.to_thread(self._ledger.requests.failed, self._run)
-        verdicts = judge(failed, accepted=accepted, accepted_now=accepted_now, others_left=others_left)
+        if self._before is None:
+            self._before = max((one.last for one in failed), default=0)
+        verdicts = judge(
+            failed, accepted=accepted, accepted_now=accepted_now, others_left=others_left, before=self._before
+        )
         by_verdict = {wanted: [one for one in failed if verdicts[one.request.number] is wanted] for wanted in Verdict}
         if forbidden := by_verdict[Verdict.STOP]:
             raise CredentialsRefusedError(

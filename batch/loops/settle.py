@@ -78,7 +78,8 @@ class _Open:
         has_control: Whether an accepted request is, or may become, its control.
         proven_at: When the list was first seen to be up to date; infinite until then.
         reading: What the lists said of it last.
-        lacked: Whether a list was read that did not show all of it.
+        lacked: Whether a list was read that did not show all of it yet.
+        shown_at: When a list first showed rows that may be all of it; infinite until then.
         why: Why it is still open.
     """
 
@@ -91,6 +92,7 @@ class _Open:
     proven_at: float = math.inf
     reading: Reading | None = None
     lacked: bool = False
+    shown_at: float = math.inf
     why: Why = Why.TIME
 
 
@@ -251,6 +253,9 @@ class Settler:
         offset, rows = await self._lists.clock_offset(), list(rows)
         for one in due:
             one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
+            if len(found_places(one.reading, NO_PROOF)) == one.doubt.request.changes:
+                one.shown_at = min(one.shown_at, self._clock.monotonic())
+            one.lacked = one.lacked or math.isinf(one.shown_at)
 
     def _spread_arrival(self) -> None:
         """If a request of a body has arrived, so have the others."""
@@ -339,7 +344,7 @@ class Settler:
 
     def _go_on(self, one: _Open, verdict: Verdict, proof: Proof, elapsed: Elapsed) -> None:
         """Look again later, or once a request was accepted; or leave what more time can't settle."""
-        one.why, one.lacked = verdict.why, True
+        one.why = verdict.why
         now, waited = self._clock.monotonic(), self._waited(one)
         if (why := self._given_up(one, elapsed)) is not None:
             self._leave(one, why)
@@ -367,8 +372,9 @@ class Settler:
     async def _settle(self, one: _Open, verdict: Verdict, found: Mapping[Place, str], held: frozenset[Place]) -> None:
         request, settlement = one.doubt.request, verdict.settlement
         parts = parts_by_arrival(request, found, held) if settlement is Settlement.PARTLY else ()
-        if settlement is Settlement.FOUND and one.lacked:
-            await self._lists.note_delay(request, self._clock.monotonic() - one.began)
+        if settlement is Settlement.FOUND and one.lacked and not math.isinf(one.shown_at):
+            # A verdict that came late says nothing about the list.
+            await self._lists.note_delay(request, one.shown_at - one.began)
         # Forget it first: once it is PLANNED in the ledger, an attempt may make it unconfirmed again.
         self._open.pop(request.number, None)
         self._settling = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,7 +218,7 @@ def test_another_input_skips_rejected_changes_with_a_reason_unless_resubmit_name
     work.submit(path)
     work.conclude(*["REJECTED"] * 2)
     work.track()
-    other = write_rows(tmp_path / "b.csv", [{**row, "ticket": "T-1"} for row in ROWS])
+    other = write_rows(tmp_path / "b.csv", [{**row, "comment": "T-1"} for row in ROWS])
     assert work.submit(other).json["rows"]["already_submitted"] == 4
     reasons = [row["_reason"] for row in read_rows(tmp_path / "b.results" / "results.csv")]
     assert "rejected" in reasons[0]
@@ -239,7 +240,7 @@ def test_a_provisioned_grant_can_be_revoked_and_then_granted_again(work: Work, p
     assert {pair[1] for pair in accepted(work.tenant) if pair[0] == "REVOKE"} == {identity(n) for n in (0, 1, 2)}
     work.conclude(*["REQUEST_COMPLETED"] * 3)
     work.track()
-    again = write_rows(tmp_path / "again.csv", [{**row, "ticket": "T-2"} for row in ROWS])
+    again = write_rows(tmp_path / "again.csv", [{**row, "comment": "again"} for row in ROWS])
     ended = work.submit(again)
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (3, 1)
 
@@ -325,28 +326,27 @@ def test_runs_shows_the_open_changes_of_each_run(work: Work, path: Path, tmp_pat
     assert item(2) not in other
 
 
-def test_a_change_that_the_tenant_reports_as_already_requested_is_tracked(
-    program: Program, path: Path, tmp_path: Path
-) -> None:
+def test_a_change_that_the_tenant_reports_as_already_requested_is_tracked(program: Program, path: Path) -> None:
     settings = SandboxSettings(visibility_delay=0.0, tracking_response=True)
     with running_sandbox(settings) as tenant:
         work = Work(program, tenant)
-        assert work.submit(path).json["tracked"] is None
-        # The other ledger does not contain the first submit, and there is no precheck.
-        other = ("--ledger", tmp_path / "other.db")
-        ended = work("submit", path, "--yes", "--check-tenant", "never", *other)
+        for person in range(4):
+            tenant.tenant.request_by_other(
+                datetime.now(UTC), identity=identity(person), item_type=ItemType.ROLE, item_id=item(1)
+            )
+        ended = work("submit", path, "--yes", "--check-tenant", "never")
         assert "The tenant answered that 4 changes were requested already by others." in ended.out.splitlines()
-        assert work("status", "--json", *other).json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
+        assert work("status", "--json").json["tracked"]["states"] == {"EXISTING_REQUEST": 4}
         work.conclude(*["REQUEST_COMPLETED"] * 4)
-        assert work.track(*other).code == 0
+        assert work.track().code == 0
 
 
 def test_a_continued_run_still_shows_its_held_back_change_as_not_submitted(work: Work, tmp_path: Path) -> None:
     work.submit(write_rows(tmp_path / "one.csv", ROWS[:1]))
     revokes = write_rows(tmp_path / "revokes.csv", REVOKES[:2])
     work.tenant.tenant.hold(identity(1), ItemType.ROLE, item(1))
-    work.tenant.faults.add(Fault.UNAVAILABLE_503)
-    stopped = work.submit(revokes, "--give-up-after", "0", "--check-tenant", "never")
+    work.tenant.faults.add(Fault.FORBIDDEN_403)
+    stopped = work.submit(revokes, "--check-tenant", "never")
     assert stopped.code == 4
     assert (stopped.json["rows"]["submitted"], stopped.json["rows"]["held_back"]) == (1, 1)
     work.conclude("REQUEST_COMPLETED")
