@@ -144,7 +144,7 @@ class History:
         remaining = [options.starts, options.starts][:lines]
         for line, starts in enumerate(remaining):
             if starts:
-                self._start_later(line, starts, chance.choice((0.5, 20.0, 100.0)) * line)
+                self._start_later(line, starts, chance.choice((0.5, 20.0, 70.0)) * line)
         if "others" in options.faults:
             for _ in range(chance.choice((3, 30))):
                 world.after(chance.expovariate(1 / 300.0), lambda: self.tenant.someone_else_requests("other", "thing"))
@@ -159,7 +159,7 @@ class History:
         def start() -> None:
             faults = self.options.faults
             chance = self.world.chance(f"start {starts} of {line}")
-            machine = chance.choice(self.machines)
+            machine = self.machines[line % len(self.machines)]
             name, wanted = chance.choice(self.inputs) if "rows" in faults else self.inputs[-1]
             code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", name)
             self._ended(code, wanted)
@@ -167,7 +167,7 @@ class History:
             if code == KILLED and not self.host.alive:
                 self._damage()
             if starts > 1 and (code != 0 or "rows" in faults or "restore" in faults):
-                self._start_later(line, starts - 1, chance.choice((0.1, 1.0, 20.0, 100.0)))
+                self._start_later(line, starts - 1, chance.choice((0.1, 1.0, 20.0, 70.0)))
 
         self.world.after(delay, start)
 
@@ -204,7 +204,7 @@ class History:
         if "restore" in faults and chance.random() < 0.7:
             process.acts_at_commit = (chance.randint(1, 10), self.disk.save)
         if "freeze" in faults and chance.random() < 0.7:
-            seconds = chance.choice((3.0, 70.0, 200.0, 1500.0))
+            seconds = chance.choice((3.0, 70.0, 200.0, 400.0, 1500.0))
             if chance.random() < 0.7:
                 process.freezes_at_post = (chance.randint(1, 3), seconds)
             else:

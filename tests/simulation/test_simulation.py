@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
+    "linger": ("loss kill", (7,)),
     "recognition": ("odd_rows others loss", (121,)),
     "currency of the list": ("behind loss", (98,)),
     "stale-ledger check": ("restore lose_wal kill", (69, 109)),
-    "claim before send": ("kill loss", (35, 63, 26)),
+    "claim before send": ("kill loss", (35, 63)),
+    "compare-and-set": ("freeze other_machine tokens", (23,)),
     "settling before resending": ("loss kill", (7, 8, 10)),
+    "two clocks": ("wall loss late", (113, 169)),
     "margin": ("spread fails gateway", (5, 4)),
     "tenant identity": ("two_names", (9, 10, 13)),
-    "in doubt is not submitted": ("rows kill loss", (9, 18, 36)),
+    "in doubt is not submitted": ("rows kill loss", (36,)),
+    "token fence": ("freeze other_machine late", (77,)),
 }
 """Histories that go wrong without a protection: the kinds of faults from which each seed chooses, and seeds.
 
