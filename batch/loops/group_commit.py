@@ -48,8 +48,10 @@ class GroupCommit:
         """Record until cancelled."""
         while True:
             await self._work.wait()
+            # Not `wait_for`: in Python 3.11, it loses a cancellation that comes together with the answers.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), GATHER)
+                async with asyncio.timeout(GATHER):
+                    await self._enough.wait()
             self._work.clear()
             self._enough.clear()
             pending, self._pending = self._pending, []

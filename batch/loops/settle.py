@@ -214,8 +214,10 @@ class Settler:
             at = min((one.next_look for one in self._open.values()), default=math.inf)
             if (seconds := at - self._clock.monotonic()) <= 0:
                 return
+            # Not `wait_for`: in Python 3.11, it loses a cancellation that comes together with the work.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), None if math.isinf(seconds) else seconds)
+                async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+                    await self._work.wait()
 
     # One reading.
 
