@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from batch.answers.events import Notice, Waiting
 from batch.api.token_claims import token_needed, why_unfit
 from batch.credentials.find import find_credentials, find_tenant, require_tenant
-from batch.errors import UnfitTokenError
+from batch.errors import RunHeldError, UnfitTokenError
 from batch.ledger.calls import RateKey
 from batch.settings import Credentials
 from batch.tenant.client import Tenant
@@ -169,7 +169,7 @@ class SessionFactory:
             return
 
         async def ask() -> None:
-            async with self.open(ledger, tell) as session:
+            async with self.open(ledger, tell, identifies=True) as session:
                 await session.tenant.token()
 
         asyncio.run(ask())
@@ -182,8 +182,14 @@ class SessionFactory:
             )
 
     @contextlib.asynccontextmanager
-    async def open(self, ledger: Ledger, tell: Tell) -> AsyncIterator[TenantSession]:
-        """A session while the block lasts; every call counts in the ledger."""
+    async def open(self, ledger: Ledger, tell: Tell, *, identifies: bool = False) -> AsyncIterator[TenantSession]:
+        """A session while the block lasts; every call counts in the ledger.
+
+        Args:
+            ledger: Counts the calls.
+            tell: Takes waits and notices.
+            identifies: Whether nothing rests yet on what the ledger has of this tenant.
+        """
         settings, runtime, connection = self._settings, self._runtime, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         tell = self._once(tell)
@@ -202,7 +208,7 @@ class SessionFactory:
                 give_up_after=settings.give_up_after,
                 tell=tell,
                 ca_file=connection.ca_file,
-                on_claims=knows_tenant(ledger, self.access, runtime),
+                on_claims=knows_tenant(ledger, self.access, runtime, identifies=identifies),
             ) as tenant,
             contextlib.aclosing(pace),
         ):
@@ -227,14 +233,23 @@ class SessionFactory:
         self._stack.close()
 
 
-def knows_tenant(ledger: Ledger, access: Access, runtime: Runtime) -> Callable[[TokenClaims], Awaitable[None]] | None:
+def knows_tenant(
+    ledger: Ledger, access: Access, runtime: Runtime, *, identifies: bool = True
+) -> Callable[[TokenClaims], Awaitable[None]] | None:
     """Has each new token prove to the ledger which tenant it comes from; None for the embedded sandbox."""
     if access.reached_by is None:
         return None
 
     async def check(token_claims: TokenClaims) -> None:
         names = token_claims.tenant_names
-        await asyncio.to_thread(ledger.tenants.bind, access.tenant, names, runtime.process, runtime.now())
+        moved = await asyncio.to_thread(ledger.tenants.bind, access.tenant, names, runtime.process, runtime.now())
+        if moved and not identifies:
+            # What this command has read of the ledger was another tenant's: it must read it again.
+            raise RunHeldError(
+                f"{access.tenant} has just proved to be a tenant that the ledger knew by another address, so its runs "
+                "were joined.",
+                next_step="Nothing more was sent. Run the same command again: it goes on from there.",
+            )
 
     return check
 

@@ -60,8 +60,10 @@ class Tenants:
             mine = sa.select(t.tenant_at(url))
             return tuple(connection.execute(others.where(t.tenant.c.id.not_in(mine))).scalars())
 
-    def bind(self, url: str, names: Sequence[str], process: Process, now: datetime) -> None:
+    def bind(self, url: str, names: Sequence[str], process: Process, now: datetime) -> bool:
         """Records by which names a token of this address calls its tenant; joins two tenants that prove to be one.
+
+        Returns whether the address belongs to another tenant of the ledger than before.
 
         Args:
             url: The address that issued the token.
@@ -76,9 +78,9 @@ class Tenants:
         with reading(self._engine) as connection:
             row = connection.execute(_TENANT, {"url": url}).first()
             if not names or (row is not None and row.token_name == names[0]):
-                return
+                return False
         with writing(self._engine) as connection:
-            _bind(connection, url, names, process, now, self._new_id)
+            return _bind(connection, url, names, process, now, self._new_id)
 
     def listing_delay(self, url: str) -> float:
         """The longest delay seen, in seconds, until the tenant's list showed an accepted request."""
@@ -112,7 +114,7 @@ def _bind(
     process: Process,
     now: datetime,
     new_id: Callable[[], str],
-) -> None:
+) -> bool:
     row = connection.execute(_TENANT, {"url": url}).first()
     before = row.token_name if row is not None else None
     if before is not None and before not in names:
@@ -122,9 +124,10 @@ def _bind(
                 next_step="Nothing was sent: what the ledger knows is another tenant's. Check the base URL and the "
                 "network. If another tenant has taken over this address, choose another ledger with --ledger.",
             )
-        return
+        return False
     same = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.token_name.in_(names))).scalars().all()
     others = [number for number in same if row is None or number != row.id]
+    has_moved = bool(others)
     if row is None and others:
         connection.execute(sa.insert(t.address), {"url": url, "tenant": others[0]})
         number = others.pop(0)
@@ -136,6 +139,7 @@ def _bind(
         _join(connection, kept, gone, process, now, new_id)
         number = kept
     connection.execute(sa.update(t.tenant).where(t.tenant.c.id == number).values(token_name=names[0]))
+    return has_moved
 
 
 def _join(

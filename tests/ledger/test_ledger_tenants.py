@@ -232,3 +232,11 @@ def test_one_planned_request_of_which_two_other_runs_have_parts_is_divided_once(
     join(ledger)
     assert ledger.runs.tally(whole).requests == {"SPLIT": 1}
     assert ledger.verify() == ()
+
+
+def test_binding_tells_whether_the_address_now_belongs_to_another_tenant_than_before(ledger: Ledger) -> None:
+    write(ledger, [change("anna", "r1")])
+    write(ledger, [change("anna", "r1")], tenant=OTHER)
+    assert not ledger.tenants.bind(TENANT, NAME, ME, NOW)
+    assert ledger.tenants.bind(OTHER, NAME, ME, NOW), "a command that has planned by its address must begin again"
+    assert not ledger.tenants.bind(OTHER, NAME, ME, NOW)
