@@ -1,4 +1,4 @@
-"""Requests that never get through although the tenant is healthy: a server or a firewall chokes on what is in them.
+"""Requests that never get through although the tenant is healthy: a server or a firewall fails on their content.
 
 Such a request is divided like a refused one, until what never gets through stands alone and is refused. Nothing here
 rests on an answer that proves nothing: a failure counts once it is settled that the request has not arrived.
@@ -35,7 +35,7 @@ _WITHOUT_MEANING: Final = frozenset({408, 429})
 
 
 def is_failure(status: int | None) -> bool:
-    """Whether an undecided answer with this status may be caused by what is in the request.
+    """Whether an undecided answer with this status may be caused by the request's content.
 
     A 5xx may, and whatever a firewall answers in the API's place. A broken connection, a 408 and a 429 concern any.
     """

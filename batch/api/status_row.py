@@ -1,4 +1,4 @@
-"""The tenant's status list as values: one row of it, and what it last reported on a change."""
+"""Values of the tenant's status list: one row, and the tenant's last report on a change."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class CommandComparison:
         self._runtime = runtime
 
     def compare(self, log: Tell) -> None:
-        """Take what has arrived without the ledger knowing it as found, and report it.
+        """Record requests that arrived although the ledger did not know it, and report them.
 
         Raises:
             StoppedError: The tenant can't be asked, or nothing proves what was sent.
@@ -59,7 +59,9 @@ class CommandComparison:
             )
         missing = self._import(compared.unknown) if compared.unknown else ""
         if stale and (missing or compared.left_alone):
-            held = f"another process works on {' and '.join(compared.left_alone)}, of which something has arrived"
+            held = (
+                f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
+            )
             raise not_proven(missing or held, stale)
         if heads is not None:
             heads.forget(ledger_id, lost)
@@ -100,7 +102,7 @@ class CommandComparison:
         return compared
 
     def _import(self, rows: tuple[StatusRow, ...]) -> str:
-        """Import rows that the ledger does not know; return what is still missing, empty if nothing is."""
+        """Import rows that the ledger does not know; return why some could not be imported, or an empty text."""
         access, api = self._sessions.access, self._settings.api
         try:
             with ImportReader(

@@ -1,7 +1,7 @@
 """The newest head of each run that this machine has seen, kept outside of the ledger: a ledger without it is stale.
 
-The file of a head is written after each claim, before a byte of what was claimed leaves. Beside the heads of a ledger
-is kept what a stale ledger may not know: with whose tokens was sent, and what each run's tenant accepted last.
+A head is written after each claim, before the first byte of the claimed bodies leaves. Two more facts that a stale
+ledger may lack are kept beside the heads: the users whose tokens sent requests, and each run's last accepted request.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class Heads:
             return
         for line in text.splitlines():
             with suppress(ValueError):
-                yield json.loads(line)
+                if isinstance(found := json.loads(line), dict):
+                    yield found
 
 
 def _read(path: Path) -> Head:

@@ -209,7 +209,7 @@ def not_proven(why: str, heads: str) -> StoppedError:
     """
     return StoppedError(
         f"The ledger is older than this machine has seen it, and nothing proves what was sent since then: {why}.",
-        next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else look in the "
-        "tenant for requests that the ledger lacks, and once it has them (`access-batch ledger import`), remove "
-        f"{heads} and run the same command again.",
+        next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else wait "
+        "and run the same command again. If that does not help, discard the unfinished runs (`access-batch discard`), "
+        f"take over the tenant's requests (`access-batch ledger import`), and only then remove {heads}.",
     )
