@@ -69,6 +69,7 @@ def settler_of(
         listing=session.tenant.statuses,
         holdings=session.tenant.holdings,
         settle_after=settings.settle_after,
+        process=runtime.process,
         clock=runtime.clock,
         tell=tell,
     )

@@ -79,7 +79,7 @@ class Imported:
             RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine) as connection:
-            require_held(connection, run, process)
+            require_held(connection, run.id, process)
             known = _lines(connection, run.tenant, listed)
             found = plan_adoption(listed, known, imported=run.id, beside_runs=beside_runs)
             new = _insert(connection, run, found.new, now) if found.new else []

@@ -126,7 +126,7 @@ class Requests:
             LedgerLostError: The ledger lacks what this process claimed before: it was put back, or replaced by a copy.
         """
         with writing(self._engine) as connection:
-            require_held(connection, run, process)
+            require_held(connection, run.id, process)
             if (seen := self._heads.get(run.id)) and not events.has(connection, seen):
                 raise LedgerLostError(
                     "The ledger has lost what this process wrote before: it was put back, or is another copy.",
@@ -155,13 +155,19 @@ class Requests:
         self.on_claimed(head)
         return bodies
 
-    def record(self, *answered: Answered) -> None:
+    def record(self, *answered: Answered, process: Process) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.
 
+        Args:
+            answered: The answers.
+            process: Has made the attempts.
+
         Raises:
+            RunHeldError: The process was taken for dead, and another one settles what it has sent; nothing is recorded.
             BrokenPromiseError: One of the requests is no longer SENDING; then nothing is recorded.
         """
         with writing(self._engine) as connection:
+            require_held(connection, answered[0].request.run, process)
             for event in dict.fromkeys(one.decision.event for one in answered):
                 alike = [one for one in answered if one.decision.event is event]
                 move(connection, [one.request for one in alike], State.SENDING, event, alike[-1].at)
@@ -183,16 +189,18 @@ class Requests:
         with reading(self._engine) as connection:
             return failed_requests(connection, run.id)
 
-    def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime) -> None:
+    def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime, process: Process) -> None:
         """Divides a planned request that never gets through; refuses it if there are no parts.
 
         If it shares its body with others, it travels alone from now on instead.
 
         Raises:
+            RunHeldError: The process does not hold the run (any more).
             BrokenPromiseError: The request is no longer PLANNED.
         """
         request, why = failed.request, {REASON: failed.words}
         with writing(self._engine) as connection:
+            require_held(connection, request.run, process)
             if failed.in_company:
                 envelopes.part(connection, [request])
             elif parts:
@@ -229,6 +237,7 @@ class Requests:
         *,
         arrived: bool,
         now: datetime,
+        process: Process,
         parts: Sequence[Part] = (),
         access_requests: Sequence[str] = (),
         held: Sequence[Place] = (),
@@ -239,16 +248,19 @@ class Requests:
             request: The request.
             arrived: Whether all of it arrived; otherwise it is PLANNED again.
             now: When it was settled.
+            process: It must hold the run: another one that has taken it over settles it by itself.
             parts: If only some of it is known to have arrived, the requests that take over; what is not known to have
                 arrived stays UNCONFIRMED.
             access_requests: The tenant's ids of the access requests found.
             held: If all of it arrived, the changes for which the tenant created nothing.
 
         Raises:
+            RunHeldError: The process does not hold the run (any more).
             BrokenPromiseError: The request is no longer UNCONFIRMED.
         """
         found = {ACCESS_REQUESTS: list(access_requests)} if access_requests else {}
         with writing(self._engine) as connection:
+            require_held(connection, request.run, process)
             if parts:
                 children = divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
                 for number, part in zip(children, parts, strict=True):

@@ -165,7 +165,7 @@ class Runs:
             RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine) as connection:
-            require_held(connection, run, process)
+            require_held(connection, run.id, process)
             connection.execute(
                 sa.update(t.holder).where(t.holder.c.run == t.number_of_run(run.id)).values(beat=instant(now))
             )
@@ -173,7 +173,7 @@ class Runs:
     def release(self, run: Run, process: Process) -> None:
         """Ends the process's hold on the run."""
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run, process))
+            connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run.id, process))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were."""
@@ -187,20 +187,20 @@ class Runs:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
 
 
-def _holding(run: Run, process: Process) -> dict[str, Any]:
-    values = (run.id, process.host, process.machine, process.pid, process.started)
+def _holding(run: str, process: Process) -> dict[str, Any]:
+    values = (run, process.host, process.machine, process.pid, process.started)
     return {f"of_{name}": value for name, value in zip(("run", *_PROCESS), values, strict=True)}
 
 
-def require_held(connection: Connection, run: Run, process: Process) -> None:
-    """Checks that `process` holds the run.
+def require_held(connection: Connection, run: str, process: Process) -> None:
+    """Checks that `process` holds the run with this id.
 
     Raises:
         RunHeldError: It does not.
     """
     if connection.execute(_HELD, _holding(run, process)).first() is None:
         raise RunHeldError(
-            f"Another process has taken over run {run.id}, because this one did not report for too long.",
+            f"Another process has taken over run {run}, because this one did not report for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
 
@@ -310,5 +310,5 @@ class CancelLog:
             RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine) as connection:
-            require_held(connection, run, process)
+            require_held(connection, run.id, process)
             events.append(connection, run.id, [Entry(event=events.CANCELLING, at=now, detail=detail)])

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from batch.ledger.process import Process
     from batch.ledger.requests import Answered
     from batch.ledger.store import Ledger
 
@@ -18,10 +19,11 @@ ENOUGH: Final = 8
 
 
 class GroupCommit:
-    """Records the answers to many attempts in one transaction."""
+    """Records the answers to many attempts of one process in one transaction."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, process: Process) -> None:
         self._ledger = ledger
+        self._process = process
         self._pending: list[tuple[tuple[Answered, ...], asyncio.Future[None]]] = []
         self._work = asyncio.Event()
         self._enough = asyncio.Event()
@@ -34,6 +36,7 @@ class GroupCommit:
             in_flight: Attempts in flight, this one included: no more answers than these can come.
 
         Raises:
+            RunHeldError: Another process has taken the run over.
             LedgerLostError: It can't be recorded.
             BrokenPromiseError: It, or an answer recorded with it, contradicts the ledger.
         """
@@ -66,7 +69,7 @@ class GroupCommit:
 
     async def _write(self, answered: list[Answered]) -> BaseException | None:
         try:
-            await asyncio.to_thread(self._ledger.requests.record, *answered)
+            await asyncio.to_thread(self._ledger.requests.record, *answered, process=self._process)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - `record` raises it

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from batch.answers.events import Tell
     from batch.answers.poison import Failed
     from batch.answers.suspects import RefusalHistory
+    from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.loops.ports import Sender
     from batch.model import Clock, Part, Request, Run
@@ -28,6 +29,7 @@ class Isolator:
         tenant: Explains what is forbidden.
         history: Which ids are suspect of a refusal.
         tell: Takes the events.
+        process: Holds the run.
         clock: Dates what is recorded.
 
     Attributes:
@@ -37,13 +39,22 @@ class Isolator:
     """
 
     def __init__(
-        self, run: Run, *, ledger: Ledger, tenant: Sender, history: RefusalHistory, tell: Tell, clock: Clock
+        self,
+        run: Run,
+        *,
+        ledger: Ledger,
+        tenant: Sender,
+        history: RefusalHistory,
+        tell: Tell,
+        process: Process,
+        clock: Clock,
     ) -> None:
         self._run = run
         self._ledger = ledger
         self._tenant = tenant
         self._history = history
         self._tell = tell
+        self._process = process
         self._clock = clock
         self._taken_apart: set[int] = set()
         self._insisting: frozenset[int] = frozenset()
@@ -100,7 +111,7 @@ class Isolator:
                 parts = divide(request, failed.reason, self._history)
             else:
                 parts = blocks(request)
-        await asyncio.to_thread(self._ledger.requests.take_apart, failed, parts, self._clock.now())
+        await asyncio.to_thread(self._ledger.requests.take_apart, failed, parts, self._clock.now(), self._process)
         self._taken_apart.add(request.number)
         if failed.in_company:
             return True

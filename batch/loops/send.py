@@ -8,13 +8,12 @@ probes it.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import AttemptEnded, AttemptStarted
-from batch.answers.outcome import Decision, Situation, Then, decide
-from batch.answers.poison import is_failure
+from batch.answers.health import TenantHealth
+from batch.answers.outcome import Decision, Then
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
 from batch.answers.stop_rule import Refusals
@@ -101,18 +100,16 @@ class Submitter:
         self._clock = clock
         self._jitter = jitter
         self._give_up_after = give_up_after
-        self._recorder = GroupCommit(ledger)
+        self._recorder = GroupCommit(ledger, process)
         self._history = RefusalHistory()
-        self._isolator = Isolator(run, ledger=ledger, tenant=tenant, history=self._history, tell=tell, clock=clock)
+        self._isolator = Isolator(
+            run, ledger=ledger, tenant=tenant, history=self._history, tell=tell, process=process, clock=clock
+        )
         self._error: BaseException | None = None
         self._stopping = False
         self._abandoned = False
-        self._refused_tokens: set[str] = set()
-        self._failures = 0
-        self._any_accepted = False
+        self._health = TenantHealth(give_up_after)
         self._isolated_after = 0
-        self._success_at = 0.0
-        self._silenced_before = 0.0
         self._refusals = Refusals()
         self._to_send = 0
         self._feeder: asyncio.Task[None] | None = None
@@ -126,7 +123,7 @@ class Submitter:
             StoppedError: The tenant or the ledger stopped the run; everything that happened is recorded.
             BrokenPromiseError: A bug.
         """
-        self._succeeded()
+        self._health.works(self._clock.monotonic(), self._pace.silenced)
         companions = [asyncio.create_task(work) for work in (self._beat(), self._settler.run(), self._recorder.run())]
         self._feeder = asyncio.create_task(self._guarded(self._feed(concurrency)))
         await asyncio.gather(self._feeder, return_exceptions=True)
@@ -177,7 +174,7 @@ class Submitter:
             settled_before, busy = self._settler.settled, bool(self._in_flight)
             await self._isolate_if_due(settled_before)
             # Until one is accepted, or while the tenant fails, one at a time leaves at most one in doubt.
-            unsure = not self._any_accepted or self._failures or self._isolator.held
+            unsure = not self._health.any_accepted or self._health.failures or self._isolator.held
             at_once = 1 if unsure else concurrency
             room = at_once - len(self._in_flight)
             if self._in_flight and room <= 0:
@@ -213,7 +210,7 @@ class Submitter:
 
     async def _isolate(self, *, others_left: bool) -> None:
         """Do what is to be done about requests that have failed before."""
-        for one in await self._isolator.look(accepted_now=self._any_accepted, others_left=others_left):
+        for one in await self._isolator.look(accepted_now=self._health.any_accepted, others_left=others_left):
             self._watch_refusals(one.request, Decision(event=Event.REFUSED, then=Then.GO_ON, reason=one.words))
         self._to_send = 0
 
@@ -275,7 +272,7 @@ class Submitter:
         self._landed.set()
 
     async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: tuple[float, datetime]) -> None:
-        body, failures_before = sent.requests, self._failures
+        body, failures_before = sent.requests, self._health.failures
         began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
@@ -333,40 +330,15 @@ class Submitter:
         return divide(request, answer.text, self._history)
 
     def _decide(self, answer: Answer, token: str, failures_before: int, *, expected: bool) -> Decision:
-        if not self._failures:
-            # The time without success starts at the first failure.
-            self._succeeded()
-        now = self._clock.monotonic()
-        silenced = self._pace.silenced - self._silenced_before
-        situation = Situation(
-            new_token=bool(self._refused_tokens - {token}),
-            failures_in_a_row=failures_before,
-            without_success=now - self._success_at - silenced,
-            give_up_after=self._give_up_after,
-            jitter=self._jitter(),
+        now, silenced = self._clock.monotonic(), self._pace.silenced
+        decision = self._health.decide(
+            answer, token, failures_before, now=now, silenced=silenced, jitter=self._jitter(), expected=expected
         )
-        decision = decide(answer, situation)
-        if decision.then is Then.BACK_OFF and is_failure(answer.status) and expected:
-            # It has failed before while others did not, so the others need not wait for it.
-            return replace(decision, then=Then.GO_ON, pause=0.0)
-        if decision.then in {Then.BACK_OFF, Then.WAIT}:
-            # Parallel failures count once: an attempt that began before the last failure adds nothing.
-            self._failures = max(self._failures, failures_before + 1)
-        elif decision.event in {Event.ACCEPTED, Event.REFUSED}:
-            self._any_accepted = self._any_accepted or decision.event is Event.ACCEPTED
-            self._isolator.due = self._isolator.due or bool(self._isolator.held)
-            self._succeeded()
-            self._refused_tokens.clear()
+        if decision.event in {Event.ACCEPTED, Event.REFUSED} and self._isolator.held:
+            self._isolator.due = True
         if decision.then is Then.TAKE_APART:
             self._isolator.due = True
-        if decision.then is Then.RENEW_TOKEN:
-            self._refused_tokens.add(token)
         return decision
-
-    def _succeeded(self) -> None:
-        self._failures = 0
-        self._success_at = self._clock.monotonic()
-        self._silenced_before = self._pace.silenced
 
     async def _act(self, body: tuple[Request, ...], decision: Decision, token: str) -> None:
         """Do what the decision asks for beyond the state of the requests."""

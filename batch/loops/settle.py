@@ -12,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from batch.answers.events import Settled
 from batch.errors import AccessBatchError
 from batch.loops.lists import PeoplesLists
+from batch.loops.open_doubt import FIRST_LOOK, OpenDoubt, Time
 from batch.status.control import NO_PROOF, proof_of
 from batch.status.evidence import (
-    Elapsed,
     Settlement,
     Why,
     arrived_together,
@@ -31,7 +30,6 @@ from batch.status.evidence import (
     likely_since,
     parts_by_arrival,
     read_rows,
-    seconds_without,
 )
 
 if TYPE_CHECKING:
@@ -39,61 +37,13 @@ if TYPE_CHECKING:
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
+    from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.model import Clock, Doubt
     from batch.status.control import Place, Proof, Witness
-    from batch.status.evidence import Reading, Verdict
+    from batch.status.evidence import Elapsed, Verdict
     from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing
-
-FIRST_LOOK: Final = 1.0
-"""Seconds from an attempt to the first reading of the list; each further reading waits twice as long."""
-
-SHORTEST_PAUSE: Final = 0.1
-"""Seconds between two readings, at least."""
-
-LONGEST_PAUSE: Final = 60.0
-"""Seconds between two readings, at most."""
-
-PATIENCE: Final = 10.0
-"""A request whose control is not listed is left after so many times the usual wait, and `GRACE` more."""
-
-GRACE: Final = 60.0
-"""Seconds."""
-
-LONGEST_FENCE: Final = timedelta(minutes=15)
-"""A token that is valid for longer is not waited for."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Open:
-    """An open doubt.
-
-    Attributes:
-        doubt: What is known of it.
-        began: When this process took it on, by the monotonic clock.
-        witnessed: Whether its attempt ended in this process, or nobody read the tenant's clock before.
-        next_look: When to look again; infinite if only a new control could change the verdict.
-        ripe_at: When this process knew first that it is ripe, or that there may be a control.
-        has_control: Whether an accepted request is, or may become, its control.
-        proven_at: When the list was first seen to be up to date; infinite until then.
-        reading: What the lists said of it last.
-        lacked: Whether a list was read that did not show all of it yet.
-        shown_at: When a list first showed rows that may be all of it; infinite until then.
-        why: Why it is still open.
-    """
-
-    doubt: Doubt
-    began: float
-    witnessed: bool
-    next_look: float
-    ripe_at: float
-    has_control: bool = False
-    proven_at: float = math.inf
-    reading: Reading | None = None
-    lacked: bool = False
-    shown_at: float = math.inf
-    why: Why = Why.TIME
 
 
 class Settler:
@@ -104,6 +54,7 @@ class Settler:
         listing: The tenant's status list.
         settle_after: Seconds within which what was sent arrives or never will, and then as many for the list to show
             it. Both are more if the ledger remembers that the list was later.
+        process: Holds the runs.
         clock: Only its monotonic clock is used to wait.
         tell: Takes each verdict.
         holdings: The tenant's search index; None if it can't be asked.
@@ -120,6 +71,7 @@ class Settler:
         ledger: Ledger,
         listing: Listing,
         settle_after: float,
+        process: Process,
         clock: Clock,
         tell: Tell,
         holdings: Holdings | None = None,
@@ -128,9 +80,10 @@ class Settler:
         self._lists = PeoplesLists(ledger, listing, holdings, clock)
         self._settle_after = settle_after
         self._wait = settle_after
+        self._process = process
         self._clock = clock
         self._tell = tell
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenDoubt] = {}
         self._left: dict[int, Why] = {}
         self._runs: dict[int, str] = {}
         self._work = asyncio.Event()
@@ -182,7 +135,7 @@ class Settler:
             if number in self._open or number in self._left:
                 continue
             first = now + (min(FIRST_LOOK, self._settle_after) if is_new else 0.0)
-            self._open[number] = _Open(doubt=doubt, began=now, witnessed=is_new, next_look=first, ripe_at=now)
+            self._open[number] = OpenDoubt(doubt=doubt, began=now, witnessed=is_new, next_look=first, ripe_at=now)
         self._work.set()
 
     def accepted(self) -> None:
@@ -241,7 +194,7 @@ class Settler:
         if self._open and self.stuck:
             self._announce()
 
-    async def _lists_of(self, due: list[_Open]) -> list[StatusRow]:
+    async def _lists_of(self, due: list[OpenDoubt]) -> list[StatusRow]:
         """The lists of the doubts' recipients; leaves the doubts whose recipients' lists can't be read."""
         rows, refused = await self._lists.of({identity for one in due for identity in one.doubt.request.recipients})
         for one in list(due) if refused else ():
@@ -251,7 +204,7 @@ class Settler:
                 due.remove(one)
         return rows
 
-    async def _read(self, due: Iterable[_Open], rows: Iterable[StatusRow]) -> None:
+    async def _read(self, due: Iterable[OpenDoubt], rows: Iterable[StatusRow]) -> None:
         offset, rows = await self._lists.clock_offset(), list(rows)
         for one in due:
             one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
@@ -266,7 +219,7 @@ class Settler:
         for doubt in arrived_together([one.doubt for one in by_number.values()], readings):
             by_number[doubt.request.number].doubt = doubt
 
-    async def _keep_time(self, due: Iterable[_Open]) -> None:
+    async def _keep_time(self, due: Iterable[OpenDoubt]) -> None:
         """Keep the tenant's clock, which was read after the doubts had begun."""
         new = [one for one in due if one.doubt.tenant_time is None]
         if new and (now := self._lists.server_time) is not None:
@@ -274,35 +227,39 @@ class Settler:
             for one in new:
                 one.doubt = replace(one.doubt, tenant_time=now)
 
-    async def _ripen(self, due: Iterable[_Open]) -> None:
+    async def _ripen(self, due: Iterable[OpenDoubt]) -> None:
         """Keep which requests can arrive no more: what is claimed from now on can be their control."""
-        ripe = [one for one in due if one.doubt.ripe is None and self._elapsed(one).arrival]
+        ripe = [
+            one for one in due if one.doubt.ripe is None and one.elapsed(self._time(), read_at=self._looked_at).arrival
+        ]
         if ripe:
             claims = await asyncio.to_thread(self._ledger.doubts.ripen, [one.doubt.request for one in ripe])
             for one in ripe:
                 one.doubt, one.ripe_at = replace(one.doubt, ripe=claims), self._clock.monotonic()
             self._announce()
 
-    def _needs_proof(self, one: _Open) -> bool:
+    def _needs_proof(self, one: OpenDoubt) -> bool:
         """Whether the verdict depends on what the lists show of other requests."""
         if one.reading is None or len(one.reading.listed) == one.doubt.request.changes:
             return False
         return bool(one.reading.resembling) or one.doubt.ripe is not None
 
-    def _may_be_proven(self, one: _Open, accepted: Iterable[Witness]) -> bool:
+    def _may_be_proven(self, one: OpenDoubt, accepted: Iterable[Witness]) -> bool:
         """Whether it is worth reading more lists now."""
         if one.reading is not None and one.reading.resembling:
             return True
         ripe = one.doubt.ripe
         has_later = ripe is not None and any(witness.claimed > ripe for witness in accepted)
-        return has_later or self._waited(one) >= 2 * self._wait
+        return has_later or one.waited(self._time()) >= 2 * self._wait
 
-    async def _prove(self, late: list[_Open]) -> dict[int, Proof]:
+    async def _prove(self, late: list[OpenDoubt]) -> dict[int, Proof]:
         """What the lists of people prove for doubts, by the numbers of their requests."""
         known = await self._lists.accepted(doubts := [one.doubt for one in late])
         if not any(self._may_be_proven(one, known) for one in late):
             return {}
-        witnesses = await self._lists.shown(known, without_held=any(self._elapsed(one).tail for one in late))
+        witnesses = await self._lists.shown(
+            known, without_held=any(one.elapsed(self._time(), read_at=self._looked_at).tail for one in late)
+        )
         # Read after the witnesses: by then, the list is at least as far.
         rows = await self._lists_of(late)
         await self._read(late, rows)
@@ -315,26 +272,15 @@ class Settler:
                 proofs[one.doubt.request.number] = proof_of(one.doubt, witnesses, current=current)
         return proofs
 
-    # Time.
-
-    def _waited(self, one: _Open) -> float:
-        own = self._clock.monotonic() - one.began
-        return seconds_without(one.doubt, own=own, witnessed=one.witnessed, server_time=self._lists.server_time)
-
-    def _elapsed(self, one: _Open) -> Elapsed:
-        # A list counts as it was when reading began, since a row may come while it is read.
-        waited, proven = self._waited(one), self._looked_at - one.proven_at
-        return Elapsed(arrival=waited >= self._wait, listing=proven >= self._wait, tail=waited >= 4 * self._wait)
-
     # Verdicts.
 
-    async def _judge(self, one: _Open, proof: Proof) -> None:
+    async def _judge(self, one: OpenDoubt, proof: Proof) -> None:
         if one.reading is None:
             return
         doubt = one.doubt
         one.has_control = proof.control or proof.pending
         one.proven_at = min(one.proven_at, self._clock.monotonic()) if proof.proves_absence else math.inf
-        elapsed = self._elapsed(one)
+        elapsed = one.elapsed(self._time(), read_at=self._looked_at)
         held: frozenset[Place] = frozenset()
         if elapsed.tail and (doubt.arrived or one.reading.arrived):
             held = await self._lists.held(doubt.request)
@@ -344,34 +290,20 @@ class Settler:
         else:
             await self._settle(one, verdict, found_places(one.reading, proof), held)
 
-    def _go_on(self, one: _Open, verdict: Verdict, proof: Proof, elapsed: Elapsed) -> None:
+    def _go_on(self, one: OpenDoubt, verdict: Verdict, proof: Proof, elapsed: Elapsed) -> None:
         """Look again later, or once a request was accepted; or leave what more time can't settle."""
         one.why = verdict.why
-        now, waited = self._clock.monotonic(), self._waited(one)
-        if (why := self._given_up(one, elapsed)) is not None:
+        if (why := one.given_up(self._time(), elapsed)) is not None:
             self._leave(one, why)
             return
-        if waited >= 2 * self._wait and verdict.why in _NEEDS_CONTROL and not proof.pending:
-            # What was accepted during this reading may be the control, and is not in the proof.
-            one.next_look = now if self._is_news else math.inf
-            return
-        pause = min(max(now - one.began, FIRST_LOOK), LONGEST_PAUSE)
-        to_come = [moment * self._wait - waited for moment in (1, 2, 4)] + [one.proven_at + self._wait - now]
-        due = min((seconds for seconds in to_come if seconds > 0), default=math.inf)
-        one.next_look = now + min(pause, max(due, SHORTEST_PAUSE))
+        one.look_again(self._time(), pending=proof.pending, accepted_meanwhile=self._is_news)
 
-    def _given_up(self, one: _Open, elapsed: Elapsed) -> Why | None:
-        """Why more time can't help; None if it can."""
-        now, fence, server_time = self._clock.monotonic(), one.doubt.fence, self._lists.server_time
-        if fence is not None and not elapsed.arrival:
-            return Why.FENCED if server_time is None or fence - server_time > LONGEST_FENCE else None
-        if one.why is Why.INCOMPLETE:
-            return one.why if elapsed.tail else None
-        if one.doubt.ripe is None:
-            return Why.CLOCK if now - one.began > PATIENCE * self._wait + GRACE else None
-        return one.why if now - one.ripe_at > PATIENCE * self._wait + GRACE else None
+    def _time(self) -> Time:
+        return Time(now=self._clock.monotonic(), wait=self._wait, server_time=self._lists.server_time)
 
-    async def _settle(self, one: _Open, verdict: Verdict, found: Mapping[Place, str], held: frozenset[Place]) -> None:
+    async def _settle(
+        self, one: OpenDoubt, verdict: Verdict, found: Mapping[Place, str], held: frozenset[Place]
+    ) -> None:
         request, settlement = one.doubt.request, verdict.settlement
         parts = parts_by_arrival(request, found, held) if settlement is Settlement.PARTLY else ()
         if settlement is Settlement.FOUND and one.lacked and not math.isinf(one.shown_at):
@@ -385,6 +317,7 @@ class Settler:
             request,
             arrived=settlement is Settlement.FOUND,
             now=self._clock.now(),
+            process=self._process,
             parts=parts,
             access_requests=sorted(set(found.values()) - {""}),
             held=sorted(held - found.keys()),
@@ -400,7 +333,7 @@ class Settler:
         self._tell(Settled(request=request, verdict=settlement))
         self._announce()
 
-    def _leave(self, one: _Open, why: Why) -> None:
+    def _leave(self, one: OpenDoubt, why: Why) -> None:
         """Leave a request unconfirmed: a later process, or a person, will settle it."""
         self._left[one.doubt.request.number] = why
         self._open.pop(one.doubt.request.number, None)
@@ -409,7 +342,3 @@ class Settler:
     def _announce(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
-
-
-_NEEDS_CONTROL: Final = frozenset({Why.NO_CONTROL, Why.UNRECOGNISED, Why.RESEMBLING})
-"""What only another accepted request can change."""

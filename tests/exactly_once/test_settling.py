@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batch.answers.events import tell_each
 from batch.api.dialects import PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
+from batch.ledger.process import Process
 from batch.loops.settle import Settler
 from batch.model import Clock, Doubt, Request
 from batch.status.control import Witness
@@ -90,11 +91,13 @@ class FakeLedger:
         *,
         arrived: bool,
         now: datetime,
+        process: Process,
         parts: Sequence[object] = (),
         access_requests: Sequence[str] = (),
         held: Sequence[tuple[int, int]] = (),
     ) -> None:
         assert now.tzinfo
+        assert process == Process.current()
         assert not isinstance(access_requests, str)
         self.settled[settled.number] = len(parts) or arrived
         self.held[settled.number] = list(held)
@@ -156,6 +159,7 @@ class Stage:
             ledger=self.ledger.as_ledger(),
             listing=listing,
             settle_after=SETTLE_AFTER,
+            process=Process.current(),
             clock=clock,
             tell=tell_each(),
             holdings=FakeHoldings(held) if held is not None else None,

@@ -100,10 +100,17 @@ def claim(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) 
 
 
 def record(
-    ledger: Ledger, request: Request, answer: Answer, *, now: datetime = NOW, parts: tuple[Part, ...] = ()
+    ledger: Ledger,
+    request: Request,
+    answer: Answer,
+    *,
+    now: datetime = NOW,
+    parts: tuple[Part, ...] = (),
+    process: Process = ME,
 ) -> None:
     """Records an answer with what the product makes of it."""
-    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=now, parts=parts))
+    answered = Answered(request=request, answer=answer, decision=decide(answer), at=now, parts=parts)
+    ledger.requests.record(answered, process=process)
 
 
 def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) -> Process:

@@ -48,7 +48,7 @@ def test_a_doubt_begins_and_ends_with_the_state(ledger: Ledger, path: Path) -> N
     ledger.runs.hold(run, ME, NOW)
     first, second = in_doubt(ledger, run)
     assert doubts_of(path) == [(1, None, None, None), (2, None, None, None)]
-    ledger.requests.settle(first.request, arrived=False, now=NOW)
+    ledger.requests.settle(first.request, arrived=False, now=NOW, process=ME)
     assert doubts_of(path) == [(2, None, None, None)]
     ledger.runs.settle_by_hand(run, arrived=True, now=NOW)
     assert doubts_of(path) == []
@@ -109,7 +109,7 @@ def test_the_rest_of_a_divided_doubt_inherits_what_is_known_and_is_never_planned
     (doubt,) = in_doubt(ledger, run)
     ledger.doubts.keep_time([doubt.request], NOW)
     parts = (Part(recipients=(0,), items=(0,), arrived=True, held=True), Part(recipients=(1,), items=(0,)))
-    ledger.requests.settle(doubt.request, arrived=False, now=NOW, parts=parts)
+    ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME, parts=parts)
     (rest,) = ledger.requests.doubts(run)
     assert (rest.tenant_time, rest.sent_id, rest.claimed) == (NOW, doubt.request.id, 1)
     assert (rest.first_attempt, rest.arrived) == (doubt.first_attempt, True)

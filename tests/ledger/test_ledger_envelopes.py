@@ -69,7 +69,8 @@ def record(ledger: Ledger, body: Sequence[Request], answer: Answer) -> None:
         *(
             Answered(request=request, answer=answer, decision=decision, at=NOW, alone=decision.then is Then.SEND_ALONE)
             for request, decision in zip(body, decisions, strict=True)
-        )
+        ),
+        process=ME,
     )
 
 
@@ -146,8 +147,8 @@ def test_members_in_different_states_are_never_sent_together(ledger: Ledger, run
     doubts = ledger.requests.doubts(run)
     assert [(doubt.request.number, doubt.request.within) for doubt in doubts] == [(2, None), (3, 2), (4, 2)]
     assert counts(ledger, run)[State.UNCONFIRMED] == 1
-    ledger.requests.settle(doubts[0].request, arrived=True, now=NOW)
-    ledger.requests.settle(doubts[2].request, arrived=False, now=NOW)
+    ledger.requests.settle(doubts[0].request, arrived=True, now=NOW, process=ME)
+    ledger.requests.settle(doubts[2].request, arrived=False, now=NOW, process=ME)
     assert numbers(claim(ledger, run, 1)) == [[4]]
     assert body_of(*claim(ledger, run, 1)[0])["requestedForWithRequestedItems"][0]["identityId"] == "i004"
     assert [(doubt.request.number, doubt.request.within) for doubt in ledger.requests.doubts(run)] == [(3, None)]
@@ -158,7 +159,7 @@ def test_members_that_did_not_arrive_travel_together_again(ledger: Ledger, run: 
     _, together = claim(ledger, run, 2)
     record(ledger, together, FAILED)
     for request in together[1:]:
-        ledger.requests.settle(ledger.requests.doubt(request).request, arrived=False, now=NOW)
+        ledger.requests.settle(ledger.requests.doubt(request).request, arrived=False, now=NOW, process=ME)
     assert numbers(claim(ledger, run, 1)) == [[3, 4]]
 
 
@@ -186,14 +187,14 @@ def test_a_member_that_arrived_in_part_is_divided_and_what_is_not_listed_stays_i
     record(ledger, body, FAILED)
     first, second = ledger.requests.doubts(run)
     parts = (Part(recipients=(0,), items=(0,), arrived=True), Part(recipients=(1,), items=(0,)))
-    ledger.requests.settle(first.request, arrived=False, now=NOW, parts=parts)
-    ledger.requests.settle(second.request, arrived=False, now=NOW)
+    ledger.requests.settle(first.request, arrived=False, now=NOW, process=ME, parts=parts)
+    ledger.requests.settle(second.request, arrived=False, now=NOW, process=ME)
     assert numbers(claim(ledger, run, 5)) == [[2]]
     (rest,) = ledger.requests.doubts(run)
     assert (rest.request.recipients, rest.sent_id, rest.arrived) == (("b",), first.request.id, True)
     assert rest.claimed == first.claimed != 0
     assert ledger.verify() == ()
-    ledger.requests.settle(rest.request, arrived=True, now=NOW)
+    ledger.requests.settle(rest.request, arrived=True, now=NOW, process=ME)
     assert ledger.requests.doubts(run) == ()
     assert ledger.verify() == ()
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
-from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.errors import BrokenPromiseError, LedgerLostError, RunHeldError
 from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
@@ -213,12 +213,26 @@ def test_an_answer_to_an_unclaimed_request_is_a_broken_promise(ledger: Ledger) -
         record(ledger, replace(request, number=2), ACCEPTED)
 
 
-def test_an_answer_after_another_process_took_over_the_run_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+def test_an_answer_that_comes_after_another_process_took_over_the_run_is_left_to_that_process(
+    path: Path, ledger: Ledger
+) -> None:
     run = write(ledger, *singles(1))
     request = claim(ledger, run, NOW, a_process())
     assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 1
-    with pytest.raises(BrokenPromiseError):
-        record(ledger, request, ACCEPTED)
+    with pytest.raises(RunHeldError, match="taken over"):
+        record(ledger, request, ACCEPTED, process=a_process())
+    assert states(path) == ["UNCONFIRMED"]
+
+
+def test_a_verdict_that_comes_after_another_process_took_over_the_run_is_left_to_that_process(
+    path: Path, ledger: Ledger
+) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run, NOW, a_process()), BROKEN, process=a_process())
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.runs.hold(run, ME, NOW + SILENT_FOR)
+    with pytest.raises(RunHeldError, match="taken over"):
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=a_process())
     assert states(path) == ["UNCONFIRMED"]
 
 

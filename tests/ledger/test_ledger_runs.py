@@ -90,8 +90,8 @@ def test_requests_that_a_dead_process_was_sending_become_unconfirmed_and_nothing
 ) -> None:
     run = write(ledger, *singles(5))
     other = write(ledger, *singles(1, prefix="j"), digest="other")
-    record(ledger, claim(ledger, run, NOW, process_of(child)), ACCEPTED)
-    record(ledger, claim(ledger, run, NOW, process_of(child)), REFUSED)
+    record(ledger, claim(ledger, run, NOW, process_of(child)), ACCEPTED, process=process_of(child))
+    record(ledger, claim(ledger, run, NOW, process_of(child)), REFUSED, process=process_of(child))
     claim(ledger, run, NOW, process_of(child))
     claim(ledger, run, NOW, process_of(child))
     claim(ledger, other)

@@ -21,7 +21,7 @@ from batch.model import Answer, Form
 from batch.plan import plan
 from tests.builders import change
 from tests.clocks import new_id
-from tests.ledger.ledger_helpers import claim, open_ledger, write
+from tests.ledger.ledger_helpers import ME, claim, open_ledger, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,9 @@ def answer_next(ledger: Ledger, run: Run, status: int) -> None:
     request = claim(ledger, run, NOW)
     answer = Answer(status=status, text="No.", form=Form.API)
     parts = divide(request, "", RefusalHistory()) if status == 400 else ()
-    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts))
+    ledger.requests.record(
+        Answered(request=request, answer=answer, decision=decide(answer), at=NOW, parts=parts), process=ME
+    )
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def path(tmp_path: Path) -> Path:
         for status in (429, 400, 202, 500):
             answer_next(ledger, run, status)
         (doubt,) = ledger.requests.doubts(run)
-        ledger.requests.settle(doubt.request, arrived=False, now=NOW)
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
         answer_next(ledger, run, 202)
     return path
 

@@ -178,6 +178,7 @@ class Stage:
                 ledger=self.ledger,
                 listing=FakeStatusList(forbids=lambda _query: "nobody may see it"),
                 settle_after=0,
+                process=Process.current(),
                 clock=wall(FakeClock()),
                 tell=self.witness.tell,
             ),

@@ -129,7 +129,14 @@ async def send(ledger: Ledger, run: Run, tenant: StrictTenant, notes: Notes, *, 
         RateKey(tenant=run.tenant, client="client", dialect="beta"), rate=RATE, process=process, clock=VIRTUAL
     )
     pace = Pace(RATE, calls, tell=notes.append, clock=VIRTUAL)
-    settler = Settler(ledger=ledger, listing=tenant.listing, settle_after=60, clock=VIRTUAL, tell=notes.append)
+    settler = Settler(
+        ledger=ledger,
+        listing=tenant.listing,
+        settle_after=60,
+        process=process,
+        clock=VIRTUAL,
+        tell=notes.append,
+    )
     jitter = Random(3)  # noqa: S311 - repeatable
     submitter = Submitter(
         run,

@@ -18,7 +18,7 @@ from batch.loops.track import Tracker
 from batch.model import Clock, Existing
 from tests.builders import NOW, our_row, product, status_row
 from tests.fakes import FakeStatusList
-from tests.ledger.ledger_helpers import ACCEPTED, claim, record, write
+from tests.ledger.ledger_helpers import ACCEPTED, ME, claim, record, write
 from tests.tenant import virtual_time
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_changes_that_others_had_requested_are_tracked_too_and_marked_at_once(le
         Existing(identity="i0001", item_type="ENTITLEMENT", item="r1", access_request="theirs"),
     ]
     answer = replace(ACCEPTED, existing=tuple(existing))
-    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW))
+    ledger.requests.record(Answered(request=request, answer=answer, decision=decide(answer), at=NOW), process=ME)
     assert states(ledger, run) == ["EXISTING_REQUEST", None]
     theirs = status_row(
         "i0000", created=NOW - timedelta(days=9), access_request="theirs", state="REQUEST_COMPLETED",

@@ -13,9 +13,11 @@ import batch.api.rate_window
 import batch.dedupe.classify
 import batch.ledger.doubts
 import batch.ledger.moving
+import batch.ledger.requests
 import batch.ledger.runs
 import batch.ledger.tenants
 import batch.loops.compare
+import batch.loops.open_doubt
 import batch.loops.settle
 import batch.status.evidence
 from batch.ledger import tables as t
@@ -66,7 +68,7 @@ def _claim_before_send(off: Off) -> None:
 
 
 def _compare_and_set(off: Off) -> None:
-    """A transition is written whatever the state was before."""
+    """A transition is written whatever the state was before, and whoever holds the run."""
     c = t.request.c
     anyhow = (
         sa.update(t.request)
@@ -80,6 +82,7 @@ def _compare_and_set(off: Off) -> None:
         .values(state=sa.bindparam("state_after"), state_at=sa.bindparam("at"), attempts=sa.bindparam("attempts_after"))
     )
     off.replace(batch.ledger.moving, "_MOVE", anyhow)
+    off.replace(batch.ledger.requests, "require_held", lambda *_: None)
 
 
 def _tenant_identity(off: Off) -> None:
@@ -124,7 +127,7 @@ def _two_clocks(off: Off) -> None:
     """Waiting is measured by this machine's wall clock alone."""
     for machine in off.machines:
         machine.has_one_clock = True
-    off.replace(batch.loops.settle, "seconds_without", lambda _doubt, *, own, **_: own)
+    off.replace(batch.loops.open_doubt, "seconds_without", lambda _doubt, *, own, **_: own)
 
 
 def _token_fence(off: Off) -> None:
