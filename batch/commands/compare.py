@@ -47,31 +47,27 @@ class CommandComparison:
             StoppedError: The tenant can't be asked, or nothing proves what was sent.
             UnfitTokenError: Nobody can submit with the token.
         """
-        heads, ledger = self._runtime.heads, self._ledger
-        ledger_id = ledger.gaps.ledger_id()
-        lost = ledger.gaps.lost(heads.seen(ledger_id)) if heads is not None else ()
-        stale = str(heads.folder / ledger_id) if heads is not None and lost else ""
-        compared = asyncio.run(self._compare(log, ledger_id, lost))
+        heads, ledger_id = self._runtime.heads, self._ledger.gaps.ledger_id()
+        compared, lost = asyncio.run(self._compare(log, ledger_id))
         if compared.arrived:
             self._screen.say(
                 f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
                 "and will not be sent again."
             )
         missing = self._import(compared.unknown) if compared.unknown else ""
-        if stale and (missing or compared.left_alone):
+        if heads is None:
+            return
+        if lost and (missing or compared.left_alone):
             held = (
                 f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
             )
-            raise not_proven(missing or held, stale)
-        if heads is not None:
-            heads.forget(ledger_id, lost)
-            if heads.trouble:
-                self._screen.say(
-                    f"This machine can't keep how new the ledger is ({heads.trouble}): it may not notice that the "
-                    "ledger was put back from a backup."
-                )
+            raise not_proven(missing or held, str(heads.folder / ledger_id))
+        heads.forget(ledger_id, lost)
+        heads.try_keeping(ledger_id)
+        self._screen.say(*heads.complaints())
 
-    async def _compare(self, log: Tell, ledger_id: str, lost: Sequence[Head]) -> Compared:
+    async def _compare(self, log: Tell, ledger_id: str) -> tuple[Compared, Sequence[Head]]:
+        """Compare; return also the heads of this tenant's runs that the ledger has lost."""
         heads, tenants = self._runtime.heads, self._ledger.tenants
         tell = tell_each(notices_on(self._screen), log)
         tenant = self._sessions.access.tenant
@@ -79,7 +75,8 @@ class CommandComparison:
             # Sending gives the notice about an unreadable token.
             await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
             claims = await session.tenant.token_claims()
-            names = {tenant, tenants.name_of(tenant), *claims.tenant_names}
+            names = {*tenants.addresses(tenant), *claims.tenant_names}
+            lost = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,
@@ -96,10 +93,11 @@ class CommandComparison:
         for user in sorted({*users, claims.user_id} - {""}):
             tenants.add_requester(tenant, user)
         if heads is not None:
+            self._ledger.requests.on_claimed = heads.keep(ledger_id, names)
             self._ledger.requests.on_accepted = heads.keep_accepted(ledger_id, names)
             if claims.user_id:
                 heads.keep_user(ledger_id, claims.user_id, names)
-        return compared
+        return compared, lost
 
     def _import(self, rows: tuple[StatusRow, ...]) -> str:
         """Import rows that the ledger does not know; return why some could not be imported, or an empty text."""

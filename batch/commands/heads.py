@@ -1,7 +1,8 @@
 """The newest head of each run that this machine has seen, kept outside of the ledger: a ledger without it is stale.
 
-A head is written after each claim, before the first byte of the claimed bodies leaves. Two more facts that a stale
-ledger may lack are kept beside the heads: the users whose tokens sent requests, and each run's last accepted request.
+A head is written after each claim, before the first byte of the claimed bodies leaves, with the names of its tenant:
+a stale ledger must be compared with each of its tenants. Two more facts that it may lack are kept beside the heads: the
+users whose tokens sent requests, and each run's last accepted request.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 _LENGTH: Final = 400
 """Of the file of an accepted request: it always has the same length."""
 
-_LINE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64})\n")
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64})\n(\[.*\])\n", re.ASCII)
+"""A head, and the names and addresses of its tenant. What is left of longer names follows."""
+
+_TRIED: Final = ".tried"
+"""A file beside the heads, to try whether one can be kept."""
 
 
 @dataclass(kw_only=True)
@@ -36,20 +41,33 @@ class Heads:
     Attributes:
         folder: Holds a folder for each ledger with a file for each run's head, another with a file for each run's
             last accepted request, and a file for the users.
-        trouble: Why a head could not be kept; empty if none failed.
+        trouble: Why something could not be kept or read; empty if nothing failed.
     """
 
     folder: Path
     trouble: str = field(default="", init=False)
+    _complained: bool = field(default=False, init=False)
 
-    def keep(self, ledger: str) -> Callable[[Head], None]:
-        """A function that keeps the heads of one ledger."""
-        folder = self.folder / ledger
+    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head], None]:
+        """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses."""
+        folder, tenant = self.folder / ledger, json.dumps(sorted(names))
 
         def write(head: Head) -> None:
-            self._write(folder / head.run, f"{head.number:12} {head.hash}\n")
+            self._write(folder / head.run, f"{head.number:12} {head.hash}\n{tenant}\n")
 
         return write
+
+    def try_keeping(self, ledger: str) -> None:
+        """Finds out whether heads can be kept, by writing beside them."""
+        self._write(self.folder / ledger / _TRIED, "".ljust(_LENGTH))
+
+    def complaints(self) -> tuple[str, ...]:
+        """What the user should know if something can't be kept, unless they have been told."""
+        if not self.trouble or self._complained:
+            return ()
+        self._complained = True
+        what = f"This machine can't keep how new the ledger is ({self.trouble})"
+        return (f"{what}: it may not notice that the ledger was put back from a backup.",)
 
     def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request], None]:
         """A function that keeps what the tenant with these names and addresses accepted last from each run."""
@@ -89,26 +107,50 @@ class Heads:
         lines = self._lines(self.folder / f"{ledger}.users")
         return frozenset(line["user"] for line in lines if not set(names).isdisjoint(line["tenant"]))
 
-    def seen(self, ledger: str) -> tuple[Head, ...]:
-        """The heads of a ledger; one that can't be read counts as a head that no ledger has."""
+    def seen(self, ledger: str, names: Iterable[str]) -> tuple[Head, ...]:
+        """The heads of a ledger's runs at the tenant with these names and addresses.
+
+        One that can't be read may be any tenant's, and counts as a head that no ledger has.
+        """
         try:
-            return tuple(_read(path) for path in sorted((self.folder / ledger).iterdir()))
+            paths = sorted(path for path in (self.folder / ledger).iterdir() if path.name != _TRIED)
         except FileNotFoundError:
-            pass
+            return ()
         except OSError as error:
             self.trouble = f"{self.folder}: {error.strerror}"
-        return ()
+            return ()
+        found = [seen for path in paths if (seen := self._read(path)) is not None]
+        return tuple(head for head, tenant in found if not tenant or not tenant.isdisjoint(names))
 
     def forget(self, ledger: str, heads: Iterable[Head]) -> None:
-        """Forgets heads that a ledger has lost, once it was compared with the tenant.
+        """Forgets heads that a ledger has lost, once it was compared with their tenant.
 
         Another process may have done so, and kept a newer one since: that one stays.
         """
         for head in heads:
             path = self.folder / ledger / head.run
-            with suppress(FileNotFoundError):
-                if _read(path) == head:
-                    path.unlink()
+            seen = self._read(path)
+            if seen is None or seen[0] != head:
+                continue
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self.trouble = f"{path}: {error.strerror}"
+
+    def _read(self, path: Path) -> tuple[Head, frozenset[str]] | None:
+        """A head, and the names of its tenant; None if it was forgotten meanwhile."""
+        try:
+            found = _FILE.match(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.trouble = f"{path}: {error.strerror}"
+            found = None
+        with suppress(ValueError):
+            if found is not None:
+                tenant = frozenset(map(str, json.loads(found[3])))
+                return Head(run=path.name, number=int(found[1]), hash=found[2].decode("ascii")), tenant
+        return Head(run=path.name, number=0, hash=""), frozenset()
 
     def _write(self, path: Path, text: str) -> None:
         try:
@@ -133,9 +175,3 @@ class Heads:
             with suppress(ValueError):
                 if isinstance(found := json.loads(line), dict):
                     yield found
-
-
-def _read(path: Path) -> Head:
-    found = _LINE.fullmatch(path.read_bytes())
-    number, digest = (int(found[1]), found[2].decode("ascii")) if found else (0, "")
-    return Head(run=path.name, number=number, hash=digest)

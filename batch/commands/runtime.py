@@ -47,10 +47,7 @@ class Runtime:
         Raises:
             LedgerRefusedError: It can't or must not be used.
         """
-        ledger = Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
-        if self.heads is not None:
-            ledger.requests.on_claimed = self.heads.keep(ledger.gaps.ledger_id())
-        return ledger
+        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

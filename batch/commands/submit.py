@@ -205,7 +205,11 @@ class _Sending:
         tally = self._ledger.runs.tally(run)
         if not others and not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
             return None, False
-        return asyncio.run(self._send(run, tally, others))
+        try:
+            return asyncio.run(self._send(run, tally, others))
+        finally:
+            if (heads := self._runtime.heads) is not None:
+                self._screen.say(*heads.complaints())
 
     async def _send(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         settings = self._settings

@@ -44,6 +44,12 @@ class Tenants:
             name: str | None = connection.execute(_NAME, {"url": url}).scalar()
             return name or url
 
+    def addresses(self, url: str) -> frozenset[str]:
+        """All addresses of the tenant with this one."""
+        of_tenant = sa.select(t.address.c.url).where(t.address.c.tenant == t.tenant_at(url))
+        with reading(self._engine) as connection:
+            return frozenset({url, *connection.execute(of_tenant).scalars()})
+
     def is_open(self, url: str) -> bool:
         """Whether a token may prove that this address belongs to another tenant of the ledger than it seems."""
         with reading(self._engine) as connection:

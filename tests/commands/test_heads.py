@@ -11,18 +11,19 @@ from tests.builders import request
 if TYPE_CHECKING:
     from pathlib import Path
 
+ONE, TWO = {"https://one"}, {"https://two"}
 LOST = Head(run="a", number=7, hash="1" * 64)
 
 
 def test_a_head_that_was_kept_meanwhile_is_not_forgotten_with_the_lost_one(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
-    heads.keep("ledger")(LOST)
+    heads.keep("ledger", ONE)(LOST)
     newer = Head(run="a", number=8, hash="2" * 64)
-    heads.keep("ledger")(newer)
+    heads.keep("ledger", ONE)(newer)
     heads.forget("ledger", [LOST])
-    assert heads.seen("ledger") == (newer,)
+    assert heads.seen("ledger", ONE) == (newer,)
     heads.forget("ledger", [newer])
-    assert heads.seen("ledger") == ()
+    assert heads.seen("ledger", ONE) == ()
 
 
 def test_what_a_tenant_accepted_last_is_known_by_any_of_its_names(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_what_a_tenant_accepted_last_is_known_by_any_of_its_names(tmp_path: Path
     assert found.identity == "p2"
     assert heads.accepted("ledger", [lost], {"tenant two"}) == ()
     assert heads.accepted("ledger", [LOST], {"tenant one"}) == ()
-    assert heads.seen("ledger") == ()
+    assert heads.seen("ledger", ONE) == ()
 
 
 def test_users_are_kept_once_for_each_tenant(tmp_path: Path) -> None:
@@ -47,3 +48,60 @@ def test_users_are_kept_once_for_each_tenant(tmp_path: Path) -> None:
     assert heads.users("ledger", {"https://one"}) == {"u1", "u2"}
     assert len((tmp_path / "ledger.users").read_text().splitlines()) == 3
     assert not heads.trouble
+
+
+def test_each_tenant_has_heads_of_its_own(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    other = Head(run="b", number=3, hash="2" * 64)
+    heads.keep("ledger", ONE | {"tenant one"})(LOST)
+    heads.keep("ledger", TWO)(other)
+    assert heads.seen("ledger", ONE) == heads.seen("ledger", {"tenant one"}) == (LOST,)
+    assert heads.seen("ledger", TWO) == (other,)
+
+
+def test_a_head_that_names_a_tenant_by_a_shorter_name_than_before_is_whole(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    heads.keep("ledger", {"https://a-long-name", "another"})(LOST)
+    heads.keep("ledger", ONE)(LOST)
+    assert heads.seen("ledger", ONE) == (LOST,)
+    assert heads.seen("ledger", {"another"}) == ()
+
+
+def test_a_head_that_cannot_be_read_may_be_any_tenants_and_is_one_that_no_ledger_has(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    line = f"{7:12} {'1' * 64}\n"
+    for number, content in enumerate([b"", b"x", line.encode(), f"{line}[}}]\n".encode()]):
+        (tmp_path / "ledger").mkdir(exist_ok=True)
+        (tmp_path / "ledger" / f"r{number}").write_bytes(content)
+    unreadable = tuple(Head(run=f"r{number}", number=0, hash="") for number in range(4))
+    assert heads.seen("ledger", ONE) == heads.seen("ledger", TWO) == unreadable
+    heads.forget("ledger", unreadable)
+    assert heads.seen("ledger", ONE) == ()
+
+
+def test_heads_are_seen_although_another_process_forgets_one_meanwhile(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    heads.keep("ledger", ONE)(LOST)
+    # Stands for a file that is gone when it is read: it is listed, and leads nowhere.
+    (tmp_path / "ledger" / "0").symlink_to(tmp_path / "gone")
+    assert heads.seen("ledger", ONE) == (LOST,)
+    assert not heads.trouble
+
+
+def test_a_head_that_cannot_be_kept_is_complained_about_once(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path / "file" / "heads")
+    heads.try_keeping("ledger")
+    assert heads.complaints() == ()
+    heads = Heads(folder=tmp_path / "file" / "heads" / "ledger" / ".tried")
+    heads.try_keeping("ledger")
+    (said,) = heads.complaints()
+    assert "may not notice that the ledger was put back" in said
+    heads.keep("ledger", ONE)(LOST)
+    assert heads.complaints() == ()
+    assert heads.seen("ledger", ONE) == ()
+
+
+def test_trying_leaves_no_head(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    heads.try_keeping("ledger")
+    assert heads.seen("ledger", ONE) == ()

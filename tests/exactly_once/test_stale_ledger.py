@@ -179,6 +179,38 @@ def test_a_stale_ledger_also_looks_for_what_users_requested_whom_it_does_not_kno
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
+def test_a_stale_ledger_is_compared_with_each_of_its_tenants(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    back_up_of, one, two, more = (write_rows(tmp_path / f"{n}.csv", [grant(n, n)]) for n in range(4))
+    with running_sandbox(SandboxSettings(rate=Rate(requests=5000, seconds=1))) as other:
+
+        def submit(path: Path, to: RunningSandbox) -> str:
+            ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(to))
+            assert ended.code == 0, ended.err
+            return ended.err
+
+        submit(back_up_of, tenant)
+        back_up(ledger, tmp_path / "backup.db")
+        submit(one, tenant)
+        submit(two, other)
+        put_back(tmp_path / "backup.db", ledger)
+        assert "older than this machine has seen it" in submit(more, tenant)
+        assert "older than this machine has seen it" in submit(two, other)
+        assert accepted(other) == once([pair_of(grant(2, 2))])
+
+
+def test_a_machine_that_cannot_keep_how_new_the_ledger_is_says_so_before_it_sends(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = write_rows(tmp_path / "one.csv", [grant(1, 1)])
+    ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 0
+    assert ended.err.count("This machine can't keep how new the ledger is") == 1
+
+
 def test_another_machine_finds_what_the_list_shows(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +249,8 @@ def test_a_stale_ledger_without_any_accepted_request_stops_and_sends_nothing(
     empty = tmp_path / "empty.db"
     open_ledger(empty).close()
     alter(empty, f"UPDATE about SET ledger = '{ledger_id}'")  # noqa: S608 - the ledger's own id
-    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), tenant_id="another list")
+    same = f"sandbox-on-port-{tenant.base_url.rpartition(':')[2]}"
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), tenant_id=same)
     with running_sandbox(settings) as forgetful:
         ended = program("submit", path, *OPTIONS, "--ledger", empty, env=environment(forgetful))
         assert accepted(forgetful) == {}
