@@ -54,7 +54,7 @@ def audit(
         str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; all runs if left out.")
     ] = "",
 ) -> None:
-    """Compare the ledger with the tenant's status list: report what is there twice, missing or unknown (exit 3)."""
+    """Compare the ledger with the tenant's status list, and report changes that are there twice, missing or unknown."""
     from batch.commands.audit import audit as compare
     from batch.report.audit import audit_as_json, describe_audit
 
@@ -66,12 +66,11 @@ def audit(
 @app.command()
 @takes(LEDGER)
 def discard(run: RunName, settings: Settings) -> None:
-    """Forget what a run has not sent."""
+    """Drop the requests that a run has not sent."""
     from batch.commands.runs import discard as give_up
-    from batch.text import count
+    from batch.report.runs import describe_discard
 
-    found, requests = give_up(settings, run, runtime())
-    show([f"Run {found.id}: {count(requests, 'request')} discarded. The ledger keeps what was sent."])
+    show(describe_discard(*give_up(settings, run, runtime())))
 
 
 @app.command()

@@ -82,6 +82,7 @@ class _Audit:
         self._runtime = runtime
         self._listed = ListedRows(runs=frozenset(run.id for run in runs))
         self._closed_index = ""
+        self._closed_list = ""
 
     async def compare(self, sessions: SessionFactory, screen: Screen) -> tuple[Comparison, list[LedgerLine]]:
         """Read the list, and ask about what it does not show.
@@ -98,7 +99,8 @@ class _Audit:
             since = min(run.started_at for run in self._runs) + offset - LOOK_BACK
             try:
                 await self._read(tenant, Query(since=since, everybody=True))
-            except ListingForbiddenError:
+            except ListingForbiddenError as error:
+                self._closed_list = str(error)
                 await self._read_own(tenant, since)
             comparison = self._comparison()
             if missing := comparison.missing(self._runtime.now()):
@@ -155,9 +157,12 @@ class _Audit:
             runs=tuple(run.id for run in self._runs),
             changes=sum(line.is_ours_to_show for line in comparison.lines),
             listed=comparison.listed,
+            not_listed_yet=comparison.not_listed_yet(self._runtime.now()),
             in_doubt=comparison.in_doubt,
+            doubtful_runs=comparison.doubtful_runs,
             elsewhere=sum(self._listed.others[run] for run in elsewhere),
             closed_index=self._closed_index,
+            closed_list=self._closed_list,
             findings=tuple(comparison.findings(missing)),
             elapsed=self._runtime.clock.monotonic() - began,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
+from batch.report.summary import count_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +52,19 @@ def status(settings: Settings, name: str, runtime: Runtime, *, tenant: str = "")
         return run, ledger.runs.tally(run), ledger.tracks.summary(run)
 
 
-def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int]:
-    """Discard the requests that a run has not sent; return the run and their number.
+def discard(settings: Settings, name: str, runtime: Runtime) -> tuple[Run, int, int]:
+    """Discard the requests that a run has not sent.
+
+    Returns:
+        The run, the number of discarded requests, and the number of unconfirmed ones, which stay.
 
     Raises:
         UsageError: The run does not exist.
         RunHeldError: A process is working on it.
     """
     with _held(settings, name, runtime) as (ledger, run, _):
-        return run, ledger.runs.discard(run, runtime.now())
+        discarded = ledger.runs.discard(run, runtime.now())
+        return run, discarded, count_states(ledger.runs.tally(run).requests)["unconfirmed"]
 
 
 def settle_by_hand(settings: Settings, name: str, runtime: Runtime, *, arrived: bool) -> tuple[Run, int]:

@@ -19,9 +19,25 @@ SHOWN: Final = 20
 
 _WORDS: Final = {
     Mismatch.TWICE: "submitted twice",
-    Mismatch.NOT_LISTED: "accepted but not listed",
+    Mismatch.NOT_LISTED: "accepted more than an hour ago, but not listed",
     Mismatch.UNKNOWN: "listed but unknown to the ledger",
     Mismatch.DIFFERENT: "in another state in the list than in the ledger",
+}
+
+_IMPORT: Final = (
+    "To record in the ledger what the list shows, so that it is not submitted again: access-batch ledger import"
+)
+_NEXT_STEPS: Final = {
+    Mismatch.TWICE: (
+        "If a change was submitted twice, look at its access requests in the tenant, and cancel the surplus one there "
+        "unless it is approved already."
+    ),
+    Mismatch.NOT_LISTED: (
+        "If a change is not listed, look for it in the tenant, and request it there if it is missing: the ledger "
+        "counts it as submitted, and does not send it again."
+    ),
+    Mismatch.UNKNOWN: _IMPORT,
+    Mismatch.DIFFERENT: _IMPORT,
 }
 
 
@@ -34,9 +50,12 @@ class AuditSummary:
         runs: Ids of the audited runs.
         changes: Changes that the ledger has as accepted.
         listed: Changes of the ledger that the list shows.
-        in_doubt: Unconfirmed changes; the next submit settles them.
+        not_listed_yet: Changes that were accepted less than an hour ago and that the list does not show.
+        in_doubt: Unconfirmed changes.
+        doubtful_runs: Ids of the runs that have such changes.
         elsewhere: Rows of runs that this ledger does not have.
         closed_index: Why the tenant does not show what is held; empty if it does, or if there was no need to ask.
+        closed_list: Why the tenant does not show what others requested; empty if it does.
         findings: What the two disagree on.
         elapsed: Seconds.
     """
@@ -45,9 +64,12 @@ class AuditSummary:
     runs: tuple[str, ...]
     changes: int
     listed: int
+    not_listed_yet: int
     in_doubt: int
+    doubtful_runs: tuple[str, ...]
     elsewhere: int
     closed_index: str
+    closed_list: str
     findings: tuple[AuditFinding, ...]
     elapsed: float
 
@@ -65,6 +87,7 @@ def audit_as_json(summary: AuditSummary) -> dict[str, Any]:
         "runs": list(summary.runs),
         "accepted": summary.changes,
         "listed": summary.listed,
+        "not_listed_yet": summary.not_listed_yet,
         "unconfirmed": summary.in_doubt,
         "of_other_ledgers": summary.elsewhere,
         **{kind.value: counts[kind] for kind in Mismatch},
@@ -90,7 +113,30 @@ def describe_audit(summary: AuditSummary) -> Iterator[str]:
         f"list of {summary.tenant}, which shows {summary.listed:,}."
     )
     if not summary.findings:
-        yield "Ledger and list agree: nothing was submitted twice, and nothing is missing."
+        is_all = not (summary.not_listed_yet or summary.in_doubt)
+        yield (
+            "Ledger and list agree: nothing was submitted twice, and nothing is missing."
+            if is_all
+            else "So far, ledger and list agree: nothing was submitted twice."
+        )
+    yield from _describe_findings(summary)
+    if recent := summary.not_listed_yet:
+        is_not = "is not" if recent == 1 else "are not"
+        yield f"{count(recent, 'change')} accepted less than an hour ago {is_not} listed yet: audit again in an hour."
+    if summary.in_doubt:
+        commands = ", ".join(f"access-batch settle {run}" for run in summary.doubtful_runs)
+        yield f"{count(summary.in_doubt, 'change')} may or may not have arrived. To find out: {commands}"
+    if summary.closed_list:
+        yield f"The tenant shows only the requests of this user ({summary.closed_list}): others are not compared."
+    if summary.closed_index:
+        yield f"The tenant does not show which access is held ({summary.closed_index}), so held access may be reported."
+    if summary.elsewhere:
+        yield f"{count(summary.elsewhere, 'row')} of runs that this ledger does not have are not compared."
+
+
+def _describe_findings(summary: AuditSummary) -> Iterator[str]:
+    """The findings, and what to do about them."""
+    advice = dict.fromkeys(_NEXT_STEPS[finding.kind] for finding in summary.findings)
     for kind in Mismatch:
         found = [finding for finding in summary.findings if finding.kind is kind]
         if found:
@@ -99,9 +145,4 @@ def describe_audit(summary: AuditSummary) -> Iterator[str]:
             yield f"  {one.request}: {one.item_type or 'item'} {one.item} for {one.identity}: {one.said}"
         if len(found) > SHOWN:
             yield f"  … and {len(found) - SHOWN:,} more: --json lists all"
-    if summary.in_doubt:
-        yield f"{count(summary.in_doubt, 'change')} unconfirmed: submit the input again to settle."
-    if summary.closed_index:
-        yield f"The tenant does not show which access is held ({summary.closed_index}), so held access may be reported."
-    if summary.elsewhere:
-        yield f"{count(summary.elsewhere, 'row')} of runs that this ledger does not have are not compared."
+    yield from advice

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batch.report.summary import count_states
 from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,4 +64,23 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"
+        )
+
+
+def describe_discard(run: Run, discarded: int, unconfirmed: int) -> Iterator[str]:
+    """What `discard` did.
+
+    Args:
+        run: The run.
+        discarded: Requests that will not be sent.
+        unconfirmed: Requests that may have arrived, so that they can't be discarded.
+    """
+    if discarded:
+        yield f"Run {run.id}: {count(discarded, 'request')} discarded. The ledger keeps what was sent."
+    else:
+        yield f"Run {run.id} has nothing left to send, so nothing was discarded."
+    if unconfirmed:
+        yield (
+            f"{count(unconfirmed, 'request')} of it may or may not have arrived, and can't be discarded. "
+            f"To find out: access-batch settle {run.id}"
         )

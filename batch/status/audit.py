@@ -179,6 +179,9 @@ class Comparison:
         attempts: The ids of the ledger's attempts, by the number of their request.
         found: The access requests that settling found, by the number of the request.
         imported: Changes that were imported from the list, such as those that a ledger put back from a backup had lost.
+
+    Attributes:
+        lines: The changes of the audited runs.
     """
 
     def __init__(
@@ -220,17 +223,24 @@ class Comparison:
         """How many changes are unconfirmed or being sent."""
         return sum(line.request_state in IN_DOUBT for line in self.lines)
 
+    @property
+    def doubtful_runs(self) -> tuple[str, ...]:
+        """The ids of the runs that have such changes."""
+        return tuple(sorted({line.run for line in self.lines if line.request_state in IN_DOUBT}))
+
     def missing(self, now: datetime) -> list[LedgerLine]:
         """Changes that were accepted long ago and are not listed."""
-        return [
-            line
-            for position, line in enumerate(self.lines)
-            if line.is_ours_to_show
-            and position not in self._rows
-            and line.pair not in self._bare
-            and (line.pair[0], line.access_request or None) not in self._bare_requests
-            and now - line.state_at >= LISTED_WITHIN
-        ]
+        return [line for line in self._not_listed() if now - line.state_at >= LISTED_WITHIN]
+
+    def not_listed_yet(self, now: datetime) -> int:
+        """How many changes are not listed, but were accepted so recently that the list may still show them."""
+        return sum(now - line.state_at < LISTED_WITHIN for line in self._not_listed())
+
+    def _not_listed(self) -> Iterator[LedgerLine]:
+        for position, line in enumerate(self.lines):
+            is_bare = line.pair in self._bare or (line.pair[0], line.access_request or None) in self._bare_requests
+            if line.is_ours_to_show and position not in self._rows and not is_bare:
+                yield line
 
     def findings(self, missing: Sequence[LedgerLine]) -> Iterator[AuditFinding]:
         """Everything that the two disagree on.
@@ -249,10 +259,9 @@ class Comparison:
             submissions = {row.submission for row in rows}
             if key not in twice and len(submissions) > max(1, wanted):
                 twice.add(key)
-                yield self._unlike(Mismatch.TWICE, rows[0], f"wanted {wanted} times; {_submissions(rows)}")
+                yield self._unlike(Mismatch.TWICE, rows[0], f"wanted {_times(wanted)}; {_submissions(rows)}")
         for row in self._unknown:
-            known = (row.pair, _operation(row), row.access_request) in self._imported
-            if not known and (row.pair, _operation(row)) not in twice:
+            if not self._was_imported(row) and (row.pair, _operation(row)) not in twice:
                 yield self._unlike(Mismatch.UNKNOWN, row, f"access request {row.access_request}, {row.state}")
         for position, rows in self._rows.items():
             line = self.lines[position]
@@ -264,11 +273,18 @@ class Comparison:
     def _owner(self, row: _Row) -> int | None:
         """The ledger's change that a row is about; if its request was divided, the part that has the change now.
 
-        None if the ledger has no such request or attempt, and has not found the row's access request either.
+        None if the ledger has no such request or attempt, and has not found the row's access request either. None, too,
+        if the request counts as not submitted, but the row was imported.
         """
         owner = self._named(row)
-        if owner is None:
-            return next((n for n in self._of_pair[row.pair] if self._was_found(row, self.lines[n])), None)
+        if owner is not None:
+            owner = self._part_of(owner, row)
+            if self.lines[owner].request_state in _SENT:
+                return owner
+        found = next((n for n in self._of_pair[row.pair] if self._was_found(row, self.lines[n])), None)
+        return found if found is not None or self._was_imported(row) else owner
+
+    def _part_of(self, owner: int, row: _Row) -> int:
         while self.lines[owner].request_state is State.SPLIT:
             whole = self.lines[owner].request
             parts = [n for n in self._of_pair[row.pair] if self.lines[n].parent == whole]
@@ -277,6 +293,9 @@ class Comparison:
                 break
             owner = part
         return owner
+
+    def _was_imported(self, row: _Row) -> bool:
+        return (row.pair, _operation(row), row.access_request) in self._imported
 
     def _was_found(self, row: _Row, line: LedgerLine) -> bool:
         found = (self._found.get(number, ()) for number in (line.request, line.parent) if number is not None)
@@ -318,6 +337,10 @@ _WORDS: Final = {
     State.DISCARDED: "discarded",
 }
 _OPERATIONS: Final = {name: operation for operation, name in REQUEST_TYPES.items()}
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else "twice" if number == 2 else f"{number} times"  # noqa: PLR2004 - words
 
 
 def _operation(row: _Row) -> Operation:

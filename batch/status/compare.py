@@ -47,7 +47,8 @@ class Account(Enum):
     KNOWN = "known"
     """The ledger knows that it was submitted, or it is not of our making."""
     UNKNOWN = "unknown"
-    """One of our requests asked for it, and the ledger has nothing of it."""
+    """One of our requests asked for it, and the ledger does not have it as submitted: it has no such request, or that
+    was discarded."""
 
 
 def pair_keys(row: StatusRow) -> tuple[str, str]:
@@ -71,7 +72,8 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         return exact
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
     if exact is not None:
-        # Divided, or taken over by another run since: what came after it counts, since numbers grow over all runs.
+        # Divided, discarded, or taken over by another run since: what came after it counts, since numbers grow over
+        # all runs.
         same = [change for change in same if change.id.number > exact.id.number]
         if any(change.state is not State.PLANNED for change in same):
             return Account.KNOWN
@@ -80,7 +82,11 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         return planned
     # What was accepted before may have been requested again.
     is_other = all(change.state is State.ACCEPTED for change in same)
-    return Account.UNKNOWN if name is not None and exact is None and is_other else Account.KNOWN
+    # A discarded request counts as never sent, so its row would count for nothing.
+    is_missing = exact is None or any(
+        change.state is State.DISCARDED and change.id.number >= exact.id.number for change in changes
+    )
+    return Account.UNKNOWN if name is not None and is_missing and is_other else Account.KNOWN
 
 
 def _is_same(row: StatusRow, change: Remembered) -> bool:

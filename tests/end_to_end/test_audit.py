@@ -13,7 +13,7 @@ from batch.api.dialects import ATTEMPT_ID_KEY, REQUEST_ID_KEY, ItemType
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Ended, environment, grant, identity, item, read_rows, write_rows
+from tests.end_to_end.program import Ended, accepted, environment, grant, identity, item, read_rows, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 
 if TYPE_CHECKING:
@@ -143,6 +143,9 @@ def test_a_row_that_names_a_request_which_the_ledger_does_not_have_is_reported(
         datetime.now(UTC), identity=identity(77), item_type=ItemType.ROLE, item_id=item(77), clientMetadata=metadata
     )
     assert found(work("audit", "--json")) == {"listed_but_unknown": 1}
+    assert "access-batch ledger import" in work("audit").out
+    work("ledger", "import", "--everybody")
+    assert found(work("audit", "--json")) == {}
 
 
 def test_what_a_ledger_forgot_that_was_put_back_to_an_earlier_state_is_reported(
@@ -154,6 +157,17 @@ def test_what_a_ledger_forgot_that_was_put_back_to_an_earlier_state_is_reported(
     alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
     alter(ledger, "UPDATE request SET state = 'PLANNED', attempts = 0", "DELETE FROM event WHERE event <> 'planned'")
     assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
+
+
+def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows_it(
+    work: Callable[..., Ended], tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    alter(ledger, "UPDATE request SET state = 'DISCARDED'", "DELETE FROM event WHERE event <> 'planned'")
+    assert found(work("audit", "--json")) == {"states_differ": len(ROWS)}
+    again = work("submit", tmp_path / "a.csv", "--yes", "--check-tenant", "never")
+    assert (again.code, "8 planned changes had arrived" in again.err) == (0, True)
+    assert set(accepted(tenant).values()) == {1}
+    assert found(work("audit", "--json")) == {}
 
 
 def test_rows_of_others_and_of_other_ledgers_are_not_compared(
@@ -176,6 +190,8 @@ def test_a_rejection_that_the_tenant_took_back_is_reported(work: Callable[..., E
     (finding,) = work("audit", "--json").json["findings"]
     assert (finding["kind"], finding["identity_id"]) == ("states_differ", identity(9))
     assert finding["said"] == "the ledger says rejected, the list says provisioned"
+    work("ledger", "import")
+    assert found(work("audit", "--json")) == {}
 
 
 def test_an_accepted_change_that_is_not_listed_after_an_hour_is_reported_unless_the_access_is_held(
@@ -184,7 +200,8 @@ def test_an_accepted_change_that_is_not_listed_after_an_hour_is_reported_unless_
     with running_sandbox(SandboxSettings(visibility_delay=10**6)) as tenant:
         run = worker(program, tenant, ledger)
         assert run("submit", write_rows(tmp_path / "a.csv", ROWS), "--yes").code == 0
-        assert found(run("audit", "--json")) == {}
+        assert found(early := run("audit", "--json")) == {}
+        assert (early.json["listed"], early.json["not_listed_yet"]) == (0, len(ROWS))
         alter(ledger, "UPDATE request SET state_at = '2026-01-01T00:00:00.000Z'")
         tenant.tenant.hold(identity(9), ItemType.ROLE, item(1))
         ended = run("audit", "--json")

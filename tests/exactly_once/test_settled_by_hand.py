@@ -56,6 +56,12 @@ def test_a_request_that_is_not_found_waits_for_settle(
         assert ended.json["changes"]["unconfirmed"] == 1
         run = ended.json["run"]
         assert f"access-batch settle {run} --arrived" in ended.err
+    left = program("discard", run)
+    assert (left.code, "nothing was discarded" in left.out) == (0, True)
+    assert (
+        f"1 request of it may or may not have arrived, and can't be discarded. To find out: access-batch settle {run}"
+        in left.out
+    )
     assert program("settle", run).code == 2, "no tenant is given"
     looked = program("settle", run, env=environment(secretive))
     assert (looked.code, "1 stay unconfirmed" in looked.out) == (4, True)

@@ -118,6 +118,34 @@ def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
         assert accepted(tenant) == once(map(pair_of, [granted, revoked, grant(5, 5)]))
 
 
+def test_what_a_stale_ledger_had_planned_and_a_user_discarded_is_imported(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    wanted = [grant(person, person) for person in range(3)]
+    first, path, other = (
+        write_rows(tmp_path / name, some)
+        for name, some in (("1.csv", [grant(90, 90)]), ("2.csv", wanted), ("3.csv", [grant(99, 99)]))
+    )
+
+    def submit(path: Path, **more: str) -> Ended:
+        return program("submit", path, *OPTIONS, "--ledger", ledger, env={**environment(tenant), **more})
+
+    assert submit(first).code == 0
+    assert submit(path, SAIL_CLIENT_SECRET="wrong").code == 4, "planned, not sent"
+    back_up(ledger, tmp_path / "backup.db")
+    assert submit(path).code == 0
+    put_back(tmp_path / "backup.db", ledger)
+    run = rows(ledger, "SELECT id FROM run ORDER BY number DESC LIMIT 1")[0][0]
+    assert "3 requests discarded" in program("discard", run, "--ledger", ledger).out
+    assert "3 requested changes that the ledger did not know: now imported." in submit(other).err
+    # Long after that, nothing compares the rows of the discarded requests again.
+    tenant.tenant.audit.calls.clear()
+    assert submit(path).code == 0
+    assert accepted(tenant) == once(map(pair_of, [grant(90, 90), *wanted, grant(99, 99)]))
+    audited = program("audit", "--ledger", ledger, env=environment(tenant))
+    assert (audited.code, "Ledger and list agree" in audited.out) == (0, True)
+
+
 def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:

@@ -132,11 +132,28 @@ def test_what_a_ledger_lost_and_imported_again_is_known() -> None:
     assert kinds([LINE], row("run-1-aa"), unknown, attempts=FIRST, imported=[lost]) == []
 
 
+def test_a_discarded_change_that_was_listed_and_imported_since_is_known() -> None:
+    discarded = replace(LINE, request_state=State.DISCARDED)
+    imported = replace(LINE, run="imported", request=9, access_request="q1")
+    assert kinds([discarded], row("run-1-aa"), attempts=FIRST, imported=[imported]) == []
+    twice = row("run-1-aa"), row("run-1-aa", "x2", access_request="q2")
+    assert kinds([discarded], *twice, attempts=FIRST, imported=[imported]) == [Mismatch.TWICE]
+
+
+def test_a_discarded_change_that_was_listed_and_counts_as_a_later_request_is_known() -> None:
+    lines = [replace(LINE, request_state=State.DISCARDED), replace(LINE, request=2, tag="bb")]
+    assert kinds(lines, row("run-1-aa"), attempts=FIRST, found={2: {"q1"}}) == []
+    again = row("run-2-bb", "x2", access_request="q2")
+    assert kinds(lines, row("run-1-aa"), again, attempts={**FIRST, 2: {"x2"}}) == [Mismatch.TWICE]
+
+
 def test_only_what_was_accepted_an_hour_ago_must_be_listed() -> None:
     late = replace(LINE, state_at=NOW + timedelta(seconds=1))
     existing = replace(LINE, tracked="EXISTING_REQUEST")
     assert kinds([LINE], attempts=FIRST) == [Mismatch.NOT_LISTED]
     assert kinds([late], attempts=FIRST) == kinds([existing], attempts=FIRST) == []
+    comparison = Comparison(ListedRows(runs={"run"}), [LINE, late, existing], attempts=FIRST, found={})
+    assert comparison.not_listed_yet(NOW + LISTED_WITHIN) == 1
 
 
 def test_a_row_without_client_metadata_of_the_same_person_and_item_counts_as_listed() -> None:

@@ -54,6 +54,17 @@ def test_a_cancelled_request_of_this_ledger_has_arrived() -> None:
     assert account_for(row(OURS, 3, "CANCELLED"), [planned], RUNS) == planned
 
 
+def test_a_discarded_request_that_is_listed_is_unknown_until_it_is_planned_again_or_imported() -> None:
+    discarded = change(OURS, 7, State.DISCARDED)
+    assert account_for(row(OURS, 7), [discarded], RUNS) is Account.UNKNOWN
+    assert account_for(row(OURS, 7), [change(CORRECTED, 5, State.ACCEPTED), discarded], RUNS) is Account.UNKNOWN
+    taken = [change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.DISCARDED)]
+    assert account_for(row(OURS, 7), taken, RUNS) is Account.UNKNOWN
+    planned = change(CORRECTED, 20, State.PLANNED)
+    assert account_for(row(OURS, 7), [discarded, planned], RUNS) == planned
+    assert account_for(row(OURS, 7), [discarded, change(ELSEWHERE, 20, State.ACCEPTED)], RUNS) is Account.KNOWN
+
+
 def test_another_operation_does_not_make_a_request_known() -> None:
     held = change(OURS, 7, State.ACCEPTED, Operation.REVOKE)
     assert account_for(row(OURS, 40), [held], RUNS) is Account.UNKNOWN
