@@ -11,6 +11,7 @@ AccessBatchError
 │   ├── CredentialsRefusedError … the tenant refuses the client, or the client lacks rights
 │   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
+│   ├── UnconfirmedError       … nothing proves what became of some requests
 │   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user declined to go on
 └── BrokenPromiseError         exit 1: a bug: a check that guards the tenant has failed
@@ -82,6 +83,10 @@ class TooManyRefusalsError(StoppedError):
 
 class RunHeldError(StoppedError):
     """Another live process holds the run."""
+
+
+class UnconfirmedError(StoppedError):
+    """Requests stay unconfirmed, and nothing else is left to do."""
 
 
 class LedgerLostError(StoppedError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import SessionFactory, find_access, notices_on
-from batch.errors import AccessBatchError, RunHeldError, StoppedError, UsageError
+from batch.errors import AccessBatchError, RunHeldError, StoppedError, UnconfirmedError, UsageError
 from batch.loops.send import HEARTBEAT
 from batch.loops.settle import Settler
 from batch.report.summary import count_states
@@ -192,20 +192,20 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
     )
 
 
-def still_unconfirmed(settler: Settler) -> StoppedError:
+def still_unconfirmed(settler: Settler) -> UnconfirmedError:
     """The end of a command that could not settle everything, with the reasons and what to do."""
     by_hand = " and ".join(
         f"`access-batch settle {run} --arrived` or `--not-arrived`" for run in settler.unconfirmed_runs
     )
     if settler.forbidden:
-        return StoppedError(
+        return UnconfirmedError(
             f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
             next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you "
             f"found: {by_hand}.",
         )
     reasons = Counter(settler.unconfirmed.values())
     said = "; ".join(f"{count(number, 'request')}: {why}" for why, number in reasons.most_common())
-    return StoppedError(
+    return UnconfirmedError(
         f"What became of {count(reasons.total(), 'request')} can't be proven yet, so nothing of it is sent again "
         f"({said}).",
         next_step="Run the same command again later; the next accepted request of any run helps to settle them. Or "

@@ -19,7 +19,7 @@ from batch.commands.session import SessionFactory, find_access, notices_on, requ
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import DeclinedError, StoppedError
+from batch.errors import DeclinedError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
@@ -108,11 +108,13 @@ def submit(
         twice = 0
         looked_for: set[str] = set()
         while True:
-            others = [name for name in job.doubts if name not in looked_for]
+            others = job.doubts
             looked_for.update(others)
             sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
             stopped, interrupted = sending.send()
-            if stopped or interrupted or not (others or job.is_behind(ledger, run)):
+            # If a doubt stays open, others may be settled, and what they held back can be sent.
+            is_over = interrupted or not (stopped is None or isinstance(stopped, UnconfirmedError))
+            if is_over or not (others or job.is_behind(ledger, run)):
                 break
             try:
                 planned = job.planned_again(ledger, sessions, check)
@@ -120,6 +122,7 @@ def submit(
                 interrupted = True
                 break
             run = planned or run
+            # What is sent now may be the control of a doubt that stayed open.
             if planned is None and looked_for.issuperset(job.doubts):
                 break
         if run and settings.wait and stopped is None and not interrupted:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _READING: Final = "access_batch_reading"
+_LOST: Final = "access_batch_lost"
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
 
@@ -79,10 +80,38 @@ def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) 
         engine = sa.create_engine(url, connect_args=arguments)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
+    _watch_connections(engine)
     if path is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
         _watch_file(engine, path)
     return engine
+
+
+def _watch_connections(engine: Engine) -> None:
+    lost: list[str] = []
+
+    # SQLAlchemy calls this before it replaces the connection, so no transaction on a new one misses it.
+    def on_error(context: sa.ExceptionContext) -> None:
+        if context.is_disconnect:
+            lost.append(str(context.original_exception))
+
+    sa.event.listen(engine, "handle_error", on_error)
+    engine.update_execution_options(**{_LOST: lost})
+
+
+def require_never_lost(connection: Connection) -> None:
+    """Requires that no connection of this ledger broke so far, whoever noticed it.
+
+    The next one may lead to a database that lacks what was written last, such as a replica: it must be compared first.
+
+    Raises:
+        LedgerLostError: One broke.
+    """
+    if lost := connection.get_execution_options().get(_LOST):
+        raise LedgerLostError(
+            f"The connection to the ledger was lost: {lost[0]}.",
+            next_step="Nothing more is sent. Run the same command again: it first compares the ledger with the tenant.",
+        )
 
 
 def _watch_file(engine: Engine, path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
-from batch.errors import LedgerLostError
+from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.doubts import load_doubts
-from batch.ledger.engine import reading, writing
+from batch.ledger.engine import reading, require_never_lost, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
     ATTEMPT,
@@ -124,8 +124,10 @@ class Requests:
         Raises:
             RunHeldError: The process does not hold the run (any more).
             LedgerLostError: The ledger lacks what this process claimed before: it was put back, or replaced by a copy.
+                Or a connection to it was lost, even if nothing else failed by that.
         """
         with writing(self._engine) as connection:
+            require_never_lost(connection)
             require_held(connection, run.id, process)
             if (seen := self._heads.get(run.id)) and not events.has(connection, seen):
                 raise LedgerLostError(
@@ -170,7 +172,11 @@ class Requests:
             require_held(connection, answered[0].request.run, process)
             for event in dict.fromkeys(one.decision.event for one in answered):
                 alike = [one for one in answered if one.decision.event is event]
-                move(connection, [one.request for one in alike], State.SENDING, event, alike[-1].at)
+                try:
+                    move(connection, [one.request for one in alike], State.SENDING, event, alike[-1].at)
+                except BrokenPromiseError:
+                    require_never_lost(connection)
+                    raise
             events.append(connection, answered[0].request.run, [_entry(one) for one in answered])
             for one in answered:
                 if one.parts:

@@ -246,8 +246,10 @@ class Canceller:
             left = began + self._settle_after - self._clock.monotonic()
             if not names or left <= 0:
                 return
+            # Not `wait_for`: in Python 3.11, it loses a cancellation that comes together with the stop.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), min(pause, left))
+                async with asyncio.timeout(min(pause, left)):
+                    await self._stop.wait()
             pause = min(2 * pause, LONGEST_WAIT)
 
     def _cancelable(self) -> Iterable[StatusRow]:

@@ -11,8 +11,9 @@ from batch.api.dialects import Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from tests.builders import change
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
-from tests.ledger.ledger_helpers import alter
+from tests.ledger.ledger_helpers import FAILED, ME, alter, claim, open_ledger, record, write
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -151,6 +152,26 @@ def test_a_doubt_of_an_earlier_run_settles_and_the_command_can_be_repeated(
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:2]))
     assert ended.code == 0, ended.err
     assert accepted(tenant) == once(map(pair_of, ROWS[:2]))
+
+
+def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    with open_ledger(ledger) as opened:
+        for row in ROWS[:2]:
+            wanted = change(row["identity_id"], row["item_id"], item_type=row["item_type"])
+            run = write(opened, [wanted], digest=row["identity_id"], tenant=tenant.base_url)
+            record(opened, claim(opened, run), FAILED)
+            opened.runs.release(run, ME)
+    # Nobody knows whether the process that sent the second is dead: it may still send it for years.
+    alter(ledger, "UPDATE doubt SET fence = '2999-01-01T00:00:00+00:00' WHERE request = 2")
+    options = ("--ledger", str(ledger), "--settle-after", "0.5")
+    ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:5]), *options)
+    assert accepted(tenant) == once(pair_of(row) for row in ROWS[:5] if row is not ROWS[1])
+    assert ended.code == 4, ended.err
+    assert ended.json["rows"] == {**ended.json["rows"], "submitted": 4, "held_back": 1}
+    assert f"`access-batch settle {run.id} --arrived`" in ended.err
 
 
 def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(

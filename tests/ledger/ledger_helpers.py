@@ -142,3 +142,14 @@ def alter(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def break_connections(ledger: Ledger) -> None:
+    """Breaks the ledger's open connections, as a database server does that goes away and comes back."""
+    pool: Any = ledger._engine.pool
+    opened = [pool.connect() for _ in range(max(1, pool.checkedin()))]
+    drivers = [connection.driver_connection for connection in opened]
+    for connection in opened:
+        connection.close()
+    for driver in drivers:
+        driver.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from batch.errors import (
 )
 from batch.ledger.process import Process
 from tests.fakes import FakeClock
-from tests.ledger.ledger_helpers import ACCEPTED, alter, rows
+from tests.ledger.ledger_helpers import ACCEPTED, alter, break_connections, rows
 from tests.loops.send_stage import FakePermit, OpenTurnstile, ScriptedTenant, Stage, always
 
 if TYPE_CHECKING:
@@ -39,6 +40,26 @@ async def test_stopping_lets_attempts_in_flight_finish_and_claims_nothing_more(f
     await submitter.submit(2)
     assert five.states() == {"ACCEPTED": 3, "PLANNED": 2}
     assert len(five.witness.decisions) == 3
+
+
+@pytest.mark.parametrize("noticed_by", ["a beat", "a reader"])
+async def test_after_a_lost_connection_nothing_more_is_sent_whoever_noticed_it(five: Stage, noticed_by: str) -> None:
+    async def reply(request: Request, _token: str) -> Answer:
+        if request.number == 2:
+            break_connections(five.ledger)
+            with suppress(LedgerLostError):
+                if noticed_by == "a beat":
+                    five.ledger.runs.beat(five.run, Process.current(), FakeClock()())
+                else:
+                    five.ledger.doubts.listing_delay(five.run.id)
+        return ACCEPTED
+
+    tenant = ScriptedTenant(reply)
+    with pytest.raises(LedgerLostError, match="connection to the ledger was lost") as lost:
+        await five.submitter(tenant).submit(1)
+    assert "Run the same command again: it first compares" in lost.value.next_step
+    assert five.states() == {"ACCEPTED": 2, "PLANNED": 3}
+    assert len(tenant.posts) == 2
 
 
 async def test_stopping_does_not_wait_for_the_pace(five: Stage) -> None:
