@@ -173,13 +173,6 @@ class SessionFactory:
                 await session.tenant.token()
 
         asyncio.run(ask())
-        if unproven := ledger.tenants.unproven(self.access.tenant):
-            tell(
-                Notice(
-                    text=f"If {' or '.join(unproven)} is the same tenant as {self.access.tenant}, stop, and first run "
-                    f"`access-batch doctor --base-url {unproven[0]}`: the ledger can't know it before that."
-                )
-            )
 
     @contextlib.asynccontextmanager
     async def open(self, ledger: Ledger, tell: Tell, *, identifies: bool = False) -> AsyncIterator[TenantSession]:

@@ -19,7 +19,7 @@ from batch.commands.session import SessionFactory, find_access, notices_on, requ
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import DeclinedError, StoppedError, UnconfirmedError
+from batch.errors import DeclinedError, SettingsError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
@@ -205,6 +205,13 @@ class _Sending:
             comparison.compare(self._log.tell)
         except StoppedError as error:
             return error, False
+        if same := self._ledger.tenants.may_be_of(run):
+            raise SettingsError(
+                f"Some of these changes were submitted to {same[0]}, which may be the same tenant as "
+                f"{self._sessions.access.tenant}: only a token from there can tell.",
+                next_step=f"Nothing more was sent. Run `access-batch doctor --base-url {same[0]}` once, then the same "
+                "command again.",
+            )
         tally = self._ledger.runs.tally(run)
         if not others and not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
             return None, False

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.process import Process
+    from batch.model import Run
 
 
 class Tenants:
@@ -59,12 +60,21 @@ class Tenants:
             others = sa.select(t.tenant.c.id).where(t.tenant.c.id != (row.id if row else 0)).limit(1)
             return connection.execute(others).first() is not None
 
-    def unproven(self, url: str) -> tuple[str, ...]:
-        """The names of other tenants whose tokens have not been seen yet."""
-        others = sa.select(t.tenant.c.name).where(t.tenant.c.token_name.is_(None)).order_by(t.tenant.c.id)
+    def may_be_of(self, run: Run) -> tuple[str, ...]:
+        """The names of other tenants that may be the run's: something that it is to send was sent to them before.
+
+        Only those of which no token was seen: a token tells which tenant it is, if the run's own tenant has one. Ids of
+        people and items are random, so two tenants have hardly any in common.
+        """
+        number = sa.select(t.run.c.tenant).where(t.run.c.id == run.id).scalar_subquery()
+        others = sa.select(t.tenant.c.id, t.tenant.c.name).where(
+            t.tenant.c.token_name.is_(None),
+            t.tenant.c.id.in_(sa.select(t.run.c.tenant)),
+            sa.exists(sa.select(1).where(t.tenant.c.id == number, t.tenant.c.token_name.is_not(None)).correlate(None)),
+        )
         with reading(self._engine) as connection:
-            mine = sa.select(t.tenant_at(url))
-            return tuple(connection.execute(others.where(t.tenant.c.id.not_in(mine))).scalars())
+            found = connection.execute(others.order_by(t.tenant.c.id)).all()
+            return tuple(other.name for other in found if _have_common(connection, run.id, other.id))
 
     def bind(self, url: str, names: Sequence[str], process: Process, now: datetime) -> bool:
         """Records by which names a token of this address calls its tenant; joins two tenants that prove to be one.
@@ -223,11 +233,24 @@ def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, ne
             )
 
 
+def _have_common(connection: Connection, run: str, tenant: int) -> bool:
+    """Whether a run has planned anything for an identity and item for which something was sent to another tenant."""
+    void = [state.value for state in {*VOID, State.PLANNED}]
+    planned = _changes().where(t.run.c.id == run, t.request.c.state == State.PLANNED.value).subquery().c
+    sent = _changes_of(tenant).where(t.request.c.state.not_in(void)).subquery().c
+    same = sa.and_(*(planned[name] == sent[name] for name in ("person", "type", "thing")))
+    return connection.execute(sa.select(planned.request).where(same).limit(1)).first() is not None
+
+
 _INTENTION: Final = ("person", "type", "thing", "operation", "start_date", "remove_date")
 
 
 def _changes_of(tenant: int) -> sa.Select[*tuple[Any, ...]]:
     """Every change that the ledger has of a tenant."""
+    return _changes().where(t.run.c.tenant == tenant)
+
+
+def _changes() -> sa.Select[*tuple[Any, ...]]:
     q = t.request.c
     return (
         sa.select(
@@ -250,7 +273,6 @@ def _changes_of(tenant: int) -> sa.Select[*tuple[Any, ...]]:
         .join(t.request_item, t.request_item.c.request == q.number)
         .join(t.item, t.item.c.id == t.request_item.c.item)
         .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-        .where(t.run.c.tenant == tenant)
     )
 
 
