@@ -11,7 +11,7 @@ AccessBatchError
 │   ├── CredentialsRefusedError … the tenant refuses the client, or the client lacks rights
 │   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
-│   ├── UnconfirmedError       … nothing proves what became of some requests
+│   ├── UnconfirmedError       … nothing proves yet what became of some requests
 │   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user declined to go on
 └── BrokenPromiseError         exit 1: a bug: a check that guards the tenant has failed
@@ -86,7 +86,7 @@ class RunHeldError(StoppedError):
 
 
 class UnconfirmedError(StoppedError):
-    """Requests stay unconfirmed, and nothing else is left to do."""
+    """Nothing proves yet what became of some requests. The next step says what would help."""
 
 
 class LedgerLostError(StoppedError):

@@ -211,7 +211,7 @@ def _own_changes(known: pl.DataFrame, run: str) -> pl.DataFrame:
     return known.filter((pl.col("run") == run) & ~pl.col("state").is_in(replaced)).sort("request")
 
 
-_UNPLANNED: Final = "nothing holds it back any more, but the run was planned before that: submit the same input again"
+_UNPLANNED: Final = "not in the plan that this command has continued: run the same command again to submit it"
 
 
 def _count(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:

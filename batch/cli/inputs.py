@@ -28,7 +28,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     import shlex
 
     from batch.commands.submit import submit as run_submit
-    from batch.errors import UsageError
+    from batch.errors import UnconfirmedError, UsageError
     from batch.report.screen import describe_outcome
 
     if "track_for" in settings.sources.flags and not settings.wait:
@@ -38,7 +38,8 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
         )
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
     again = shlex.join(["access-batch", *sys.argv[1:]])
-    show(result.summary.as_json() if call.json else describe_outcome(result.summary, again))
+    is_advised = isinstance(result.stopped, UnconfirmedError)
+    show(result.summary.as_json() if call.json else describe_outcome(result.summary, again, is_advised=is_advised))
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(130 if result.interrupted else result.summary.exit_code)

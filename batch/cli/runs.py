@@ -85,8 +85,8 @@ def settle(
     """Settle a run's unconfirmed requests: by the tenant's list, or by hand if the tenant does not show it."""
     from batch.commands.runs import settle_by_hand
     from batch.commands.settling import settle_run
-    from batch.errors import StoppedError, UsageError
-    from batch.text import count
+    from batch.errors import UsageError
+    from batch.report.runs import describe_settled_by_hand
 
     if arrived and not_arrived:
         raise UsageError(
@@ -94,18 +94,13 @@ def settle(
         )
     if arrived or not_arrived:
         found, requests = settle_by_hand(settings, run, runtime(), arrived=arrived)
-        then = "accepted" if arrived else "to be sent again by the same submit command"
-        show([f"Run {found.id}: {count(requests, 'unconfirmed request')} {then}."])
+        show([describe_settled_by_hand(found, requests, arrived=arrived)])
         return
     settled = settle_run(run, settings, screen_of(call), runtime())
     show([settled.describe()])
-    if settled.unconfirmed and not settled.interrupted:
-        raise settled.stopped or StoppedError(
-            f"{count(settled.unconfirmed, 'change')} of run {settled.run.id} can't be settled by the tenant's list.",
-            next_step="Look for them in the tenant's access requests, then record what you found: `access-batch settle "
-            f"{settled.run.id} --arrived` or `--not-arrived`.",
-        )
-    raise typer.Exit(130 if settled.interrupted else 0)
+    if settled.stopped is not None:
+        raise settled.stopped
+    raise typer.Exit(130 if settled.interrupted else 4 if settled.unconfirmed else 0)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.report.summary import count_states
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ def settle_by_hand(settings: Settings, name: str, runtime: Runtime, *, arrived: 
     with _held(settings, name, runtime) as (ledger, run, abandoned):
         if abandoned:
             raise UsageError(
-                f"{abandoned} more requests of run {run.id} have just become unconfirmed: their process died.",
+                f"Run {run.id} has {count(abandoned, 'more unconfirmed request')} than before: its process has died.",
                 next_step="Nothing was settled. Look for these requests too, then run the same command again.",
             )
         return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())

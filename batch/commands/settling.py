@@ -13,6 +13,7 @@ from batch.commands.session import SessionFactory, find_access, notices_on
 from batch.errors import AccessBatchError, RunHeldError, StoppedError, UnconfirmedError, UsageError
 from batch.loops.send import HEARTBEAT
 from batch.loops.settle import Settler
+from batch.report.messages import by_hand, describe_unconfirmed
 from batch.report.summary import count_states
 from batch.text import count
 
@@ -139,13 +140,13 @@ class SettledRun:
     interrupted: bool = False
 
     def describe(self) -> str:
-        """One sentence."""
+        """What became of the changes."""
         if not (self.arrived or self.not_arrived or self.unconfirmed):
             return f"Run {self.run.id} has nothing to settle."
-        again = ", to be sent by the same submit command" if self.not_arrived else ""
+        again = f" To send the {self.not_arrived:,} again, submit the run's input." if self.not_arrived else ""
         return (
-            f"Run {self.run.id}: {count(self.arrived, 'change')} had arrived, {self.not_arrived:,} had not{again}, "
-            f"{self.unconfirmed:,} stay unconfirmed."
+            f"Run {self.run.id}: {count(self.arrived, 'change')} had arrived, {self.not_arrived:,} had not, "
+            f"{self.unconfirmed:,} still unconfirmed.{again}"
         )
 
 
@@ -194,20 +195,12 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
 
 def still_unconfirmed(settler: Settler) -> UnconfirmedError:
     """The end of a command that could not settle everything, with the reasons and what to do."""
-    by_hand = " and ".join(
-        f"`access-batch settle {run} --arrived` or `--not-arrived`" for run in settler.unconfirmed_runs
-    )
+    runs = settler.unconfirmed_runs
     if settler.forbidden:
         return UnconfirmedError(
             f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
             next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you "
-            f"found: {by_hand}.",
+            f"found: {by_hand(runs)}.",
         )
-    reasons = Counter(settler.unconfirmed.values())
-    said = "; ".join(f"{count(number, 'request')}: {why}" for why, number in reasons.most_common())
-    return UnconfirmedError(
-        f"What became of {count(reasons.total(), 'request')} can't be proven yet, so nothing of it is sent again "
-        f"({said}).",
-        next_step="Run the same command again later; the next accepted request of any run helps to settle them. Or "
-        f"look for them in the tenant, then record what you found: {by_hand}.",
-    )
+    message, next_step = describe_unconfirmed(Counter(settler.unconfirmed.values()), runs)
+    return UnconfirmedError(message, next_step=next_step)

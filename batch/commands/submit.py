@@ -30,6 +30,7 @@ from batch.report.progress import Progress
 from batch.report.screen import describe_platform, describe_rate
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,11 +174,14 @@ class _Sending:
         with ExitStack() as stack:
             abandoned = stack.enter_context(self._runtime.holding(ledger, run)) if run else 0
             if abandoned:
-                self._screen.say(f"{abandoned} requests are unconfirmed: an earlier process died while it sent them.")
+                lost = count(abandoned, "request")
+                self._screen.say(f"{lost} unconfirmed, because an earlier process died while sending.")
             others = hold_free(stack, self._runtime, ledger, self._others)
             if others:
-                names = " and ".join(one.id for one in others)
-                self._screen.say(f"What run {names} may have submitted waits until the tenant's list shows it or not.")
+                names = " and ".join(f"run {one.id}" for one in others)
+                self._screen.say(
+                    f"Rows that {names} may have submitted wait until the tenant's list shows them or not."
+                )
             tally = ledger.runs.tally(run) if run else EMPTY_TALLY
             if run and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                 return self._logged(run, tally, others)

@@ -20,7 +20,7 @@ SUPERSEDED: Final = (
 UNSENT: Final = "a {} of it is planned in run {} and not sent yet: submit its input again, or discard that run"
 _BUSY: Final = "run {} has not sent it yet, and {}: submit it again after that"
 _BUSY_SENDING: Final = "run {} is sending it, and {}: submit it again after that"
-_DOUBT: Final = "sent in run {}, arrival unconfirmed since {}: the same command again looks for it"
+_DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
 _OUTCOME: Final = pl.col("known_outcome")

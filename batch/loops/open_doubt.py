@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from batch.status.evidence import Elapsed, Why, seconds_without
+from batch.status.evidence import NEEDS_CONTROL, Elapsed, Why, seconds_without
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,9 +32,6 @@ GRACE: Final = 60.0
 
 LONGEST_FENCE: Final = timedelta(minutes=15)
 """A token that is valid for longer is not waited for."""
-
-NEEDS_CONTROL: Final = frozenset({Why.NO_CONTROL, Why.UNRECOGNISED, Why.RESEMBLING})
-"""Only another accepted request can change these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

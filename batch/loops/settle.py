@@ -33,7 +33,7 @@ from batch.status.evidence import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
@@ -118,9 +118,11 @@ class Settler:
         return {**self._left, **{number: one.why for number, one in self._open.items()}}
 
     @property
-    def unconfirmed_runs(self) -> tuple[str, ...]:
-        """The ids of the runs that have such requests."""
-        return tuple(sorted({self._runs[number] for number in self.unconfirmed}))
+    def unconfirmed_runs(self) -> Mapping[str, Collection[Why]]:
+        """The ids of the runs that have such requests, each with the reasons."""
+        unconfirmed = self.unconfirmed
+        runs = sorted({self._runs[number] for number in unconfirmed})
+        return {run: {why for number, why in unconfirmed.items() if self._runs[number] == run} for run in runs}
 
     def news(self) -> asyncio.Event:
         """Set after the next verdict, when a doubt needs a control, when stuck, or after settling has ended."""

@@ -1,4 +1,4 @@
-"""A sentence for each event of sending."""
+"""A sentence for each event of sending, and for its end if requests stay unconfirmed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from batch.report.headway import countdown
 from batch.states import Event
-from batch.status.evidence import Settlement
+from batch.status.evidence import NEEDS_CONTROL, Settlement, Why
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections import Counter
+    from collections.abc import Collection, Mapping
 
     from batch.answers.events import AttemptEnded
     from batch.api.dialects import Rate
@@ -79,3 +80,40 @@ def waiting(seconds: float, reason: str) -> str:
 def paced(allowed: int, limit: Rate) -> str:
     """The pace has changed."""
     return f"The pace is now {allowed} of the {limit.requests} requests per {limit.seconds:g} s that the limit permits."
+
+
+def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Why]]) -> tuple[str, str]:
+    """Why requests stay unconfirmed, and the next step.
+
+    Args:
+        reasons: How many requests have which reason.
+        runs: The ids of their runs, each with its reasons.
+    """
+    number = reasons.total()
+    stay, are, them = ("stays", "is", "it") if number == 1 else ("stay", "are", "them")
+    why = "; ".join(f"{count(some, 'request')}: {one}" for one, some in reasons.most_common())
+    said = f": {next(iter(reasons))}" if len(reasons) == 1 else f" ({why})"
+    if reasons.keys() <= NEEDS_CONTROL:
+        first = (
+            "Waiting does not help, but the next request that the tenant accepts does, of whatever input: submit "
+            "another change, then run the same command again."
+        )
+    elif reasons.keys() == {Why.INCOMPLETE}:
+        first = "The tenant may list the rest later: run the same command again then."
+    else:
+        first = "Run the same command again later."
+    return (
+        f"{count(number, 'request')} {stay} unconfirmed, and {are} not sent again{said}.",
+        f"{first} Or look for {them} in the tenant, and record what you find: {by_hand(runs)}.",
+    )
+
+
+def by_hand(runs: Mapping[str, Collection[Why]]) -> str:
+    """The commands that record what became of the unconfirmed requests of runs.
+
+    What has arrived in part must not be sent again, so `--not-arrived` is not offered for it.
+    """
+    return " and ".join(
+        f"`access-batch settle {run} --arrived`" + ("" if Why.INCOMPLETE in reasons else " or `--not-arrived`")
+        for run, reasons in runs.items()
+    )

@@ -84,3 +84,15 @@ def describe_discard(run: Run, discarded: int, unconfirmed: int) -> Iterator[str
             f"{count(unconfirmed, 'request')} of it may or may not have arrived, and can't be discarded. "
             f"To find out: access-batch settle {run.id}"
         )
+
+
+def describe_settled_by_hand(run: Run, requests: int, *, arrived: bool) -> str:
+    """What `settle --arrived` or `--not-arrived` did to a number of requests."""
+    if not requests:
+        return f"Run {run.id} has no unconfirmed requests, so nothing was changed."
+    if arrived:
+        return f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as accepted."
+    return (
+        f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as not arrived. To send what did not arrive, "
+        "submit the run's input again."
+    )

@@ -27,7 +27,7 @@ SHOWN: Final = 10
 _CLASS_WORDS: Final = {
     RowClass.REJECTED: "rejected, with the rules broken",
     RowClass.CONFLICT_IN_INPUT: "set aside because the input contradicts itself",
-    RowClass.HELD_BACK: "held back because something else is in progress",
+    RowClass.HELD_BACK: "held back",
     RowClass.DUPLICATE_IN_INPUT: "skipped because an earlier line is the same",
     RowClass.ALREADY_SUBMITTED: "skipped as submitted before",
     RowClass.ALREADY_HELD: "skipped as held already",
@@ -144,13 +144,10 @@ def taken_from(run: str, left: int) -> str:
         run: The other run's id.
         left: How many changes it still has to send.
     """
-    rest = (
-        f" {count(left, 'change')} that this input does not want {'stays' if left == 1 else 'stay'} there: "
-        f"`access-batch discard {run}` forgets them."
-        if left
-        else ""
-    )
-    return f"What run {run} had planned of this input and not sent is now sent here.{rest}"
+    stays, it = ("stays", "it") if left == 1 else ("stay", "them")
+    discard = f"`access-batch discard {run}` drops {it}."
+    rest = f" {count(left, 'change')} that this input does not want {stays} there: {discard}" if left else ""
+    return f"This run takes over the changes of this input that run {run} had planned and not sent.{rest}"
 
 
 def question(tally: Tally, tenant: str, rate: Rate) -> str:
@@ -164,12 +161,13 @@ def question(tally: Tally, tenant: str, rate: Rate) -> str:
     )
 
 
-def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
+def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) -> Iterator[str]:
     """What was sent, the results, the result files, and what to do next.
 
     Args:
         summary: Of the run.
         again: The command that continues the run.
+        is_advised: Whether an error follows that says what to do about unconfirmed requests.
     """
     changes, requests = count_states(summary.tally.changes), count_states(summary.tally.requests)
     if summary.dry_run:
@@ -193,27 +191,31 @@ def describe_outcome(summary: Summary, again: str) -> Iterator[str]:
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"
-    yield from _advice(summary, again)
+    yield from _advice(summary, again, is_advised=is_advised)
 
 
-def _advice(summary: Summary, again: str) -> Iterator[str]:
-    changes = count_states(summary.tally.changes)
-    if not summary.complete:
-        yield f"To continue: {again}"
-    if changes["unconfirmed"]:
+def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
+    if not summary.complete and not is_advised:
+        yield from _how_to_continue(summary, again)
+    if summary.tracked:
+        yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
+    if summary.rows[RowClass.REJECTED]:
+        yield "Correct the rows in rejected.csv and submit that file."
+
+
+def _how_to_continue(summary: Summary, again: str) -> Iterator[str]:
+    yield f"To continue: {again}"
+    if count_states(summary.tally.changes)["unconfirmed"]:
         yield (
             "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
             "looks for them in the tenant first."
         )
     if summary.waiting:
+        it = "it" if summary.waiting == 1 else "them"
         yield (
-            f"{count(summary.waiting, 'change')} of this input may have arrived from another run. The same command "
-            "looks for them again."
+            f"{count(summary.waiting, 'change')} of this input may have arrived from another run: the same command "
+            f"looks for {it}, too."
         )
-    if summary.tracked:
-        yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
-    if summary.rows[RowClass.REJECTED]:
-        yield "Correct the rows in rejected.csv and submit that file."
 
 
 def duration(seconds: float) -> str:

@@ -72,6 +72,10 @@ class Why(StrEnum):
     FORBIDDEN = "the tenant does not show it to this client"
 
 
+NEEDS_CONTROL: Final = frozenset({Why.NO_CONTROL, Why.UNRECOGNISED, Why.RESEMBLING})
+"""Only another accepted request can change these."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What became of a request; `why` says what is missing if that is open."""

@@ -147,7 +147,7 @@ def test_an_accepted_change_of_another_run_is_already_submitted() -> None:
 @pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
 def test_a_change_in_doubt_is_held_back_until_the_doubt_is_settled(state: State, operation: str) -> None:
     known = earlier(state, run="spring", operation=operation)
-    reason = "sent in run spring, arrival unconfirmed since at-1: the same command again looks for it"
+    reason = "sent in run spring, unconfirmed since at-1: the same command looks for it again"
     assert classified(frame(change()), known) == [("held_back", reason, None, False)]
 
 

@@ -108,7 +108,9 @@ def test_what_is_not_wanted_any_more_stays_with_its_run(
     wanted = [grant(0, 0), grant(1, 0), grant(1, 1), grant(2, 2), grant(9, 9)]
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", wanted))
     assert ended.code == 0
-    assert f"8 changes that this input does not want stay there: `access-batch discard {first}`" in ended.err
+    assert (
+        f"8 changes that this input does not want stay there: `access-batch discard {first}` drops them." in ended.err
+    )
     assert accepted(tenant) == once(map(pair_of, wanted))
     assert_sound(program)
     assert submit(program, tenant, path).code == 0
@@ -185,7 +187,7 @@ def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     # What was cut off before it arrived has no control: nothing was requested later.
     unconfirmed = program("status", run, "--json").json["changes"]["unconfirmed"]
     assert ended.code == (4 if unconfirmed else 0), ended.err
-    assert f"{unconfirmed} stay unconfirmed" in ended.out
+    assert f"{unconfirmed} still unconfirmed" in ended.out
     assert "had arrived" in ended.out
     assert submit(program, slow_tenant, moved).code == 0
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))

@@ -29,7 +29,7 @@ def finish(
         How the command ended, and the rows that were requested besides.
     """
     ended = program(*command, env=environment(tenant))
-    if ended.code != 4 or "can't be proven yet" not in ended.err:
+    if ended.code != 4 or "unconfirmed, and" not in ended.err:
         return ended, []
     extra = grant(spare, spare)
     path = write_rows(ledger.with_name(f"spare {spare}.csv"), [extra])

@@ -40,8 +40,8 @@ def test_a_request_that_arrived_is_found_in_the_users_own_list(
 @pytest.mark.parametrize(
     ("fault", "word", "then"),
     [
-        (Fault.DROP_BEFORE, "--not-arrived", "to be sent again"),
-        (Fault.HANG_BEFORE, "--not-arrived", "to be sent again"),
+        (Fault.DROP_BEFORE, "--not-arrived", "recorded as not arrived"),
+        (Fault.HANG_BEFORE, "--not-arrived", "recorded as not arrived"),
     ],
 )
 def test_a_request_that_is_not_found_waits_for_settle(
@@ -64,7 +64,7 @@ def test_a_request_that_is_not_found_waits_for_settle(
     )
     assert program("settle", run).code == 2, "no tenant is given"
     looked = program("settle", run, env=environment(secretive))
-    assert (looked.code, "1 stay unconfirmed" in looked.out) == (4, True)
+    assert (looked.code, "1 still unconfirmed" in looked.out) == (4, True)
     assert f"access-batch settle {run} --arrived" in looked.err
     assert program("settle", run, "--arrived", "--not-arrived").code == 2
     assert then in program("settle", run, word).out
@@ -78,7 +78,7 @@ def test_settle_arrived_makes_a_request_accepted(program: Program, secretive: Ru
     path = write_rows(tmp_path / "a.csv", ROWS)
     command = ["submit", str(path), "--yes", "--settle-after", "0.2"]
     run = program(*command, "--json", env=environment(secretive)).json["run"]
-    assert "1 unconfirmed request accepted" in program("settle", run, "--arrived").out
+    assert "1 unconfirmed request recorded as accepted" in program("settle", run, "--arrived").out
     assert program(*command, env=environment(secretive)).code == 0
     assert len(accepted(secretive)) == len(ROWS) - 1
 

@@ -148,7 +148,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
 @pytest.mark.parametrize(
     ("row_class", "header"),
     [
-        (RowClass.HELD_BACK, "1 row held back because something else is in progress:"),
+        (RowClass.HELD_BACK, "1 row held back:"),
         (RowClass.ALREADY_SUBMITTED, "1 row skipped as submitted before:"),
         (RowClass.ALREADY_HELD, "1 row skipped as held already:"),
     ],
@@ -234,6 +234,16 @@ def test_unconfirmed_changes_are_explained() -> None:
     lines = list(describe_outcome(summary(tally=counted(SENDING=1, UNCONFIRMED=2), posts_now=3), "again"))
     assert "3 unconfirmed" in lines[0]
     assert "never sent again blindly: the same command looks for them" in lines[-1]
+
+
+def test_advice_on_unconfirmed_changes_is_left_to_the_error_that_gives_it() -> None:
+    made = summary(tally=counted(UNCONFIRMED=2), posts_now=3, waiting=1)
+    assert list(describe_outcome(made, "again"))[-1] == (
+        "1 change of this input may have arrived from another run: the same command looks for it, too."
+    )
+    assert list(describe_outcome(made, "again", is_advised=True)) == [
+        "Run r1: of 2 changes in 1 request, 0 accepted, 0 refused, 2 unconfirmed, 0 not sent."
+    ]
 
 
 def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
