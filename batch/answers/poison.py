@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from math import isqrt
+from math import ceil, isqrt, log
 from typing import TYPE_CHECKING, Final
 
 from batch.model import Part
@@ -30,6 +30,12 @@ MANY: Final = 20
 
 SMALL: Final = 25
 """A request of at most so many changes is divided into its changes at once."""
+
+MOST: Final = 20
+"""So many failures are enough, however often the tenant fails."""
+
+RARE: Final = 0.01
+"""How often a run may contain a sound request that fails as often by chance."""
 
 _WITHOUT_MEANING: Final = frozenset({408, 429})
 
@@ -70,17 +76,51 @@ class Failed:
     blocked: bool
     reason: str
 
-    @property
-    def suspect(self) -> bool:
-        """Whether it has failed often enough."""
+    def is_suspect(self, needed: int = 1) -> bool:
+        """Whether it has failed often enough.
+
+        Args:
+            needed: From `failures_needed`. What the API itself forbids is no chance.
+        """
         if self.in_company:
             return self.shared >= ENOUGH
-        return self.alone >= (1 if self.forbidden or self.is_part or self.shared else ENOUGH)
+        if self.forbidden:
+            return self.alone >= 1
+        return self.alone >= max(needed, 1 if self.is_part or self.shared else ENOUGH)
 
     @property
     def words(self) -> str:
         """Why it is divided or refused."""
         return f"blocked by a firewall: {self.reason}" if self.blocked else self.reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failures:
+    """What the events of a run say about its failures.
+
+    Attributes:
+        failed: The planned requests that have failed, in order.
+        accepted: Number of the run's latest event that is an acceptance; 0 for none.
+        got_through: Number of its requests that were accepted.
+        by_chance: How often these had failed before.
+    """
+
+    failed: tuple[Failed, ...]
+    accepted: int
+    got_through: int = 0
+    by_chance: int = 0
+
+    @property
+    def needed(self) -> int:
+        """After how many failures a request is no victim of chance.
+
+        What got through in the end had failed by chance. If each attempt fails so often, `RARE` is the expected number
+        of the run's sound requests that fail `needed` times in a row.
+        """
+        if not self.by_chance:
+            return 1
+        share = self.by_chance / (self.by_chance + self.got_through)
+        return min(MOST, ceil(log(RARE / (self.got_through + len(self.failed))) / log(share)))
 
 
 class Verdict(Enum):
@@ -97,7 +137,13 @@ class Verdict(Enum):
 
 
 def judge(
-    failed: Collection[Failed], *, accepted: int, accepted_now: bool, others_left: bool, before: int = 0
+    failed: Collection[Failed],
+    *,
+    accepted: int,
+    accepted_now: bool,
+    others_left: bool,
+    before: int = 0,
+    needed: int = 1,
 ) -> dict[int, Verdict]:
     """What to do with each failed request, by its number.
 
@@ -107,8 +153,9 @@ def judge(
         accepted_now: Whether this process has seen an acceptance.
         others_left: Whether anything else is planned, on its way or in doubt, so that its answer is to be awaited.
         before: Number of the run's latest event before this process: a missing right may have been given since.
+        needed: See `Failures`.
     """
-    open_cases = [one for one in failed if one.suspect and one.last > accepted]
+    open_cases = [one for one in failed if one.is_suspect(needed) and one.last > accepted]
     forbidden = sum(one.forbidden for one in open_cases)
     # Parts of one request are one case.
     cases = len({one.request.parent if one.is_part else one.request.number for one in open_cases})
@@ -116,7 +163,7 @@ def judge(
 
     def verdict(one: Failed) -> Verdict:
         was_forbidden_before = one.forbidden and accepted <= one.last <= before
-        if not one.suspect or was_forbidden_before:
+        if not one.is_suspect(needed) or was_forbidden_before:
             return Verdict.SEND_NEXT
         if accepted > one.last:
             return Verdict.TAKE_APART

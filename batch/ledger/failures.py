@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.answers.poison import Failed, is_failure
+from batch.answers.poison import Failed, Failures, is_failure
 from batch.ledger import tables as t
 from batch.ledger.events import ATTEMPT, BLOCKED, REASON, WITHIN
 from batch.ledger.rows import REQUEST, load_requests
@@ -32,9 +32,27 @@ _EVENTS: Final = (
     )
     .order_by(t.event.c.number)
 )
-_LAST_ACCEPTED: Final = sa.select(sa.func.coalesce(sa.func.max(t.event.c.number), 0)).where(
-    t.event.c.run == _RUN, t.event.c.event == Event.ACCEPTED.value
+_LAST_ACCEPTED: Final = (
+    sa.select(t.event.c.number)
+    .where(t.event.c.run == _RUN, t.event.c.event == Event.ACCEPTED.value)
+    .order_by(t.event.c.number.desc())
+    .limit(1)
 )
+_GOT_THROUGH: Final = sa.select(sa.func.count()).where(
+    t.request.c.run == _RUN, t.request.c.state == State.ACCEPTED.value, t.request.c.attempts > 0
+)
+_BY_CHANCE: Final = (
+    sa.select(sa.func.count())
+    .select_from(t.request)
+    .join(t.event, t.event.c.request == t.request.c.number)
+    .where(
+        t.request.c.run == _RUN,
+        t.request.c.state == State.ACCEPTED.value,
+        t.request.c.attempts > 1,
+        t.event.c.event == Event.NOT_FOUND.value,
+    )
+)
+"""Lost connections count too: more failures are needed then, not fewer."""
 _JOINED: Final = sa.select(t.envelope.c.request).where(
     t.envelope.c.request.in_(sa.bindparam("requests", expanding=True))
 )
@@ -61,15 +79,15 @@ class _History:
         self.forbidden, self.detail = forbidden, json.loads(answer.detail)
 
 
-def failed_requests(connection: Connection, run_id: str) -> tuple[tuple[Failed, ...], int]:
-    """The run's planned requests that have failed, in order, and the number of its latest event that is an acceptance.
+def failures(connection: Connection, run_id: str) -> Failures:
+    """The failures of a run.
 
     An undecided attempt counts only once settling has shown that it did not arrive.
     """
-    accepted: int = connection.execute(_LAST_ACCEPTED, {"run_id": run_id}).scalar_one()
+    accepted: int = connection.execute(_LAST_ACCEPTED, {"run_id": run_id}).scalar() or 0
     rows = connection.execute(_TRIED, {"run_id": run_id}).all()
     if not rows:
-        return (), accepted
+        return Failures(failed=(), accepted=accepted)
     numbers = [row.number for row in rows]
     family = sorted({*numbers, *(row.parent for row in rows if row.parent is not None)})
     histories = _histories(connection.execute(_EVENTS, {"requests": family}).all())
@@ -93,7 +111,12 @@ def failed_requests(connection: Connection, run_id: str) -> tuple[tuple[Failed, 
                 reason=history.detail.get(REASON, ""),
             )
         )
-    return tuple(failed), accepted
+    return Failures(
+        failed=tuple(failed),
+        accepted=accepted,
+        got_through=connection.execute(_GOT_THROUGH, {"run_id": run_id}).scalar_one(),
+        by_chance=connection.execute(_BY_CHANCE, {"run_id": run_id}).scalar_one(),
+    )
 
 
 def _histories(events: Iterable[Any]) -> Mapping[int, _History]:

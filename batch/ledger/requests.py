@@ -27,7 +27,7 @@ from batch.ledger.events import (
     WITHIN,
     Entry,
 )
-from batch.ledger.failures import failed_requests
+from batch.ledger.failures import failures
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_requests, require_whole
 from batch.ledger.runs import require_held
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.answers.outcome import Decision
-    from batch.answers.poison import Failed
+    from batch.answers.poison import Failed, Failures
     from batch.api.status_row import ChangeStatus
     from batch.ledger.process import Process
     from batch.model import Answer, Doubt, Head, Part, Request, Run
@@ -190,10 +190,10 @@ class Requests:
         ]:
             self.on_accepted(listed[-1])
 
-    def failed(self, run: Run) -> tuple[tuple[Failed, ...], int]:
-        """See `failures.failed_requests`."""
+    def failures(self, run: Run) -> Failures:
+        """The run's planned requests that have failed, and how often others have."""
         with reading(self._engine) as connection:
-            return failed_requests(connection, run.id)
+            return failures(connection, run.id)
 
     def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime, process: Process) -> None:
         """Divides a planned request that never gets through; refuses it if there are no parts.

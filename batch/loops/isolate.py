@@ -80,11 +80,17 @@ class Isolator:
             TenantLostError: The tenant does not even answer a question.
         """
         self.due = False
-        failed, accepted = await asyncio.to_thread(self._ledger.requests.failed, self._run)
+        known = await asyncio.to_thread(self._ledger.requests.failures, self._run)
+        failed = known.failed
         if self._before is None:
             self._before = max((one.last for one in failed), default=0)
         verdicts = judge(
-            failed, accepted=accepted, accepted_now=accepted_now, others_left=others_left, before=self._before
+            failed,
+            accepted=known.accepted,
+            accepted_now=accepted_now,
+            others_left=others_left,
+            before=self._before,
+            needed=known.needed,
         )
         by_verdict = {wanted: [one for one in failed if verdicts[one.request.number] is wanted] for wanted in Verdict}
         if forbidden := by_verdict[Verdict.STOP]:
@@ -97,7 +103,7 @@ class Isolator:
         refused = tuple([one for one in by_verdict[Verdict.TAKE_APART] if not await self._take_apart(one)])
         again = by_verdict[Verdict.SEND_NEXT]
         self.first = frozenset(one.request.number for one in again)
-        self._insisting = frozenset(one.request.number for one in again if one.suspect)
+        self._insisting = frozenset(one.request.number for one in again if one.is_suspect(known.needed))
         self.held = frozenset(one.request.number for one in by_verdict[Verdict.HOLD_BACK])
         return refused
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.answers.poison import FEW, MANY, SMALL, Failed, Verdict, blocks, is_failure, judge
+from batch.answers.poison import FEW, MANY, MOST, RARE, SMALL, Failed, Failures, Verdict, blocks, is_failure, judge
 from batch.api.dialects import ItemType, Operation
 from batch.model import Request, RequestItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SEND_NEXT, HOLD_BACK, TAKE_APART, STOP = Verdict.SEND_NEXT, Verdict.HOLD_BACK, Verdict.TAKE_APART, Verdict.STOP
 
@@ -111,6 +117,70 @@ def test_the_last_few_suspects_are_divided_if_others_got_through_between_their_f
     for count in (1, 2, FEW, FEW + 1):
         verdicts = judge(several(TWICE, count), accepted=15, accepted_now=True, others_left=False)
         assert set(verdicts.values()) == {TAKE_APART if count <= FEW else SEND_NEXT}
+
+
+def test_more_failures_are_needed_the_more_often_others_fail_and_get_through() -> None:
+    def needed(by_chance: int, got_through: int) -> int:
+        return Failures(failed=(TWICE,), accepted=0, got_through=got_through, by_chance=by_chance).needed
+
+    assert needed(0, 200) == 1, "nothing fails by chance"
+    assert needed(1, 200) == 2
+    assert [needed(count, 200) for count in (10, 40, 85)] == [4, 6, 9]
+    assert needed(10_000, 1) == MOST
+    assert not TWICE.is_suspect(needed=3)
+    assert not PART.is_suspect(needed=2)
+    assert FORBIDDEN.is_suspect(needed=9)
+    assert judge([TWICE], accepted=25, accepted_now=True, others_left=True, needed=3) == {1: SEND_NEXT}
+    assert judge([TWICE], accepted=15, accepted_now=True, others_left=False, needed=3) == {1: SEND_NEXT}
+
+
+POISON = 77
+
+
+def send_rounds(chances: Iterator[bool], *, requests: int = 200) -> tuple[set[int], int]:
+    """Sends requests until none is left; which of them were taken apart, and how often the poison was sent."""
+    failed_so_far = dict.fromkeys(range(1, requests + 1), 0)
+    got_through, by_chance, apart, sent = 0, 0, set[int](), 0
+    while failed_so_far:
+        for number in list(failed_so_far):
+            sent += number == POISON
+            if number == POISON or next(chances):
+                failed_so_far[number] += 1
+            else:
+                got_through, by_chance = got_through + 1, by_chance + failed_so_far.pop(number)
+        open_cases = tuple(
+            replace(ONCE, request=request(number), alone=alone) for number, alone in failed_so_far.items()
+        )
+        known = Failures(failed=open_cases, accepted=100, got_through=got_through, by_chance=by_chance)
+        others_left = len(open_cases) > 1
+        verdicts = judge(
+            open_cases, accepted=known.accepted, accepted_now=True, others_left=others_left, needed=known.needed
+        )
+        for number in [number for number, verdict in verdicts.items() if verdict is TAKE_APART]:
+            apart.add(number)
+            del failed_so_far[number]
+    return apart, sent
+
+
+def chances(share: float, seed: int) -> Iterator[bool]:
+    random = Random(seed)  # noqa: S311 - no secret
+    while True:
+        yield random.random() < share
+
+
+def test_chance_takes_no_sound_request_apart_and_poison_is_still_found() -> None:
+    wrong, most = 0, 0
+    for seed in range(100):
+        apart, sent = send_rounds(chances(0.3, seed))
+        assert POISON in apart
+        wrong, most = wrong + len(apart) - 1, max(most, sent)
+    # At most RARE in a run is expected.
+    assert wrong <= 100 * RARE * 3
+    assert most <= MOST
+
+
+def test_without_chance_two_failures_are_enough() -> None:
+    assert send_rounds(itertools.repeat(False)) == ({POISON}, 2)
 
 
 def test_the_parts_of_one_request_are_one_case() -> None:

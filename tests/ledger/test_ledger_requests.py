@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.answers.poison import ENOUGH
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
@@ -366,3 +367,18 @@ def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: 
     with pytest.raises(LedgerLostError, match="has lost what this process wrote"):
         claim(ledger, run)
     assert not attempts(path)
+
+
+def test_what_failed_and_got_through_in_the_end_had_failed_by_chance(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    for answer in (FAILED, FAILED, ACCEPTED):
+        record(ledger, claim(ledger, run), answer)
+    for request in ledger.requests.in_state(run, State.UNCONFIRMED):
+        ledger.requests.settle(request, arrived=False, now=NOW, process=ME)
+    before = ledger.requests.failures(run)
+    assert (len(before.failed), before.got_through, before.by_chance, before.needed) == (2, 1, 0, 1)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    after = ledger.requests.failures(run)
+    assert (len(after.failed), after.got_through, after.by_chance) == (1, 2, 1)
+    assert after.needed > ENOUGH
+    assert after.accepted > before.accepted
