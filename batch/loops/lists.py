@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from batch.loops.open_doubt import FIRST_LOOK
 from batch.status.control import shown
 from batch.status.evidence import LOOK_BACK, current_since, is_current, places_held
 from batch.tenant.reading import ForbiddenError
@@ -47,7 +48,7 @@ class PeoplesLists:
         self._clock = clock
         self._delay: float | None = None
         self._complete: dict[int, Shown] = {}
-        self._lacked: dict[int, float] = {}
+        self._lacked: dict[int, tuple[float, float]] = {}
         self.server_time: datetime | None = None
 
     async def wait(self, run: str, settle_after: float) -> float:
@@ -140,8 +141,15 @@ class PeoplesLists:
         except ForbiddenError:
             return frozenset()
 
-    async def note_delay(self, request: Request, seconds: float) -> None:
-        """Remember how late the list has shown a request."""
+    async def note_delay(self, request: Request, *, lacked_for: float, shown_after: float) -> None:
+        """Remember how late the list has shown a request.
+
+        Args:
+            request: The request.
+            lacked_for: Seconds after which the list still lacked it.
+            shown_after: Seconds after which the list showed it.
+        """
+        seconds = likely_delay(lacked_for, shown_after)
         if seconds > (self._delay or 0.0):
             self._delay = seconds
             await asyncio.to_thread(self._ledger.doubts.keep_listing_delay, request.run, seconds)
@@ -166,11 +174,21 @@ class PeoplesLists:
         witness, now = found.witness, self._clock.monotonic()
         number = witness.request.number
         if found.missing:
-            self._lacked.setdefault(number, now)
+            self._lacked[number] = (self._lacked.get(number, (now, now))[0], now)
         elif found.complete:
             self._complete[number] = found
             if number in self._lacked:
-                seconds = now - self._lacked[number]
+                first, last = self._lacked[number]
+                seconds = now - first
                 if witness.accepted_at and self.server_time:
                     seconds = max(seconds, (self.server_time - witness.accepted_at).total_seconds())
-                await self.note_delay(witness.request, seconds)
+                await self.note_delay(witness.request, lacked_for=seconds - (now - last), shown_after=seconds)
+
+
+def likely_delay(lacked_for: float, shown_after: float) -> float:
+    """How late the list is, in seconds, if it lacked a request for some time, and showed it when it was read next.
+
+    While a doubt is new, each reading comes after twice the time at most. If the next reading came later than that,
+    the gap says something about us, not about the list.
+    """
+    return min(shown_after, 2 * lacked_for + FIRST_LOOK)

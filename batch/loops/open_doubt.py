@@ -62,7 +62,7 @@ class OpenDoubt:
         has_control: Whether an accepted request is, or may become, its control.
         proven_at: When the list was first seen to be up to date; infinite until then.
         reading: What the lists said of it last.
-        lacked: Whether a list was read that did not show all of it yet.
+        lacked_at: When a list was read last that did not show all of it; None if each showed it.
         shown_at: When a list first showed rows that may be all of it; infinite until then.
         why: Why it is still open.
     """
@@ -75,7 +75,7 @@ class OpenDoubt:
     has_control: bool = False
     proven_at: float = math.inf
     reading: Reading | None = None
-    lacked: bool = False
+    lacked_at: float | None = None
     shown_at: float = math.inf
     why: Why = Why.TIME
 
@@ -106,7 +106,7 @@ class OpenDoubt:
         if waited >= 2 * wait and self.why in NEEDS_CONTROL and not pending:
             self.next_look = time.now if accepted_meanwhile else math.inf
             return
-        pause = min(max(time.now - self.began, FIRST_LOOK), LONGEST_PAUSE)
+        pause = min(max(time.now - (self.ripe_at if pending else self.began), FIRST_LOOK), LONGEST_PAUSE)
         to_come = [moment * wait - waited for moment in (1, 2, 4)] + [self.proven_at + wait - time.now]
         due = min((seconds for seconds in to_come if seconds > 0), default=math.inf)
         self.next_look = time.now + min(pause, max(due, SHORTEST_PAUSE))

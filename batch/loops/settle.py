@@ -212,7 +212,8 @@ class Settler:
             one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
             if len(found_places(one.reading, NO_PROOF)) == one.doubt.request.changes:
                 one.shown_at = min(one.shown_at, self._clock.monotonic())
-            one.lacked = one.lacked or math.isinf(one.shown_at)
+            if math.isinf(one.shown_at):
+                one.lacked_at = self._clock.monotonic()
 
     def _spread_arrival(self) -> None:
         """If a request of a body has arrived, so have the others."""
@@ -308,9 +309,10 @@ class Settler:
     ) -> None:
         request, settlement = one.doubt.request, verdict.settlement
         parts = parts_by_arrival(request, found, held) if settlement is Settlement.PARTLY else ()
-        if settlement is Settlement.FOUND and one.lacked and not math.isinf(one.shown_at):
+        if settlement is Settlement.FOUND and one.lacked_at is not None and not math.isinf(one.shown_at):
             # A verdict that came late says nothing about the list.
-            await self._lists.note_delay(request, one.shown_at - one.began)
+            lacked_for, shown_after = one.lacked_at - one.began, one.shown_at - one.began
+            await self._lists.note_delay(request, lacked_for=lacked_for, shown_after=shown_after)
         # Forget it first: once it is PLANNED in the ledger, an attempt may make it unconfirmed again.
         self._open.pop(request.number, None)
         self._settling = True

@@ -12,9 +12,9 @@ from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.builders import change
-from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import accepted, environment, fork, grant, once, pair_of, write_rows
 from tests.ledger.ledger_helpers import FAILED, ME, alter, claim, open_ledger, record, write
-from tests.waiting import LIMIT, wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.program import Ended, Program
 
-ROWS = [grant(person, person) for person in range(40)]
-"""Forty requests, because no two identities want the same item."""
+ROWS = [grant(person, person) for person in range(24)]
+"""Twenty-four requests, because no two identities want the same item."""
 
 
 @pytest.fixture
@@ -34,16 +34,17 @@ def slow_tenant() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-def kill_in_flight(tenant: RunningSandbox, path: Path, posts: int = 12) -> None:
+def kill_in_flight(tenant: RunningSandbox, path: Path, posts: int = 8) -> None:
     """Begins to submit an input, and kills the process with requests in doubt."""
-    process = start("submit", path, "--yes", "--check-tenant", "never", env=environment(tenant))
+    options = ("--yes", "--check-tenant", "never", "--concurrency", "4")
+    process = fork("submit", path, *options, env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= posts, process)
     process.kill()
-    process.communicate(timeout=LIMIT)
+    process.communicate()
 
 
 def submit(program: Program, tenant: RunningSandbox, path: Path, *more: str) -> Ended:
-    options = ("--yes", "--json", "--check-tenant", "never", "--settle-after", "2")
+    options = ("--yes", "--json", "--check-tenant", "never", "--settle-after", "1")
     return program("submit", path, *options, *more, env=environment(tenant))
 
 
@@ -56,8 +57,8 @@ def assert_sound(program: Program) -> None:
     [
         pytest.param([*ROWS, grant(99, 99)], id="a row added"),
         pytest.param([grant(99, 99), *ROWS[::-1]], id="a row added and the others reordered"),
-        pytest.param(ROWS[:30], id="rows removed"),
-        pytest.param([*ROWS[:35], grant(35, 88), *ROWS[36:]], id="a row corrected"),
+        pytest.param(ROWS[:18], id="rows removed"),
+        pytest.param([*ROWS[:20], grant(20, 88), *ROWS[21:]], id="a row corrected"),
     ],
 )
 def test_rows_in_doubt_of_a_killed_run_are_settled_and_the_edited_input_is_submitted_once(
@@ -124,13 +125,13 @@ def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
 ) -> None:
     path = write_rows(tmp_path / "a.csv", ROWS[:3])
     # The process compares, sends two requests, and waits an hour before the third.
-    first = start("submit", path, "--yes", "--check-tenant", "never", "--rate", "3/3600", env=environment(tenant))
+    first = fork("submit", path, "--yes", "--check-tenant", "never", "--rate", "3/3600", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 2, first)
     try:
         ended = submit(program, tenant, write_rows(tmp_path / "b.csv", [*ROWS[:3], grant(9, 9)]))
     finally:
         first.kill()
-        first.communicate(timeout=LIMIT)
+        first.communicate()
     assert (ended.json["rows"]["held_back"], ended.json["rows"]["submitted"]) == (1, 1)
     assert f"process {first.pid} on" in ended.err
     assert ended.code == 3
@@ -144,12 +145,10 @@ def test_a_doubt_of_an_earlier_run_settles_and_the_command_can_be_repeated(
 ) -> None:
     tenant.faults.add(Fault.DROP_AFTER)
     path = write_rows(tmp_path / "a.csv", ROWS[:1])
-    process = start(
-        "submit", path, "--yes", "--check-tenant", "never", "--settle-after", "600", env=environment(tenant)
-    )
+    process = fork("submit", path, "--yes", "--check-tenant", "never", "--settle-after", "600", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 1, process)
     process.kill()
-    process.communicate(timeout=LIMIT)
+    process.communicate()
     assert sum(accepted(tenant).values()) == 1
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:2]))
     assert ended.code == 0, ended.err
@@ -183,7 +182,7 @@ def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     kill_in_flight(slow_tenant, path)
     moved = path.rename(tmp_path / "elsewhere.csv")
     (run,) = [one["run"] for one in program("runs", "--json").json["runs"]]
-    ended = program("settle", run, "--settle-after", "2", env=environment(slow_tenant))
+    ended = program("settle", run, "--settle-after", "1", env=environment(slow_tenant))
     # What was cut off before it arrived has no control: nothing was requested later.
     unconfirmed = program("status", run, "--json").json["changes"]["unconfirmed"]
     assert ended.code == (4 if unconfirmed else 0), ended.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.end_to_end.program import environment, grant, start, write_rows
+from tests.end_to_end.program import environment, fork, grant, write_rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def test_a_backup_made_while_a_run_works_is_a_sound_private_ledger(
     path = write_rows(tmp_path / "a.csv", [grant(person, person) for person in range(80)])
     ledger, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
     command = ("submit", path, "--yes", "--check-tenant", "never", "--concurrency", "2", "--ledger", ledger)
-    process = start(*command, env=environment(tenant))
+    process = fork(*command, env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 5, process)
     ended = program("ledger", "backup", copy, "--ledger", ledger)
     process.communicate(timeout=LIMIT)

@@ -10,7 +10,7 @@ import pytest
 from batch.api.dialects import Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import Program, accepted, environment, fork, grant, once, pair_of, write_rows
 from tests.exactly_once.killing import Orders, run_to_its_end
 from tests.waiting import LIMIT, wait_until
 
@@ -75,7 +75,7 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
 
 
 def test_deleting_the_ledger_during_a_run_stops_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
-    process = start("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
+    process = fork("submit", path, "--yes", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     for name in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):

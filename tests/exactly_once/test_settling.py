@@ -13,6 +13,7 @@ from batch.answers.events import tell_each
 from batch.api.dialects import PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.process import Process
+from batch.loops.lists import likely_delay
 from batch.loops.settle import Settler
 from batch.model import Clock, Doubt, Request
 from batch.status.control import Witness
@@ -312,6 +313,17 @@ def test_the_list_may_lag_for_longer_than_the_wait() -> None:
     run_in_virtual_time(both_come_late())
     assert stage.ledger.settled == {1: True}
     assert stage.ledger.delay >= 4 * SETTLE_AFTER
+
+
+def test_a_long_pause_between_two_readings_is_not_taken_for_a_slow_list() -> None:
+    stage = settle_with_control(FakeStatusList(), doubt(request(1)), control=request(2), lag=1.0)
+    assert stage.ledger.settled == {1: False}
+    assert stage.ledger.delay <= 3.0
+
+
+def test_a_list_is_as_late_as_the_readings_show_unless_the_next_one_came_much_later() -> None:
+    assert likely_delay(4.0, 6.0) == 6.0
+    assert likely_delay(4.0, 600.0) == 9.0
 
 
 def test_a_control_is_claimed_after_the_wait_and_absence_is_read_after_another() -> None:

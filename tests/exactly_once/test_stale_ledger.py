@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,15 +16,15 @@ from batch.commands.heads import Heads
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tenant import OTHER_USER
-from tests.end_to_end.program import Ended, Program, accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import Ended, Program, accepted, environment, fork, grant, once, pair_of, write_rows
 from tests.ledger.ledger_helpers import a_process, alter, open_ledger, rows
-from tests.waiting import LIMIT, wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROWS = [grant(person, person) for person in range(60)]
+ROWS = [grant(person, person) for person in range(30)]
 OPTIONS = ("--yes", "--check-tenant", "never", "--settle-after", "1", "--concurrency", "4")
 
 
@@ -60,10 +59,10 @@ def put_back(copy: Path, ledger: Path) -> None:
 def test_a_ledger_put_back_from_a_backup_sends_nothing_twice(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
-    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
-    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     back_up(ledger, tmp_path / "backup.db")
-    process.communicate(timeout=LIMIT)
+    process.communicate()
     assert process.returncode == 0
     put_back(tmp_path / "backup.db", ledger)
     ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
@@ -80,10 +79,10 @@ def test_a_ledger_copied_without_its_wal_sends_nothing_twice(
 ) -> None:
     first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
     assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
-    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
-    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     process.kill()
-    process.communicate(timeout=LIMIT)
+    process.communicate()
     copy = tmp_path / "copy.db"
     shutil.copy(ledger, copy)
     ended = program("submit", path, *OPTIONS, "--ledger", copy, env=environment(tenant))
@@ -149,10 +148,10 @@ def test_what_a_stale_ledger_had_planned_and_a_user_discarded_is_imported(
 def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
-    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
-    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     back_up(ledger, tmp_path / "backup.db")
-    process.communicate(timeout=LIMIT)
+    process.communicate()
     put_back(tmp_path / "backup.db", ledger)
     other = write_rows(tmp_path / "other.csv", [grant(99, 99)])
     with closing(open_ledger(ledger)) as opened:
@@ -173,16 +172,25 @@ def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
 def test_a_stale_ledger_waits_until_what_was_accepted_last_is_listed(
     program: Program, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
-    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.02, 0.05), visibility_delay=2.5)
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        latency=(0.02, 0.05),
+        visibility_delay=2.5,
+        approval_seconds=0.0,
+        provisioning_seconds=0.0,
+    )
     with running_sandbox(settings) as late:
         first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
-        assert program("submit", first, *OPTIONS, "--ledger", ledger, env=environment(late)).code == 0
-        time.sleep(2.5)
+        # It returns once the change is listed, and in progress no longer.
+        waited = program(
+            "submit", first, *OPTIONS, "--wait", "--settle-after", "60", "--ledger", ledger, env=environment(late)
+        )
+        assert waited.code == 0, waited.err
         back_up(ledger, tmp_path / "backup.db")
-        process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(late))
-        wait_until(lambda: late.tenant.audit.posts >= 30, process)
+        process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(late))
+        wait_until(lambda: late.tenant.audit.posts >= 16, process)
         process.kill()
-        process.communicate(timeout=LIMIT)
+        process.communicate()
         put_back(tmp_path / "backup.db", ledger)
         ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(late))
         assert ended.code == 0, ended.err
@@ -240,16 +248,19 @@ def test_a_machine_that_cannot_keep_how_new_the_ledger_is_says_so_before_it_send
 
 
 def test_another_machine_finds_what_the_list_shows(
-    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
-    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
-    back_up(ledger, tmp_path / "backup.db")
-    process.communicate(timeout=LIMIT)
-    wait_until(lambda: len(tenant.tenant.audit.change_counts()) == len(ROWS), process)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other machine"))
-    program("submit", path, *OPTIONS, "--ledger", tmp_path / "backup.db", env=environment(tenant))
-    assert max(accepted(tenant).values()) == 1
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.02, 0.05), visibility_delay=0.0)
+    with running_sandbox(settings) as tenant:
+        process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+        wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
+        back_up(ledger, tmp_path / "backup.db")
+        process.communicate()
+        assert process.returncode == 0
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other machine"))
+        ended = program("submit", path, *OPTIONS, "--ledger", tmp_path / "backup.db", env=environment(tenant))
+        assert ended.code == 0, ended.err
+        assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
 def test_an_undisturbed_run_makes_one_call_for_the_comparison(
@@ -257,7 +268,7 @@ def test_an_undisturbed_run_makes_one_call_for_the_comparison(
 ) -> None:
     assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
     assert tenant.tenant.audit.calls["status"] == 1
-    more = write_rows(tmp_path / "more.csv", [grant(person, 100) for person in range(60)])
+    more = write_rows(tmp_path / "more.csv", [grant(person, 100) for person in range(30)])
     assert program("submit", more, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
     assert tenant.tenant.audit.calls["status"] == 2
     assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
@@ -267,10 +278,10 @@ def test_an_undisturbed_run_makes_one_call_for_the_comparison(
 def test_a_stale_ledger_without_any_accepted_request_stops_and_sends_nothing(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
-    process = start("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
-    wait_until(lambda: tenant.tenant.audit.posts >= 12, process)
+    process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_until(lambda: tenant.tenant.audit.posts >= 8, process)
     process.kill()
-    process.communicate(timeout=LIMIT)
+    process.communicate()
     with closing(sqlite3.connect(ledger)) as connection:
         (ledger_id,) = connection.execute("SELECT ledger FROM about").fetchone()
     # Put back to the moment before the first plan, at a tenant that no longer shows what was sent.
