@@ -40,6 +40,7 @@ class Secrets:
     def __init__(self) -> None:
         self._known: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._pattern: re.Pattern[str] | None = None
+        self._beginnings: frozenset[str] = frozenset()
 
     def learn(self, secret: str) -> None:
         """Remembers a secret before it is sent."""
@@ -49,16 +50,27 @@ class Secrets:
             self._known[secret] = frozenset(forms(secret))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-            longest_first = sorted(self._forms(), key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+            self._pattern = None
+            self._beginnings = frozenset(form[:LEAST].lower() for form in self._forms())
         self._known.move_to_end(secret)
 
     def hide(self, text: str) -> str:
         """The text without known secrets, and without anything that looks like a token."""
-        if self._pattern is not None:
+        if self._may_be_in(text):
+            if self._pattern is None:
+                # Only now: it takes longer than a call, and hardly any answer repeats a secret.
+                longest_first = sorted(self._forms(), key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
             text = self._pattern.sub(HIDDEN, text)
             text = _without_beginning(text, self._forms())
         return _SHAPES.sub(HIDDEN, text)
+
+    def _may_be_in(self, text: str) -> bool:
+        """Whether a text has the beginning of a secret; outside of ASCII, more letters than these are alike."""
+        if not (text.isascii() and all(map(str.isascii, self._beginnings))):
+            return bool(self._known)
+        lowered = text.lower()
+        return any(beginning in lowered for beginning in self._beginnings)
 
     def _forms(self) -> Iterator[str]:
         return (form for known in self._known.values() for form in known)

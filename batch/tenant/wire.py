@@ -77,7 +77,8 @@ def check_wires(base_url: str, ca_file: Path | None) -> None:
     Raises:
         SettingsError: The file of certificates, or the proxy that the environment names, can't be used.
     """
-    proxy_for(base_url, trusted(ca_file))
+    is_needed = ca_file is not None or base_url.startswith("https")
+    proxy_for(base_url, trusted(ca_file) if is_needed else None)
 
 
 def hiding(http: httpx.AsyncClient) -> Callable[[str], str]:

@@ -80,4 +80,10 @@ def may_stay_open(options: Options, books: Sequence[Accepted]) -> bool:
     if not options.sends_date and {"freeze", "other_machine"} <= options.faults:
         # Without the tenant's clock nobody knows when a silent process's token has expired.
         return True
-    return options.oddness in {"null", "replaced", "undated", "epoch"} or (forgets and not books)
+    undated = options.oddness in {"undated", "epoch"}
+    return nothing_is_recognised(options) or undated or (forgets and not books)
+
+
+def nothing_is_recognised(options: Options) -> bool:
+    """Whether the tenant's list hides our ids from every row."""
+    return options.oddness in {"null", "replaced"}

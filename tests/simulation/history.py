@@ -230,8 +230,10 @@ class History:
         world = self.world
         world.note("world", "faults end")
         world.faults = False
-        code = self._run_until_it_ends("last", MOST_RUNS, self.inputs[-1])
-        for number, control in enumerate(self.controls):
+        # Once is enough if nothing can help.
+        in_vain = checkers.nothing_is_recognised(self.options)
+        code = self._run_until_it_ends("last", 1 if in_vain else MOST_RUNS, self.inputs[-1])
+        for number, control in enumerate(self.controls[: 1 if in_vain else None]):
             if code != 4 or self.problems:
                 break
             # A later accepted request of any run is a control; what it settles may lead to another doubt's first look.

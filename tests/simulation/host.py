@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rich.console import Console
 
@@ -34,6 +34,14 @@ CRASHED: Final = 1
 Pair = tuple[str, str]
 Work: TypeAlias = "Callable[[Settings, Screen, Runtime], int]"
 """A command: settings, screen and runtime to an exit code."""
+
+
+class _PlainConsole(Console):
+    """Prints without a look at the style of a text."""
+
+    def print(self, *objects: Any, **_: Any) -> None:
+        for each in objects:
+            self.file.write(f"{each}\n")
 
 
 class Host:
@@ -108,7 +116,7 @@ class Host:
             new_id=lambda: f"{chance.getrandbits(40):010x}",
             heads=Heads(folder=self.folder / machine.name / "heads"),
         )
-        screen = Screen(console=Console(file=said, width=200))
+        screen = Screen(console=_PlainConsole(file=said, width=200))
         try:
             return work(self._settings(process), screen, runtime), ""
         except AccessBatchError as error:

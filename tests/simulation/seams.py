@@ -15,9 +15,13 @@ import httpx
 import psutil
 import sqlalchemy as sa
 
+import batch.commands.input_run
+import batch.commands.submit
+import batch.ledger.plans
 import batch.ledger.process
 import batch.ledger.store
 import batch.ledger.upgrade
+import batch.pipeline
 import batch.tenant.client
 from batch.ledger import engine as real_engine
 from batch.tenant.status import StatusList
@@ -25,7 +29,7 @@ from tests.simulation.network import SimulatedTransport
 from tests.simulation.process import KilledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -56,6 +60,12 @@ def simulated(world: World, network: Network) -> Iterator[None]:
         replace(batch.ledger.process, "psutil", _PROCESSES)
         replace(batch.tenant.client, "http_client", lambda base_url, **of: _client(world, network, base_url, **of))
         replace(os, "fsync", lambda _file: None)
+        for (place, name), key in _PURE.items():
+            replace(place, name, _once(getattr(place, name), key))
+        # Nobody reads what a process of the simulation shows or writes for people.
+        replace(batch.commands.input_run, "describe_input", lambda *_: ())
+        for name in ("write_results", "write_rejected"):
+            replace(batch.commands.submit, name, lambda folder, *_: folder)
         for place in (batch.ledger.store, batch.ledger.upgrade):
             replace(place, "connect", lambda url, **of: _connect(world, url, **of))
         # A small page, so that a few rows are several pages.
@@ -66,6 +76,36 @@ def simulated(world: World, network: Network) -> Iterator[None]:
             yield
         finally:
             world.close()
+
+
+_PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
+    (batch.commands.input_run, "read_loaded"): lambda loaded: (loaded.digest, *(one.name for one in loaded.contents)),
+    # No input has dates, so that the time does not matter.
+    (batch.commands.input_run, "validate"): lambda rows, *, dialect, **_: (id(rows), dialect.name),
+    (batch.commands.input_run, "input_digest"): lambda table, identity_by: (id(table), identity_by),
+    (batch.pipeline, "_located"): lambda table, validated: (id(table), id(validated)),
+    (batch.ledger.plans, "_entries"): lambda changes, columns: (
+        *columns,
+        *(tuple(changes.get_column(name).to_list()) for name in columns),
+    ),
+}
+"""Functions that depend on nothing but their input, with what tells inputs apart.
+
+Each process of a history reads the same few files. An object is kept with its result, so that its id stays its own.
+"""
+
+
+def _once(real: Callable[..., Any], key: Callable[..., object]) -> Callable[..., Any]:
+    """A pure function that computes each result once."""
+    results: dict[object, tuple[object, object]] = {}
+
+    def remembered(*of: Any, **more: Any) -> Any:
+        this = key(*of, **more)
+        if this not in results:
+            results[this] = real(*of, **more), of
+        return results[this][0]
+
+    return remembered
 
 
 _PROCESSES: Final = SimpleNamespace(

@@ -142,11 +142,11 @@ class SimulatedTenant:
         token = ".".join(
             urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "none"}, claims)
         )
-        self._tokens[f"{token}.simulated"] = self._world.now + life
+        self._tokens[f"{token}.c2lnbmF0dXJl"] = self._world.now + life
         return _json(
             200,
             {
-                "access_token": f"{token}.simulated",
+                "access_token": f"{token}.c2lnbmF0dXJl",
                 "token_type": "bearer",
                 "expires_in": life,
                 "identity_id": REQUESTER,

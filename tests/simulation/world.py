@@ -86,8 +86,8 @@ class World:
         return self.faults and fault in self.options.faults and drawn < probability
 
     def note(self, who: str, what: str) -> None:
-        """Add to the history."""
-        self.events.append(f"{self.now:12.6f} {who}: {what}")
+        """Add to the history; the folder's name is another each time."""
+        self.events.append(f"{self.now:12.6f} {who}: {what}".replace(str(self.folder), ""))
 
     def note_error(self, process: SimulatedProcess, context: dict[str, Any]) -> None:
         """Note that a task or callback failed unseen."""
