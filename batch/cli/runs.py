@@ -15,10 +15,10 @@ from batch.settings import Option, Settings
 def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
     from batch.commands.runs import status as look_up
-    from batch.report.runs import describe_run, run_as_json
+    from batch.report.runs import describe_rest, describe_run, run_as_json
 
     found = look_up(settings, run, runtime())
-    show(run_as_json(*found) if call.json else describe_run(*found))
+    show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])])
 
 
 @app.command()

@@ -14,7 +14,7 @@ from batch.errors import StoppedError, UsageError
 from batch.loops.track import Tracker
 from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
-from batch.report.runs import describe_run, run_as_json
+from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import count_states
 from batch.report.track import advice, describe_track, exit_code, track_as_json
@@ -72,13 +72,14 @@ class TrackResult:
     def describe(self) -> Iterator[str]:
         """The same as lines for people."""
         yield from describe_run(self.run, self.tally, self.tracked)
-        if not self.tracked.reported and self.tracked.silent:
-            yield from describe_track(self.tracked)
+        if not self.tracked.reported:
+            yield from (
+                describe_track(self.tracked) if self.tracked.silent else ["No change was accepted: none to track."]
+            )
         if self.file:
             yield f"  tracked: {self.file}"
         yield from advice(self.tracked, self.run.id)
-        if unsent := self._unsent():
-            yield f"{count(unsent, 'change')} of the run not sent or unconfirmed: submit its input again."
+        yield from describe_rest(self.run, self.tally)
 
     def _unsent(self) -> int:
         changes = count_states(self.tally.changes)

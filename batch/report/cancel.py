@@ -126,7 +126,9 @@ def question(run: str, tenant: str, changes: int, requests: int) -> str:
 
 def describe_cancel(found: CancelSummary) -> Iterator[str]:
     """The summary for people, and what to do next."""
-    yield f"Run {found.run}: {count(sum(found.outcomes.values()), 'accepted change')} at {found.tenant}."
+    accepted = sum(found.outcomes.values())
+    nothing = "" if accepted else ": nothing to cancel"
+    yield f"Run {found.run}: {count(accepted, 'accepted change')} at {found.tenant}{nothing}."
     for outcome, words in (_DONE | _OPEN).items():
         if number := found.outcomes.get(outcome):
             yield f"  {number:,} {words}"

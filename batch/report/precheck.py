@@ -46,8 +46,12 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
         if number is not None
     ]
     if known:
-        ago = f" (some of it up to {duration(precheck.age)} ago)" if precheck.age and precheck.age > _FRESH else ""
-        yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {_found(known)}."
+        age = duration(precheck.age) if precheck.age and precheck.age > _FRESH else ""
+        if precheck.calls:
+            ago = f" (some of it up to {age} ago)" if age else ""
+            yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {_found(known)}."
+        else:
+            yield f"The tenant was asked {f'up to {age}' if age else 'a moment'} ago: {_found(known)}."
     if precheck.unclear:
         yield (
             f"{count(precheck.unclear, 'row')} in progress for these people {_are(precheck.unclear)} of items whose "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch.report.summary import count_states
+from batch.report.summary import count_states, describe_refused
 from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
 from batch.text import count
@@ -37,10 +37,21 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]
     for name, numbers in (("changes", count_states(tally.changes)), ("requests", count_states(tally.requests))):
         yield f"  {name}: " + ", ".join(f"{number:,} {word}" for word, number in numbers.items())
     if discarded := tally.changes.get(State.DISCARDED, 0):
-        yield f"  discarded before they were sent: {discarded:,} changes"
+        yield f"  discarded: {count(discarded, 'change')}"
     yield f"  attempts: {tally.posts:,}, including {tally.retried:,} repeated and {tally.throttled:,} throttled"
     if tracked.reported:
         yield from describe_track(tracked)
+
+
+def describe_rest(run: Run, tally: Tally) -> Iterator[str]:
+    """What to do about the changes of a run that are not sent, unconfirmed or refused; empty if there are none."""
+    changes = count_states(tally.changes)
+    if unsent := changes["unsent"]:
+        yield f"{count(unsent, 'change')} not sent: submit the same input again, or `access-batch discard {run.id}`."
+    if unconfirmed := changes["unconfirmed"]:
+        settle = f"`access-batch settle {run.id}`"
+        yield f"{count(unconfirmed, 'change')} unconfirmed: submit the same input again, or {settle}."
+    yield from describe_refused(changes["refused"])
 
 
 def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
-from batch.report.summary import count_states
+from batch.report.summary import count_states, describe_refused
 from batch.report.track import advice, describe_existing, describe_track, resubmission
 from batch.text import count
 
@@ -199,6 +199,7 @@ def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
         yield from _how_to_continue(summary, again)
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
+    yield from describe_refused(count_states(summary.tally.changes)["refused"])
     if summary.rows[RowClass.REJECTED]:
         yield "Correct the rows in rejected.csv and submit that file."
 

@@ -9,9 +9,10 @@ from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
 from batch.report.track import exit_code, track_as_json
 from batch.states import State
+from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from batch.model import PrecheckResult, Tally, TrackSummary
     from batch.names.resolve import NameCounts
@@ -61,7 +62,7 @@ class Summary:
             "run": self.run,
             "tenant": self.tenant,
             "dry_run": self.dry_run,
-            "rows": {"read": sum(self.rows.values()), **{name.value: count for name, count in self.rows.items()}},
+            "rows": {"read": sum(self.rows.values()), **{name.value: number for name, number in self.rows.items()}},
             "changes": count_states(self.tally.changes),
             "requests": {**count_states(self.tally.requests), "lower_bound": self.lower_bound},
             "http": {
@@ -125,3 +126,13 @@ def count_states(by_state: Mapping[str, int]) -> dict[str, int]:
         "unconfirmed": counts[State.UNCONFIRMED] + counts[State.SENDING],
         "unsent": counts[State.PLANNED],
     }
+
+
+def describe_refused(changes: int) -> Iterator[str]:
+    """What to do about refused changes; nothing without any."""
+    if changes:
+        again = "it" if changes == 1 else "them"
+        yield (
+            f"{count(changes, 'change')} refused: results.csv has the reasons. To send {again} again, submit the same "
+            "input again."
+        )

@@ -146,7 +146,7 @@ def test_a_run_that_was_not_sent_never_counts_as_successful(work: Work, path: Pa
     assert work.submit(path, "--check-tenant", "never").code == 4
     ended = work("track", *ONCE)
     assert ended.code == 4
-    assert "4 changes of the run not sent or unconfirmed: submit its input again.\n" in ended.out
+    assert "4 changes not sent: submit the same input again, or `access-batch discard" in ended.out
     assert "Of 0 accepted" not in ended.out
 
 

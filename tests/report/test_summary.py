@@ -12,7 +12,7 @@ import pytest
 
 from batch.model import EMPTY_TALLY, RowClass, Run, StatusGroup, Tally, TrackSummary
 from batch.names.resolve import NameCounts
-from batch.report.runs import describe_run, list_runs, run_as_json
+from batch.report.runs import describe_rest, describe_run, list_runs, run_as_json
 from batch.report.summary import Summary, count_states
 from batch.report.track import describe_existing, describe_track, exit_code, track_as_json
 from batch.states import State
@@ -189,6 +189,16 @@ def test_a_run_is_described_in_lines() -> None:
         "  requests: 4 planned, 4 accepted, 0 refused, 0 unconfirmed, 0 unsent",
         "  attempts: 1,200, including 1 repeated and 2 throttled",
     ]
+
+
+def test_what_is_left_of_a_run_comes_with_the_commands_to_type_next() -> None:
+    left = dataclasses.replace(TALLY, changes={State.PLANNED: 2, State.UNCONFIRMED: 1, State.REFUSED: 1})
+    assert list(describe_rest(RUN, left)) == [
+        "2 changes not sent: submit the same input again, or `access-batch discard r1`.",
+        "1 change unconfirmed: submit the same input again, or `access-batch settle r1`.",
+        "1 change refused: results.csv has the reasons. To send it again, submit the same input again.",
+    ]
+    assert list(describe_rest(RUN, dataclasses.replace(TALLY, changes={State.ACCEPTED: 5}))) == []
 
 
 @pytest.mark.parametrize(
