@@ -16,7 +16,7 @@ from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES
 from batch.ledger.rows import REQUEST, load_requests
 from batch.model import Doubt
 from batch.states import Event, State
-from batch.status.control import Witness
+from batch.status.control import Witness, delay_now
 from batch.text import instant, moment
 
 if TYPE_CHECKING:
@@ -125,21 +125,24 @@ class DoubtStore:
                 rows = {row.number: row for row in connection.execute(query)}
             return _load_witnesses(connection, sorted(rows.values(), key=lambda row: row.claimed))
 
-    def listing_delay(self, run: str) -> float:
-        """The longest delay seen, in seconds, until the list of a run's tenant showed an accepted request."""
+    def listing_delay(self, run: str, now: datetime) -> float:
+        """How late the list of a run's tenant was, in seconds, as far as it still counts; see `delay_now`."""
         with reading(self._engine) as connection:
-            query = sa.select(t.tenant.c.listing_delay).join(t.run, t.run.c.tenant == t.tenant.c.id)
-            return float(connection.execute(query.where(t.run.c.id == run)).scalar_one())
+            return _delay_now(connection, run, now)
 
-    def keep_listing_delay(self, run: str, seconds: float) -> None:
-        """Keeps a delay that was seen at the run's tenant, if it is the longest so far."""
+    def keep_listing_delay(self, run: str, seconds: float, now: datetime) -> None:
+        """Keeps a delay that was seen at the run's tenant, unless an earlier one counts more."""
         tenant = sa.select(t.run.c.tenant).where(t.run.c.id == run).scalar_subquery()
         with writing(self._engine) as connection:
-            connection.execute(
-                sa.update(t.tenant)
-                .where(t.tenant.c.id == tenant, t.tenant.c.listing_delay < seconds)
-                .values(listing_delay=seconds)
-            )
+            if seconds > _delay_now(connection, run, now):
+                update = sa.update(t.tenant).where(t.tenant.c.id == tenant)
+                connection.execute(update.values(listing_delay=seconds, listing_delay_at=instant(now)))
+
+
+def _delay_now(connection: Connection, run: str, now: datetime) -> float:
+    query = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
+    found = connection.execute(query.join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)).one()
+    return delay_now(found.listing_delay, moment(found.listing_delay_at), now)
 
 
 def _attempts(requests: Iterable[Request]) -> list[dict[str, int]]:

@@ -75,8 +75,10 @@ tenant = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("token_name", sa.Text, unique=True),
     sa.Column("listing_delay", sa.Float, nullable=False, server_default="0"),
+    sa.Column("listing_delay_at", sa.Text),
     comment="`name`: its first address. `token_name`: its id, as its tokens name it; null until one came. "
-    "`listing_delay`: the longest delay seen, in seconds, until its status list showed an accepted request.",
+    "`listing_delay`: a delay, in seconds, until its status list showed an accepted request, and `listing_delay_at`: "
+    "when it was seen. It counts half after each week; the one that counts most is kept.",
 )
 
 address = sa.Table(

@@ -21,6 +21,8 @@ from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.take_over import take_changes
 from batch.states import VOID, State
+from batch.status.control import delay_now
+from batch.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,11 +100,14 @@ class Tenants:
         with writing(self._engine) as connection:
             return _bind(connection, url, names, process, now, self._new_id)
 
-    def listing_delay(self, url: str) -> float:
-        """The longest delay seen, in seconds, until the tenant's list showed an accepted request."""
-        query = sa.select(t.tenant.c.listing_delay).where(t.tenant.c.id == t.tenant_at(url))
+    def listing_delay(self, url: str, now: datetime) -> float:
+        """How late the tenant's list was, in seconds, as far as it still counts; see `status.control.delay_now`."""
+        query = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at).where(
+            t.tenant.c.id == t.tenant_at(url)
+        )
         with reading(self._engine) as connection:
-            return float(connection.execute(query).scalar() or 0.0)
+            found = connection.execute(query).first()
+            return delay_now(found.listing_delay, moment(found.listing_delay_at), now) if found else 0.0
 
     def requesters(self, url: str) -> frozenset[str]:
         """Ids of the users with whose tokens requests were sent to the tenant."""
@@ -184,8 +189,9 @@ def _join(
     connection.execute(sa.delete(t.requester).where(mine, t.requester.c.identity.in_(known)))
     for table in (t.requester, t.address):
         connection.execute(sa.update(table).where(table.c.tenant == gone).values(tenant=kept))
-    delay = sa.select(sa.func.max(t.tenant.c.listing_delay)).where(t.tenant.c.id.in_((kept, gone))).scalar_subquery()
-    connection.execute(sa.update(t.tenant).where(t.tenant.c.id == kept).values(listing_delay=delay))
+    for column in (t.tenant.c.listing_delay, t.tenant.c.listing_delay_at):
+        larger = sa.select(sa.func.max(column)).where(t.tenant.c.id.in_((kept, gone))).scalar_subquery()
+        connection.execute(sa.update(t.tenant).where(t.tenant.c.id == kept).values({column: larger}))
     connection.execute(sa.delete(t.tenant).where(t.tenant.c.id == gone))
 
 

@@ -43,7 +43,7 @@ def verify(engine: Engine) -> tuple[str, ...]:
     - every request is the full product of its recipients and items;
     - requests that share a body may do so;
     - every run's events are an unbroken chain and lead to the states of its requests;
-    - each attempt sent what its requests hold;
+    - each attempt sent what its requests hold, under an id of its own;
     - nothing was submitted twice for one intention.
     """
     with reading(engine) as connection:
@@ -205,7 +205,10 @@ def _states(connection: Connection) -> Iterator[str]:
 
 
 def _bodies(connection: Connection) -> Iterator[str]:
-    """Attempts that sent something else than their requests hold. Attempts of one body follow one another."""
+    """Attempts that sent something else than their requests hold, or under the id of another attempt.
+
+    Attempts of one body have one id, and follow one another.
+    """
     claims = (
         sa.select(t.event.c.request, t.event.c.detail, t.event.c.number, t.run.c.id)
         .join(t.run, t.run.c.number == t.event.c.run)
@@ -214,9 +217,13 @@ def _bodies(connection: Connection) -> Iterator[str]:
     )
     orders = _orders(connection)
     body: list[tuple[Any, Mapping[str, Any]]] = []
+    ids: set[str] = set()
     for event in connection.execute(claims).all():
         detail = _detail(event)
         if WITHIN not in detail:
+            if (attempt := str(detail.get(ATTEMPT, ""))) in ids:
+                yield f"request {event.request}: its attempt in event {event.number} has the id of an earlier one"
+            ids.update({attempt} - {""})
             yield from _other_than_planned(connection, body, orders)
             body = []
         body.append((event, detail))

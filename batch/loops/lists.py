@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing, Page
 
 LATENESS: Final = 3.0
-"""The list gets so many times the longest delay that was seen."""
+"""The list gets so many times the longest delay that was seen, as far as that still counts."""
 
 
 class PeoplesLists:
@@ -35,7 +35,7 @@ class PeoplesLists:
         ledger: Has the accepted requests, and remembers how late the list was.
         listing: The tenant's status list.
         holdings: The tenant's search index; None if it can't be asked.
-        clock: Measures delays.
+        clock: Measures and dates delays.
 
     Attributes:
         server_time: The tenant's newest clock; None if it tells no time.
@@ -59,7 +59,7 @@ class PeoplesLists:
             settle_after: What the user gives it: it gets more if the list was later before.
         """
         if self._delay is None:
-            self._delay = await asyncio.to_thread(self._ledger.doubts.listing_delay, run)
+            self._delay = await asyncio.to_thread(self._ledger.doubts.listing_delay, run, self._clock.now())
         return max(settle_after, LATENESS * self._delay)
 
     async def clock_offset(self) -> timedelta:
@@ -152,7 +152,7 @@ class PeoplesLists:
         seconds = likely_delay(lacked_for, shown_after)
         if seconds > (self._delay or 0.0):
             self._delay = seconds
-            await asyncio.to_thread(self._ledger.doubts.keep_listing_delay, request.run, seconds)
+            await asyncio.to_thread(self._ledger.doubts.keep_listing_delay, request.run, seconds, self._clock.now())
 
     async def _rows(self, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:
         async for page in pages(self._listing, query, first):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.status.matching import has_type, listed_item, named_item, request_id
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
     from batch.model import Doubt, Request
 
+HALF_LIFE: Final = timedelta(days=7)
+"""So one odd day does not make every later run wait; a list that is late again is noticed again."""
+
 Place = tuple[int, int]
 """A change of a request, by the positions of its recipient and its item."""
+
+
+def delay_now(seconds: float, seen: datetime | None, now: datetime) -> float:
+    """How much a delay of the list still counts that was seen once: half as much after each week."""
+    return seconds * 0.5 ** (max(timedelta(), now - seen) / HALF_LIFE) if seen is not None else seconds
 
 
 class Places:

@@ -113,10 +113,10 @@ class FakeLedger:
     def witnesses(self, _doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
         return tuple(self.accepted)
 
-    def listing_delay(self, _run: str) -> float:
+    def listing_delay(self, _run: str, _now: datetime) -> float:
         return self.delay
 
-    def keep_listing_delay(self, _run: str, seconds: float) -> None:
+    def keep_listing_delay(self, _run: str, seconds: float, _now: datetime) -> None:
         self.delay = max(self.delay, seconds)
 
     def accept(self, of: Request, *, held: Collection[tuple[int, int]] = ()) -> Request:

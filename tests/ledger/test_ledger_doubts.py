@@ -13,6 +13,7 @@ from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
     ME,
+    TENANT,
     a_process,
     claim,
     claim_if_any,
@@ -150,9 +151,17 @@ def test_witnesses_are_accepted_requests_of_any_run_of_the_tenant_in_the_order_o
     assert ripe.ripe == 3
 
 
-def test_the_longest_delay_of_the_list_is_remembered(ledger: Ledger) -> None:
+def test_the_delay_of_the_list_that_counts_most_is_remembered_and_counts_half_after_each_week(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
-    assert ledger.doubts.listing_delay(run.id) == 0
+    week = timedelta(days=7)
+    delay = ledger.doubts.listing_delay
+    assert delay(run.id, NOW) == 0
     for seconds in (3.0, 9.0, 5.0):
-        ledger.doubts.keep_listing_delay(run.id, seconds)
-    assert ledger.doubts.listing_delay(run.id) == 9.0
+        ledger.doubts.keep_listing_delay(run.id, seconds, NOW)
+    assert delay(run.id, NOW) == ledger.tenants.listing_delay(TENANT, NOW) == 9.0
+    assert delay(run.id, NOW - week) == 9.0, "a clock that was set back makes nothing shorter or longer"
+    assert delay(run.id, NOW + week) == ledger.tenants.listing_delay(TENANT, NOW + week) == 4.5
+    ledger.doubts.keep_listing_delay(run.id, 4.0, NOW + week)
+    assert delay(run.id, NOW + week) == 4.5
+    ledger.doubts.keep_listing_delay(run.id, 5.0, NOW + week)
+    assert (delay(run.id, NOW + week), delay(run.id, NOW + 2 * week)) == (5.0, 2.5)

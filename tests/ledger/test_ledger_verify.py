@@ -116,6 +116,17 @@ def test_tampering_is_found(path: Path, tampering: str, finding: str) -> None:
     assert finding in findings(path)
 
 
+def test_two_attempts_with_one_id_are_found(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "same.db", new_id=lambda: "same") as ledger:
+        run = write(ledger, [change("a", "r1"), change("a", "r2")], [change("b", "r1")], [change("c", "r1")])
+        claim(ledger, run)
+        assert ledger.verify() == ()
+        second = claim(ledger, run)
+        (found,) = ledger.verify()
+        assert found.startswith(f"request {second.number}: its attempt in event")
+        assert found.endswith("has the id of an earlier one")
+
+
 def test_a_change_submitted_again_in_another_spelling_is_found(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "spelled.db") as ledger:
         write(ledger, [change("ab", "r-1")], [change("ab", "r2")], [change("abc", "r1")], digest="one")

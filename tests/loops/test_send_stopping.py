@@ -51,7 +51,7 @@ async def test_after_a_lost_connection_nothing_more_is_sent_whoever_noticed_it(f
                 if noticed_by == "a beat":
                     five.ledger.runs.beat(five.run, Process.current(), FakeClock()())
                 else:
-                    five.ledger.doubts.listing_delay(five.run.id)
+                    five.ledger.doubts.listing_delay(five.run.id, FakeClock()())
         return ACCEPTED
 
     tenant = ScriptedTenant(reply)
