@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,7 @@ class PeoplesLists:
 
     Attributes:
         server_time: The tenant's newest clock; None if it tells no time.
+        server_time_at: When it was read, by our monotonic clock.
     """
 
     def __init__(self, ledger: Ledger, listing: Listing, holdings: Holdings | None, clock: Clock) -> None:
@@ -50,6 +52,7 @@ class PeoplesLists:
         self._complete: dict[int, Shown] = {}
         self._lacked: dict[int, tuple[float, float]] = {}
         self.server_time: datetime | None = None
+        self.server_time_at = -math.inf
 
     async def wait(self, run: str, settle_after: float) -> float:
         """Seconds that a request gets to arrive, and then the list to show it.
@@ -160,7 +163,8 @@ class PeoplesLists:
                 yield row
 
     def _noted(self, page: Page) -> Page:
-        self.server_time = page.server_time or self.server_time
+        if page.server_time is not None:
+            self.server_time, self.server_time_at = page.server_time, self._clock.monotonic()
         return page
 
     async def _without_held(self, found: Shown) -> Shown:

@@ -22,7 +22,10 @@ SHORTEST_PAUSE: Final = 0.1
 """Seconds between two readings, at least."""
 
 LONGEST_PAUSE: Final = 60.0
-"""Seconds between two readings, at most."""
+"""Seconds between two readings, at most, unless reading takes long."""
+
+RELIEF: Final = 4.0
+"""The pause is at least so many times as long as the reading: there are people with thousands of rows."""
 
 PATIENCE: Final = 10.0
 """A request whose control is not listed is left after so many times the usual wait, and `GRACE` more."""
@@ -94,19 +97,21 @@ class OpenDoubt:
         waited, wait = self.waited(time), time.wait
         return Elapsed(arrival=waited >= wait, listing=read_at - self.proven_at >= wait, tail=waited >= 4 * wait)
 
-    def look_again(self, time: Time, *, pending: bool, accepted_meanwhile: bool) -> None:
+    def look_again(self, time: Time, *, pending: bool, accepted_meanwhile: bool, cost: float = 0.0) -> None:
         """Set when to look again.
 
         Args:
             time: Now.
             pending: Whether an accepted request will be its control once the list shows it.
             accepted_meanwhile: Whether a request was accepted since the reading began: it may be the control.
+            cost: Seconds that the reading took.
         """
         waited, wait = self.waited(time), time.wait
         if waited >= 2 * wait and self.why in NEEDS_CONTROL and not pending:
             self.next_look = time.now if accepted_meanwhile else math.inf
             return
         pause = min(max(time.now - (self.ripe_at if pending else self.began), FIRST_LOOK), LONGEST_PAUSE)
+        pause = max(pause, RELIEF * cost)
         to_come = [moment * wait - waited for moment in (1, 2, 4)] + [self.proven_at + wait - time.now]
         due = min((seconds for seconds in to_come if seconds > 0), default=math.inf)
         self.next_look = time.now + min(pause, max(due, SHORTEST_PAUSE))

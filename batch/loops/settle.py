@@ -223,8 +223,9 @@ class Settler:
             by_number[doubt.request.number].doubt = doubt
 
     async def _keep_time(self, due: Iterable[OpenDoubt]) -> None:
-        """Keep the tenant's clock, which was read after the doubts had begun."""
-        new = [one for one in due if one.doubt.tenant_time is None]
+        """Keep the tenant's clock, if it was read after the doubts had begun: not all answers tell it."""
+        is_new = self._lists.server_time_at >= self._looked_at
+        new = [one for one in due if is_new and one.doubt.tenant_time is None]
         if new and (now := self._lists.server_time) is not None:
             await asyncio.to_thread(self._ledger.doubts.keep_time, [one.doubt.request for one in new], now)
             for one in new:
@@ -299,7 +300,8 @@ class Settler:
         if (why := one.given_up(self._time(), elapsed)) is not None:
             self._leave(one, why)
             return
-        one.look_again(self._time(), pending=proof.pending, accepted_meanwhile=self._is_news)
+        now = self._time()
+        one.look_again(now, pending=proof.pending, accepted_meanwhile=self._is_news, cost=now.now - self._looked_at)
 
     def _time(self) -> Time:
         return Time(now=self._clock.monotonic(), wait=self._wait, server_time=self._lists.server_time)

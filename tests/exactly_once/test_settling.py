@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from batch.answers.events import tell_each
 from batch.api.dialects import PAGE_LIMIT, REQUEST_ID_KEY
 from batch.errors import TenantLostError
 from batch.ledger.process import Process
 from batch.loops.lists import likely_delay
+from batch.loops.open_doubt import OpenDoubt, Time
 from batch.loops.settle import Settler
 from batch.model import Clock, Doubt, Request
 from batch.status.control import Witness
@@ -528,3 +531,33 @@ def test_a_token_that_is_valid_for_long_is_left_to_a_later_process() -> None:
 def test_without_a_clock_of_the_tenant_a_token_is_valid_for_ever() -> None:
     stage = settle(FakeStatusList(), doubt(request(1), fence=datetime.fromtimestamp(1000, UTC)))
     assert stage.settler.unconfirmed == {1: Why.FENCED}
+
+
+# What a reading tells, and costs.
+
+
+def test_a_clock_that_was_read_before_a_doubt_began_is_not_kept_for_it() -> None:
+    told: list[datetime | None] = [datetime.fromtimestamp(1000, UTC)]
+    first, second = request(1), request(2)
+    stage = Stage(FakeStatusList(clock=lambda: told[0]))
+
+    async def one_after_the_other() -> None:
+        stage.settler.add([doubt(first)])
+        settling = asyncio.create_task(stage.settler.run())
+        await asyncio.sleep(SETTLE_AFTER / 2)
+        told[0] = None
+        stage.settler.add([doubt(second)])
+        await asyncio.sleep(SETTLE_AFTER)
+        settling.cancel()
+
+    run_in_virtual_time(one_after_the_other())
+    assert set(stage.ledger.times) == {1}
+
+
+@pytest.mark.parametrize(("cost", "next_look"), [(0.0, 20.0), (1.0, 20.0), (30.0, 130.0), (500.0, 600.0)])
+def test_lists_that_take_long_to_read_are_read_less_often_but_when_the_wait_is_over(
+    cost: float, next_look: float
+) -> None:
+    one = OpenDoubt(doubt=doubt(request(1)), began=0.0, witnessed=True, next_look=0.0, ripe_at=0.0)
+    one.look_again(Time(now=10.0, wait=600.0, server_time=None), pending=False, accepted_meanwhile=False, cost=cost)
+    assert one.next_look == next_look
