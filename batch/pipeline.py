@@ -190,7 +190,7 @@ def with_tenant_verdicts(classified: Classified, verdicts: pl.DataFrame) -> Clas
 def without_unplanned(classified: Classified, *, run: str) -> Classified:
     """After sending, hold back the fresh changes that the run has no request for.
 
-    A continued run sends what was planned; other changes may have become free since.
+    A continued run sends its plan; other changes may have become free since.
     """
     unplanned = pl.col("fresh") & pl.col("has_request").is_null()
     own = _own_changes(classified.known, run).select(KEY).unique().with_columns(has_request=pl.lit(value=True))

@@ -173,7 +173,7 @@ class Settings(BaseModel):
     resubmit: Annotated[
         frozenset[TenantOutcome],
         BeforeValidator(_resubmit),
-        Option("Submit again what ended as rejected, cancelled or failed: these words, with commas.", "WORDS"),
+        Option("Submit changes again that ended as rejected, cancelled or failed: these words, with commas.", "WORDS"),
     ] = frozenset()
     wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
     track_for: Annotated[
@@ -189,7 +189,7 @@ class Settings(BaseModel):
         str,
         Option("How dates are written: iso, us, eu, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
     ] = ""
-    """Empty: ISO 8601, and what is usual in files of another kind."""
+    """Empty: ISO 8601, or the usual form of files of another kind."""
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
 
     _sources: SettingSources = PrivateAttr(default_factory=SettingSources)

@@ -78,7 +78,7 @@ def test_from_unconfirmed_only_settling_leads_on() -> None:
     assert reached(State.UNCONFIRMED, without=settling) == {State.UNCONFIRMED}
 
 
-def test_what_is_in_doubt_is_never_discarded() -> None:
+def test_a_request_in_doubt_is_never_discarded() -> None:
     assert all(target is not State.DISCARDED for (state, _), target in TRANSITIONS.items() if state in IN_DOUBT)
 
 

@@ -2,9 +2,9 @@
 
 A request goes back to PLANNED or is REFUSED only if the tenant provably did not process it; in every other case it is
 UNCONFIRMED. Proof is that nothing left, or one of the statuses that the vendor documents, in a body of the form that it
-documents: so the API itself has answered. Whatever else answers (a firewall, a gateway, a sign-in page) may have passed
-the request on before. Sources: the vendor's OpenAPI documents for the statuses and forms, and its page on rate limits
-for 429 and `Retry-After`.
+documents: so the API itself has answered. Anything else that answers (a firewall, a gateway, a sign-in page) may have
+passed the request on before. Sources: the vendor's OpenAPI documents for the statuses and forms, and its page on rate
+limits for 429 and `Retry-After`.
 """
 
 from __future__ import annotations

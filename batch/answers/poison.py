@@ -1,7 +1,7 @@
 """Requests that never get through although the tenant is healthy: a server or a firewall fails on their content.
 
-Such a request is divided like a refused one, until what never gets through stands alone and is refused. Nothing here
-rests on an answer that proves nothing: a failure counts once it is settled that the request has not arrived.
+Such a request is divided like a refused one, until the change that never gets through stands alone and is refused.
+Nothing here rests on an answer that proves nothing: a failure counts once it is settled that the request has not arrived.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WITHOUT_MEANING: Final = frozenset({408, 429})
 def is_failure(status: int | None) -> bool:
     """Whether an undecided answer with this status may be caused by the request's content.
 
-    A 5xx may, and whatever a firewall answers in the API's place. A broken connection, a 408 and a 429 concern any.
+    A 5xx may, and so may any answer of a firewall in the API's place. A broken connection, a 408 and a 429 concern any.
     """
     return status is not None and status >= 300 and status not in _WITHOUT_MEANING  # noqa: PLR2004 - HTTP
 
@@ -80,7 +80,7 @@ class Failed:
         """Whether it has failed often enough.
 
         Args:
-            needed: From `failures_needed`. What the API itself forbids is no chance.
+            needed: From `failures_needed`. A refusal by the API itself is not due to chance.
         """
         if self.in_company:
             return self.shared >= ENOUGH
@@ -114,8 +114,8 @@ class Failures:
     def needed(self) -> int:
         """After how many failures a request is no victim of chance.
 
-        What got through in the end had failed by chance. If each attempt fails so often, `RARE` is the expected number
-        of the run's sound requests that fail `needed` times in a row.
+        Requests that got through in the end had failed by chance. If each attempt fails so often, `RARE` is the
+        expected number of the run's sound requests that fail `needed` times in a row.
         """
         if not self.by_chance:
             return 1
@@ -133,7 +133,7 @@ class Verdict(Enum):
     TAKE_APART = auto()
     """Divide it; refuse it if it is a single change."""
     STOP = auto()
-    """Stop: the tenant forbids whatever is sent."""
+    """Stop: the tenant forbids everything that is sent."""
 
 
 def judge(

@@ -9,7 +9,7 @@ window there, and of the calls counted in it the one that was permitted last, B.
 permitted. If it had not, B was permitted a window or more after (1) A's answer, so B was counted a window or more after
 A; or after (2) `SPREAD` after A's last byte was handed over. Then A was counted at most d after (2)'s moment, and B at
 least a window and d after it: again a window or more after A. In neither case does one window hold both. So B's permit
-counted all of them, and permits keep to the limit. What a process has not reported, and what it may still send, counts
+counted all of them, and permits keep to the limit. Calls that a process has not reported, or may still send, count
 without end; the calls of a dead process count as handed over when its death is noticed.
 
 After a 429 the share is cut at once, kept while the tenant adds up violations, and climbs back evenly: additive

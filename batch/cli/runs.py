@@ -114,7 +114,7 @@ def cancel(
         str, Option("Reason, sent to the tenant.", "TEXT", default="a sentence that names the run")
     ] = "",
 ) -> None:
-    """Cancel what a run has created and nobody has approved yet; undo.csv revokes the rest."""
+    """Cancel the requests of a run that nobody has approved yet; undo.csv revokes the rest."""
     from batch.commands.cancel import cancel as cancel_run
     from batch.report.cancel import cancel_as_json, describe_cancel
 
@@ -146,8 +146,8 @@ def backup(
 
     back_up(settings, file)
     then = (
-        "If you need it one day, put it in the ledger's place and run the same command again: what was sent since then "
-        "is looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
+        "If you need it one day, put it in the ledger's place and run the same command again: requests sent since then "
+        "are looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
     )
     show([f"The ledger was copied to {file}.", then])
 
@@ -157,8 +157,8 @@ def backup(
 def import_(
     settings: Settings,
     call: Call,
-    since: Annotated[str, Option("Only what was requested then or later.", "DATE")] = "",
-    everybody: Annotated[bool, Option("What anybody requested, not only this user.")] = False,
+    since: Annotated[str, Option("Only requests of that time or later.", "DATE")] = "",
+    everybody: Annotated[bool, Option("Requests of everybody, not only of this user.")] = False,
 ) -> None:
     """Import the tenant's status list into the ledger, so that nothing in it is submitted again."""
     from batch.commands.import_ import import_, moment_given

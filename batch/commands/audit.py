@@ -69,8 +69,9 @@ def _chosen(ledger: Ledger, name: str, tenant: str) -> tuple[Run, ...]:
     if not name:
         raise UsageError(f"The ledger has no runs for {tenant}.", next_step="`access-batch submit INPUT` begins one.")
     (run,) = chosen
-    what = "holds what was imported from the tenant" if run.imported else f"was submitted to {run.tenant}, not {tenant}"
-    raise UsageError(f"Run {run.id} {what}.", next_step="`access-batch runs` lists the runs of each tenant.")
+    elsewhere = f"was submitted to {run.tenant}, not {tenant}"
+    why = "holds requests that were imported from the tenant" if run.imported else elsewhere
+    raise UsageError(f"Run {run.id} {why}.", next_step="`access-batch runs` lists the runs of each tenant.")
 
 
 class _Audit:
@@ -85,10 +86,10 @@ class _Audit:
         self._closed_list = ""
 
     async def compare(self, sessions: SessionFactory, screen: Screen) -> tuple[Comparison, list[LedgerLine]]:
-        """Read the list, and ask about what it does not show.
+        """Read the list, and ask about changes that it does not show.
 
         Returns:
-            The comparison, and what is missing although it should be listed.
+            The comparison, and the changes that are missing although they should be listed.
 
         Raises:
             CredentialsRefusedError: The token's user may not read the list.
@@ -126,7 +127,7 @@ class _Audit:
             self._listed.take(row)
 
     async def _unexplained(self, tenant: Tenant, missing: list[LedgerLine]) -> list[LedgerLine]:
-        """What is missing although it should be listed: there is nothing to list if the access was held already."""
+        """The changes that should be listed: there is nothing to list if the access was held already."""
         people = sorted({line.identity for line in missing})
         items = {(line.item_type, line.item) for line in missing}
         fine: list[LedgerLine] = []
@@ -140,7 +141,7 @@ class _Audit:
         return [line for line in missing if line not in known]
 
     def _comparison(self) -> Comparison:
-        """The list, which was read first, against the ledger as it is now: so it knows of all that the list shows."""
+        """The list, which was read first, against the ledger as it is now: it knows of everything that is listed."""
         lines = chain.from_iterable(ledger_lines(self._ledger.tracks.lines(run)) for run in self._runs)
         each = [self._ledger.requests.attempt_ids(run) for run in self._runs]
         attempts = {number: ids for of_run, _ in each for number, ids in of_run.items()}

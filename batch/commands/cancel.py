@@ -1,4 +1,4 @@
-"""`cancel`: cancels at the tenant what a run has created there, and writes undo.csv for what was granted."""
+"""`cancel`: cancels the requests of a run at the tenant, and writes undo.csv, which revokes what was granted."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def cancel(
 def _require_not_imported(run: Run) -> None:
     if run.imported:
         raise UsageError(
-            f"Run {run.id} holds what was imported from the tenant: access-batch has not created it.",
+            f"Run {run.id} holds requests that were imported from the tenant: access-batch did not create them.",
             next_step="Nothing was sent. `access-batch runs` lists the runs.",
         )
 
@@ -224,7 +224,7 @@ class _CancelJob:
             except ForbiddenError as error:
                 stopped = CredentialsRefusedError(
                     f"The tenant does not let this client read the status list any more: {error}.",
-                    next_step=f"Run `access-batch cancel {self._run.id}` again to see what was cancelled.",
+                    next_step=f"Run `access-batch cancel {self._run.id}` again to see which changes were cancelled.",
                 )
         with contextlib.suppress(LedgerLostError):
             self._record()
@@ -269,7 +269,7 @@ class _CancelJob:
 
     def _undo_comment(self) -> str:
         named = f"run {self._run.id} of access-batch"
-        return f"{self._comment} ({named})" if self._comment else f"Takes back what {named} was granted."
+        return f"{self._comment} ({named})" if self._comment else f"Takes back the access that {named} granted."
 
 
 def _of(own: RunChanges, outcomes: Sequence[CancelOutcome], outcome: CancelOutcome) -> tuple[AcceptedChange, ...]:

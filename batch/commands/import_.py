@@ -34,7 +34,7 @@ _SHOW_EVERY: Final = 25_000
 def import_(
     settings: Settings, screen: Screen, runtime: Runtime, *, since: datetime | None, everybody: bool
 ) -> ImportSummary:
-    """Import the status list into the ledger, and update what was imported before.
+    """Import the status list into the ledger, and update requests that were imported before.
 
     Args:
         settings: Tenant and ledger.
@@ -45,7 +45,7 @@ def import_(
 
     Raises:
         CredentialsRefusedError: The token's user may not read the list.
-        StoppedError: It stopped early; what was read until then is imported.
+        StoppedError: It stopped early; the rows read until then are imported.
     """
     began = runtime.clock.monotonic()
     access = find_access(settings)
@@ -113,7 +113,7 @@ class ImportReader:
         dialect: API version.
         screen: For progress.
         runtime: Clock and process.
-        beside_runs: Whether to import also what a run has something else of.
+        beside_runs: Whether to import a change also if a run has another change of the same access.
 
     Attributes:
         run: The run of the imported changes; None if there were none.

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def digest_in(ledger: Ledger, tenant: str, table: Table, identity_by: IdentityBy) -> str:
-    """What identifies an input in a ledger: its rows, or its bytes if a run of an older version goes by them."""
+    """The digest of an input in a ledger: of its rows, or of its bytes if a run of an older version has that."""
     if ledger.runs.of_input(tenant, table.digest) is not None:
         return table.digest
     return input_digest(table, identity_by)
@@ -95,7 +95,7 @@ class InputRun:
     def is_behind(self, ledger: Ledger, run: Run | None) -> bool:
         """Whether a run that went on as planned may have more to do, because other runs stood in its way.
 
-        What the tenant reported when the run was planned stays decided.
+        Decisions by the tenant's answers of that time stay.
         """
         if self._classes is not None or run is None or not ledger.runs.has_unfinished_beside(run):
             return False
@@ -135,7 +135,7 @@ class InputRun:
                 self._start_anew()
 
     def planned_again(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
-        """After sending, plan what is free now: what a doubt or another run's plan held back.
+        """After sending, plan the changes that are free now: a doubt or another run's plan held them back.
 
         Returns:
             The input's run; None if nothing was planned.
@@ -205,7 +205,7 @@ class InputRun:
         return ledger.decisions.set_aside(ledger.plans.run_id(self._tenant, self.digest))
 
     def describe(self, classified: Classified) -> None:
-        """Show once what was read: before sending, or after it for a continued run."""
+        """Show once which rows were read: before sending, or after it for a continued run."""
         if not self._described:
             self._screen.say(*describe_input(classified))
         self._described = True

@@ -117,7 +117,9 @@ def preview(
     if not only_rows and not tenant:
         screen.say("No tenant is given: rows are not compared with the ledger or with a tenant.")
     elif not only_rows and check is None:
-        screen.say("The tenant was not asked what is in progress and held already: --check-tenant auto asks it.")
+        screen.say(
+            "The tenant was not asked which changes are in progress or held already: --check-tenant auto asks it."
+        )
     if only_rows:
         given = [content.name for content in loaded.contents]
         folder = results_folder(settings, given)

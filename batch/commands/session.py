@@ -181,7 +181,7 @@ class SessionFactory:
         Args:
             ledger: Counts the calls.
             tell: Takes waits and notices.
-            identifies: Whether nothing rests yet on what the ledger has of this tenant.
+            identifies: Whether nothing rests yet on the ledger's knowledge of this tenant.
         """
         settings, runtime, connection = self._settings, self._runtime, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
@@ -237,7 +237,7 @@ def knows_tenant(
         names = token_claims.tenant_names
         moved = await asyncio.to_thread(ledger.tenants.bind, access.tenant, names, runtime.process, runtime.now())
         if moved and not identifies:
-            # What this command has read of the ledger was another tenant's: it must read it again.
+            # This command has read another tenant's part of the ledger: it must read again.
             raise RunHeldError(
                 f"{access.tenant} has just proved to be a tenant that the ledger knew by another address, so its runs "
                 "were joined.",

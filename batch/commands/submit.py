@@ -113,7 +113,7 @@ def submit(
             looked_for.update(others)
             sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
             stopped, interrupted = sending.send()
-            # If a doubt stays open, others may be settled, and what they held back can be sent.
+            # If a doubt stays open, others may be settled, and the rows that they held back can be sent.
             is_over = interrupted or not (stopped is None or isinstance(stopped, UnconfirmedError))
             if is_over or not (others or job.is_behind(ledger, run)):
                 break
@@ -123,7 +123,7 @@ def submit(
                 interrupted = True
                 break
             run = planned or run
-            # What is sent now may be the control of a doubt that stayed open.
+            # A request that is sent now may be the control of a doubt that stayed open.
             if planned is None and looked_for.issuperset(job.doubts):
                 break
         if run and settings.wait and stopped is None and not interrupted:
@@ -146,7 +146,7 @@ def submit(
 
 
 class _Sending:
-    """Sends what a run has planned, if there is a run, and settles the doubts of others meanwhile."""
+    """Sends the requests that a run has planned, if there is a run, and settles the doubts of other runs meanwhile."""
 
     def __init__(
         self,

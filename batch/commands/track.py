@@ -106,7 +106,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
     run, *_ = status(settings, name, runtime, tenant=access.tenant)
     if run.imported:
         raise UsageError(
-            f"Run {run.id} holds what was imported from the tenant.",
+            f"Run {run.id} holds requests that were imported from the tenant.",
             next_step="Run `access-batch ledger import` again to bring it up to date.",
         )
     if settings.out is not None:

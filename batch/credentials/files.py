@@ -53,7 +53,7 @@ def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> Small
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text.", next_step=next_step) from None
-    # Windows has no such bits; what Python shows there means nothing.
+    # Windows has no such bits; those that Python shows there mean nothing.
     shared = os.name == "posix" and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
     warning = f"Other users of this machine may read the secret in {path}: `chmod 600` it."
     return SmallFile(text, (warning,) if shared else ())
@@ -62,8 +62,8 @@ def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> Small
 def overwrite_small(path: Path, content: bytes) -> None:
     """Writes a small private file in place, at once but not durably, and follows no link.
 
-    For what is written many times a second and must survive the end of this process, but not that of the machine. The
-    content must always have the same length.
+    For a file that is written many times a second and must survive the end of this process, but not that of the
+    machine. The content must always have the same length.
 
     Raises:
         OSError: It can't be written.

@@ -120,7 +120,7 @@ def classify(
 ) -> pl.DataFrame:
     """Give every change its class and reason.
 
-    What another run has planned and not sent, this run may take over, so it does not count.
+    Changes that another run has planned and not sent do not count: this run may take them over.
 
     Args:
         changes: `row`, `file` and `line` of the change's row, and validate's CHANGE_COLUMNS.
@@ -279,7 +279,7 @@ def _against_ledger(
 
 
 def _with_contrary_plans(found: pl.DataFrame, keys: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
-    """Hold back what is submitted already if another run has planned something else of it: that would undo it."""
+    """Hold back a submitted change if another run has planned another change of its key, which would undo it."""
     planned = free.select(_HASH, *(pl.col(name).alias(f"known_{name}") for name in free.columns))
     is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)

@@ -49,7 +49,7 @@ class Cache:
         Args:
             tenant: An address of the tenant.
             kind: What was asked, such as `access held`.
-            keys: Of what: ids or names.
+            keys: The ids or names that the question was about.
             since: Older answers are left out.
         """
         c = t.cached.c

@@ -215,7 +215,7 @@ class Calls:
         elif self._stands_still(connection, row, moment.now):
             self._ours = True
             changed = _taken_over(row, moment)
-            # Calls that were made before it stood still are over; what has not been reported is made now at the latest.
+            # Calls made before it stood still are over; calls that were not reported are made now at the latest.
             of_pace, is_open = t.call.c.pace == row.id, t.call.c.counted_by.is_(None)
             connection.execute(sa.delete(t.call).where(of_pace, ~is_open))
             connection.execute(sa.update(t.call).where(of_pace).values(counted_by=moment.now))

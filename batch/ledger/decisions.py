@@ -75,7 +75,7 @@ class DecisionStore:
             return select_frame(connection, query, TENANT_VERDICTS)
 
     def replace_set_aside(self, run_id: str, changes: pl.DataFrame, now: datetime) -> None:
-        """Keeps what a precheck set aside when nothing was left to plan.
+        """Keeps which changes a precheck set aside when nothing was left to plan.
 
         Args:
             run_id: The id that the input's run has or would get.

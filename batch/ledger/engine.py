@@ -127,7 +127,7 @@ def _watch_file(engine: Engine, path: Path) -> None:
             raise LedgerLostError(
                 f"The ledger {path} was removed or replaced while it was in use.",
                 next_step="Nothing more is sent. Before you go on, put the ledger back, or else its newest backup: "
-                "what was sent since then is looked up at the tenant first. A new ledger would not know what was sent.",
+                "requests sent since then are looked up at the tenant first. A new ledger would not know them.",
             )
 
     sa.event.listen(engine, "begin", on_begin)

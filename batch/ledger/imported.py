@@ -70,7 +70,7 @@ class Imported:
             process: It must hold the run.
             listed: Rows, in the order of the list.
             now: When.
-            beside_runs: Whether to import also what a run has something else of.
+            beside_runs: Whether to import a change also if a run has another change of the same access.
 
         Returns:
             How many rows had which outcome.

@@ -168,7 +168,7 @@ def _add_part(
             "parent": whole.number,
             "recipients": " ".join(map(str, people)),
             "tag": tag,
-            # What arrived, or may have, was sent with the whole.
+            # A part that arrived, or may have, was sent with the whole.
             "claimed": None if state is State.PLANNED else whole.claimed,
         },
     )

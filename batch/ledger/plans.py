@@ -113,7 +113,7 @@ class Plans:
         """Writes a plan and its run in one transaction; returns the run's id.
 
         If the run exists, the requests are added to it, and its refused requests are SPLIT: the new ones take over.
-        So are requests that other runs have planned and not sent: what the plan does not want of them stays theirs.
+        So are requests that other runs have planned and not sent: changes that the plan does not want stay theirs.
 
         Args:
             new: The run.

@@ -71,7 +71,7 @@ def require_whole(request: Request, row: Any) -> None:
         raise BrokenPromiseError(
             f"Request {request.id} has lost recipients or items.",
             next_step="Nothing of it is sent. Run `access-batch ledger verify`, then put the newest sound backup in "
-            "the ledger's place: what was sent since then is looked up at the tenant first.",
+            "the ledger's place: requests sent since then are looked up at the tenant first.",
         )
 
 

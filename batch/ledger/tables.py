@@ -1,13 +1,13 @@
 """The ledger's tables.
 
-The tenant's ids stand once, in `identity` and `item`, and what else a request says about an item stands once in
+The tenant's ids stand once, in `identity` and `item`, and other details of an item in a request stand once in
 `detail`. A request is a full product: `recipient` has its identities and `request_item` its items, as numbers, and its
 changes are not written out. The view `changes` multiplies them for people, one line for each change.
 
 `recipient` is sorted by identity, since lookups are by identity. `request.recipients` repeats the identities of one
 request, so that sending does not search `recipient`. Requests that travel in one body stand in `envelope`.
 
-`track` has the tenant's last report on each tracked change; what many of them share stands once in `finding`.
+`track` has the tenant's last report on each tracked change; reports that many of them share stand once in `finding`.
 
 `name_meaning` and `set_aside` hold the decisions that a run's plan rests on. They are kept for good, so that a run that
 continues decides as it did before. `cached` holds the tenant's answers and can be emptied at any time.

@@ -41,7 +41,7 @@ _REQUESTS: Final = {
 
 
 class LedgerMovedError(Exception):
-    """Another process has changed what a plan rests on since the ledger was read; the ledger must be read again."""
+    """Another process has changed the ledger since a plan was made from it; it must be read again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ def take_over(
         wanted: The plan's changes, with dedupe's KEY; ids are compared by their keys.
         taken: The requests, which must still be planned and free.
         now: When.
-        tag: The random part of the ids of what stays with the other runs.
+        tag: The random part of the ids of requests that stay with the other runs.
 
     Raises:
         LedgerMovedError: A request was sent meanwhile, or another process works on its run.
@@ -105,7 +105,7 @@ def take_changes(
         requests: `request`, `run` and `changes`: the number of a request, the id of its run, and how many it asks for.
         going: The changes that go: numbers of `request`, `identity` and `item`, in this order, each once.
         now: When.
-        tag: The random part of the ids of what stays.
+        tag: The random part of the ids of requests that stay.
 
     Raises:
         LedgerMovedError: A request was sent meanwhile.
@@ -171,7 +171,7 @@ _SPLIT: Final = (
 def _take_some(
     connection: Connection, run_id: str, number: int, going: Collection[tuple[int, int]], now: datetime, tag: str
 ) -> None:
-    """Leaves to a request's run new requests of what is not going."""
+    """Leaves new requests to a request's run, with the changes that are not going."""
     row: Any = connection.execute(REQUEST.where(t.request.c.number == number)).one()
     (request,) = load_requests(connection, [row])
     recipients = recipients_of(row)
@@ -182,7 +182,7 @@ def _take_some(
 
 
 def parts_without(recipients: int, items: int, going: Collection[tuple[int, int]]) -> tuple[Part, ...]:
-    """Divides what is left of a product into products: recipients who keep the same items stay together."""
+    """Divides the rest of a product into products: recipients who keep the same items stay together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for recipient in range(recipients):
         kept = tuple(item for item in range(items) if (recipient, item) not in going)

@@ -142,7 +142,7 @@ def _bind(
         if any(name.startswith(ORG) == before.startswith(ORG) for name in names):
             raise SettingsError(
                 f"The tokens of {url} named the tenant {before} until now, and today's names {names[0]}.",
-                next_step="Nothing was sent: what the ledger knows is another tenant's. Check the base URL and the "
+                next_step="Nothing was sent: the ledger has another tenant at this address. Check the base URL and the "
                 "network. If another tenant has taken over this address, choose another ledger with --ledger.",
             )
         return False
@@ -196,7 +196,7 @@ def _join(
 
 
 def _unify(connection: Connection, kept: int, gone: int) -> Mapping[int, dict[int, Any]]:
-    """Gives ids that both tenants have one number; returns by run what was sent in another order than it has now."""
+    """Gives ids that both tenants have one number; returns, by run, former contents that this changes."""
     before = _contents(connection, gone)
     for table, references, same in (
         (t.identity, (t.recipient.c.identity, t.track.c.identity), ()),
@@ -219,7 +219,7 @@ def _unify(connection: Connection, kept: int, gone: int) -> Mapping[int, dict[in
 
 
 def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, new_id: Callable[[], str]) -> None:
-    """Takes out of planned requests what a run of the other tenant has sent; of what both have planned, one stays."""
+    """Takes out of planned requests the changes that the other tenant's runs have sent; of two planned, one stays."""
     for planned, other, void in ((kept, gone, {*VOID, State.PLANNED}), (gone, kept, VOID)):
         p, q = _changes_of(planned).subquery(), _changes_of(other).subquery()
         same = sa.and_(*(p.c[name] == q.c[name] for name in _INTENTION))

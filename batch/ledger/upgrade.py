@@ -57,7 +57,7 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str,
 
 _UNUSABLE: Final = (
     "Nothing was sent. Make it readable and writable, or free disk space. If it is damaged, put its newest backup in "
-    "its place: what was sent since then is looked up at the tenant first. A new ledger would not know it."
+    "its place: requests sent since then are looked up at the tenant first. A new ledger would not know them."
 )
 
 
@@ -191,8 +191,8 @@ def back_up(url: sa.URL, target: Path) -> None:
     if source is None:
         raise LedgerRefusedError(
             f"{place(url)} is no file, so access-batch does not copy it.",
-            next_step="Back up this database by its own means, such as pg_dump. If a backup is put in its place, what "
-            "was sent since then is looked up at the tenant first.",
+            next_step="Back up this database by its own means, such as pg_dump. If a backup is put in its place, "
+            "requests sent since then are looked up at the tenant first.",
         )
     if not source.is_file():
         raise LedgerRefusedError(f"There is no ledger at {source}.", next_step="Name it with --ledger.")

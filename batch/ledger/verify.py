@@ -358,10 +358,10 @@ def _repeats_of(
     before: tuple[object, ...] = ()
     for row in connection.execute(history):
         wanted = (row.identity_number, row.item_number, row.operation, row.start_date, row.remove_date)
-        # What others submitted again before this ledger began is not its fault.
+        # Changes that were submitted again before this ledger began are not its fault.
         if wanted == before and not row.imported:
             yield f"request {row.number}: it submits {row.item} for {row.identity} again"
-        # A change that came to nothing may be submitted again, and leaves what was wanted before it in force.
+        # A change that came to nothing may be submitted again, and leaves the change before it in force.
         came_to = tenant_outcome(row.tracked, row.said) if row.tracked else TenantOutcome.OPEN
         if came_to not in RESUBMITTABLE:
             before = wanted

@@ -1,9 +1,9 @@
 """Envelopes: small requests that share a body, if the API version lists items per identity.
 
 Such a body holds as many identities as any, but an item counts once for each identity: 25 in all, while a full product
-has up to 250 pairs. So it suits what packs badly: people with comments or dates of their own. Requests with more than
-25 pairs stay as they are. Smaller ones are either kept whole or divided by person, which fits anywhere. Several sizes
-up to which to divide requests, and several orders of filling bodies, are tried; the fewest bodies win.
+has up to 250 pairs. So it suits people whose changes pack badly, with comments or dates of their own. Requests with
+more than 25 pairs stay as they are. Smaller ones are either kept whole or divided by person, which fits anywhere.
+Several sizes up to which to divide requests, and several orders of filling bodies, are tried; the fewest bodies win.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class CancelSummary:
         run: The run's id.
         tenant: The tenant's name.
         dry_run: Whether it only looked.
-        outcomes: How many of the run's accepted changes came to what; for a dry run, before anything was done.
+        outcomes: How many of the run's accepted changes had which outcome; for a dry run, before anything was done.
         found: Changes that could be cancelled when it began.
         would_cancel: Those changes, for a dry run.
         to_revoke: Granted changes, for which `undo.csv` has a revoke.
@@ -115,7 +115,7 @@ _OPEN: Final = {
     CancelOutcome.CANCELABLE: "can still be cancelled",
     CancelOutcome.UNDER_WAY: "approved, not provisioned yet: they can no longer be cancelled and can't yet be revoked",
     CancelOutcome.REVOKED: "revoked already: nothing here gives the access back",
-    CancelOutcome.NOT_VISIBLE: "not in the list of what this token's user requested",
+    CancelOutcome.NOT_VISIBLE: "not in the tenant's list of this user's requests",
 }
 
 

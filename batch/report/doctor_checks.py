@@ -91,7 +91,7 @@ def check_ledger(health: Health, notices: Sequence[str]) -> tuple[DoctorCheck, .
                 "ledger",
                 f"{health.where} is damaged: {listed}.",
                 "Submit nothing with it. Move it away, and put its newest sound backup in its place (`access-batch "
-                "ledger verify` checks it): what was sent since then is looked up at the tenant first.",
+                "ledger verify` checks it): requests sent since then are looked up at the tenant first.",
             ),
         )
     size = "" if health.size is None else f", {_bytes(health.size)}"

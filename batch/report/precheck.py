@@ -33,7 +33,7 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
         return
     least = duration(calls * rate.seconds / rate.requests)
     longer = "; that may be longer than sending takes: --check-tenant never skips it" if dear else ""
-    yield (f"Asking the tenant what is in progress and held already: {calls:,.0f} calls, at least {least}{longer}.")
+    yield f"Asking the tenant which changes are in progress or held: {calls:,.0f} calls, at least {least}{longer}."
 
 
 def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:

@@ -138,7 +138,7 @@ def describe_platform(platform: str) -> Iterator[str]:
 
 
 def taken_from(run: str, left: int) -> str:
-    """What became of the changes that another run had planned and not sent.
+    """Which changes are taken over from another run, and which stay with it.
 
     Args:
         run: The other run's id.
@@ -241,4 +241,4 @@ def describe_sandbox(base_url: str, client_id: str, client_secret: str) -> Itera
     """How to point a client at a sandbox."""
     yield f"The sandbox listens on {base_url}. Point a client at it with:"
     yield f"  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={client_id} SAIL_CLIENT_SECRET={client_secret}"
-    yield f"What it accepted: {base_url}/sandbox/audit. Ctrl-C ends it."
+    yield f"Accepted requests: {base_url}/sandbox/audit. Ctrl-C ends it."

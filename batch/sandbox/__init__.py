@@ -5,7 +5,7 @@
 | which endpoints there are, and what answers each | `routes` |
 | what a request may contain | `rules` |
 | what the tenant does with a request, a cancel call, an intervention | `tenant`, `cancelling` |
-| how a change proceeds, and who holds what in the end | `lifecycle`, `rows`, `holdings` |
+| how a change proceeds, and who holds which items in the end | `lifecycle`, `rows`, `holdings` |
 | the status lists | `status_list` |
 | the search and the lists of people and items | `search`, `list_endpoints`, with `filters`, `documents` |
 | which people and items exist | `directory`, `made_up_directory` |

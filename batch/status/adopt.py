@@ -48,7 +48,7 @@ class AdoptionOutcome(StrEnum):
     """The ledger has the change, and the row gives it a new status."""
     UNCHANGED = "unchanged"
     KNOWN = "known"
-    """A run of this ledger has the same key, and what the run knows counts."""
+    """A run of this ledger has the same key, and the run's knowledge counts."""
     UNSETTLED = "unsettled"
     """It belongs to a request of this ledger that is not known to have arrived, which only settling decides."""
 
@@ -89,7 +89,7 @@ class ListedChange:
 
     @property
     def key(self) -> Key:
-        """What makes it the same change as another, apart from operation and dates."""
+        """Makes it the same change as another, apart from operation and dates."""
         return self.identity, self.item_type, self.item
 
     def status(self, request: int) -> ChangeStatus:
@@ -114,7 +114,7 @@ class AdoptionPlan:
     Attributes:
         new: Changes to import, in order.
         statuses: New statuses of changes that the ledger has.
-        outcomes: How many rows came to what.
+        outcomes: How many rows had which outcome.
     """
 
     new: tuple[ListedChange, ...]
@@ -195,7 +195,7 @@ def plan_adoption(
         listed: Rows, in the list's order; of several about one change in one access request the last one counts.
         known: What the ledger has of their keys, oldest first.
         imported: Id of the run that imported changes belong to.
-        beside_runs: Whether to import also what a run has something else of.
+        beside_runs: Whether to import a change also if a run has another change of the same access.
     """
     latest = {(change.access_request, change.key): change for change in listed}
     outcomes: Counter[AdoptionOutcome] = Counter()

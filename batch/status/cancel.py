@@ -173,5 +173,5 @@ def to_revoke(own: RunChanges, outcomes: Sequence[CancelOutcome]) -> tuple[Accep
 
 
 def count_outcomes(outcomes: Sequence[CancelOutcome]) -> Mapping[CancelOutcome, int]:
-    """How many changes came to what."""
+    """How many changes had which outcome."""
     return Counter(outcomes)

@@ -73,7 +73,7 @@ class Permit:
             self._pace.sent(self._number)
 
     def on_answer(self, answer: Answer) -> None:
-        """The call has ended. What the tenant has answered it has counted; a 5xx may be a gateway's answer."""
+        """The call has ended. The tenant has counted a call that it answers, but a gateway may have answered a 5xx."""
         self.on_sent()
         if answer.status is not None and answer.status < _GATEWAY:
             self._pace.answered(self._number)

@@ -31,7 +31,7 @@ _SHAPES: Final = re.compile(
     r"|(?<=access_token)[\"'\s:=]+[^\"'\s&<>,}]+",
     re.IGNORECASE,
 )
-"""Whatever looks like a token: a bearer header, a JWT, a token endpoint's answer."""
+"""Everything that looks like a token: a bearer header, a JWT, a token endpoint's answer."""
 
 
 class Secrets:

@@ -2,8 +2,8 @@
 
 A kernel keeps retransmitting the bytes of a closed connection, even after the death of the process, for up to 100
 seconds. A request could then reach the tenant long after it counts as lost, and after it was sent again. So a close
-resets the connection: Linux, macOS and the BSDs drop what is unsent or unacknowledged (`SO_LINGER` on, 0 seconds), on
-`close` and on `kill -9` alike. What the tenant's machine or a proxy has taken can't be recalled.
+resets the connection: Linux, macOS and the BSDs drop unsent and unacknowledged bytes (`SO_LINGER` on, 0 seconds), on
+`close` and on `kill -9` alike. Bytes that the tenant's machine or a proxy has taken can't be recalled.
 
 A server or a gateway that sends more bytes than its answer has would have them read as the answer to the next request.
 So a connection with such bytes is not used again.
@@ -153,7 +153,7 @@ class _Answer:
 
 
 def abort_on_close(connection: Any) -> None:
-    """Makes a TCP socket drop what has not arrived when it is closed, or when its process dies."""
+    """Makes a TCP socket drop undelivered bytes when it is closed, or when its process dies."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
     if _USER_TIMEOUT is not None:
         connection.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, UNACKNOWLEDGED_FOR)

@@ -1,4 +1,4 @@
-"""What identifies an input: the set of its rows in the columns that are sent, however they were written."""
+"""The digest that identifies an input: of its set of rows, in the columns that are sent, however they are written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _canonical(rows: pl.DataFrame, identity_by: IdentityBy) -> pl.DataFrame:
     # In this order, the members of the metadata are sorted by key.
     prepared = prepare(rows.select(sorted(set(rows.columns) - set(dated)))).collect()
     items = prepared.get_column("item_id").str.replace_all(r"\s*\|\s*", "|")
-    # What differs most stands first, which makes sorting several times faster.
+    # The columns that differ most stand first, which makes sorting several times faster.
     return prepared.select(
         _id_or_name(rows, prepared.get_column("identity_id"), "identity", identity_by),
         _id_or_name(rows, items, "item", IdentityBy.AUTO),
@@ -82,7 +82,7 @@ def _id_or_name(rows: pl.DataFrame, ids: pl.Series, name: str, by: IdentityBy) -
 
 
 def _date(rows: pl.DataFrame, name: str) -> pl.Series:
-    """The instants, or the texts of what is no instant. Each text is read once: many rows have the same."""
+    """The instants; a text that is none stays a text. Each text is read once: many rows have the same."""
     key = [column for column in (name, "_dates") if column in rows.columns]
     texts = rows.select(key).unique()
     is_instant = pl.col(name).is_not_null() & ~pl.col(f"{name}_zoneless")

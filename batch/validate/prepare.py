@@ -167,7 +167,7 @@ def _dates(name: str, forms: Sequence[DateForm]) -> tuple[pl.Expr, pl.Expr]:
         other_instant, other_zoneless = _read_date(name, form)
         instant = pl.when(has_form).then(other_instant).otherwise(instant)
         zoneless = pl.when(has_form).then(other_zoneless).otherwise(zoneless)
-    # Compare what is sent: milliseconds. The API's dates end with the year 9999.
+    # Compare milliseconds, as they are sent. The API's dates end with the year 9999.
     instant = instant.dt.truncate("1ms")
     return (
         pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),

@@ -71,8 +71,8 @@ def _refuse_if_not_products(connection: sa.Connection) -> None:
         raise LedgerRefusedError(
             f"The ledger is damaged and was not upgraded: the changes of request {damaged} are not the product of its "
             "recipients and items.",
-            next_step="Put its newest sound backup in its place: what was sent since then is looked up at the tenant "
-            "first. A new ledger would not know it.",
+            next_step="Put its newest sound backup in its place: requests sent since then are looked up at the tenant "
+            "first. A new ledger would not know them.",
         )
 
 

@@ -63,8 +63,8 @@ def _refuse_events_without_run(connection: sa.Connection) -> None:
 def _damaged(what: str) -> LedgerRefusedError:
     return LedgerRefusedError(
         f"The ledger is damaged and was not upgraded: {what}.",
-        next_step="Put its newest sound backup in its place: what was sent since then is looked up at the tenant "
-        "first. A new ledger would not know it.",
+        next_step="Put its newest sound backup in its place: requests sent since then are looked up at the tenant "
+        "first. A new ledger would not know them.",
     )
 
 

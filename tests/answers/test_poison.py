@@ -232,7 +232,7 @@ def test_only_an_answer_that_the_request_may_have_caused_is_a_failure(
     assert is_failure(status) == counts
 
 
-def test_what_is_refused_in_the_end_keeps_the_words_of_the_last_answer() -> None:
+def test_a_request_that_is_refused_in_the_end_keeps_the_words_of_the_last_answer() -> None:
     assert TWICE.words == "the tenant answered 500"
     assert replace(TWICE, blocked=True, reason="the tenant answered 403: No (tracking id 7)").words == (
         "blocked by a firewall: the tenant answered 403: No (tracking id 7)"

@@ -26,7 +26,7 @@ def test_a_head_that_was_kept_meanwhile_is_not_forgotten_with_the_lost_one(tmp_p
     assert heads.seen("ledger", ONE) == ()
 
 
-def test_what_a_tenant_accepted_last_is_known_by_any_of_its_names(tmp_path: Path) -> None:
+def test_the_request_that_a_tenant_accepted_last_is_known_by_any_of_its_names(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
     keep = heads.keep_accepted("ledger", {"https://one", "tenant one"})
     long = request(recipients=("p" * 60,), number=7)

@@ -158,7 +158,7 @@ def test_a_doubt_counts_although_something_newer_has_ended() -> None:
 
 
 @pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
-def test_what_another_run_has_planned_and_not_sent_is_taken_over(operation: str) -> None:
+def test_a_change_that_another_run_has_planned_and_not_sent_is_taken_over(operation: str) -> None:
     assert classified(frame(change()), earlier(State.PLANNED, run="spring", operation=operation)) == [FRESH]
 
 
@@ -177,7 +177,7 @@ def test_nothing_is_taken_from_a_run_on_which_a_process_works(state: State, reas
     assert classified(frame(change()), known, busy=busy) == [("held_back", reason, None, False)]
 
 
-def test_what_is_submitted_is_held_back_if_another_run_has_planned_the_opposite() -> None:
+def test_a_submitted_change_is_held_back_if_another_run_has_planned_the_opposite() -> None:
     granted = earlier(State.ACCEPTED, run="spring", request=1)
     revoke = earlier(State.PLANNED, run="summer", request=2, operation="REVOKE")
     reason = "a revoke of it is planned in run summer and not sent yet: submit its input again, or discard that run"

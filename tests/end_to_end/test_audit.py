@@ -148,7 +148,7 @@ def test_a_row_that_names_a_request_which_the_ledger_does_not_have_is_reported(
     assert found(work("audit", "--json")) == {}
 
 
-def test_what_a_ledger_forgot_that_was_put_back_to_an_earlier_state_is_reported(
+def test_requests_that_are_newer_than_a_ledger_put_back_to_an_earlier_state_are_reported(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
     run = worker(program, tenant, ledger)

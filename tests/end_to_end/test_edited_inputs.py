@@ -100,7 +100,7 @@ def test_a_run_of_an_older_version_is_continued_by_its_inputs_bytes(
     assert (ended.code, ended.json["run"], ended.json["changes"]["accepted"]) == (0, first, 5)
 
 
-def test_what_is_not_wanted_any_more_stays_with_its_run(
+def test_changes_that_are_not_wanted_any_more_stay_with_their_run(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", [grant(person, thing) for person in range(4) for thing in range(3)])

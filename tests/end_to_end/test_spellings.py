@@ -40,7 +40,7 @@ def test_an_id_in_capitals_or_with_hyphens_is_the_same_id_in_one_input_and_in_la
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
-def test_what_is_sent_is_spelled_as_in_this_input_not_as_in_an_older_one(
+def test_ids_are_sent_as_this_input_spells_them_not_as_an_older_one_did(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     first = write_rows(tmp_path / "a.csv", [grant(1, 1, identity_id=PERSON.upper())])

@@ -49,7 +49,7 @@ def port_of(tenant: RunningSandbox) -> int:
     return int(tenant.base_url.rpartition(":")[2])
 
 
-def test_what_was_submitted_by_one_address_is_not_submitted_by_another(
+def test_changes_submitted_by_one_address_are_not_submitted_by_another(
     program: Program, path: Path, ledger: Path
 ) -> None:
     with sandbox() as tenant:

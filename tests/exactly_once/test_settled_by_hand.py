@@ -83,9 +83,7 @@ def test_settle_arrived_makes_a_request_accepted(program: Program, secretive: Ru
     assert len(accepted(secretive)) == len(ROWS) - 1
 
 
-def test_verify_lists_what_is_wrong_and_ends_with_3(
-    program: Program, secretive: RunningSandbox, tmp_path: Path
-) -> None:
+def test_verify_lists_the_faults_and_ends_with_3(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
     import sqlite3  # noqa: PLC0415 - to do what the program never does
     from contextlib import closing  # noqa: PLC0415 - likewise
 

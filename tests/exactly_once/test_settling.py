@@ -241,7 +241,7 @@ def test_a_few_doubts_are_found_in_the_recipients_lists_if_the_users_own_is_long
     assert people_asked_for(stage.listing) == ["me", *asked.recipients]
 
 
-def test_the_recipients_lists_show_what_another_user_requested() -> None:
+def test_the_recipients_lists_show_requests_of_another_user() -> None:
     # An earlier attempt may have been made with another user's token: the own list does not have it.
     earlier = request(1, 2, 3)
     stage = settle(FakeStatusList(rows_of(earlier), is_mine=lambda _row: False), doubt(earlier))
@@ -399,7 +399,7 @@ def test_rows_of_anybody_that_came_later_stand_in_for_a_control_if_an_earlier_re
     assert settle(listing, doubt(request(1)), ledger=ledger).ledger.settled == {1: False}
 
 
-def test_what_the_tenant_shows_as_held_needs_no_row_of_a_control() -> None:
+def test_a_control_needs_no_row_for_access_that_the_tenant_shows_as_held() -> None:
     control = request(2, 1, 2)
     ledger, person = FakeLedger(), control.recipients[0]
     ledger.accept(control)

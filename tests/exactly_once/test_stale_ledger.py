@@ -117,7 +117,7 @@ def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
         assert accepted(tenant) == once(map(pair_of, [granted, revoked, grant(5, 5)]))
 
 
-def test_what_a_stale_ledger_had_planned_and_a_user_discarded_is_imported(
+def test_changes_that_a_stale_ledger_had_planned_and_a_user_discarded_are_imported(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
     wanted = [grant(person, person) for person in range(3)]
@@ -145,7 +145,7 @@ def test_what_a_stale_ledger_had_planned_and_a_user_discarded_is_imported(
     assert (audited.code, "Ledger and list agree" in audited.out) == (0, True)
 
 
-def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
+def test_a_ledger_stays_stale_until_no_other_process_holds_requests_that_have_arrived(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
     process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
@@ -169,7 +169,7 @@ def test_a_ledger_stays_stale_until_no_other_process_holds_what_has_arrived(
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
-def test_a_stale_ledger_waits_until_what_was_accepted_last_is_listed(
+def test_a_stale_ledger_waits_until_the_request_that_was_accepted_last_is_listed(
     program: Program, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
     settings = SandboxSettings(
@@ -197,7 +197,7 @@ def test_a_stale_ledger_waits_until_what_was_accepted_last_is_listed(
         assert accepted(late) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
-def test_a_stale_ledger_also_looks_for_what_users_requested_whom_it_does_not_know(
+def test_a_stale_ledger_also_looks_for_requests_of_users_that_it_does_not_know(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
     first = write_rows(tmp_path / "first.csv", [grant(99, 99)])
@@ -247,7 +247,7 @@ def test_a_machine_that_cannot_keep_how_new_the_ledger_is_says_so_before_it_send
     assert ended.err.count("This machine can't keep how new the ledger is") == 1
 
 
-def test_another_machine_finds_what_the_list_shows(
+def test_another_machine_finds_the_requests_that_the_list_shows(
     program: Program, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), latency=(0.02, 0.05), visibility_delay=0.0)

@@ -57,7 +57,7 @@ def test_a_doubt_begins_and_ends_with_the_state(ledger: Ledger, path: Path) -> N
     assert ledger.verify() == ()
 
 
-def test_what_is_known_of_a_doubt_is_kept_and_its_first_time_stays(ledger: Ledger) -> None:
+def test_facts_about_a_doubt_are_kept_and_its_first_time_stays(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
     (doubt,) = in_doubt(ledger, run)
@@ -104,7 +104,7 @@ def test_a_process_of_this_machine_that_is_gone_needs_no_fence(ledger: Ledger) -
     assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
 
 
-def test_the_rest_of_a_divided_doubt_inherits_what_is_known_and_is_never_planned(ledger: Ledger, path: Path) -> None:
+def test_the_rest_of_a_divided_doubt_inherits_its_facts_and_is_never_planned(ledger: Ledger, path: Path) -> None:
     run = write(ledger, product(["a", "b"], ["r1"]))
     ledger.runs.hold(run, ME, NOW)
     (doubt,) = in_doubt(ledger, run)

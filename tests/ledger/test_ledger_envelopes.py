@@ -180,7 +180,7 @@ def test_a_claim_takes_a_large_body_whole(ledger: Ledger) -> None:
     assert [len(body) for body in claim(ledger, run, 2)] == [25, 25]
 
 
-def test_a_member_that_arrived_in_part_is_divided_and_what_is_not_listed_stays_in_doubt(ledger: Ledger) -> None:
+def test_a_member_that_arrived_in_part_is_divided_and_its_unlisted_part_stays_in_doubt(ledger: Ledger) -> None:
     run = write(ledger, product(["a", "b"], ["r1"]), product(["c"], ["r2"]), together=[(0, 1)])
     ledger.runs.hold(run, ME, NOW)
     (body,) = claim(ledger, run)

@@ -369,7 +369,7 @@ def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: 
     assert not attempts(path)
 
 
-def test_what_failed_and_got_through_in_the_end_had_failed_by_chance(ledger: Ledger) -> None:
+def test_a_request_that_failed_and_got_through_in_the_end_had_failed_by_chance(ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     for answer in (FAILED, FAILED, ACCEPTED):
         record(ledger, claim(ledger, run), answer)

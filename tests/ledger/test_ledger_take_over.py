@@ -82,7 +82,7 @@ def test_an_input_edited_again_and_again_keeps_every_pair_in_exactly_one_request
 
 
 @given(going=st.sets(st.tuples(st.integers(0, 3), st.integers(0, 2))))
-def test_what_stays_is_divided_into_products(going: set[tuple[int, int]]) -> None:
+def test_changes_that_stay_are_divided_into_products(going: set[tuple[int, int]]) -> None:
     parts = parts_without(4, 3, going)
     left = [(r, i) for part in parts for r in part.recipients for i in part.items]
     assert sorted([*left, *going]) == [(r, i) for r in range(4) for i in range(3)]

@@ -97,7 +97,7 @@ def test_a_token_that_says_less_or_more_about_its_tenant_is_no_contradiction(led
     assert ledger.tenants.name_of(OTHER) == TENANT
 
 
-def test_joining_unifies_ids_and_keeps_what_each_run_knows(ledger: Ledger, path: Path) -> None:
+def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger, path: Path) -> None:
     # The numbers of ids follow their order in each plan, so what OTHER sent has another order after the join.
     mine = write(ledger, [change("zoe", "r9")], [change("anna", "r1")], [change("bob", "r2")])
     for _ in range(3):
@@ -197,7 +197,7 @@ def test_a_doubt_of_a_joined_tenant_stays_a_doubt(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("sent_at", [TENANT, OTHER])
-def test_what_both_planned_is_submitted_once_after_they_are_joined(ledger: Ledger, sent_at: str) -> None:
+def test_a_change_that_both_planned_is_submitted_once_after_they_are_joined(ledger: Ledger, sent_at: str) -> None:
     both = product(["anna", "ben"], ["r1", "r2"])
     runs = {
         TENANT: write(ledger, both, [change("carl", "r1")]),

@@ -232,7 +232,7 @@ def test_a_list_that_ends_early_is_refused() -> None:
         asyncio.run(program())
 
 
-def test_what_the_tenant_spells_otherwise_is_found_and_its_own_user_is_nobody_else() -> None:
+def test_ids_that_the_tenant_spells_otherwise_are_found_and_its_own_user_is_nobody_else() -> None:
     tenant = FakeTenant(rows=[row("a-B", "r1")], access={})
     said = ask(precheck(tenant), ["AB", "cd"], holders=[])
     assert {person: len(rows) for person, rows in said.in_progress.items()} == {"AB": 1, "cd": 0}

@@ -230,7 +230,7 @@ def test_one_line_shows_everything() -> None:
     assert "; waiting 1 min 0 s: the tenant answered 429; then up to 10/s, 2 min 40 s left" in describe(waiting, now)
 
 
-def test_once_everything_is_sent_the_line_shows_what_is_awaited() -> None:
+def test_once_everything_is_sent_the_line_shows_the_requests_that_are_awaited() -> None:
     at = headway.after_sending(begun(2, 2), request(1), BEGAN)
     at = headway.after_sending(at, request(2), BEGAN)
     assert describe_sending(at, BEGAN) == "waiting for 2 answers"

@@ -191,7 +191,7 @@ def test_a_run_is_described_in_lines() -> None:
     ]
 
 
-def test_what_is_left_of_a_run_comes_with_the_commands_to_type_next() -> None:
+def test_the_rest_of_a_run_comes_with_the_commands_to_type_next() -> None:
     left = dataclasses.replace(TALLY, changes={State.PLANNED: 2, State.UNCONFIRMED: 1, State.REFUSED: 1})
     assert list(describe_rest(RUN, left)) == [
         "2 changes not sent: submit the same input again, or `access-batch discard r1`.",

@@ -30,7 +30,7 @@ def test_if_time_helps_the_advice_is_to_wait() -> None:
     )
 
 
-def test_what_arrived_in_part_is_never_to_be_recorded_as_not_arrived() -> None:
+def test_a_request_that_arrived_in_part_is_not_offered_to_be_recorded_as_not_arrived() -> None:
     message, next_step = describe_unconfirmed(Counter({Why.INCOMPLETE: 1}), {"r1": {Why.INCOMPLETE}})
     assert message.endswith("it has arrived, but the tenant does not list all of it.")
     assert next_step == (

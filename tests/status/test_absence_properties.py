@@ -220,16 +220,16 @@ def verdict(history: History) -> Settlement:
 
 @pytest.mark.parametrize("ends", [True, False], ids=["until everything is shown", "until any moment"])
 @given(data=st.data())
-def test_what_arrived_is_never_found_absent(data: st.DataObject, ends: bool) -> None:  # noqa: FBT001 - by name
+def test_a_request_that_arrived_is_never_found_absent(data: st.DataObject, ends: bool) -> None:  # noqa: FBT001 - by name
     history = data.draw(histories(arrived=True, metadata=list(METADATA), ends=ends))
     assert verdict(history) is not Settlement.NOT_FOUND
 
 
 @given(history=histories(arrived=False, metadata=list(AS_SENT), ends=True))
-def test_what_did_not_arrive_is_found_absent_once_a_later_request_is_listed(history: History) -> None:
+def test_a_request_that_did_not_arrive_is_found_absent_once_a_later_one_is_listed(history: History) -> None:
     assert verdict(history) is Settlement.NOT_FOUND
 
 
 @given(history=histories(arrived=False, metadata=list(METADATA), ends=False))
-def test_what_did_not_arrive_is_never_found(history: History) -> None:
+def test_a_request_that_did_not_arrive_is_never_found(history: History) -> None:
     assert verdict(history) in {Settlement.NOT_FOUND, Settlement.OPEN}

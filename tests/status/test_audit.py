@@ -101,12 +101,12 @@ def test_a_request_or_attempt_that_the_ledger_does_not_have_is_reported(one: Sta
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.REFUSED, State.SPLIT, State.DISCARDED])
-def test_what_the_ledger_never_had_accepted_must_not_be_listed(state: State) -> None:
+def test_a_request_that_was_never_accepted_must_not_be_listed(state: State) -> None:
     assert kinds([replace(LINE, request_state=state)], row("run-1-aa"), attempts=FIRST) == [Mismatch.DIFFERENT]
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNCONFIRMED])
-def test_what_is_in_doubt_may_be_listed_or_not(state: State) -> None:
+def test_a_request_in_doubt_may_be_listed_or_not(state: State) -> None:
     line = replace(LINE, request_state=state)
     assert kinds([line], row("run-1-aa"), attempts=FIRST) == kinds([line], attempts=FIRST) == []
 
@@ -124,7 +124,7 @@ def test_a_row_whose_access_request_settling_has_found_is_known_whatever_its_ids
     assert kinds([LINE], row("run-9-zz", "x9"), attempts={}, found={1: {"q1"}}) == []
 
 
-def test_what_a_ledger_lost_and_imported_again_is_known() -> None:
+def test_a_request_that_a_ledger_lost_and_imported_again_is_known() -> None:
     lost = replace(LINE, run="imported", request=9, access_request="q2")
     unknown = row("run-5-zz", "x5", access_request="q2")
     assert kinds([], unknown, attempts={}, imported=[lost]) == []
@@ -147,7 +147,7 @@ def test_a_discarded_change_that_was_listed_and_counts_as_a_later_request_is_kno
     assert kinds(lines, row("run-1-aa"), again, attempts={**FIRST, 2: {"x2"}}) == [Mismatch.TWICE]
 
 
-def test_only_what_was_accepted_an_hour_ago_must_be_listed() -> None:
+def test_only_changes_accepted_an_hour_ago_must_be_listed() -> None:
     late = replace(LINE, state_at=NOW + timedelta(seconds=1))
     existing = replace(LINE, tracked="EXISTING_REQUEST")
     assert kinds([LINE], attempts=FIRST) == [Mismatch.NOT_LISTED]

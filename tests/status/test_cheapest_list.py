@@ -44,7 +44,7 @@ def test_no_other_allowed_choice_takes_fewer_calls(
         (100_000, 1_000_000, 4_001),
     ],
 )
-def test_the_number_of_calls_to_find_out_what_is_in_progress(people: int, total: int, calls: int) -> None:
+def test_the_number_of_calls_to_find_changes_in_progress(people: int, total: int, calls: int) -> None:
     assert spent(people, total) == calls
 
 

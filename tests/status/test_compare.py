@@ -27,17 +27,17 @@ def row(run: str, number: int, state: str = "EXECUTING") -> StatusRow:
     return our_row(str(RequestId(run, number, "7a9")), state=state)
 
 
-def test_what_another_run_took_over_has_arrived_with_the_request_that_had_it_before() -> None:
+def test_a_change_that_another_run_took_over_has_arrived_with_the_request_that_had_it_before() -> None:
     taken, planned = change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.PLANNED)
     assert account_for(row(OURS, 7), [taken, planned], RUNS) == planned
 
 
-def test_what_was_planned_before_a_divided_request_has_not_arrived_with_it() -> None:
+def test_a_change_planned_before_a_divided_request_has_not_arrived_with_it() -> None:
     planned, divided = change(CORRECTED, 5, State.PLANNED), change(OURS, 7, State.SPLIT)
     assert account_for(row(OURS, 7), [planned, divided], RUNS) is Account.KNOWN
 
 
-def test_what_took_over_and_was_accepted_is_known() -> None:
+def test_a_change_that_was_taken_over_and_accepted_is_known() -> None:
     changes = [change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.ACCEPTED)]
     assert account_for(row(OURS, 7), changes, RUNS) is Account.KNOWN
 

@@ -237,7 +237,7 @@ def test_a_divided_request_loses_nothing_and_adds_nothing() -> None:
     assert sum(len(part.recipients) * len(part.items) for part in parts) == len(fates) == 9
 
 
-def test_the_answer_may_list_what_was_requested_already_in_another_spelling() -> None:
+def test_the_answer_may_list_changes_requested_already_in_another_spelling() -> None:
     asked = request(1, ["4b5c-6d"], ["r1"])
     existing = [
         Existing(identity="4B5C6D", item_type="ROLE", item="R-1"),

@@ -106,7 +106,7 @@ CLIENT = """
     sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None,
     reason="needs root and network namespaces: packets can't be lost on the loopback interface",
 )
-def test_what_a_killed_process_sent_into_a_dead_network_never_arrives(namespace: str) -> None:
+def test_requests_that_a_killed_process_sent_into_a_dead_network_never_arrive(namespace: str) -> None:
     inside = ("ip", "netns", "exec", namespace)
     with process(*inside, sys.executable, "-c", textwrap.dedent(SERVER), "20") as server:
         assert line(server) == "ready"

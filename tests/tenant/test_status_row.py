@@ -117,7 +117,7 @@ def test_a_time_is_read_however_it_is_written(created: Any) -> None:
 
 
 @pytest.mark.parametrize("created", [None, "", "yesterday", 0, -1, True, 10**30, float("nan"), "9" * 400, [EPOCH], {}])
-def test_what_is_no_time_is_no_time(created: Any) -> None:
+def test_a_text_that_is_no_time_counts_as_no_time(created: Any) -> None:
     assert read(row(created=created)).created is None
 
 

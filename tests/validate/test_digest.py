@@ -87,7 +87,7 @@ def test_a_cell_that_contains_separators_is_not_taken_for_several() -> None:
     assert one != other
 
 
-def test_names_count_with_what_they_are_and_ids_as_ids_in_either_column() -> None:
+def test_names_count_with_their_kind_and_ids_as_ids_in_either_column() -> None:
     names = ("identity,item_type,item", "Anna,ROLE,Clerk")
     assert digest(*names) == digest(*names) != digest(*names, by=IdentityBy.ALIAS)
     assert digest(*names) != digest(names[0], "Bob,ROLE,Clerk") != digest(names[0], "Bob,ROLE,Guard")
