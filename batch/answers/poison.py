@@ -1,7 +1,8 @@
 """Requests that never get through although the tenant is healthy: a server or a firewall fails on their content.
 
 Such a request is divided like a refused one, until the change that never gets through stands alone and is refused.
-Nothing here rests on an answer that proves nothing: a failure counts once it is settled that the request has not arrived.
+Nothing here rests on an answer that proves nothing: a failure counts once it is settled that the request has not
+arrived.
 """
 
 from __future__ import annotations
