@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.credentials.memory_keyring import MemoryKeyring
 from tests.end_to_end.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 
@@ -47,8 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "exactly_once" not in item.path.parts)
 
 
+@pytest.fixture(scope="session")
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for each test. Pytest would search through all others for a free name, which takes longer."""
+    parent = tmp_path_factory.mktemp("own")
+    return (parent / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_environment(tmp_path: Path, own_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's reaches a test, and nothing of a test the user's."""
     for name in list(os.environ):
         if name.startswith(("SAIL_", "ACCESS_BATCH_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
@@ -58,7 +66,10 @@ def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mo
     monkeypatch.setenv("COLUMNS", "120")
     # Where credentials would be found: the home folder, the keyring (of this process and of those it starts), and
     # config.json in the current folder.
-    home, here = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("here")
+    own = next(own_folders)
+    home, here = own / "home", own / "here"
+    home.mkdir(parents=True)
+    here.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
