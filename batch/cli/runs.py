@@ -54,7 +54,7 @@ def audit(
         str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; all runs if left out.")
     ] = "",
 ) -> None:
-    """Compare the ledger with the tenant's status list, and report changes that are there twice, missing or unknown."""
+    """Compare ledger and status list; report changes that are there twice, missing or unknown (exit code 3)."""
     from batch.commands.audit import audit as compare
     from batch.report.audit import audit_as_json, describe_audit
 
@@ -80,7 +80,9 @@ def settle(
     settings: Settings,
     call: Call,
     arrived: Annotated[bool, typer.Option("--arrived", help="All of the run's unconfirmed requests arrived.")] = False,
-    not_arrived: Annotated[bool, typer.Option("--not-arrived", help="None of them arrived: send them again.")] = False,
+    not_arrived: Annotated[
+        bool, typer.Option("--not-arrived", help="None of them arrived: the next submit sends them again.")
+    ] = False,
 ) -> None:
     """Settle a run's unconfirmed requests: by the tenant's list, or by hand if the tenant does not show it."""
     from batch.commands.runs import settle_by_hand

@@ -87,7 +87,7 @@ class DoubtStore:
             connection.execute(update, _attempts(requests))
 
     def ripen(self, requests: Iterable[Request]) -> int:
-        """Keeps that the requests can arrive no more: what is claimed from now on can be their control.
+        """Keeps that the requests can arrive no more: those claimed from now on can be their control.
 
         Returns:
             How many claims there were so far.
@@ -170,7 +170,7 @@ def end(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def inherit(connection: Connection, parent: Mapping[str, Any] | None, children: Sequence[int]) -> None:
-    """Begins doubts about parts of a request that was in doubt itself, with what was known of it.
+    """Begins doubts about parts of a request that was in doubt itself, with the facts about it.
 
     Args:
         connection: In the transaction that divides the request.

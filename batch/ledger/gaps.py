@@ -1,4 +1,4 @@
-"""What a ledger does not know of its tenant, because it was put back to an earlier state, or copied."""
+"""Finds requests that a ledger does not know, because it was put back to an earlier state, or copied."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Compared:
 
 
 class Gaps:
-    """Compares a ledger with what this machine, and the tenant, have seen of it."""
+    """Compares a ledger with the newer states that this machine and the tenant have seen."""
 
     def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
@@ -135,10 +135,10 @@ class Gaps:
             return load_requests(connection, connection.execute(query).all())
 
     def take(self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime) -> Compared:
-        """Takes what rows show as found, pair by pair, in one transaction; see status.compare.
+        """Records as found the changes that rows show, pair by pair, in one transaction; see status.compare.
 
-        Planned requests are divided into what has arrived and what has not. Those of a run that another process works
-        on are left alone.
+        Planned requests are divided into changes that have arrived and changes that have not. Requests of a run that
+        another process works on are left alone.
 
         Args:
             url: An address of the tenant.

@@ -123,7 +123,7 @@ class Requests:
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
-            LedgerLostError: The ledger lacks what this process claimed before: it was put back, or replaced by a copy.
+            LedgerLostError: The ledger lacks this process's last claim: it was put back, or replaced by a copy.
                 Or a connection to it was lost, even if nothing else failed by that.
         """
         with writing(self._engine) as connection:
@@ -131,7 +131,7 @@ class Requests:
             require_held(connection, run.id, process)
             if (seen := self._heads.get(run.id)) and not events.has(connection, seen):
                 raise LedgerLostError(
-                    "The ledger has lost what this process wrote before: it was put back, or is another copy.",
+                    "The ledger has lost this process's last claim: it was put back, or is another copy.",
                     next_step="Nothing more was sent. Run the same command again: it first compares the ledger with "
                     "the tenant.",
                 )
@@ -165,7 +165,7 @@ class Requests:
             process: Has made the attempts.
 
         Raises:
-            RunHeldError: The process was taken for dead, and another one settles what it has sent; nothing is recorded.
+            RunHeldError: The process was taken for dead, and another one settles its requests; nothing is recorded.
             BrokenPromiseError: One of the requests is no longer SENDING; then nothing is recorded.
         """
         with writing(self._engine) as connection:

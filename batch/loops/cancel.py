@@ -1,8 +1,8 @@
-"""Cancelling at the tenant what a run has created there.
+"""Cancelling the requests of a run at the tenant.
 
 The tenant answers before it cancels, and accepts ids that mean nothing to it. So every cancellation is read back, at
-growing intervals, until it shows or `settle_after` has passed. What a bulk call did not cancel is cancelled one at a
-time, once.
+growing intervals, until it shows or `settle_after` has passed. Requests that a bulk call did not cancel are cancelled
+one at a time, once.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class CancelPort(Protocol):
 
 
 class Canceller:
-    """Cancels what a run has created.
+    """Cancels the requests of a run.
 
     Args:
         own: The run's changes.
@@ -133,7 +133,7 @@ class Canceller:
         self.run_rows = RunRows(rows=rows, shared=frozenset(shared))
 
     async def cancel(self) -> None:
-        """Cancel what can be cancelled, and read back the result.
+        """Cancel the requests that can be cancelled, and read back the result.
 
         Raises:
             StoppedError: The tenant is lost, or refuses the client; `run_rows` is as last read.

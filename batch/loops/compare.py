@@ -1,4 +1,4 @@
-"""Comparing: before anything is sent, find what our users requested that the ledger does not know.
+"""Comparing: before anything is sent, find requests of our users that the ledger does not know.
 
 The newest rows of each user's list are read until they are older than the ledger's newest answer. All that the ledger
 does not know was sent later. Usually this is one call, which also proves address and API version.
@@ -38,7 +38,7 @@ NEAR: Final = timedelta(seconds=10)
 """How much earlier than the newest accepted row rows are read: nothing that is unknown was sent before it."""
 
 LOOKS: Final = 4
-"""How often a stale ledger's comparison looks for what was accepted last, each time after the whole wait."""
+"""How often a stale ledger's comparison looks for the last accepted requests, each time after the whole wait."""
 
 CONTROLS: Final = 3
 """How many accepted requests are looked for until one is listed."""
@@ -65,7 +65,7 @@ class Comparison:
         listing: The tenant's status list.
         tenant: An address of the tenant.
         users: Ids of the users whose requests are listed besides those of the token's user.
-        accepted: What the tenant accepted last from the runs of which a stale ledger lacks the newest head.
+        accepted: The last accepted request of each run of which a stale ledger lacks the newest head.
         settle_after: Seconds within which the list shows a request that has arrived.
         process: Compares.
         clock: This machine's clock.
@@ -97,13 +97,13 @@ class Comparison:
         self._recognized = False
 
     async def compare(self, *, stale: str) -> Compared:
-        """Take what has arrived without the ledger knowing it as found.
+        """Record as found the planned changes that have arrived without the ledger knowing it.
 
         Args:
             stale: Where this machine keeps a newer head of the ledger; empty if it has seen none.
 
         Raises:
-            StoppedError: The list can't be read, or does not prove that it would show what is missing.
+            StoppedError: The list can't be read, or does not prove that it would show missing requests.
         """
         age = await asyncio.to_thread(self._ledger.gaps.age, self._tenant)
         if stale:
@@ -122,12 +122,12 @@ class Comparison:
                 rows += await self._newest(user, age, stale=bool(stale))
             except ListingForbiddenError as error:
                 if stale:
-                    raise not_proven(f"the tenant does not list what was requested ({error})", stale) from None
-                whose = f"what {user} requested" if user else "requests"
+                    raise not_proven(f"the tenant does not list the requests ({error})", stale) from None
+                whose = f"requests of {user}" if user else "requests"
                 self._tell(
                     Notice(
                         text=f"The tenant does not list {whose} ({error}): if this ledger was put back from a backup, "
-                        "what was sent since then may be sent again."
+                        "requests sent since then may be sent again."
                     )
                 )
         if stale and not self._recognized and not await self._finds_a_control():
@@ -135,7 +135,7 @@ class Comparison:
         return await asyncio.to_thread(self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now())
 
     async def _until_current(self, wait: float, heads: str) -> None:
-        """Wait until the list has shown what was accepted last for so long that it shows all that was sent before."""
+        """Wait until the list has shown the last accepted requests for so long that it shows all earlier ones."""
         missing = self._accepted
         for look in range(LOOKS):
             missing = tuple([one for one in missing if not await self._shows(one.id, one.identity)])
@@ -201,7 +201,7 @@ def _is_newest_first(rows: Iterable[StatusRow]) -> bool:
 
 
 def not_proven(why: str, heads: str) -> StoppedError:
-    """The end of a command that finds the ledger stale, and can't show what it lacks.
+    """The end of a command that finds the ledger stale, and can't find the requests that it lacks.
 
     Args:
         why: Follows a colon.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Isolator:
-    """Decides about the run's planned requests that have failed; what it knows of them is in the ledger.
+    """Decides about the run's planned requests that have failed; the ledger has their history.
 
     Args:
         run: The run.
@@ -30,7 +30,7 @@ class Isolator:
         history: Which ids are suspect of a refusal.
         tell: Takes the events.
         process: Holds the run.
-        clock: Dates what is recorded.
+        clock: Dates the records.
 
     Attributes:
         due: Whether to look at them again.
@@ -69,14 +69,14 @@ class Isolator:
         return number not in self._insisting and (number in self.first or request.parent in self._taken_apart)
 
     async def look(self, *, accepted_now: bool, others_left: bool) -> tuple[Failed, ...]:
-        """Look at the failed requests, and do what is to be done about them; return those that are refused for good.
+        """Look at the failed requests: send again, divide or refuse them; return those that are refused for good.
 
         Args:
             accepted_now: See `judge`.
             others_left: See `judge`.
 
         Raises:
-            CredentialsRefusedError: The tenant forbids whatever is sent.
+            CredentialsRefusedError: The tenant forbids everything that is sent.
             TenantLostError: The tenant does not even answer a question.
         """
         self.due = False

@@ -30,7 +30,7 @@ LATENESS: Final = 3.0
 
 
 class PeoplesLists:
-    """The status lists of a tenant's people, as proof of what is absent from them.
+    """The status lists of a tenant's people, as proof that requests are absent from them.
 
     Args:
         ledger: Has the accepted requests, and remembers how late the list was.
@@ -70,7 +70,7 @@ class PeoplesLists:
         return await self._listing.clock_offset()
 
     async def own(self, doubts: Sequence[Doubt]) -> list[StatusRow] | None:
-        """What the token's user requested since the first of the attempts; None if other lists take fewer calls."""
+        """The rows of the token's user since the first of the attempts; None if other lists take fewer calls."""
         since = min(doubt.first_attempt for doubt in doubts) + await self.clock_offset() - LOOK_BACK
         query = Query(since=since)
         people = {identity for doubt in doubts for identity in doubt.request.recipients}
@@ -86,7 +86,7 @@ class PeoplesLists:
     async def of(self, people: Collection[str]) -> tuple[list[StatusRow], dict[str, str]]:
         """Everything that anybody ever requested for people, and why some of their lists can't be read.
 
-        There is no window of time: what it hides would look absent.
+        There is no window of time: rows outside it would look absent.
         """
         rows: list[StatusRow] = []
         refused: dict[str, str] = {}
@@ -95,7 +95,7 @@ class PeoplesLists:
                 rows += [row async for row in self._rows(Query(requested_for=person))]
             except ListingForbiddenError as error:
                 if not rows and not refused:
-                    # Whoever may not list the first person may list nobody.
+                    # A user who may not list the first person may list nobody.
                     return [], dict.fromkeys(people, str(error))
                 refused[person] = str(error)
         return rows, refused
@@ -109,7 +109,7 @@ class PeoplesLists:
 
         Args:
             witnesses: The accepted requests.
-            without_held: Whether what the tenant shows as held needs no row: it may have created nothing for it.
+            without_held: Whether access that the tenant shows as held needs no row: it may have created none.
         """
         unknown = [one for one in witnesses if one.request.number not in self._complete]
         rows, _ = await self.of({identity for one in unknown for identity in one.request.recipients})

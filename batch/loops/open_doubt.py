@@ -39,7 +39,7 @@ LONGEST_FENCE: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Time:
-    """What time it is.
+    """The time.
 
     Attributes:
         now: By the monotonic clock.

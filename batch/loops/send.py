@@ -54,8 +54,8 @@ HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was 
 """Stands for the answer to an attempt that was not made."""
 
 _LOST: Final = (
-    "No request has succeeded for {:.0f} s. Everything sent is recorded, and what is unconfirmed is settled before it "
-    "is sent again: run the same command again when the tenant is well."
+    "No request has succeeded for {:.0f} s. Everything sent is recorded, and unconfirmed requests are settled before "
+    "they are sent again: run the same command again when the tenant is well."
 )
 _REFUSES_ITS_OWN: Final = "The tenant issues new tokens and refuses them: ask its administrators why."
 
@@ -187,7 +187,7 @@ class Submitter:
             if most > 0:
                 await self._send_some(min(room, most))
             elif self._to_send > 0:
-                # Count again afterwards: what is settled or refused may have to be sent again.
+                # Count again afterwards: a request that is settled or refused may have to be sent again.
                 self._to_send = 0
                 await self._landing(news)
             elif self._settler.settled != settled_before or (busy and not self._in_flight):
@@ -209,7 +209,7 @@ class Submitter:
             await self._isolate(others_left=True)
 
     async def _isolate(self, *, others_left: bool) -> None:
-        """Do what is to be done about requests that have failed before."""
+        """Send again, divide or refuse requests that have failed before."""
         for one in await self._isolator.look(accepted_now=self._health.any_accepted, others_left=others_left):
             self._watch_refusals(one.request, Decision(event=Event.REFUSED, then=Then.GO_ON, reason=one.words))
         self._to_send = 0
@@ -253,7 +253,7 @@ class Submitter:
             attempt.add_done_callback(self._land)
 
     async def _claim(self, now: datetime, most: int, token: str) -> tuple[Body, ...]:
-        """Claim at most `most` bodies. A claim that has begun is completed: what is claimed must be sent."""
+        """Claim at most `most` bodies. A claim that has begun is completed: claimed bodies must be sent."""
         if self._stopping:
             return ()
         expires = self._tenant.token_expires(token)
@@ -319,7 +319,7 @@ class Submitter:
         return max(by_wall_clock, self._clock.monotonic() - claimed_monotonic) > STALE_AFTER
 
     def _divide(self, body: tuple[Request, ...], answer: Answer, decision: Decision) -> tuple[Part, ...]:
-        """Learn from an answer which ids are good, and divide a refused request by what is known of its ids."""
+        """Learn from an answer which ids are good, and divide a refused request by the knowledge of its ids."""
         if decision.event is Event.ACCEPTED:
             for request in body:
                 self._history.accepted(request)

@@ -2,7 +2,7 @@
 
 A request that a list shows has arrived. Absence needs proof (status.evidence): the list of each recipient, whoever
 requested, read after enough time by two clocks, and after the same kind of list showed a control. The list of the
-token's own user takes fewer calls, and is good enough to find what has arrived.
+token's own user takes fewer calls, and is good enough to find requests that have arrived.
 
 Nothing here reads the wall clock to wait: it may be set at any moment.
 """
@@ -52,7 +52,7 @@ class Settler:
     Args:
         ledger: Records the verdicts.
         listing: The tenant's status list.
-        settle_after: Seconds within which what was sent arrives or never will, and then as many for the list to show
+        settle_after: Seconds within which a request arrives or never will, and then as many for the list to show
             it. Both are more if the ledger remembers that the list was later.
         process: Holds the runs.
         clock: Only its monotonic clock is used to wait.
@@ -232,7 +232,7 @@ class Settler:
                 one.doubt = replace(one.doubt, tenant_time=now)
 
     async def _ripen(self, due: Iterable[OpenDoubt]) -> None:
-        """Keep which requests can arrive no more: what is claimed from now on can be their control."""
+        """Keep which requests can arrive no more: those claimed from now on can be their control."""
         ripe = [
             one for one in due if one.doubt.ripe is None and one.elapsed(self._time(), read_at=self._looked_at).arrival
         ]
@@ -295,7 +295,7 @@ class Settler:
             await self._settle(one, verdict, found_places(one.reading, proof), held)
 
     def _go_on(self, one: OpenDoubt, verdict: Verdict, proof: Proof, elapsed: Elapsed) -> None:
-        """Look again later, or once a request was accepted; or leave what more time can't settle."""
+        """Look again later, or once a request was accepted; or leave a request that more time can't settle."""
         one.why = verdict.why
         if (why := one.given_up(self._time(), elapsed)) is not None:
             self._leave(one, why)

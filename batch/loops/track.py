@@ -38,7 +38,7 @@ class Tracker:
         run: The run.
         ledger: Records the states.
         listing: The tenant's status list.
-        settle_after: Seconds within which the list shows what the tenant has accepted.
+        settle_after: Seconds within which the list shows accepted changes.
         clock: This machine's clock.
         tell: Takes the events.
         track_for: Seconds after which to end; 0 to read the list once, None to wait for every change.
@@ -167,7 +167,7 @@ class Tracker:
         return page
 
     async def _ask_all(self, tracked: TrackedRun, queries: Iterable[TrackQuery]) -> None:
-        """Read what others have requested, if the tenant allows it."""
+        """Read the requests of others, if the tenant allows it."""
         for query in queries:
             with contextlib.suppress(ListingForbiddenError):
                 await self._take(tracked, query)

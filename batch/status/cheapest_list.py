@@ -8,9 +8,9 @@ There are three ways to learn what is in progress for `p` people; a list has `r`
 | everybody's, of what is in progress | 1, which shows r; if r > 250, then every page: ceil(r / 250) |
 | the administration list, if the API version has one | the same; it may be allowed if the other is not |
 
-The last two are equally long, so what one shows holds for the other. Several pages are read from the last to the first,
-and the first is read again (see tenant.status.open_pages). If nothing shows that the token's user sees everybody's
-requests, one more call finds that out. What is held takes ceil(p / 250) searches: a query may name more ids, but a page
+The last two have the same length. Several pages are read from the last to the first, and the first is read again (see
+tenant.status.open_pages). If nothing shows that the token's user sees everybody's
+requests, one more call finds that out. Held access takes ceil(p / 250) searches: a query may name more ids, but a page
 of answers has no more.
 
 Example: 20,000 people and 30,000 rows in progress take 1 + 120 pages and 80 searches, 201 calls.

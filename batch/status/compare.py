@@ -72,15 +72,14 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         return exact
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
     if exact is not None:
-        # Divided, discarded, or taken over by another run since: what came after it counts, since numbers grow over
-        # all runs.
+        # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.
         same = [change for change in same if change.id.number > exact.id.number]
         if any(change.state is not State.PLANNED for change in same):
             return Account.KNOWN
     planned = next((change for change in same if change.state is State.PLANNED), None)
     if planned is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
         return planned
-    # What was accepted before may have been requested again.
+    # A change that was accepted before may have been requested again.
     is_other = all(change.state is State.ACCEPTED for change in same)
     # A discarded request counts as never sent, so its row would count for nothing.
     is_missing = exact is None or any(

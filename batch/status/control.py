@@ -1,7 +1,7 @@
 """Controls: accepted requests whose listing proves how far the tenant's list is.
 
 A list may lag by any time, all at once or row by row, and a tenant may hide or replace the clientMetadata that we know
-our rows by. So what a list lacks proves nothing until a control shows that we would recognise our rows, and that rows
+our rows by. So a missing row proves nothing until a control shows that we would recognise our rows, and that rows
 requested so late are listed by now.
 """
 

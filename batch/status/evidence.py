@@ -316,7 +316,7 @@ def arrived_together(doubts: Iterable[Doubt], readings: Mapping[int, Reading]) -
 def parts_by_arrival(
     request: Request, found: Container[Place], held: Container[Place] = frozenset()
 ) -> tuple[Part, ...]:
-    """Divides a request whose body arrived into products of what is listed, what is held, and what is neither.
+    """Divides a request whose body arrived into products: of changes that are listed, held, or neither.
 
     Recipients for whom the same items arrived stay together.
     """
@@ -382,7 +382,7 @@ def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, s
     """The changes of a grant whose items their recipients hold.
 
     Args:
-        request: A grant; a revoke of what is held is not done yet, so it has none.
+        request: A grant; while access is held, its revoke is not done, so a revoke has none.
         holdings: The types and ids of the items that people hold.
     """
     if request.operation is not Operation.GRANT:

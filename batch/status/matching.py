@@ -76,7 +76,7 @@ def listed_item(row: StatusRow) -> str:
 
 
 def pair_of(row: StatusRow) -> Pair:
-    """The row's identity, and the item's id that we sent, else the row's `id`, whatever that is."""
+    """The row's identity, and the item's id that we sent, else the row's `id`, of whatever kind."""
     return key_of(row.identity), key_of((row.metadata or {}).get(ITEM_ID_KEY, row.item))
 
 
@@ -288,7 +288,7 @@ def change_in_ledger(
         named: Our request id in the row's clientMetadata.
         access_request: The row's access request.
         changes: What the ledger has of the row's identity, type and item, oldest first.
-        imported: Id of the run of what was imported.
+        imported: Id of the run of imported changes.
     """
     return _submitted_change(named, changes, imported) or next(
         (

@@ -107,7 +107,7 @@ class TrackedRun:
     # What came.
 
     def begin_look(self) -> None:
-        """Begins a new look: what the tenant reports from now on is newer than everything before."""
+        """Begins a new look: reports from now on are newer than all before."""
         self._best.clear()
         self._bare.clear()
 

@@ -364,7 +364,7 @@ def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: 
     run = write(ledger, *singles(3))
     claim(ledger, run)
     alter(path, "DELETE FROM event WHERE event = 'claimed'", "UPDATE request SET state = 'PLANNED', attempts = 0")
-    with pytest.raises(LedgerLostError, match="has lost what this process wrote"):
+    with pytest.raises(LedgerLostError, match="has lost this process"):
         claim(ledger, run)
     assert not attempts(path)
 
