@@ -50,9 +50,15 @@ class Places:
 
     def of(self, row: StatusRow) -> list[Place]:
         """The changes that have the row's identity, item and type."""
+        return self._of_item(row, named_item(row) or row.item)
+
+    def possibly(self, row: StatusRow) -> list[Place]:
+        """The same for a row that may have another item's id in its clientMetadata, such as a mask: its `id` counts."""
+        return self.of(row) or self._of_item(row, row.item)
+
+    def _of_item(self, row: StatusRow, item_id: str) -> list[Place]:
         recipient = self.recipient(row)
-        named = named_item(row) or row.item
-        items = self._items.get(key_of(named), ())
+        items = self._items.get(key_of(item_id), ())
         fitting = [item for item in items if has_type(row, self._request.items[item].type)]
         return [] if recipient is None else [(recipient, item) for item in fitting]
 

@@ -195,7 +195,7 @@ def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -
         return None
     if doubt.tenant_before and row.created and row.created < doubt.tenant_before - SKEW:
         return None
-    same_item = tuple(places.of(row))
+    same_item = tuple(places.possibly(row))
     fits = bool(same_item) and is_bare(row) and has_operation(row, request.operation)
     return Resembling(
         confidence=Confidence.LIKELY if fits and was_created_since(row, since) else Confidence.POSSIBLE,

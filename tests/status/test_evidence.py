@@ -175,6 +175,16 @@ def test_another_item_of_the_person_is_anothers_only_if_ids_are_known_to_be_the_
     assert settled(asked, [row], Proof(control=True, item_ids=True)) is Settlement.NOT_FOUND
 
 
+def test_a_row_with_another_items_id_in_masked_metadata_may_be_ours_by_its_own_id() -> None:
+    # A tenant may mask the metadata of one type of item only, and show no types.
+    asked = doubt(request(1, 1, 1))
+    (row,) = rows_of(asked.request)
+    masked = replace(row, item_type="", metadata={REQUEST_ID_KEY: "***", ITEM_ID_KEY: "***"})
+    keyed_otherwise = replace(CONTROL, keyed=frozenset({"ENTITLEMENT"}))
+    assert why(asked, [masked], keyed_otherwise) is Why.RESEMBLING
+    assert settled(asked, [replace(masked, item="another")], keyed_otherwise) is Settlement.NOT_FOUND
+
+
 def test_without_any_metadata_person_item_operation_and_time_prove_arrival() -> None:
     asked = doubt()
     rows = bare(rows_of(asked.request))
