@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch.status.control import Place
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""When a token expires of which nothing is known."""
+"""Stands for the expiry of a token if the ledger does not know it."""
 
 _AFTER: Final = 3
 """Accepted requests after each ripe doubt that can be its control: the first may be held access without a row."""

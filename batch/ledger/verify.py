@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 MOST_FINDINGS: Final = 100
-"""Findings of one kind that are listed. With so many, nothing in the ledger is to be trusted."""
+"""Findings of one kind that are listed. With so many, do not trust anything in the ledger."""
 
 _IDENTITIES_AT_ONCE: Final = 100_000
 _IS_IMPORT: Final = t.run.c.input_digest.startswith(IMPORT)

@@ -65,7 +65,7 @@ class Comparison:
         listing: The tenant's status list.
         tenant: An address of the tenant.
         users: Ids of the users whose requests are listed besides those of the token's user.
-        accepted: The last accepted request of each run of which a stale ledger lacks the newest head.
+        accepted: The last accepted request of each run whose newest head a stale ledger lacks.
         settle_after: Seconds within which the list shows a request that has arrived.
         process: Compares.
         clock: This machine's clock.

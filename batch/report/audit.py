@@ -56,7 +56,7 @@ class AuditSummary:
         elsewhere: Rows of runs that this ledger does not have.
         closed_index: Why the tenant does not show what is held; empty if it does, or if there was no need to ask.
         closed_list: Why the tenant does not show what others requested; empty if it does.
-        findings: What the two disagree on.
+        findings: Where the two disagree.
         elapsed: Seconds.
     """
 

@@ -47,7 +47,7 @@ def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
 
 
 def exit_code(tracked: TrackSummary) -> int:
-    """3 if one was submitted twice, else 4 if one is open or not visible, else 3 if one came to nothing, else 0.
+    """3 if a change was submitted twice, else 4 if one is open or not visible, else 3 if one came to nothing, else 0.
 
     A duplicate is good: the same is held or was requested.
     """

@@ -32,7 +32,7 @@ LISTED_WITHIN: Final = timedelta(hours=1)
 
 
 class Mismatch(StrEnum):
-    """What ledger and list disagree on; the names are those of the JSON output."""
+    """How ledger and list can disagree; the names are those of the JSON output."""
 
     TWICE = "submitted_twice"
     NOT_LISTED = "accepted_but_not_listed"
@@ -115,7 +115,7 @@ def ledger_lines(table: pl.DataFrame) -> Iterator[LedgerLine]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What counts of a row of ours."""
+    """The parts of a row of ours that count."""
 
     name: RequestId
     pair: Pair
@@ -171,7 +171,7 @@ class ListedRows:
 
 
 class Comparison:
-    """What ledger and list say of each other.
+    """Compares the ledger's changes with the rows of the list.
 
     Args:
         listed: What the list shows.

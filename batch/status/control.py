@@ -139,7 +139,7 @@ class Proof:
         current: Whether it has a row that was created after the request could arrive no more.
         recognised: Whether an accepted request of ours is listed completely by its id.
         lacking: Whether an accepted request lacks a row.
-        keyed: Types of items of which rows have our id.
+        keyed: Types of items whose rows have our id.
         item_ids: Whether our rows have the item's id as their `id`.
     """
 

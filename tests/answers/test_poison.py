@@ -67,7 +67,7 @@ FORBIDDEN = replace(ONCE, forbidden=True, reason="the tenant answered 403: Forbi
         (PART, 35, True, TAKE_APART),
         (PART, 25, True, HOLD_BACK),
         (PART, 25, False, TAKE_APART),
-        # So does what the API forbids, which proves that it did not arrive.
+        # So does a request that the API forbids, which proves that it did not arrive.
         (FORBIDDEN, 15, True, TAKE_APART),
         (FORBIDDEN, 5, True, HOLD_BACK),
         (FORBIDDEN, 5, False, TAKE_APART),

@@ -1,4 +1,4 @@
-"""`audit`: what ledger and status list disagree on is reported, and an undisturbed run audits clean."""
+"""`audit` reports where ledger and status list disagree, and an undisturbed run audits clean."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_rejection_that_the_tenant_took_back_is_reported(work: Callable[..., E
     tenant.tenant.conclude("REJECTED", identity=identity(9))
     work("track", "--track-for", "0")
     tenant.tenant.conclude("REQUEST_COMPLETED")
-    # What was open when the ledger last looked may have ended since; what had ended may not change.
+    # A change that was open when the ledger last looked may have ended since; one that had ended may not change.
     (finding,) = work("audit", "--json").json["findings"]
     assert (finding["kind"], finding["identity_id"]) == ("states_differ", identity(9))
     assert finding["said"] == "the ledger says rejected, the list says provisioned"

@@ -183,7 +183,7 @@ def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     moved = path.rename(tmp_path / "elsewhere.csv")
     (run,) = [one["run"] for one in program("runs", "--json").json["runs"]]
     ended = program("settle", run, "--settle-after", "1", env=environment(slow_tenant))
-    # What was cut off before it arrived has no control: nothing was requested later.
+    # A request that was cut off before it arrived has no control: nothing was requested later.
     unconfirmed = program("status", run, "--json").json["changes"]["unconfirmed"]
     assert ended.code == (4 if unconfirmed else 0), ended.err
     assert f"{unconfirmed} still unconfirmed" in ended.out

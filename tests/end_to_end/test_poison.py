@@ -81,7 +81,7 @@ def test_one_change_that_never_gets_through_is_refused_and_all_others_are_accept
     with busy(tenant):
         ended = program("submit", path, *options, env=environment(tenant))
         for _ in range(4):
-            # What cannot be settled yet, because nothing shows that the list is current, stays unconfirmed.
+            # A request stays unconfirmed as long as nothing shows that the list is current.
             if ended.code == 4:
                 ended = program("submit", path, *options, env=environment(tenant))
     bad = [row for row in rows if row["identity_id"] == POISON]

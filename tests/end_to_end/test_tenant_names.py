@@ -1,4 +1,4 @@
-"""A tenant is known by what its tokens say: whatever address reaches it, nothing is submitted twice."""
+"""A tenant is known by its tokens: nothing is submitted twice, by whichever address it is reached."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_a_stale_ledger_without_any_accepted_request_stops_and_sends_nothing(
     process.communicate()
     with closing(sqlite3.connect(ledger)) as connection:
         (ledger_id,) = connection.execute("SELECT ledger FROM about").fetchone()
-    # Put back to the moment before the first plan, at a tenant that no longer shows what was sent.
+    # Put back to the moment before the first plan, at a tenant that no longer shows the requests.
     empty = tmp_path / "empty.db"
     open_ledger(empty).close()
     alter(empty, f"UPDATE about SET ledger = '{ledger_id}'")  # noqa: S608 - the ledger's own id

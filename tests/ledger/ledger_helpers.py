@@ -108,7 +108,7 @@ def record(
     parts: tuple[Part, ...] = (),
     process: Process = ME,
 ) -> None:
-    """Records an answer with what the product makes of it."""
+    """Records an answer with the product's decision about it."""
     answered = Answered(request=request, answer=answer, decision=decide(answer), at=now, parts=parts)
     ledger.requests.record(answered, process=process)
 

@@ -1,4 +1,4 @@
-"""A plan takes over what other runs have planned and not sent: every pair is in one request, and nothing is lost."""
+"""A plan takes over changes that other runs have planned and not sent: each pair is in one request, none is lost."""
 
 from __future__ import annotations
 

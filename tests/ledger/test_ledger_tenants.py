@@ -98,7 +98,7 @@ def test_a_token_that_says_less_or_more_about_its_tenant_is_no_contradiction(led
 
 
 def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger, path: Path) -> None:
-    # The numbers of ids follow their order in each plan, so what OTHER sent has another order after the join.
+    # The numbers of ids follow their order in each plan, so OTHER's requests have another order after the join.
     mine = write(ledger, [change("zoe", "r9")], [change("anna", "r1")], [change("bob", "r2")])
     for _ in range(3):
         send(ledger, mine)
@@ -131,7 +131,7 @@ def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger,
     assert ledger.decisions.names(theirs.id, names) == names
     assert ledger.decisions.set_aside(theirs.id).equals(aside)
     send(ledger, joined)
-    # What was submitted twice before is the only finding: chains, products and bodies are as they should be.
+    # The only finding is the change that was submitted twice before: chains, products and bodies are as they should be.
     assert [finding.rpartition(" ")[2] for finding in ledger.verify()] == ["again", "again"]
     assert rows(path, "SELECT count(*) FROM tenant") == [(1,)]
 
@@ -210,7 +210,7 @@ def test_a_change_that_both_planned_is_submitted_once_after_they_are_joined(ledg
     }
     run = runs[sent_at]
     if sent_at == OTHER:
-        # What was sent stays where it is, and what the other has only planned goes.
+        # A sent change stays where it is; if the other has only planned it, that goes.
         send(ledger, run)
     join(ledger)
     wanted = [(who, item) for who in ("anna", "ben") for item in ("r1", "r2")]

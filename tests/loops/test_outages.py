@@ -195,7 +195,7 @@ def test_the_growing_silence_after_each_of_three_violations_is_kept_in_full(ledg
     assert tenant.accepted == all_once(400)
     assert len(tenant.violations) == 3
     for violation, penalty in zip(tenant.violations, (60.0, 300.0, 1200.0), strict=True):
-        # What was already on its way arrives within a moment; after that, silence.
+        # Requests that were already on their way arrive within a moment; after that, silence.
         late = [moment for moment in tenant.arrivals if violation + 1 < moment < violation + penalty]
         assert late == []
     assert [round(seconds) for seconds, reason in notes.waits if "429" in reason] == [60, 300, 1200]

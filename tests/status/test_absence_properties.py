@@ -1,4 +1,4 @@
-"""Whatever a tenant's lists show, and however late: what arrived is never found absent, and what did not can be."""
+"""A request that arrived is never found absent, whatever the lists show and however late; one that did not can be."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
 
 WAIT = 10
-"""Seconds within which what was sent arrives, and within which a single row is shown once the list is at its time."""
+"""Seconds within which a request arrives, and within which a single row is shown once the list is at its time."""
 
 LATE = 8 * WAIT
 """When the last request is accepted in a history that must end."""
@@ -101,7 +101,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What arrived at a tenant, and when its lists were read. The doubtful request could leave no more at second 0.
+    """The rows of a tenant, and when its lists were read. The doubtful request could leave no more at second 0.
 
     Attributes:
         doubt: The request.
@@ -148,7 +148,7 @@ def histories(draw: st.DrawFn, *, arrived: bool, metadata: Sequence[str], ends: 
         metadata: What the tenant may make of clientMetadata.
         ends: Whether a last request is accepted, and the list read until it has shown everything for long enough.
     """
-    # Half of the tenants return what was sent: with the others hardly any history gets as far as a control.
+    # Half of the tenants return the metadata as sent: with the others hardly any history gets as far as a control.
     chosen = st.sampled_from(list(AS_SENT)) | st.sampled_from(metadata)
     manners = Manners(
         metadata=draw(st.tuples(chosen, chosen)),

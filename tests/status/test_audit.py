@@ -1,4 +1,4 @@
-"""Which change of the ledger a listed row is about, and what the two disagree on."""
+"""Which change of the ledger a listed row is about, and where the two disagree."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_one_item_id_of_two_types_is_two_changes() -> None:
     assert settled(asked, rows) is Settlement.FOUND
 
 
-# What arrived in part.
+# Requests that arrived in part.
 
 
 def test_a_body_of_which_one_row_is_listed_has_arrived_and_is_never_absent() -> None:

@@ -1,4 +1,4 @@
-"""A closed connection takes back what has not arrived: a request that counts as lost can't arrive later.
+"""A closed connection takes back undelivered bytes: a request that counts as lost can't arrive later.
 
 Only two network stacks show whether a kernel goes on retransmitting for a dead process, so that test needs root.
 """
