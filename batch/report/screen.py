@@ -177,9 +177,8 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
         yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
         return
     if not summary.posts_now:
-        yield (
-            "Nothing was sent." if requests["unsent"] else "Nothing to send: nothing in the input needs a request now."
-        )
+        nothing_needed = "Nothing to send: nothing in the input needs a request now."
+        yield nothing_needed if summary.complete else "Nothing was sent."
     if summary.run:
         yield (
             f"Run {summary.run}: of {count(changes['planned'], 'change')} in {count(requests['planned'], 'request')}, "

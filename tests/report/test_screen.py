@@ -237,12 +237,13 @@ def test_unconfirmed_changes_are_explained() -> None:
 
 
 def test_advice_on_unconfirmed_changes_is_left_to_the_error_that_gives_it() -> None:
-    made = summary(tally=counted(UNCONFIRMED=2), posts_now=3, waiting=1)
+    made = summary(tally=counted(UNCONFIRMED=2), waiting=1)
     assert list(describe_outcome(made, "again"))[-1] == (
         "1 change of this input may have arrived from another run: the same command looks for it, too."
     )
     assert list(describe_outcome(made, "again", is_advised=True)) == [
-        "Run r1: of 2 changes in 1 request, 0 accepted, 0 refused, 2 unconfirmed, 0 not sent."
+        "Nothing was sent.",
+        "Run r1: of 2 changes in 1 request, 0 accepted, 0 refused, 2 unconfirmed, 0 not sent.",
     ]
 
 
