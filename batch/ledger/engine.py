@@ -90,12 +90,17 @@ def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) 
 def _watch_connections(engine: Engine) -> None:
     lost: list[str] = []
 
-    # SQLAlchemy calls this before it replaces the connection, so no transaction on a new one misses it.
+    # SQLAlchemy calls these before it replaces the connection, so no transaction on a new one misses it.
     def on_error(context: sa.ExceptionContext) -> None:
         if context.is_disconnect:
             lost.append(str(context.original_exception))
 
+    def on_invalidate(_connection: object, _record: object, error: BaseException | None) -> None:
+        if error is not None:
+            lost.append(str(error))
+
     sa.event.listen(engine, "handle_error", on_error)
+    sa.event.listen(engine, "invalidate", on_invalidate)
     engine.update_execution_options(**{_LOST: lost})
 
 

@@ -195,10 +195,13 @@ class Requests:
         with reading(self._engine) as connection:
             return failures(connection, run.id)
 
-    def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime, process: Process) -> None:
+    def take_apart(self, failed: Failed, parts: Sequence[Part], now: datetime, process: Process) -> tuple[int, ...]:
         """Divides a planned request that never gets through; refuses it if there are no parts.
 
         If it shares its body with others, it travels alone from now on instead.
+
+        Returns:
+            Numbers of the parts.
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
@@ -210,11 +213,12 @@ class Requests:
             if failed.in_company:
                 envelopes.part(connection, [request])
             elif parts:
-                divide(connection, request, parts, State.PLANNED, now, why, tag=self._new_id())
+                return divide(connection, request, parts, State.PLANNED, now, why, tag=self._new_id())
             else:
                 move(connection, [request], State.PLANNED, Event.REFUSED, now)
                 entry = Entry(event=Event.REFUSED, at=now, request=request.number, detail=why)
                 events.append(connection, request.run, [entry])
+        return ()
 
     def left(self, run: Run) -> int:
         """How many bodies of the run are still to be sent."""

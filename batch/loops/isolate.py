@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import TakenApart
 from batch.answers.poison import Verdict, blocks, judge
@@ -11,13 +11,20 @@ from batch.answers.split import divide
 from batch.errors import CredentialsRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from batch.answers.events import Tell
     from batch.answers.poison import Failed
     from batch.answers.suspects import RefusalHistory
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
     from batch.loops.ports import Sender
+    from batch.loops.settle import Settler
     from batch.model import Clock, Part, Request, Run
+
+SPARE: Final = 4
+"""Bodies that are held back if one may never get through: each failure needs a control that was sent after it. There
+are two failures of the whole, one of its blocks, and one of a single change."""
 
 
 class Isolator:
@@ -34,6 +41,7 @@ class Isolator:
 
     Attributes:
         due: Whether to look at them again.
+        wary: Whether one that is in doubt may have failed because of its content.
         first: Numbers of requests to send before others.
         held: Numbers of requests, each with a body of its own, to hold back until others have shown more.
     """
@@ -58,15 +66,41 @@ class Isolator:
         self._clock = clock
         self._taken_apart: set[int] = set()
         self._insisting: frozenset[int] = frozenset()
+        self._again: frozenset[int] = frozenset()
         self._before: int | None = None
         self.due = True
+        self.wary = False
         self.first: frozenset[int] = frozenset()
         self.held: frozenset[int] = frozenset()
 
     def expects_failure(self, request: Request) -> bool:
         """Whether it would be no surprise if this request fails: it says nothing about the tenant."""
         number = request.number
-        return number not in self._insisting and (number in self.first or request.parent in self._taken_apart)
+        return number not in self._insisting and (number in self._again or request.parent in self._taken_apart)
+
+    def claimed(self, requests: Iterable[Request]) -> None:
+        """Some requests have been claimed."""
+        self.first -= {request.number for request in requests}
+
+    def may_send(self, planned: int, *, in_flight: bool, settler: Settler) -> int:
+        """How many of the planned bodies may go now; the others may be needed as controls of what is in doubt.
+
+        The last one is held back while others are in flight or in doubt. It is too early to be a control until nothing
+        doubtful can arrive any more. If a request may never get through, more are held back, and go one by one.
+
+        Args:
+            planned: Bodies that are planned, without the `held`.
+            in_flight: Whether attempts are.
+            settler: Settles what is in doubt.
+        """
+        if self.wary and not in_flight and (not settler.open or settler.stuck):
+            # Nothing is waited for.
+            self.wary = bool(self.first) or settler.needs_control
+            if self.first:
+                return min(planned, len(self.first))
+        if self.wary:
+            return max(planned - SPARE, int(planned > 0 and not in_flight and settler.needs_control))
+        return planned - int(planned > 1 or in_flight or settler.holds_back)
 
     async def look(self, *, accepted_now: bool, others_left: bool) -> tuple[Failed, ...]:
         """Look at the failed requests: send again, divide or refuse them; return those that are refused for good.
@@ -102,7 +136,8 @@ class Isolator:
             await self._tenant.prove()
         refused = tuple([one for one in by_verdict[Verdict.TAKE_APART] if not await self._take_apart(one)])
         again = by_verdict[Verdict.SEND_NEXT]
-        self.first = frozenset(one.request.number for one in again)
+        self._again = frozenset(one.request.number for one in again)
+        self.first |= self._again
         self._insisting = frozenset(one.request.number for one in again if one.is_suspect(known.needed))
         self.held = frozenset(one.request.number for one in by_verdict[Verdict.HOLD_BACK])
         return refused
@@ -117,7 +152,10 @@ class Isolator:
                 parts = divide(request, failed.reason, self._history)
             else:
                 parts = blocks(request)
-        await asyncio.to_thread(self._ledger.requests.take_apart, failed, parts, self._clock.now(), self._process)
+        numbers = await asyncio.to_thread(
+            self._ledger.requests.take_apart, failed, parts, self._clock.now(), self._process
+        )
+        self.first |= set(numbers)
         self._taken_apart.add(request.number)
         if failed.in_company:
             return True

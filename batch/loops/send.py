@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from batch.answers.events import AttemptEnded, AttemptStarted
 from batch.answers.health import TenantHealth
 from batch.answers.outcome import Decision, Then
+from batch.answers.poison import is_failure
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
 from batch.answers.stop_rule import Refusals
@@ -183,7 +184,7 @@ class Submitter:
             if self._to_send <= 0:
                 left = await asyncio.to_thread(self._ledger.requests.left, self._run)
                 self._to_send = left - len(self._isolator.held)
-            most = self._to_send - self._held_back()
+            most = self._isolator.may_send(self._to_send, in_flight=bool(self._in_flight), settler=self._settler)
             if most > 0:
                 await self._send_some(min(room, most))
             elif self._to_send > 0:
@@ -214,13 +215,6 @@ class Submitter:
             self._watch_refusals(one.request, Decision(event=Event.REFUSED, then=Then.GO_ON, reason=one.words))
         self._to_send = 0
 
-    def _held_back(self) -> int:
-        """How many bodies are held back: the last one while others are in flight or in doubt, to be their control.
-
-        It is too early to be a control until nothing doubtful can arrive any more.
-        """
-        return int(self._to_send > 1 or bool(self._in_flight) or self._settler.holds_back)
-
     async def _landing(self, news: asyncio.Event) -> None:
         """Return when an attempt has ended since the feeder last checked, or a request was settled."""
         waiting = [asyncio.ensure_future(event.wait()) for event in (news, self._landed)]
@@ -245,6 +239,7 @@ class Submitter:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
         self._to_send = self._to_send - len(bodies) if bodies else 0
+        self._isolator.claimed(request for body in bodies for request in body.requests)
         if self._abandoned:
             return
         for body, permit in zip(bodies, permits, strict=False):
@@ -338,6 +333,8 @@ class Submitter:
             self._isolator.due = True
         if decision.then is Then.TAKE_APART:
             self._isolator.due = True
+        if decision.event is Event.UNDECIDED and is_failure(answer.status):
+            self._isolator.wary = True
         return decision
 
     async def _act(self, body: tuple[Request, ...], decision: Decision, token: str) -> None:

@@ -113,6 +113,13 @@ class Settler:
         return not self._ended and any(doubt.ripe is None and not doubt.arrived for doubt in waiting)
 
     @property
+    def needs_control(self) -> bool:
+        """Whether a request that is accepted now may be the control of a doubt that has none."""
+        return not self._ended and any(
+            one.doubt.ripe is not None and not one.has_control for one in self._open.values()
+        )
+
+    @property
     def unconfirmed(self) -> Mapping[int, Why]:
         """The requests that are not settled, by their numbers, and why."""
         return {**self._left, **{number: one.why for number, one in self._open.items()}}

@@ -95,3 +95,14 @@ def test_one_change_that_never_gets_through_is_refused_and_all_others_are_accept
             assert BLOCK_ID in row["_reason"]
         elif is_bad:
             assert re.search("40[34]|500", row["_reason"])
+
+
+def test_controls_are_kept_for_what_never_gets_through_though_nobody_else_works_at_the_tenant(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    tenant.faults.poison(POISON, Fault.ERROR_500_BEFORE)
+    rows = [*OTHERS, *TOGETHER]
+    path = write_rows(tmp_path / "a.csv", rows)
+    ended = program("submit", path, "--yes", "--settle-after", "0.5", env=environment(tenant))
+    assert ended.code == 3, ended.err
+    assert accepted(tenant) == once(pair_of(row) for row in rows if row["identity_id"] != POISON)

