@@ -57,7 +57,7 @@ class Failed:
         request: The request.
         alone: Its failed attempts in a body of its own; none of them has arrived.
         shared: The same in a body that it shared with others.
-        in_company: Whether it still shares its body with others.
+        company: Number of the envelope of those with which it still shares its body; None if it has one of its own.
         is_part: Whether it is a part of a request that has failed.
         since: Number of the run's event that is the first failed answer; of a part, the latest of the whole.
         last: Number of the event that is the latest.
@@ -69,7 +69,7 @@ class Failed:
     request: Request
     alone: int
     shared: int
-    in_company: bool
+    company: int | None
     is_part: bool
     since: int
     last: int
@@ -88,6 +88,11 @@ class Failed:
         if self.forbidden:
             return self.alone >= 1
         return self.alone >= max(needed, 1 if self.is_part or self.shared else ENOUGH)
+
+    @property
+    def in_company(self) -> bool:
+        """Whether it still shares its body with others."""
+        return self.company is not None
 
     @property
     def words(self) -> str:
@@ -158,8 +163,9 @@ def judge(
     """
     open_cases = [one for one in failed if one.is_suspect(needed) and one.last > accepted]
     forbidden = sum(one.forbidden for one in open_cases)
-    # Parts of one request are one case.
-    cases = len({one.request.parent if one.is_part else one.request.number for one in open_cases})
+    bodies = len({_body(one) for one in open_cases})
+    # Parts of one request are one case, and so are the requests of one body.
+    cases = len({("parts of", one.request.parent) if one.is_part else _body(one) for one in open_cases})
     limit = MANY if accepted_now else FEW
 
     def verdict(one: Failed) -> Verdict:
@@ -173,12 +179,16 @@ def judge(
         if others_left:
             return Verdict.HOLD_BACK
         # Nothing is left whose success could show that the tenant is healthy, but it answers questions.
-        seen_healthy = accepted > one.since or len(open_cases) == 1
+        seen_healthy = accepted > one.since or bodies == 1
         if one.forbidden or (seen_healthy and cases <= FEW):
             return Verdict.TAKE_APART
         return Verdict.SEND_NEXT
 
     return {one.request.number: verdict(one) for one in failed}
+
+
+def _body(one: Failed) -> tuple[str, int]:
+    return ("alone", one.request.number) if one.company is None else ("together", one.company)
 
 
 def blocks(request: Request) -> tuple[Part, ...]:

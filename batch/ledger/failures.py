@@ -53,7 +53,7 @@ _BY_CHANCE: Final = (
     )
 )
 """Lost connections count too: more failures are needed then, not fewer."""
-_JOINED: Final = sa.select(t.envelope.c.request).where(
+_JOINED: Final = sa.select(t.envelope.c.request, t.envelope.c.number).where(
     t.envelope.c.request.in_(sa.bindparam("requests", expanding=True))
 )
 _FORBIDDEN: Final = 403
@@ -91,7 +91,7 @@ def failures(connection: Connection, run_id: str) -> Failures:
     numbers = [row.number for row in rows]
     family = sorted({*numbers, *(row.parent for row in rows if row.parent is not None)})
     histories = _histories(connection.execute(_EVENTS, {"requests": family}).all())
-    joined = {row.request for row in connection.execute(_JOINED, {"requests": numbers})}
+    joined = {row.request: row.number for row in connection.execute(_JOINED, {"requests": numbers})}
     failed = []
     for request in load_requests(connection, rows):
         if (history := histories.get(request.number)) is None:
@@ -102,7 +102,7 @@ def failures(connection: Connection, run_id: str) -> Failures:
                 request=request,
                 alone=history.alone,
                 shared=history.shared,
-                in_company=request.number in joined,
+                company=joined.get(request.number),
                 is_part=whole is not None,
                 since=whole.last if whole else history.first,
                 last=history.last,

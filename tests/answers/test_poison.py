@@ -36,7 +36,7 @@ ONCE = Failed(
     request=request(),
     alone=1,
     shared=0,
-    in_company=False,
+    company=None,
     is_part=False,
     since=10,
     last=10,
@@ -75,8 +75,8 @@ FORBIDDEN = replace(ONCE, forbidden=True, reason="the tenant answered 403: Forbi
         (FORBIDDEN, 0, True, HOLD_BACK),
         (FORBIDDEN, 0, False, STOP),
         # In company, it takes two failures to send each by itself, and one more to divide it.
-        (replace(ONCE, alone=0, shared=1, in_company=True), 15, True, SEND_NEXT),
-        (replace(TWICE, alone=0, shared=2, in_company=True), 25, True, TAKE_APART),
+        (replace(ONCE, alone=0, shared=1, company=1), 15, True, SEND_NEXT),
+        (replace(TWICE, alone=0, shared=2, company=1), 25, True, TAKE_APART),
         (replace(TWICE, alone=0, shared=2), 25, True, SEND_NEXT),
         (replace(TWICE, alone=1, shared=2), 25, True, TAKE_APART),
     ],
@@ -117,6 +117,15 @@ def test_the_last_few_suspects_are_divided_if_others_got_through_between_their_f
     for count in (1, 2, FEW, FEW + 1):
         verdicts = judge(several(TWICE, count), accepted=15, accepted_now=True, others_left=False)
         assert set(verdicts.values()) == {TAKE_APART if count <= FEW else SEND_NEXT}
+
+
+def test_the_requests_of_one_body_are_one_case() -> None:
+    together = [replace(TWICE, request=request(number), alone=0, shared=2, company=7) for number in range(1, 6)]
+    verdicts = judge(together, accepted=0, accepted_now=False, others_left=False)
+    assert set(verdicts.values()) == {TAKE_APART}
+    other_body = [replace(one, company=8) for one in several(together[0], 2)]
+    verdicts = judge([*together, *other_body], accepted=0, accepted_now=False, others_left=False)
+    assert set(verdicts.values()) == {SEND_NEXT}
 
 
 def test_more_failures_are_needed_the_more_often_others_fail_and_get_through() -> None:
