@@ -50,7 +50,7 @@ class PeoplesLists:
         self._clock = clock
         self._delay: float | None = None
         self._complete: dict[int, Shown] = {}
-        self._lacked: dict[int, tuple[float, float]] = {}
+        self._lacked: dict[int, dict[Place, tuple[float, float]]] = {}
         self.server_time: datetime | None = None
         self.server_time_at = -math.inf
 
@@ -174,19 +174,22 @@ class PeoplesLists:
         return replace(found, witness=replace(found.witness, held=found.witness.held | held))
 
     async def _learn(self, found: Shown) -> None:
-        """Learn how late the list is from a request that it lacked, or had in part, when it was read before."""
+        """Learn how late the list is from rows that it lacked when it was read before.
+
+        What turned out to be held was never late: it has no row.
+        """
         witness, now = found.witness, self._clock.monotonic()
-        number = witness.request.number
-        if found.missing:
-            self._lacked[number] = (self._lacked.get(number, (now, now))[0], now)
-        elif found.complete:
-            self._complete[number] = found
-            if number in self._lacked:
-                first, last = self._lacked[number]
-                seconds = now - first
-                if witness.accepted_at and self.server_time:
-                    seconds = max(seconds, (self.server_time - witness.accepted_at).total_seconds())
-                await self.note_delay(witness.request, lacked_for=seconds - (now - last), shown_after=seconds)
+        lacked = self._lacked.setdefault(witness.request.number, {})
+        for place in found.missing:
+            lacked[place] = (lacked.get(place, (now, now))[0], now)
+        if found.complete:
+            self._complete[witness.request.number] = found
+        for place in sorted(lacked.keys() & found.listed):
+            first, last = lacked.pop(place)
+            seconds = now - first
+            if witness.accepted_at and self.server_time:
+                seconds = max(seconds, (self.server_time - witness.accepted_at).total_seconds())
+            await self.note_delay(witness.request, lacked_for=seconds - (now - last), shown_after=seconds)
 
 
 def likely_delay(lacked_for: float, shown_after: float) -> float:

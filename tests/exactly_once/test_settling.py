@@ -324,6 +324,26 @@ def test_a_long_pause_between_two_readings_is_not_taken_for_a_slow_list() -> Non
     assert stage.ledger.delay <= 3.0
 
 
+def test_a_control_that_turns_out_to_be_held_in_part_is_not_taken_for_a_slow_list() -> None:
+    control = request(2, 1, 2)
+    (person,), (held, listed) = control.recipients, control.items
+    rows = rows_of(replace(control, items=(listed,)))
+    stage = Stage(FakeStatusList(), held={person: [(held.type.value, held.id)]})
+
+    async def all_of_it() -> None:
+        stage.settler.add([doubt(request(1))])
+        settling = asyncio.create_task(stage.until_stuck())
+        await stage.until_ripe()
+        stage.ledger.accept(control)
+        stage.listing.rows += rows
+        stage.settler.accepted()
+        await settling
+
+    run_in_virtual_time(all_of_it())
+    assert stage.ledger.settled == {1: False}
+    assert stage.ledger.delay == 0.0
+
+
 def test_a_list_is_as_late_as_the_readings_show_unless_the_next_one_came_much_later() -> None:
     assert likely_delay(4.0, 6.0) == 6.0
     assert likely_delay(4.0, 600.0) == 9.0
