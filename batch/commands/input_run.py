@@ -97,8 +97,12 @@ class InputRun:
 
         Decisions by the tenant's answers of that time stay.
         """
-        if self._classes is not None or run is None or not ledger.runs.has_unfinished_beside(run):
+        if run is None or not ledger.runs.has_unfinished_beside(run):
             return False
+        if self._classes is not None and not ledger.runs.has_lost_changes(run):
+            return False
+        # Another machine may have taken this process for dead: then the classes of the plan hold no more.
+        self._classes = None
         classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
         doubts, _ = doubts_elsewhere(classified)
         return bool(doubts or to_take_over(classified, classified.changes.filter("fresh")))

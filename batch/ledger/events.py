@@ -37,6 +37,9 @@ JOINED: Final = "joined"
 """Of the run as a whole: its tenant proved to be another one of the ledger, `from` is its address until then. `order`
 has the recipients and items of requests whose order this changed, as they were sent before."""
 
+NEW_RUN: Final = "run"
+"""In the detail of a take-over: the id of the run that has planned the changes anew."""
+
 WITHIN: Final = "within"
 """In the detail of an attempt and of its answer: the number of the request in whose body this one travels."""
 

@@ -120,6 +120,14 @@ class Runs:
             query = sa.select(q.number).where(q.state.in_(open_states), q.run.in_(others)).limit(1)
             return connection.execute(query).first() is not None
 
+    def has_lost_changes(self, run: Run) -> bool:
+        """Whether other runs have taken over changes that this one had planned."""
+        e = t.event.c
+        went = e.detail.contains(f'"{events.NEW_RUN}": ', autoescape=True)
+        query = sa.select(e.number).where(e.run == t.number_of_run(run.id), e.event == Event.TAKEN_OVER.value, went)
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def check_free(self, run: Run, process: Process, now: datetime) -> None:
         """Checks that no other process works on the run.
 

@@ -12,7 +12,7 @@ from batch.dedupe.classify import KEY
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among
-from batch.ledger.events import Entry
+from batch.ledger.events import NEW_RUN, Entry
 from batch.ledger.moving import divide
 from batch.ledger.rows import REQUEST, item_rows, load_requests, recipients_of
 from batch.ledger.runs import busy_runs
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from batch.ledger.process import Process
-
-NEW_RUN: Final = "run"
-"""In the detail of a take-over: the id of the run that has planned the changes anew."""
 
 _REQUESTS: Final = {
     "request": pl.Int64,

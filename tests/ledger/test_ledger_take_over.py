@@ -88,6 +88,17 @@ def test_changes_that_stay_are_divided_into_products(going: set[tuple[int, int]]
     assert sorted([*left, *going]) == [(r, i) for r in range(4) for i in range(3)]
 
 
+@pytest.mark.parametrize("taken", [{("p0", "r0")}, {("p0", "r0"), ("p1", "r0")}])
+def test_a_run_knows_whether_others_have_taken_some_of_its_changes(ledger: Ledger, taken: set[tuple[str, str]]) -> None:
+    plan_anew(ledger, "old", {("p0", "r0"), ("p1", "r0")})
+    (old,) = ledger.runs.all()
+    assert not ledger.runs.has_lost_changes(old)
+    plan_anew(ledger, "new", taken)
+    (new,) = [run for run in ledger.runs.all() if run.input_digest == "new"]
+    assert ledger.runs.has_lost_changes(old)
+    assert not ledger.runs.has_lost_changes(new)
+
+
 def test_nothing_is_taken_from_a_run_that_another_process_holds_or_has_sent_meanwhile(
     ledger: Ledger, path: Path
 ) -> None:
