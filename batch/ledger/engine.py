@@ -151,9 +151,7 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None
 
     def on_begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get(_READING, False)
-        # By the driver itself: it takes a tenth of the time, and every transaction begins so.
-        driver: Any = connection.connection.driver_connection
-        driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     sa.event.listen(engine, "connect", on_connect)
     sa.event.listen(engine, "begin", on_begin)
