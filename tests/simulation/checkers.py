@@ -6,16 +6,34 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from tests.simulation.options import Options
-    from tests.simulation.tenant import Accepted, Pair
+    from tests.simulation.tenant import Accepted, Pair, SimulatedTenant
 
 
-def submitted_twice(books: Iterable[Accepted]) -> list[str]:
-    """Pairs that the tenant has more than once."""
-    times = Counter(one.pair for one in books)
-    return [f"{pair} was submitted {count} times" for pair, count in sorted(times.items()) if count > 1]
+def submitted_twice(books: Iterable[Accepted], restored: Sequence[float] = ()) -> list[str]:
+    """Pairs that the tenant has more than once.
+
+    Args:
+        books: The tenant's.
+        restored: When a ledger of several machines was put back. A machine that does not know it can't see what the
+            list did not show by then: the README says so.
+    """
+    by_pair: dict[Pair, list[Accepted]] = {}
+    for one in books:
+        by_pair.setdefault(one.pair, []).append(one)
+    return [
+        f"{pair} was submitted {len(times)} times"
+        for pair, times in sorted(by_pair.items())
+        if len(times) > 1 and not all(any(one.visible_at > at for at in restored) for one in times[:-1])
+    ]
+
+
+def wrong_operation(books: Iterable[Accepted], revoked: Collection[Pair]) -> list[str]:
+    """Pairs that were granted instead of revoked, or the other way round."""
+    wrong = {one.pair for one in books if (one.operation == "REVOKE_ACCESS") != (one.pair in revoked)}
+    return [f"the wrong was done with {pair}" for pair in sorted(wrong)]
 
 
 def unreported(books: Iterable[Accepted], reported: set[Pair], code: int) -> list[str]:
@@ -51,12 +69,15 @@ def too_fast(counted: Sequence[float], rate: tuple[int, float]) -> list[str]:
     ][:1]
 
 
-def ledger_disagrees(changes: Iterable[tuple[Pair, str]], books: Iterable[Accepted], *, forgets: bool) -> list[str]:
+def ledger_disagrees(
+    changes: Iterable[tuple[Pair, str]], books: Iterable[Accepted], held: Collection[Pair], *, forgets: bool
+) -> list[str]:
     """Changes whose state in the ledger contradicts the tenant's books.
 
     Args:
         changes: Of each change in the ledger its pair and its request's state.
         books: The tenant's.
+        held: Pairs for which the tenant creates nothing.
         forgets: Whether the ledger was put back to an earlier state; then it may not know everything.
     """
     there = {one.pair for one in books}
@@ -65,7 +86,7 @@ def ledger_disagrees(changes: Iterable[tuple[Pair, str]], books: Iterable[Accept
         known.setdefault(pair, set()).add(state)
     problems = []
     for pair, found in sorted(known.items()):
-        if "ACCEPTED" in found and pair not in there:
+        if "ACCEPTED" in found and pair not in there and pair not in held:
             problems.append(f"{pair} is ACCEPTED in the ledger and not at the tenant")
         if pair in there and found <= {"PLANNED", "REFUSED", "SPLIT"}:
             problems.append(f"{pair} is at the tenant and {sorted(found)} in the ledger")
@@ -74,14 +95,17 @@ def ledger_disagrees(changes: Iterable[tuple[Pair, str]], books: Iterable[Accept
     return problems
 
 
-def may_stay_open(options: Options, books: Sequence[Accepted]) -> bool:
-    """Whether nothing can be a control for good: the tenant's rows can't be recognised, or it has none of ours."""
-    forgets = bool({"restore", "lose_wal"} & options.faults)
+def may_stay_open(options: Options, tenant: SimulatedTenant) -> bool:
+    """Whether some doubt may lack a control for longer than a history lasts, or for good."""
+    if {"403", "500"} & set(tenant.poison.values()):
+        # Each failure is a doubt that needs a control, and up to 20 failures show that it is not by chance.
+        return True
     if not options.sends_date and {"freeze", "other_machine"} <= options.faults:
         # Without the tenant's clock nobody knows when a silent process's token has expired.
         return True
+    forgets = bool({"restore", "lose_wal"} & options.faults)
     undated = options.oddness in {"undated", "epoch"}
-    return nothing_is_recognised(options) or undated or (forgets and not books)
+    return nothing_is_recognised(options) or undated or (forgets and not tenant.books)
 
 
 def nothing_is_recognised(options: Options) -> bool:

@@ -18,12 +18,16 @@ class Disk:
     Args:
         world: Whose processes use it.
         ledger: The ledger's main file.
+
+    Attributes:
+        restored_at: When it was put back to an earlier state, in true seconds.
     """
 
     def __init__(self, world: World, ledger: Path) -> None:
         self._world = world
         self._ledger = ledger
         self._backup: bytes | None = None
+        self.restored_at: list[float] = []
 
     def save(self) -> None:
         """Make a backup, as SQLite's own tools do."""
@@ -44,6 +48,7 @@ class Disk:
         self._world.note("disk", "the write-ahead log is lost")
 
     def _replace(self, content: bytes) -> None:
+        self.restored_at.append(self._world.now)
         for process in self._world.processes:
             process.close_ledger()
         for suffix in ("-wal", "-shm"):

@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unittest import mock
@@ -41,6 +41,9 @@ MOST_RUNS: Final = 3
 
 MOST_CONTROLS: Final = 3
 """How many other runs come if a doubt needs one."""
+
+SILENT: Final = 70.0
+"""Seconds after which a process of another machine counts as dead."""
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in memory, if the system has one
 
@@ -102,9 +105,13 @@ class History:
         self.poisoned = {self.pairs[0]} if "poison" in faults else set()
         for pair in sorted(self.poisoned):
             self.tenant.poison[pair_key(*pair)] = chance.choice(("400", "403", "500"))
+        more = world.chance("operations")
+        self.revoked = {pair_key(*pair) for pair in self.pairs if more.random() < options.revoked}
+        granted = sorted(self.wanted - self.revoked - set(self.tenant.poison))
+        self.tenant.held = {pair for pair in granted if more.random() < options.held}
         some = self.pairs[len(self.pairs) // 3 :]
         wanted_some = {pair_key(*pair) for pair in some}
-        write = self.host.write_input
+        write = partial(self.host.write_input, revoked=self.revoked)
         self.inputs = [
             (write("some.csv", some, self.comments), wanted_some),
             (write("other lines.csv", self.pairs, self.comments, line_end="\r\n"), self.wanted),
@@ -205,6 +212,8 @@ class History:
                 process.dies_at_commit = (chance.randint(1, 15), chance.choice(("before", "after")))
             else:
                 process.dies_at_post = (chance.randint(1, 5), chance.choice(("before", "after")))
+        if "interrupt" in faults:
+            self._interrupt(process)
         if "restore" in faults and chance.random() < 0.7:
             process.acts_at_commit = (chance.randint(1, 10), self.disk.save)
         if "freeze" in faults and chance.random() < 0.7:
@@ -214,13 +223,26 @@ class History:
             else:
                 world.after(chance.expovariate(1 / 5.0), lambda: process.freeze(seconds))
 
+    def _interrupt(self, process: SimulatedProcess) -> None:
+        """Decide when somebody presses Ctrl-C, and whether once more."""
+        chance = self.world.chance(f"interrupts of {process.name}")
+        if chance.random() >= self.options.interrupted:
+            return
+        if chance.random() < 0.3:
+            process.interrupted_at_commit = chance.randint(0, 12)
+            return
+        first = chance.expovariate(1 / chance.choice((0.1, 1.0, 10.0)))
+        self.world.after(first, process.interrupt)
+        if chance.random() < 0.5:
+            self.world.after(first + chance.expovariate(1 / 2.0), process.interrupt)
+
     def _ended(self, code: int, wanted: set[Pair]) -> None:
         """Check what a process's exit code promises."""
         if code == 0:
-            self.problems += checkers.missing(self.tenant.books, wanted)
+            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.held)
         if code == 3 and not self.world.faults and self.tenant.poison:
             # While faults happen, rows may be refused, or held back because another process works on them.
-            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.poison)
+            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.held.union(self.tenant.poison))
         if code == 1:
             self.problems.append(f"a bug: {self.world.events[-1]}")
 
@@ -240,7 +262,7 @@ class History:
             self._run_until_it_ends(f"control {number}", 2, control)
             code = self._run_until_it_ends(f"after control {number}", 2, self.inputs[-1])
         expected = {0, 3} if self.tenant.poison else {0}
-        if code not in expected and not (code == 4 and checkers.may_stay_open(self.options, self.tenant.books)):
+        if code not in expected and not (code == 4 and checkers.may_stay_open(self.options, self.tenant)):
             self.problems.append(f"it does not finish: {world.events[-1]}")
         if code == 0 and world.chance("again").random() < 0.3:
             self._once_more()
@@ -254,8 +276,9 @@ class History:
 
     def _run_until_it_ends(self, who: str, most: int, given: tuple[Path, set[Pair]]) -> int:
         world, code = self.world, 4
+        pause = max(self.options.settle_after, SILENT if len(self.machines) > 1 else 0.0)
         for number in range(most):
-            begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * self.options.settle_after
+            begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
             code = self.host.submit(self.machines[0], f"{who}.{number}", given[0])
             self._ended(code, given[1])
@@ -285,7 +308,9 @@ class History:
     def _check(self) -> None:
         books = self.tenant.books
         if "too_late" not in self.options.faults:
-            self.problems += checkers.submitted_twice(books)
+            restored = self.disk.restored_at if "other_machine" in self.options.faults else ()
+            self.problems += checkers.submitted_twice(books, restored)
+        self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate)
         with Ledger.open(str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody") as ledger:
@@ -294,7 +319,7 @@ class History:
             rows = connection.execute("SELECT identity_id, item_id, state FROM changes").fetchall()
         changes = [(pair_key(identity, item), state) for identity, item, state in rows]
         forgets = bool({"restore", "lose_wal"} & self.options.faults)
-        self.problems += checkers.ledger_disagrees(changes, books, forgets=forgets)
+        self.problems += checkers.ledger_disagrees(changes, books, self.tenant.held, forgets=forgets)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import traceback
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rich.console import Console
@@ -16,9 +17,10 @@ from batch.ledger.process import Process
 from batch.model import Clock
 from batch.settings import load
 from tests.simulation.process import KilledError
+from tests.simulation.tenant import pair_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from batch.settings import Settings
@@ -29,7 +31,8 @@ NAMES: Final = ("http://127.0.0.1:8080", "http://localhost:8080")
 """One tenant's addresses."""
 
 KILLED: Final = -9
-CRASHED: Final = 1
+INTERRUPTED: Final = 130
+BUG: Final = 1
 
 Pair = tuple[str, str]
 Work: TypeAlias = "Callable[[Settings, Screen, Runtime], int]"
@@ -59,11 +62,20 @@ class Host:
         self.messages: list[str] = []
 
     def write_input(
-        self, name: str, pairs: Iterable[Pair], comments: Mapping[str, str], *, line_end: str = "\n"
+        self,
+        name: str,
+        pairs: Iterable[Pair],
+        comments: Mapping[str, str],
+        *,
+        revoked: Collection[Pair] = (),
+        line_end: str = "\n",
     ) -> Path:
         """Write an input file."""
         path = self.folder / name
-        rows = [f"GRANT,{identity},ROLE,{item},{comments[identity.lower()]}" for identity, item in pairs]
+        rows = [
+            f"{'REVOKE' if pair_key(who, what) in revoked else 'GRANT'},{who},ROLE,{what},{comments[who.lower()]}"
+            for who, what in pairs
+        ]
         path.write_text(line_end.join(["operation,identity_id,item_type,item_id,comment", *rows]) + line_end, "utf-8")
         return path
 
@@ -119,8 +131,13 @@ class Host:
         screen = Screen(console=_PlainConsole(file=said, width=200))
         try:
             return work(self._settings(process), screen, runtime), ""
+        except KeyboardInterrupt:
+            return INTERRUPTED, "interrupted"
         except AccessBatchError as error:
             return error.exit_code, f"{type(error).__name__}: {error.message} {error.next_step}"
+        except Exception as error:  # noqa: BLE001 - as at the product's own boundary
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return BUG, f"{type(error).__name__}: {error} in {where.filename}:{where.lineno}"
 
     def _settings(self, process: SimulatedProcess) -> Settings:
         options = self.world.options
@@ -132,6 +149,7 @@ class Host:
                 "client_id": "client",
                 "yes": True,
                 "out": self.folder / "results",
+                "api": options.api,
                 "rate": f"{options.rate[0]}/{options.rate[1]:g}",
                 "check_tenant": "never",
                 "concurrency": options.concurrency,

@@ -55,6 +55,9 @@ class Flight:
         self._process.flights.discard(self)
         if self.aborted_at is None and not self._process.dead and not self.reply.done():
             self.reply.set_result(reply)
+            network = self._network
+            if network.world.strikes("doubled", self.chance, network.world.options.doubled):
+                self._process.stray = reply
 
 
 class Network:
@@ -66,12 +69,14 @@ class Network:
 
     Attributes:
         linger: Whether closing a socket takes back what has not arrived.
+        notices_unread: Whether a connection that has unread bytes is closed instead of being used again.
     """
 
     def __init__(self, world: World, tenant: SimulatedTenant) -> None:
         self.world = world
         self._tenant = tenant
         self.linger = True
+        self.notices_unread = True
         self._count = 0
 
     def delay(self, chance: Random) -> float:
@@ -131,7 +136,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         process, world = self._process, self._network.world
-        is_submit = request.method == "POST" and request.url.path.endswith("access-requests")
+        is_submit = request.method == "POST" and request.url.path.removesuffix("/v1").endswith("access-requests")
         process.posts += is_submit
         if is_submit and process.dies_at_post == (process.posts, "before"):
             process.kill("before it sends")
@@ -151,6 +156,9 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         if trace is not None:
             await trace("http11.send_request_headers.started", info)
         flight = self._network.send(process, request, chance)
+        stray, process.stray = process.stray, None
+        if stray is not None and not self._network.notices_unread:
+            flight.reply.set_result(stray)
         if trace is not None:
             await trace("http11.send_request_body.complete", info)
         if is_submit and process.dies_at_post == (process.posts, "after"):

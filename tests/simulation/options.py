@@ -31,11 +31,16 @@ FAULTS: Final = (
     "rows",
     "poison",
     "others",
+    "doubled",
+    "held",
+    "revokes",
+    "interrupt",
+    "nested",
 )
 """Every kind of fault."""
 
-ENABLED: Final = frozenset(FAULTS) - {"after", "poison", "two_names"}
-"""The kinds that histories may have, until the product withstands all of them."""
+ENABLED: Final = frozenset(FAULTS)
+"""The kinds that histories may have, unless some are chosen."""
 
 ODD: Final = ("upper", "lower", "null", "null", "replaced", "replaced", "undated", "epoch", "request's id")
 """What can be odd about the tenant's rows."""
@@ -75,6 +80,12 @@ class Options:
         tenant_ahead: Seconds that its clock is ahead.
         token_life: Seconds that a token lives.
         starts: Processes that are started before faults end.
+        api: The command's API version; `v1` has several requests in a body.
+        revoked: Share of the input's rows that are revokes.
+        held: Share of the granted pairs that people hold already: the tenant creates nothing for them.
+        says_held: Probability that the answer to a submit lists what is held.
+        doubled: Probability that an answer comes twice.
+        interrupted: Probability that somebody presses Ctrl-C while a process works.
     """
 
     seed: int
@@ -106,6 +117,12 @@ class Options:
     tenant_ahead: float
     token_life: float
     starts: int
+    api: str
+    revoked: float
+    held: float
+    says_held: float
+    doubled: float
+    interrupted: float
 
     def __str__(self) -> str:
         return "\n".join(
@@ -125,11 +142,17 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
     if "other_machine" in faults:
         # By a clock that is an hour behind, a dead process of another machine counts as alive for an hour.
         faults -= {"wall"}
-        # A backup that is restored on another machine is not protected: the README says so.
-        faults -= {"restore", "lose_wal"}
     if "too_late" in faults:
         # Who breaks the assumption must see the result.
-        faults = (faults | {"late", "loss", "kill"}) - {"odd_rows", "restore", "lose_wal", "two_names", "poison"}
+        faults = (faults | {"late", "loss", "kill"}) - {
+            "odd_rows",
+            "restore",
+            "lose_wal",
+            "two_names",
+            "poison",
+            "held",
+        }
+    more = random.Random(f"more options {seed}")  # noqa: S311 - likewise
     listing = "order" if "behind" in faults else "rows"
     arrives_within = settle_after * chance.choice((0.3, 0.95))
     if "too_late" in faults:
@@ -168,4 +191,10 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
         tenant_ahead=chance.choice((0.0, 0.0, -3.0, 100.0, -86400.0)),
         token_life=chance.choice((10.0, 90.0)) if "tokens" in faults else 749.0,
         starts=chance.randint(1, 3),
+        api="v1" if "nested" in faults else "beta",
+        revoked=more.choice((0.2, 0.5, 1.0)) if "revokes" in faults else 0.0,
+        held=more.choice((0.1, 0.4, 1.0)) if "held" in faults else 0.0,
+        says_held=more.choice((0.0, 0.5, 1.0)),
+        doubled=more.choice((0.1, 0.5)) if "doubled" in faults else 0.0,
+        interrupted=more.choice((0.3, 0.8)) if "interrupt" in faults else 0.0,
     )

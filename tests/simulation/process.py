@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import signal
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.loop import SimulatedLoop
     from tests.simulation.network import Flight
+    from tests.simulation.tenant import Reply
     from tests.simulation.world import World
 
 BEGIN: Final = datetime(2026, 11, 2, 8, tzinfo=UTC)
@@ -72,6 +74,9 @@ class SimulatedProcess:
         commits: Transactions that it has written.
         posts: Requests to submit that it has begun to send.
         others: Other calls.
+        main: What its event loop was started for.
+        cancelled: Whether Ctrl-C has cancelled that.
+        stray: The second copy of an answer, unread on its connection.
     """
 
     def __init__(self, world: World, machine: Machine, name: str, pid: int) -> None:
@@ -95,6 +100,10 @@ class SimulatedProcess:
         self.dies_at_post: tuple[int, str] | None = None
         self.acts_at_commit: tuple[int, Callable[[], None]] | None = None
         self.freezes_at_post: tuple[int, float] | None = None
+        self.interrupted_at_commit = -1
+        self.main: asyncio.Task[Any] | None = None
+        self.cancelled = False
+        self.stray: Reply | None = None
         machine.processes[pid] = self
 
     def thread_delay(self) -> float:
@@ -129,6 +138,26 @@ class SimulatedProcess:
         if not (self.dead or self.ended):
             self.world.note(self.name, f"is frozen for {seconds:g} s")
             self.frozen_until = self.world.now + seconds
+
+    def interrupt(self) -> None:
+        """Its user presses Ctrl-C, as Python and `asyncio.run` handle it.
+
+        Raises:
+            KeyboardInterrupt: It has no event loop just now.
+        """
+        if self.dead or self.ended or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            return
+        if self.world.now < self.frozen_until:
+            self.world.at(self.frozen_until, self.interrupt)
+            return
+        self.world.note(self.name, "is interrupted")
+        if self.loop is None:
+            raise KeyboardInterrupt
+        if handler := self.handlers.get(signal.SIGINT):
+            self.loop.call_soon(handler)
+        elif self.main is not None and not self.cancelled:
+            self.cancelled = True
+            self.loop.call_soon(self.main.cancel)
 
     def end(self) -> None:
         """It has ended by itself."""

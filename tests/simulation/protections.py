@@ -52,6 +52,11 @@ def _linger(off: Off) -> None:
     off.network.linger = False
 
 
+def _unread_bytes(off: Off) -> None:
+    """A connection is used again although it has unread bytes."""
+    off.network.notices_unread = False
+
+
 def _margin(off: Off) -> None:
     """A call counts until a window after its last byte was handed over."""
     off.replace(batch.api.rate_window, "SPREAD", 0.0)
@@ -154,6 +159,7 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "tenant identity": _tenant_identity,
     "in doubt is not submitted": _in_doubt_is_not_submitted,
     "token fence": _token_fence,
+    "unread bytes": _unread_bytes,
 }
 """Each protection by name, with what takes it away."""
 

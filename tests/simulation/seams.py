@@ -162,6 +162,9 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - sm
             act()
         if process.dead:
             raise KilledError
+        if process.loop is None and process.interrupted_at_commit == process.commits:
+            process.interrupted_at_commit = -1
+            process.interrupt()
 
     def on_commit(connection: Connection) -> None:
         if process.dead:

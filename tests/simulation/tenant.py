@@ -42,9 +42,13 @@ class Accepted:
         body: Number of the accepted call.
         named: The id of our request in its metadata.
         attempt: All of its metadata.
+        operation: Of the request.
+        visible_at: When the list shows it, in true seconds.
     """
 
     pair: Pair
+    operation: str
+    visible_at: float
     at: float
     body: int
     named: str
@@ -67,7 +71,8 @@ class SimulatedTenant:
     Attributes:
         books: Everything that it has accepted from us, in order.
         counted: When it counted a call whose way took no longer than the limit assumes, in true seconds.
-        refused: Pairs that it has refused for good.
+        poison: Pairs that it refuses for good, and how.
+        held: Pairs that people hold already: it creates nothing for a grant of them.
     """
 
     def __init__(self, world: World) -> None:
@@ -80,6 +85,7 @@ class SimulatedTenant:
         self._rows: list[_Row] = []
         self._newest_visible = 0.0
         self.poison: dict[Pair, str] = {}
+        self.held: set[Pair] = set()
 
     def clock(self) -> datetime:
         """The tenant's clock."""
@@ -102,6 +108,7 @@ class SimulatedTenant:
         return reply
 
     def _answer(self, request: httpx.Request, where: str, path: float, number: int, chance: Random) -> Reply:  # noqa: PLR0911 - one for each kind of answer
+        where = where.removesuffix("/v1")
         if where == "/oauth/token":
             return self._token()
         world, options = self._world, self._options
@@ -122,7 +129,7 @@ class SimulatedTenant:
         if where.endswith(("/access-request-status", "/access-request-administration")):
             return self._listed(request.url.params, chance)
         if where.endswith("/search"):
-            return _json(200, [])
+            return self._found(json.loads(request.content))
         return _problem(404, "no such path")
 
     def _token(self) -> Reply:
@@ -176,23 +183,51 @@ class SimulatedTenant:
         if world.strikes("fails", chance, options.fails):
             return _failure(chance.choice(("500", "503", "429", "502")))
         access_requests: dict[str, str] = {}
+        held: list[Pair] = []
         for identity, item in wanted:
+            pair = pair_key(identity, item["id"])
+            if body["requestType"] == "GRANT_ACCESS" and pair in self.held:
+                held.append((identity, item["id"]))
+                continue
             metadata = item.get("clientMetadata") or {}
             access_request = access_requests.setdefault(identity, f"ar{len(self.books):05d}{number:05d}")
+            row = self._add_row(identity, item, body["requestType"], access_request, metadata, chance)
             self.books.append(
                 Accepted(
-                    pair=pair_key(identity, item["id"]),
+                    pair=pair,
+                    operation=body["requestType"],
+                    visible_at=row.visible_at,
                     at=world.now,
                     body=number,
                     named=metadata.get("accessBatchRequest", ""),
                     metadata=metadata,
                 )
             )
-            self._add_row(identity, item, body["requestType"], access_request, metadata, chance)
         world.note("tenant", f"accepts {[(i, m['id']) for i, m in wanted]} in call {number}")
         if world.strikes("after", chance, options.after):
             return _failure(chance.choice(("500", "502", "503", "503 later", "303", "404", "409", "200")))
-        return _json(202, {})
+        if not held or chance.random() >= options.says_held:
+            return _json(202, {})
+        listed = [
+            {"requestedFor": identity, "requestedItemsDetails": [{"type": "ROLE", "id": item}], "accessRequestIds": []}
+            for identity, item in held
+        ]
+        return _json(202, {"newRequests": [], "existingRequests": listed})
+
+    def _found(self, question: Mapping[str, Any]) -> Reply:
+        """What the search index has of people."""
+        asked = {text.replace("-", "").lower() for text in re.findall(r'"([^"]+)"', question["query"]["query"])}
+        people = sorted(asked & {person for person, _ in self.held})
+        return _json(
+            200,
+            [
+                {
+                    "id": person,
+                    "access": [{"id": what, "type": "ROLE"} for who, what in sorted(self.held) if who == person],
+                }
+                for person in people
+            ],
+        )
 
     def someone_else_requests(self, identity: str, item: str) -> None:
         """Another user requests something."""
@@ -215,7 +250,7 @@ class SimulatedTenant:
         metadata: Mapping[str, str],
         chance: Random,
         requester: str = REQUESTER,
-    ) -> None:
+    ) -> _Row:
         odd = self._options.oddness if chance.random() < self._options.odd else ""
         row: dict[str, Any] = {
             "id": item["id"],
@@ -234,16 +269,16 @@ class SimulatedTenant:
         }
         if odd:
             _ODDNESS[odd](row)
-        self._rows.append(
-            _Row(
-                created=self.clock(),
-                visible_at=self._visible_at(chance),
-                requester=requester,
-                identity=identity,
-                access_request=access_request,
-                json=row,
-            )
+        added = _Row(
+            created=self.clock(),
+            visible_at=self._visible_at(chance),
+            requester=requester,
+            identity=identity,
+            access_request=access_request,
+            json=row,
         )
+        self._rows.append(added)
+        return added
 
     def _visible_at(self, chance: Random) -> float:
         world, options = self._world, self._options

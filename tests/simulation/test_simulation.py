@@ -28,6 +28,7 @@ NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
     "tenant identity": ("two_names", (9, 10, 13)),
     "in doubt is not submitted": ("rows kill loss", (36,)),
     "token fence": ("freeze other_machine late", (77,)),
+    "unread bytes": ("doubled", (0,)),
 }
 """Histories that go wrong without a protection: the kinds of faults from which each seed chooses, and seeds.
 

@@ -6,6 +6,7 @@ noted event by event; its hash shows whether two histories were the same.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import heapq
 import itertools
@@ -18,7 +19,7 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.process import KilledError, Machine, SimulatedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from pathlib import Path
 
     from tests.simulation.options import Options
@@ -32,6 +33,14 @@ MOST_SECONDS: Final = 6 * 3600.0
 
 class HangsError(BaseException):
     """The history does not end."""
+
+
+async def _close(loop: SimulatedLoop, left: Collection[asyncio.Task[Any]]) -> None:
+    """End what a loop has left, as `asyncio.run` does."""
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
 
 
 class World:
@@ -116,13 +125,18 @@ class World:
         process.loops.append(loop)
         try:
             loop.enter()
-            task = loop.create_task(coroutine)
+            process.main = task = loop.create_task(coroutine)
+            process.cancelled = False
             loop.leave()
             self._drive_of(process, task.done)
+            process.main = None
             loop.enter()
-            closing = loop.create_task(loop.shutdown_asyncgens())
+            closing = loop.create_task(_close(loop, asyncio.all_tasks(loop)))
             loop.leave()
             self._drive_of(process, closing.done)
+            closing.result()
+            if process.cancelled and task.cancelled() and task.uncancel() == 0:
+                raise KeyboardInterrupt
             return task.result()
         except HangsError:
             process.dead = True
