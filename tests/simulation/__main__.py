@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--events", type=int, default=60)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--faults", help="only these kinds of faults, with commas between them; `all` for every kind")
     parser.add_argument("--without", default="", choices=["", *PROTECTIONS], help="switch one protection off")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first problem")

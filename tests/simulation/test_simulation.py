@@ -52,5 +52,13 @@ def test_each_protection_is_needed(protection: str) -> None:
     assert live(failing).problems == ()
 
 
+def test_a_run_whose_changes_a_dead_process_of_another_machine_took_over_is_finished() -> None:
+    kinds = (
+        "after behind drift fails freeze interrupt kill late list_fails loss nested other_machine others refused "
+        "revokes rows spread tokens too_late"
+    )
+    assert live(options_of(20086, frozenset(kinds.split()))).problems == ()
+
+
 def test_a_seed_always_leads_to_the_same_history() -> None:
     assert len({live(options_of(4)).hash for _ in range(2)}) == 1
