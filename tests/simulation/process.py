@@ -74,6 +74,8 @@ class SimulatedProcess:
         commits: Transactions that it has written.
         posts: Requests to submit that it has begun to send.
         others: Other calls.
+        handlers: What its event loop does at a signal.
+        signals: What it does at a signal otherwise.
         main: What its event loop was started for.
         cancelled: Whether Ctrl-C has cancelled that.
         stray: The second copy of an answer, unread on its connection.
@@ -91,6 +93,7 @@ class SimulatedProcess:
         self.loops: list[SimulatedLoop] = []
         self.blocked = False
         self.handlers: dict[int, Callable[..., object]] = {}
+        self.signals: dict[int, object] = {}
         self.flights: set[Flight] = set()
         self.engines: list[Any] = []
         self.commits = 0
@@ -145,7 +148,7 @@ class SimulatedProcess:
         Raises:
             KeyboardInterrupt: It has no event loop just now.
         """
-        if self.dead or self.ended or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        if self.dead or self.ended or self.signals.get(signal.SIGINT) is signal.SIG_IGN:
             return
         if self.world.now < self.frozen_until:
             self.world.at(self.frozen_until, self.interrupt)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -60,6 +61,7 @@ def simulated(world: World, network: Network) -> Iterator[None]:
         replace(batch.ledger.process, "psutil", _PROCESSES)
         replace(batch.tenant.client, "http_client", lambda base_url, **of: _client(world, network, base_url, **of))
         replace(os, "fsync", lambda _file: None)
+        replace(signal, "signal", lambda number, handler: _signal(world, number, handler))
         for (place, name), key in _PURE.items():
             replace(place, name, _once(getattr(place, name), key))
         # Nobody reads what a process of the simulation shows or writes for people.
@@ -120,6 +122,13 @@ def _current(world: World) -> Any:
     if world.current is None:
         raise AssertionError("No process runs.")
     return world.current
+
+
+def _signal(world: World, number: int, handler: object) -> object:
+    signals = _current(world).signals
+    before = signals.get(number, signal.SIG_DFL)
+    signals[number] = handler
+    return before
 
 
 def _started(world: World, pid: int) -> float:
