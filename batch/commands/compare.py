@@ -54,6 +54,11 @@ class CommandComparison:
                 f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
                 "and will not be sent again."
             )
+        if compared.in_doubt:
+            self._screen.say(
+                f"{count(compared.in_doubt, 'planned request')} may have arrived in one body with these changes: "
+                "unconfirmed until the tenant's list decides."
+            )
         missing = self._import(compared.unknown) if compared.unknown else ""
         if heads is None:
             return

@@ -14,18 +14,21 @@ from batch.errors import RunHeldError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.moving import divide
+from batch.ledger.envelopes import with_bodies
+from batch.ledger.events import Entry
+from batch.ledger.moving import divide, move
+from batch.ledger.requests import begin_attempts
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.model import IMPORT
-from batch.states import State
+from batch.states import Event, State
 from batch.status.compare import Account, Remembered, account_for, pair_keys
 from batch.status.evidence import parts_by_arrival
 from batch.status.matching import request_id
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -57,11 +60,14 @@ class Compared:
     Attributes:
         arrived: Planned changes that have arrived, and count as accepted now.
         unknown: Rows of our requests of which the ledger has nothing.
+        in_doubt: Planned requests that may have been sent in one body with requests that have arrived. They are
+            UNCONFIRMED now.
         left_alone: Runs that have planned changes that have arrived, but on which another process works.
     """
 
     arrived: int
     unknown: tuple[StatusRow, ...]
+    in_doubt: int = 0
     left_alone: tuple[str, ...] = ()
 
 
@@ -135,10 +141,11 @@ class Gaps:
             return load_requests(connection, connection.execute(query).all())
 
     def take(self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime) -> Compared:
-        """Records as found the changes that rows show, pair by pair, in one transaction; see status.compare.
+        """Records as found the changes that rows show, in one transaction; see status.compare.
 
-        Planned requests are divided into changes that have arrived and changes that have not. Requests of a run that
-        another process works on are left alone.
+        A row with the id of a planned request shows that all of it has arrived. Of other planned requests, the changes
+        that have arrived are divided from those that have not. Requests of a run that another process works on are left
+        alone.
 
         Args:
             url: An address of the tenant.
@@ -154,6 +161,7 @@ class Gaps:
             runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
             unknown: list[StatusRow] = []
             arrived: dict[int, dict[tuple[str, str], str]] = {}
+            whole: set[int] = set()
             for row in rows:
                 if RequestId.read(request_id(row)) in known:
                     continue
@@ -162,13 +170,30 @@ class Gaps:
                     unknown.append(row)
                 elif isinstance(account, Remembered):
                     arrived.setdefault(account.id.number, {})[pair_keys(row)] = row.access_request
+                    if account.id == RequestId.read(request_id(row)):
+                        whole.add(account.id.number)
             free, held = _free_and_held(connection, arrived, process, now)
+            companions = _companions(connection, sorted(whole & free), arrived)
             taken = [
-                self._divide(connection, number, pairs, now) for number, pairs in arrived.items() if number in free
+                self._divide(connection, number, pairs, now, whole=number in whole)
+                for number, pairs in arrived.items()
+                if number in free
             ]
-        return Compared(arrived=sum(taken), unknown=tuple(unknown), left_alone=held)
+            self._doubt(connection, companions, now)
+        return Compared(arrived=sum(taken), unknown=tuple(unknown), in_doubt=len(companions), left_alone=held)
 
-    def _divide(self, connection: Connection, number: int, pairs: Mapping[tuple[str, str], str], now: datetime) -> int:
+    def _doubt(self, connection: Connection, planned: Sequence[Request], now: datetime) -> None:
+        """Records that planned requests may have been sent: an attempt of which nothing is known."""
+        for run in dict.fromkeys(request.run for request in planned):
+            bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, self._new_id)
+            requests = [request for body in bodies for request in body.requests]
+            move(connection, requests, State.SENDING, Event.ABANDONED, now)
+            entries = [Entry(event=Event.ABANDONED, at=now, request=one.number) for one in requests]
+            events.append(connection, run, entries)
+
+    def _divide(
+        self, connection: Connection, number: int, pairs: Mapping[tuple[str, str], str], now: datetime, *, whole: bool
+    ) -> int:
         request = load_request(connection, number)
         if request is None:
             return 0
@@ -176,12 +201,31 @@ class Gaps:
             (r, i)
             for r, identity in enumerate(request.recipients)
             for i, item in enumerate(request.items)
-            if (key_of(identity), key_of(item.id)) in pairs
+            if whole or (key_of(identity), key_of(item.id)) in pairs
         }
         detail = {"access_requests": sorted(set(pairs.values()) - {""})}
         parts = parts_by_arrival(request, found)
         divide(connection, request, parts, State.PLANNED, now, detail, tag=self._new_id())
         return len(found)
+
+
+def _companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
+    """The planned requests that share an envelope with any of these, without those of which rows are listed.
+
+    They need not have been sent with it: a refused body is sent again in parts.
+    """
+    rows: dict[int, Any] = {}
+    mine = t.envelope.alias("mine")
+    for start in range(0, len(numbers), _AT_ONCE):
+        query = (
+            REQUEST.join(t.envelope, t.envelope.c.request == t.request.c.number)
+            .join(mine, mine.c.number == t.envelope.c.number)
+            .where(mine.c.request.in_(numbers[start : start + _AT_ONCE]), t.request.c.state == State.PLANNED.value)
+            .add_columns(t.envelope.c.number.label("envelope"))
+        )
+        rows |= {row.number: row for row in connection.execute(query) if row.number not in arrived}
+    found = [rows[number] for number in sorted(rows)]
+    return with_bodies(load_requests(connection, found), found)
 
 
 def _remembered(

@@ -141,18 +141,7 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
-            again = (replace(request, attempts=request.attempts + 1) for request in loaded)
-            bodies = make_bodies(again, self._new_id)
-            last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
-            numbered = [
-                (request, claim)
-                for claim, body in enumerate(bodies, start=last - len(bodies) + 1)
-                for request in body.requests
-            ]
-            requests, claims = zip(*numbered, strict=True)
-            move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
-            entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
-            head = events.append(connection, run.id, entries)
+            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
         self._heads[run.id] = head
         self.on_claimed(head)
         return bodies
@@ -326,6 +315,25 @@ class Requests:
                 .order_by(t.event.c.number)
             )
             return {row.request: row.reason for row in rows}
+
+
+def begin_attempts(
+    connection: Connection,
+    planned: Sequence[Request],
+    now: datetime,
+    new_id: Callable[[], str],
+    token_expires: datetime | None = None,
+) -> tuple[tuple[Body, ...], Head]:
+    """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head."""
+    bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
+    last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
+    numbered = [
+        (request, claim) for claim, body in enumerate(bodies, start=last - len(bodies) + 1) for request in body.requests
+    ]
+    requests, claims = zip(*numbered, strict=True)
+    move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
+    entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
+    return bodies, events.append(connection, planned[0].run, entries)
 
 
 def _claimed(body: Body, now: datetime, token_expires: datetime | None) -> list[Entry]:

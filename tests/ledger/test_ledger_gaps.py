@@ -1,0 +1,60 @@
+"""Requests that arrived although the ledger does not know it: what the tenant's list proves of the planned ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders import NOW, our_row, product
+from tests.ledger.ledger_helpers import ME, open_ledger, rows, singles, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with open_ledger(path) as opened:
+        yield opened
+
+
+def states(path: Path) -> dict[str, int]:
+    """How many changes are in each state."""
+    counts = rows(path, "SELECT state, count(*) FROM changes WHERE state != 'SPLIT' GROUP BY state")
+    return dict(counts)
+
+
+def test_one_row_with_the_id_of_a_planned_request_shows_that_all_of_it_has_arrived(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
+    request_id = ledger.requests.ids(run)[1]
+    compared = ledger.gaps.take(run.tenant, ME, [our_row(request_id, "i1", "r2")], NOW)
+    assert (compared.arrived, compared.in_doubt) == (6, 0)
+    assert states(path) == {"ACCEPTED": 6}
+    assert ledger.verify() == ()
+
+
+def test_a_row_with_an_unknown_id_of_the_run_shows_only_its_own_change(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
+    compared = ledger.gaps.take(run.tenant, ME, [our_row(f"{run.id}-99-zzz", "i1", "r2")], NOW)
+    assert compared.arrived == 1
+    assert states(path) == {"ACCEPTED": 1, "PLANNED": 5}
+
+
+def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(8), together=[(1, 2, 3), (4, 5)])
+    # Numbers begin with 1: request 3 shares a body with 2 and 4.
+    compared = ledger.gaps.take(run.tenant, ME, [our_row(ledger.requests.ids(run)[3], "i002")], NOW)
+    assert (compared.arrived, compared.in_doubt) == (1, 2)
+    assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 2, "PLANNED": 5}
+    doubts = ledger.requests.doubts(run)
+    assert [doubt.request.number for doubt in doubts] == [2, 4]
+    assert ledger.verify() == ()
