@@ -325,11 +325,13 @@ class Head:
         run: The run's id.
         number: The event's number in the run.
         hash: Its hash, which covers all events before.
+        sent: The highest number of a request of the run that was ever claimed and is no part of another; 0 if unknown.
     """
 
     run: str
     number: int
     hash: str
+    sent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -54,22 +54,22 @@ class CommandComparison:
                 f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
                 "and will not be sent again."
             )
-        if compared.in_doubt:
-            self._screen.say(
-                f"{count(compared.in_doubt, 'planned request')} may have arrived in one body with these changes: "
-                "unconfirmed until the tenant's list decides."
-            )
         missing = self._import(compared.unknown) if compared.unknown else ""
-        if heads is None:
-            return
-        if lost and (missing or compared.left_alone):
+        if heads is not None and lost and (missing or compared.left_alone):
             held = (
                 f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
             )
             raise not_proven(missing or held, str(heads.folder / ledger_id))
-        heads.forget(ledger_id, lost)
-        heads.try_keeping(ledger_id)
-        self._screen.say(*heads.complaints())
+        doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now())
+        if in_doubt := compared.in_doubt + doubted:
+            self._screen.say(
+                f"{count(in_doubt, 'planned request')} may have been sent without the ledger knowing it: unconfirmed "
+                "until the tenant's list decides."
+            )
+        if heads is not None:
+            heads.forget(ledger_id, lost)
+            heads.try_keeping(ledger_id)
+            self._screen.say(*heads.complaints())
 
     async def _compare(self, log: Tell, ledger_id: str) -> tuple[Compared, Sequence[Head]]:
         """Compare; return also the heads of this tenant's runs that the ledger has lost."""

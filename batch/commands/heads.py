@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LENGTH: Final = 400
 """Of the file of an accepted request: it always has the same length."""
 
-_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64})\n(\[.*\])\n", re.ASCII)
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n", re.ASCII)
 """A head, and the names and addresses of its tenant. What is left of longer names follows."""
 
 _TRIED: Final = ".tried"
@@ -53,7 +53,7 @@ class Heads:
         folder, tenant = self.folder / ledger, json.dumps(sorted(names))
 
         def write(head: Head) -> None:
-            self._write(folder / head.run, f"{head.number:12} {head.hash}\n{tenant}\n")
+            self._write(folder / head.run, f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n")
 
         return write
 
@@ -148,8 +148,9 @@ class Heads:
             found = None
         with suppress(ValueError):
             if found is not None:
-                tenant = frozenset(map(str, json.loads(found[3])))
-                return Head(run=path.name, number=int(found[1]), hash=found[2].decode("ascii")), tenant
+                tenant = frozenset(map(str, json.loads(found[4])))
+                digest, sent = found[2].decode("ascii"), int(found[3])
+                return Head(run=path.name, number=int(found[1]), hash=digest, sent=sent), tenant
         return Head(run=path.name, number=0, hash=""), frozenset()
 
     def _write(self, path: Path, text: str) -> None:

@@ -182,6 +182,40 @@ class Gaps:
             self._doubt(connection, companions, now)
         return Compared(arrived=sum(taken), unknown=tuple(unknown), in_doubt=len(companions), left_alone=held)
 
+    def doubt_claimed(self, lost: Iterable[Head], process: Process, now: datetime) -> int:
+        """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
+
+        The tenant's list may not show them yet. Claims follow the numbers of requests, apart from parts of others.
+
+        Args:
+            lost: The heads that the ledger does not have.
+            process: Compares.
+            now: When.
+
+        Returns:
+            How many requests are UNCONFIRMED by that.
+
+        Raises:
+            RunHeldError: Another process works on one of the runs.
+        """
+        doubted = 0
+        with writing(self._engine) as connection:
+            for head in lost:
+                r = t.request.c
+                query = (
+                    REQUEST.outerjoin(t.envelope, t.envelope.c.request == r.number)
+                    .where(t.run.c.id == head.run, r.state == State.PLANNED.value)
+                    .where((r.number <= head.sent) | r.parent.is_not(None))
+                    .add_columns(t.envelope.c.number.label("envelope"))
+                    .order_by(r.number)
+                )
+                if rows := connection.execute(query).all():
+                    run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
+                    refuse_if_held(connection, run, process, now)
+                    self._doubt(connection, with_bodies(load_requests(connection, rows), rows), now)
+                    doubted += len(rows)
+        return doubted
+
     def _doubt(self, connection: Connection, planned: Sequence[Request], now: datetime) -> None:
         """Records that planned requests may have been sent: an attempt of which nothing is known."""
         for run in dict.fromkeys(request.run for request in planned):

@@ -141,7 +141,9 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             for request, row in zip(loaded, rows, strict=True):
                 require_whole(request, row)
+            sent = seen.sent if seen else _sent(connection, run.id)
             bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
+            head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)
         return bodies
@@ -334,6 +336,12 @@ def begin_attempts(
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
     entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
     return bodies, events.append(connection, planned[0].run, entries)
+
+
+def _sent(connection: Connection, run_id: str) -> int:
+    """See `Head.sent`."""
+    claimed = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.attempts > 0) & t.request.c.parent.is_(None)
+    return connection.execute(sa.select(sa.func.max(t.request.c.number)).where(claimed)).scalar() or 0
 
 
 def _claimed(body: Body, now: datetime, token_expires: datetime | None) -> list[Entry]:

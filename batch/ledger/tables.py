@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0006"
+LEDGER_VERSION: Final = "0007"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 

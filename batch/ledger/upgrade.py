@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every version that a ledger can have, oldest first."""
 
 

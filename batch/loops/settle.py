@@ -318,8 +318,9 @@ class Settler:
     ) -> None:
         request, settlement = one.doubt.request, verdict.settlement
         parts = parts_by_arrival(request, found, held) if settlement is Settlement.PARTLY else ()
-        if settlement is Settlement.FOUND and one.lacked_at is not None and not math.isinf(one.shown_at):
-            # A verdict that came late says nothing about the list.
+        has_left = one.doubt.fence is None
+        if settlement is Settlement.FOUND and has_left and one.lacked_at is not None and not math.isinf(one.shown_at):
+            # A verdict that came late says nothing about the list, nor does a request that may have left late.
             lacked_for, shown_after = one.lacked_at - one.began, one.shown_at - one.began
             await self._lists.note_delay(request, lacked_for=lacked_for, shown_after=shown_after)
         # Forget it first: once it is PLANNED in the ledger, an attempt may make it unconfirmed again.

@@ -39,7 +39,6 @@ def _add_columns() -> None:
     with op.batch_alter_table("tenant", recreate=_rebuild()) as batch:
         batch.add_column(sa.Column("token_name", sa.Text(), nullable=True))
         batch.add_column(sa.Column("listing_delay", sa.Float(), server_default="0", nullable=False))
-        batch.add_column(sa.Column("listing_delay_at", sa.Text(), nullable=True))
         batch.create_unique_constraint(op.f("uq_tenant_token_name"), ["token_name"])
     for table in ("identity", "item"):
         with op.batch_alter_table(table, recreate=_rebuild()) as batch:
@@ -120,8 +119,7 @@ _COMMENTS = {
     "about": _ABOUT,
     "tenant": (
         "`name`: its first address. `token_name`: its id, as its tokens name it; null until one came. "
-        "`listing_delay`: a delay, in seconds, until its status list showed an accepted request, and "
-        "`listing_delay_at`: when it was seen. It counts half after each week; the one that counts most is kept."
+        "`listing_delay`: the longest delay seen, in seconds, until its status list showed an accepted request."
     ),
     "identity": _KEY,
     "item": _KEY,

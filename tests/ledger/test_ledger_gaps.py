@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.model import Head
 from tests.builders import NOW, our_row, product
-from tests.ledger.ledger_helpers import ME, open_ledger, rows, singles, write
+from tests.ledger.ledger_helpers import ME, THROTTLED, claim, open_ledger, record, rows, singles, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,3 +59,23 @@ def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledge
     doubts = ledger.requests.doubts(run)
     assert [doubt.request.number for doubt in doubts] == [2, 4]
     assert ledger.verify() == ()
+
+
+def test_planned_requests_that_were_claimed_after_the_backup_become_unconfirmed(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(8))
+    head = Head(run=run.id, number=40, hash="1" * 64, sent=5)
+    assert ledger.gaps.doubt_claimed([head], ME, NOW) == 5
+    assert states(path) == {"UNCONFIRMED": 5, "PLANNED": 3}
+    assert [doubt.request.number for doubt in ledger.requests.doubts(run)] == [1, 2, 3, 4, 5]
+    assert ledger.verify() == ()
+
+
+def test_a_head_tells_up_to_which_request_its_run_was_claimed(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    heads: list[Head] = []
+    ledger.requests.on_claimed = heads.append
+    for _ in range(2):
+        record(ledger, claim(ledger, run), THROTTLED)
+    ledger.runs.hold(run, ME, NOW)
+    ledger.requests.claim(run, NOW, ME, most=2)
+    assert [head.sent for head in heads] == [1, 1, 2]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import batch.api.rate_window
 import batch.dedupe.classify
 import batch.ledger.doubts
+import batch.ledger.gaps
 import batch.ledger.moving
 import batch.ledger.requests
 import batch.ledger.runs
@@ -120,6 +121,7 @@ def _stale_ledger(off: Off) -> None:
         return Compared(arrived=0, unknown=())
 
     off.replace(batch.loops.compare.Comparison, "compare", compare)
+    off.replace(batch.ledger.gaps.Gaps, "doubt_claimed", lambda *_: 0)
 
 
 def _settling(off: Off) -> None:

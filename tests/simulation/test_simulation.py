@@ -20,7 +20,7 @@ NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
     "recognition": ("odd_rows others loss", (121,)),
     "currency of the list": ("behind loss", (98,)),
     "stale-ledger check": ("restore lose_wal kill", (69, 109)),
-    "claim before send": ("kill loss", (35, 63)),
+    "claim before send": ("kill loss", (26, 35, 63)),
     "compare-and-set": ("freeze other_machine tokens", (23,)),
     "settling before resending": ("loss kill", (7, 8, 10)),
     "two clocks": ("wall loss late", (113, 169)),
