@@ -43,9 +43,23 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+NOT_PURE = frozenset(
+    {"cli", "commands", "end_to_end", "exactly_once", "ledger", "loops", "sandbox", "simulation", "tenant"}
+)
+"""Folders of tests that need files, a network or more than one module."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that kill processes take longest: they go first, so that no worker is left alone with them."""
+    """The tests that kill processes take longest: they go first, so that no worker is left alone with them.
+
+    Coverage is measured where it is asked for, in the tests of the pure modules, and without random examples, which
+    would make it vary. Measuring doubles the time of a test.
+    """
     items.sort(key=lambda item: "exactly_once" not in item.path.parts)
+    for item in items:
+        is_random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_random or not NOT_PURE.isdisjoint(item.path.parts):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")
