@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from batch.model import Head
 from tests.builders import NOW, our_row, product
-from tests.ledger.ledger_helpers import ME, THROTTLED, claim, open_ledger, record, rows, singles, write
+from tests.ledger.ledger_helpers import ME, THROTTLED, claim, record, rows, singles, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from batch.ledger.store import Ledger
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with open_ledger(path) as opened:
-        yield opened
 
 
 def states(path: Path) -> dict[str, int]:
