@@ -81,7 +81,7 @@ class Failed:
         """Whether it has failed often enough.
 
         Args:
-            needed: From `failures_needed`. A refusal by the API itself is not due to chance.
+            needed: See `Failures.needed`. A refusal by the API itself is not due to chance.
         """
         if self.in_company:
             return self.shared >= ENOUGH

@@ -1,4 +1,4 @@
-"""`cancel`: cancels the requests of a run at the tenant, and writes undo.csv, which revokes what was granted."""
+"""`cancel`: cancels the requests of a run at the tenant, and writes undo.csv with a revoke for each grant."""
 
 from __future__ import annotations
 

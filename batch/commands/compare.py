@@ -60,7 +60,7 @@ class CommandComparison:
                 f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
             )
             raise not_proven(missing or held, str(heads.folder / ledger_id))
-        doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now())
+        doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
                 f"{count(in_doubt, 'planned request')} may have been sent without the ledger knowing it: unconfirmed "

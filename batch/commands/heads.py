@@ -164,7 +164,7 @@ class Heads:
             self.trouble = f"{path.parent}: {error.strerror}"
 
     def _lines(self, path: Path) -> Iterator[Any]:
-        """The lines of a file, each a JSON object; what is none is left out."""
+        """The JSON objects in the lines of a file; other lines are skipped."""
         try:
             text = path.read_text("utf-8")
         except FileNotFoundError:

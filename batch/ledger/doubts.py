@@ -126,7 +126,7 @@ class DoubtStore:
             return _load_witnesses(connection, sorted(rows.values(), key=lambda row: row.claimed))
 
     def listing_delay(self, run: str, now: datetime) -> float:
-        """How late the list of a run's tenant was, in seconds, as far as it still counts; see `delay_now`."""
+        """The longest delay of the tenant's list that still counts, in seconds; see `delay_now`."""
         with reading(self._engine) as connection:
             return _delay_now(connection, run, now)
 

@@ -105,12 +105,12 @@ def _watch_connections(engine: Engine) -> None:
 
 
 def require_never_lost(connection: Connection) -> None:
-    """Requires that no connection of this ledger broke so far, whoever noticed it.
+    """Refuses to go on if a connection to this ledger has broken, whichever task noticed it.
 
-    The next one may lead to a database that lacks what was written last, such as a replica: it must be compared first.
+    The next one may lead to a database that lacks the last transactions, such as a replica: it must be compared first.
 
     Raises:
-        LedgerLostError: One broke.
+        LedgerLostError: One has broken.
     """
     if lost := connection.get_execution_options().get(_LOST):
         raise LedgerLostError(

@@ -217,7 +217,7 @@ class Gaps:
         return doubted
 
     def _doubt(self, connection: Connection, planned: Sequence[Request], now: datetime) -> None:
-        """Records that planned requests may have been sent: an attempt of which nothing is known."""
+        """Puts planned requests in doubt: they may have been sent, in an attempt that the ledger has lost."""
         for run in dict.fromkeys(request.run for request in planned):
             bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, self._new_id)
             requests = [request for body in bodies for request in body.requests]
@@ -244,7 +244,7 @@ class Gaps:
 
 
 def _companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
-    """The planned requests that share an envelope with any of these, without those of which rows are listed.
+    """The planned requests that share an envelope with any of these, and that no row shows.
 
     They need not have been sent with it: a refused body is sent again in parts.
     """

@@ -101,7 +101,7 @@ class Tenants:
             return _bind(connection, url, names, process, now, self._new_id)
 
     def listing_delay(self, url: str, now: datetime) -> float:
-        """How late the tenant's list was, in seconds, as far as it still counts; see `status.control.delay_now`."""
+        """The longest delay of the tenant's list that still counts, in seconds; see `status.control.delay_now`."""
         query = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at).where(
             t.tenant.c.id == t.tenant_at(url)
         )

@@ -83,7 +83,7 @@ class Isolator:
         self.first -= {request.number for request in requests}
 
     def may_send(self, planned: int, *, in_flight: bool, settler: Settler) -> int:
-        """How many of the planned bodies may go now; the others may be needed as controls of what is in doubt.
+        """How many of the planned bodies may be sent now; open doubts may need the others as controls.
 
         The last one is held back while others are in flight or in doubt. It is too early to be a control until nothing
         doubtful can arrive any more. If a request may never get through, more are held back, and go one by one.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batch.tenant.status import Listing, Page
 
 LATENESS: Final = 3.0
-"""The list gets so many times the longest delay that was seen, as far as that still counts."""
+"""The list gets this many times the longest delay that still counts."""
 
 
 class PeoplesLists:

@@ -240,9 +240,7 @@ class Settler:
 
     async def _ripen(self, due: Iterable[OpenDoubt]) -> None:
         """Keep which requests can arrive no more: those claimed from now on can be their control."""
-        ripe = [
-            one for one in due if one.doubt.ripe is None and one.elapsed(self._time(), read_at=self._looked_at).arrival
-        ]
+        ripe = [one for one in due if one.doubt.ripe is None and self._elapsed(one).arrival]
         if ripe:
             claims = await asyncio.to_thread(self._ledger.doubts.ripen, [one.doubt.request for one in ripe])
             for one in ripe:
@@ -268,9 +266,7 @@ class Settler:
         known = await self._lists.accepted(doubts := [one.doubt for one in late])
         if not any(self._may_be_proven(one, known) for one in late):
             return {}
-        witnesses = await self._lists.shown(
-            known, without_held=any(one.elapsed(self._time(), read_at=self._looked_at).tail for one in late)
-        )
+        witnesses = await self._lists.shown(known, without_held=any(self._elapsed(one).tail for one in late))
         # Read after the witnesses: by then, the list is at least as far.
         rows = await self._lists_of(late)
         await self._read(late, rows)
@@ -291,7 +287,7 @@ class Settler:
         doubt = one.doubt
         one.has_control = proof.control or proof.pending
         one.proven_at = min(one.proven_at, self._clock.monotonic()) if proof.proves_absence else math.inf
-        elapsed = one.elapsed(self._time(), read_at=self._looked_at)
+        elapsed = self._elapsed(one)
         held: frozenset[Place] = frozenset()
         if elapsed.tail and (doubt.arrived or one.reading.arrived):
             held = await self._lists.held(doubt.request)
@@ -309,6 +305,9 @@ class Settler:
             return
         now = self._time()
         one.look_again(now, pending=proof.pending, accepted_meanwhile=self._is_news, cost=now.now - self._looked_at)
+
+    def _elapsed(self, one: OpenDoubt) -> Elapsed:
+        return one.elapsed(self._time(), read_at=self._looked_at)
 
     def _time(self) -> Time:
         return Time(now=self._clock.monotonic(), wait=self._wait, server_time=self._lists.server_time)

@@ -87,7 +87,7 @@ def describe_discard(run: Run, discarded: int, unconfirmed: int) -> Iterator[str
         unconfirmed: Requests that may have arrived, so that they can't be discarded.
     """
     if discarded:
-        yield f"Run {run.id}: {count(discarded, 'request')} discarded. The ledger keeps what was sent."
+        yield f"Run {run.id}: {count(discarded, 'request')} discarded. The ledger keeps the requests that were sent."
     else:
         yield f"Run {run.id} has nothing left to send, so nothing was discarded."
     if unconfirmed:
