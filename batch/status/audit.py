@@ -308,6 +308,9 @@ class Comparison:
         owner = next((n for n in named if row.may_be(self.lines[n])), None)
         if owner is None or self.lines[owner].tag != row.name.tag or self.lines[owner].run != row.name.run:
             return None
+        if self.lines[owner].request_state in IN_DOUBT:
+            # A ledger that was put back does not have the attempt that it doubts.
+            return owner
         known = self._attempts.get(row.name.number, ())
         return None if known and row.attempt and row.attempt not in known else owner
 

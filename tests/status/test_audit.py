@@ -109,6 +109,11 @@ def test_a_request_that_was_never_accepted_must_not_be_listed(state: State) -> N
 def test_a_request_in_doubt_may_be_listed_or_not(state: State) -> None:
     line = replace(LINE, request_state=state)
     assert kinds([line], row("run-1-aa"), attempts=FIRST) == kinds([line], attempts=FIRST) == []
+    # A ledger that was put back does not have the attempt that it doubts.
+    assert kinds([line], row("run-1-aa", "x9"), attempts=FIRST) == []
+    assert kinds([line], row("run-1-aa", "x8"), row("run-1-aa", "x9", access_request="q9"), attempts=FIRST) == [
+        Mismatch.TWICE
+    ]
 
 
 def test_a_row_of_a_divided_request_is_about_the_part_that_has_the_change_now() -> None:
