@@ -95,7 +95,7 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
     said = f": {next(iter(reasons))}" if len(reasons) == 1 else f" ({why})"
     if reasons.keys() <= NEEDS_CONTROL:
         first = (
-            "Waiting does not help, but the next request that the tenant accepts does, whatever its input: submit "
+            "Waiting may not help, but the next request that the tenant accepts does, whatever its input: submit "
             "another change, then run the same command again."
         )
     elif reasons.keys() == {Why.INCOMPLETE}:

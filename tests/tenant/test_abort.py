@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,6 +130,13 @@ def namespace() -> Iterator[str]:
     """A network of its own, joined to this one by two interfaces."""
     name = f"access-batch-{os.getpid()}"
     outside = "outside0"
+    with Path(tempfile.gettempdir(), "access-batch-network").open("w") as turns:
+        # Two suites on one machine take turns with the interface and its address.
+        fcntl.flock(turns, fcntl.LOCK_EX)
+        yield from joined(name, outside)
+
+
+def joined(name: str, outside: str) -> Iterator[str]:
     run("ip", "netns", "add", name)
     try:
         peer = ("peer", "name", "inside0", "address", MAC, "netns", name)
