@@ -107,24 +107,27 @@ def submit(
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
         twice = 0
-        looked_for: set[str] = set()
+        was_behind = False
         while True:
             others = job.doubts
-            looked_for.update(others)
+            doubts_before = _doubts(ledger, others)
             sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
             stopped, interrupted = sending.send()
             # If a doubt stays open, others may be settled, and the rows that they held back can be sent.
             is_over = interrupted or not (stopped is None or isinstance(stopped, UnconfirmedError))
-            if is_over or not (others or job.is_behind(ledger, run)):
+            # If nothing has become free, planning again would only send refused changes again, and again.
+            is_freed = _doubts(ledger, others) < doubts_before
+            is_behind = not is_over and job.is_behind(ledger, run)
+            if is_over or not (is_freed or (is_behind and not was_behind)):
                 break
+            was_behind = was_behind or is_behind
             try:
                 planned = job.planned_again(ledger, sessions, check)
             except DeclinedError:
                 interrupted = True
                 break
             run = planned or run
-            # A request that is sent now may be the control of a doubt that stayed open.
-            if planned is None and looked_for.issuperset(job.doubts):
+            if planned is None and set(job.doubts) <= set(others):
                 break
         if run and settings.wait and stopped is None and not interrupted:
             stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
@@ -143,6 +146,12 @@ def submit(
                 twice=twice,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
+
+
+def _doubts(ledger: Ledger, runs: Sequence[str]) -> int:
+    """How many requests of these runs are in doubt."""
+    tallies = (ledger.runs.tally(ledger.runs.named(name)) for name in runs)
+    return sum(tally.requests.get(state, 0) for tally in tallies for state in IN_DOUBT)
 
 
 class _Sending:

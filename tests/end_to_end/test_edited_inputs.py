@@ -191,3 +191,28 @@ def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     assert submit(program, slow_tenant, moved).code == 0
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
     assert_sound(program)
+
+
+def test_a_refused_change_is_not_sent_again_while_a_doubt_of_another_run_stays_open(
+    program: Program, tmp_path: Path
+) -> None:
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, unrequestable=frozenset({ROWS[2]["item_id"]})
+    )
+    ledger = tmp_path / "ledger.db"
+    with running_sandbox(settings) as tenant:
+        with open_ledger(ledger) as opened:
+            wanted = change(ROWS[0]["identity_id"], ROWS[0]["item_id"], item_type=ROWS[0]["item_type"])
+            run = write(opened, [wanted], digest="other", tenant=tenant.base_url)
+            record(opened, claim(opened, run), FAILED)
+            opened.runs.release(run, ME)
+        alter(ledger, "UPDATE doubt SET fence = '2999-01-01T00:00:00+00:00'")
+        path = write_rows(tmp_path / "b.csv", ROWS[:3])
+        options = ("--yes", "--check-tenant", "never", "--settle-after", "0.5", "--ledger", str(ledger))
+        process = fork("submit", path, *options, env=environment(tenant))
+        wait_until(lambda: process.poll() is not None or tenant.tenant.audit.posts > 4)
+        process.kill()
+        process.communicate()
+        assert process.returncode == 4
+        assert tenant.tenant.audit.posts == 2
+        assert accepted(tenant) == once([pair_of(ROWS[1])])
