@@ -70,7 +70,12 @@ def too_fast(counted: Sequence[float], rate: tuple[int, float]) -> list[str]:
 
 
 def ledger_disagrees(
-    changes: Iterable[tuple[Pair, str]], books: Iterable[Accepted], held: Collection[Pair], *, forgets: bool
+    changes: Iterable[tuple[Pair, str]],
+    books: Iterable[Accepted],
+    held: Collection[Pair],
+    *,
+    forgets: bool,
+    stays_stale: bool,
 ) -> list[str]:
     """Changes whose state in the ledger contradicts the tenant's books.
 
@@ -79,6 +84,7 @@ def ledger_disagrees(
         books: The tenant's.
         held: Pairs for which the tenant creates nothing.
         forgets: Whether the ledger was put back to an earlier state; then it may not know everything.
+        stays_stale: Whether it may have forgotten for good, as the tenant hides our ids; then nothing is sent from it.
     """
     there = {one.pair for one in books}
     known: dict[Pair, set[str]] = {}
@@ -88,7 +94,7 @@ def ledger_disagrees(
     for pair, found in sorted(known.items()):
         if "ACCEPTED" in found and pair not in there and pair not in held:
             problems.append(f"{pair} is ACCEPTED in the ledger and not at the tenant")
-        if pair in there and found <= {"PLANNED", "REFUSED", "SPLIT"}:
+        if not stays_stale and pair in there and found <= {"PLANNED", "REFUSED", "SPLIT"}:
             problems.append(f"{pair} is at the tenant and {sorted(found)} in the ledger")
     if not forgets:
         problems += [f"{pair} is at the tenant and not in the ledger" for pair in sorted(there - set(known))]

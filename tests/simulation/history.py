@@ -319,7 +319,10 @@ class History:
             rows = connection.execute("SELECT identity_id, item_id, state FROM changes").fetchall()
         changes = [(pair_key(identity, item), state) for identity, item, state in rows]
         forgets = bool({"restore", "lose_wal"} & self.options.faults)
-        self.problems += checkers.ledger_disagrees(changes, books, self.tenant.held, forgets=forgets)
+        stays_stale = forgets and checkers.nothing_is_recognised(self.options)
+        self.problems += checkers.ledger_disagrees(
+            changes, books, self.tenant.held, forgets=forgets, stays_stale=stays_stale
+        )
 
 
 @cache
