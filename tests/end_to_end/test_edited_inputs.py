@@ -193,9 +193,7 @@ def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     assert_sound(program)
 
 
-def test_a_refused_change_is_not_sent_again_while_a_doubt_of_another_run_stays_open(
-    program: Program, tmp_path: Path
-) -> None:
+def test_a_refused_change_is_not_sent_again_while_a_doubt_of_another_run_stays_open(tmp_path: Path) -> None:
     settings = SandboxSettings(
         rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, unrequestable=frozenset({ROWS[2]["item_id"]})
     )
