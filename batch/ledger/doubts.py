@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.tenant_outcome import is_existing
+from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, is_existing
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES
@@ -31,7 +31,8 @@ NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Stands for the expiry of a token if the ledger does not know it."""
 
 _AFTER: Final = 3
-"""Accepted requests after each ripe doubt that can be its control: the first may be held access without a row."""
+"""The first accepted requests after each ripe doubt, one of which can be its control: some may be held access without
+a row. The newest is read besides, so that no number of such requests leaves a doubt without a control."""
 
 _BEFORE: Final = 6
 """Accepted requests before the control that must be listed completely: the newest, whose rows come last."""
@@ -61,6 +62,17 @@ _LAST_CLAIM: Final = (
 _ACCEPTED_AT: Final = sa.select(t.event.c.request, t.event.c.detail).where(
     t.event.c.request.in_(sa.bindparam("numbers", expanding=True)), t.event.c.event == Event.ACCEPTED.value
 )
+HAS_ROWS: Final = t.request.c.recipient_count * t.request.c.item_count > (
+    sa.select(sa.func.count())
+    .select_from(t.track)
+    .join(t.finding, t.finding.c.id == t.track.c.finding)
+    .where(
+        t.track.c.request == t.request.c.number,
+        (t.finding.c.state == EXISTING) | t.finding.c.said.startswith(EXISTING_SAID, autoescape=True),
+    )
+    .scalar_subquery()
+)
+"""Whether a request has changes of which the tenant did not say that it created nothing for them."""
 _FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
 _OF_ATTEMPT: Final = sa.update(t.doubt).where(
     t.doubt.c.request == sa.bindparam("of_request"),
@@ -102,15 +114,18 @@ class DoubtStore:
         """Accepted requests of the doubts' tenant, of any run, whose listing can prove something about the doubts.
 
         They are bounded: for each moment at which doubts became ripe, the first accepted requests that were claimed
-        later, and the newest that were claimed before, whose rows come last. Those were claimed after the first of the
-        doubts, if there are any.
+        later, the newest of all, and the newest that were claimed before, whose rows come last. Those were claimed
+        after the first of the doubts, if there are any. A request for which the tenant created nothing proves nothing.
         """
         if not doubts:
             return ()
         with reading(self._engine) as connection:
             tenant = sa.select(t.run.c.tenant).where(t.run.c.id == doubts[0].request.run).scalar_subquery()
             accepted = REQUEST.where(
-                t.request.c.claimed.is_not(None), t.request.c.state == State.ACCEPTED.value, t.run.c.tenant == tenant
+                t.request.c.claimed.is_not(None),
+                t.request.c.state == State.ACCEPTED.value,
+                t.run.c.tenant == tenant,
+                HAS_ROWS,
             )
             claimed, first = t.request.c.claimed, min(doubt.claimed for doubt in doubts)
             rows: dict[int, Any] = {}
@@ -118,7 +133,8 @@ class DoubtStore:
                 before = accepted if ripe is None else accepted.where(claimed <= ripe)
                 queries = [before.where(claimed >= first).order_by(claimed.desc()).limit(_BEFORE)]
                 if ripe is not None:
-                    queries.append(accepted.where(claimed > ripe).order_by(claimed).limit(_AFTER))
+                    later = accepted.where(claimed > ripe)
+                    queries += [later.order_by(claimed).limit(_AFTER), later.order_by(claimed.desc()).limit(1)]
                 rows.update((row.number, row) for query in queries for row in connection.execute(query))
             if not rows:
                 query = accepted.order_by(claimed.desc()).limit(_AFTER)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from batch.api.dialects import Operation
+from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import events
 from batch.ledger import tables as t
+from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import with_bodies
 from batch.ledger.events import Entry
@@ -20,12 +23,14 @@ from batch.ledger.moving import divide, move
 from batch.ledger.requests import begin_attempts
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.ledger.track import write_statuses
 from batch.model import IMPORT
 from batch.states import Event, State
 from batch.status.compare import Account, Remembered, account_for, pair_keys
 from batch.status.evidence import parts_by_arrival
 from batch.status.matching import request_id
-from batch.text import RequestId, key_of
+from batch.status.progress import UNNAMED
+from batch.text import RequestId, instant, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -126,13 +131,14 @@ class Gaps:
         return frozenset(found & names)
 
     def controls(self, url: str, *, most: int) -> tuple[Request, ...]:
-        """The requests of this ledger that the tenant accepted last, the newest first."""
+        """The requests of this ledger that the tenant accepted last and should list, the newest first."""
         query = (
             REQUEST.where(
                 t.run.c.tenant == t.tenant_at(url),
                 t.run.c.input_digest.not_like(f"{IMPORT}%"),
                 t.request.c.state == State.ACCEPTED.value,
                 t.request.c.attempts > 0,
+                HAS_ROWS,
             )
             .order_by(t.request.c.state_at.desc())
             .limit(most)
@@ -160,7 +166,7 @@ class Gaps:
             remembered = _remembered(connection, url, {pair_keys(row)[0] for row in rows})
             runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
             unknown: list[StatusRow] = []
-            arrived: dict[int, dict[tuple[str, str], str]] = {}
+            arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
             whole: set[int] = set()
             for row in rows:
                 if RequestId.read(request_id(row)) in known:
@@ -169,14 +175,14 @@ class Gaps:
                 if account is Account.UNKNOWN:
                     unknown.append(row)
                 elif isinstance(account, Remembered):
-                    arrived.setdefault(account.id.number, {})[pair_keys(row)] = row.access_request
+                    arrived.setdefault(account.id.number, {})[pair_keys(row)] = row
                     if account.id == RequestId.read(request_id(row)):
                         whole.add(account.id.number)
             free, held = _free_and_held(connection, arrived, process, now)
             companions = _companions(connection, sorted(whole & free), arrived)
             taken = [
-                self._divide(connection, number, pairs, now, whole=number in whole)
-                for number, pairs in arrived.items()
+                self._divide(connection, url, number, listed, now, whole=number in whole)
+                for number, listed in arrived.items()
                 if number in free
             ]
             self._doubt(connection, companions, now)
@@ -226,21 +232,52 @@ class Gaps:
             events.append(connection, run, entries)
 
     def _divide(
-        self, connection: Connection, number: int, pairs: Mapping[tuple[str, str], str], now: datetime, *, whole: bool
+        self,
+        connection: Connection,
+        url: str,
+        number: int,
+        listed: Mapping[tuple[str, str], StatusRow],
+        now: datetime,
+        *,
+        whole: bool,
     ) -> int:
         request = load_request(connection, number)
         if request is None:
             return 0
-        found = {
-            (r, i)
+        rows = {
+            (r, i): listed.get((key_of(identity), key_of(item.id)))
             for r, identity in enumerate(request.recipients)
             for i, item in enumerate(request.items)
-            if whole or (key_of(identity), key_of(item.id)) in pairs
         }
-        detail = {"access_requests": sorted(set(pairs.values()) - {""})}
+        found = {place for place, row in rows.items() if whole or row is not None}
+        detail = {events.ACCESS_REQUESTS: sorted({row.access_request for row in listed.values()} - {""})}
         parts = parts_by_arrival(request, found)
-        divide(connection, request, parts, State.PLANNED, now, detail, tag=self._new_id())
+        children = divide(connection, request, parts, State.PLANNED, now, detail, tag=self._new_id())
+        # A later comparison reads the same rows again, and must know that they are accounted for.
+        statuses = [
+            _status(request, child, place, row)
+            for child, part in zip(children, parts, strict=True)
+            for place in product(part.recipients, part.items)
+            if (row := rows[place]) is not None
+        ]
+        if statuses:
+            write_statuses(connection, url, statuses)
         return len(found)
+
+
+def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:
+    item = request.items[place[1]]
+    return ChangeStatus(
+        request=number,
+        identity=request.recipients[place[0]],
+        item_type=item.type.value,
+        item=item.id,
+        state=row.state or UNNAMED,
+        who=row.who,
+        said=row.said,
+        since=instant(row.since),
+        access_request=row.access_request,
+    )
 
 
 def _companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
@@ -280,6 +317,7 @@ def _remembered(
                 t.request.c.state,
                 t.detail.c.start_date,
                 t.detail.c.remove_date,
+                t.track.c.access_request,
             )
             .select_from(t.identity)
             .join(t.recipient, t.recipient.c.identity == t.identity.c.id)
@@ -288,6 +326,12 @@ def _remembered(
             .join(t.request_item, t.request_item.c.request == t.request.c.number)
             .join(t.item, t.item.c.id == t.request_item.c.item)
             .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+            .outerjoin(
+                t.track,
+                (t.track.c.request == t.request.c.number)
+                & (t.track.c.identity == t.identity.c.id)
+                & (t.track.c.item == t.item.c.id),
+            )
             .where(t.identity.c.tenant == t.tenant_at(url), t.identity.c.key.in_(keys[start : start + _AT_ONCE]))
         )
         for row in connection.execute(query):
@@ -302,6 +346,7 @@ def _one(row: Any) -> Remembered:
         start_date=row.start_date,
         remove_date=row.remove_date,
         state=State(row.state),
+        access_request=row.access_request or "",
     )
 
 

@@ -32,6 +32,7 @@ class Remembered:
         start_date: In the form that requests use; empty for none.
         remove_date: In the same form.
         state: Its request's.
+        access_request: The tenant's id of the access request that a row last showed for it; empty if none did.
     """
 
     id: RequestId
@@ -39,6 +40,7 @@ class Remembered:
     start_date: str
     remove_date: str
     state: State
+    access_request: str = ""
 
 
 class Account(Enum):
@@ -70,6 +72,8 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         return Account.KNOWN
     if exact is not None and exact.state is State.PLANNED:
         return exact
+    if row.access_request and any(change.access_request == row.access_request for change in changes):
+        return Account.KNOWN
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
     if exact is not None:
         # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.

@@ -142,13 +142,41 @@ def test_witnesses_are_accepted_requests_of_any_run_of_the_tenant_in_the_order_o
     assert [one.request.number for one in ledger.doubts.witnesses([doubt])] == [first.number]
     ledger.doubts.ripen([doubt.request])
     later = claim(ledger, other)
-    said = Existing(identity="o000", item_type="ROLE", item="r1")
-    record(ledger, later, Answer(status=202, server_time=LATER, existing=(said,)))
+    record(ledger, later, Answer(status=202, server_time=LATER))
     (ripe,) = ledger.requests.doubts(run)
     (control,) = ledger.doubts.witnesses([ripe])
     assert (control.sent, control.claimed, control.accepted_at) == (later.id, 4, LATER)
-    assert control.held == {(0, 0)}
-    assert ripe.ripe == 3
+    assert (control.held, ripe.ripe) == (frozenset(), 3)
+
+
+def test_the_newest_accepted_request_is_a_witness_however_many_come_before_it(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.doubts.ripen([doubt.request])
+    other = write(ledger, *singles(9, prefix="o"), digest="other")
+    later = [claim(ledger, other) for _ in range(9)]
+    for one in later:
+        record(ledger, one, ACCEPTED)
+    (ripe,) = ledger.requests.doubts(run)
+    found = [one.request.number for one in ledger.doubts.witnesses([ripe])]
+    assert found == [one.number for one in (*later[:3], later[-1])]
+
+
+def test_a_request_for_which_the_tenant_created_nothing_is_no_witness(ledger: Ledger) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.doubts.ripen([doubt.request])
+    other = write(ledger, *singles(6, prefix="o"), digest="other")
+    later = [claim(ledger, other) for _ in range(6)]
+    for one in later[:-1]:
+        (person,) = one.recipients
+        said = Existing(identity=person, item_type="ROLE", item=one.items[0].id)
+        record(ledger, one, Answer(status=202, existing=(said,)))
+    record(ledger, later[-1], ACCEPTED)
+    (ripe,) = ledger.requests.doubts(run)
+    assert [one.request.number for one in ledger.doubts.witnesses([ripe])] == [later[-1].number]
 
 
 def test_the_delay_of_the_list_that_counts_most_is_remembered_and_counts_half_after_each_week(ledger: Ledger) -> None:

@@ -36,6 +36,19 @@ def test_a_row_with_an_unknown_id_of_the_run_shows_only_its_own_change(ledger: L
     assert states(path) == {"ACCEPTED": 1, "PLANNED": 5}
 
 
+def test_a_row_that_showed_an_arrival_is_known_when_it_is_read_again(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
+    # Sent by a run that a ledger had, which was put back since.
+    row = our_row("cccccccccccc-99-zzz", "i1", "r2", access_request="AR7")
+    assert ledger.gaps.take(run.tenant, ME, [row], NOW).arrived == 1
+    again = ledger.gaps.take(run.tenant, ME, [row], NOW)
+    assert (again.arrived, again.unknown) == (0, ())
+    another = our_row("cccccccccccc-100-zzz", "i1", "r2", access_request="AR8")
+    assert ledger.gaps.take(run.tenant, ME, [another], NOW).unknown == (another,)
+    assert rows(path, "SELECT tenant_state FROM changes WHERE state = 'ACCEPTED'") == [(row.state,)]
+    assert ledger.verify() == ()
+
+
 def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(8), together=[(1, 2, 3), (4, 5)])
     # Numbers begin with 1: request 3 shares a body with 2 and 4.
