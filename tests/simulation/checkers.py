@@ -58,14 +58,18 @@ def unwanted(books: Iterable[Accepted], wanted: Iterable[Pair]) -> list[str]:
     return [f"{pair} was never wanted" for pair in sorted({one.pair for one in books} - set(wanted))]
 
 
-def too_fast(counted: Sequence[float], rate: tuple[int, float]) -> list[str]:
-    """Windows in which the tenant counted more calls than it permits."""
+def too_fast(counted: Sequence[float], rate: tuple[int, float], restored: Iterable[float] = ()) -> list[str]:
+    """Windows in which the tenant counted more calls than it permits.
+
+    A ledger that was put back within a window has forgotten that window's calls.
+    """
     most, seconds = rate
     times = sorted(counted)
     return [
         f"{most + 1} calls within {times[n + most] - times[n]:.3f} s from {times[n]:.3f}"
         for n in range(len(times) - most)
         if times[n + most] - times[n] < seconds
+        and not any(times[n] <= moment <= times[n + most] for moment in restored)
     ][:1]
 
 

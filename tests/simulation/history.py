@@ -312,7 +312,7 @@ class History:
             self.problems += checkers.submitted_twice(books, restored)
         self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
-        self.problems += checkers.too_fast(self.tenant.counted, self.options.rate)
+        self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
         with Ledger.open(str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody") as ledger:
             self.problems += [f"verify: {one}" for one in ledger.verify()]
         with closing(sqlite3.connect(self.host.ledger)) as connection:
