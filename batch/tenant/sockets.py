@@ -12,6 +12,7 @@ So a connection with such bytes is not used again.
 from __future__ import annotations
 
 import re
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ _INFORMATIONAL: Final = re.compile(rb"HTTP/\d\.\d 1\d\d")
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?=\r\n|\Z)")
 _CHUNKED: Final = re.compile(rb"(?i)\r\ntransfer-encoding:[^\r]*chunked")
 _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
+_POLL: Final = getattr(select, "poll", None)
 
 
 class _AbortingBackend(httpcore.AsyncNetworkBackend):
@@ -66,12 +68,19 @@ class _AbortingBackend(httpcore.AsyncNetworkBackend):
 class _OneAnswerStream(httpcore.AsyncNetworkStream):
     """Counts what a server sends after each request, and appears closed if that is more than one answer.
 
-    httpcore does not use an idle connection again that is readable, as a closed one is.
+    httpcore does not use an idle connection again that is readable, as a closed one is. It asks each idle connection
+    twice per request, so the socket is looked up only once.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._answer = _Answer()
+        self._tls = stream.get_extra_info("ssl_object")
+        self._socket = stream.get_extra_info("socket")
+        self._poll = None
+        if _POLL is not None and self._socket is not None and self._socket.fileno() >= 0:
+            self._poll = _POLL()
+            self._poll.register(self._socket.fileno(), select.POLLIN)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's own
         data = await self._stream.read(max_bytes, timeout)
@@ -95,13 +104,17 @@ class _OneAnswerStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            tls = self._stream.get_extra_info("ssl_object")
             return (
-                self._answer.is_exceeded
-                or bool(tls is not None and tls.pending())
-                or self._stream.get_extra_info("is_readable")
+                self._answer.is_exceeded or bool(self._tls is not None and self._tls.pending()) or self._is_readable()
             )
         return self._stream.get_extra_info(info)
+
+    def _is_readable(self) -> bool:
+        """Whether the socket has something to read, or is closed."""
+        if self._poll is None:
+            return bool(self._stream.get_extra_info("is_readable"))
+        # The number of a closed socket may be another one's by now.
+        return self._socket.fileno() < 0 or bool(self._poll.poll(0))
 
 
 class _Answer:
