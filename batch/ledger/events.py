@@ -74,13 +74,14 @@ REASON_COLUMN: Final = _DETAIL[REASON].as_string()
 
 _HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
-_NUMBER_OF_RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id"))
 _LAST: Final = (
-    sa.select(t.event.c.number, t.event.c.hash)
-    .where(t.event.c.run == sa.bindparam("run"))
+    sa.select(t.run.c.number.label("run"), t.event.c.number, t.event.c.hash)
+    .outerjoin(t.event, t.event.c.run == t.run.c.number)
+    .where(t.run.c.id == sa.bindparam("run_id"))
     .order_by(t.event.c.number.desc())
     .limit(1)
 )
+"""A run's number, and its newest event if it has one."""
 _ADD: Final = sa.insert(t.event)
 _HASH: Final = sa.select(t.event.c.hash).where(
     t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
@@ -111,12 +112,11 @@ class Entry:
 
 def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Head:
     """Adds events to a run, in the transaction that does what they report; returns the run's new head."""
-    run: int = connection.execute(_NUMBER_OF_RUN, {"run_id": run_id}).scalar_one()
-    last = connection.execute(_LAST, {"run": run}).first()
-    number, before = (last.number, last.hash) if last is not None else (0, "")
+    last = connection.execute(_LAST, {"run_id": run_id}).one()
+    number, before = last.number or 0, last.hash or ""
     rows = []
     for position, entry in enumerate(entries, start=1):
-        row = _row(run, number + position, entry)
+        row = _row(last.run, number + position, entry)
         before = chained_hash(before, run_id, row)
         rows.append({**row, "hash": before})
     if rows:
