@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -62,3 +63,13 @@ def test_a_run_whose_changes_a_dead_process_of_another_machine_took_over_is_fini
 
 def test_a_seed_always_leads_to_the_same_history() -> None:
     assert len({live(options_of(4)).hash for _ in range(2)}) == 1
+
+
+def test_an_undisturbed_run_makes_hardly_more_calls_than_it_has_requests() -> None:
+    quiet = options_of(0, frozenset())
+    # People in a group of their own share no request.
+    outcome = live(replace(quiet, people=1000, items=1, density=1.0, groups=10**9, rate=(100, 10.0), concurrency=8))
+    assert outcome.problems == ()
+    calls = [event for event in outcome.events if " tenant: call " in event]
+    assert sum("POST /beta/access-requests: 202" in call for call in calls) == 1000
+    assert len(calls) <= 1010
