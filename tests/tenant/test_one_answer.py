@@ -57,6 +57,30 @@ async def test_a_connection_without_such_bytes_is_used_again(first: bytes) -> No
     assert len(connections) == 1
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("meanwhile", ["it sends an answer", "it closes"])
+async def test_a_connection_on_which_the_server_acts_between_two_requests_is_not_used_again(
+    meanwhile: str, *, tls: bool, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = certified(authority, "127.0.0.1") if tls else None
+    async with server(answer("202 Accepted", body=b"{}"), context) as (port, connections):
+        base_url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        ca_file = written(authority, tmp_path) if tls else None
+        async with http_client(base_url, timeout=60.0, concurrency=1, ca_file=ca_file) as http:
+            before = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
+            if meanwhile == "it closes":
+                connections[0].transport.abort()
+                with contextlib.suppress(OSError):
+                    await connections[0].wait_closed()
+            else:
+                connections[0].write(STRAY)
+                await connections[0].drain()
+            after = await fetch(http, "POST", "/path", now=MACHINE.now, content=b"body")
+    assert [before.answer.status, after.answer.status] == [202, 202]
+    assert len(connections) == 2
+
+
 @contextlib.asynccontextmanager
 async def server(
     reply: bytes, tls: ssl.SSLContext | None = None
