@@ -51,7 +51,9 @@ def on_one_line(text: str, *, most: int) -> str:
         text: Any text from outside.
         most: Characters to keep.
     """
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:most]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(text.split())[:most]
 
 
 def visible(text: str) -> str:

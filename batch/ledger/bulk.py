@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from batch.text import id_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -20,8 +21,8 @@ _SLICE: Final = 250_000
 _PARAMETERS: Final = 900
 """Parameters of one statement, below every database's limit."""
 
-_AMONG: Final = 300
-"""Values of one IN list. Building a longer statement costs more than running a few more short ones."""
+_AMONG: Final = 900
+"""Values of one IN list: the statement has few other parameters."""
 
 _SPARSE: Final = 4
 """Rows are looked up if fewer than one in so many is wanted; otherwise reading the whole table is cheaper."""
@@ -62,9 +63,19 @@ def _flat(frame: pl.DataFrame, rows: int) -> Iterator[tuple[Any, ...]]:
     return (tuple(cells[start : start + step]) for start in range(0, len(cells), step))
 
 
-def select_frame(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: Mapping[str, Any]) -> pl.DataFrame:
+def select_frame(
+    connection: Connection,
+    query: sa.Select[*tuple[Any, ...]],
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any] | None = None,
+) -> pl.DataFrame:
     """The rows of a query as a frame of the given schema, whose types the driver must return unconverted."""
-    return pl.concat([pl.DataFrame(schema=schema), *_fetched(connection.execute(query), schema)])
+    return _joined(_fetched(connection.execute(query, given), schema), schema)
+
+
+def _joined(parts: Iterable[pl.DataFrame], schema: Mapping[str, Any]) -> pl.DataFrame:
+    frames = list(parts)
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
 def _fetched(result: sa.CursorResult[Any], schema: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
@@ -82,28 +93,22 @@ def select_among(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Like `select_frame`, for rows whose indexed `column` is among `values`, which are distinct and sorted."""
-    slices = [values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG)]
-    if not connection.dialect.positional:
-        parts = [select_frame(connection, query.where(column.in_(part)), schema) for part in slices]
-        return pl.concat([pl.DataFrame(schema=schema), *parts])
-    # The statement is built once. A shorter last slice repeats its last value, which is harmless in an IN.
-    names = [f"among_{position}" for position in range(min(_AMONG, values.len()))]
-    compiled = query.where(column.in_([sa.bindparam(name, 0, type_=column.type) for name in names])).compile(
-        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+    some = query.where(column.in_(sa.bindparam("among", expanding=True)))
+    slices = (values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG))
+    return _joined(
+        (part for these in slices for part in _fetched(connection.execute(some, {"among": these}), schema)), schema
     )
-    statement, order, fixed = str(compiled), compiled.positiontup or [], dict(compiled.params)
-    parts = [pl.DataFrame(schema=schema)]
-    for part in slices:
-        padded = part + part[-1:] * (len(names) - len(part))
-        given = {**fixed, **dict(zip(names, padded, strict=True))}
-        parts += _fetched(connection.exec_driver_sql(statement, tuple(given[name] for name in order)), schema)
-    return pl.concat(parts)
 
 
 def greatest(connection: Connection, column: sa.Column[int]) -> int:
     """The greatest number in a column; 0 if its table is empty."""
-    number: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()
+    number: int = connection.execute(_greatest(column)).scalar_one()
     return number
+
+
+@cache
+def _greatest(column: sa.Column[int]) -> sa.Select[int]:
+    return sa.select(sa.func.coalesce(sa.func.max(column), 0))
 
 
 def look_up(

@@ -58,6 +58,11 @@ _PACE: Final = (
 _THIS: Final = (t.call.c.pace == sa.bindparam("of")) & (t.call.c.number == sa.bindparam("this"))
 _WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindparam("at"))
 _UNUSED: Final = sa.delete(t.call).where(_THIS)
+_OF_PACE: Final = t.call.c.pace == sa.bindparam("of")
+_PAST: Final = sa.delete(t.call).where(_OF_PACE, t.call.c.counted_by < sa.bindparam("since"))
+_FUTURE: Final = (
+    sa.update(t.call).where(_OF_PACE, t.call.c.counted_by > sa.bindparam("until")).values(counted_by=sa.bindparam("at"))
+)
 _COUNTING: Final = (t.call.c.pace == sa.bindparam("of")) & (
     t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since"))
 )
@@ -302,9 +307,8 @@ def _record_counted(connection: Connection, pace: int, counted: Mapping[int, flo
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were counted in the future were counted now."""
-    of_pace = t.call.c.pace == pace.id
-    connection.execute(sa.delete(t.call).where(of_pace, t.call.c.counted_by < now - window(pace.longest)))
-    connection.execute(sa.update(t.call).where(of_pace, t.call.c.counted_by > now + STEPPED).values(counted_by=now))
+    connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
+    connection.execute(_FUTURE, {"of": pace.id, "until": now + STEPPED, "at": now})
 
 
 def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:

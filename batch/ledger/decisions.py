@@ -30,6 +30,11 @@ NameKey: TypeAlias = tuple[str, str]
 
 _NAMES_SCHEMA: Final = dict.fromkeys(("kind", "name", "outcome", "id", "problem"), pl.String)
 _SET_ASIDE: Final = ("identity_id", "item_type", "item_id", "class", "reason")
+_SET_ASIDE_OF: Final = (
+    sa.select(*(t.set_aside.c[name] for name in _SET_ASIDE))
+    .where(t.set_aside.c.run_id == sa.bindparam("of_run"))
+    .order_by(*(t.set_aside.c[name] for name in _SET_ASIDE[:3]))
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +74,8 @@ class DecisionStore:
 
     def set_aside(self, run_id: str) -> pl.DataFrame:
         """The changes that the run's last precheck set aside, by dedupe's TENANT_VERDICTS."""
-        columns = [t.set_aside.c[name] for name in _SET_ASIDE]
-        query = sa.select(*columns).where(t.set_aside.c.run_id == run_id).order_by(*columns[:3])
         with reading(self._engine) as connection:
-            return select_frame(connection, query, TENANT_VERDICTS)
+            return select_frame(connection, _SET_ASIDE_OF, TENANT_VERDICTS, {"of_run": run_id})
 
     def replace_set_aside(self, run_id: str, changes: pl.DataFrame, now: datetime) -> None:
         """Keeps which changes a precheck set aside when nothing was left to plan.

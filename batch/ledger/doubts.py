@@ -84,6 +84,44 @@ _OF_ATTEMPT: Final = sa.update(t.doubt).where(
 )
 """A doubt about the attempt that its reader knows: a process that lost the run may have slept through the next."""
 _COPY: Final = ("tenant_time", "fence", "ripe")
+_KNOWN: Final = sa.select(*(t.doubt.c[name] for name in _COPY)).where(t.doubt.c.request == sa.bindparam("of_request"))
+_SENT: Final = sa.select(t.request.c.number, t.request.c.attempts, t.request.c.parent).where(
+    t.request.c.number == sa.bindparam("of_request")
+)
+_ARRIVED: Final = (
+    sa.select(t.request.c.number)
+    .where(t.request.c.claimed == sa.bindparam("claim"), t.request.c.state == State.ACCEPTED.value)
+    .limit(1)
+)
+_ACCEPTED: Final = REQUEST.where(
+    t.request.c.claimed.between(sa.bindparam("least"), sa.bindparam("last")),
+    t.request.c.state == State.ACCEPTED.value,
+    t.run.c.tenant == sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run")).scalar_subquery(),
+    HAS_ROWS,
+).limit(sa.bindparam("most"))
+_NEWEST_ACCEPTED: Final = _ACCEPTED.order_by(t.request.c.claimed.desc())
+_OLDEST_ACCEPTED: Final = _ACCEPTED.order_by(t.request.c.claimed)
+_EVER: Final = (1 << 31) - 1
+"""More claims than there will ever be."""
+_DELAY: Final = (
+    sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
+    .join(t.run, t.run.c.tenant == t.tenant.c.id)
+    .where(t.run.c.id == sa.bindparam("of_run"))
+)
+_HELD: Final = (
+    sa.select(
+        t.track.c.request,
+        t.identity.c.external_id.label("identity"),
+        t.item.c.external_id.label("item"),
+        t.item.c.type,
+        t.finding.c.state,
+        t.finding.c.said,
+    )
+    .join(t.identity, t.identity.c.id == t.track.c.identity)
+    .join(t.item, t.item.c.id == t.track.c.item)
+    .join(t.finding, t.finding.c.id == t.track.c.finding)
+    .where(t.track.c.request.in_(sa.bindparam("numbers", expanding=True)))
+)
 
 
 class DoubtStore:
@@ -120,25 +158,19 @@ class DoubtStore:
         if not doubts:
             return ()
         with reading(self._engine) as connection:
-            tenant = sa.select(t.run.c.tenant).where(t.run.c.id == doubts[0].request.run).scalar_subquery()
-            accepted = REQUEST.where(
-                t.request.c.claimed.is_not(None),
-                t.request.c.state == State.ACCEPTED.value,
-                t.run.c.tenant == tenant,
-                HAS_ROWS,
-            )
-            claimed, first = t.request.c.claimed, min(doubt.claimed for doubt in doubts)
+            run, first = doubts[0].request.run, min(doubt.claimed for doubt in doubts)
+
+            def read(query: sa.Select[Any], *, least: int = 1, last: int = _EVER, most: int) -> dict[int, Any]:
+                asked = {"of_run": run, "least": least, "last": last, "most": most}
+                return {row.number: row for row in connection.execute(query, asked)}
+
             rows: dict[int, Any] = {}
             for ripe in {doubt.ripe for doubt in doubts}:
-                before = accepted if ripe is None else accepted.where(claimed <= ripe)
-                queries = [before.where(claimed >= first).order_by(claimed.desc()).limit(_BEFORE)]
+                rows |= read(_NEWEST_ACCEPTED, least=first, last=_EVER if ripe is None else ripe, most=_BEFORE)
                 if ripe is not None:
-                    later = accepted.where(claimed > ripe)
-                    queries += [later.order_by(claimed).limit(_AFTER), later.order_by(claimed.desc()).limit(1)]
-                rows.update((row.number, row) for query in queries for row in connection.execute(query))
-            if not rows:
-                query = accepted.order_by(claimed.desc()).limit(_AFTER)
-                rows = {row.number: row for row in connection.execute(query)}
+                    rows |= read(_OLDEST_ACCEPTED, least=ripe + 1, most=_AFTER)
+                    rows |= read(_NEWEST_ACCEPTED, least=ripe + 1, most=1)
+            rows = rows or read(_NEWEST_ACCEPTED, most=_AFTER)
             return _load_witnesses(connection, sorted(rows.values(), key=lambda row: row.claimed))
 
     def listing_delay(self, run: str, now: datetime) -> float:
@@ -156,8 +188,7 @@ class DoubtStore:
 
 
 def _delay_now(connection: Connection, run: str, now: datetime) -> float:
-    query = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
-    found = connection.execute(query.join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)).one()
+    found = connection.execute(_DELAY, {"of_run": run}).one()
     return delay_now(found.listing_delay, moment(found.listing_delay_at), now)
 
 
@@ -199,8 +230,7 @@ def inherit(connection: Connection, parent: Mapping[str, Any] | None, children: 
 
 def known_of(connection: Connection, number: int) -> Mapping[str, Any] | None:
     """What is known of a doubt, for `inherit`."""
-    columns = [t.doubt.c[name] for name in _COPY]
-    row = connection.execute(sa.select(*columns).where(t.doubt.c.request == number)).mappings().first()
+    row = connection.execute(_KNOWN, {"of_request": number}).mappings().first()
     return None if row is None else dict(row)
 
 
@@ -250,10 +280,9 @@ def _request(connection: Connection, number: int) -> Request:
 
 def _sent(connection: Connection, number: int) -> int:
     """The number of the request whose id travelled with a request: its own, or one's that it is a part of."""
-    query = sa.select(t.request.c.number, t.request.c.attempts, t.request.c.parent)
-    row = connection.execute(query.where(t.request.c.number == number)).one()
+    row = connection.execute(_SENT, {"of_request": number}).one()
     while not row.attempts and row.parent is not None:
-        row = connection.execute(query.where(t.request.c.number == row.parent)).one()
+        row = connection.execute(_SENT, {"of_request": row.parent}).one()
     return int(row.number)
 
 
@@ -264,10 +293,7 @@ def _has_arrived(connection: Connection, row: Any) -> bool:
     """
     if row.claimed is None:
         return False
-    query = sa.select(t.request.c.number).where(
-        t.request.c.claimed == row.claimed, t.request.c.state == State.ACCEPTED.value
-    )
-    return connection.execute(query.limit(1)).first() is not None
+    return connection.execute(_ARRIVED, {"claim": row.claimed}).first() is not None
 
 
 def _load_witnesses(connection: Connection, rows: Sequence[Any]) -> tuple[Witness, ...]:
@@ -290,21 +316,6 @@ def _load_witnesses(connection: Connection, rows: Sequence[Any]) -> tuple[Witnes
 
 def _held(connection: Connection, requests: Sequence[Request]) -> defaultdict[int, set[Place]]:
     """Changes of requests for which the tenant created nothing, as it said."""
-    k = t.track.c
-    query = (
-        sa.select(
-            k.request,
-            t.identity.c.external_id.label("identity"),
-            t.item.c.external_id.label("item"),
-            t.item.c.type,
-            t.finding.c.state,
-            t.finding.c.said,
-        )
-        .join(t.identity, t.identity.c.id == k.identity)
-        .join(t.item, t.item.c.id == k.item)
-        .join(t.finding, t.finding.c.id == k.finding)
-        .where(k.request.in_([request.number for request in requests]))
-    )
     places = {
         (request.number, identity, item.type.value, item.id): (r, i)
         for request in requests
@@ -312,7 +323,8 @@ def _held(connection: Connection, requests: Sequence[Request]) -> defaultdict[in
         for i, item in enumerate(request.items)
     }
     found: defaultdict[int, set[Place]] = defaultdict(set)
-    for row in connection.execute(query) if requests else ():
+    numbers = [request.number for request in requests]
+    for row in connection.execute(_HELD, {"numbers": numbers}) if requests else ():
         place = places.get((row.request, row.identity, row.type, row.item))
         if place is not None and is_existing(row.state, row.said):
             found[row.request].add(place)

@@ -7,12 +7,29 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable, DropTable
 
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest, insert_frame, select_among, select_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+_LINES: Final = sa.select(
+    sa.func.aggregate_strings(
+        sa.cast(t.request.c.number, sa.Text)
+        + " "
+        + t.request.c.operation
+        + " "
+        + t.request.c.state
+        + " "
+        + t.run.c.id
+        + " "
+        + t.request.c.state_at,
+        "\n",
+    )
+).join(t.run, t.run.c.number == t.request.c.run)
+_ANY_TRACK: Final = sa.select(t.track.c.request).limit(1)
 
 
 def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -26,21 +43,14 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
         `identity`, `item`, `request`, `detail`, and dedupe's KNOWN_SCHEMA without its key.
     """
     changes = _changes_of(connection, pairs)
-    q, d = t.request.c, t.detail.c
-    line = sa.cast(q.number, sa.Text) + " " + q.operation + " " + q.state + " " + t.run.c.id + " " + q.state_at
-    lines = _texts(
-        connection,
-        sa.select(sa.func.aggregate_strings(line, "\n")).join(t.run, t.run.c.number == q.run),
-        q.number,
-        changes.get_column("request").unique().sort(),
-    )
+    lines = _texts(connection, _LINES, t.request.c.number, changes.get_column("request").unique().sort())
     requests = pl.DataFrame(
         lines.str.split("\n").explode(empty_as_null=False).str.split_exact(" ", len(_SAID) - 1).alias("said")
     ).select(pl.col("said").struct.rename_fields(_SAID).struct.unnest())
     details = select_among(
         connection,
-        sa.select(d.id, d.start_date, d.remove_date),
-        d.id,
+        sa.select(t.detail.c.id, t.detail.c.start_date, t.detail.c.remove_date),
+        t.detail.c.id,
         changes.get_column("detail").unique().sort(),
         {"detail": pl.Int64, "start_date": pl.String, "remove_date": pl.String},
     )
@@ -52,7 +62,7 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
 def _with_tracks(connection: Connection, changes: pl.DataFrame) -> pl.DataFrame:
     """The changes with the `tenant_…` columns of KNOWN_SCHEMA, empty if the tenant has not listed a change."""
     k, f = t.track.c, t.finding.c
-    if connection.execute(sa.select(k.request).limit(1)).first() is None:
+    if connection.execute(_ANY_TRACK).first() is None:
         return changes.with_columns(pl.lit("").alias(name) for name in _TRACKED)
     lines = select_among(
         connection,
@@ -126,19 +136,12 @@ def _changes_of_identities(connection: Connection, pairs: pl.DataFrame, spans: l
 
 def _changes_of_pairs(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     """Looks for each item in the requests of its identity."""
-    w, r, i = _wanted.c, t.recipient.c, t.request_item.c
-    _wanted.create(connection)
+    connection.execute(_CREATE_WANTED)
     try:
         insert_frame(connection, _wanted, pairs)
-        query = (
-            sa.select(w.identity, w.item, r.request, i.detail)
-            .select_from(_wanted)
-            .join(t.recipient, r.identity == w.identity)
-            .join(t.request_item, (i.request == r.request) & (i.item == w.item))
-        )
-        return select_frame(connection, query, dict.fromkeys(_CHANGE, pl.Int64))
+        return select_frame(connection, _CHANGES_OF_WANTED, dict.fromkeys(_CHANGE, pl.Int64))
     finally:
-        _wanted.drop(connection)
+        connection.execute(_DROP_WANTED)
 
 
 _wanted: Final = sa.Table(
@@ -148,4 +151,15 @@ _wanted: Final = sa.Table(
     sa.Column("item", sa.Integer, primary_key=True),
     prefixes=["TEMPORARY"],
     sqlite_with_rowid=False,
+)
+_CREATE_WANTED: Final = CreateTable(_wanted)
+_DROP_WANTED: Final = DropTable(_wanted)
+_CHANGES_OF_WANTED: Final = (
+    sa.select(_wanted.c.identity, _wanted.c.item, t.recipient.c.request, t.request_item.c.detail)
+    .select_from(_wanted)
+    .join(t.recipient, t.recipient.c.identity == _wanted.c.identity)
+    .join(
+        t.request_item,
+        (t.request_item.c.request == t.recipient.c.request) & (t.request_item.c.item == _wanted.c.item),
+    )
 )

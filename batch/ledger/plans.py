@@ -38,6 +38,12 @@ _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
 _PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
+_TENANT: Final = t.tenant_at(sa.bindparam("url"))
+_TENANT_NUMBER: Final = sa.select(_TENANT)
+_TENANT_NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == _TENANT)
+_RUN_ID: Final = sa.select(t.run.c.id).where(t.run.c.tenant == _TENANT, t.run.c.input_digest == sa.bindparam("digest"))
+_LEDGER: Final = sa.select(t.about.c.ledger)
+_NEWEST: Final = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +92,7 @@ class Plans:
         """
         with reading(self._engine) as connection:
             upto = _newest(connection)
-            number = connection.execute(sa.select(t.tenant_at(tenant))).scalar()
+            number = connection.execute(_TENANT_NUMBER, {"url": tenant}).scalar()
             if number is None:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
             people = _spelled(connection, t.identity, keys, _PERSON, number, "identity")
@@ -162,21 +168,18 @@ class Plans:
 def run_id_of(engine: Engine, tenant: str, input_digest: str) -> str:
     """See Plans.run_id."""
     with reading(engine) as connection:
-        at = t.tenant_at(tenant)
-        mine = sa.select(t.run.c.id).where(t.run.c.tenant == at, t.run.c.input_digest == input_digest)
         # A run may have begun when its tenant had another name.
-        begun: str | None = connection.execute(mine).scalar()
+        begun: str | None = connection.execute(_RUN_ID, {"url": tenant, "digest": input_digest}).scalar()
         if begun is not None:
             return begun
-        ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
-        name = connection.execute(sa.select(t.tenant.c.name).where(t.tenant.c.id == at)).scalar() or tenant
+        ledger: str = connection.execute(_LEDGER).scalar_one()
+        name = connection.execute(_TENANT_NAME, {"url": tenant}).scalar() or tenant
     return hashlib.sha256(f"{ledger}\n{name}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
 
 def _newest(connection: Connection) -> int:
     """Number of the newest request that is not a part of another. Parts only take over earlier changes."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
-    number: int = connection.execute(newest).scalar_one()
+    number: int = connection.execute(_NEWEST).scalar_one()
     return number
 
 

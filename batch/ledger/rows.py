@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
 """Rows of requests, with the id of the run."""
 
+_ONE: Final = REQUEST.where(t.request.c.number == sa.bindparam("of_request"))
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""
 
@@ -38,7 +39,7 @@ _ITEMS: Final = (
 
 def load_request(connection: Connection, number: int) -> Request | None:
     """A request by its number; None if there is none."""
-    row = connection.execute(REQUEST.where(t.request.c.number == number)).first()
+    row = connection.execute(_ONE, {"of_request": number}).first()
     return None if row is None else load_requests(connection, [row])[0]
 
 

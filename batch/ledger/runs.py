@@ -31,10 +31,52 @@ RUN: Final = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == 
 
 _PROCESS: Final = ("host", "machine", "pid", "process_started")
 _HELD_BY: Final = sa.and_(
-    t.holder.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
+    t.holder.c.run == t.RUN_NUMBER,
     *(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _PROCESS),
 )
 _HELD: Final = sa.select(t.holder.c.pid).where(_HELD_BY)
+_RELEASE: Final = sa.delete(t.holder).where(_HELD_BY)
+_HOLDER: Final = sa.select(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
+_FREE: Final = sa.delete(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
+_HOLD: Final = sa.insert(t.holder).values(run=t.RUN_NUMBER)
+_BEAT: Final = sa.update(t.holder).where(t.holder.c.run == t.RUN_NUMBER).values(beat=sa.bindparam("at"))
+_HELD_RUNS: Final = sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number)
+_OF_INPUT: Final = RUN.where(
+    t.run.c.tenant == t.tenant_at(sa.bindparam("url")), t.run.c.input_digest == sa.bindparam("digest")
+)
+_CHANGES: Final = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
+_STATES: Final = (
+    sa.select(t.request.c.state, sa.func.count(), _CHANGES)
+    .where(t.request.c.run == t.RUN_NUMBER)
+    .group_by(t.request.c.state)
+)
+_UNSENT: Final = (
+    sa.select(t.request.c.operation, _CHANGES)
+    .where(t.request.c.run == t.RUN_NUMBER, t.request.c.state == State.PLANNED.value)
+    .group_by(t.request.c.operation)
+)
+_CLAIMED: Final = t.event.c.event == Event.CLAIMED.value
+_POSTS: Final = sa.select(
+    sa.func.count(sa.case((_CLAIMED, 1))),
+    sa.func.count(sa.case((_CLAIMED & (t.event.c.attempt > 1), 1))),
+    sa.func.count(sa.case((t.event.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
+).where(t.event.c.run == t.RUN_NUMBER, events.WITHIN_COLUMN.is_(None))
+_IN_STATE: Final = (t.request.c.run == t.RUN_NUMBER) & (t.request.c.state == sa.bindparam("in_state"))
+_NUMBERS: Final = sa.select(t.request.c.number).where(_IN_STATE).order_by(t.request.c.number)
+_MOVE: Final = sa.update(t.request).where(_IN_STATE).values(state=sa.bindparam("to_state"), state_at=sa.bindparam("at"))
+_OTHERS: Final = sa.select(t.run.c.number).where(
+    t.run.c.tenant == t.tenant.c.id,
+    t.tenant.c.name == sa.bindparam("tenant_name"),
+    t.run.c.id != sa.bindparam("of_run"),
+)
+_UNFINISHED_BESIDE: Final = (
+    sa.select(t.request.c.number)
+    .where(
+        t.request.c.state.in_([state.value for state in (*UNSENT, *IN_DOUBT)]),
+        t.request.c.run.in_(_OTHERS),
+    )
+    .limit(1)
+)
 
 
 class Runs:
@@ -46,9 +88,7 @@ class Runs:
     def of_input(self, tenant: str, digest: str) -> Run | None:
         """The run of this input for the tenant at an address; None if it was never planned."""
         with reading(self._engine) as connection:
-            row = connection.execute(
-                RUN.where(t.run.c.tenant == t.tenant_at(tenant), t.run.c.input_digest == digest)
-            ).first()
+            row = connection.execute(_OF_INPUT, {"url": tenant, "digest": digest}).first()
             return None if row is None else as_run(row)
 
     def all(self) -> tuple[Run, ...]:
@@ -74,28 +114,12 @@ class Runs:
 
     def tally(self, run: Run) -> Tally:
         """How far the run has come, over all its processes."""
-        changes = sa.func.sum(t.request.c.recipient_count * t.request.c.item_count)
-        of_run = t.request.c.run == t.number_of_run(run.id)
-        in_own_body = events.WITHIN_COLUMN.is_(None)
+        of_run = {"of_run": run.id}
         with reading(self._engine) as connection:
             extra = in_excess(connection, run.id)
-            states = connection.execute(
-                sa.select(t.request.c.state, sa.func.count(), changes).where(of_run).group_by(t.request.c.state)
-            ).all()
-            unsent = dict(
-                connection.execute(
-                    sa.select(t.request.c.operation, changes)
-                    .where(of_run, t.request.c.state == State.PLANNED.value)
-                    .group_by(t.request.c.operation)
-                ).all()
-            )
-            posts, retried, throttled = connection.execute(
-                sa.select(
-                    sa.func.count(sa.case((t.event.c.event == Event.CLAIMED.value, 1))),
-                    sa.func.count(sa.case(((t.event.c.event == Event.CLAIMED.value) & (t.event.c.attempt > 1), 1))),
-                    sa.func.count(sa.case((t.event.c.status == 429, 1))),  # noqa: PLR2004 - HTTP
-                ).where(t.event.c.run == t.number_of_run(run.id), in_own_body)
-            ).one()
+            states = connection.execute(_STATES, of_run).all()
+            unsent = dict(connection.execute(_UNSENT, of_run).all())
+            posts, retried, throttled = connection.execute(_POSTS, of_run).one()
         return Tally(
             requests={state: count - extra.get(state, 0) for state, count, _ in states},
             changes={state: int(total) for state, _, total in states},
@@ -113,12 +137,9 @@ class Runs:
 
     def has_unfinished_beside(self, run: Run) -> bool:
         """Whether another run of the same tenant has something to send or to settle."""
-        q, r = t.request.c, t.run.c
-        open_states = [state.value for state in (*UNSENT, *IN_DOUBT)]
-        others = sa.select(r.number).where(r.tenant == t.tenant.c.id, t.tenant.c.name == run.tenant, r.id != run.id)
+        beside = {"tenant_name": run.tenant, "of_run": run.id}
         with reading(self._engine) as connection:
-            query = sa.select(q.number).where(q.state.in_(open_states), q.run.in_(others)).limit(1)
-            return connection.execute(query).first() is not None
+            return connection.execute(_UNFINISHED_BESIDE, beside).first() is not None
 
     def has_lost_changes(self, run: Run) -> bool:
         """Whether other runs have taken over changes that this one had planned."""
@@ -151,19 +172,18 @@ class Runs:
         """
         with writing(self._engine) as connection:
             is_dead = refuse_if_held(connection, run, process, now)
-            connection.execute(sa.delete(t.holder).where(t.holder.c.run == t.number_of_run(run.id)))
+            connection.execute(_FREE, {"of_run": run.id})
             at = instant(now)
-            connection.execute(
-                sa.insert(t.holder).values(
-                    run=t.number_of_run(run.id),
-                    host=process.host,
-                    machine=process.machine,
-                    pid=process.pid,
-                    process_started=process.started,
-                    since=at,
-                    beat=at,
-                )
-            )
+            holder = {
+                "of_run": run.id,
+                "host": process.host,
+                "machine": process.machine,
+                "pid": process.pid,
+                "process_started": process.started,
+                "since": at,
+                "beat": at,
+            }
+            connection.execute(_HOLD, holder)
             return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, fenced=not is_dead)
 
     def beat(self, run: Run, process: Process, now: datetime) -> None:
@@ -174,14 +194,12 @@ class Runs:
         """
         with writing(self._engine) as connection:
             require_held(connection, run.id, process)
-            connection.execute(
-                sa.update(t.holder).where(t.holder.c.run == t.number_of_run(run.id)).values(beat=instant(now))
-            )
+            connection.execute(_BEAT, {"of_run": run.id, "at": instant(now)})
 
     def release(self, run: Run, process: Process) -> None:
         """Ends the process's hold on the run."""
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(t.holder).where(_HELD_BY), _holding(run.id, process))
+            connection.execute(_RELEASE, _holding(run.id, process))
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were."""
@@ -218,9 +236,8 @@ def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[s
 
     Runs that wait on purpose will be here too: every taker asks this function.
     """
-    held = connection.execute(sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number))
     busy = {}
-    for row in held:
+    for row in connection.execute(_HELD_RUNS):
         holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
         if holder != process and holder.is_alive(beat=row.beat, now=now):
             busy[row.id] = f"process {row.pid} on {row.host} is working on that run"
@@ -236,7 +253,7 @@ def refuse_if_held(connection: Connection, run: Run, process: Process, now: date
     Raises:
         RunHeldError: Another process does.
     """
-    row = connection.execute(sa.select(t.holder).where(t.holder.c.run == t.number_of_run(run.id))).first()
+    row = connection.execute(_HOLDER, {"of_run": run.id}).first()
     if row is None:
         return True
     holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
@@ -259,15 +276,10 @@ def _mark_all(
     fenced: bool = False,
 ) -> int:
     """Applies one event to all requests of a run in one state; returns how many bodies they make."""
-    of_run = (t.request.c.run == t.number_of_run(run.id)) & (t.request.c.state == state.value)
-    numbers = [
-        row.number
-        for row in connection.execute(sa.select(t.request.c.number).where(of_run).order_by(t.request.c.number))
-    ]
+    these = {"of_run": run.id, "in_state": state.value}
+    numbers = list(connection.execute(_NUMBERS, these).scalars())
     bodies = len(numbers) - in_excess(connection, run.id).get(state.value, 0)
-    connection.execute(
-        sa.update(t.request).where(of_run).values(state=advance(state, event).value, state_at=instant(now))
-    )
+    connection.execute(_MOVE, {**these, "to_state": advance(state, event).value, "at": instant(now)})
     if state is State.UNCONFIRMED:
         doubts.end(connection, numbers)
     if advance(state, event) is State.UNCONFIRMED:

@@ -49,9 +49,8 @@ class Tenants:
 
     def addresses(self, url: str) -> frozenset[str]:
         """All addresses of the tenant with this one."""
-        of_tenant = sa.select(t.address.c.url).where(t.address.c.tenant == t.tenant_at(url))
         with reading(self._engine) as connection:
-            return frozenset({url, *connection.execute(of_tenant).scalars()})
+            return frozenset({url, *connection.execute(_ADDRESSES, {"url": url}).scalars()})
 
     def is_open(self, url: str) -> bool:
         """Whether a token may prove that this address belongs to another tenant of the ledger than it seems."""
@@ -111,9 +110,8 @@ class Tenants:
 
     def requesters(self, url: str) -> frozenset[str]:
         """Ids of the users with whose tokens requests were sent to the tenant."""
-        of_tenant = sa.select(t.requester.c.identity).where(t.requester.c.tenant == t.tenant_at(url))
         with reading(self._engine) as connection:
-            return frozenset(connection.execute(of_tenant).scalars())
+            return frozenset(connection.execute(_REQUESTERS, {"url": url}).scalars())
 
     def add_requester(self, url: str, identity: str) -> None:
         """Remembers a user before anything is sent with a token of theirs."""
@@ -124,8 +122,11 @@ class Tenants:
             connection.execute(sa.insert(t.requester), row)
 
 
-_TENANT: Final = sa.select(t.tenant).where(t.tenant.c.id == t.tenant_at(sa.bindparam("url")))
-_NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == t.tenant_at(sa.bindparam("url")))
+_AT: Final = t.tenant_at(sa.bindparam("url"))
+_TENANT: Final = sa.select(t.tenant).where(t.tenant.c.id == _AT)
+_NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == _AT)
+_ADDRESSES: Final = sa.select(t.address.c.url).where(t.address.c.tenant == _AT)
+_REQUESTERS: Final = sa.select(t.requester.c.identity).where(t.requester.c.tenant == _AT)
 
 
 def _bind(
