@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from batch.answers.poison import Failed, Failures, is_failure
 from batch.ledger import tables as t
-from batch.ledger.events import ATTEMPT, BLOCKED, REASON, WITHIN
+from batch.ledger.events import ATTEMPT, BLOCKED, REASON, WITHIN, WITHIN_COLUMN
 from batch.ledger.rows import REQUEST, load_requests
 from batch.states import Event, State
 
@@ -32,6 +32,12 @@ _EVENTS: Final = (
     )
     .order_by(t.event.c.number)
 )
+_COMPANIONS: Final = sa.select(t.event.c.request, t.event.c.detail).where(
+    t.event.c.run == _RUN,
+    t.event.c.event == Event.CLAIMED.value,
+    WITHIN_COLUMN.in_(sa.bindparam("requests", expanding=True)),
+)
+"""Attempts of requests that travelled in the body of one of these; they need not be planned any more."""
 _LAST_ACCEPTED: Final = (
     sa.select(t.event.c.number)
     .where(t.event.c.run == _RUN, t.event.c.event == Event.ACCEPTED.value)
@@ -90,7 +96,8 @@ def failures(connection: Connection, run_id: str) -> Failures:
         return Failures(failed=(), accepted=accepted)
     numbers = [row.number for row in rows]
     family = sorted({*numbers, *(row.parent for row in rows if row.parent is not None)})
-    histories = _histories(connection.execute(_EVENTS, {"requests": family}).all())
+    companions = connection.execute(_COMPANIONS, {"run_id": run_id, "requests": family}).all()
+    histories = _histories(connection.execute(_EVENTS, {"requests": family}).all(), companions)
     joined = {row.request: row.number for row in connection.execute(_JOINED, {"requests": numbers})}
     failed = []
     for request in load_requests(connection, rows):
@@ -119,20 +126,20 @@ def failures(connection: Connection, run_id: str) -> Failures:
     )
 
 
-def _histories(events: Iterable[Any]) -> Mapping[int, _History]:
+def _histories(events: Iterable[Any], companions: Iterable[Any]) -> Mapping[int, _History]:
     """The histories of the requests that have failed."""
     found: defaultdict[int, _History] = defaultdict(_History)
     attempts: dict[int, str] = {}
     together: defaultdict[str, set[int]] = defaultdict(set)
     undecided: dict[int, Any] = {}
+    for event in companions:
+        together[_attempt(event)].add(event.request)
     for event in events:
         number = event.request
         match event.event:
             case Event.CLAIMED:
-                detail = json.loads(event.detail)
-                # The attempts of old ledgers have no id.
-                attempts[number] = detail.get(ATTEMPT) or str(detail.get(WITHIN, number))
-                together[attempts[number]].add(number)
+                attempts[number] = _attempt(event)
+                together[attempts[number]] |= {number, json.loads(event.detail).get(WITHIN, number)}
                 undecided.pop(number, None)
             case Event.NOT_PROCESSED if event.status == _FORBIDDEN:
                 found[number].add(event, shared=len(together[attempts[number]]) > 1, forbidden=True)
@@ -143,3 +150,9 @@ def _histories(events: Iterable[Any]) -> Mapping[int, _History]:
             case _:
                 pass
     return found
+
+
+def _attempt(claimed: Any) -> str:
+    """The id of an attempt. Those of old ledgers have none."""
+    detail = json.loads(claimed.detail)
+    return detail.get(ATTEMPT) or str(detail.get(WITHIN, claimed.request))

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.answers.outcome import decide
 from batch.answers.poison import ENOUGH
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError, LedgerLostError, RunHeldError
 from batch.ledger.process import SILENT_FOR
+from batch.ledger.requests import Answered
 from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
 from batch.states import State
@@ -382,3 +384,26 @@ def test_a_request_that_failed_and_got_through_in_the_end_had_failed_by_chance(l
     assert (len(after.failed), after.got_through, after.by_chance) == (1, 2, 1)
     assert after.needed > ENOUGH
     assert after.accepted > before.accepted
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_failures_in_a_shared_body_stay_shared_when_a_companion_is_on_its_way_again(
+    ledger: Ledger, answered: int
+) -> None:
+    blocked = Answer(status=403, text="Blocked.", form=Form.PAGE)
+    run = write(ledger, *singles(2), together=[(0, 1)])
+    ledger.runs.hold(run, ME, NOW)
+    for _ in range(ENOUGH):
+        (body,) = ledger.requests.claim(run, NOW, ME)
+        decision = decide(blocked)
+        answers = [Answered(request=one, answer=blocked, decision=decision, at=NOW) for one in body.requests]
+        ledger.requests.record(*answers, process=ME)
+        for request in body.requests:
+            ledger.requests.settle(request, arrived=False, now=NOW, process=ME)
+    together = ledger.requests.failures(run).failed
+    assert [(one.alone, one.shared, one.in_company) for one in together] == [(0, ENOUGH, True)] * 2
+    ledger.requests.take_apart(together[answered], (), NOW, ME)
+    (alone,) = ledger.requests.claim(run, NOW, ME, first=[together[answered].request.number])
+    assert [one.number for one in alone.requests] == [together[answered].request.number]
+    (other,) = ledger.requests.failures(run).failed
+    assert (other.alone, other.shared, other.is_suspect()) == (0, ENOUGH, other.in_company)
