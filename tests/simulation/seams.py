@@ -90,6 +90,10 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
         *columns,
         *(tuple(changes.get_column(name).to_list()) for name in columns),
     ),
+    **dict.fromkeys(
+        ((httpx._urlparse, "urlparse"), (httpx._urls, "urlparse")),
+        lambda url="", **parts: (url, *sorted(parts.items())),
+    ),
 }
 """Functions that depend on nothing but their input, with what tells inputs apart.
 
