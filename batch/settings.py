@@ -8,6 +8,7 @@ limits and default, and its `Option` says the rest. Every field can be set by a 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ APPLICATION: Final = "access-batch"
 
 _OURS: Final = "ACCESS_BATCH_"
 _VENDORS: Final = "SAIL_"
+_SIZE: Final = re.compile(r"\s*([0-9]{1,9})\s*([kmg]?)i?b?\s*", re.IGNORECASE)
 
 
 class Credentials(BaseModel):
@@ -118,6 +120,16 @@ def _resubmit(value: Any) -> Any:
     return frozenset(map(TenantOutcome, named))
 
 
+def _size(value: Any) -> Any:
+    """Reads a number of bytes, or of KB, MB or GB."""
+    if value is None or type(value) is int:
+        return value
+    found = _SIZE.fullmatch(str(value))
+    if not found:
+        raise ValueError("write it as a number with KB, MB or GB, such as 512MB")
+    return int(found[1]) * 1024 ** " kmg".index(found[2].lower() or " ")
+
+
 class Settings(BaseModel):
     """Everything that can be set; each field without an `Option` is no flag."""
 
@@ -191,6 +203,14 @@ class Settings(BaseModel):
     ] = ""
     """Empty: ISO 8601, or the usual form of files of another kind."""
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
+    max_input: Annotated[
+        int | None,
+        BeforeValidator(_size),
+        Field(ge=1),
+        Option(
+            "Most bytes of all inputs together; more rows, columns and longer cells with it.", "SIZE", default="512MB"
+        ),
+    ] = None
 
     _sources: SettingSources = PrivateAttr(default_factory=SettingSources)
 

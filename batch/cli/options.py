@@ -34,7 +34,7 @@ class Call:
     save_map: Annotated[bool, Option("Save the maps given here in the config file, for the next time.")] = False
 
 
-READING: Final = ("map", "save_map", "date_format", "comment")
+READING: Final = ("map", "save_map", "date_format", "comment", "max_input")
 LEDGER: Final = ("ledger", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = ("ledger", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox")

@@ -10,7 +10,7 @@ from batch.commands.config_file import with_entry
 from batch.credentials.files import whole_file
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
-from batch.read import LoadedInputs, load_inputs, make_interpretation
+from batch.read import LIMITS, Limits, LoadedInputs, load_inputs, make_interpretation
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def load(
         comment=settings.comment,
         # The same name in another field is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
+        limits=Limits.of_size(settings.max_input) if settings.max_input else LIMITS,
     )
     loaded = load_inputs(inputs, stdin=stdin, interpretation=interpretation)
     if save_map:

@@ -4,16 +4,19 @@ from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS
 from batch.read.header import Column
 from batch.read.inputs import LoadedInputs, load_inputs
 from batch.read.interpretation import AS_WRITTEN, ColumnMap, Interpretation, make_interpretation
+from batch.read.limits import LIMITS, Limits
 from batch.read.table import Table, read_inputs, read_loaded
 
 __all__ = [
     "AS_WRITTEN",
     "KNOWN_COLUMNS",
+    "LIMITS",
     "METADATA_PREFIX",
     "RESERVED_COLUMNS",
     "Column",
     "ColumnMap",
     "Interpretation",
+    "Limits",
     "LoadedInputs",
     "Table",
     "load_inputs",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS, canonical_name
+from batch.read.limits import LIMITS, Limits
 from batch.read.records import Scanner, line_range
 
 if TYPE_CHECKING:
@@ -30,16 +31,17 @@ class CsvLayout(NamedTuple):
     lines: int
 
 
-def find_layout(data: bytes, name: str, extra_names: Collection[str] = ()) -> CsvLayout:
+def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limits: Limits = LIMITS) -> CsvLayout:
     """Find the header, which is the first record that isn't blank, and choose the delimiter that fits it best.
 
     Args:
         data: The file's text as UTF-8.
         name: The file's name for messages.
         extra_names: Lower-case column names that identify a header as well as our own do.
+        limits: How many columns there may be.
 
     Raises:
-        InputFileError: The file has only blank lines, or the header's quotes are malformed.
+        InputFileError: The file has only blank lines, the header's quotes are malformed, or it has too many columns.
     """
     delimiters: tuple[str, ...] = _DELIMITERS
     start, number = 0, 0
@@ -54,7 +56,9 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = ()) -> Cs
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
         )
-    layouts = [layout for delimiter in delimiters if (layout := _scan_header(data, start, number, delimiter))]
+    layouts = [
+        layout for delimiter in delimiters if (layout := _scan_header(data, name, start, number, delimiter, limits))
+    ]
     if not layouts:
         raise InputFileError(
             f"The header of {name} ({line_range(number + 1, number + 1)}) has a stray or unclosed quote.",
@@ -69,12 +73,13 @@ def _count_known(headers: Sequence[str], extra_names: Collection[str]) -> int:
     return sum(name in KNOWN_COLUMNS or name in RESERVED_COLUMNS or name.lower() in extra_names for name in names)
 
 
-def _scan_header(data: bytes, start: int, number: int, delimiter: str) -> CsvLayout | None:
+def _scan_header(data: bytes, name: str, start: int, number: int, delimiter: str, limits: Limits) -> CsvLayout | None:
     scanner = Scanner(delimiter)
     for line, _ in _lines(data, start):
+        limits.check(name, columns=line.count(delimiter) + 1)
         scanner.feed(line)
         number += 1
-        if scanner.is_malformed:
+        if scanner.is_malformed or scanner.length > limits.row:
             return None
         if not scanner.is_open:
             return CsvLayout(tuple(scanner.cells), delimiter, number)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from batch.read.csv_layout import CsvLayout
     from batch.read.header import Header
     from batch.read.interpretation import Interpretation
+    from batch.read.limits import Limits
     from batch.read.records import Record
 
 # A regular expression for wider rows takes seconds to compile; such files are short.
@@ -47,12 +48,14 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
         interpretation: The user's reading options.
 
     Raises:
-        InputFileError: The file as a whole can't be used: empty, unreadable encoding, unusable header.
+        InputFileError: The file as a whole can't be used: too large, empty, unreadable encoding, unusable header.
     """
-    text, notices = to_utf8(data, name)
-    layout = find_layout(text, name, recognised_names(interpretation))
+    limits = interpretation.limits
+    text, notices = to_utf8(data, name, limits)
+    layout = find_layout(text, name, recognised_names(interpretation), limits)
+    limits.check(name, rows=text.count(b"\n"), columns=len(layout.headers))
     header = read_header(layout.headers, name, interpretation)
-    body = _parse_body(text, layout, name)
+    body = _parse_body(text, layout, name, limits)
     return FileRows(
         rows=_user_columns(body.rows, header, has_quotes=b'"' in text),
         rejected=body.rejected,
@@ -77,13 +80,13 @@ def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl
     return rows.select("_line", *kept)
 
 
-def _parse_body(text: bytes, layout: CsvLayout, name: str) -> _Body:
+def _parse_body(text: bytes, layout: CsvLayout, name: str, limits: Limits) -> _Body:
     regular, blank = _classify_lines(text, layout)
     if regular.all() and not blank.any():
         numbers = pl.int_range(1, regular.len() + 1, dtype=pl.Int64, eager=True) + layout.lines
         rows = _parse_regular(text, numbers, layout, skip_lines=layout.lines)
         return _Body(rows, pl.DataFrame(schema=REJECTED_SCHEMA), ())
-    return _parse_irregular(PhysicalLines(text), regular, blank, layout=layout, name=name)
+    return _parse_irregular(PhysicalLines(text, name), regular, blank, layout=layout, limits=limits)
 
 
 def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Series]:
@@ -101,7 +104,7 @@ def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Serie
 
 
 def _parse_irregular(
-    lines: PhysicalLines, regular: pl.Series, blank: pl.Series, *, layout: CsvLayout, name: str
+    lines: PhysicalLines, regular: pl.Series, blank: pl.Series, *, layout: CsvLayout, limits: Limits
 ) -> _Body:
     """Parse a body in which some lines are not a record on their own.
 
@@ -110,12 +113,17 @@ def _parse_irregular(
         regular: For each line after the header: whether it is a good record, unless an open quote covers it.
         blank: For each line after the header: whether it is blank, unless an open quote covers it.
         layout: The file's layout.
-        name: The file's name for messages.
+        limits: How long a record may be.
+
+    Raises:
+        InputFileError: A record is too long.
     """
+    name = lines.name
     if len(lines) != layout.lines + regular.len():
         raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {layout.lines + regular.len()}.")
     starts = (~(regular | blank)).arg_true() + layout.lines
-    records = list(records_at(lines, starts, delimiter=layout.delimiter, width=len(layout.headers)))
+    width = len(layout.headers)
+    records = list(records_at(lines, starts, delimiter=layout.delimiter, width=width, limits=limits))
     covered = pl.Series([index for record in records for index in range(record.first, record.last + 1)], dtype=pl.Int64)
     free = pl.repeat(True, regular.len(), dtype=pl.Boolean, eager=True).scatter(covered - layout.lines, False)
     kept = (regular & ~blank & free).arg_true().cast(pl.Int64) + layout.lines
@@ -128,7 +136,7 @@ def _parse_irregular(
     return _Body(
         pl.concat([_parse_regular(regular_text, kept + 1, layout), _scanned_rows(good, layout)]).sort("_line"),
         _rejected([record for record in records if record.rule], lines),
-        _notices(lines, skipped, good, name),
+        _notices(lines, skipped, good),
     )
 
 
@@ -170,8 +178,9 @@ def _rejected(records: Sequence[Record], lines: PhysicalLines) -> pl.DataFrame:
     return pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row")
 
 
-def _notices(lines: PhysicalLines, skipped: pl.Series, good: Sequence[Record], name: str) -> tuple[str, ...]:
+def _notices(lines: PhysicalLines, skipped: pl.Series, good: Sequence[Record]) -> tuple[str, ...]:
     notices = []
+    name = lines.name
     only_delimiters = [index + 1 for index in skipped if lines[index].strip(" \r")]
     if only_delimiters:
         notices.append(f"{name}: skipped {count(len(only_delimiters), 'empty line')}, first line {only_delimiters[0]}.")

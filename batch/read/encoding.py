@@ -3,9 +3,13 @@ r"""Bytes of a text file → UTF-8 bytes with `\n` or `\r\n` line ends. Pure."""
 from __future__ import annotations
 
 import codecs
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batch.errors import InputFileError
+from batch.read.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _RESAVE = "Save the file again as UTF-8 (in a spreadsheet: “CSV UTF-8”)."
 # These bytes belong to the header, which is nearly all ASCII.
@@ -20,15 +24,17 @@ class Text(NamedTuple):
     notices: tuple[str, ...]
 
 
-def to_utf8(data: bytes, name: str) -> Text:
+def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
     """Decode by byte-order mark, by UTF-16's pattern of NUL bytes, as UTF-8, or else as Windows-1252.
 
     Args:
         data: The whole file.
         name: The file's name for messages.
+        limits: How many lines it may have, and how long they may be.
 
     Raises:
-        InputFileError: The bytes are no text in the encoding that they announce, or in any of these.
+        InputFileError: The bytes are no text in the encoding that they announce, or in any of these; or a limit is
+            exceeded.
     """
     notices: tuple[str, ...] = ()
     if data.startswith(codecs.BOM_UTF8):
@@ -48,21 +54,36 @@ def to_utf8(data: bytes, name: str) -> Text:
             data = _from_windows_1252(data, bad, name)
     if b"\r" in data and b"\n" not in data:
         data = data.replace(b"\r", b"\n")
+    limits.check_lines(data, name)
+    limits.check(name, rows=data.count(b"\n"))
     return Text(data, notices)
 
 
 def _first_invalid_utf8(data: bytes) -> int | None:
     if data.isascii():
         return None
-    # Decode in chunks: a str of a non-ASCII file takes up to four times its bytes.
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for _ in _decoded(data, "utf-8"):
+            pass
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def _decoded(data: bytes, codec: str) -> Iterator[str]:
+    """The text in chunks: a str takes up to four times its bytes.
+
+    Raises:
+        UnicodeDecodeError: Bytes are invalid; `start` counts from the beginning of the data.
+    """
+    decoder = codecs.getincrementaldecoder(codec)()
     for start in range(0, len(data), _CHUNK_BYTES):
         pending = len(decoder.getstate()[0])
         try:
-            decoder.decode(data[start : start + _CHUNK_BYTES], final=start + _CHUNK_BYTES >= len(data))
+            yield decoder.decode(data[start : start + _CHUNK_BYTES], final=start + _CHUNK_BYTES >= len(data))
         except UnicodeDecodeError as error:
-            return start - pending + error.start
-    return None
+            error.start += start - pending
+            raise
 
 
 def _utf16_codec(data: bytes) -> str | None:
@@ -81,7 +102,7 @@ def _utf16_codec(data: bytes) -> str | None:
 
 def _from_utf16(data: bytes, codec: str, name: str) -> bytes:
     try:
-        return data.decode(codec).encode()
+        return b"".join(part.encode() for part in _decoded(data, codec))
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(codec, errors="replace").count("\n") + 1
         raise InputFileError(f"{name} is UTF-16, but line {line} is damaged.", next_step=_RESAVE) from error
@@ -94,7 +115,7 @@ def _windows_1252_notice(data: bytes, bad: int, name: str) -> str:
 
 def _from_windows_1252(data: bytes, bad: int, name: str) -> bytes:
     try:
-        return data.decode("cp1252").encode()
+        return b"".join(part.encode() for part in _decoded(data, "cp1252"))
     except UnicodeDecodeError as error:
         line = _line_of(data, error.start)
         raise InputFileError(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
+import os
+import stat
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -21,14 +25,19 @@ from batch.read.interpretation import AS_WRITTEN
 from batch.read.parquet_table import explained_parquet, first_line, parquet_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from batch.read.interpretation import ColumnMap, Interpretation
+    from batch.read.limits import Limits
 
 STDIN = "-"
 _STDIN_NAME = "standard input"
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+_CHUNK_BYTES = 1 << 20
+_WRITER_SECONDS = 60
+_STEP_SECONDS = 0.1
+_OPENING = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 
 
 class Content(NamedTuple):
@@ -66,35 +75,52 @@ class LoadedInputs:
 
 
 def load_inputs(
-    inputs: Sequence[str], *, stdin: BinaryIO | None = None, interpretation: Interpretation = AS_WRITTEN
+    inputs: Sequence[str],
+    *,
+    stdin: BinaryIO | None = None,
+    interpretation: Interpretation = AS_WRITTEN,
+    wait: Callable[[float], object] = time.sleep,
 ) -> LoadedInputs:
     """Read all inputs into memory and digest them.
 
     Args:
         inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
         stdin: The stream for `-`.
-        interpretation: How to read them.
+        interpretation: How to read them, and how large they may be.
+        wait: Waits so many seconds, for somebody to write to a pipe.
 
     Raises:
-        InputFileError: An input is missing, unreadable, given twice or no file, or a required map matches no column.
+        InputFileError: An input is missing, unreadable, too large, given twice or no file, or a required map matches
+            no column.
     """
-    contents = tuple(Content(_textual(name), _load(name, stdin)) for name in _expand(inputs))
+    limits = interpretation.limits
+    read, contents = 0, []
+    for name in _expand(inputs):
+        textual = _textual(name)
+        data = _load(name, _Room(limits, read), stdin, wait)
+        read += len(data)
+        content = Content(textual, data)
+        if not content.is_parquet:
+            # Also before decoding, which takes more memory: a line feed of UTF-16 contains this byte too.
+            limits.check_lines(data, content.title, b"\n" if b"\n" in data else b"\r")
+        contents.append(content)
     digests = [hashlib.sha256(content.data).hexdigest() for content in contents]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     maps = [_applied_maps(content, interpretation) for content in contents] if interpretation.maps else []
     if changed := interpretation.digest_part(maps):
         digest = hashlib.sha256(f"{digest}\n{changed}".encode()).hexdigest()
-    return LoadedInputs(contents, digest, interpretation)
+    return LoadedInputs(tuple(contents), digest, interpretation)
 
 
 def _applied_maps(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
     """The maps that match a column of the file; the digest needs them, and a continued run parses the file last."""
     try:
         if content.is_parquet:
-            headers: Sequence[str] = parquet_headers(content.data, content.title)
+            headers: Sequence[str] = parquet_headers(content.data, content.title, interpretation.limits)
         else:
-            text = to_utf8(content.data, content.title).data
-            headers = find_layout(text, content.title, recognised_names(interpretation)).headers
+            limits = interpretation.limits
+            text = to_utf8(content.data, content.title, limits).data
+            headers = find_layout(text, content.title, recognised_names(interpretation), limits).headers
     except InputFileError:
         # Parsing will report this, together with the errors of the other files.
         return ()
@@ -158,16 +184,87 @@ def _identity(name: str) -> object:
         return status.st_dev, status.st_ino
 
 
-def _load(name: str, stdin: BinaryIO | None) -> bytes:
+class _Room(NamedTuple):
+    """How many bytes may still be read, of so many for all inputs."""
+
+    limits: Limits
+    used: int
+
+    def fill(self, chunks: Iterable[bytes], name: str) -> bytes:
+        """All chunks of an input.
+
+        Raises:
+            InputFileError: They are too much; the rest is not read.
+        """
+        buffer = io.BytesIO()
+        for chunk in chunks:
+            buffer.write(chunk)
+            self.check(buffer.tell(), name)
+        return buffer.getvalue()
+
+    def check(self, size: int, name: str) -> None:
+        """Checks the size of an input.
+
+        Raises:
+            InputFileError: It is too large.
+        """
+        if size + self.used > self.limits.size:
+            with_others = " with the inputs before it" if self.used else ""
+            raise self.limits.exceeded(f"{name}{with_others} is larger than {self.limits.megabytes}")
+
+
+def _load(name: str, room: _Room, stdin: BinaryIO | None, wait: Callable[[float], object]) -> bytes:
     if name == STDIN:
         if stdin is None:
             raise InputFileError("There is no standard input to read.", next_step="Name a file instead of `-`.")
         with _explained(_STDIN_NAME):
-            return stdin.read()
+            return room.fill(iter(partial(stdin.read, _CHUNK_BYTES), b""), _STDIN_NAME)
     if _is_url(name):
         return _load_url(name)
     with _explained(name):
-        return Path(name).read_bytes()
+        _check_kind(Path(name).stat().st_mode, name)
+        # Without these, opening a pipe waits for its writer, and opening a terminal may make it that of this process.
+        handle = os.open(name, os.O_RDONLY | _OPENING)
+        try:
+            status = os.fstat(handle)
+            _check_kind(status.st_mode, name)
+            if stat.S_ISFIFO(status.st_mode):
+                return room.fill(_written_to_pipe(handle, name, wait), name)
+            room.check(status.st_size, name)
+            return room.fill(_rest_of(handle), name)
+        finally:
+            os.close(handle)
+
+
+def _rest_of(handle: int) -> Iterator[bytes]:
+    return iter(partial(os.read, handle, _CHUNK_BYTES), b"")
+
+
+def _written_to_pipe(handle: int, name: str, wait: Callable[[float], object]) -> Iterator[bytes]:
+    """What is written to a pipe, once somebody has opened it for writing: from then on it may take any time."""
+    for _ in range(round(_WRITER_SECONDS / _STEP_SECONDS)):
+        try:
+            chunk = os.read(handle, _CHUNK_BYTES)
+        except BlockingIOError:
+            break
+        if chunk:
+            yield chunk
+            break
+        wait(_STEP_SECONDS)
+    else:
+        raise InputFileError(
+            f"{name} is a pipe, and nobody has written to it for {_WRITER_SECONDS} seconds.",
+            next_step="Nothing was sent. Start the program that writes to it, then run the same command again.",
+        )
+    os.set_blocking(handle, True)
+    yield from _rest_of(handle)
+
+
+def _check_kind(mode: int, name: str) -> None:
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise InputFileError(
+            f"{name} is neither a file nor a pipe.", next_step="Name a file; or give - and send the rows to it."
+        )
 
 
 def _load_url(url: str) -> bytes:

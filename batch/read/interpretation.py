@@ -20,6 +20,7 @@ from batch.read.columns import (
     has_effect,
 )
 from batch.read.date_forms import date_form
+from batch.read.limits import LIMITS, Limits
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Interpretation:
         date_format: The dates' form, see `date_form`; empty for the usual form of each kind of file.
         comment: For every row without a comment of its own; empty for none.
         identity_by: The kind of the identity names; empty if every kind is tried.
+        limits: How large the files may be; no part of the digest.
     """
 
     maps: tuple[ColumnMap, ...] = ()
@@ -68,6 +70,7 @@ class Interpretation:
     date_format: str = ""
     comment: str = ""
     identity_by: str = ""
+    limits: Limits = LIMITS
 
     def digest_part(self, applied: Sequence[Sequence[ColumnMap]]) -> str:
         """What the options add to an input's digest; empty if nothing.
@@ -97,6 +100,7 @@ def make_interpretation(
     date_format: str = "",
     comment: str = "",
     identity_by: str = "",
+    limits: Limits = LIMITS,
 ) -> Interpretation:
     """Parse the reading options.
 
@@ -106,6 +110,7 @@ def make_interpretation(
         date_format: As given by the user.
         comment: As given by the user.
         identity_by: Value of an IdentityBy, or empty.
+        limits: How large the files may be.
 
     Raises:
         UsageError: A map or the date format is malformed, or the comment is blank.
@@ -120,6 +125,7 @@ def make_interpretation(
         date_format=date_format.strip(),
         comment=comment.strip(),
         identity_by=identity_by,
+        limits=limits,
     )
 
 

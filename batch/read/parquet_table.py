@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from batch.errors import InputFileError
+from batch.errors import AccessBatchError, InputFileError
 from batch.read.columns import has_effect
 from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
 from batch.read.item_names import PART_SEPARATOR, join_items
+from batch.read.parquet_size import check_parquet
 from batch.text import restored
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from batch.read.interpretation import Interpretation
+    from batch.read.limits import Limits
 
 LIST_ITEM_UNREADABLE = "list_item_unreadable"
 _ID_COLUMNS = frozenset({"identity_id", "identity", "item_id", "item"})
@@ -41,8 +43,12 @@ def read_parquet(data: bytes, name: str, interpretation: Interpretation) -> File
     Raises:
         InputFileError: The file is damaged, its columns are unusable, or a type can't be text without loss.
     """
+    limits = interpretation.limits
     with _explained_file(name):
+        check_parquet(data, name, limits)
         frame = pl.read_parquet(io.BytesIO(data), glob=False, hive_partitioning=False)
+        # A dictionary holds each value once, however often it stands in the column.
+        limits.check(name, rows=frame.height, columns=frame.width, unpacked=sum(map(_text_bytes, frame.get_columns())))
     header = read_header(frame.columns, name, interpretation)
     frame.columns = [column.name for column in header.columns]
     frame = frame.select(column.name for column in header.kept)
@@ -52,6 +58,9 @@ def read_parquet(data: bytes, name: str, interpretation: Interpretation) -> File
         text = text.with_columns(restored(pl.all()))
     if "item" in lists:
         text = text.with_columns(_named_items(frame["item"], text))
+    longest = text.select(pl.max_horizontal(0, pl.sum_horizontal(pl.all().str.len_bytes()).max())).item()
+    if longest > limits.row:
+        raise limits.row_exceeded(f"A row of {name} is")
     unreadable = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     for column in lists:
         unreadable |= _has_unreadable_member(frame[column])
@@ -65,13 +74,14 @@ def read_parquet(data: bytes, name: str, interpretation: Interpretation) -> File
     )
 
 
-def parquet_headers(data: bytes, name: str) -> list[str]:
+def parquet_headers(data: bytes, name: str, limits: Limits) -> list[str]:
     """The names of a Parquet file's columns.
 
     Raises:
-        InputFileError: The file is damaged.
+        InputFileError: The file is damaged, or too large.
     """
     with _explained_file(name):
+        check_parquet(data, name, limits)
         return list(pl.read_parquet_schema(io.BytesIO(data)))
 
 
@@ -80,7 +90,7 @@ def explained_parquet(problem: str, *, next_step: str) -> Iterator[None]:
     """Turn what polars raises into an InputFileError: almost any exception, and a BaseException if Rust panics."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, AccessBatchError):
         raise
     except BaseException as error:
         raise InputFileError(f"{problem}: {first_line(error)}.", next_step=next_step) from error
@@ -95,6 +105,20 @@ def _explained_file(name: str) -> AbstractContextManager[None]:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _text_bytes(column: pl.Series) -> int:
+    """How many bytes a column takes as text, at least."""
+    kind = column.dtype
+    if isinstance(kind, pl.Struct):
+        return sum(map(_text_bytes, column.struct.unnest().get_columns()))
+    if isinstance(kind, _LISTS):
+        return _text_bytes(column.explode())
+    if isinstance(kind, (pl.Categorical, pl.Enum)):
+        column = column.cast(pl.String)
+    if isinstance(column.dtype, pl.String):
+        return int(column.str.len_bytes().sum())
+    return int(column.bin.size().sum()) if isinstance(kind, pl.Binary) else column.len()
 
 
 def _as_text(column: pl.Series, file: str) -> pl.Series:

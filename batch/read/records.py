@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from batch.read.limits import LIMITS, Limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -33,10 +35,11 @@ class Record(NamedTuple):
 
 
 class Scanner:
-    """Splits one record into cells, line by line, until `is_open` is false."""
+    """Splits one record into cells, line by line, until `is_open` is false. `length` counts its characters."""
 
     def __init__(self, delimiter: str) -> None:
         self.cells: list[str] = []
+        self.length = 0
         self.is_malformed = False
         self.is_open = False
         self._delimiter = delimiter
@@ -48,6 +51,7 @@ class Scanner:
         Args:
             line: Without its line feed. A carriage return at its end belongs to the line end, unless a cell is open.
         """
+        self.length += len(line) + 1
         if self.is_open and '"' not in line:
             self._open_cell += (line, "\n")
             return
@@ -94,7 +98,9 @@ class Scanner:
         return len(body) if end < 0 else end
 
 
-def records_at(lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, width: int) -> Iterator[Record]:
+def records_at(
+    lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, width: int, limits: Limits = LIMITS
+) -> Iterator[Record]:
     """The records that begin on the given lines; a start inside an earlier of these records is skipped.
 
     Args:
@@ -102,17 +108,21 @@ def records_at(lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, w
         starts: Ascending indexes of lines on which a record begins, unless an earlier record covers them.
         delimiter: One character.
         width: The number of fields in the header.
+        limits: How long a record may be.
+
+    Raises:
+        InputFileError: A record is too long.
     """
     free = 0
     for start in starts:
         if start < free:
             continue
-        record = _record(lines, start, delimiter=delimiter, width=width)
+        record = _record(lines, start, delimiter=delimiter, width=width, limits=limits)
         free = record.last + 1
         yield record
 
 
-def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int) -> Record:
+def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int, limits: Limits) -> Record:
     scanner = Scanner(delimiter)
     last = first
     scanner.feed(lines[first])
@@ -121,6 +131,10 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int) -> 
         last += 1
         swallows_row = swallows_row or lines[last].count(delimiter) >= width - 1
         scanner.feed(lines[last])
+        if scanner.length > limits.row:
+            raise limits.row_exceeded(
+                f"The quote that opens on line {first + 1} of {lines.name} is not closed: its cell is"
+            )
     span = line_range(first + 1, last + 1)
     if scanner.is_open:
         verb = "was" if last == first else "were"
@@ -163,9 +177,13 @@ class PhysicalLines:
     r"""The lines of a UTF-8 text, including a last line without a line feed unless it is empty.
 
     Only `\n` ends a line: a `\r` before it stays, because it may belong to a quoted cell.
+
+    Attributes:
+        name: The file's name for messages.
     """
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, name: str) -> None:
+        self.name = name
         self._text = text
         # The offset of each line, and of the line after the last.
         self._starts = [0]

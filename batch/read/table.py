@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,15 +12,19 @@ from batch.errors import InputFileError
 from batch.read.csv_table import read_csv
 from batch.read.file_rows import interpret
 from batch.read.inputs import Content, LoadedInputs, load_inputs
-from batch.read.parquet_table import read_parquet
+from batch.read.item_names import PART_SEPARATOR
+from batch.read.parquet_table import first_line, read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from batch.read.file_rows import FileRows
     from batch.read.header import Column
     from batch.read.interpretation import Interpretation
+    from batch.read.limits import Limits
 
+# The name of one entitlement has up to three.
+_BARS = {"item_id": 1, "item": 3}
 _FOREIGN_MAGIC = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -83,7 +88,8 @@ def read_loaded(loaded: LoadedInputs) -> Table:
     errors: list[InputFileError] = []
     for content in loaded.contents:
         try:
-            files.append((content.name, _read_file(content, loaded.interpretation)))
+            with _explained(content.title):
+                files.append((content.name, _read_file(content, loaded.interpretation)))
         except InputFileError as error:
             errors.append(error)
     if errors:
@@ -105,6 +111,19 @@ def read_loaded(loaded: LoadedInputs) -> Table:
     )
 
 
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what a file can make our libraries raise into an input error; our own bugs stay bugs."""
+    try:
+        yield
+    except (MemoryError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputFileError(
+            f"{name} can't be read within the memory of this machine, or by polars {pl.__version__}: "
+            f"{first_line(error)}.",
+            next_step="Nothing was sent. Divide the file, or if you gave a higher --max-input, lower it.",
+        ) from error
+
+
 def _read_file(content: Content, interpretation: Interpretation) -> FileRows:
     data, name = content.data, content.title
     if not data:
@@ -124,7 +143,24 @@ def _read_file(content: Content, interpretation: Interpretation) -> FileRows:
         raise InputFileError(
             f"{name} has a header but no rows.", next_step="Give a file with at least one row below the header."
         )
-    return interpret(file_rows, name, interpretation)
+    file_rows = interpret(file_rows, name, interpretation)
+    _check_items(file_rows.meant, name, interpretation.limits)
+    return file_rows
+
+
+def _check_items(rows: pl.DataFrame, name: str, limits: Limits) -> None:
+    """Check the number of items: each of them becomes a row of its own.
+
+    Raises:
+        InputFileError: They are too many.
+    """
+    bars = [
+        (rows.get_column(column).str.count_matches(PART_SEPARATOR, literal=True).sum() or 0) // bars_of_an_item
+        for column, bars_of_an_item in _BARS.items()
+        if column in rows.columns
+    ]
+    if rows.height + sum(bars) > limits.rows:
+        raise limits.exceeded(f"{name} has more than {limits.rows:,} items")
 
 
 def _stacked(frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:

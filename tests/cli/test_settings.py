@@ -292,7 +292,7 @@ def test_settings_are_frozen(config_file: Path) -> None:
 def test_the_environment_can_set_every_option(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes", "wait"} else "1/1")
-        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for"}:
+        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
@@ -301,6 +301,18 @@ def test_the_environment_can_set_every_option(config_file: Path, monkeypatch: py
     monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512MB", 512 << 20), ("2g", 2 << 30), ("1 GiB", 1 << 30), ("10 kB", 10240), ("77", 77), (9, 9)]
+)
+def test_a_size_is_a_number_with_a_unit(text: object, size: int, config_file: Path) -> None:
+    assert load({"max_input": text}, config_file=config_file).max_input == size
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1TB", "half", "1.5GB", True, -3])
+def test_anything_else_is_no_size(text: object, config_file: Path) -> None:
+    assert refusal(config_file, {"max_input": text}).startswith("--max-input: ")
 
 
 def test_resubmit_takes_a_list_or_a_text_with_commas(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,10 @@ def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -
 def test_errors_of_the_operating_system_are_explained(
     monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
 ) -> None:
-    def refuse(_: Path) -> bytes:
+    def refuse(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "read", refuse)
     assert refusal(lambda: read_inputs(["b.csv"])).message.startswith(message)
 
 
