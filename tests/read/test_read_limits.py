@@ -10,7 +10,7 @@ import socket
 import threading
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -35,7 +35,7 @@ def read_within(data: bytes, limits: Limits = _SMALL, name: str = "in.csv") -> T
     return read_loaded(LoadedInputs((Content(name, data),), "digest", make_interpretation(limits=limits)))
 
 
-def parquet(frame: pl.DataFrame, **options: int) -> bytes:
+def parquet(frame: pl.DataFrame, **options: Any) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, **options)
     return buffer.getvalue()
