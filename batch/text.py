@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+HIDDEN: Final = "[hidden: it held a secret]"
+"""Takes the place of a text from a tenant that held a secret; it is no id and no name."""
+
 _REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, PlainValidator, ValidationError
 
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, CLIENT_AUTHORITY, WHERE_TOKENS_ARE_MADE
+from batch.text import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +102,7 @@ def _text(value: object) -> str:
 
 def _names(value: object) -> tuple[str, ...]:
     """Names from a list, or from a text that separates them by blanks."""
-    listed = value.split() if isinstance(value, str) else value
+    listed = [value] if value == HIDDEN else value.split() if isinstance(value, str) else value
     return tuple(filter(None, map(_text, listed[:MOST_NAMES]))) if isinstance(listed, list) else ()
 
 
@@ -126,15 +127,21 @@ def _instant(value: object) -> datetime | None:
         return None
 
 
+def _id(value: object) -> str:
+    """An id or a name that tells one from the other; empty if it was hidden."""
+    text = _text(value)
+    return "" if text == HIDDEN else text
+
+
 class _Fields(BaseModel):
     """Fields of a token, or of the answer that holds it; each is empty unless it makes sense."""
 
-    identity_id: Annotated[str, PlainValidator(_text)] = ""
-    user_id: Annotated[str, PlainValidator(_text)] = ""
+    identity_id: Annotated[str, PlainValidator(_id)] = ""
+    user_id: Annotated[str, PlainValidator(_id)] = ""
     user_name: Annotated[str, PlainValidator(_text)] = ""
-    client_id: Annotated[str, PlainValidator(_text)] = ""
-    tenant_id: Annotated[str, PlainValidator(_text)] = ""
-    org: Annotated[str, PlainValidator(_text)] = ""
+    client_id: Annotated[str, PlainValidator(_id)] = ""
+    tenant_id: Annotated[str, PlainValidator(_id)] = ""
+    org: Annotated[str, PlainValidator(_id)] = ""
     authorities: Annotated[tuple[str, ...], PlainValidator(_names)] = ()
     scope: Annotated[tuple[str, ...] | None, PlainValidator(_scopes)] = None
     expires_in: Annotated[float | None, PlainValidator(_seconds)] = None
@@ -148,27 +155,28 @@ def _fields(document: Mapping[str, Any]) -> _Fields:
         return _Fields()
 
 
-def read_claims(token: str, answer: Mapping[str, Any], *, hide: Callable[[str], str] = str) -> TokenClaims:
+def read_claims(
+    token: str, answer: Mapping[str, Any], *, clean: Callable[[Any], Any] = lambda document: document
+) -> TokenClaims:
     """Reads a token's claims; a claim that makes no sense is left out.
 
     Args:
         token: The access token.
         answer: The token endpoint's answer, of which `identity_id`, `user_id`, `scope` and `expires_in` count.
-        hide: Takes secrets out of a text: the tenant knows them, and its claims are shown.
+        clean: Takes secrets out of the claims: the tenant knows them, and its claims are shown.
     """
-    payload = _payload(token)
+    payload = clean(_payload(token))
     inside, beside = _fields(payload or {}), _fields(answer)
     scopes = beside.scope or inside.scope
     return TokenClaims(
         readable=payload is not None,
-        user_id=hide(inside.identity_id or beside.identity_id or inside.user_id or beside.user_id),
-        user_name=hide(inside.user_name),
-        authorities=tuple(map(hide, inside.authorities)),
-        scopes=None if scopes is None else tuple(map(hide, scopes)),
-        client_id=hide(inside.client_id),
-        # A name that holds a secret would be no name any more once it is hidden.
-        tenant_id=inside.tenant_id if hide(inside.tenant_id) == inside.tenant_id else "",
-        org=inside.org if hide(inside.org) == inside.org else "",
+        user_id=inside.identity_id or beside.identity_id or inside.user_id or beside.user_id,
+        user_name=inside.user_name,
+        authorities=inside.authorities,
+        scopes=scopes,
+        client_id=inside.client_id,
+        tenant_id=inside.tenant_id,
+        org=inside.org,
         expires_in=beside.expires_in,
         expires=inside.exp,
     )

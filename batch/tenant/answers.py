@@ -1,4 +1,7 @@
-"""Makes an Answer of a response or a transport error: limited in size, and readable whatever the server sends."""
+"""Makes an Answer of a response or a transport error: limited in size, and readable whatever the server sends.
+
+Here, and nowhere else, bytes from a server become texts, and no text that holds a secret of ours gets further.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import math
 import re
 import ssl
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +20,7 @@ import httpx
 from batch.model import Answer, Failure, Form
 from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
-from batch.text import on_one_line
+from batch.text import HIDDEN, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +43,7 @@ LONGEST_WAIT: Final = 86_400.0
 MOST_MESSAGES: Final = 10
 """Most messages of one answer that we read."""
 
+_OK: Final = 200
 _ACCEPTED: Final = 202
 _UNAUTHORIZED: Final = 401
 _THROTTLED: Final = 429
@@ -58,32 +63,60 @@ _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HT
 """OpenSSL's reasons if the other side does not speak TLS."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """What came back from one exchange, without the secrets that we sent.
+
+    Attributes:
+        answer: What it means for a request.
+        document: The body, if it is JSON and arrived as a whole; else None.
+        headers: The headers.
+        token: The access token in the body, which is hidden everywhere else; empty if it holds none.
+    """
+
+    answer: Answer
+    document: Any = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    token: str = field(repr=False, default="")
+
+
 def from_response(
-    status: int, headers: httpx.Headers, content: bytes, *, now: datetime, secrets: Secrets | None = None
-) -> Answer:
-    """The answer in a response.
+    status: int,
+    headers: httpx.Headers,
+    content: bytes,
+    *,
+    now: datetime,
+    secrets: Secrets | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> Exchange:
+    """What came back in a response.
 
     Args:
         status: HTTP status.
         headers: Response headers.
         content: The body, or the first part of it.
         now: This moment, for a `Retry-After` that is a date.
-        secrets: Hidden from every text of the answer.
+        secrets: Hidden from every text, and learns the token that the answer may hold.
+        most_bytes: A longer body is not read.
     """
     hide = secrets or Secrets()
-    document = _json_object(content)
+    token, document = _read(content, hide, most_bytes)
+    headers = _clean(headers, hide)
+    fields = document if isinstance(document, dict) else {}
     page = _page(content, hide) if document is None else ""
+    rest = "" if fields or page or (status == _OK and document is not None) else _other(content, document, hide)
     found = _BLOCK_ID.search(page)
-    return Answer(
+    answer = Answer(
         status=status,
         retry_after=_retry_after(headers.get_list("retry-after"), now),
-        detail_code=_short(document.get("detailCode"), hide) if document else "",
-        tracking_id=_short(document.get("trackingId") if document else found and found[1], hide),
-        text=_message(document, headers, page or content[: 4 * MOST_READ].decode("utf-8", "replace"), hide),
+        detail_code=_short(fields.get("detailCode")),
+        tracking_id=_short(fields.get("trackingId") if fields else found and found[1]),
+        text=_message(fields, headers, page or rest),
         server_time=_date(headers.get("date", "")),
-        form=Form.API if document and _is_documented(status, document) else Form.PAGE if page else Form.OTHER,
-        existing=existing_requests(document) if document and status == _ACCEPTED else (),
+        form=Form.API if fields and _is_documented(status, fields) else Form.PAGE if page else Form.OTHER,
+        existing=existing_requests(fields) if status == _ACCEPTED else (),
     )
+    return Exchange(answer=answer, document=document, headers=headers, token=token)
 
 
 def from_failure(
@@ -103,12 +136,12 @@ def from_failure(
     """
     hide = secrets or Secrets()
     if (distrust := _distrust(error)) and not sent:
-        return Answer(failure=Failure.UNTRUSTED, text=_short(f"{host} can't be trusted: {distrust}", hide))
+        return Answer(failure=Failure.UNTRUSTED, text=_short(hide.hide(f"{host} can't be trusted: {distrust}")))
     never = isinstance(error, _BEFORE_CONNECTING) or not sent
     name = type(error).__name__
     # An error on our side of the protocol may quote a header, and with it the token.
     ours = isinstance(error, httpx.LocalProtocolError | UnicodeError)
-    text = "" if ours else _short(str(error), hide)
+    text = "" if ours else _short(hide.hide(str(error)[:MOST_READ]))
     if isinstance(error, httpx.ProxyError):
         text = f"the proxy of the environment does not let us through to {host}: {text}"
     return Answer(
@@ -150,48 +183,66 @@ def _is_text(value: object) -> bool:
 
 def _page(content: bytes, hide: Secrets) -> str:
     """The words of a web page, without secrets; empty if the content is none."""
-    beginning = hide.hide(content[:MOST_READ].decode("utf-8", "replace"))
-    if not beginning.lstrip("\ufeff \t\r\n").startswith("<"):
+    if not content[:MOST_READ].decode("utf-8", "replace").lstrip("\ufeff \t\r\n").startswith("<"):
         return ""
+    if (beginning := _beginning(content, hide)) == HIDDEN:
+        return HIDDEN
     words = _TAG.sub(" ", _INVISIBLE.sub(" ", beginning))
-    return " ".join(html.unescape(words).split()) or "an empty web page"
+    return hide.hide(" ".join(html.unescape(words).split())) or "an empty web page"
 
 
-def _json_object(content: bytes) -> dict[str, Any] | None:
-    if len(content) > MOST_BYTES:
-        return None
+def _other(content: bytes, document: Any, hide: Secrets) -> str:
+    """The beginning of a body that is no object of the API's."""
+    return _beginning(content, hide) if document is None else json.dumps(document, ensure_ascii=False)[:MOST_READ]
+
+
+def _beginning(content: bytes, hide: Secrets) -> str:
+    """The beginning of a body that is no JSON: to read it all takes time, and a hostile one could be long."""
+    return hide.hide(content[:MOST_READ].decode("utf-8", "replace"))
+
+
+def _read(content: bytes, hide: Secrets, most_bytes: int) -> tuple[str, Any]:
+    """The access token in a body, and the JSON document without secrets; None if it is none, or broke off."""
+    if len(content) > most_bytes:
+        return "", None
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        return "", None
+    token = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(token, str):
+        token = ""
+    hide.learn(token)
+    return token, hide.clean(document)
 
 
-def _message(document: dict[str, Any] | None, headers: httpx.Headers, text: str, hide: Secrets) -> str:
+def _clean(headers: httpx.Headers, hide: Secrets) -> httpx.Headers:
+    names, values = zip(*headers.multi_items(), strict=True) if headers else ((), ())
+    clean = hide.clean([*values])
+    return headers if clean == [*values] else httpx.Headers([*zip(names, clean, strict=True)])
+
+
+def _message(document: dict[str, Any], headers: httpx.Headers, text: str) -> str:
     """The API's messages, or else its error or message, or else the beginning of the body's text."""
     if document:
         messages = document.get("messages")
         if isinstance(messages, list):
             first = [message for message in messages[:MOST_MESSAGES] if isinstance(message, dict)]
-            texts = [_short(message.get("text"), hide) for message in first]
+            texts = [_short(message.get("text")) for message in first]
             if found := "; ".join(dict.fromkeys(text for text in texts if text)):
                 return found[:MOST_TEXT]
-        others = (_short(document.get(name), hide) for name in ("error_description", "error", "message"))
+        others = (_short(document.get(name)) for name in ("error_description", "error", "message"))
         return next(filter(None, others), "")
     if location := headers.get(LOCATION):
-        return _short(f"it redirects to {location}", hide)
+        return _short(f"it redirects to {location}")
     if (encoding := headers.get("content-encoding", "identity").strip().lower()) != "identity":
-        return _short(f"its body is encoded, which was not asked for: {encoding}", hide)
-    return _short(text, hide)
+        return _short(f"its body is encoded, which was not asked for: {encoding}")
+    return _short(text)
 
 
-def _short(value: object, hide: Secrets) -> str:
-    """One line of printable text. Secrets are hidden first, so that none is cut in two."""
-    if not isinstance(value, str):
-        return ""
-    # Only the beginning: hiding takes time, and a hostile answer could be long.
-    beginning = hide.hide(value[:MOST_READ])
-    return " ".join(hide.hide(on_one_line(beginning, most=MOST_READ)).split())[:MOST_TEXT]
+def _short(value: object) -> str:
+    """One line of printable text."""
+    return on_one_line(value[:MOST_READ], most=MOST_TEXT) if isinstance(value, str) else ""
 
 
 def _retry_after(values: list[str], now: datetime) -> float | None:

@@ -14,7 +14,7 @@ from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
 from batch.tenant.status import StatusList
 from batch.tenant.token import Token
-from batch.tenant.wire import fetch, hiding, http_client
+from batch.tenant.wire import fetch, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -152,11 +152,9 @@ class Tenant:
 
     def _on_headers(self, headers: Mapping[str, str]) -> None:
         """Reports, once, that an answer's headers announce the end of this API version."""
-        if not self._noticed and deprecation_notice(headers):
+        if not self._noticed and (notice := deprecation_notice(headers)):
             self._noticed = True
-            hide = hiding(self._http)
-            # Hide first: a notice is cut short, and half a secret would not be found.
-            self._tell(Notice(text=deprecation_notice({name: hide(value) for name, value in headers.items()})))
+            self._tell(Notice(text=notice))
 
     async def __aenter__(self) -> Self:
         return self

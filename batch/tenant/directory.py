@@ -134,7 +134,7 @@ class Directory:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 
     def _clean(self, text: str) -> str:
-        return on_one_line(self._reader.hide(text[: 4 * MOST_TEXT]), most=MOST_TEXT)
+        return on_one_line(text[: 4 * MOST_TEXT], most=MOST_TEXT)
 
     def _tell_of(self, unseen: Iterable[IdentityBy]) -> None:
         if words := " and ".join(f"{FIELD_WORDS[field]}s" for field in unseen):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.model import Existing
+from batch.text import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,4 +54,4 @@ def _listed(value: object) -> list[Any]:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and len(value) <= _LONGEST_ID and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable() and value != HIDDEN

@@ -6,7 +6,6 @@ cancellation. A submit is never repeated here.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.answers.outcome import Retries, Then
 from batch.api.dialects import EXPERIMENTAL_HEADER
 from batch.errors import TenantLostError
-from batch.tenant.wire import Exchange, fetch, hiding
+from batch.tenant.wire import fetch
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     import httpx
 
     from batch.model import Answer, Clock
+    from batch.tenant.answers import Exchange
     from batch.tenant.pace import Pace, Permit
     from batch.tenant.token import Token
 
-MOST_REPLY_BYTES: Final = 16 << 20
-"""Most bytes of one answer, enough for 250 rows with every field that the vendor documents."""
+MOST_ROW_BYTES: Final = 1 << 16
+"""Most bytes of one row, enough for every field that the vendor documents."""
+
+MOST_BYTES_BESIDE: Final = 1 << 20
+"""Most bytes of an answer besides its rows."""
 
 EXPERIMENTAL: Final = MappingProxyType({EXPERIMENTAL_HEADER: "true"})
 """The header that experimental endpoints require."""
@@ -60,8 +64,8 @@ class Reply:
     @property
     def total(self) -> int | None:
         """Rows of the whole list, by `X-Total-Count`; None if the header is missing or no number."""
-        count = self.headers.get("x-total-count", "")
-        return int(count) if count.isdecimal() and len(count) <= _LONGEST_COUNT else None
+        total = self.headers.get("x-total-count", "")
+        return int(total) if total.isdecimal() and len(total) <= _LONGEST_COUNT else None
 
     @property
     def refusal(self) -> str:
@@ -101,10 +105,6 @@ class Reader:
         self._give_up_after = give_up_after
         self._on_headers = on_headers
 
-    def hide(self, text: str) -> str:
-        """A text from the tenant, without the secrets that we sent to it."""
-        return hiding(self._http)(text)
-
     async def ask(
         self,
         method: str,
@@ -116,13 +116,13 @@ class Reader:
         headers: Mapping[str, str] = MappingProxyType({}),
         settling: frozenset[int] = frozenset(),
     ) -> Reply:
-        """Asks until an answer settles the question: 200 with a list, 400 or 403.
+        """Asks until an answer settles the question: 200 with a list of at most `limit` rows, 400 or 403.
 
         Args:
             method: `GET`, or `POST` if the call is safe to repeat.
             path: From dialects.Paths.
             subject: Names the question in messages: `status list`.
-            params: Query parameters.
+            params: Query parameters, with the `limit` of a list.
             body: The JSON body of a `POST`.
             headers: Headers besides those of every call.
             settling: More statuses that settle it. If 200 is among them, the answer need not be a list.
@@ -134,6 +134,7 @@ class Reader:
         retries = Retries(give_up_after=self._give_up_after, now=self._now())
         refused = ""
         arguments: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        limit = int((params or {}).get("limit", 0))
         while True:
             await self._token.get(other_than=refused)
             (permit,) = await self._pace.wait()
@@ -144,14 +145,15 @@ class Reader:
                 permit.unused()
                 raise
             sent = {**headers, "Authorization": f"Bearer {token}"}
-            exchange = await self._exchange(permit, method, path, params=params or {}, headers=sent, **arguments)
+            exchange = await self._exchange(permit, method, path, limit, params=params or {}, headers=sent, **arguments)
             answer = exchange.answer
             is_list = answer.status == 200 and 200 not in settling  # noqa: PLR2004 - HTTP
-            rows = _rows(exchange.content) if is_list else ()
-            if answer.status in _FINAL | settling and rows is not None:
+            unusable = _why_unusable(exchange.document, limit) if is_list else ""
+            if answer.status in _FINAL | settling and not unusable:
+                rows = tuple(exchange.document) if is_list else ()
                 return Reply(answer=answer, rows=rows, headers=exchange.headers)
             decision = retries.decide(answer, now=self._now(), jitter=self._jitter(), new_token=bool(refused))
-            reason = decision.reason if rows is not None else "its answer is not a list, broke off, or is too long"
+            reason = unusable or decision.reason
             match decision.then:
                 case Then.RENEW_TOKEN:
                     refused = token
@@ -173,14 +175,14 @@ class Reader:
         """Seconds of the monotonic clock, without the silence that the tenant asked for."""
         return self._clock.monotonic() - self._pace.silenced
 
-    async def _exchange(self, permit: Permit, method: str, path: str, **arguments: Any) -> Exchange:
+    async def _exchange(self, permit: Permit, method: str, path: str, limit: int, **arguments: Any) -> Exchange:
         try:
             exchange = await fetch(
                 self._http,
                 method,
                 path,
                 now=self._clock.now,
-                most_bytes=MOST_REPLY_BYTES,
+                most_bytes=MOST_BYTES_BESIDE + limit * MOST_ROW_BYTES,
                 on_sent=permit.on_sent,
                 **arguments,
             )
@@ -191,15 +193,13 @@ class Reader:
         return exchange
 
 
-def _rows(content: bytes) -> tuple[Any, ...] | None:
-    """The rows of a list; None if the content is no list, or not all of it."""
-    if len(content) > MOST_REPLY_BYTES:
-        return None
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return tuple(document) if isinstance(document, list) else None
+def _why_unusable(document: Any, limit: int) -> str:
+    """Why an answer is no page of a list; empty if it is one."""
+    if not isinstance(document, list):
+        return "its answer is not a list, broke off, or is too long"
+    return (
+        f"its page has {count(len(document), 'row')}, more than the {limit} asked for" if len(document) > limit else ""
+    )
 
 
 def quoted(value: str) -> str:

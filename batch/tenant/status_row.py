@@ -5,24 +5,18 @@ Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, ItemType
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.api.status_row import StatusRow
-from batch.api.tenant_outcome import TENANT_OUTCOMES
-from batch.text import moment, on_one_line
+from batch.text import HIDDEN, moment, on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 MOST_TEXT: Final = 300
 """Most characters kept of a comment or of error messages."""
-
-_USUAL: Final = frozenset({"", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
-_PLAIN: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12}-\d{1,9}")
-"""The tenant's ids and our requests' ids. The secrets of clients are longer."""
 
 _OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in (REQUEST_ID_KEY, ITEM_ID_KEY, ATTEMPT_ID_KEY)}
 _LONGEST_ID: Final = 256
@@ -36,67 +30,54 @@ _PENDING: Final = "PENDING"
 _DECIDED: Final = "REJECTED"
 
 
-def status_row(raw: Any, hide: Callable[[str], str]) -> StatusRow | None:
-    """The row in a JSON value; None if it names no identity.
-
-    Args:
-        raw: One element of the list.
-        hide: Takes secrets out of a text.
-    """
+def status_row(raw: Any) -> StatusRow | None:
+    """The row in a JSON value; None if it names no identity."""
     if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
         return None
-
-    def known(value: object) -> str:
-        text = _id(value)
-        # Hiding is slow, and there are thousands of rows: skip the texts that can't be a secret.
-        return text if text in _USUAL or _PLAIN.fullmatch(text) else hide(text)
-
-    if not (identity := known(raw["requestedFor"].get("id"))):
+    if not (identity := _id(raw["requestedFor"].get("id"))):
         return None
-
-    def text(value: object) -> str:
-        beginning = value[: 4 * MOST_TEXT] if isinstance(value, str) else ""
-        return " ".join(hide(on_one_line(hide(beginning), most=4 * MOST_TEXT)).split())[:MOST_TEXT]
-
     metadata = raw.get("clientMetadata")
-    state = known(raw.get("state"))
     approvals = _objects(raw.get("approvalDetails"))
     pending = [one for one in approvals if one.get("status") == _PENDING]
     decided = [one for one in approvals if one.get("status") == _DECIDED]
     cancelled = raw.get("cancelledRequestDetails")
     cancelled = cancelled if isinstance(cancelled, dict) else {}
     telling = decided or pending
-    who = [text(_name(one)) for one in telling] or [text(_name({"currentOwner": cancelled.get("owner")}))]
+    who = [_text(_name(one)) for one in telling] or [_text(_name({"currentOwner": cancelled.get("owner")}))]
     said = [*(one.get("comment") for one in decided), cancelled.get("comment"), *_errors(raw.get("errorMessages"))]
     since = [cancelled.get("modified"), *(one.get("modified") for one in telling), raw.get("modified")]
     return StatusRow(
         identity=identity,
-        item=known(raw.get("id")),
-        request_type=known(raw.get("requestType")),
+        item=_id(raw.get("id")),
+        request_type=_id(raw.get("requestType")),
         created=_instant(raw.get("created")),
         # Some tenants return keys in another case than they were sent.
-        metadata={_OUR_KEYS.get(k.lower()) or k: known(v) for k, v in metadata.items()}
+        metadata={_OUR_KEYS.get(k.lower()) or k: _id(v) for k, v in metadata.items()}
         if isinstance(metadata, dict)
         else None,
-        access_request=known(raw.get("accessRequestId")),
-        item_type=known(raw.get("type")),
-        item_name=text(raw.get("name")),
-        state=state,
-        requester=text(_name({"currentOwner": raw.get("requester")})),
+        access_request=_id(raw.get("accessRequestId")),
+        item_type=_id(raw.get("type")),
+        item_name=_text(raw.get("name")),
+        state=_id(raw.get("state")),
+        requester=_text(_name({"currentOwner": raw.get("requester")})),
         who=_joined(who, ", "),
-        said=_joined([text(one) for one in said], "; "),
+        said=_joined([_text(one) for one in said], "; "),
         since=next(filter(None, map(_instant, since)), None),
-        start_date=known(raw.get("startDate")),
-        remove_date=known(raw.get("removeDate")),
+        start_date=_id(raw.get("startDate")),
+        remove_date=_id(raw.get("removeDate")),
         cancelable=raw.get("cancelable") is True,
-        activity=known(raw.get("accountActivityItemId")),
+        activity=_id(raw.get("accountActivityItemId")),
     )
 
 
 def _id(value: object) -> str:
     """An id that the ledger can keep; else empty."""
     text = str(value) if isinstance(value, str | int) else ""
-    return text if text.isprintable() and len(text) <= _LONGEST_ID else ""
+    return text if text.isprintable() and len(text) <= _LONGEST_ID and text != HIDDEN else ""
+
+
+def _text(value: object) -> str:
+    return on_one_line(value[: 4 * MOST_TEXT], most=MOST_TEXT) if isinstance(value, str) else ""
 
 
 def _instant(value: object) -> datetime | None:

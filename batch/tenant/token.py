@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from batch.answers.outcome import WAITS, Retries
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
 from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.tenant.wire import fetch, hiding
+from batch.model import Form
+from batch.tenant.wire import cleaning, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from batch.answers.events import Tell
     from batch.model import Answer, Clock
     from batch.settings import Credentials
+    from batch.tenant.answers import Exchange
 
 RENEW_BEFORE: Final = 60.0
 """Seconds before its expiry at which a token is renewed, or half its life if that is shorter."""
@@ -124,10 +125,11 @@ class Token:
         retries = Retries(give_up_after=self._give_up_after, now=began)
         while True:
             asked = self._clock.monotonic()
-            answer, content, _ = await fetch(self._http, "POST", TOKEN_PATH, now=self._clock.now, data=form)
+            exchange = await fetch(self._http, "POST", TOKEN_PATH, now=self._clock.now, data=form)
+            answer = exchange.answer
             if answer.status == 200:  # noqa: PLR2004 - HTTP
                 issued_at = answer.server_time or self._clock.now()
-                return _read(content, asked, issued_at, hiding(self._http))
+                return _read(exchange, asked, issued_at, cleaning(self._http))
             if answer.status in {400, 401, 403}:
                 raise self._refused(answer)
             decision = retries.decide(answer, now=self._clock.monotonic(), jitter=self._jitter())
@@ -154,21 +156,21 @@ class Token:
         )
 
 
-def _read(content: bytes, asked: float, issued_at: datetime, hide: Callable[[str], str]) -> _Issued:
+def _read(exchange: Exchange, asked: float, issued_at: datetime, clean: Callable[[Any], Any]) -> _Issued:
     """The token in the answer to a call made at `asked`, by the monotonic clock, and answered at `issued_at`."""
-    document = _document(content)
+    document, token = _document(exchange), exchange.token
     try:
-        token, lifetime = document["access_token"], float(document.get("expires_in", DEFAULT_LIFETIME))
-    except (ValueError, KeyError, TypeError, OverflowError):
+        lifetime = float(document.get("expires_in", DEFAULT_LIFETIME))
+    except (ValueError, TypeError, OverflowError):
         token, lifetime = "", 0.0
-    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
+    if not _SENDABLE.fullmatch(token):
         raise TenantLostError(
             "The tenant's token endpoint answered without a usable token.",
             next_step="Check the base URL: is it the API's?",
         )
     if not (math.isfinite(lifetime) and lifetime > 0):
         lifetime = DEFAULT_LIFETIME
-    claims = read_claims(token, document, hide=hide)
+    claims = read_claims(token, document, clean=clean)
     return _Issued(
         value=token,
         claims=claims,
@@ -185,21 +187,17 @@ def _later(moment: datetime, seconds: float | None) -> datetime | None:
         return None
 
 
-def _document(content: bytes) -> dict[str, Any]:
+def _document(exchange: Exchange) -> dict[str, Any]:
     """The endpoint's answer; empty if it is no JSON object.
 
     Raises:
         TenantLostError: It is a web page, so something other than the tenant answered.
     """
-    if content.lstrip()[:1] == b"<":
+    if exchange.answer.form is Form.PAGE:
         raise TenantLostError(
             "A web page answered in place of the tenant's token endpoint: a proxy or a login page stands in between, "
             "or the base URL is not the API's.",
             next_step="Open the base URL in a browser on this network and sign in if it asks you to, or set "
             "HTTPS_PROXY to the right proxy; then run the same command again.",
         )
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+    return exchange.document if isinstance(exchange.document, dict) else {}

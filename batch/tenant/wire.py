@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
 
 import httpx
 
 from batch import __version__
-from batch.tenant.answers import LOCATION, MOST_BYTES, from_failure, from_response
+from batch.tenant.answers import LOCATION, MOST_BYTES, Exchange, from_failure, from_response
 from batch.tenant.secrets import Secrets
 from batch.tenant.sockets import abort_connections
 from batch.tenant.trust import proxy_for, trusted
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
-
-    from batch.model import Answer
 
 USER_AGENT: Final = f"access-batch/{__version__}"
 """Our own, because some tenants stand behind an edge that rejects the default ones of libraries."""
@@ -67,7 +65,10 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
     )
     abort_connections(http)
     if proxy is not None and proxy.auth is not None:
-        _secrets_of(http).learn(proxy.auth[1])
+        name, password = proxy.auth
+        _secrets_of(http).learn(password)
+        # As it stands in the header, where a short password is no word of its own.
+        _secrets_of(http).learn(base64.b64encode(f"{name}:{password}".encode()).decode())
     return http
 
 
@@ -81,17 +82,9 @@ def check_wires(base_url: str, ca_file: Path | None) -> None:
     proxy_for(base_url, trusted(ca_file) if is_needed else None)
 
 
-def hiding(http: httpx.AsyncClient) -> Callable[[str], str]:
-    """A function that hides, in a text from the tenant, the secrets that this client has sent."""
-    return _secrets_of(http).hide
-
-
-class Exchange(NamedTuple):
-    """One HTTP exchange: the answer, and as much of body and headers as arrived."""
-
-    answer: Answer
-    content: bytes = b""
-    headers: Mapping[str, str] = MappingProxyType({})
+def cleaning(http: httpx.AsyncClient) -> Callable[[Any], Any]:
+    """A function that hides, in a JSON document from the tenant, the secrets that this client has sent."""
+    return _secrets_of(http).clean
 
 
 async def fetch(
@@ -134,10 +127,12 @@ async def fetch(
                 await seen.aclose()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         if seen is None:
-            return Exchange(from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets))
+            answer = from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets)
+            return Exchange(answer=answer)
         # The status has arrived and decides; the lost rest of the body is only commentary.
-    answer = from_response(seen.status_code, seen.headers, bytes(content), now=now(), secrets=secrets)
-    return Exchange(answer, bytes(content), seen.headers)
+    return from_response(
+        seen.status_code, seen.headers, bytes(content), now=now(), secrets=secrets, most_bytes=most_bytes
+    )
 
 
 class _Progress:

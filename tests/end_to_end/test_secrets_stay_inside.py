@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.text import HIDDEN
 from tests.end_to_end.echoing_tenant import SUBMITS, EchoingTenant, echoing_tenant
 from tests.end_to_end.program import FAST, fork, grant, start, write_rows
 from tests.waiting import LIMIT, wait_until
@@ -76,7 +77,7 @@ def test_a_run_that_fails_in_many_ways_leaks_no_secret(how: tuple[str, ...], tmp
         assert process.returncode == 4, output
         assert tenant.posts >= len(SUBMITS)
         assert len(tenant.tokens) > 1
-    assert "[hidden]" in "".join(path.read_text() for path in tmp_path.rglob("results.csv"))
+    assert HIDDEN in "".join(path.read_text() for path in tmp_path.rglob("results.csv"))
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "302 Found"])
@@ -95,7 +96,7 @@ def test_doctor_leaks_no_secret(how: tuple[str, ...], to_login: str, tmp_path: P
         process = fork("doctor", *how, env=environment(tenant))
         output = output_of(process, tmp_path, tenant)
         assert process.returncode == 3, output
-    assert "[hidden]" in output
+    assert HIDDEN in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -85,7 +85,7 @@ class Manners:
             "accessRequestId": access_request,
             "state": "EXECUTING",
         }
-        found = status_row(raw, lambda text: text)
+        found = status_row(raw)
         assert found is not None
         return found
 

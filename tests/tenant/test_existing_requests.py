@@ -20,7 +20,7 @@ FOUND = Existing(identity="i1", item_type="ROLE", item="r1", access_request="a1"
 
 
 def existing(body: Any, status: int = 202) -> tuple[Existing, ...]:
-    return from_response(status, httpx.Headers(), json.dumps(body).encode(), now=NOW).existing
+    return from_response(status, httpx.Headers(), json.dumps(body).encode(), now=NOW).answer.existing
 
 
 def test_each_item_of_each_entry_is_a_change_with_the_access_request_that_has_it() -> None:

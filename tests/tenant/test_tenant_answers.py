@@ -21,7 +21,9 @@ def read(content: bytes | str | dict[str, object] = b"", *, status: int = 400, *
     if isinstance(content, dict):
         content = json.dumps(content)
     raw = content.encode() if isinstance(content, str) else content
-    return from_response(status, httpx.Headers({k.replace("_", "-"): v for k, v in headers.items()}), raw, now=NOW)
+    return from_response(
+        status, httpx.Headers({k.replace("_", "-"): v for k, v in headers.items()}), raw, now=NOW
+    ).answer
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_retry_after_is_read_in_every_form(value: str, seconds: float | None) ->
 
 def test_of_several_retry_after_headers_the_longest_counts() -> None:
     headers = httpx.Headers([("Retry-After", "2"), ("Retry-After", "2814"), ("Retry-After", "soon")])
-    assert from_response(429, headers, b"", now=NOW).retry_after == 2814.0
+    assert from_response(429, headers, b"", now=NOW).answer.retry_after == 2814.0
 
 
 def test_without_retry_after_there_is_none() -> None:
@@ -219,7 +221,7 @@ header_values = st.one_of(
 )
 def test_any_answer_can_be_read_and_kept(status: int, content: bytes, date: str, retry_after: str) -> None:
     headers = httpx.Headers([(b"date", date.encode("latin-1")), (b"retry-after", retry_after.encode("latin-1"))])
-    answer = from_response(status, headers, content, now=NOW)
+    answer = from_response(status, headers, content, now=NOW).answer
     assert answer.status == status
     assert answer.failure is None
     assert answer.retry_after is None or 0 <= answer.retry_after < float("inf")

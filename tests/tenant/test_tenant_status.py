@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.api.dialects import DIALECTS
+from batch.api.dialects import DIALECTS, PAGE_LIMIT
 from batch.errors import TenantLostError
+from batch.tenant.reading import MOST_BYTES_BESIDE, MOST_ROW_BYTES
 from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_rows
 from tests.tenant.open_calls import Reply, with_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx
 
     from batch.tenant.reading import Reader
 
@@ -46,7 +49,13 @@ def listed(
         assert await statuses.clock_offset() in {timedelta(), timedelta(hours=1)}
         return [row.item async for row in all_rows(statuses, Query(since=NOW, requested_for=requested_for))]
 
-    return with_reader(lambda request: answer(dict(request.url.params)), items, lifetime=lifetime, held_up=held_up)
+    def endpoint(request: httpx.Request) -> Reply:
+        status, document, headers = answer(dict(request.url.params))
+        # The call that only reads the clock asks for one row.
+        is_probe = request.url.params["limit"] == "1" and isinstance(document, list)
+        return status, document[:1] if is_probe else document, headers
+
+    return with_reader(endpoint, items, lifetime=lifetime, held_up=held_up)
 
 
 def paged(total: int, most: int, **more: Any) -> Callable[[dict[str, str]], Reply]:
@@ -114,6 +123,17 @@ def test_a_forbidden_list_is_an_error_with_the_tenants_message(status: int) -> N
 def test_an_answer_that_is_no_list_proves_nothing(content: bytes) -> None:
     with pytest.raises(TenantLostError, match="not a list"):
         listed(lambda _: (200, content, {}))
+
+
+def test_a_page_with_more_rows_than_asked_for_is_refused() -> None:
+    with pytest.raises(TenantLostError, match="has 251 rows, more than the 250 asked for"):
+        listed(paged(251, 251))
+
+
+def test_a_page_with_rows_of_megabytes_is_not_read_to_its_end() -> None:
+    long = {**row(1), "comment": "x" * (MOST_ROW_BYTES + MOST_BYTES_BESIDE // PAGE_LIMIT)}
+    with pytest.raises(TenantLostError, match="is too long"):
+        listed(lambda query: (200, [row(1)] if query["limit"] == "1" else [long] * PAGE_LIMIT, {}))
 
 
 def test_passing_trouble_is_waited_out() -> None:

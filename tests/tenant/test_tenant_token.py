@@ -21,6 +21,7 @@ from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
 from batch.tenant.token import DEFAULT_LIFETIME, RENEW_BEFORE, Token
 from batch.tenant.wire import http_client
+from batch.text import HIDDEN
 from tests.clocks import MACHINE, VIRTUAL
 from tests.tenant.open_calls import Events
 from tests.tenant.virtual_time import now, run_in_virtual_time
@@ -360,7 +361,7 @@ def test_a_claim_that_repeats_the_secret_is_shown_without_it() -> None:
 
     async def program(token: Token) -> None:
         read = await token.claims()
-        assert read.user_name == "who has [hidden]"
+        assert read.user_name == HIDDEN
         assert SECRET not in repr(read)
 
     with_token(TokenEndpoint(httpx.Response(200, json=document)), program)
