@@ -29,6 +29,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
 
     from batch.commands.submit import submit as run_submit
     from batch.errors import UnconfirmedError, UsageError
+    from batch.read import shown
     from batch.report.screen import describe_outcome
 
     if "track_for" in settings.sources.flags and not settings.wait:
@@ -37,7 +38,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
             next_step="Nothing was sent. Add --wait, or leave --track-for out.",
         )
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
-    again = shlex.join(["access-batch", *sys.argv[1:]])
+    again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
     is_advised = isinstance(result.stopped, UnconfirmedError)
     show(result.summary.as_json() if call.json else describe_outcome(result.summary, again, is_advised=is_advised))
     if result.stopped is not None:
@@ -58,7 +59,7 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
 
 
 @app.command()
-@takes(READING, ("api", "profile", "identity_by", "json", "out", "quiet"))
+@takes(READING, ("api", "profile", "identity_by", "json", "out"), HTTP, "quiet")
 def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Check the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
     from batch.commands.preview import preview

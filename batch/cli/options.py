@@ -14,7 +14,9 @@ import typer
 
 from batch.settings import Option, Settings, load, options_of
 
-Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, or - for stdin.")]
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, https URLs, or - for stdin.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 NewestRun = Annotated[
     str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from batch.credentials.files import whole_file
 from batch.errors import SettingsError, UsageError
 from batch.model import IdentityBy
 from batch.read import LIMITS, Limits, LoadedInputs, load_inputs, make_interpretation
+from batch.tenant.download import download
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def load(
     """Loads the inputs of `submit`, `plan` and `validate`.
 
     Args:
-        inputs: Files, globs, or `-`.
+        inputs: Files, globs, URLs, or `-`.
         settings: How to read them.
         screen: Shows what was saved.
         stdin: Source of `-`.
@@ -53,7 +55,12 @@ def load(
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
         limits=Limits.of_size(settings.max_input) if settings.max_input else LIMITS,
     )
-    loaded = load_inputs(inputs, stdin=stdin, interpretation=interpretation)
+    loaded = load_inputs(
+        inputs,
+        stdin=stdin,
+        interpretation=interpretation,
+        download=partial(download, ca_file=settings.ca_file, timeout=settings.timeout),
+    )
     if save_map:
         screen.say(_save(settings, [one.text for one in interpretation.maps]))
     return loaded

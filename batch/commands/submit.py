@@ -23,6 +23,7 @@ from batch.errors import DeclinedError, SettingsError, StoppedError, Unconfirmed
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
+from batch.read import shown
 from batch.report.files import make_folder, write_rejected, write_results
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -91,7 +92,7 @@ def submit(
     if not settings.sandbox:
         screen.say(*describe_platform(sys.platform), *describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=inputs)
+    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)])
     # InputRun frees the file's bytes once they are parsed.
     del loaded
     folder = results_folder(settings, job.names)

@@ -2,7 +2,7 @@
 
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS
 from batch.read.header import Column
-from batch.read.inputs import LoadedInputs, load_inputs
+from batch.read.inputs import LoadedInputs, load_inputs, shown
 from batch.read.interpretation import AS_WRITTEN, ColumnMap, Interpretation, make_interpretation
 from batch.read.limits import LIMITS, Limits
 from batch.read.table import Table, read_inputs, read_loaded
@@ -23,4 +23,5 @@ __all__ = [
     "make_interpretation",
     "read_inputs",
     "read_loaded",
+    "shown",
 ]

@@ -6,9 +6,10 @@ import glob
 import hashlib
 import io
 import os
+import re
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,13 @@ from batch.read.interpretation import AS_WRITTEN
 from batch.read.parquet_table import explained_parquet, first_line, parquet_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from batch.read.interpretation import ColumnMap, Interpretation
     from batch.read.limits import Limits
+
+    Download: TypeAlias = Callable[[str], Generator[bytes, None, None]]
 
 STDIN = "-"
 _STDIN_NAME = "standard input"
@@ -37,6 +41,9 @@ _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CHUNK_BYTES = 1 << 20
 _WRITER_SECONDS = 60
 _STEP_SECONDS = 0.1
+_CLOUDS = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss"})
+# Programs differ in where a host ends, if there is an `@` or a backslash: no user may stand before it.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@\\]+(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
 _OPENING = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 
 
@@ -80,14 +87,16 @@ def load_inputs(
     stdin: BinaryIO | None = None,
     interpretation: Interpretation = AS_WRITTEN,
     wait: Callable[[float], object] = time.sleep,
+    download: Download | None = None,
 ) -> LoadedInputs:
     """Read all inputs into memory and digest them.
 
     Args:
-        inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
+        inputs: Paths, globs, `-` for standard input, https URLs, or cloud URLs of Parquet files.
         stdin: The stream for `-`.
         interpretation: How to read them, and how large they may be.
         wait: Waits so many seconds, for somebody to write to a pipe.
+        download: Downloads from an https URL; None to refuse these.
 
     Raises:
         InputFileError: An input is missing, unreadable, too large, given twice or no file, or a required map matches
@@ -96,10 +105,12 @@ def load_inputs(
     limits = interpretation.limits
     read, contents = 0, []
     for name in _expand(inputs):
-        textual = _textual(name)
-        data = _load(name, _Room(limits, read), stdin, wait)
+        room = _Room(limits, read)
+        content = Content(
+            _textual(shown(name)), _load_url(name, room, download) if _is_url(name) else _load(name, room, stdin, wait)
+        )
+        data = content.data
         read += len(data)
-        content = Content(textual, data)
         if not content.is_parquet:
             # Also before decoding, which takes more memory: a line feed of UTF-16 contains this byte too.
             limits.check_lines(data, content.title, b"\n" if b"\n" in data else b"\r")
@@ -151,14 +162,22 @@ def _expand(inputs: Sequence[str]) -> list[str]:
         if key in seen:
             also = "" if seen[key] == name else f" (also as {seen[key]})"
             raise InputFileError(
-                f"{_STDIN_NAME if name == STDIN else name} is given twice{also}.", next_step="Give every input once."
+                f"{_STDIN_NAME if name == STDIN else shown(name)} is given twice{also}.",
+                next_step="Give every input once.",
             )
         seen[key] = name
     return names
 
 
 def _expand_one(given: str) -> list[str]:
-    if given == STDIN or _is_url(given):
+    if _is_url(given):
+        if not _URL.fullmatch(given):
+            raise InputFileError(
+                "A URL of the inputs holds a user, or names no host.",
+                next_step="Nothing was sent. Give it as https://HOST/PATH; credentials don't belong into a URL.",
+            )
+        return [given]
+    if given == STDIN:
         return [given]
     with _explained(given):
         path = Path(given)
@@ -219,8 +238,6 @@ def _load(name: str, room: _Room, stdin: BinaryIO | None, wait: Callable[[float]
             raise InputFileError("There is no standard input to read.", next_step="Name a file instead of `-`.")
         with _explained(_STDIN_NAME):
             return room.fill(iter(partial(stdin.read, _CHUNK_BYTES), b""), _STDIN_NAME)
-    if _is_url(name):
-        return _load_url(name)
     with _explained(name):
         _check_kind(Path(name).stat().st_mode, name)
         # Without these, opening a pipe waits for its writer, and opening a terminal may make it that of this process.
@@ -267,20 +284,36 @@ def _check_kind(mode: int, name: str) -> None:
         )
 
 
-def _load_url(url: str) -> bytes:
-    if not url.lower().endswith(_PARQUET_SUFFIXES):
+def _load_url(url: str, room: _Room, download: Download | None) -> bytes:
+    scheme, name = url.split("://", maxsplit=1)[0].lower(), shown(url)
+    if scheme == "https" and download is not None:
+        with closing(download(url)) as chunks:
+            return room.fill(chunks, name)
+    if scheme not in _CLOUDS:
         raise InputFileError(
-            f"{url} is not a local file, and only Parquet files can be read from a URL.",
-            next_step="Download the file and give its path.",
+            f"{name} is no https or cloud URL, and others are not read.",
+            next_step="Nothing was sent. Download the file and give its path.",
+        )
+    if not name.lower().endswith(_PARQUET_SUFFIXES):
+        raise InputFileError(
+            f"{name} is in cloud storage, from which only Parquet files can be read.",
+            next_step="Nothing was sent. Download the file and give its path, or give an https URL.",
         )
     buffer = io.BytesIO()
-    with explained_parquet(f"{url} can't be read", next_step="Check URL and credentials, or download the file."):
-        pl.scan_parquet(url, glob=False).collect().write_parquet(buffer)
+    with explained_parquet(f"{name} can't be read", next_step="Check URL and credentials, or download the file."):
+        # One more row shows that there are too many.
+        pl.scan_parquet(name, glob=False).head(room.limits.rows + 1).collect().write_parquet(buffer)
+    room.check(buffer.tell(), name)
     return buffer.getvalue()
 
 
 def _is_url(name: str) -> bool:
     return "://" in name
+
+
+def shown(given: str) -> str:
+    """An input's name as it may be shown and stored: the query of a URL may hold a signature."""
+    return re.split(r"[?#]", given, maxsplit=1)[0] if _is_url(given) else given
 
 
 @contextmanager

@@ -8,12 +8,16 @@ import hashlib
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
-from batch.read import load_inputs, read_inputs
+from batch.read import load_inputs, read_inputs, read_loaded
 from tests.read.read_helpers import HEADER, cells, read_bytes, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _ROW = f"{HEADER}\n1,ROLE,2,a\n"
 
@@ -81,8 +85,11 @@ def test_the_digest_depends_only_on_contents_and_order() -> None:
         (["-", "-"], "standard input is given twice."),
         (["-"], "There is no standard input to read."),
         (["a\0b"], "a\0b can't be read: "),
-        (["s3://bucket/x.csv"], "s3://bucket/x.csv is not a local file"),
-        (["file:///nowhere/x.parquet"], "file:///nowhere/x.parquet can't be read: "),
+        (["s3://bucket/x.csv"], "s3://bucket/x.csv is in cloud storage, from which only Parquet files can be read."),
+        (["http://acme.example/x.csv?sig=s"], "http://acme.example/x.csv is no https or cloud URL"),
+        (["ftp://acme.example/x.csv"], "ftp://acme.example/x.csv is no https or cloud URL"),
+        (["file://host/x.parquet"], "file://host/x.parquet is no https or cloud URL"),
+        (["https://acme.example/x.csv?sig=s"] * 2, "https://acme.example/x.csv is given twice."),
     ],
 )
 def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -> None:
@@ -108,10 +115,57 @@ def test_errors_of_the_operating_system_are_explained(
     assert refusal(lambda: read_inputs(["b.csv"])).message.startswith(message)
 
 
-@pytest.mark.usefixtures("folder")
-def test_parquet_is_read_from_a_url() -> None:
+def _nothing(url: str) -> Generator[bytes, None, None]:
+    assert not url
+    yield b""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:pass-word@acme.example/x.csv",
+        "https://pass-word@acme.example/x.csv",
+        "HTTPS://user:pass-word@acme.example",
+        "https://acme.example\\@pass-word/x.csv",
+        "https:///user:pass-word@acme.example/x.csv",
+        "http://user:pass-word@acme.example/x.csv",
+        "s3://key:pass-word@bucket/x.parquet",
+        "https://user:pass-word @acme.example/x.csv",
+        "file:///pass-word/x.parquet",
+    ],
+)
+def test_a_url_with_a_user_is_refused_and_not_shown(url: str) -> None:
+    error = refusal(lambda: load_inputs([url], download=_nothing))
+    assert "pass-word" not in error.message + error.next_step
+    assert "holds a user" in error.message
+
+
+def test_a_url_is_downloaded_once_and_named_without_its_query() -> None:
+    asked: list[str] = []
+
+    def download(url: str) -> Generator[bytes, None, None]:
+        asked.append(url)
+        yield _ROW[:9].encode()
+        yield _ROW[9:].encode()
+
+    loaded = load_inputs(["https://acme.example/a.csv?sig=secret#part"], download=download)
+    assert cells(read_loaded(loaded)) == [("1", "ROLE", "2", "a")]
+    assert asked == ["https://acme.example/a.csv?sig=secret#part"]
+    assert loaded.contents[0].name == "https://acme.example/a.csv"
+
+
+def test_parquet_is_read_from_cloud_storage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pl.DataFrame({"identity_id": ["1"], "item_type": ["ROLE"], "item_id": ["2"]}).write_parquet("x.parquet")
-    assert cells(read_inputs([Path("x.parquet").resolve().as_uri()])) == [("1", "ROLE", "2")]
+    scan = pl.scan_parquet
+    asked: list[str] = []
+
+    def from_cloud(url: str, *, glob: bool) -> pl.LazyFrame:
+        asked.append(url)
+        return scan(folder / "x.parquet", glob=glob)
+
+    monkeypatch.setattr(pl, "scan_parquet", from_cloud)
+    assert cells(read_inputs(["s3://bucket/x.parquet?signature"])) == [("1", "ROLE", "2")]
+    assert asked == ["s3://bucket/x.parquet"]
 
 
 @pytest.mark.usefixtures("folder")
