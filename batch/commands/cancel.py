@@ -259,7 +259,7 @@ class _CancelJob:
             calls=canceller.calls if canceller else {},
             refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in outcomes else "",
             interrupted=interrupted,
-            undo=None if dry_run else write_undo(self.folder, granted, self._undo_comment()),
+            undo=None if dry_run else write_undo(self.folder, self._run.id, granted, self._undo_comment()),
             elapsed=self._runtime.clock.monotonic() - began,
         )
 

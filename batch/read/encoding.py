@@ -30,11 +30,11 @@ def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
     Args:
         data: The whole file.
         name: The file's name for messages.
-        limits: How many lines it may have, and how long they may be.
+        limits: How long its lines may be.
 
     Raises:
-        InputFileError: The bytes are no text in the encoding that they announce, or in any of these; or a limit is
-            exceeded.
+        InputFileError: The bytes are no text in the encoding that they announce, or in any of these; or a line is
+            too long.
     """
     notices: tuple[str, ...] = ()
     if data.startswith(codecs.BOM_UTF8):
@@ -55,7 +55,6 @@ def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
     if b"\r" in data and b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     limits.check_lines(data, name)
-    limits.check(name, rows=data.count(b"\n"))
     return Text(data, notices)
 
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from batch.errors import InputFileError
 from batch.read.columns import (
     KNOWN_COLUMNS,
@@ -16,6 +18,7 @@ from batch.read.columns import (
     canonical_name,
     has_effect,
 )
+from batch.text import restored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
     from batch.read.interpretation import ColumnMap, Interpretation
 
 _REQUIRED = (("identity_id", "identity"), ("item_type",), ("item_id", "item"))
-_OF_REJECTED_FILE = frozenset({"_line", "_rule", "_message"})
-_APOSTROPHE_BEFORE_FORMULA = re.compile(r"^'(?='*[=+\-@\t\r])")
+_OF_OWN_FILES = (
+    frozenset({"_line", "_rule", "_message"}),
+    frozenset({"operation", "identity_id", "item_type", "item_id", "comment", "_run"}),
+)
 _MOST_LISTED = 30
 
 
@@ -59,7 +64,7 @@ class Header:
 
     @property
     def is_own_file(self) -> bool:
-        """Whether this is a `rejected.csv` that access-batch wrote."""
+        """Whether this is a `rejected.csv` or `undo.csv` that access-batch wrote."""
         return bool(self.dropped)
 
     @property
@@ -80,9 +85,9 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
         InputFileError: Two columns have one name, a name is reserved, or a required map matches no column or several.
     """
     names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
-    is_own_file = _OF_REJECTED_FILE.issubset(names)
+    is_own_file = any(marks.issubset(names) for marks in _OF_OWN_FILES)
     if is_own_file:
-        headers = [_APOSTROPHE_BEFORE_FORMULA.sub("", header) for header in headers]
+        headers = pl.select(restored(pl.lit(pl.Series(headers, dtype=pl.String)))).to_series().to_list()
         names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
     reserved = [name for name in names if name in RESERVED_COLUMNS]
     names, maps = _apply_maps(names, headers, file, interpretation)
@@ -96,7 +101,7 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
     if reserved and not is_own_file:
         raise InputFileError(
             f"{file} has columns named as in our own result files: {_listed(reserved)}.",
-            next_step="Remove or rename them. Of the result files, only `rejected.csv` can be submitted again.",
+            next_step="Remove or rename them. Only `rejected.csv` and `undo.csv` of our result files can be submitted.",
         )
     own_file = (
         f"{file} is a result file of access-batch. Its columns {_listed(reserved)} were left out, "

@@ -150,11 +150,12 @@ def write_tracked(folder: Path, run: str, changes: pl.DataFrame) -> str:
     return _write(folder / TRACKED, rows)
 
 
-def write_undo(folder: Path, changes: Sequence[AcceptedChange], comment: str) -> str | None:
+def write_undo(folder: Path, run: str, changes: Sequence[AcceptedChange], comment: str) -> str | None:
     """Write one revoke for each change.
 
     Args:
         folder: Where to write.
+        run: The id of the run that granted. Its column shows that the file is one of ours.
         changes: From status.cancel.to_revoke.
         comment: The comment of each revoke, which the tenant requires.
 
@@ -164,8 +165,8 @@ def write_undo(folder: Path, changes: Sequence[AcceptedChange], comment: str) ->
     if not changes:
         return None
     rows = pl.DataFrame(
-        [(Operation.REVOKE.value, change.identity, change.item_type, change.item, comment) for change in changes],
-        schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment"), pl.String),
+        [(Operation.REVOKE.value, change.identity, change.item_type, change.item, comment, run) for change in changes],
+        schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
         orient="row",
     )
     return _write(folder / UNDO, rows)
@@ -199,5 +200,5 @@ def _write(path: Path, rows: pl.DataFrame, headers: Sequence[str] = ()) -> str:
     if headers:
         safe.columns = list(headers)
     with whole_file(path, private=False) as file:
-        safe.write_csv(file)
+        safe.write_csv(file, quote_style="always")
     return str(path)

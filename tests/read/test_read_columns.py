@@ -86,7 +86,7 @@ def test_names_of_our_own_columns_are_refused(name: str) -> None:
 
 @given(
     st.lists(
-        st.text(alphabet="x=+-@'\",\n\r\t |;", max_size=6),
+        st.text(alphabet="x=+-@'\",\n\r\t |;\0\ufeff\u200b\uff1d", max_size=6),
         min_size=1,
         max_size=5,
     )

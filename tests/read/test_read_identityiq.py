@@ -195,8 +195,8 @@ def test_rejected_rows_are_written_as_the_same_kind_of_file(tmp_path: Path) -> N
     first = read_text(text)
     written = rejected_of(first)
     assert written.decode().splitlines()[:2] == [
-        "operation,roles,identityName,sunset,_line,_rule,_message",
-        "AddRole,Clerk,'=anna,1/31/2027,2,r,m",
+        '"operation","roles","identityName","sunset","_line","_rule","_message"',
+        '"AddRole","Clerk","\'=anna","1/31/2027","2","r","m"',
     ]
     again = read_loaded(LoadedInputs((Content("rejected.csv", written),), "digest"))
     assert again.rows.drop("_file").equals(first.rows.drop("_file"))

@@ -5,21 +5,18 @@ from __future__ import annotations
 import csv
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch.api.dialects import DIALECTS, Operation
 from batch.pipeline import classify_input, with_outcomes
-from batch.read import LoadedInputs, read_loaded
+from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
 from batch.report.files import UNDO, write_rejected, write_results, write_undo
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -59,7 +56,22 @@ def test_a_result_file_replaces_a_link_and_never_follows_it(tmp_path: Path) -> N
         item=hex_id(2),
         accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
     )
-    write_undo(folder, [change], "taken back")
+    write_undo(folder, RUN, [change], "taken back")
     assert precious.read_text() == "mine"
     assert not (folder / UNDO).is_symlink()
     assert [path.name for path in folder.iterdir() if not path.is_symlink()] == [UNDO]
+
+
+def test_undo_csv_comes_back_with_the_comment_as_it_was(tmp_path: Path) -> None:
+    change = AcceptedChange(
+        request=1,
+        operation=Operation.GRANT,
+        identity=hex_id(1),
+        item_type="ROLE",
+        item=hex_id(2),
+        accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
+    )
+    path = write_undo(tmp_path, RUN, [change], "=1; -2")
+    assert path is not None
+    assert b"'=1;' -2" in Path(path).read_bytes()
+    assert read_inputs([path]).rows["comment"].to_list() == ["=1; -2"]
