@@ -81,7 +81,7 @@ def _outcome_text() -> pl.Expr:
                 ),
                 pl.when(since != "").then(phrase(" since {}", since)),
                 pl.when(comment != "").then(phrase(": {}", comment)),
-                pl.when(can_resubmit).then(phrase("; --resubmit {} submits it again", _OUTCOME)),
+                pl.when(can_resubmit).then(phrase("; submit it again with --resubmit {}", _OUTCOME)),
                 pl.when(_OUTCOME.eq(TenantOutcome.DUPLICATE.value)).then(pl.lit(_DUPLICATE_AT_TENANT)),
                 ignore_nulls=True,
             )

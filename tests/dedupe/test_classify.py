@@ -292,15 +292,15 @@ DONE = "REQUEST_COMPLETED"
         ({"tenant_state": "BRAND_NEW"}, "accepted in run other at at-1, in progress (BRAND_NEW)"),
         (
             {"tenant_state": REJECTED, "tenant_who": "Ann", "tenant_comment": "no need", "tenant_since": "S"},
-            "accepted in run other at at-1, rejected by Ann since S: no need; --resubmit rejected submits it again",
+            "accepted in run other at at-1, rejected by Ann since S: no need; submit it again with --resubmit rejected",
         ),
         (
             {"tenant_state": CANCELLED, "tenant_who": "Bob"},
-            "accepted in run other at at-1, cancelled by Bob; --resubmit cancelled submits it again",
+            "accepted in run other at at-1, cancelled by Bob; submit it again with --resubmit cancelled",
         ),
         (
             {"tenant_state": "ERROR", "tenant_comment": "no account"},
-            "accepted in run other at at-1, failed: no account; --resubmit failed submits it again",
+            "accepted in run other at at-1, failed: no account; submit it again with --resubmit failed",
         ),
         (
             {"tenant_state": CANCELLED, "tenant_comment": "A Duplicate request"},

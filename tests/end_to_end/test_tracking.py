@@ -222,7 +222,7 @@ def test_another_input_skips_rejected_changes_with_a_reason_unless_resubmit_name
     assert work.submit(other).json["rows"]["already_submitted"] == 4
     reasons = [row["_reason"] for row in read_rows(tmp_path / "b.results" / "results.csv")]
     assert "rejected" in reasons[0]
-    assert reasons[0].endswith("; --resubmit rejected submits it again")
+    assert reasons[0].endswith("; submit it again with --resubmit rejected")
     assert "in progress" in reasons[3]
     for _ in range(2):
         work.submit(other, "--resubmit", "rejected")
