@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from batch.answers.outcome import Decision, Situation, Then, decide
+from batch.answers.outcome import MOST_BACKOFF, Decision, Situation, Then, asks_for_trivial_wait, decide
 from batch.answers.poison import is_failure
 from batch.states import Event
 
@@ -29,6 +29,7 @@ class TenantHealth:
         self._refused_tokens: set[str] = set()
         self._success_at = 0.0
         self._silenced_before = 0.0
+        self._turned_away: tuple[float, float] | None = None
         self.any_accepted = False
         self.failures = 0
 
@@ -40,6 +41,7 @@ class TenantHealth:
             silenced: Seconds of silence so far that the tenant has asked for.
         """
         self.failures = 0
+        self._turned_away = None
         self._success_at = now
         self._silenced_before = silenced
 
@@ -67,15 +69,20 @@ class TenantHealth:
         """
         if not self.failures:
             # The time without success starts at the first failure.
-            self.works(now, silenced)
+            self._success_at, self._silenced_before = now, silenced
         situation = Situation(
             new_token=bool(self._refused_tokens - {token}),
             failures_in_a_row=failures_before,
             without_success=now - self._success_at - (silenced - self._silenced_before),
+            turned_away=self._turned_away_for(now),
             give_up_after=self._give_up_after,
             jitter=jitter,
         )
         decision = decide(answer, situation)
+        if asks_for_trivial_wait(answer, decision.then):
+            self._turned_away = now - self._turned_away_for(now), now
+        elif decision.then in {Then.SLOW_DOWN, Then.WAIT}:
+            self._turned_away = None
         if decision.then is Then.BACK_OFF and is_failure(answer.status) and expected:
             # It has failed before while others did not, so the others need not wait for it.
             return replace(decision, then=Then.GO_ON, pause=0.0)
@@ -89,3 +96,11 @@ class TenantHealth:
         if decision.then is Then.RENEW_TOKEN:
             self._refused_tokens.add(token)
         return decision
+
+    def _turned_away_for(self, now: float) -> float:
+        """Seconds since the tenant turned the first of several calls in a row away and asked for a trivial wait."""
+        if self._turned_away is None:
+            return 0.0
+        first, last = self._turned_away
+        # After a longer pause, as another process may have caused it, the next call begins anew.
+        return now - first if now - last <= MOST_BACKOFF else 0.0

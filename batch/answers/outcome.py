@@ -29,6 +29,9 @@ DEFAULT_PAUSE: Final = 10.0
 LEAST_PAUSE: Final = 0.5
 """Least seconds to wait after the tenant turned a call away, even if it asks for none."""
 
+TRIVIAL_WAIT: Final = 2.0
+"""A tenant that turns every call away and asks for at most so many seconds is not busy: that it asks is no excuse."""
+
 FIRST_BACKOFF: Final = 0.5
 """Most seconds to back off after a first failure. Each further failure in a row doubles them."""
 
@@ -70,13 +73,15 @@ class Situation:
         new_token: Whether the attempt used a new token because the tenant refused the one before.
         failures_in_a_row: Failed attempts in a row before this one.
         without_success: Seconds since the tenant last did its work, without the silence that it asked for.
-        give_up_after: Stop sending after so many of them.
+        turned_away: Seconds since the tenant began to turn every call away and to ask for trivial waits.
+        give_up_after: Stop sending after so many of either.
         jitter: A random number from 0 to 1, so that not every process comes back at once.
     """
 
     new_token: bool = False
     failures_in_a_row: int = 0
     without_success: float = 0.0
+    turned_away: float = 0.0
     give_up_after: float = math.inf
     jitter: float = 1.0
 
@@ -121,7 +126,8 @@ OUTCOMES: Final[Mapping[str, Meaning]] = MappingProxyType(
     }
 )
 """Every case; `case_of` names the case of an answer. 400, 401, 403 and 429 are in the API's own form. At a BACK_OFF or
-WAIT, sending stops if nothing has succeeded for `Situation.give_up_after` seconds."""
+WAIT, sending stops if nothing has succeeded for `Situation.give_up_after` seconds; at a SLOW_DOWN or WAIT also if the
+tenant has asked for trivial waits for so long."""
 
 _PROVEN: Final = frozenset({"400", "401", "403", "429"})
 """The statuses that prove, in the API's own form, that the tenant did not process the request."""
@@ -157,7 +163,14 @@ def _decision(answer: Answer, meaning: Meaning, situation: Situation) -> Decisio
     then = meaning.then
     if then in {Then.BACK_OFF, Then.WAIT} and situation.without_success >= situation.give_up_after:
         then = Then.STOP_TENANT
+    if asks_for_trivial_wait(answer, then) and situation.turned_away >= situation.give_up_after:
+        then = Then.STOP_TENANT
     return Decision(event=meaning.event, then=then, pause=_pause(then, answer, situation), reason=_reason(answer))
+
+
+def asks_for_trivial_wait(answer: Answer, then: Then) -> bool:
+    """Whether the tenant turned a call away and asks for a wait that is hardly one."""
+    return then in {Then.SLOW_DOWN, Then.WAIT} and answer.retry_after is not None and answer.retry_after <= TRIVIAL_WAIT
 
 
 def backoff(failures_in_a_row: int, jitter: float) -> float:
@@ -183,6 +196,7 @@ class Retries:
         self._give_up_after = give_up_after
         self._began = now
         self._failures = 0
+        self._turned_away = 0.0
 
     def decide(self, answer: Answer, *, now: float, jitter: float, new_token: bool = False) -> Decision:
         """What to do about an answer that settles nothing; pauses grow with each failure.
@@ -197,6 +211,7 @@ class Retries:
             new_token=new_token,
             failures_in_a_row=self._failures,
             without_success=now - self._began,
+            turned_away=self._turned_away,
             give_up_after=self._give_up_after,
             jitter=jitter,
         )
@@ -207,6 +222,7 @@ class Retries:
             return decision
         pause = max(decision.pause, backoff(self._failures, jitter))
         self._failures += 1
+        self._turned_away = self._turned_away + pause if asks_for_trivial_wait(answer, decision.then) else 0.0
         return replace(decision, pause=pause)
 
 

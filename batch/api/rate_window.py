@@ -19,11 +19,15 @@ cost of repeated violations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from batch.api.dialects import Rate
+
+LONGEST_SILENCE: Final = 86_400.0
+"""Most seconds of silence to keep, whoever asks for it: a day."""
 
 SPREAD: Final = 0.3
 """Seconds that the slowest call may take to the tenant's counter beyond the fastest."""
@@ -125,3 +129,31 @@ def frees_at(counted: float, rate: Rate) -> float:
 def window(seconds: float) -> float:
     """How long the tenant's window may be by our clock."""
     return seconds * (1 + DRIFT)
+
+
+def repaired(pace: Any, rate: Rate) -> dict[str, float]:
+    """What must change in a ledger's row of a pace because no process of ours has written it.
+
+    A number that is none would stop us, and one out of all proportion would hold every process up for ever.
+
+    Args:
+        pace: The row.
+        rate: The limit.
+    """
+    since, until, cut_to = _number(pace.silent_since), _number(pace.silent_until), _number(pace.cut_to)
+    longest = _number(pace.longest)
+    changed: dict[str, float] = {}
+    if since is None or until is None:
+        changed |= {"silent_since": 0.0, "silent_until": 0.0}
+    elif until - since > LONGEST_SILENCE:
+        changed["silent_until"] = since + LONGEST_SILENCE
+    if cut_to is None or not LEAST_SHARE <= cut_to <= 1:
+        changed["cut_to"] = min(1.0, LEAST_SHARE if cut_to is None else max(LEAST_SHARE, cut_to))
+    if longest is None or not 0 <= longest <= LONGEST_SILENCE:
+        changed["longest"] = rate.seconds
+    return changed | {name: 0.0 for name in ("cut_at", "epoch") if _number(getattr(pace, name)) is None}
+
+
+def _number(value: object) -> float | None:
+    """A finite number; None for anything else that a column may hold."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

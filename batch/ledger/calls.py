@@ -7,6 +7,8 @@ All times here are by one clock that nobody sets and that all processes read. An
 and its boot has such a clock. Who comes with the clock of another boot first sees the counter stand still for a whole
 window, then takes it over; so two machines at a time take turns, if there ever are two. Machines that share a database
 read the clock of its server.
+
+Others can write to the ledger, and a file can be damaged. So no number in it holds a process up for more than a day.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.rate_window import SPREAD, Permits, Share, allowed, counts_since, frees_at, window
+from batch.api.rate_window import (
+    SPREAD,
+    Permits,
+    Share,
+    allowed,
+    counts_since,
+    frees_at,
+    repaired,
+    window,
+)
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.process import Process
@@ -60,8 +71,9 @@ _WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindpa
 _UNUSED: Final = sa.delete(t.call).where(_THIS)
 _OF_PACE: Final = t.call.c.pace == sa.bindparam("of")
 _PAST: Final = sa.delete(t.call).where(_OF_PACE, t.call.c.counted_by < sa.bindparam("since"))
-_FUTURE: Final = (
-    sa.update(t.call).where(_OF_PACE, t.call.c.counted_by > sa.bindparam("until")).values(counted_by=sa.bindparam("at"))
+_COUNTED_LATER, _PERMITTED_LATER = (
+    sa.update(t.call).where(_OF_PACE, t.call.c[name] > sa.bindparam("until")).values({name: sa.bindparam("at")})
+    for name in ("counted_by", "permitted_at")
 )
 _COUNTING: Final = (t.call.c.pace == sa.bindparam("of")) & (
     t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since"))
@@ -214,6 +226,9 @@ class Calls:
             connection.execute(sa.insert(t.pace), _new_pace(connection, self._rate_key, rate, moment))
             self._ours = True
             return connection.execute(_PACE, of).one()
+        if changed := repaired(row, rate):
+            connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
+            row = connection.execute(_PACE, of).one()
         if row.boot == moment.boot and (moment.boot or self._ours):
             self._ours = True
             changed = _corrected(row, moment.now)
@@ -263,9 +278,13 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Mo
 
 def _corrected(pace: Any, now: float) -> dict[str, Any]:
     """What changes because the clock was set back."""
-    if pace.silent_since <= now + STEPPED:
-        return {}
-    return {"silent_since": now, "silent_until": now + pace.silent_until - pace.silent_since}
+    changed, silent_until = {}, pace.silent_until
+    if pace.silent_since > now + STEPPED:
+        silent_until = now + pace.silent_until - pace.silent_since
+        changed = {"silent_since": now, "silent_until": silent_until}
+    if pace.cut_at > max(now + STEPPED, silent_until):
+        changed["cut_at"] = max(now, silent_until)
+    return changed
 
 
 def _taken_over(pace: Any, moment: _Moment) -> dict[str, Any]:
@@ -306,9 +325,10 @@ def _record_counted(connection: Connection, pace: int, counted: Mapping[int, flo
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
-    """Removes calls that no longer count. Calls that were counted in the future were counted now."""
+    """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
     connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
-    connection.execute(_FUTURE, {"of": pace.id, "until": now + STEPPED, "at": now})
+    for later in (_COUNTED_LATER, _PERMITTED_LATER):
+        connection.execute(later, {"of": pace.id, "until": now + STEPPED, "at": now})
 
 
 def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
@@ -334,7 +354,7 @@ def _close_dead(connection: Connection, pace: int, now: float, process: Process)
     ).all()
     for machine, pid, started, permitted_at in waiting:
         owner = Process(host=process.host, machine=machine, pid=pid, started=started)
-        beat = datetime.fromtimestamp(permitted_at, UTC).isoformat()
+        beat = datetime.fromtimestamp(max(0.0, permitted_at), UTC).isoformat()
         if owner != process and not owner.is_alive(beat=beat, now=at):
             connection.execute(
                 sa.update(t.call)

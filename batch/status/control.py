@@ -30,8 +30,12 @@ Place = tuple[int, int]
 
 
 def delay_now(seconds: float, seen: datetime | None, now: datetime) -> float:
-    """How much a delay of the list still counts that was seen once: half as much after each week."""
-    return seconds * 0.5 ** (max(timedelta(), now - seen) / HALF_LIFE) if seen is not None else seconds
+    """How much a delay of the list still counts that was seen once: half as much after each week.
+
+    It is never more than a week: a longer one is no measurement of ours, whatever the ledger says.
+    """
+    known = min(max(0.0, seconds), HALF_LIFE.total_seconds())
+    return known * 0.5 ** (max(timedelta(), now - seen) / HALF_LIFE) if seen is not None else known
 
 
 class Places:

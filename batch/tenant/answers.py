@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from batch.api.rate_window import LONGEST_SILENCE
 from batch.model import Answer, Failure, Form
 from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
@@ -36,9 +37,6 @@ MOST_READ: Final = 1 << 16
 
 LOCATION: Final = "x-redirects-to"
 """The header that keeps a redirect's target, so that httpx does not see it."""
-
-LONGEST_WAIT: Final = 86_400.0
-"""Most seconds of a `Retry-After` that we obey: a day."""
 
 MOST_MESSAGES: Final = 10
 """Most messages of one answer that we read."""
@@ -258,7 +256,7 @@ def _wait(text: str, now: datetime) -> float | None:
     except ValueError:
         date = _date(text)
         seconds = (date - now).total_seconds() if date else math.nan
-    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_SILENCE) if math.isfinite(seconds) else None
 
 
 def _date(value: str) -> datetime | None:

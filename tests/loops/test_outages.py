@@ -243,3 +243,25 @@ def test_silence_that_the_tenant_asked_for_does_not_count_as_an_outage(ledger: L
     tenant = StrictTenant(lambda _: 100, outage=lambda _: next(struck, None))
     run_in_virtual_time(send(ledger, run, tenant, notes, give_up_after=300.0))
     assert tenant.accepted == all_once(5)
+
+
+@pytest.mark.parametrize("asked", [0.0, 1.0])
+def test_a_tenant_that_turns_every_call_away_for_a_moment_is_lost_in_the_end(asked: float, ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(5)), Notes()
+    answer = Answer(status=429, retry_after=asked, form=Form.API)
+    tenant = StrictTenant(lambda _: 100, outage=lambda moment: answer if moment < 9000 else None)
+
+    async def program() -> float:
+        with pytest.raises(TenantLostError, match="429"):
+            await send(ledger, run, tenant, notes, give_up_after=300.0)
+        return now()
+
+    assert 1300 <= run_in_virtual_time(program()) <= 1400
+
+
+def test_a_tenant_that_turns_calls_away_for_a_moment_and_then_works_is_not_lost(ledger: Ledger) -> None:
+    run, notes = write(ledger, *singles(30)), Notes()
+    answer = Answer(status=429, retry_after=0.0, form=Form.API)
+    tenant = StrictTenant(lambda _: 100, outage=lambda moment: answer if moment % 100 < 90 else None)
+    run_in_virtual_time(send(ledger, run, tenant, notes, give_up_after=300.0))
+    assert tenant.accepted == all_once(30)

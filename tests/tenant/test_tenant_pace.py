@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import Rate
-from batch.api.rate_window import HOLD, SPREAD
+from batch.api.rate_window import HOLD, LONGEST_SILENCE, SPREAD
 from batch.errors import LedgerLostError
 from batch.ledger.calls import RateKey
 from batch.model import Clock
@@ -429,6 +429,78 @@ def test_a_silence_outlasts_a_boot_by_the_wall_clock_and_never_grows(set_to: flo
 
     # A window passes first.
     assert run_in_virtual_time(program()) == pytest.approx(10.3 + waits, abs=0.5)
+
+
+DEAD = "'elsewhere', 999999, 1.0"
+DAMAGES = {
+    "silent_until = 1e15": LONGEST_SILENCE,
+    "silent_until = 9e999": 0,
+    "silent_since = 1e15, silent_until = 1e16": LONGEST_SILENCE,
+    "silent_since = -1e15, silent_until = 1e15": 0,
+    "silent_until = 'for ever'": 0,
+    "cut_to = -5": 0,
+    "cut_to = 9e999": 0,
+    "cut_to = 'all'": 0,
+    "cut_at = 9e999": 0,
+    "cut_at = 'never'": 0,
+    "longest = 1e15": 0,
+    "longest = 'long'": 0,
+    "epoch = 9e999": 0,
+}
+"""Numbers that a damaged ledger may hold, and the seconds that they may hold a process up."""
+
+
+@pytest.mark.parametrize("boot", ["virtual", "next"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_number_in_the_ledger_holds_a_process_up_for_more_than_a_day(
+    damage: str, boot: str, world: World, tmp_path: Path
+) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        await world.send(pace, 1)
+        await pace.aclose()
+        alter(tmp_path / "ledger.db", "PRAGMA ignore_check_constraints = ON", f"UPDATE pace SET {damage}")  # noqa: S608
+        began = now()
+        clock = VIRTUAL if boot == "virtual" else machine(boot=boot)
+        await world.send(world.pace(process=a_process(2), clock=clock), 100)
+        return now() - began
+
+    # A cut share takes longer, and so does a boot, after which a window passes.
+    assert run_in_virtual_time(program()) < DAMAGES[damage] + 600
+    assert_never_too_many(world.arrivals)
+
+
+def test_a_share_that_was_cut_in_the_future_climbs_back(world: World, tmp_path: Path) -> None:
+    async def program() -> None:
+        pace = world.pace()
+        await world.send(pace, 1)
+        await pace.aclose()
+        alter(tmp_path / "ledger.db", "UPDATE pace SET cut_to = 0.0625, cut_at = 1e15")
+        await world.send(world.pace(process=a_process(2)), 1500)
+
+    run_in_virtual_time(program())
+    assert world.events.allowed[-1] == 100
+
+
+@pytest.mark.parametrize("permitted_at", ["1e15", "-1e15", "9e999", "'later'"])
+def test_calls_that_nobody_will_report_hold_a_process_up_for_a_window_only(
+    permitted_at: str, world: World, tmp_path: Path
+) -> None:
+    async def program() -> float:
+        pace = world.pace()
+        await world.send(pace, 1)
+        await pace.aclose()
+        for number in range(1001, 1201):
+            alter(
+                tmp_path / "ledger.db",
+                "INSERT INTO call (pace, number, counted_by, machine, pid, process_started, permitted_at) "  # noqa: S608
+                f"SELECT id, {number}, NULL, {DEAD}, {permitted_at} FROM pace",
+            )
+        began = now()
+        await world.send(world.pace(process=a_process(2)), 1)
+        return now() - began
+
+    assert run_in_virtual_time(program()) < 200
 
 
 class Mortal:

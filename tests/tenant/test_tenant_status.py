@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,19 @@ def test_passing_trouble_is_waited_out() -> None:
 def test_lasting_trouble_is_an_error() -> None:
     with pytest.raises(TenantLostError, match="status list can't be read"):
         listed(lambda _: (500, {"messages": [{"text": "broken"}]}, {}))
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, "0"), (429, "2"), (503, "0")])
+def test_a_tenant_that_turns_every_question_away_for_a_moment_is_lost_in_the_end(status: int, asked: str) -> None:
+    calls = itertools.count()
+
+    def answer(_query: dict[str, str]) -> Reply:
+        next(calls)
+        return status, {"message": "Rate limit exceeded."}, {"Retry-After": asked}
+
+    with pytest.raises(TenantLostError, match="Rate limit exceeded"):
+        listed(answer)
+    assert next(calls) < 20
 
 
 def test_a_token_that_expires_while_the_pace_holds_a_call_up_is_renewed() -> None:
