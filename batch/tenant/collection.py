@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from batch.tenant.paging import lost, page_of, pages
 from batch.tenant.reading import ForbiddenError, RefusedError
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 TOO_LONG: Final = 414
 """The HTTP status for an address that is too long."""
 
+MOST_KEPT: Final = 1 << 25
+"""Most characters of the rows for one question that we keep."""
+
+_Row = TypeVar("_Row")
+_Read_co = TypeVar("_Read_co", covariant=True)
+
 _FRUITLESS: Final = 5
 """If so many single values are refused and none is answered, the question itself is refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
+class Answered(Generic[_Row]):
     """The tenant's answer for a portion of the values.
 
     Attributes:
@@ -32,11 +38,11 @@ class Answered:
     """
 
     values: tuple[str, ...]
-    rows: tuple[Any, ...] = ()
+    rows: tuple[_Row, ...] = ()
     refused: str = ""
 
 
-class CollectionQuery(Protocol):
+class CollectionQuery(Protocol[_Read_co]):
     """A question to a list.
 
     Attributes:
@@ -51,6 +57,9 @@ class CollectionQuery(Protocol):
 
     async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
         """The page that begins at row `offset` of the rows that match any of the values."""
+
+    def read(self, raw: Any) -> _Read_co | None:
+        """What we need of a row; None if we do not understand it."""
 
 
 def portions(
@@ -76,7 +85,7 @@ def portions(
         yield tuple(portion)
 
 
-async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -> AsyncIterator[Answered]:
+async def answers(question: CollectionQuery[_Row], asked: Iterable[tuple[str, ...]]) -> AsyncIterator[Answered[_Row]]:
     """The tenant's answers, portion by portion; a refused portion is halved until the bad value stands alone.
 
     Raises:
@@ -101,17 +110,22 @@ async def answers(question: CollectionQuery, asked: Iterable[tuple[str, ...]]) -
         yield answer
 
 
-async def _all_rows(question: CollectionQuery, values: tuple[str, ...]) -> Answered:
+async def _all_rows(question: CollectionQuery[_Row], values: tuple[str, ...]) -> Answered[_Row]:
     async def read_page(offset: int) -> Page[Any]:
         reply = await question.ask(values, offset)
         # Portions are sized to fill a page; a call more for each would double them.
         return page_of(reply, offset=offset, limit=question.page_limit, trust_count=True)
 
-    rows: list[Any] = []
+    rows: list[_Row] = []
+    read = kept = 0
     try:
         async for page in pages(read_page, subject=question.subject):
-            rows += page.rows
-            if max(len(rows), page.total or 0) > question.most_rows:
+            # Each page at once: a row may have tens of kilobytes, of which we need a few names.
+            found = [row for raw in page.rows if (row := question.read(raw)) is not None]
+            rows += found
+            read += page.read
+            kept += sum(len(repr(row)) for row in found)
+            if max(read, page.total or 0) > question.most_rows or kept > MOST_KEPT:
                 return Answered(values=values, refused="too many have it in one of their names")
     except ForbiddenError:
         raise

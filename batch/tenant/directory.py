@@ -15,7 +15,6 @@ from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, NameMatches, identity_f
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import answers
 from batch.tenant.directory_questions import Caller, Items, People, Search
-from batch.tenant.directory_rows import item_listed, person_found, person_listed
 from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
 
@@ -97,8 +96,7 @@ class Directory:
             question = Items(self._caller, item_type, field)
             try:
                 async for answer in answers(question, question.portions(group)):
-                    items = [item for raw in answer.rows if (item := item_listed(raw)) is not None]
-                    named = match_items(item_type, answer.values, items, self._clean)
+                    named = match_items(item_type, answer.values, answer.rows, self._clean)
                     yield {
                         name: NameMatches(candidates=named[name], refusal=self._clean(answer.refused)) for name in named
                     }
@@ -111,8 +109,7 @@ class Directory:
     ) -> AsyncIterator[dict[str, NameMatches]]:
         question = Search(self._caller, fields)
         async for answer in answers(question, question.portions(names)):
-            people = [person for raw in answer.rows if (person := person_found(raw)) is not None]
-            named = match_people(answer.values, people, fields, self._clean)
+            named = match_people(answer.values, answer.rows, fields, self._clean)
             refused = self._clean(answer.refused)
             yield {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
 
@@ -126,8 +123,7 @@ class Directory:
             yield {name: NameMatches(fields=fields) for name in hopeless}
         try:
             async for answer in answers(question, question.portions(name for name in names if question.terms(name))):
-                people = [person for raw in answer.rows if (person := person_listed(raw)) is not None]
-                named = match_people(answer.values, people, fields, self._clean)
+                named = match_people(answer.values, answer.rows, fields, self._clean)
                 refused = self._clean(answer.refused)
                 yield {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
         except ForbiddenError:

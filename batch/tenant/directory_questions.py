@@ -23,12 +23,14 @@ from batch.model import IdentityBy
 from batch.names.meaning import ITEM_WORDS
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import TOO_LONG, portions
+from batch.tenant.directory_rows import item_listed, person_found, person_listed
 from batch.tenant.reading import EXPERIMENTAL, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from batch.api.dialects import Dialect
+    from batch.names.meaning import Item, Person
     from batch.tenant.reading import Reader, Reply
 
 MOST_LISTED_ROWS: Final = 100_000
@@ -99,7 +101,7 @@ class Search:
         return portions(names, weights, (PAGE_LIMIT, SEARCH_VALUES, SEARCH_BYTES))
 
     async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
-        """See collection.Question."""
+        """See collection.CollectionQuery."""
         body = {
             "indices": [PEOPLE_INDEX],
             "query": {"query": " OR ".join(term for value in values for term in self._terms(value))},
@@ -109,6 +111,10 @@ class Search:
         }
         params = _page(self.page_limit, offset)
         return await self._caller.ask("POST", self._caller.dialect.paths.search, self.subject, params=params, body=body)
+
+    def read(self, raw: Any) -> Person | None:
+        """See collection.CollectionQuery."""
+        return person_found(raw)
 
     def _terms(self, name: str) -> list[str]:
         fields = [field for field in self._fields if _may_be(name, field)]
@@ -141,7 +147,7 @@ class _Listed(ABC):
         return portions(names, weights, (FILTER_VALUES, FILTER_LIMIT - _AROUND, ENCODED_LIMIT))
 
     async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
-        """See collection.Question."""
+        """See collection.CollectionQuery."""
         params = {
             "filters": self.filters([term for value in values for term in self.terms(value)]),
             "sorters": self.sorters,
@@ -176,6 +182,10 @@ class People(_Listed):
     def terms(self, name: str) -> list[str]:
         """A comparison for each kind of name that it may be."""
         return [f"{field} eq {quoted(name)}" for field in self._fields if _may_be(name, field)]
+
+    def read(self, raw: Any) -> Person | None:
+        """See collection.CollectionQuery."""
+        return person_listed(raw)
 
 
 class Items(_Listed):
@@ -212,6 +222,10 @@ class Items(_Listed):
         """Comparisons; for entitlements a list of values."""
         terms = list(dict.fromkeys(terms))
         return f"{self._field} in ({', '.join(terms)})" if self._entitlements else super().filters(terms)
+
+    def read(self, raw: Any) -> Item | None:
+        """See collection.CollectionQuery."""
+        return item_listed(raw)
 
 
 def _page(limit: int, offset: int) -> dict[str, str]:

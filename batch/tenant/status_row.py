@@ -36,7 +36,6 @@ def status_row(raw: Any) -> StatusRow | None:
         return None
     if not (identity := _id(raw["requestedFor"].get("id"))):
         return None
-    metadata = raw.get("clientMetadata")
     approvals = _objects(raw.get("approvalDetails"))
     pending = [one for one in approvals if one.get("status") == _PENDING]
     decided = [one for one in approvals if one.get("status") == _DECIDED]
@@ -51,10 +50,7 @@ def status_row(raw: Any) -> StatusRow | None:
         item=_id(raw.get("id")),
         request_type=_id(raw.get("requestType")),
         created=_instant(raw.get("created")),
-        # Some tenants return keys in another case than they were sent.
-        metadata={_OUR_KEYS.get(k.lower()) or k: _id(v) for k, v in metadata.items()}
-        if isinstance(metadata, dict)
-        else None,
+        metadata=_metadata(raw.get("clientMetadata")),
         access_request=_id(raw.get("accessRequestId")),
         item_type=_id(raw.get("type")),
         item_name=_text(raw.get("name")),
@@ -74,6 +70,14 @@ def _id(value: object) -> str:
     """An id that the ledger can keep; else empty."""
     text = str(value) if isinstance(value, str | int) else ""
     return text if text.isprintable() and len(text) <= _LONGEST_ID and text != HIDDEN else ""
+
+
+def _metadata(value: object) -> dict[str, str] | None:
+    """Our own keys, however the tenant spells them, and an empty one if there are others: their values say nothing."""
+    if not isinstance(value, dict):
+        return None
+    ours = {_OUR_KEYS.get(key.lower(), ""): one for key, one in value.items()}
+    return {key: _id(one) if key else "" for key, one in ours.items()}
 
 
 def _text(value: object) -> str:
