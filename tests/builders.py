@@ -60,6 +60,15 @@ def request(
     )
 
 
+class _EveryId:
+    def __contains__(self, _id: object) -> bool:
+        return True
+
+
+EVERY_ID: Final = _EveryId()
+"""The ids of a ledger that knows each one."""
+
+
 def status_row(identity: str = "i1", item: str = "r1", **fields: Any) -> StatusRow:
     """A row of the status list: a grant of a role in progress, of which nothing shows who requested it."""
     row = StatusRow(

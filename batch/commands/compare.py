@@ -51,8 +51,8 @@ class CommandComparison:
         compared, lost = asyncio.run(self._compare(log, ledger_id))
         if compared.arrived:
             self._screen.say(
-                f"{count(compared.arrived, 'planned change')} had arrived at the tenant without the ledger knowing it, "
-                "and will not be sent again."
+                f"{count(compared.arrived, 'change')} had arrived at the tenant without the ledger knowing it, and "
+                "will not be sent again."
             )
         missing = self._import(compared.unknown) if compared.unknown else ""
         if heads is not None and lost and (missing or compared.left_alone):

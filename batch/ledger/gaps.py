@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from batch.api.dialects import Operation
 from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
-from batch.ledger import events
+from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
@@ -63,7 +63,7 @@ class Compared:
     """What rows of the tenant's list say that the ledger did not know.
 
     Attributes:
-        arrived: Planned changes that have arrived, and count as accepted now.
+        arrived: Changes that were planned or in doubt, and count as accepted now: they have arrived.
         unknown: Rows of our requests of which the ledger has nothing.
         in_doubt: Planned requests that may have been sent in one body with requests that have arrived. They are
             UNCONFIRMED now.
@@ -74,6 +74,14 @@ class Compared:
     unknown: tuple[StatusRow, ...]
     in_doubt: int = 0
     left_alone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Free:
+    """A request of a run on which no other process works, and whether its last holder is known to be dead."""
+
+    state: State
+    is_dead: bool
 
 
 class Gaps:
@@ -117,16 +125,22 @@ class Gaps:
 
     def accepted(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
         """Ids of accepted requests of this ledger, among those that the rows name."""
+        return self._named(rows, t.request.c.state == State.ACCEPTED.value)
+
+    def known(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
+        """Ids of requests of this ledger in any state, among those that the rows name."""
+        return self._named(rows, sa.true())
+
+    def _named(self, rows: Iterable[StatusRow], condition: sa.ColumnElement[bool]) -> frozenset[RequestId]:
         names = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
         numbers = sorted({name.number for name in names})
         found: set[RequestId] = set()
         with reading(self._engine) as connection:
             for start in range(0, len(numbers), _AT_ONCE):
                 some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
-                is_accepted = t.request.c.state == State.ACCEPTED.value
                 found.update(
                     RequestId(row.run_id, row.number, row.tag or "")
-                    for row in connection.execute(REQUEST.where(some, is_accepted))
+                    for row in connection.execute(REQUEST.where(some, condition))
                 )
         return frozenset(found & names)
 
@@ -179,9 +193,9 @@ class Gaps:
                     if account.id == RequestId.read(request_id(row)):
                         whole.add(account.id.number)
             free, held = _free_and_held(connection, arrived, process, now)
-            companions = _companions(connection, sorted(whole & free), arrived)
+            companions = _companions(connection, sorted(whole & free.keys()), arrived)
             taken = [
-                self._divide(connection, url, number, listed, now, whole=number in whole)
+                self._divide(connection, url, number, listed, now, free=free[number], whole=number in whole)
                 for number, listed in arrived.items()
                 if number in free
             ]
@@ -239,6 +253,7 @@ class Gaps:
         listed: Mapping[tuple[str, str], StatusRow],
         now: datetime,
         *,
+        free: _Free,
         whole: bool,
     ) -> int:
         request = load_request(connection, number)
@@ -252,7 +267,15 @@ class Gaps:
         found = {place for place, row in rows.items() if whole or row is not None}
         detail = {events.ACCESS_REQUESTS: sorted({row.access_request for row in listed.values()} - {""})}
         parts = parts_by_arrival(request, found)
-        children = divide(connection, request, parts, State.PLANNED, now, detail, tag=self._new_id())
+        if (state := free.state) is State.SENDING:
+            move(connection, [request], state, Event.ABANDONED, now)
+            doubts.begin(connection, [number], fenced=not free.is_dead)
+            events.append(connection, request.run, [Entry(event=Event.ABANDONED, at=now, request=number)])
+            state = State.UNCONFIRMED
+        children = divide(connection, request, parts, state, now, detail, tag=self._new_id())
+        # It arrived in a request that the ledger has lost, not in the body that is in doubt.
+        arrived = [child for child, part in zip(children, parts, strict=True) if part.arrived]
+        connection.execute(sa.update(t.request).where(t.request.c.number.in_(arrived)).values(claimed=None))
         # A later comparison reads the same rows again, and must know that they are accounted for.
         statuses = [
             _status(request, child, place, row)
@@ -352,24 +375,24 @@ def _one(row: Any) -> Remembered:
 
 def _free_and_held(
     connection: Connection, requests: Iterable[int], process: Process, now: datetime
-) -> tuple[frozenset[int], tuple[str, ...]]:
+) -> tuple[Mapping[int, _Free], tuple[str, ...]]:
     """Those of the requests whose run no other process works on, and the other runs."""
     numbers = sorted(requests)
-    free: set[int] = set()
+    free: dict[int, _Free] = {}
     held: set[str] = set()
     for start in range(0, len(numbers), _AT_ONCE):
-        some = sa.select(t.request.c.number, t.request.c.run).where(
+        some = sa.select(t.request.c.number, t.request.c.run, t.request.c.state).where(
             t.request.c.number.in_(numbers[start : start + _AT_ONCE])
         )
-        by_run: dict[int, list[int]] = {}
+        by_run: dict[int, dict[int, State]] = {}
         for row in connection.execute(some):
-            by_run.setdefault(row.run, []).append(row.number)
+            by_run.setdefault(row.run, {})[row.number] = State(row.state)
         for number, members in by_run.items():
             run = as_run(connection.execute(RUN.where(t.run.c.number == number)).one())
             try:
-                refuse_if_held(connection, run, process, now)
+                is_dead = refuse_if_held(connection, run, process, now)
             except RunHeldError:
                 held.add(run.id)
                 continue
-            free.update(members)
-    return frozenset(free), tuple(sorted(held))
+            free |= {member: _Free(state=state, is_dead=is_dead) for member, state in members.items()}
+    return free, tuple(sorted(held))

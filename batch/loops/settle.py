@@ -31,6 +31,7 @@ from batch.status.evidence import (
     parts_by_arrival,
     read_rows,
 )
+from batch.text import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -214,9 +215,13 @@ class Settler:
         return rows
 
     async def _read(self, due: Iterable[OpenDoubt], rows: Iterable[StatusRow]) -> None:
-        offset, rows = await self._lists.clock_offset(), list(rows)
+        offset, rows, due = await self._lists.clock_offset(), list(rows), list(due)
+        people = {key_of(identity) for one in due for identity in one.doubt.request.recipients}
+        theirs = [row for row in rows if key_of(row.identity) in people]
+        known = await asyncio.to_thread(self._ledger.gaps.known, theirs)
         for one in due:
-            one.reading = read_rows(one.doubt, rows, since=likely_since(one.doubt, offset))
+            since = likely_since(one.doubt, offset)
+            one.reading = read_rows(one.doubt, rows, since=since, known=known)
             if len(found_places(one.reading, NO_PROOF)) == one.doubt.request.changes:
                 one.shown_at = min(one.shown_at, self._clock.monotonic())
             if math.isinf(one.shown_at):

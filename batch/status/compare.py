@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batch.api.dialects import REQUEST_TYPES
 from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
-from batch.states import VOID, State
+from batch.states import IN_DOUBT, VOID, State
 from batch.status.matching import listed_item, named_item, request_id
 from batch.text import RequestId, key_of, moment
 
@@ -44,7 +44,7 @@ class Remembered:
 
 
 class Account(Enum):
-    """How the ledger accounts for a row, if none of its planned changes has arrived with it."""
+    """How the ledger accounts for a row, if none of its changes that are planned or in doubt has arrived with it."""
 
     KNOWN = "known"
     """The ledger knows that it was submitted, or it is not of our making."""
@@ -59,7 +59,10 @@ def pair_keys(row: StatusRow) -> tuple[str, str]:
 
 
 def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[str]) -> Remembered | Account:
-    """The planned change that has arrived, as the row shows; or how else the ledger accounts for the row.
+    """The change that has arrived, as the row shows; or how else the ledger accounts for the row.
+
+    A change in doubt may have arrived in a part of its request that the ledger has lost: the row has an id of ours then
+    that the ledger does not know.
 
     Args:
         row: Requested by one of our users since the ledger's newest answer.
@@ -80,9 +83,11 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         same = [change for change in same if change.id.number > exact.id.number]
         if any(change.state is not State.PLANNED for change in same):
             return Account.KNOWN
-    planned = next((change for change in same if change.state is State.PLANNED), None)
-    if planned is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
-        return planned
+    arrived = next((change for change in same if change.state is State.PLANNED), None)
+    if arrived is None and exact is None and name is not None:
+        arrived = next((change for change in same if change.state in IN_DOUBT), None)
+    if arrived is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
+        return arrived
     # A change that was accepted before may have been requested again.
     is_other = all(change.state is State.ACCEPTED for change in same)
     # A discarded request counts as never sent, so its row would count for nothing.

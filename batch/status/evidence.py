@@ -10,7 +10,7 @@
 A control is an accepted request that was claimed after the doubtful one could arrive no more and is listed completely,
 by the ids that we sent, while no accepted request that was claimed before it lacks a row. A row of anybody that was
 created as late stands in for it, if some accepted request of ours is listed by its id. And no row may be left that
-could be the doubtful request's, as a tenant may hide or replace the clientMetadata that we know our rows by.
+could be the doubtful request's: a tenant may hide or replace our clientMetadata, and a ledger may have lost parts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ SKEW: Final = timedelta(minutes=5)
 
 _DATE_STEP: Final = timedelta(seconds=1)
 """A `Date` header gives whole seconds."""
-
 _TYPES: Final = frozenset(item_type.value for item_type in ItemType)
 
 
@@ -153,24 +152,27 @@ class Reading:
         listed: Its changes with a row that has the id that was sent, each with the tenant's id of its access request.
         arrived: Whether any row has the id that was sent.
         resembling: Rows without any id of ours that may be the request's.
+        lost: Whether a change has a row with an id of ours that the ledger has lost, such as that of a part.
     """
 
     listed: Mapping[Place, str]
     arrived: bool
     resembling: tuple[Resembling, ...] = ()
+    lost: bool = False
 
 
-def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime) -> Reading:
+def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known: Container[RequestId]) -> Reading:
     """What rows say of an unconfirmed request.
 
     Args:
         doubt: The request.
         rows: Of any people and requests.
         since: Only a row that was created then or later, by the tenant's clock, is likely to be the request's.
+        known: Ids of the ledger's requests, among those that rows for its recipients name.
     """
     places, sent = Places(doubt.request), doubt.sent_id.lower()
     listed: dict[Place, str] = {}
-    arrived = False
+    arrived = lost = False
     resembling = []
     for row in rows:
         name = request_id(row)
@@ -178,9 +180,12 @@ def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime) -> Re
             arrived = True
             for place in places.of(row) or places.only_item(row):
                 listed[place] = row.access_request
-        elif RequestId.read(name) is None and (found := _resembling(doubt, row, places, since)) is not None:
+        elif (other := RequestId.read(name)) is not None:
+            is_same = bool(places.of(row)) and has_operation(row, doubt.request.operation)
+            lost |= is_same and other not in known and (row.created is None or row.created >= since)
+        elif (found := _resembling(doubt, row, places, since)) is not None:
             resembling.append(found)
-    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling))
+    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling), lost=lost)
 
 
 def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -> Resembling | None:
@@ -227,8 +232,7 @@ class Elapsed:
         arrival: Whether the request has arrived or never will: enough since it could leave no more.
         listing: Whether it would be listed by now: as much since the list was first seen to be up to date. By then the
             list is at least as far as the request's arrival, but single rows may be late.
-        tail: Whether a body that arrived is listed as far as it will be: four times as much since it could leave no
-            more.
+        tail: Whether a body that arrived is listed as far as it will be: four times as much since then.
     """
 
     arrival: bool = False
@@ -265,7 +269,7 @@ def judge(doubt: Doubt, reading: Reading, proof: Proof, elapsed: Elapsed, *, hel
 
 def _missing(doubt: Doubt, reading: Reading, proof: Proof) -> Why | None:
     """What keeps a list from proving absence; None if nothing does."""
-    if any(_may_be_ours(row, doubt.request, proof) for row in reading.resembling):
+    if reading.lost or any(_may_be_ours(row, doubt.request, proof) for row in reading.resembling):
         return Why.RESEMBLING
     if proof.proves_absence:
         return None

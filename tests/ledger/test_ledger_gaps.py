@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from batch.ledger.gaps import Compared
 from batch.model import Head
 from tests.builders import NOW, our_row, product
-from tests.ledger.ledger_helpers import ME, THROTTLED, claim, record, rows, singles, write
+from tests.ledger.ledger_helpers import FAILED, ME, THROTTLED, claim, record, rows, singles, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.store import Ledger
+    from batch.model import Answer
 
 
 def states(path: Path) -> dict[str, int]:
@@ -46,6 +50,25 @@ def test_a_row_that_showed_an_arrival_is_known_when_it_is_read_again(ledger: Led
     another = our_row("cccccccccccc-100-zzz", "i1", "r2", access_request="AR8")
     assert ledger.gaps.take(run.tenant, ME, [another], NOW).unknown == (another,)
     assert rows(path, "SELECT tenant_state FROM changes WHERE state = 'ACCEPTED'") == [(row.state,)]
+    assert ledger.verify() == ()
+
+
+@pytest.mark.parametrize("answer", [FAILED, None])
+def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_changes_only(
+    ledger: Ledger, path: Path, answer: Answer | None
+) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
+    request = claim(ledger, run)
+    if answer is not None:
+        record(ledger, request, answer)
+    ledger.runs.release(run, ME)
+    lost = our_row(f"{run.id}-99-zzz", "i1", "r2", access_request="AR7")
+    assert ledger.gaps.take(run.tenant, ME, [lost], NOW).arrived == 1
+    assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 5}
+    doubts = ledger.requests.doubts(run)
+    assert sum(doubt.request.changes for doubt in doubts) == 5
+    assert not any(doubt.arrived for doubt in doubts), "the body in doubt may still not have arrived"
+    assert ledger.gaps.take(run.tenant, ME, [lost], NOW) == Compared(arrived=0, unknown=())
     assert ledger.verify() == ()
 
 

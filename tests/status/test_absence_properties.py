@@ -16,7 +16,7 @@ from batch.model import Doubt, Request, RequestItem
 from batch.status.control import Witness, proof_of, shown
 from batch.status.evidence import Elapsed, Settlement, is_current, judge, likely_since, read_rows
 from batch.tenant.status_row import status_row
-from tests.builders import NOW, request
+from tests.builders import EVERY_ID, NOW, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -211,7 +211,7 @@ def verdict(history: History) -> Settlement:
         proof = proof_of(doubt, witnesses, current=current)
         proven_at = min(proven_at, now) if proof.proves_absence else math.inf
         elapsed = Elapsed(arrival=now >= WAIT, listing=now - proven_at >= WAIT, tail=now >= 4 * WAIT)
-        reading = read_rows(doubt, visible, since=likely_since(doubt, timedelta()))
+        reading = read_rows(doubt, visible, since=likely_since(doubt, timedelta()), known=EVERY_ID)
         settlement = judge(doubt, reading, proof, elapsed).settlement
         if settlement is not Settlement.OPEN:
             break

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batch.api.dialects import Operation
 from batch.states import State
 from batch.status.compare import Account, Remembered, account_for
@@ -68,3 +70,13 @@ def test_a_discarded_request_that_is_listed_is_unknown_until_it_is_planned_again
 def test_another_operation_does_not_make_a_request_known() -> None:
     held = change(OURS, 7, State.ACCEPTED, Operation.REVOKE)
     assert account_for(row(OURS, 40), [held], RUNS) is Account.UNKNOWN
+
+
+@pytest.mark.parametrize("state", [State.UNCONFIRMED, State.SENDING])
+def test_a_change_in_doubt_has_arrived_with_a_request_that_the_ledger_has_lost(state: State) -> None:
+    doubtful = change(OURS, 7, state)
+    assert account_for(row(OURS, 40), [doubtful], RUNS) == doubtful
+    assert account_for(row(ELSEWHERE, 40), [doubtful], RUNS) == doubtful
+    assert account_for(row(ELSEWHERE, 40, "CANCELLED"), [doubtful], RUNS) is Account.KNOWN
+    assert account_for(row(OURS, 7), [doubtful], RUNS) is Account.KNOWN, "settling looks for its own id"
+    assert account_for(our_row("", state="EXECUTING"), [doubtful], RUNS) is Account.KNOWN, "anybody may have asked"

@@ -25,7 +25,7 @@ from batch.status.evidence import (
     requested_already,
     seconds_without,
 )
-from tests.builders import NOW, our_row, request, status_row
+from tests.builders import EVERY_ID, NOW, our_row, request, status_row
 
 if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
@@ -56,12 +56,12 @@ def bare(rows: list[StatusRow], **fields: Any) -> list[StatusRow]:
 def settled(
     about: Doubt, rows: list[StatusRow], proof: Proof = CONTROL, elapsed: Elapsed = LISTING, **more: Any
 ) -> Settlement:
-    reading = read_rows(about, rows, since=likely_since(about, timedelta()))
+    reading = read_rows(about, rows, since=likely_since(about, timedelta()), known=EVERY_ID)
     return judge(about, reading, proof, elapsed, **more).settlement
 
 
 def why(about: Doubt, rows: list[StatusRow], proof: Proof = CONTROL, elapsed: Elapsed = LISTING) -> Why:
-    reading = read_rows(about, rows, since=likely_since(about, timedelta()))
+    reading = read_rows(about, rows, since=likely_since(about, timedelta()), known=EVERY_ID)
     verdict = judge(about, reading, proof, elapsed)
     assert verdict.settlement is Settlement.OPEN
     return verdict.why
@@ -199,7 +199,7 @@ def test_the_time_of_bare_rows_is_the_tenants() -> None:
     behind = timedelta(hours=-1)
     asked = doubt()
     rows = bare(rows_of(asked.request), created=NOW + behind)
-    reading = read_rows(asked, rows, since=likely_since(asked, behind))
+    reading = read_rows(asked, rows, since=likely_since(asked, behind), known=EVERY_ID)
     assert judge(asked, reading, NO_PROOF, NO_TIME).settlement is Settlement.FOUND
 
 
@@ -225,7 +225,9 @@ def test_a_body_of_which_one_row_is_listed_has_arrived_and_is_never_absent() -> 
 
 def test_the_other_requests_of_the_body_have_arrived_too() -> None:
     one, other, alone = (doubt(request(n), claimed=claimed) for n, claimed in ((1, 5), (2, 5), (3, 6)))
-    readings = {d.request.number: read_rows(d, rows_of(one.request), since=NOW) for d in (one, other, alone)}
+    readings = {
+        d.request.number: read_rows(d, rows_of(one.request), since=NOW, known=EVERY_ID) for d in (one, other, alone)
+    }
     together = arrived_together([one, other, alone], readings)
     assert [d.arrived for d in together] == [True, True, False]
     assert judge(together[1], readings[2], CONTROL, TAIL).settlement is Settlement.OPEN
@@ -334,3 +336,13 @@ def test_time_passes_by_two_clocks(
     passed: float,
 ) -> None:
     assert seconds_without(doubt(**known), own=own, witnessed=witnessed, server_time=server_time) == passed
+
+
+def test_a_row_of_a_request_that_the_ledger_has_lost_keeps_its_change_in_doubt() -> None:
+    asked = doubt(ripe=1)
+    (other, *_) = rows_of(replace(asked.request, number=99))
+    for known, expected in ((EVERY_ID, Settlement.NOT_FOUND), (frozenset(), Settlement.OPEN)):
+        reading = read_rows(asked, [other], since=NOW, known=known)
+        assert judge(asked, reading, CONTROL, LISTING).settlement is expected
+    before = replace(other, created=NOW - timedelta(days=1))
+    assert not read_rows(asked, [before], since=NOW, known=frozenset()).lost, "it is older than the attempt"

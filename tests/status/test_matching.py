@@ -119,7 +119,7 @@ class Concluded:
 
 def sees_evidence(row: StatusRow) -> str:
     asked = builders.request(2, ["anna"], ["r1"])
-    reading = read_rows(Doubt(request=asked, first_attempt=NOW, ended=NOW), [row], since=NOW)
+    reading = read_rows(Doubt(request=asked, first_attempt=NOW, ended=NOW), [row], since=NOW, known=builders.EVERY_ID)
     if reading.arrived:
         assert reading.listed
         return "sure"
