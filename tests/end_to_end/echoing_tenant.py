@@ -11,8 +11,11 @@ import re
 import secrets
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
+
+from tests.tenant.disguises import DISGUISES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,35 +75,114 @@ class EchoingTenant:
         return self.tokens[-1]
 
 
+def _sent(tenant: EchoingTenant, head: bytes, body: bytes) -> str:
+    """Everything that was sent."""
+    return f"{tenant.secret} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
+
+
+class _Failures:
+    """A tenant that fails in many ways, and repeats in every answer everything that was sent."""
+
+    def __init__(self, tenant: EchoingTenant, submits: tuple[str, ...]) -> None:
+        self._tenant = tenant
+        self._statuses = itertools.cycle(submits)
+
+    def reply(self, head: bytes, body: bytes) -> bytes:
+        """The answer to a request that has a token."""
+        sent = _sent(self._tenant, head, body)
+        if not (head.startswith(b"POST") and head.split()[1].endswith(b"/access-requests")):
+            return _answer("403 Forbidden", json.dumps({"messages": [{"text": sent}]}), sent)
+        self._tenant.posts += 1
+        status = next(self._statuses)
+        if status == "rubbish":
+            return f"not HTTP but {sent}\r\n\r\n".encode()
+        packed = base64.b64encode(sent.encode()).decode()
+        document = {"detailCode": sent, "trackingId": packed[:200], "messages": [{"text": sent}, {"text": packed}]}
+        return _answer(status, f"<p>{sent}</p>" if status.startswith("5") else json.dumps(document), sent)
+
+
+class _Disguises:
+    """A tenant that does its work, and repeats the secret in every text, each time in another disguise."""
+
+    def __init__(self, tenant: EchoingTenant) -> None:
+        texts = [one for one in DISGUISES.values() if isinstance(one(tenant.secret), str)]
+        self._texts = (disguise(tenant.secret) for disguise in itertools.cycle(texts))
+        self._tenant = tenant
+        self._rows: list[dict[str, Any]] = []
+
+    def reply(self, head: bytes, body: bytes) -> bytes:
+        """The answer to a request that has a token."""
+        path = head.split()[1].decode()
+        if head.startswith(b"GET") and "status" in path:
+            return _answer("200 OK", json.dumps([] if "offset=0" not in path else self._rows))
+        if "search" in path:
+            asked = json.loads(body)["query"]["query"]
+            return _answer("200 OK", json.dumps([] if asked.startswith("id:") else [self._person(n) for n in (1, 2)]))
+        if not path.endswith("/access-requests"):
+            return _answer("200 OK", "[]")
+        self._tenant.posts += 1
+        if self._tenant.posts % 3 == 0:
+            said = {"detailCode": next(self._texts), "trackingId": next(self._texts)}
+            return _answer("400 Bad Request", json.dumps({**said, "messages": [{"text": next(self._texts)}]}))
+        request = json.loads(body)
+        details = [{"type": one["type"], "id": one["id"]} for one in request["requestedItems"]]
+        self._rows += [
+            self._row(person, one) for person in request["requestedFor"] for one in request["requestedItems"]
+        ]
+        existing = [
+            {"requestedFor": person, "requestedItemsDetails": details, "accessRequestIds": [self._tenant.secret]}
+            for person in request["requestedFor"]
+        ]
+        return _answer("202 Accepted", json.dumps({"newRequests": [], "existingRequests": existing}))
+
+    def _person(self, number: int) -> dict[str, Any]:
+        return {"id": f"{number:032x}", "displayName": "Ann Lee", "name": next(self._texts), "email": next(self._texts)}
+
+    def _row(self, person: str, item: dict[str, Any]) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat()
+        return {
+            "id": item["id"],
+            "name": next(self._texts),
+            "type": item["type"],
+            "state": "REJECTED",
+            "requestType": "GRANT_ACCESS",
+            "created": now,
+            "modified": now,
+            "requester": {"name": next(self._texts)},
+            "requestedFor": {"id": person, "name": next(self._texts)},
+            "accessRequestId": self._tenant.secret[:32],
+            "accountActivityItemId": self._tenant.secret,
+            "approvalDetails": [
+                {"status": "REJECTED", "currentOwner": {"name": next(self._texts)}, "comment": next(self._texts)}
+            ],
+            "errorMessages": [[{"text": next(self._texts)}]],
+            "clientMetadata": {**item["clientMetadata"], next(self._texts): next(self._texts)},
+        }
+
+
 @contextlib.contextmanager
-def echoing_tenant(*, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 OK") -> Iterator[EchoingTenant]:
+def echoing_tenant(
+    *, submits: tuple[str, ...] = SUBMITS, to_login: str = "200 OK", works: bool = False
+) -> Iterator[EchoingTenant]:
     """Runs a tenant in a thread of its own; it answers requests with `submits` in turn, over and over.
 
     Args:
         submits: The status lines of its answers to requests.
         to_login: The status line of its answers to token requests.
+        works: Whether it does its work instead, see _Disguises.
     """
     tenant = EchoingTenant()
-    statuses = itertools.cycle(submits)
+    answers = _Disguises(tenant) if works else _Failures(tenant, submits)
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     def reply(head: bytes, body: bytes) -> bytes:
-        sent = f"{tenant.secret} {head.decode()} {body.decode()} {parse_qs(body.decode())}"
-        packed = base64.b64encode(sent.encode()).decode()
-        path = head.split()[1]
-        if path.startswith(b"/oauth/token"):
-            if to_login.startswith("200"):
-                return _answer(to_login, json.dumps({"access_token": tenant.new_token(), "expires_in": 749}))
-            return _answer(to_login, json.dumps({"error": "invalid_client", "error_description": sent}), sent)
-        if not (head.startswith(b"POST") and path.endswith(b"/access-requests")):
-            return _answer("403 Forbidden", json.dumps({"messages": [{"text": sent}]}), sent)
-        tenant.posts += 1
-        status = next(statuses)
-        if status == "rubbish":
-            return f"not HTTP but {sent}\r\n\r\n".encode()
-        document = {"detailCode": sent, "trackingId": packed[:200], "messages": [{"text": sent}, {"text": packed}]}
-        return _answer(status, f"<p>{sent}</p>" if status.startswith("5") else json.dumps(document), sent)
+        if not head.split()[1].startswith(b"/oauth/token"):
+            return answers.reply(head, body)
+        if to_login.startswith("200"):
+            return _answer(to_login, json.dumps({"access_token": tenant.new_token(), "expires_in": 749}))
+        sent = _sent(tenant, head, body)
+        return _answer(to_login, json.dumps({"error": "invalid_client", "error_description": sent}), sent)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The client may disconnect and the test may end at any time.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.tenant.secrets import RUN, Secrets
 from batch.text import HIDDEN
 from tests.end_to_end.echoing_tenant import SUBMITS, EchoingTenant, echoing_tenant
-from tests.end_to_end.program import FAST, fork, grant, start, write_rows
+from tests.end_to_end.program import FAST, fork, grant, identity, start, write_rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from tests.end_to_end.program import Forked
+    from tests.end_to_end.program import Forked, Program
 
 OUTPUT_OPTIONS: list[tuple[str, ...]] = [
     (),
@@ -122,3 +124,29 @@ def test_a_run_that_crashes_while_using_the_token_leaks_no_secret(tmp_path: Path
         assert process.returncode == 1
         assert tenant.posts == 0
     assert "a bug: RuntimeError" in output
+
+
+def test_no_text_of_a_tenant_brings_a_disguised_secret_into_a_file_or_onto_the_screen(
+    program: Program, tmp_path: Path
+) -> None:
+    rows = [{"identity": identity(person), **grant(person, person)} for person in range(12)]
+    rows += [{**rows[0], "identity": "Ann Lee"}]
+    path = write_rows(tmp_path / "a.csv", [{key: row[key] for key in row if key != "identity_id"} for row in rows])
+    with echoing_tenant(works=True) as tenant:
+        env = environment(tenant)
+        log = ("--log-file", tmp_path / "run.log")
+        said = [program("submit", path, "--yes", "--verbose", *log, env=env)]
+        said += [program("track", "--track-for", "0", env=env), program("status", env=env)]
+    assert tenant.posts >= 3
+    known = Secrets()
+    known.learn(tenant.secret)
+    texts = {"the screen": "".join(ended.out + ended.err for ended in said)}
+    texts |= {one.name: one.read_bytes().decode("latin-1") for one in tmp_path.rglob("*") if one.is_file()}
+    forms = (tenant.secret, tenant.secret.encode().hex(), base64.b64encode(tenant.secret.encode()).decode())
+    runs = {form[at : at + RUN].lower() for form in forms for at in range(len(form) - RUN + 1)}
+    assert {name: run for name, text in texts.items() for run in runs if run in text.lower()} == {}
+    lines = {name: line for name, text in texts.items() for line in text.splitlines() if known.hide(line) != line}
+    assert lines == {}
+    assert HIDDEN in texts["the screen"]
+    assert HIDDEN in "".join(text for name, text in texts.items() if name.startswith("rejected"))
+    assert {name for name in texts if name.endswith((".db", ".log"))} >= {"run.log"}
