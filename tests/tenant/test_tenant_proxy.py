@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +13,7 @@ from batch.errors import SettingsError
 from batch.model import Answer, Failure
 from batch.tenant.trust import proxy_for
 from batch.tenant.wire import fetch, http_client
+from batch.text import HIDDEN
 from tests.clocks import MACHINE
 from tests.tenant.connect_proxy import connect_proxy
 from tests.tenant.raw_server import answer, raw_server, unused_url
@@ -25,12 +27,12 @@ TENANT = "https://acme.example"
 PASSWORD = "correct-horse-battery"
 
 
-async def ask(ca_file: Path | None = None) -> Answer:
-    """The answer to a request to the tenant, which only a proxy can reach."""
+async def ask(ca_file: Path | None = None, *, tokens: int = 1) -> Answer:
+    """The answer to the last of several requests to the tenant, which only a proxy can reach, each with a new token."""
     async with http_client(TENANT, timeout=LIMIT, concurrency=1, ca_file=ca_file) as http:
-        found = await fetch(
-            http, "POST", "/path", now=MACHINE.now, headers={"Authorization": "Bearer token-of-the-tenant"}
-        )
+        for number in range(tokens):
+            headers = {"Authorization": f"Bearer token-of-the-tenant-{number}"}
+            found = await fetch(http, "POST", "/path", now=MACHINE.now, headers=headers)
     return found.answer
 
 
@@ -80,6 +82,18 @@ async def test_nothing_reaches_the_tenant_if_the_proxy_refuses(refusal: bytes, m
     assert found.failure in {Failure.NEVER_CONNECTED, Failure.UNTRUSTED}
     assert found.text
     assert PASSWORD not in found.text
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "hunter2", "pw"], ids=["long", "short", "very short"])
+@pytest.mark.parametrize("form", ["{}", "{0}:{0}@proxy", "as {1}"], ids=["plain", "in a URL", "as it was sent"])
+async def test_the_password_of_a_proxy_stays_hidden_however_short_it_is_and_however_many_tokens_came_later(
+    form: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = form.format(password, b64encode(f"user:{password}".encode()).decode())
+    async with connect_proxy(refusal=answer(f"403 You said {said} to us")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{password}@127.0.0.1:{proxy.port}")
+        found = await ask(tokens=10)
+    assert found.text.endswith(f"does not let us through to acme.example: {HIDDEN}")
 
 
 async def test_a_refusal_of_the_proxy_is_reported_as_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
