@@ -133,6 +133,8 @@ class Gaps:
 
     def _named(self, rows: Iterable[StatusRow], condition: sa.ColumnElement[bool]) -> frozenset[RequestId]:
         names = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
+        if not names:
+            return frozenset()
         numbers = sorted({name.number for name in names})
         found: set[RequestId] = set()
         with reading(self._engine) as connection:

@@ -21,6 +21,8 @@ from batch.loops.settle import Settler
 from batch.model import Clock, Doubt, Request
 from batch.status.control import Witness
 from batch.status.evidence import Why
+from batch.status.matching import request_id
+from batch.text import RequestId
 from tests.builders import our_row, request
 from tests.clocks import VIRTUAL
 from tests.fakes import FakeStatusList
@@ -84,6 +86,13 @@ class FakeLedger:
     @property
     def requests(self) -> FakeLedger:
         return self
+
+    @property
+    def gaps(self) -> FakeLedger:
+        return self
+
+    def known(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
+        return frozenset(name for row in rows if (name := RequestId.read(request_id(row))) is not None)
 
     @property
     def doubts(self) -> FakeLedger:

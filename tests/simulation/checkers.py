@@ -111,7 +111,7 @@ def may_stay_open(options: Options, tenant: SimulatedTenant) -> bool:
         # Each failure is a doubt that needs a control, and up to 20 failures show that it is not by chance.
         return True
     if not options.sends_date and "other_machine" in options.faults and {"freeze", "kill"} & options.faults:
-        # Nobody knows of a process of another machine whether it is dead. Without the tenant's clock nobody knows when a silent process's token has expired.
+        # Another machine's process is only silent, and without the tenant's clock nobody knows when its token expires.
         return True
     forgets = bool({"restore", "lose_wal"} & options.faults)
     undated = options.oddness in {"undated", "epoch"}
