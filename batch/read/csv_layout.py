@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
 _DELIMITERS = (",", ";", "\t")
+_MOST_BLANK_LINES = 1000
 _EXCEL_HINT = re.compile(r'"?sep=([,;\t])"?\s*')
 _BLANK_HEADER = re.compile(r'[\s,;\ufeff"]*')
 
@@ -38,11 +39,13 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
         data: The file's text as UTF-8.
         name: The file's name for messages.
         extra_names: Lower-case column names that identify a header as well as our own do.
-        limits: How many columns there may be.
+        limits: How many rows and columns there may be.
 
     Raises:
-        InputFileError: The file has only blank lines, the header's quotes are malformed, or it has too many columns.
+        InputFileError: The file has only blank lines, the header's quotes are malformed, or a limit is exceeded.
     """
+    rows = data.count(b"\n")
+    limits.check(name, rows=rows)
     delimiters: tuple[str, ...] = _DELIMITERS
     start, number = 0, 0
     for line, end in _lines(data, 0):
@@ -52,6 +55,10 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
         elif not _BLANK_HEADER.fullmatch(line):
             break
         start, number = end, number + 1
+        if number > _MOST_BLANK_LINES:
+            raise InputFileError(
+                f"{name} has more than {_MOST_BLANK_LINES:,} blank lines above its header.", next_step="Remove them."
+            )
     else:
         raise InputFileError(
             f"{name} is empty.", next_step="Give a file with a header line and at least one row below it."
@@ -65,7 +72,9 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
             next_step="Write the column names without quotes, or close every quote.",
         )
     # `max` keeps the first of equals, so a header with a single column counts as delimited by commas.
-    return max(layouts, key=lambda layout: (_count_known(layout.headers, extra_names), len(layout.headers)))
+    best = max(layouts, key=lambda layout: (_count_known(layout.headers, extra_names), len(layout.headers)))
+    limits.check(name, rows=rows, columns=len(best.headers))
+    return best
 
 
 def _count_known(headers: Sequence[str], extra_names: Collection[str]) -> int:

@@ -18,7 +18,7 @@ from batch.read.columns import (
     canonical_name,
     has_effect,
 )
-from batch.text import restored
+from batch.text import on_one_line, restored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ _OF_OWN_FILES = (
     frozenset({"operation", "identity_id", "item_type", "item_id", "comment", "_run"}),
 )
 _MOST_LISTED = 30
+_MOST_SHOWN = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,5 +224,5 @@ def _squashed(name: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:_MOST_LISTED])
+    shown = ", ".join(f"`{on_one_line(name, most=_MOST_SHOWN)}`" for name in names[:_MOST_LISTED])
     return shown + (f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else "")

@@ -15,6 +15,9 @@ _MAGIC: Final = b"PAR1"
 _TAIL: Final = 8
 """Bytes at the end of a file: the footer's length, and the magic."""
 
+_MOST_LEVELS: Final = 64
+"""polars reads structures by recursion, which ends the process if they are hundreds of levels deep."""
+
 _DELTA_BYTE_ARRAY: Final = 7
 """An encoding: each value is a part of the one before and something more."""
 
@@ -54,6 +57,8 @@ def _check(reader: _Reader, name: str, limits: Limits) -> None:
     meta = reader.struct()
     # The first element of the schema is its root; those with children have no values.
     limits.check(name, columns=len(meta[2]) - 1)
+    if _depth(meta[2]) > _MOST_LEVELS:
+        raise limits.exceeded(f"{name} holds values within values on more than {_MOST_LEVELS} levels")
     widths = [one.get(2, 0) if one.get(1) == _FIXED_LENGTH else 0 for one in meta[2] if not one.get(5)]
     groups = meta.get(4, [])
     limits.check(name, rows=max(meta[3], sum(abs(group[3]) for group in groups)), columns=len(widths))
@@ -73,6 +78,18 @@ def _check(reader: _Reader, name: str, limits: Limits) -> None:
             limits.check(name, unpacked=unpacked)
             if values > limits.cells:
                 raise limits.exceeded(f"{name} has more than {limits.cells:,} cells")
+
+
+def _depth(schema: list[dict[int, Any]]) -> int:
+    """How deep a schema is nested; its elements stand before their children."""
+    deepest, children = 0, [1]
+    for element in schema:
+        while children and not children[-1]:
+            children.pop()
+        children[-1] -= 1
+        children.append(element.get(5, 0))
+        deepest = max(deepest, len(children))
+    return deepest
 
 
 class _TooMuchError(Exception):

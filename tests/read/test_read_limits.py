@@ -71,6 +71,11 @@ def test_a_text_that_is_too_large_is_refused_by_the_name_of_its_limit(text: str,
     assert table.rows.height + table.rejected.height
 
 
+def test_blank_lines_above_the_header_are_not_skipped_without_end() -> None:
+    assert read_bytes(b"\n" * 1000 + _TEXT.encode()).rows.height == 1
+    assert "more than 1,000 blank lines" in refusal(lambda: read_bytes(b"\n" * 1001 + _TEXT.encode())).message
+
+
 def test_an_open_quote_in_the_header_is_found_before_the_end_of_the_file() -> None:
     error = refusal(lambda: read_within(f'"{HEADER}\n{_ROW * 40}'.encode()))
     assert "has a stray or unclosed quote" in error.message
@@ -131,6 +136,14 @@ def test_every_row_group_and_page_counts(options: dict[str, int]) -> None:
     check_parquet(data, "in.parquet", replace(_SMALL, cells=1000, row=100_000))
     with pytest.raises(InputFileError, match=r"more than 7,000 bytes once"):
         check_parquet(data, "in.parquet", replace(_SMALL, size=7_000, cells=1000, row=100_000))
+
+
+def test_values_nested_too_deep_are_refused() -> None:
+    kind: pl.DataType = pl.Int64()
+    for _ in range(100):
+        kind = pl.List(kind)
+    data = parquet(people(1, deep=pl.lit(None, dtype=kind)))
+    assert "on more than 64 levels" in refusal(lambda: read_bytes(data, "in.parquet")).message
 
 
 def test_an_encoding_that_unpacks_to_any_size_is_refused() -> None:
