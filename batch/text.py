@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 HIDDEN: Final = "[hidden: it held a secret]"
 """Takes the place of a text from a tenant that held a secret; it is no id and no name."""
 
+_ZEROS: Final = re.compile(r"&#0+(?=[0-9])")
+_LONG_ENTITY: Final = re.compile(r"&#[0-9]{8,};?")
 _REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")
 
 
@@ -57,6 +60,14 @@ def on_one_line(text: str, *, most: int) -> str:
     if not text.isprintable():
         text = "".join(one if one.isprintable() else " " for one in text)
     return " ".join(text.split())[:most]
+
+
+def without_entities(text: str) -> str:
+    """Text with the characters that its HTML entities stand for.
+
+    Python's own function fails on a number with thousands of digits.
+    """
+    return html.unescape(_LONG_ENTITY.sub(" ", _ZEROS.sub("&#", text)))
 
 
 def visible(text: str) -> str:

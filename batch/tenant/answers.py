@@ -5,7 +5,6 @@ Here, and nowhere else, bytes from a server become texts, and no text that holds
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from batch.api.rate_window import LONGEST_SILENCE
 from batch.model import Answer, Failure, Form
 from batch.tenant.existing import existing_requests
 from batch.tenant.secrets import Secrets
-from batch.text import HIDDEN, on_one_line
+from batch.text import HIDDEN, on_one_line, without_entities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,9 @@ MOST_TEXT: Final = 300
 
 MOST_READ: Final = 1 << 16
 """Most characters of a message that we read."""
+
+MOST_TOKEN: Final = 1 << 14
+"""Most characters of an access token: no server takes a longer header."""
 
 LOCATION: Final = "x-redirects-to"
 """The header that keeps a redirect's target, so that httpx does not see it."""
@@ -98,8 +100,14 @@ def from_response(
         most_bytes: A longer body is not read.
     """
     hide = secrets or Secrets()
-    token, document = _read(content, hide, most_bytes)
-    headers = _clean(headers, hide)
+    raw = _json(content) if len(content) <= most_bytes else None
+    token = _token(raw)
+    hide.learn(token)
+    pairs = headers.multi_items()
+    document, values = hide.clean([raw, [value for _, value in pairs]])
+    clean = [(name, value) for (name, _), value in zip(pairs, values, strict=True)]
+    if clean != pairs:
+        headers = httpx.Headers(clean)
     fields = document if isinstance(document, dict) else {}
     page = _page(content, hide) if document is None else ""
     rest = "" if fields or page or (status == _OK and document is not None) else _other(content, document, hide)
@@ -186,7 +194,7 @@ def _page(content: bytes, hide: Secrets) -> str:
     if (beginning := _beginning(content, hide)) == HIDDEN:
         return HIDDEN
     words = _TAG.sub(" ", _INVISIBLE.sub(" ", beginning))
-    return hide.hide(" ".join(html.unescape(words).split())) or "an empty web page"
+    return hide.hide(" ".join(without_entities(words).split())) or "an empty web page"
 
 
 def _other(content: bytes, document: Any, hide: Secrets) -> str:
@@ -199,25 +207,18 @@ def _beginning(content: bytes, hide: Secrets) -> str:
     return hide.hide(content[:MOST_READ].decode("utf-8", "replace"))
 
 
-def _read(content: bytes, hide: Secrets, most_bytes: int) -> tuple[str, Any]:
-    """The access token in a body, and the JSON document without secrets; None if it is none, or broke off."""
-    if len(content) > most_bytes:
-        return "", None
+def _json(content: bytes) -> Any:
+    """The JSON document in a body; None if it is none, or broke off."""
     try:
-        document = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return "", None
+        return None
+
+
+def _token(document: Any) -> str:
+    """The access token in a document; empty if it has none that could be sent."""
     token = document.get("access_token") if isinstance(document, dict) else None
-    if not isinstance(token, str):
-        token = ""
-    hide.learn(token)
-    return token, hide.clean(document)
-
-
-def _clean(headers: httpx.Headers, hide: Secrets) -> httpx.Headers:
-    names, values = zip(*headers.multi_items(), strict=True) if headers else ((), ())
-    clean = hide.clean([*values])
-    return headers if clean == [*values] else httpx.Headers([*zip(names, clean, strict=True)])
+    return token if isinstance(token, str) and len(token) <= MOST_TOKEN else ""
 
 
 def _message(document: dict[str, Any], headers: httpx.Headers, text: str) -> str:

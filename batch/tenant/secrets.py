@@ -12,7 +12,6 @@ them separates the texts beside it from each other.
 from __future__ import annotations
 
 import base64
-import html
 import re
 import unicodedata
 from collections import defaultdict
@@ -22,7 +21,7 @@ from urllib.parse import unquote
 
 from batch.api.dialects import REQUEST_TYPES, ItemType
 from batch.api.tenant_outcome import TENANT_OUTCOMES
-from batch.text import HIDDEN
+from batch.text import HIDDEN, without_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,15 +58,18 @@ _SIGN: Final = re.compile(rb"[^a-z0-9\x80-\xff]")
 _SIGNS: Final = re.compile(r"[^\x00-\x7f\w]+|[\u115f\u1160\u3164\uffa0]+")
 """Outside of ASCII: everything but letters and digits, and the letters that nobody sees."""
 
-_TAG: Final = re.compile(r"<[^>]*>")
+_PHRASES: Final = re.compile("[\ufdfa\ufdfb]+")
+"""Letters that stand for whole phrases: a text of them would become eighteen times as long."""
+
+_TAG: Final = re.compile(r"<[^>]*>?")
 _BACKSLASH: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL
 )
 _BLANK_ESCAPES: Final = frozenset("abefnrtv0")
 _LAST_CHARACTER: Final = 0x10FFFF
 
-_WORDS: Final = frozenset({"", "IDENTITY", "PENDING", *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
-"""Words of the API itself, which say nothing about us."""
+_WORDS: Final = frozenset({"", "IDENTITY", "PENDING", HIDDEN, *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
+"""Words of the API itself and our own, which say nothing about us."""
 
 _SHAPED: Final = re.compile(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -89,8 +91,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._letters = _Runs()
-        self._signs = _Runs()
+        self._runs = _Runs()
         self._short: set[str] = set()
         self._words: re.Pattern[str] | None = None
         self._clean_keys: set[str] = set()
@@ -105,12 +106,11 @@ class Secrets:
             data = secret.encode("utf-8", "replace")
             self._short |= {secret, data.hex(), base64.b64encode(data).decode()}
             words = "|".join(re.escape(_plain(word).decode()) for word in self._short if _plain(word))
-            self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+            self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
             return
         for form in map(_plain, forms(secret)):
-            self._letters.add(_letters(form))
-            for part in _around_signs(_visible(form)):
-                self._signs.add(part)
+            for part in (_letters(form), *_around_signs(_visible(form))):
+                self._runs.add(part)
 
     def hide(self, text: str) -> str:
         """The text, or a fixed sentence if it holds a secret; whatever looks like a token is cut out of it."""
@@ -127,6 +127,10 @@ class Secrets:
         found.keys -= self._clean_keys
         if self._is_in_any(found):
             _replace(place, dict.fromkeys(self._bad_texts(found), HIDDEN))
+            found = _Texts(place)
+            if self._is_in_any(found):
+                # Nobody can tell which texts belong together: each may hold a part of an escape.
+                _replace(place, dict.fromkeys({*found.free, *found.shaped}, HIDDEN))
         elif len(self._clean_keys) < _MOST_KEYS:
             self._clean_keys |= found.keys
         if tokens := {text: hidden for text in found.suspects if (hidden := _without_tokens(text)) != text}:
@@ -134,31 +138,28 @@ class Secrets:
         return place[0]
 
     def _is_in_any(self, found: _Texts) -> bool:
-        readings = {text: [*map(_plain, _views(text))] for text in set(found.free)}
-        escaped = any(len(views) > 1 for views in readings.values())
+        readings = {text: [*map(_plain, _views(text))] for text in {*found.free, *found.keys}}
+        escaped = [views for views in readings.values() if len(views) > 1]
+        # All texts at once, as they are, and with their escapes undone.
+        parts = [_BETWEEN.join(map(_plain, found.shaped)), *(readings[key][0] for key in found.keys)]
+        for view in (0, -1) if escaped else (0,):
+            parts += [b"".join([readings[text][view] for text in texts]) for texts in found.together]
+        parts += [plain for views in escaped for plain in views]
         return (
-            self._is_shaped(found.shaped)
-            or any(map(self._has_run, found.keys))
-            or any(self._is_run_in(plain) for views in readings.values() if len(views) > 1 for plain in views)
-            # Each of them as it is, and each with its escapes undone.
-            or any(
-                self._is_run_in(b"".join([readings[text][view] for text in texts]))
-                for view in ((0, -1) if escaped else (0,))
-                for texts in found.together
-            )
-            or (self._words is not None and any(map(self._has_word, readings)))
+            self._is_run_in(_BETWEEN.join(parts))
+            or not self._short.isdisjoint(found.shaped)
+            or (self._words is not None and any(map(self._has_word, found.free)))
         )
 
     def _bad_texts(self, found: _Texts) -> set[str]:
         """The texts that hold a secret, by themselves or together with their neighbours."""
         bad = {text for text in found.free if self._is_in(text)}
-        bad |= {text for text in found.shaped if self._is_shaped({text})}
+        bad |= {text for text in found.shaped if self._is_run_in(_plain(text))} | (found.shaped & self._short)
         bad |= {text for text in found.keys if self._has_run(text)}
         for texts in found.together:
             rest = [text for text in texts if text not in bad]
             if self._has_run("".join(rest)):
-                # A part of an escape may stand in each of them: then nobody can tell which ones belong together.
-                bad.update(self._letters.owners(rest, _letters) | self._signs.owners(rest, _visible) or rest)
+                bad |= self._runs.owners(rest, _letters) | self._runs.owners(rest, _visible)
         return bad
 
     def _is_in(self, text: str) -> bool:
@@ -169,17 +170,16 @@ class Secrets:
         return any(self._is_run_in(_plain(view)) for view in _views(text))
 
     def _is_run_in(self, plain: bytes) -> bool:
-        return self._letters.are_in(_letters(plain)) or self._signs.are_in(_visible(plain))
+        return self._runs.are_in(_letters(plain) + _BETWEEN + _visible(plain))
 
     def _has_word(self, text: str) -> bool:
         """Whether a short secret is a word of a text, escaped or not."""
-        words = self._words
-        return words is not None and any(words.search(_plain(view).decode()) for view in _views(text))
-
-    def _is_shaped(self, texts: set[str]) -> bool:
-        """Whether a secret stands in one of several texts of a known shape, or is one."""
-        plain = _plain("\n".join(texts)).replace(b"\n", _BETWEEN)
-        return self._is_run_in(plain) or not self._short.isdisjoint(texts)
+        if (words := self._words) is None:
+            return False
+        # A secret of signs alone, outside of ASCII, has no word.
+        return any(words.search(_plain(view).decode()) for view in _views(text)) or any(
+            secret in text for secret in self._short if not _plain(secret)
+        )
 
 
 class _Texts:
@@ -300,7 +300,7 @@ def _views(text: str) -> Iterator[str]:
             yield _TAG.sub("", text)
         if not ("%" in text or "&" in text or "\\" in text):
             return
-        undone = html.unescape(unquote(_whole(_BACKSLASH.sub(_unescaped, text))))
+        undone = without_entities(unquote(_whole(_BACKSLASH.sub(_unescaped, text))))
         if undone == text:
             return
         text = undone
@@ -323,7 +323,7 @@ def _whole(text: str) -> str:
 def _plain(text: str) -> bytes:
     """A text in small letters and in UTF-8, where letters that look alike are the same."""
     if not text.isascii():
-        text = _SIGNS.sub("", unicodedata.normalize("NFKD", text).casefold())
+        text = _SIGNS.sub("", unicodedata.normalize("NFKD", _PHRASES.sub("", text)).casefold())
     return text.encode("utf-8", "replace").translate(_LOWER)
 
 

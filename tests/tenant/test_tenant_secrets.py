@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import REQUEST_TYPES, ItemType
 from batch.api.tenant_outcome import TENANT_OUTCOMES
+from batch.model import Form
 from batch.tenant.answers import MOST_TEXT, from_failure, from_response
 from batch.tenant.secrets import LEAST, RUN, Secrets
 from batch.tenant.status_row import status_row
@@ -252,6 +253,28 @@ def test_any_document_can_be_cleaned() -> None:
     assert known.clean(deep)[1] == HIDDEN
     while deep:
         deep = deep[0]
+
+
+def test_texts_that_nobody_can_take_apart_are_all_hidden() -> None:
+    known = knowing(SECRETS["hex"])
+    for divided in ((f"{SECRETS['hex'][:7]}%3", f"{SECRETS['hex'][8:16]}"), ("9f8c<b>2e<i", "4>1d7b05a")):
+        kept = texts_of(known.clean(["before", *divided, "after"]))
+        assert knowing(SECRETS["hex"]).clean([*kept]) == kept
+
+
+def test_a_secret_of_signs_alone_is_hidden() -> None:
+    for secret in ("€€€€€€€€€€€€", "#!?#!?#!?#!?", "§"):
+        assert knowing(secret).hide(f"you sent {secret} to us") == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "&#", "&", "%", "\\", "bearer ", "eyJ", "access_token", "\ufdfa", '"', "&#9", "%25"]
+)
+def test_a_long_hostile_text_is_read_in_time(piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    assert len(knowing(SECRET).clean([text])[0]) <= len(text)
+    page = f"<p>{text[:60_000]}&#{'9' * 5_000};</p>".encode()
+    assert from_response(500, httpx.Headers(), page, now=NOW, secrets=knowing(SECRET)).answer.form is Form.PAGE
 
 
 def test_an_id_stays_an_id_beside_another() -> None:
