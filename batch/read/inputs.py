@@ -216,10 +216,16 @@ class _Room(NamedTuple):
             InputFileError: They are too much; the rest is not read.
         """
         buffer = io.BytesIO()
-        for chunk in chunks:
-            buffer.write(chunk)
-            self.check(buffer.tell(), name)
-        return buffer.getvalue()
+        try:
+            for chunk in chunks:
+                buffer.write(chunk)
+                self.check(buffer.tell(), name)
+            return buffer.getvalue()
+        except MemoryError as error:
+            raise InputFileError(
+                f"{name} does not fit into the memory of this machine.",
+                next_step="Nothing was sent. Divide the input; if you gave a higher --max-input, lower it.",
+            ) from error
 
     def check(self, size: int, name: str) -> None:
         """Checks the size of an input.

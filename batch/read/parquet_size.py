@@ -59,7 +59,7 @@ def _check(reader: _Reader, name: str, limits: Limits) -> None:
     limits.check(name, columns=len(meta[2]) - 1)
     if _depth(meta[2]) > _MOST_LEVELS:
         raise limits.exceeded(f"{name} holds values within values on more than {_MOST_LEVELS} levels")
-    widths = [one.get(2, 0) if one.get(1) == _FIXED_LENGTH else 0 for one in meta[2] if not one.get(5)]
+    widths = [one.get(2, 0) if one.get(1) == _FIXED_LENGTH else 0 for one in meta[2][1:] if not one.get(5)]
     groups = meta.get(4, [])
     limits.check(name, rows=max(meta[3], sum(abs(group[3]) for group in groups)), columns=len(widths))
     unpacked = values = 0

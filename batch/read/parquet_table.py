@@ -58,7 +58,7 @@ def read_parquet(data: bytes, name: str, interpretation: Interpretation) -> File
         text = text.with_columns(restored(pl.all()))
     if "item" in lists:
         text = text.with_columns(_named_items(frame["item"], text))
-    longest = text.select(pl.max_horizontal(0, pl.sum_horizontal(pl.all().str.len_bytes()).max())).item()
+    longest = text.select(pl.sum_horizontal(pl.lit(0), pl.all().str.len_bytes()).max()).item() or 0
     if longest > limits.row:
         raise limits.row_exceeded(f"A row of {name} is")
     unreadable = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)

@@ -228,6 +228,20 @@ def test_standard_input_is_read_no_further_than_the_limit() -> None:
     assert endless.given < 5_000_000
 
 
+def test_an_input_that_does_not_fit_into_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = Endless()
+
+    def fail(_: int) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(endless, "read", fail)
+    assert "--max-input" in refusal(lambda: load_inputs(["-"], stdin=endless)).next_step
+
+
+def test_a_parquet_file_without_columns_is_refused() -> None:
+    assert "no rows" in refusal(lambda: read_bytes(parquet(pl.DataFrame(height=1)), "in.parquet")).message
+
+
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "socket", "link"])
 def test_devices_and_sockets_are_refused(name: str) -> None:
     Path("link").symlink_to("/dev/zero")
