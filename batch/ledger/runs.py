@@ -17,6 +17,7 @@ from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
 from batch.ledger.process import Process
 from batch.model import Run, Tally
+from batch.read import shown
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
 from batch.text import instant
 
@@ -295,7 +296,8 @@ def as_run(row: sa.Row[tuple[object, ...]]) -> Run:
         id=row.id,
         tenant=row.name,
         input_digest=row.input_digest,
-        inputs=tuple(json.loads(row.inputs)),
+        # Older versions stored passwords and signatures in URLs.
+        inputs=tuple(map(shown, json.loads(row.inputs))),
         dialect=row.dialect,
         started_at=datetime.fromisoformat(row.started_at),
         lower_bound=row.lower_bound,

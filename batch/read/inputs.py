@@ -318,8 +318,12 @@ def _is_url(name: str) -> bool:
 
 
 def shown(given: str) -> str:
-    """An input's name as it may be shown and stored: the query of a URL may hold a signature."""
-    return re.split(r"[?#]", given, maxsplit=1)[0] if _is_url(given) else given
+    """An input's name as it may be shown and stored: a URL without its query, which may be a signature, and user."""
+    if not _is_url(given):
+        return given
+    scheme, _, rest = re.split(r"[?#]", given, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 @contextmanager

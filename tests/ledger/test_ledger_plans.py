@@ -227,6 +227,12 @@ def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:
     assert ledger.runs.of_input(TENANT, "other") is None
 
 
+def test_a_password_that_an_older_version_stored_in_an_inputs_url_is_not_shown(ledger: Ledger) -> None:
+    new = replace(new_run(), inputs=("https://user:pass-word@host/a@b.csv?signature=secret", "a.csv?"))
+    ledger.plans.write(new, plan_of([change("i1", "r1")]), upto=0, now=NOW)
+    assert ledger.runs.named("").inputs == ("https://host/a@b.csv", "a.csv?")
+
+
 def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) -> None:
     many = plan_of([change(f"i{number:05}", "r1", comment=f"{number}") for number in range(20_001)]).changes
     made = plan(many.drop("request"), DIALECTS["beta"].limits)
