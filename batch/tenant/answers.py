@@ -102,7 +102,7 @@ def from_response(
     hide = secrets or Secrets()
     raw = _json(content) if len(content) <= most_bytes else None
     token = _token(raw)
-    hide.learn(token)
+    hide.learn_token(token)
     pairs = headers.multi_items()
     document, values = hide.clean([raw, [value for _, value in pairs]])
     clean = [(name, value) for (name, _), value in zip(pairs, values, strict=True)]

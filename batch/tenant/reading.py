@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from batch.tenant.pace import Pace, Permit
     from batch.tenant.token import Token
 
-MOST_ROW_BYTES: Final = 1 << 16
-"""Most bytes of one row, enough for every field that the vendor documents."""
-
-MOST_BYTES_BESIDE: Final = 1 << 20
-"""Most bytes of an answer besides its rows."""
+MOST_REPLY_BYTES: Final = 16 << 20
+"""Most bytes of one answer, enough for 250 rows with every field that the vendor documents."""
 
 EXPERIMENTAL: Final = MappingProxyType({EXPERIMENTAL_HEADER: "true"})
 """The header that experimental endpoints require."""
@@ -145,7 +142,7 @@ class Reader:
                 permit.unused()
                 raise
             sent = {**headers, "Authorization": f"Bearer {token}"}
-            exchange = await self._exchange(permit, method, path, limit, params=params or {}, headers=sent, **arguments)
+            exchange = await self._exchange(permit, method, path, params=params or {}, headers=sent, **arguments)
             answer = exchange.answer
             is_list = answer.status == 200 and 200 not in settling  # noqa: PLR2004 - HTTP
             unusable = _why_unusable(exchange.document, limit) if is_list else ""
@@ -175,14 +172,14 @@ class Reader:
         """Seconds of the monotonic clock, without the silence that the tenant asked for."""
         return self._clock.monotonic() - self._pace.silenced
 
-    async def _exchange(self, permit: Permit, method: str, path: str, limit: int, **arguments: Any) -> Exchange:
+    async def _exchange(self, permit: Permit, method: str, path: str, **arguments: Any) -> Exchange:
         try:
             exchange = await fetch(
                 self._http,
                 method,
                 path,
                 now=self._clock.now,
-                most_bytes=MOST_BYTES_BESIDE + limit * MOST_ROW_BYTES,
+                most_bytes=MOST_REPLY_BYTES,
                 on_sent=permit.on_sent,
                 **arguments,
             )

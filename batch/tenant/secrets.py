@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from itertools import accumulate, pairwise
@@ -32,11 +33,17 @@ RUN: Final = 10
 LEAST: Final = 8
 """Least characters of a secret that is looked for within words: a shorter one could occur in ordinary ones."""
 
+MOST_WINDOWS: Final = 2_000_000
+"""Tokens are remembered until so many parts of later ones are: those of several days, in some hundred megabytes."""
+
 MOST_UNDONE: Final = 3
 """How many layers of escapes are undone: the two of a server that quotes what it got, and one of a gateway."""
 
 _MOST_KEYS: Final = 10_000
 """Most names of fields that are remembered to hold no secret."""
+
+_MOST_SHORT: Final = 300
+"""Most forms of short secrets; no real token is short."""
 
 _MOST_DOUBTS: Final = 20_000
 """A text in which so many places look like a secret is taken to hold one."""
@@ -66,7 +73,6 @@ _BACKSLASH: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL
 )
 _BLANK_ESCAPES: Final = frozenset("abefnrtv0")
-_LAST_CHARACTER: Final = 0x10FFFF
 
 _WORDS: Final = frozenset({"", "IDENTITY", "PENDING", HIDDEN, *TENANT_OUTCOMES, *REQUEST_TYPES.values(), *ItemType})
 """Words of the API itself and our own, which say nothing about us."""
@@ -87,20 +93,40 @@ _LOOKS_LIKE: Final = re.compile(
 
 
 class Secrets:
-    """The secrets that one client has sent, from the first to the last; hides them in what comes back."""
+    """The secrets that one client has sent, from the first to the last; hides them in what comes back.
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._runs = _Runs()
+    Args:
+        most_windows: See MOST_WINDOWS; a tenant may issue a new token for every call, and memory is limited.
+    """
+
+    def __init__(self, *, most_windows: int = MOST_WINDOWS) -> None:
+        self._most_windows = most_windows
+        self._lasting: set[str] = set()
+        self._tokens: set[str] = set()
+        self._runs = [_Runs()]
         self._short: set[str] = set()
         self._words: re.Pattern[str] | None = None
         self._clean_keys: set[str] = set()
 
+    def learn_token(self, token: str) -> None:
+        """Remembers an access token before it is sent or shown."""
+        if token and token not in self._tokens:
+            self._tokens.add(token)
+            if len(token) >= LEAST or len(self._short) < _MOST_SHORT:
+                self._add(token)
+            if len(self._runs[0]) > self._most_windows:
+                self._runs = [_Runs(), self._runs[0]]
+                self._tokens.clear()
+                for secret in self._lasting:
+                    self._add(secret)
+
     def learn(self, secret: str) -> None:
-        """Remembers a secret before it is sent."""
-        if not secret or secret in self._known:
-            return
-        self._known.add(secret)
+        """Remembers a secret before it is sent, for ever."""
+        if secret and secret not in self._lasting:
+            self._lasting.add(secret)
+            self._add(secret)
+
+    def _add(self, secret: str) -> None:
         self._clean_keys.clear()
         if len(_letters(_plain(secret))) < LEAST > len(_visible(_plain(secret))):
             data = secret.encode("utf-8", "replace")
@@ -110,11 +136,11 @@ class Secrets:
             return
         for form in map(_plain, forms(secret)):
             for part in (_letters(form), *_around_signs(_visible(form))):
-                self._runs.add(part)
+                self._runs[0].add(part)
 
     def hide(self, text: str) -> str:
         """The text, or a fixed sentence if it holds a secret; whatever looks like a token is cut out of it."""
-        return HIDDEN if self._is_in(text) else _without_tokens(text)
+        return HIDDEN if self._has_run(text) or self._has_word(text) else _without_tokens(text)
 
     def clean(self, document: Any) -> Any:
         """A JSON document that holds no secret: each text that does is replaced, and each number by null.
@@ -153,32 +179,30 @@ class Secrets:
 
     def _bad_texts(self, found: _Texts) -> set[str]:
         """The texts that hold a secret, by themselves or together with their neighbours."""
-        bad = {text for text in found.free if self._is_in(text)}
+        bad = {text for text in found.free if self._has_run(text) or self._has_word(text)}
         bad |= {text for text in found.shaped if self._is_run_in(_plain(text))} | (found.shaped & self._short)
         bad |= {text for text in found.keys if self._has_run(text)}
         for texts in found.together:
             rest = [text for text in texts if text not in bad]
             if self._has_run("".join(rest)):
-                bad |= self._runs.owners(rest, _letters) | self._runs.owners(rest, _visible)
+                bad |= {one for runs in self._runs for by in (_letters, _visible) for one in runs.owners(rest, by)}
         return bad
-
-    def _is_in(self, text: str) -> bool:
-        return self._has_run(text) or self._has_word(text)
 
     def _has_run(self, text: str) -> bool:
         """Whether a long secret stands in a text, escaped or not."""
         return any(self._is_run_in(_plain(view)) for view in _views(text))
 
     def _is_run_in(self, plain: bytes) -> bool:
-        return self._runs.are_in(_letters(plain) + _BETWEEN + _visible(plain))
+        text = _letters(plain) + _BETWEEN + _visible(plain)
+        return any(runs.are_in(text) for runs in self._runs)
 
     def _has_word(self, text: str) -> bool:
         """Whether a short secret is a word of a text, escaped or not."""
-        if (words := self._words) is None:
-            return False
-        # A secret of signs alone, outside of ASCII, has no word.
-        return any(words.search(_plain(view).decode()) for view in _views(text)) or any(
-            secret in text for secret in self._short if not _plain(secret)
+        words = self._words
+        # A secret of signs alone, outside of ASCII, is no word.
+        return words is not None and (
+            any(words.search(_plain(view).decode()) for view in _views(text))
+            or any(secret in text for secret in self._short if not _plain(secret))
         )
 
 
@@ -234,6 +258,9 @@ class _Runs:
         self._windows: set[int] = set()
         self._known = bytearray()
         self._short: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._windows)
 
     def add(self, form: bytes) -> None:
         """Adds a text to look for; one shorter than RUN is only looked for as a whole."""
@@ -312,7 +339,7 @@ def _unescaped(found: re.Match[str]) -> str:
     if letter is not None:
         return " " if letter in _BLANK_ESCAPES else str(letter)
     code = int(in_octal, 8) if in_octal else int(next(filter(None, in_hex)), 16)
-    return chr(code) if code <= _LAST_CHARACTER else " "
+    return chr(code) if code <= sys.maxunicode else " "
 
 
 def _whole(text: str) -> str:

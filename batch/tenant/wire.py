@@ -162,7 +162,7 @@ def _secrets_of(http: httpx.AsyncClient) -> Secrets:
 
 def _learn(secrets: Secrets, request: httpx.Request) -> None:
     """Remembers the secrets in a request before it is sent."""
-    secrets.learn(request.headers.get("authorization", "").partition(" ")[2])
+    secrets.learn_token(request.headers.get("authorization", "").partition(" ")[2])
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         for value in parse_qs(request.content.decode("ascii")).get("client_secret", ()):
             secrets.learn(value)

@@ -14,11 +14,10 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.api.dialects import PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.model import Failure, Form
 from batch.tenant.answers import MOST_BYTES, MOST_TEXT, Exchange, from_response
-from batch.tenant.reading import MOST_BYTES_BESIDE, MOST_ROW_BYTES
+from batch.tenant.reading import MOST_REPLY_BYTES
 from batch.tenant.token import _read
 from batch.tenant.wire import fetch, http_client
 from tests.builders import NOW
@@ -232,7 +231,7 @@ def test_nonsense_from_a_token_endpoint_is_a_clear_error(content: bytes) -> None
 
 @pytest.mark.parametrize(
     "content",
-    [*BODIES.values(), b"[" + b" " * (MOST_BYTES_BESIDE + PAGE_LIMIT * MOST_ROW_BYTES) + b"]"],
+    [*BODIES.values(), b"[" + b" " * MOST_REPLY_BYTES + b"]"],
     ids=[*BODIES, "too long"],
 )
 def test_a_status_list_of_nonsense_is_a_clear_error(content: bytes) -> None:

@@ -125,9 +125,23 @@ def test_a_short_secret_is_hidden_as_a_whole_word(secret: str) -> None:
 def test_secrets_are_known_for_ever() -> None:
     known = knowing("a-proxy-password", "hunter2", SECRET)
     for number in range(200):
-        known.learn(f"token-number-{number:04}")
+        known.learn_token(f"token-number-{number:04}")
     for secret in ("a-proxy-password", "hunter2", SECRET, "token-number-0000"):
         assert known.hide(f"you sent {secret}") == HIDDEN
+
+
+def test_a_tenant_that_issues_a_token_for_every_call_takes_no_more_memory_and_no_secret_is_forgotten() -> None:
+    known = Secrets(most_windows=10_000)
+    known.learn(SECRET)
+    known.learn("hunter2")
+    tokens = [f"{number:04}-{base64.b64encode(str(number**99).encode()).decode()}" for number in range(100, 400)]
+    for token in tokens:
+        known.learn_token(token)
+        assert known.hide(f"you sent {token[9:40]}") == HIDDEN
+    assert known.hide(f"you sent {SECRET}") == HIDDEN
+    assert known.hide("you sent hunter2") == HIDDEN
+    assert sum(len(runs) for runs in known._runs) < 40_000
+    assert known.hide(f"you sent {tokens[-5]}") == HIDDEN
 
 
 def test_an_id_or_a_number_that_holds_a_secret_is_not_kept() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from batch.api.dialects import DIALECTS, PAGE_LIMIT
 from batch.errors import TenantLostError
-from batch.tenant.reading import MOST_BYTES_BESIDE, MOST_ROW_BYTES
+from batch.tenant.reading import MOST_REPLY_BYTES
 from batch.tenant.status import ListingForbiddenError, Query, StatusList, all_rows
 from tests.tenant.open_calls import Reply, with_reader
 
@@ -132,7 +132,7 @@ def test_a_page_with_more_rows_than_asked_for_is_refused() -> None:
 
 
 def test_a_page_with_rows_of_megabytes_is_not_read_to_its_end() -> None:
-    long = {**row(1), "comment": "x" * (MOST_ROW_BYTES + MOST_BYTES_BESIDE // PAGE_LIMIT)}
+    long = {**row(1), "comment": "x" * (MOST_REPLY_BYTES // PAGE_LIMIT)}
     with pytest.raises(TenantLostError, match="is too long"):
         listed(lambda query: (200, [row(1)] if query["limit"] == "1" else [long] * PAGE_LIMIT, {}))
 
