@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.tenant.secrets import RUN, Secrets
+from batch.tenant.disguises import RUN
+from batch.tenant.secrets import Secrets
 from batch.text import HIDDEN
 from tests.end_to_end.echoing_tenant import SUBMITS, EchoingTenant, echoing_tenant
 from tests.end_to_end.program import FAST, fork, grant, identity, start, write_rows
