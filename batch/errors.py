@@ -5,7 +5,8 @@ AccessBatchError
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
-│   └── LedgerRefusedError     … a ledger of another kind, too new, or not writable
+│   ├── LedgerRefusedError     … a ledger of another kind, too new, or not writable
+│   └── LedgerChangedError     … somebody has changed the ledger: nothing more is sent
 ├── StoppedError               exit 4: stopped early, everything recorded, resumable by the same command
 │   ├── TenantLostError        … the tenant can't be reached or answers nonsense
 │   ├── CredentialsRefusedError … the tenant refuses the client, or the client lacks rights
@@ -61,6 +62,10 @@ class UnfitTokenError(UsageError):
 
 class LedgerRefusedError(UsageError):
     """A ledger that can't be used: newer than this program, of another kind, or not readable."""
+
+
+class LedgerChangedError(UsageError):
+    """Somebody has changed the ledger behind the product's back. Nothing more is sent."""
 
 
 class StoppedError(AccessBatchError):

@@ -10,6 +10,7 @@ import polars as pl
 
 from batch.api.dialects import Operation
 from batch.dedupe.classify import (
+    INTENTION,
     KEY,
     KNOWN_SCHEMA,
     apply_tenant_view,
@@ -23,6 +24,7 @@ from batch.model import Effort, RowClass
 from batch.plan import plan
 from batch.plan.check import check_plan
 from batch.states import State
+from batch.text import id_key
 from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:
@@ -138,6 +140,15 @@ def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:
     held_back = classified.changes.filter(pl.col("class") == RowClass.HELD_BACK.value).join(doubts, on=KEY, how="semi")
     runs = doubts.join(held_back, on=KEY, how="semi").get_column("run").unique().sort()
     return tuple(runs.to_list()), held_back.height
+
+
+def not_wanted(planned: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
+    """The planned changes, by dedupe's KEY and INTENTION, that are not among the changes of an input."""
+    names = [*KEY, *INTENTION]
+    by_key = [id_key(pl.col("identity_id")), id_key(pl.col("item_id"))]
+    wanted = changes.select(names).with_columns(by_key).unique()
+    missing = planned.select(names).with_columns(by_key).with_row_index("line").join(wanted, on=names, how="anti")
+    return planned[missing.get_column("line")]
 
 
 def with_classes(

@@ -63,6 +63,7 @@ def screen_of(call: "Call") -> "Screen":
 def runtime() -> "Runtime":
     """Clock, randomness and process, as this machine has them: nothing below the command line picks them up itself."""
     import base64
+    import functools
     import random
     import secrets
     from datetime import UTC, datetime
@@ -71,6 +72,7 @@ def runtime() -> "Runtime":
 
     from batch.commands.heads import Heads
     from batch.commands.runtime import Runtime
+    from batch.credentials.machine_key import machine_key
     from batch.ledger.process import Process, boot_id, boot_time
     from batch.model import Clock
     from batch.settings import APPLICATION
@@ -85,6 +87,7 @@ def runtime() -> "Runtime":
         jitter=random.random,
         process=Process.current(),
         new_id=new_id,
+        key=functools.cache(lambda: machine_key(platformdirs.user_config_path(APPLICATION) / "machine.key")),
         heads=Heads(folder=platformdirs.user_state_path(APPLICATION) / "heads"),
     )
 

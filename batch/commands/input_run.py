@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch.commands.names import Names
-from batch.errors import SettingsError
+from batch.errors import LedgerChangedError, SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.plans import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
@@ -15,6 +15,7 @@ from batch.pipeline import (
     classes_and_reasons,
     classify_input,
     doubts_elsewhere,
+    not_wanted,
     plan_fresh,
     to_take_over,
     with_classes,
@@ -24,6 +25,7 @@ from batch.pipeline import (
 from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
+from batch.text import count
 from batch.validate.digest import input_digest
 from batch.validate.rows import validate
 
@@ -124,8 +126,10 @@ class InputRun:
             if run is not None:
                 self._check_dialect(run)
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
+                dropped = self._drop_what_others_planned(ledger, run)
                 tally = ledger.runs.tally(run)
-                if any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                    self._require_wanted(ledger, run)
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
                         self._screen.say("This run is finished first. Run the same command again for --resubmit.")
@@ -152,11 +156,46 @@ class InputRun:
             run = self._run(ledger)
             if run is not None:
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
+                self._drop_what_others_planned(ledger, run)
             try:
                 self._names.look_up(self._table().rows, ledger, sessions, run)
                 return self._plan(ledger, run, check, resubmit=())
             except LedgerMovedError:
                 self._start_anew()
+
+    def _drop_what_others_planned(self, ledger: Ledger, run: Run) -> bool:
+        """Drop what another machine has planned in this run, so that it is planned anew from the input at hand.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+        """
+        if others := ledger.requests.check(run).others:
+            names = ", ".join(sorted(set(others.values())))
+            self._screen.say(
+                f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run {run.id}: "
+                "planning them anew from this input."
+            )
+            ledger.plans.drop(run, others, self._runtime.process, self._runtime.now())
+        return bool(others)
+
+    def _require_wanted(self, ledger: Ledger, run: Run) -> None:
+        """Check that some row of the input asks for each change that is planned.
+
+        Raises:
+            LedgerChangedError: None does.
+        """
+        unwanted = not_wanted(ledger.plans.planned(run), self._validated(ledger, run).changes)
+        if not unwanted.is_empty():
+            operation, identity, item = unwanted.select("operation", "identity_id", "item_id").row(0)
+            raise LedgerChangedError(
+                f"Run {run.id} has planned {count(unwanted.height, 'change')} that no row of this input asks for, such "
+                f"as {operation} {item} for {identity}.",
+                next_step="Nothing was sent. `access-batch ledger verify` may tell what happened. "
+                f"`access-batch discard {run.id}` drops the plan; then the same command plans this input anew.",
+            )
 
     def _start_anew(self) -> None:
         self._classes = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.commands.heads import Heads
+    from batch.ledger.machine_key import MachineKey
     from batch.ledger.process import Process
     from batch.model import Clock, Run
     from batch.settings import Settings
@@ -28,6 +29,7 @@ class Runtime:
         jitter: Returns a random number from 0 to 1, new each time.
         process: This process, as the ledger identifies it.
         new_id: Returns a random id of a few letters and digits, new each time.
+        key: Returns this machine's key.
         heads: The heads of ledgers that this machine has seen; None to keep none.
     """
 
@@ -35,6 +37,7 @@ class Runtime:
     jitter: Callable[[], float]
     process: Process
     new_id: Callable[[], str]
+    key: Callable[[], MachineKey]
     heads: Heads | None = None
 
     def now(self) -> datetime:
@@ -47,7 +50,9 @@ class Runtime:
         Raises:
             LedgerRefusedError: It can't or must not be used.
         """
-        return Ledger.open(settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id)
+        return Ledger.open(
+            settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id, key=self.key
+        )
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

@@ -76,14 +76,16 @@ def overwrite_small(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, private: bool = True, new: bool = False) -> Iterator[BinaryIO]:
     """Opens a file to be written whole or not at all: it is in its place once the block ends, and follows no link.
 
     Args:
         path: The file; its folder is made if missing. An existing file keeps its mode.
         private: Whether only its owner may read a new file.
+        new: Whether an existing file stays as it is.
 
     Raises:
+        FileExistsError: There is such a file, and it should be new.
         OSError: It can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,10 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            path.hardlink_to(unfinished)
+            unfinished.unlink()
+            return
         with contextlib.suppress(FileNotFoundError):
             unfinished.chmod(path.stat().st_mode & 0o7777)
         unfinished.replace(path)

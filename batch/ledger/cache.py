@@ -1,10 +1,12 @@
 """The tenant's answers about people and items with their age, so that a recent answer is not asked for again.
 
-Nothing depends on them: the table can be emptied at any time, and the tenant is asked again.
+Nothing depends on them: the table can be emptied at any time, and the tenant is asked again. So it is for answers that
+another machine has kept: whoever can write to the ledger could make a name mean somebody else.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +17,15 @@ import sqlalchemy as sa
 
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among
-from batch.ledger.engine import reading, writing
+from batch.ledger.engine import KEY, reading, writing
 from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy.engine import Engine
+
+    from batch.ledger.machine_key import MachineKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,28 +64,37 @@ class Cache:
             number = connection.execute(sa.select(t.tenant_at(tenant))).scalar()
             if number is None:
                 return {}
-            query = sa.select(c.key, c.at, c.value).where(c.tenant == number, c.kind == kind, c.at >= instant(since))
-            found = select_among(connection, query, c.key, wanted, dict.fromkeys(("key", "at", "value"), pl.String))
+            query = sa.select(c.key, c.at, c.value, c.mac).where(
+                c.tenant == number, c.kind == kind, c.at >= instant(since)
+            )
+            schema = dict.fromkeys(("key", "at", "value", "mac"), pl.String)
+            found = select_among(connection, query, c.key, wanted, schema)
         return {
             key: Cached(value=json.loads(value), at=datetime.fromisoformat(at))
-            for key, at, value in found.unique("key").rows()
+            for key, at, value, mac in found.unique("key").rows()
+            if hmac.compare_digest(mac, self._mac(number, kind, key, at, value))
         }
 
     def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
         """Keeps answers by their keys; they replace earlier answers about the same keys."""
         if not values:
             return
-        frame = pl.DataFrame(
-            {"key": list(values), "value": [json.dumps(value, ensure_ascii=False) for value in values.values()]},
-            schema={"key": pl.String, "value": pl.String},
-        ).sort("key")
+        texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
         with writing(self._engine) as connection:
             number = t.number_of_tenant(connection, tenant)
+            lines = [(key, text, self._mac(number, kind, key, instant(at), text)) for key, text in texts.items()]
+            frame = pl.DataFrame(lines, schema=dict.fromkeys(("key", "value", "mac"), pl.String), orient="row").sort(
+                "key"
+            )
             connection.execute(_FORGET, [{"of_tenant": number, "of_kind": kind, "of_key": key} for key in values])
             fixed = {"tenant": pl.lit(number), "kind": pl.lit(kind), "at": pl.lit(instant(at))}
             insert_frame(
-                connection, t.cached, frame.with_columns(**fixed).select("tenant", "kind", "key", "at", "value")
+                connection, t.cached, frame.with_columns(**fixed).select("tenant", "kind", "key", "at", "value", "mac")
             )
+
+    def _mac(self, tenant: int, *texts: str) -> str:
+        key: MachineKey = self._engine.get_execution_options()[KEY]()
+        return key.mac(str(tenant), *texts)
 
 
 _FORGET = sa.delete(t.cached).where(

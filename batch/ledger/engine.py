@@ -18,12 +18,19 @@ from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.machine_key import MachineKey
+
 _READING: Final = "access_batch_reading"
 _LOST: Final = "access_batch_lost"
+
+KEY: Final = "access_batch_key"
+"""The name under which an engine's execution options have this machine's key; or rather a
+function that returns it, since only what signs or checks needs it."""
+
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
 
@@ -58,7 +65,9 @@ def place(url: sa.URL) -> str:
     return str(ledger_file(url) or url.render_as_string(hide_password=True))
 
 
-def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) -> Engine:
+def connect(
+    url: sa.URL, *, key: Callable[[], MachineKey] | None = None, foreign_keys: bool = True, only_look: bool = False
+) -> Engine:
     """An engine whose transactions cover everything.
 
     The SQLite driver's own handling leaves schema changes outside of transactions, so it is switched off. We issue
@@ -66,6 +75,7 @@ def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) 
 
     Args:
         url: From `ledger_url`. A missing SQLite file is created, readable by its owner only.
+        key: This machine's key; None if nothing is written that must be signed.
         foreign_keys: Off only during migrations, which rebuild tables.
         only_look: Whether to change nothing, since the database may not be a ledger.
 
@@ -81,6 +91,7 @@ def connect(url: sa.URL, *, foreign_keys: bool = True, only_look: bool = False) 
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
     _watch_connections(engine)
+    engine.update_execution_options(**{KEY: key})
     if path is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
         _watch_file(engine, path)

@@ -1,4 +1,7 @@
-"""Events: what happened to a run and its requests. Each event's hash covers the event before, so tampering shows."""
+"""Events: what happened to a run and its requests.
+
+Each event's hash covers the event before, and the last one of a transaction is signed, so tampering shows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
+from batch.ledger.engine import KEY
 from batch.model import Head
 from batch.text import instant
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from batch.ledger.machine_key import MachineKey
     from batch.states import Event
 
 PLANNED: Final = "planned"
@@ -29,6 +34,18 @@ IMPORTED: Final = "imported"
 
 BORN: Final = (PLANNED, IMPORTED)
 """The events that add requests: `first` is the number of the first, `requests` how many there are."""
+
+SEALED: Final = "sealed"
+"""Of a run as a whole, when a ledger of a version without seals was upgraded: everything that it has. No transition."""
+
+SEALS: Final = "seals"
+"""In the detail of an event that adds requests: the hash of their contents, see `seals.root`."""
+
+NAMES: Final = "names"
+"""In the detail of a plan: the hash of what the names of the input mean, see `seals.names_digest`."""
+
+ARRIVED: Final = "arrived"
+"""In the detail of a division: the numbers of the new requests that are ACCEPTED from their beginning."""
 
 CANCELLING: Final = "cancelling"
 """Of the run as a whole: its accepted changes are being cancelled in the tenant."""
@@ -74,14 +91,39 @@ REASON_COLUMN: Final = _DETAIL[REASON].as_string()
 
 _HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
-_LAST: Final = (
-    sa.select(t.run.c.number.label("run"), t.event.c.number, t.event.c.hash)
-    .outerjoin(t.event, t.event.c.run == t.run.c.number)
+_newest, _mine = t.event.alias("newest"), t.event.alias("mine")
+_PLACES: Final = (
+    sa.select(
+        t.about.c.ledger,
+        t.run.c.number.label("run"),
+        _newest.c.number,
+        _newest.c.hash,
+        t.signer.c.id.label("signer"),
+        _mine.c.place,
+        _mine.c.signature,
+    )
+    .select_from(t.run)
+    .join(t.about, sa.true())
+    .outerjoin(
+        _newest,
+        (_newest.c.run == t.run.c.number)
+        & (
+            _newest.c.number
+            == sa.select(sa.func.max(t.event.c.number)).where(t.event.c.run == t.run.c.number).scalar_subquery()
+        ),
+    )
+    .outerjoin(t.signer, t.signer.c.public == sa.bindparam("public"))
+    .outerjoin(
+        _mine,
+        (_mine.c.signer == t.signer.c.id)
+        & (
+            _mine.c.place
+            == sa.select(sa.func.max(t.event.c.place)).where(t.event.c.signer == t.signer.c.id).scalar_subquery()
+        ),
+    )
     .where(t.run.c.id == sa.bindparam("run_id"))
-    .order_by(t.event.c.number.desc())
-    .limit(1)
 )
-"""A run's number, and its newest event if it has one."""
+"""A run's newest event, and the newest signature of a key."""
 _ADD: Final = sa.insert(t.event)
 _HASH: Final = sa.select(t.event.c.hash).where(
     t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
@@ -111,17 +153,40 @@ class Entry:
 
 
 def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Head:
-    """Adds events to a run, in the transaction that does what they report; returns the run's new head."""
-    last = connection.execute(_LAST, {"run_id": run_id}).one()
-    number, before = last.number or 0, last.hash or ""
+    """Adds at least one event to a run, in the transaction that does what they report; returns the run's new head.
+
+    This machine's key signs the head.
+    """
+    key: MachineKey = connection.get_execution_options()[KEY]()
+    last = connection.execute(_PLACES, {"run_id": run_id, "public": key.public}).one()
+    signer = last.signer
+    if signer is None:
+        new = {"public": key.public, "since": instant(entries[0].at)}
+        signer = connection.execute(sa.insert(t.signer).returning(t.signer.c.id), new).scalar_one()
+    number, before = (last.number, last.hash) if last.number is not None else (0, "")
     rows = []
     for position, entry in enumerate(entries, start=1):
         row = _row(last.run, number + position, entry)
         before = chained_hash(before, run_id, row)
-        rows.append({**row, "hash": before})
-    if rows:
-        connection.execute(_ADD, rows)
-    return Head(run=run_id, number=number + len(rows), hash=before)
+        rows.append({**row, "hash": before, "signer": None, "place": None, "signature": None})
+    head = Head(run=run_id, number=number + len(rows), hash=before)
+    place = (last.place or 0) + 1
+    signature = key.sign(signed_text(last.ledger, place, last.signature or "", head))
+    rows[-1] |= {"signer": signer, "place": place, "signature": signature}
+    connection.execute(_ADD, rows)
+    return head
+
+
+def signed_text(ledger: str, place: int, before: str, head: Head) -> str:
+    """What a signature covers.
+
+    Args:
+        ledger: The ledger's id.
+        place: How many signatures the key has made in this ledger, with this one.
+        before: The key's signature before; empty for its first.
+        head: The run's newest event, which covers all events before.
+    """
+    return json.dumps(["access-batch ledger", ledger, place, before, head.run, head.number, head.hash])
 
 
 def has(connection: Connection, head: Head) -> bool:

@@ -15,12 +15,12 @@ from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
+from batch.ledger.attempts import begin_attempts
 from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.moving import divide, move
-from batch.ledger.requests import begin_attempts
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.track import write_statuses

@@ -17,6 +17,7 @@ from batch.ledger.history import earlier
 from batch.ledger.plans import NewRun, begin_run, run_id_of
 from batch.ledger.products import distinct
 from batch.ledger.runs import Runs, require_held
+from batch.ledger.seals import root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses
 from batch.model import IMPORT, IMPORTED_INPUT
@@ -177,7 +178,8 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
     )
     insert_frame(connection, t.recipient, distinct(numbered, "identity", "request"))
     insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
-    written = {"first": first, "requests": len(numbers), "changes": len(listed)}
+    seals = root(write_seals(connection, sorted(numbers.values())))
+    written = {"first": first, "requests": len(numbers), "changes": len(listed), events.SEALS: seals}
     events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
     return [one.status(line[0]) for one, line in zip(listed, lines, strict=True)]
 

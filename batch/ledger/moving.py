@@ -12,6 +12,7 @@ from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.events import Entry
 from batch.ledger.rows import REQUEST, item_rows, recipients_of
+from batch.ledger.seals import root, write_seals
 from batch.states import Event, State, advance
 from batch.text import instant
 
@@ -134,7 +135,14 @@ def divide(
     ]
     unconfirmed = [number for number, one in zip(children, states, strict=True) if one is State.UNCONFIRMED]
     doubts.inherit(connection, known, unconfirmed)
-    detail = {"by": children, **({events.IN_DOUBT: unconfirmed} if unconfirmed else {}), **found}
+    accepted = [number for number, one in zip(children, states, strict=True) if one is State.ACCEPTED]
+    detail = {
+        "by": children,
+        events.SEALS: root(write_seals(connection, children)),
+        **({events.IN_DOUBT: unconfirmed} if unconfirmed else {}),
+        **({events.ARRIVED: accepted} if accepted else {}),
+        **found,
+    }
     events.append(
         connection, request.run, [Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail=detail)]
     )

@@ -10,28 +10,34 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA
+from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import greatest, insert_frame, intern, spellings
+from batch.ledger.bulk import greatest, insert_frame, intern, select_frame, spellings
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.history import earlier
+from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
+from batch.ledger.rows import requests_of
+from batch.ledger.runs import refuse_if_held
+from batch.ledger.seals import names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, take_over
 from batch.states import Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.decisions import Decisions
+    from batch.ledger.process import Process
     from batch.ledger.take_over import TakenOver
+    from batch.model import Run
     from batch.plan import Plan
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
@@ -106,6 +112,28 @@ class Plans:
         ]
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto, respelled=sum(respelled))
 
+    def planned(self, run: Run) -> pl.DataFrame:
+        """The changes that the run has planned and not sent, by dedupe's KEY and INTENTION."""
+        with reading(self._engine) as connection:
+            return select_frame(
+                connection, _PLANNED.where(t.run.c.id == run.id), dict.fromkeys(_PLANNED_NAMES, pl.String)
+            )
+
+    def drop(self, run: Run, numbers: Iterable[int], process: Process, now: datetime) -> None:
+        """Drops planned requests of a run, whose changes can be planned anew then.
+
+        Raises:
+            RunHeldError: Another process works on the run.
+            BrokenPromiseError: One of them is not planned any more.
+        """
+        with writing(self._engine) as connection:
+            refuse_if_held(connection, run, process, now)
+            requests = list(requests_of(connection, sorted(numbers)))
+            move(connection, requests, State.PLANNED, Event.TAKEN_OVER, now)
+
+            entries = [Entry(event=Event.TAKEN_OVER, at=now, request=one.number, detail={"by": []}) for one in requests]
+            events.append(connection, run.id, entries)
+
     def write(
         self,
         new: NewRun,
@@ -158,11 +186,39 @@ class Plans:
             )
             insert_requests(connection, run_id, numbers, at, self._new_id())
             insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
-            written = {"first": last + 1, "requests": plan.requests, "changes": plan.changes.height}
-            events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
             if decisions is not None:
                 write_decisions(connection, run_id, decisions, now)
+            written = {
+                "first": last + 1,
+                "requests": plan.requests,
+                "changes": plan.changes.height,
+                events.SEALS: root(write_seals(connection, range(last + 1, last + 1 + plan.requests))),
+                events.NAMES: names_digest(connection, run_id),
+            }
+            events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
         return run_id
+
+
+_PLANNED_NAMES: Final = (*KEY, *INTENTION)
+_PLANNED: Final = (
+    sa.select(
+        t.identity.c.external_id,
+        t.item.c.type,
+        t.item.c.external_id,
+        t.request.c.operation,
+        t.detail.c.start_date,
+        t.detail.c.remove_date,
+    )
+    .select_from(t.request)
+    .join(t.run, t.run.c.number == t.request.c.run)
+    .join(t.recipient, t.recipient.c.request == t.request.c.number)
+    .join(t.identity, t.identity.c.id == t.recipient.c.identity)
+    .join(t.request_item, t.request_item.c.request == t.request.c.number)
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+    .where(t.request.c.state == State.PLANNED.value)
+    .order_by(t.request.c.number)
+)
 
 
 def run_id_of(engine: Engine, tenant: str, input_digest: str) -> str:
@@ -239,6 +295,8 @@ def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> No
         row.number
         for row in connection.execute(sa.select(t.request.c.number).where(refused).order_by(t.request.c.number))
     ]
+    if not numbers:
+        return
     entries = [Entry(event=Event.TAKEN_OVER, at=now, request=number) for number in numbers]
     events.append(connection, run_id, entries)
     state = advance(State.REFUSED, Event.TAKEN_OVER)

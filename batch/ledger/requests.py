@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
-from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.errors import BrokenPromiseError, LedgerLostError, StoppedError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
+from batch.ledger.attempts import begin_attempts
 from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
     ATTEMPT,
     BLOCKED,
-    FINGERPRINT,
     REASON,
     REASON_COLUMN,
     SERVER_TIME,
-    TOKEN_EXPIRES,
     WITHIN,
     Entry,
 )
 from batch.ledger.failures import failures
 from batch.ledger.moving import divide, move
-from batch.ledger.rows import REQUEST, load_requests, require_whole
+from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.runs import require_held
+from batch.ledger.seals import Sealed, changed, check_run, seal_of
 from batch.ledger.track import write_statuses
-from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
 from batch.status.evidence import held_statuses, requested_already
 from batch.text import RequestId, instant
@@ -77,9 +76,6 @@ _OF_RUN_IN_STATE: Final = sa.and_(
     t.request.c.run == sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery(),
     t.request.c.state == sa.bindparam("in_state"),
 )
-_COUNT_CLAIMS: Final = (
-    sa.update(t.about).values(claims=t.about.c.claims + sa.bindparam("new")).returning(t.about.c.claims)
-)
 _COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_IN_STATE)
 _IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.number)
 
@@ -91,6 +87,7 @@ class Requests:
         self._engine = engine
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
+        self._sealed: dict[str, Sealed] = {}
         self.on_claimed: Callable[[Head], None] = lambda _head: None
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
         self.on_accepted: Callable[[Request], None] = lambda _request: None
@@ -123,6 +120,7 @@ class Requests:
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
+            LedgerChangedError: Somebody has changed the run, or what it has planned.
             LedgerLostError: The ledger lacks this process's last claim: it was put back, or replaced by a copy.
                 Or a connection to it was lost, even if nothing else failed by that.
         """
@@ -139,14 +137,43 @@ class Requests:
             if not rows:
                 return ()
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
-            for request, row in zip(loaded, rows, strict=True):
-                require_whole(request, row)
+            self._require_sealed(connection, run.id, loaded)
             sent = seen.sent if seen else _sent(connection, run.id)
             bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)
         return bodies
+
+    def check(self, run: Run) -> Sealed:
+        """Computes the run's chain again; returns its planned requests, by the machine that planned them.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+        """
+        with reading(self._engine) as connection:
+            self._sealed[run.id] = check_run(connection, run.id)
+        return self._sealed[run.id]
+
+    def _require_sealed(self, connection: Connection, run_id: str, requests: Sequence[Request]) -> None:
+        """Checks that requests are as this machine has planned them.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            StoppedError: Another machine has planned some of them.
+        """
+        sealed = self._sealed.get(run_id)
+        if sealed is None or any(request.number not in sealed.ours for request in requests):
+            # A part of a request that was divided since.
+            sealed = self._sealed[run_id] = check_run(connection, run_id)
+        for request in requests:
+            if key := sealed.others.get(request.number):
+                raise StoppedError(
+                    f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
+                    next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
+                )
+            if sealed.ours[request.number] != seal_of(request):
+                raise changed(run_id, [f"request {request.number} was changed"])
 
     def record(self, *answered: Answered, process: Process) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.
@@ -319,44 +346,10 @@ class Requests:
             return {row.request: row.reason for row in rows}
 
 
-def begin_attempts(
-    connection: Connection,
-    planned: Sequence[Request],
-    now: datetime,
-    new_id: Callable[[], str],
-    token_expires: datetime | None = None,
-) -> tuple[tuple[Body, ...], Head]:
-    """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head."""
-    bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
-    last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
-    numbered = [
-        (request, claim) for claim, body in enumerate(bodies, start=last - len(bodies) + 1) for request in body.requests
-    ]
-    requests, claims = zip(*numbered, strict=True)
-    move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
-    entries = [entry for body in bodies for entry in _claimed(body, now, token_expires)]
-    return bodies, events.append(connection, planned[0].run, entries)
-
-
 def _sent(connection: Connection, run_id: str) -> int:
     """See `Head.sent`."""
     claimed = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.attempts > 0) & t.request.c.parent.is_(None)
     return connection.execute(sa.select(sa.func.max(t.request.c.number)).where(claimed)).scalar() or 0
-
-
-def _claimed(body: Body, now: datetime, token_expires: datetime | None) -> list[Entry]:
-    """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
-    sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, TOKEN_EXPIRES: instant(token_expires)}
-    return [
-        Entry(
-            event=Event.CLAIMED,
-            at=now,
-            request=request.number,
-            attempt=request.attempts,
-            detail={**sent, WITHIN: request.within},
-        )
-        for request in body.requests
-    ]
 
 
 def _keep_held(connection: Connection, request: Request, held: Sequence[Place]) -> None:

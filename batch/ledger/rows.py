@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from batch.api.dialects import ItemType, Operation
-from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.model import Request, RequestItem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -25,6 +25,9 @@ _ONE: Final = REQUEST.where(t.request.c.number == sa.bindparam("of_request"))
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""
 
+_NUMBERED: Final = REQUEST.where(t.request.c.number.in_(sa.bindparam("numbers", expanding=True))).order_by(
+    t.request.c.number
+)
 _IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(
     t.identity.c.id.in_(sa.bindparam("numbers", expanding=True))
 )
@@ -41,6 +44,13 @@ def load_request(connection: Connection, number: int) -> Request | None:
     """A request by its number; None if there is none."""
     row = connection.execute(_ONE, {"of_request": number}).first()
     return None if row is None else load_requests(connection, [row])[0]
+
+
+def requests_of(connection: Connection, numbers: Iterable[int]) -> Iterator[Request]:
+    """The requests with these numbers, some at a time, in ascending order if the numbers are."""
+    remaining = iter(numbers)
+    while some := list(islice(remaining, _AT_ONCE)):
+        yield from load_requests(connection, connection.execute(_NUMBERED, {"numbers": some}).all())
 
 
 def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request, ...]:
@@ -60,20 +70,6 @@ def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request,
         )
         for row in rows
     )
-
-
-def require_whole(request: Request, row: Any) -> None:
-    """Checks that the ledger has all recipients and items of a request.
-
-    Raises:
-        BrokenPromiseError: Some are missing.
-    """
-    if (len(request.recipients), len(request.items)) != (row.recipient_count, row.item_count):
-        raise BrokenPromiseError(
-            f"Request {request.id} has lost recipients or items.",
-            next_step="Nothing of it is sent. Run `access-batch ledger verify`, then put the newest sound backup in "
-            "the ledger's place: requests sent since then are looked up at the tenant first.",
-        )
 
 
 def recipients_of(row: Any) -> list[int]:

@@ -285,8 +285,9 @@ def _mark_all(
         doubts.end(connection, numbers)
     if advance(state, event) is State.UNCONFIRMED:
         doubts.begin(connection, numbers, fenced=fenced)
-    entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
-    events.append(connection, run.id, entries)
+    if numbers:
+        entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
+        events.append(connection, run.id, entries)
     return bodies
 
 

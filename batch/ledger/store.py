@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batch.api.dialects import Rate
     from batch.ledger.calls import RateKey
     from batch.ledger.health import Health
+    from batch.ledger.machine_key import MachineKey
     from batch.ledger.process import Process
     from batch.model import Clock
 
@@ -67,7 +68,15 @@ class Ledger:
         self.notices = notices
 
     @classmethod
-    def open(cls, location: str, *, sandbox: bool, now: datetime, new_id: Callable[[], str]) -> Self:
+    def open(
+        cls,
+        location: str,
+        *,
+        sandbox: bool,
+        now: datetime,
+        new_id: Callable[[], str],
+        key: Callable[[], MachineKey],
+    ) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
         Args:
@@ -75,13 +84,14 @@ class Ledger:
             sandbox: Whether it is the sandbox's.
             now: This moment.
             new_id: A random id, new each time, for the ids of requests and attempts.
+            key: Returns this machine's key. It is not called before something must be signed or checked.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
         """
         url = ledger_url(location)
-        notices = bring_up_to_date(url, sandbox=sandbox, now=now)
-        return cls(connect(url), new_id, notices)
+        notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key)
+        return cls(connect(url, key=key), new_id, notices)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""

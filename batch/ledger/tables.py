@@ -16,7 +16,8 @@ continues decides as it did before. `cached` holds the tenant's answers and can 
 window has passed, and have seconds by the clock that `pace.boot` names; all other instants are ISO 8601 text in UTC.
 
 Rows are only ever added to `event`. It has every attempt and every answer, and the hash in each row covers the row
-before.
+before. The last row of each transaction is signed by the machine that wrote it. The event that added a request covers
+its `seal`, the hash of its content.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0007"
+LEDGER_VERSION: Final = "0008"
 """The newest migration. A ledger of another version is upgraded or refused."""
-
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -177,6 +177,7 @@ request = sa.Table(
     sa.Column("recipients", sa.Text, nullable=False),
     sa.Column("tag", sa.Text),
     sa.Column("claimed", sa.Integer, index=True),
+    sa.Column("seal", sa.Text),
     _one_of("operation", Operation),
     _one_of("state", State),
     sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
@@ -187,7 +188,7 @@ request = sa.Table(
     ),
     sa.Index("ix_request_run", "run", "state"),
     comment="`tag`: the random part of its id; null if it was planned before there were any. `claimed`: when its body "
-    "was last claimed, as a number that counts all claims of the ledger.",
+    "was last claimed, as a number that counts all claims of the ledger. `seal`: the hash of its content.",
 )
 
 doubt = sa.Table(
@@ -227,6 +228,14 @@ envelope = sa.Table(
     comment="Requests that share a body, by the number of the first. A request alone in its body is not here.",
 )
 
+signer = sa.Table(
+    "signer",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("public", sa.Text, nullable=False, unique=True),
+    sa.Column("since", sa.Text, nullable=False),
+)
+
 event = sa.Table(
     "event",
     metadata,
@@ -239,8 +248,12 @@ event = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
+    *(sa.Column("signer", sa.ForeignKey("signer.id")), sa.Column("place", sa.Integer), sa.Column("signature", sa.Text)),
+    sa.UniqueConstraint("signer", "place"),
+    sa.CheckConstraint("(signer IS NULL) = (signature IS NULL)", name="signed_by_somebody"),
     sqlite_with_rowid=False,
-    comment="What happened to a run and its requests. The hash of each event covers the event before.",
+    comment="What happened to a run and its requests. The hash of each event covers the event before. `signature`: of "
+    "the last event of a transaction, with the key `signer`; `place`: how many signatures that key has made so far.",
 )
 
 pace = sa.Table(
@@ -310,8 +323,10 @@ cached = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
+    sa.Column("mac", sa.Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="The tenant's answers about people and items, as JSON, and when they came. Can be emptied at any time.",
+    comment="The tenant's answers about people and items, as JSON, and when they came. Can be emptied at any time. "
+    "`mac`: proves which machine kept it; another one asks the tenant again.",
 )
 
 name_meaning = sa.Table(
@@ -352,12 +367,9 @@ SELECT run.id AS run, request.number AS request, request.operation, identity.ext
     item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
     detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
     finding.who AS tenant_who, finding.said AS tenant_said
-FROM request
-JOIN run ON run.number = request.run
-JOIN recipient ON recipient.request = request.number
-JOIN identity ON identity.id = recipient.identity
-JOIN request_item ON request_item.request = request.number
-JOIN item ON item.id = request_item.item
+FROM request JOIN run ON run.number = request.run
+JOIN recipient ON recipient.request = request.number JOIN identity ON identity.id = recipient.identity
+JOIN request_item ON request_item.request = request.number JOIN item ON item.id = request_item.item
 JOIN detail ON detail.id = request_item.detail
 LEFT JOIN track ON track.request = request.number AND track.identity = identity.id AND track.item = item.id
 LEFT JOIN finding ON finding.id = track.finding"""

@@ -16,27 +16,35 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.errors import LedgerLostError, LedgerRefusedError
+from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
 from batch.ledger import tables as t
 from batch.ledger.engine import connect, ledger_file, place, reading, writing
+from batch.ledger.seals import seal_old_runs
 from batch.text import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+    from batch.ledger.machine_key import MachineKey
+
+_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every version that a ledger can have, oldest first."""
 
+_FIRST_SEALED: Final = "0008"
+_SEALED_NOW: Final = "What it had until now is sealed as it is: changes that somebody made to it before can't be found."
 
-def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str, ...]:
+
+def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
     Args:
         url: Where the ledger is.
         sandbox: Whether the tenant is the sandbox. A ledger serves either the sandbox or real tenants, never both.
         now: For a new ledger's date and a backup's name.
+        key: Returns this machine's key, which signs what an older version has written.
 
     Returns:
         Sentences for the user that report what was done.
@@ -46,8 +54,9 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str,
     """
     looking = connect(url, only_look=True)
     try:
-        notices = _bring_up_to_date(looking, url, sandbox=sandbox, now=now)
+        notices = _bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key)
         _refuse_other_kind(looking, url, sandbox=sandbox)
+        _refuse_other_schema(looking, url)
     except LedgerLostError as error:
         raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
     finally:
@@ -61,7 +70,9 @@ _UNUSABLE: Final = (
 )
 
 
-def _bring_up_to_date(looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime) -> tuple[str, ...]:
+def _bring_up_to_date(
+    looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]
+) -> tuple[str, ...]:
     version = _version(looking)
     if version == t.LEDGER_VERSION:
         return ()
@@ -70,8 +81,11 @@ def _bring_up_to_date(looking: Engine, url: sa.URL, *, sandbox: bool, now: datet
         return (f"A new ledger was created: {place(url)}",)
     if version in _VERSIONS:
         backup = _back_up(url, version, now)
-        _migrate(url, sandbox=sandbox, now=now)
-        return (f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}",)
+        # What has seals must never get new ones: they would hide what was changed.
+        is_sealed = version >= _FIRST_SEALED
+        _migrate(url, sandbox=sandbox, now=now, key=None if is_sealed else key)
+        upgraded = f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}"
+        return (upgraded,) if is_sealed else (upgraded, _SEALED_NOW)
     raise LedgerRefusedError(
         f"The ledger {place(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
         next_step="Update access-batch, or choose another ledger with --ledger.",
@@ -118,15 +132,15 @@ _HAS_VERSION: Final = sa.Table(
 """Alembic's own table, as it creates it."""
 
 
-def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
-    """Upgrades in one transaction: a ledger is never half upgraded."""
+def _migrate(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey] | None) -> None:
+    """Upgrades in one transaction: a ledger is never half upgraded. With a key, what the ledger has is sealed."""
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    engine = connect(url, foreign_keys=False)
+    engine = connect(url, key=key, foreign_keys=False)
     try:
         with writing(engine, made=False) as connection:
             config.attributes["connection"] = connection
@@ -135,6 +149,8 @@ def _migrate(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
             command.upgrade(config, "head")
             connection.exec_driver_sql(t.CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
+            if key is not None:
+                seal_old_runs(connection, now)
     finally:
         engine.dispose()
 
@@ -163,6 +179,30 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
             f"The ledger {place(url)} is {kind}.",
             next_step="Sandbox and real tenants never share a ledger: choose another file with --ledger.",
         )
+
+
+def _refuse_other_schema(engine: Engine, url: sa.URL) -> None:
+    """Refuses what somebody has added to the database, such as a trigger: it would change what is written."""
+    if engine.dialect.name != "sqlite":
+        return
+    with reading(engine) as connection:
+        found = {(row.type, row.name): row.sql for row in connection.execute(_MASTER) if row.sql is not None}
+    tables = {("table", name) for name in (*t.metadata.tables, _HAS_VERSION.name)}
+    indexes = {("index", str(index.name)) for table in t.metadata.tables.values() for index in table.indexes}
+    strange = sorted(found.keys() - tables - indexes - {("view", t.VIEW)})
+    if found.get(("view", t.VIEW)) not in {None, t.CREATE_VIEW}:
+        strange.append(("view", t.VIEW))
+    if strange:
+        kind, name = strange[0]
+        raise LedgerChangedError(
+            f"Somebody has added or changed the {kind} {name!r} in the ledger {place(url)}.",
+            next_step=f"Nothing was sent. If you know why, remove it (DROP {kind.upper()}); then run the same command "
+            "again. Else put the newest sound backup in the ledger's place: requests sent since then are looked up at "
+            "the tenant first.",
+        )
+
+
+_MASTER: Final = sa.text("SELECT type, name, sql FROM sqlite_master")
 
 
 def _back_up(url: sa.URL, version: str, now: datetime) -> str:

@@ -14,8 +14,17 @@ from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcom
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
-from batch.ledger.events import ATTEMPT, BORN, FINGERPRINT, IMPORTED, IN_DOUBT, JOINED, WITHIN, chained_hash
+from batch.ledger.events import (
+    ATTEMPT,
+    BORN,
+    FINGERPRINT,
+    IMPORTED,
+    IN_DOUBT,
+    JOINED,
+    WITHIN,
+)
 from batch.ledger.rows import load_request
+from batch.ledger.verify_seals import chains, contents, signatures
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
 from batch.states import VOID, Event, State, advance
@@ -43,13 +52,27 @@ def verify(engine: Engine) -> tuple[str, ...]:
     - every request is the full product of its recipients and items;
     - requests that share a body may do so;
     - every run's events are an unbroken chain and lead to the states of its requests;
+    - every transaction was signed, and no signature is missing;
+    - every request holds what the event that added it has sealed;
     - each attempt sent what its requests hold, under an id of its own;
     - nothing was submitted twice for one intention.
     """
     with reading(engine) as connection:
         return tuple(
             finding
-            for check in (_database, _products, _envelopes, _chains, _origins, _states, _doubts, _bodies, _repeats)
+            for check in (
+                _database,
+                _products,
+                _envelopes,
+                chains,
+                _origins,
+                _states,
+                signatures,
+                contents,
+                _doubts,
+                _bodies,
+                _repeats,
+            )
             for finding in _bounded(check(connection))
         )
 
@@ -99,19 +122,6 @@ def _products(connection: Connection) -> Iterator[str]:
 def _count_of(part: sa.Table) -> sa.Subquery:
     """How many rows of a part each request has."""
     return sa.select(part.c.request, sa.func.count().label("n")).group_by(part.c.request).subquery()
-
-
-def _chains(connection: Connection) -> Iterator[str]:
-    run, number, before = 0, 0, ""
-    events = sa.select(t.event, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.event.c.run)
-    for row in connection.execute(events.order_by(t.event.c.run, t.event.c.number)).mappings():
-        if row["run"] != run:
-            run, number, before = row["run"], 0, ""
-        if row["number"] != number + 1:
-            yield f"run {row['run_id']}: events {number + 1} to {row['number'] - 1} are missing"
-        elif row["hash"] != chained_hash(before, row["run_id"], dict(row)):
-            yield f"run {row['run_id']}: event {row['number']} was changed"
-        number, before = row["number"], row["hash"]
 
 
 def _origins(connection: Connection) -> Iterator[str]:

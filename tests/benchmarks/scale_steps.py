@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from batch.ledger.machine_key import MachineKey
 from tests.benchmarks.memory import peak_megabytes
 from tests.clocks import new_id
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
+KEY: Final = MachineKey(bytes(32))
 TENANT: Final = "https://scale.example"
 ITEMS: Final = 5_000
 """Items of the tenant."""
@@ -120,7 +122,7 @@ def fill_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str
     requests_each = -(-ITEMS_EACH // items)
     upto = 0
     took = 0.0
-    with Ledger.open(ledger, sandbox=False, now=now, new_id=new_id) as opened:
+    with Ledger.open(ledger, sandbox=False, now=now, new_id=new_id, key=lambda: KEY) as opened:
         at_once = max(_WRITTEN_AT_ONCE // ITEMS_EACH // team, 1)
         for first in range(0, len(team_items), at_once):
             teams = np.arange(first, min(first + at_once, len(team_items)))
@@ -176,7 +178,7 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     screen = Screen(console=Console(stderr=True), quiet=True)
     surroundings = runtime()
     planner = input_run.InputRun(load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path])
-    with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC), new_id=new_id) as opened:
+    with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC), new_id=new_id, key=lambda: KEY) as opened:
         reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)
         check = CommandPrecheck(settings, screen, reach, surroundings, usual=CheckTenant.NEVER)
         run = planner.planned(opened, reach, check)
@@ -196,7 +198,7 @@ def deduplicate(path: str, *, ledger: str) -> dict[str, float]:
     now = datetime.now(UTC)
     table = read_inputs([path])
     validated = validate(table.rows, dialect=DIALECTS["beta"], now=now)
-    with Ledger.open(ledger, sandbox=False, now=now, new_id=new_id) as opened:
+    with Ledger.open(ledger, sandbox=False, now=now, new_id=new_id, key=lambda: KEY) as opened:
         before = peak_megabytes()
         began = time.perf_counter()
         classified = classify_input(table, validated, plans=opened.plans, tenant=TENANT, run="new")

@@ -66,7 +66,8 @@ class FakeDirectory:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(str(tmp_path / "ledger.db"), sandbox=False, now=NOW, new_id=clocks.new_id) as opened:
+    path = str(tmp_path / "ledger.db")
+    with Ledger.open(path, sandbox=False, now=NOW, new_id=clocks.new_id, key=clocks.key) as opened:
         yield opened
 
 

@@ -63,6 +63,8 @@ def environment(sandbox: RunningSandbox) -> dict[str, str]:
         "SAIL_CLIENT_ID": sandbox.client_id,
         "SAIL_CLIENT_SECRET": sandbox.client_secret,
         "ACCESS_BATCH_RATE": FAST,
+        # A server that forks the program may have been started by another test.
+        "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"],
     }
 
 

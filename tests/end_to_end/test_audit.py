@@ -160,14 +160,24 @@ def test_requests_that_are_newer_than_a_ledger_put_back_to_an_earlier_state_are_
 
 
 def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows_it(
-    work: Callable[..., Ended], tenant: RunningSandbox, ledger: Path, tmp_path: Path
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
-    alter(ledger, "UPDATE request SET state = 'DISCARDED'", "DELETE FROM event WHERE event <> 'planned'")
-    assert found(work("audit", "--json")) == {"states_differ": len(ROWS)}
-    again = work("submit", tmp_path / "a.csv", "--yes", "--check-tenant", "never")
+    run = worker(program, tenant, ledger)
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    submit = ("submit", path, "--yes", "--check-tenant", "never")
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    assert program(*submit, "--ledger", ledger, env=wrong).code == 4
+    alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
+    planned = ledger.read_bytes()
+    assert run(*submit).code == 0
+    alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
+    ledger.write_bytes(planned)
+    assert run("discard", rows(ledger, "SELECT id FROM run")[0][0]).code == 0
+    assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
+    again = run(*submit, "--settle-after", "0.2")
     assert (again.code, "8 changes had arrived" in again.err) == (0, True)
     assert set(accepted(tenant).values()) == {1}
-    assert found(work("audit", "--json")) == {}
+    assert found(run("audit", "--json")) == {}
 
 
 def test_rows_of_others_and_of_other_ledgers_are_not_compared(

@@ -19,7 +19,7 @@ from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.builders import NOW, change
-from tests.clocks import new_id
+from tests.clocks import key, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.decisions import Decisions
+    from batch.ledger.machine_key import MachineKey
     from batch.model import Part, Request
 
 ME = Process.current()
@@ -60,9 +61,14 @@ def new_run(digest: str = "digest", *, tenant: str = TENANT, now: datetime = NOW
 
 
 def open_ledger(
-    path: Path | str, *, sandbox: bool = False, now: datetime = NOW, new_id: Callable[[], str] = new_id
+    path: Path | str,
+    *,
+    sandbox: bool = False,
+    now: datetime = NOW,
+    new_id: Callable[[], str] = new_id,
+    key: Callable[[], MachineKey] = key,
 ) -> Ledger:
-    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id)
+    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key)
 
 
 def write(

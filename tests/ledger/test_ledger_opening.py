@@ -62,7 +62,7 @@ def test_the_ledger_and_the_files_beside_it_are_readable_by_their_owner_only(tmp
     try:
         with open_ledger(path) as ledger:
             write(ledger, [change("i1", "r1")])
-            modes = {file.name: mode_of(file) for file in tmp_path.iterdir()}
+            modes = {file.name: mode_of(file) for file in tmp_path.iterdir() if file.is_file()}
     finally:
         os.umask(before)
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
@@ -114,7 +114,7 @@ def test_creating_or_opening_a_current_ledger_does_not_import_alembic(tmp_path: 
     path = tmp_path / "ledger.db"
     program = (
         "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
-        "Ledger.open(sys.argv[1], sandbox=False, now=datetime.now(UTC), new_id=str).close();"
+        "Ledger.open(sys.argv[1], sandbox=False, now=datetime.now(UTC), new_id=str, key=str).close();"
         "print('alembic' in sys.modules)"
     )
     assert run_python(program, str(path)).strip() == "False"
@@ -147,7 +147,7 @@ def test_an_sqlite_file_uri_opens_a_private_file_and_creates_no_other_file(
     path = tmp_path / "ledger.db"
     with open_ledger(f"sqlite:///file:{path}?uri=true"):
         assert mode_of(path) == 0o600
-    assert {file.name for file in tmp_path.iterdir()} == {"ledger.db"}
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {"ledger.db"}
 
 
 @pytest.mark.parametrize("location", ["sqlite://", "sqlite:///:memory:"])
@@ -281,7 +281,9 @@ def next_release(tmp_path: Path) -> Path:
 
 OPEN_AND_PRINT = (
     "import sys; from datetime import datetime, UTC; from batch.ledger.store import Ledger;"
-    "ledger = Ledger.open(sys.argv[1], sandbox=False, now=datetime(2026, 3, 1, 12, tzinfo=UTC), new_id=str);"
+    "from batch.ledger.machine_key import MachineKey;"
+    "now, key = datetime(2026, 3, 1, 12, tzinfo=UTC), lambda: MachineKey(bytes(32));"
+    "ledger = Ledger.open(sys.argv[1], sandbox=False, now=now, new_id=str, key=key);"
     "print(*ledger.notices, sep='\\n'); ledger.close()"
 )
 

@@ -20,7 +20,7 @@ from batch.ledger.store import Ledger
 from batch.model import Answer, Form
 from batch.plan import plan
 from tests.builders import change
-from tests.clocks import new_id
+from tests.clocks import key, new_id
 from tests.ledger.ledger_helpers import ME, claim, open_ledger, write
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def answer_next(ledger: Ledger, run: Run, status: int) -> None:
 def path(tmp_path: Path) -> Path:
     """A ledger with answers of every kind and a settled request."""
     path = tmp_path / "ledger.db"
-    with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id) as ledger:
+    with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id, key=key) as ledger:
         new = NewRun(tenant="acme", input_digest="d", inputs=("a.csv",), dialect="beta", started_at=NOW)
         ledger.plans.write(new, plan(wanted(), Limits()), upto=0, now=NOW)
         run = ledger.runs.of_input("acme", "d")
@@ -77,7 +77,7 @@ def path(tmp_path: Path) -> Path:
 
 def findings(path: Path) -> str:
     """The findings of verify."""
-    with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id) as ledger:
+    with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id, key=key) as ledger:
         return "\n".join(ledger.verify())
 
 

@@ -30,7 +30,7 @@ from batch.model import EMPTY_TALLY, Answer, Failure, Form, Run
 from batch.report.log_file import LogFile
 from batch.status.evidence import Settlement
 from tests.builders import request
-from tests.clocks import at, new_id
+from tests.clocks import at, key, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,7 +243,7 @@ def test_a_file_that_is_not_a_log_is_never_appended_to(content: bytes, tmp_path:
 
 def test_a_ledger_is_refused_as_a_log(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    with Ledger.open(str(path), sandbox=False, now=BEGAN, new_id=new_id):
+    with Ledger.open(str(path), sandbox=False, now=BEGAN, new_id=new_id, key=key):
         pass
     with pytest.raises(SettingsError, match="holds something else"):
         opened(path)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.ledger.machine_key import MachineKey
     from batch.settings import Settings
     from tests.simulation.options import Options
     from tests.simulation.process import SimulatedProcess
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 
 MOST_RUNS: Final = 3
 """How often the same command is run once faults have ended."""
+
+MOST_NAMES: Final = 8
+"""How often a command is run again that refused one of the tenant's two names; each time, the name is drawn."""
+
+REFUSED: Final = 2
+"""The exit code of a command that its user has to change."""
 
 MOST_CONTROLS: Final = 3
 """How many other runs come if a doubt needs one."""
@@ -281,6 +288,11 @@ class History:
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
             code = self.host.submit(self.machines[0], f"{who}.{number}", given[0])
+            for again in range(MOST_NAMES if "two_names" in self.options.faults else 0):
+                if code != REFUSED:
+                    break
+                # A ledger that was put back may not know that both names are one tenant's: use the other name.
+                code = self.host.submit(self.machines[0], f"{who}.{number}.{again}", given[0])
             self._ended(code, given[1])
             # What was refused while the tenant failed is submitted again.
             if code != 4 and (code != 3 or self.tenant.poison):
@@ -313,7 +325,9 @@ class History:
         self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
-        with Ledger.open(str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody") as ledger:
+        with Ledger.open(
+            str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody
+        ) as ledger:
             self.problems += [f"verify: {one}" for one in ledger.verify()]
         with closing(sqlite3.connect(self.host.ledger)) as connection:
             rows = connection.execute("SELECT identity_id, item_id, state FROM changes").fetchall()
@@ -325,12 +339,17 @@ class History:
         )
 
 
+def nobody() -> MachineKey:
+    """Whoever only looks at a ledger signs nothing."""
+    raise AssertionError
+
+
 @cache
 def _empty_ledger() -> Path:
     """A ledger without runs: making one takes longer than a history."""
     path = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None)) / "empty.db"
     with mock.patch.object(uuid, "uuid4", return_value=uuid.UUID(int=13)):
-        Ledger.open(str(path), sandbox=False, now=BEGIN, new_id=lambda: "nobody").close()
+        Ledger.open(str(path), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path

@@ -126,6 +126,7 @@ class Host:
             jitter=chance.random,
             process=Process(host=machine.name, machine=machine.name, pid=process.pid, started=float(process.pid)),
             new_id=lambda: f"{chance.getrandbits(40):010x}",
+            key=lambda: machine.key,
             heads=Heads(folder=self.folder / machine.name / "heads"),
         )
         screen = Screen(console=_PlainConsole(file=said, width=200))

@@ -9,7 +9,10 @@ import signal
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +50,11 @@ class Machine:
     up: float
     has_one_clock: bool = False
     processes: dict[int, SimulatedProcess] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> MachineKey:
+        """What it signs with."""
+        return MachineKey(self.name.encode().ljust(SECRET_LENGTH))
 
     def monotonic(self) -> float:
         return self.up + self.world.now * (1 + self.drift)

@@ -28,7 +28,7 @@ NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
     "margin": ("spread fails gateway", (5, 4)),
     "tenant identity": ("two_names", (9, 10, 13)),
     "in doubt is not submitted": ("rows kill loss", (36,)),
-    "token fence": ("freeze other_machine late", (77,)),
+    "token fence": ("freeze other_machine late", (482,)),
     "unread bytes": ("doubled", (0,)),
 }
 """Histories that go wrong without a protection: the kinds of faults from which each seed chooses, and seeds.

@@ -1,0 +1,61 @@
+"""The key of this machine. It signs everything that this machine adds to a ledger, so that no other hand can change it.
+
+A run's events are a chain of hashes, which anybody could compute again. So the last event of each transaction carries a
+signature of its hash. The signatures of one key are a chain too: each covers the one before. An event that is taken
+away, or a run, leaves a gap in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SECRET_LENGTH: Final = 32
+"""Bytes of a key's secret."""
+
+_NAME_LENGTH: Final = 16
+
+
+class MachineKey:
+    """An Ed25519 key (RFC 8032).
+
+    Args:
+        secret: Random bytes, of SECRET_LENGTH.
+
+    Attributes:
+        public: The public key, as hexadecimal text.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(secret)
+        self._mac_key = hashlib.sha256(b"answers of the tenant\n" + secret).digest()
+        self.public = self._key.public_key().public_bytes_raw().hex()
+
+    def sign(self, message: str) -> str:
+        """The signature of a text, in base64."""
+        return base64.b64encode(self._key.sign(message.encode())).decode()
+
+    def mac(self, *texts: str) -> str:
+        """A code that only this machine can compute of these texts (HMAC, RFC 2104)."""
+        content = "\n".join(f"{len(text)} {text}" for text in texts)
+        return hmac.new(self._mac_key, content.encode(), hashlib.sha256).hexdigest()
+
+
+def key_name(public: str) -> str:
+    """A public key's short name, for people."""
+    return hashlib.sha256(bytes.fromhex(public)).hexdigest()[:_NAME_LENGTH]
+
+
+def has_signed(public: str, message: str, signature: str) -> bool:
+    """Whether a signature of a text was made with the secret of a public key."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        key.verify(base64.b64decode(signature, validate=True), message.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Proves that nobody has changed a ledger: events are unbroken chains, signed, and cover the content of requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+from batch.ledger.events import chained_hash, signed_text
+from batch.ledger.machine_key import has_signed, key_name
+from batch.ledger.seals import names_digest, read_chain, root, seals_and_contents
+from batch.model import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection
+
+
+def chains(connection: Connection) -> Iterator[str]:
+    """Events that were changed or are missing."""
+    run, number, before = 0, 0, ""
+    events = sa.select(t.event, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.event.c.run)
+    for row in connection.execute(events.order_by(t.event.c.run, t.event.c.number)).mappings():
+        if row["run"] != run:
+            run, number, before = row["run"], 0, ""
+        if row["number"] != number + 1:
+            yield f"run {row['run_id']}: events {number + 1} to {row['number'] - 1} are missing"
+        elif row["hash"] != chained_hash(before, row["run_id"], dict(row)):
+            yield f"run {row['run_id']}: event {row['number']} was changed"
+        number, before = row["number"], row["hash"]
+
+
+def signatures(connection: Connection) -> Iterator[str]:
+    """Signatures that are wrong or missing. Each key's signatures are a chain over all runs."""
+    ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
+    e = t.event.c
+    signed = (
+        sa.select(t.run.c.id, e.number, e.hash, t.signer.c.public, e.place, e.signature)
+        .join(t.run, t.run.c.number == e.run)
+        .join(t.signer, t.signer.c.id == e.signer)
+        .order_by(e.signer, e.place)
+    )
+    key, place, before = "", 0, ""
+    for row in connection.execute(signed):
+        if row.public != key:
+            key, place, before = row.public, 0, ""
+        text = signed_text(ledger, row.place, before, Head(run=row.id, number=row.number, hash=row.hash))
+        if row.place != place + 1:
+            yield f"key {key_name(key)}: its signatures {place + 1} to {row.place - 1} are missing"
+        elif not has_signed(key, text, row.signature):
+            yield f"key {key_name(key)}: its signature {row.place}, of event {row.number} of run {row.id}, is wrong"
+        place, before = row.place, row.signature
+    newest = sa.select(e.run, sa.func.max(e.number).label("number")).group_by(e.run).subquery()
+    unsigned = (
+        sa.select(t.run.c.id, e.number)
+        .join(t.run, t.run.c.number == e.run)
+        .join(newest, (newest.c.run == e.run) & (newest.c.number == e.number))
+        .where(e.signature.is_(None))
+    )
+    for event in connection.execute(unsigned):
+        yield f"run {event.id}: its newest event {event.number} is not signed"
+
+
+def contents(connection: Connection) -> Iterator[str]:
+    """Requests whose content or seal is not what was planned, and names that mean something else."""
+    for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
+        chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))
+        sealed = {number for birth in chain.births for number in birth.numbers}
+        for birth in chain.births:
+            if root(found[number][0] for number in birth.numbers if number in found) != birth.root:
+                yield f"run {run_id}: requests that event {birth.event} added have other seals"
+        for number, (kept, seal) in found.items():
+            if number not in sealed:
+                yield f"request {number}: no seal of run {run_id} covers it"
+            elif kept != seal:
+                yield f"request {number}: its content was changed"
+        if chain.names not in {None, names_digest(connection, run_id)}:
+            yield f"run {run_id}: the meanings of its names were changed"

@@ -1,0 +1,226 @@
+"""Somebody who can write to the ledger changes it. Nothing is sent by that, and `verify` finds it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.errors import LedgerChangedError, LedgerLostError, StoppedError
+from batch.ledger.events import chained_hash, signed_text
+from batch.ledger.machine_key import MachineKey
+from batch.ledger.seals import root, seal_of
+from batch.model import Head
+from batch.states import State
+from tests.builders import NOW, product
+from tests.ledger.ledger_helpers import ACCEPTED, ME, alter, claim, open_ledger, record, rows, singles, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+
+THIEF = MachineKey(b"another machine's key...........")
+
+
+@pytest.fixture
+def run(ledger: Ledger) -> Run:
+    """A run with five planned requests, the first of which was accepted."""
+    planned = write(ledger, *singles(5))
+    record(ledger, claim(ledger, planned), ACCEPTED)
+    ledger.runs.release(planned, ME)
+    return planned
+
+
+def reseal(path: Path, run_id: str, *, key: MachineKey | None = None) -> None:
+    """Compute a run's hashes again, as anybody can who may write to the ledger; sign them with a key of one's own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
+        (number,) = connection.execute("SELECT number FROM run WHERE id = ?", [run_id]).fetchone()
+        signer = None
+        if key is not None:
+            connection.execute("INSERT OR IGNORE INTO signer (public, since) VALUES (?, ?)", [key.public, "2026"])
+            (signer,) = connection.execute("SELECT id FROM signer WHERE public = ?", [key.public]).fetchone()
+        before, last, place = "", "", 0
+        for event in connection.execute("SELECT * FROM event WHERE run = ? ORDER BY number", [number]).fetchall():
+            before = chained_hash(before, run_id, dict(event))
+            where = (number, event["number"])
+            connection.execute("UPDATE event SET hash = ? WHERE run = ? AND number = ?", [before, *where])
+            if key is not None and event["signature"] is not None:
+                place += 1
+                head = Head(run=run_id, number=event["number"], hash=before)
+                last = key.sign(signed_text(ledger, place, last, head))
+                new = "UPDATE event SET signer = ?, place = ?, signature = ? WHERE run = ? AND number = ?"
+                connection.execute(new, [signer, place, last, *where])
+
+
+ATTACKS = {
+    "another person": "UPDATE identity SET external_id = 'thief', key = 'thief' WHERE external_id = 'i003'",
+    "another item": "UPDATE item SET external_id = 'admin', key = 'admin'",
+    "another comment": "UPDATE detail SET comment = 'approved'",
+    "another operation": "UPDATE request SET operation = 'REVOKE' WHERE number = 4",
+    "one person more": "UPDATE request SET recipients = '4 5', recipient_count = 2 WHERE number = 4",
+    "another state": "UPDATE request SET state = 'PLANNED', attempts = 0 WHERE number = 1",
+    "another seal": "UPDATE request SET seal = 'a' WHERE number = 4",
+    "one request more": (
+        "INSERT INTO request SELECT 6, run, operation, state, state_at, recipient_count, item_count, attempts, parent, "
+        "recipients, tag, claimed, seal FROM request WHERE number = 5"
+    ),
+    "no signature": "UPDATE event SET signer = NULL, place = NULL, signature = NULL WHERE number > 1",
+    "a cut tail": "DELETE FROM event WHERE event = 'accepted'",
+    "another meaning": (
+        "INSERT INTO name_meaning SELECT number, 'identity by name', 'Anna', '2026', 'found', 'thief', '' FROM run"
+    ),
+}
+
+
+WANTED = {((f"i00{number}",), "r1") for number in range(1, 5)}
+"""Whom the planned requests of `run` give what."""
+
+
+def send_all(ledger: Ledger, run: Run, sent: set[tuple[tuple[str, ...], str]]) -> None:
+    ledger.runs.hold(run, ME, NOW)
+    while bodies := ledger.requests.claim(run, NOW, ME):
+        sent |= {(request.recipients, request.items[0].id) for body in bodies for request in body.requests}
+    ledger.requests.check(run)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_nothing_else_is_sent_of_a_run_that_somebody_has_changed(
+    ledger: Ledger, path: Path, run: Run, attack: str
+) -> None:
+    alter(path, attack)
+    sent: set[tuple[tuple[str, ...], str]] = set()
+    with (
+        open_ledger(path) as another,
+        pytest.raises(LedgerChangedError, match=f"Somebody has changed the ledger: in run {run.id}, "),
+    ):
+        send_all(another, run, sent)
+    assert sent <= WANTED
+    assert ledger.verify() != ()
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_nothing_else_is_sent_of_a_run_that_somebody_changes_while_it_is_sent(
+    ledger: Ledger, path: Path, run: Run, attack: str
+) -> None:
+    ledger.requests.check(run)
+    alter(path, attack)
+    sent: set[tuple[tuple[str, ...], str]] = set()
+    with suppress(LedgerChangedError, LedgerLostError):
+        send_all(ledger, run, sent)
+    assert sent <= WANTED
+
+
+def planned_anew(path: Path, run: Run) -> None:
+    """Put a thief into request 4, and make the plan's event cover it."""
+    alter(path, "UPDATE identity SET external_id = 'thief', key = 'thief' WHERE external_id = 'i003'")
+    with open_ledger(path) as opened:
+        requests = {one.number: one for one in opened.requests.in_state(run, State.PLANNED)}
+        stolen = seal_of(requests[4])
+    alter(path, f"UPDATE request SET seal = '{stolen}' WHERE number = 4")  # noqa: S608 - an attack
+    seals = [seal for (seal,) in rows(path, "SELECT seal FROM request ORDER BY number")]
+    ((detail,),) = rows(path, "SELECT detail FROM event WHERE event = 'planned'")
+    new = json.dumps({**json.loads(detail), "seals": root(seals)})
+    alter(path, f"UPDATE event SET detail = '{new}' WHERE event = 'planned'")  # noqa: S608 - an attack
+
+
+def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, path: Path, run: Run) -> None:
+    planned_anew(path, run)
+    reseal(path, run.id)
+    with pytest.raises(LedgerChangedError, match="the signature of event 1 is wrong"):
+        ledger.requests.check(run)
+    assert any("signature" in finding for finding in ledger.verify())
+
+
+def test_a_plan_that_was_signed_with_another_key_is_not_sent_as_it_stands(path: Path, run: Run) -> None:
+    planned_anew(path, run)
+    reseal(path, run.id, key=THIEF)
+    with open_ledger(path) as another:
+        assert set(another.requests.check(run).others) == {2, 3, 4, 5}
+        another.runs.hold(run, ME, NOW)
+        with pytest.raises(StoppedError, match="Another machine, with the key"):
+            another.requests.claim(run, NOW, ME)
+    assert len(rows(path, "SELECT * FROM event WHERE event = 'claimed'")) == 1
+
+
+def test_what_another_machine_has_planned_can_be_dropped_and_planned_anew(path: Path, ledger: Ledger) -> None:
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        run = write(elsewhere, product(["i1", "i2"], ["r1"]))
+    sealed = ledger.requests.check(run)
+    assert (set(sealed.ours), set(sealed.others)) == (set(), {1})
+    ledger.plans.drop(run, sealed.others, ME, NOW)
+    write(ledger, product(["i1", "i2"], ["r1"]))
+    assert claim(ledger, run).recipients == ("i1", "i2")
+    assert set(ledger.requests.check(run).others) == set()
+    assert ledger.verify() == ()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        ["DELETE FROM event WHERE run = 1 AND number > 1", "UPDATE request SET state = 'PLANNED', attempts = 0"],
+        [
+            "DELETE FROM event WHERE run = 1",
+            "DELETE FROM recipient WHERE request < 6",
+            "DELETE FROM request_item WHERE request < 6",
+            "DELETE FROM request WHERE run = 1",
+            "DELETE FROM run WHERE number = 1",
+        ],
+    ],
+    ids=["the tail of a run", "a run"],
+)
+@pytest.mark.usefixtures("run")
+def test_what_is_taken_away_leaves_a_gap_among_the_signatures(ledger: Ledger, path: Path, attack: list[str]) -> None:
+    other = write(ledger, *singles(1, prefix="o"), digest="other")
+    record(ledger, claim(ledger, other), ACCEPTED)
+    assert ledger.verify() == ()
+    alter(path, *attack)
+    assert any("are missing" in finding and "signatures" in finding for finding in ledger.verify())
+
+
+def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Path, ledger: Ledger) -> None:
+    ledger.cache.put("https://tenant.example", "identity by name", {"Anna": "i1"}, at=NOW)
+    assert ledger.cache.get("https://tenant.example", "identity by name", ["Anna"], since=NOW)["Anna"].value == "i1"
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        assert elsewhere.cache.get("https://tenant.example", "identity by name", ["Anna"], since=NOW) == {}
+    alter(path, "UPDATE cached SET value = '\"thief\"'")
+    assert ledger.cache.get("https://tenant.example", "identity by name", ["Anna"], since=NOW) == {}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "CREATE TRIGGER helpful AFTER INSERT ON request BEGIN DELETE FROM doubt; END",
+        "CREATE TABLE notes (text)",
+        "CREATE VIEW mine AS SELECT * FROM request",
+    ],
+)
+def test_a_ledger_with_foreign_objects_is_refused(path: Path, ledger: Ledger, attack: str) -> None:
+    ledger.close()
+    alter(path, attack)
+    with pytest.raises(LedgerChangedError, match="Somebody has added or changed"):
+        open_ledger(path)
+
+
+def test_a_view_that_shows_something_else_is_refused(path: Path, ledger: Ledger) -> None:
+    ledger.close()
+    alter(path, "DROP VIEW changes", "CREATE VIEW changes AS SELECT * FROM request")
+    with pytest.raises(LedgerChangedError, match="the view 'changes'"):
+        open_ledger(path)
+
+
+def test_a_signature_is_only_valid_in_its_ledger_and_at_its_place() -> None:
+    head = Head(run="run", number=3, hash="a" * 64)
+    texts: list[Any] = [
+        signed_text("ledger", 7, "", head),
+        signed_text("other", 7, "", head),
+        signed_text("ledger", 8, "", head),
+        signed_text("ledger", 7, "before", head),
+    ]
+    assert len({THIEF.sign(text) for text in texts}) == len(texts)
