@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch.commands.names import Names
-from batch.errors import LedgerChangedError, SettingsError
+from batch.errors import LedgerChangedError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.plans import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
@@ -98,9 +98,18 @@ class InputRun:
         """Whether a run that went on as planned may have more to do, because other runs stood in its way.
 
         Decisions by the tenant's answers of that time stay.
+
+        Raises:
+            RunHeldError: Meanwhile, another run has taken the input over, as two tenants proved to be one.
         """
         if run is None or not ledger.runs.has_unfinished_beside(run):
             return False
+        if (now := self._run(ledger)) is None or now.id != run.id:
+            raise RunHeldError(
+                f"The tenant of run {run.id} has proved to be one that the ledger knew by another address: "
+                f"{f'run {now.id}' if now else 'another run'} has this input now.",
+                next_step="Nothing more was sent. Run the same command again: it goes on with that run.",
+            )
         if self._classes is not None and not ledger.runs.has_lost_changes(run):
             return False
         # Another machine may have taken this process for dead: then the classes of the plan hold no more.

@@ -65,9 +65,9 @@ _POSTS: Final = sa.select(
 _IN_STATE: Final = (t.request.c.run == t.RUN_NUMBER) & (t.request.c.state == sa.bindparam("in_state"))
 _NUMBERS: Final = sa.select(t.request.c.number).where(_IN_STATE).order_by(t.request.c.number)
 _MOVE: Final = sa.update(t.request).where(_IN_STATE).values(state=sa.bindparam("to_state"), state_at=sa.bindparam("at"))
+# The tenant may have got another name since the run was read.
 _OTHERS: Final = sa.select(t.run.c.number).where(
-    t.run.c.tenant == t.tenant.c.id,
-    t.tenant.c.name == sa.bindparam("tenant_name"),
+    t.run.c.tenant == sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run")).scalar_subquery(),
     t.run.c.id != sa.bindparam("of_run"),
 )
 _UNFINISHED_BESIDE: Final = (
@@ -138,9 +138,8 @@ class Runs:
 
     def has_unfinished_beside(self, run: Run) -> bool:
         """Whether another run of the same tenant has something to send or to settle."""
-        beside = {"tenant_name": run.tenant, "of_run": run.id}
         with reading(self._engine) as connection:
-            return connection.execute(_UNFINISHED_BESIDE, beside).first() is not None
+            return connection.execute(_UNFINISHED_BESIDE, {"of_run": run.id}).first() is not None
 
     def has_lost_changes(self, run: Run) -> bool:
         """Whether other runs have taken over changes that this one had planned."""

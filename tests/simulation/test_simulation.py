@@ -44,6 +44,11 @@ def test_every_change_is_submitted_exactly_once_whatever_happens(seed: int) -> N
     assert outcome.problems == ()
 
 
+@pytest.mark.parametrize("seed", [80065, 81134, 90861, 100283, 300552])
+def test_a_history_that_went_wrong_once_goes_well(seed: int) -> None:
+    assert live(options_of(seed)).problems == ()
+
+
 @pytest.mark.parametrize("protection", NEEDED)
 def test_each_protection_is_needed(protection: str) -> None:
     kinds, seeds = NEEDED[protection]
