@@ -106,7 +106,7 @@ class InputRun:
             return False
         if (now := self._run(ledger)) is None or now.id != run.id:
             raise RunHeldError(
-                f"The tenant of run {run.id} has proved to be one that the ledger knew by another address: "
+                f"The tenant of run {run.id} turned out to be in the ledger under another address too, and "
                 f"{f'run {now.id}' if now else 'another run'} has this input now.",
                 next_step="Nothing more was sent. Run the same command again: it goes on with that run.",
             )

@@ -72,7 +72,7 @@ HAS_ROWS: Final = t.request.c.recipient_count * t.request.c.item_count > (
     )
     .scalar_subquery()
 )
-"""Whether a request has changes of which the tenant did not say that it created nothing for them."""
+"""Whether the tenant created something for a request, as far as its answer tells."""
 _FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
 _OF_ATTEMPT: Final = sa.update(t.doubt).where(
     t.doubt.c.request == sa.bindparam("of_request"),

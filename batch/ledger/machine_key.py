@@ -48,7 +48,7 @@ class MachineKey:
 
 def key_name(public: str) -> str:
     """A public key's short name, for people."""
-    return hashlib.sha256(bytes.fromhex(public)).hexdigest()[:_NAME_LENGTH]
+    return hashlib.sha256(public.encode()).hexdigest()[:_NAME_LENGTH]
 
 
 def has_signed(public: str, message: str, signature: str) -> bool:

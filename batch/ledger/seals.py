@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from batch.model import Request
 
 
+MOST_REQUESTS: Final = 10_000_000
+"""Requests that one event may add: somebody may have written a number that would fill the memory."""
+
+
 def seal_of(request: Request) -> str:
     """The hash of a request's content: everything that a body says of it, in any order of recipients and items."""
     items = [
@@ -135,8 +139,10 @@ class Chain:
         except (ValueError, TypeError, AttributeError, KeyError):
             self.faults.append(f"event {number} can't be read")
         if row["signature"] is not None:
-            self.signed.append((self.last, row["public"], row["place"], row["signature"]))
-            self.births += [replace(birth, signer=row["public"]) for birth in self._unsigned]
+            # Whoever changed the ledger may have taken the key or the place away.
+            public = row["public"] or ""
+            self.signed.append((self.last, public, row["place"] or 0, row["signature"]))
+            self.births += [replace(birth, signer=public) for birth in self._unsigned]
             self._unsigned.clear()
 
     @property
@@ -160,8 +166,10 @@ class Chain:
             other = State.PLANNED if SEALS in detail else None
             self.states |= {number: known.get(number, other) for number in numbers}
         elif name in BORN:
-            first = int(detail["first"])
-            numbers = list(range(first, first + int(detail["requests"])))
+            first, count = int(detail["first"]), int(detail["requests"])
+            if not 0 <= count <= MOST_REQUESTS:
+                raise ValueError(count)
+            numbers = list(range(first, first + count))
             self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
             self.names = detail.get(NAMES, self.names)
         elif name == SEALED:

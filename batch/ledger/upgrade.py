@@ -81,7 +81,7 @@ def _bring_up_to_date(
         return (f"A new ledger was created: {place(url)}",)
     if version in _VERSIONS:
         backup = _back_up(url, version, now)
-        # What has seals must never get new ones: they would hide what was changed.
+        # A sealed ledger is never sealed again: new seals would hide a change.
         is_sealed = version >= _FIRST_SEALED
         _migrate(url, sandbox=sandbox, now=now, key=None if is_sealed else key)
         upgraded = f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}"
@@ -182,7 +182,7 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
 
 
 def _refuse_other_schema(engine: Engine, url: sa.URL) -> None:
-    """Refuses what somebody has added to the database, such as a trigger: it would change what is written."""
+    """Refuses a database to which somebody has added something: a trigger, for example, could change what we write."""
     if engine.dialect.name != "sqlite":
         return
     with reading(engine) as connection:

@@ -24,6 +24,7 @@ from batch.ledger.events import (
     WITHIN,
 )
 from batch.ledger.rows import load_request
+from batch.ledger.seals import MOST_REQUESTS
 from batch.ledger.verify_seals import chains, contents, signatures
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
@@ -153,8 +154,9 @@ def _detail(event: Any) -> Mapping[str, Any]:
 
 def _numbers(detail: Mapping[str, int]) -> range:
     """The numbers of the requests that an event of BORN added."""
-    first = detail.get("first", 0)
-    return range(first, first + detail.get("requests", 0))
+    first, count = detail.get("first", 0), detail.get("requests", 0)
+    # Somebody may have written any number.
+    return range(first, first + count) if 0 <= count <= MOST_REQUESTS else range(0)
 
 
 def _imported(connection: Connection) -> frozenset[int]:

@@ -39,19 +39,21 @@ def signatures(connection: Connection) -> Iterator[str]:
     signed = (
         sa.select(t.run.c.id, e.number, e.hash, t.signer.c.public, e.place, e.signature)
         .join(t.run, t.run.c.number == e.run)
-        .join(t.signer, t.signer.c.id == e.signer)
+        .outerjoin(t.signer, t.signer.c.id == e.signer)
+        .where(e.signature.is_not(None))
         .order_by(e.signer, e.place)
     )
     key, place, before = "", 0, ""
     for row in connection.execute(signed):
-        if row.public != key:
-            key, place, before = row.public, 0, ""
-        text = signed_text(ledger, row.place, before, Head(run=row.id, number=row.number, hash=row.hash))
-        if row.place != place + 1:
-            yield f"key {key_name(key)}: its signatures {place + 1} to {row.place - 1} are missing"
+        if (row.public or "") != key:
+            key, place, before = row.public or "", 0, ""
+        expected, place = place + 1, row.place or 0
+        text = signed_text(ledger, place, before, Head(run=row.id, number=row.number, hash=row.hash))
+        if place != expected:
+            yield f"key {key_name(key)}: its signatures {expected} to {place - 1} are missing"
         elif not has_signed(key, text, row.signature):
-            yield f"key {key_name(key)}: its signature {row.place}, of event {row.number} of run {row.id}, is wrong"
-        place, before = row.place, row.signature
+            yield f"key {key_name(key)}: its signature {place}, of event {row.number} of run {row.id}, is wrong"
+        before = row.signature
     newest = sa.select(e.run, sa.func.max(e.number).label("number")).group_by(e.run).subquery()
     unsigned = (
         sa.select(t.run.c.id, e.number)
@@ -64,7 +66,7 @@ def signatures(connection: Connection) -> Iterator[str]:
 
 
 def contents(connection: Connection) -> Iterator[str]:
-    """Requests whose content or seal is not what was planned, and names that mean something else."""
+    """Requests whose content or seal was changed since they were planned, and names that got another meaning."""
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))
         sealed = {number for birth in chain.births for number in birth.numbers}

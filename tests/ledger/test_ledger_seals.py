@@ -72,6 +72,12 @@ ATTACKS = {
         "recipients, tag, claimed, seal FROM request WHERE number = 5"
     ),
     "no signature": "UPDATE event SET signer = NULL, place = NULL, signature = NULL WHERE number > 1",
+    "no key": "DELETE FROM signer",
+    "no place": "UPDATE event SET place = NULL",
+    "an odd key": "UPDATE signer SET public = 'odd'",
+    "countless requests": (
+        """UPDATE event SET detail = '{"first": 1, "requests": 1000000000000000}' WHERE event = 'planned'"""
+    ),
     "a cut tail": "DELETE FROM event WHERE event = 'accepted'",
     "another meaning": (
         "INSERT INTO name_meaning SELECT number, 'identity by name', 'Anna', '2026', 'found', 'thief', '' FROM run"
