@@ -73,11 +73,11 @@ def sandbox(
 ) -> None:
     """Run the simulated tenant alone, until Ctrl-C."""
     from batch.report.screen import describe_sandbox
-    from batch.sandbox.server import serve_forever
+    from batch.sandbox.server import RunningSandbox, serve_forever
     from batch.sandbox.settings import SandboxSettings
 
-    def announce(base_url: str, client_id: str, client_secret: str) -> None:
-        show(describe_sandbox(base_url, client_id, client_secret))
+    def announce(ready: RunningSandbox) -> None:
+        show(describe_sandbox(ready.base_url, ready.client_id, ready.client_secret, ready.operator_token))
 
     chosen = SandboxSettings(
         rate=settings.pace,

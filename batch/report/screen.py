@@ -236,8 +236,10 @@ def describe_verdict(summary: Summary) -> Iterator[str]:
         yield "Correct the rows in rejected.csv and submit that file."
 
 
-def describe_sandbox(base_url: str, client_id: str, client_secret: str) -> Iterator[str]:
-    """How to point a client at a sandbox."""
+def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator_token: str) -> Iterator[str]:
+    """How to point a client at a sandbox, and how to see what it has accepted."""
     yield f"The sandbox listens on {base_url}. Point a client at it with:"
     yield f"  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={client_id} SAIL_CLIENT_SECRET={client_secret}"
-    yield f"Accepted requests: {base_url}/sandbox/audit. Ctrl-C ends it."
+    yield "See what it has accepted with:"
+    yield f"  curl --header 'Authorization: Bearer {operator_token}' {base_url}/sandbox/audit"
+    yield "Ctrl-C ends it."

@@ -2,7 +2,9 @@
 
 `GET /sandbox/audit` shows the audit log. `POST /sandbox/faults` takes a JSON array of faults for coming attempts, of
 which null lets one pass, or a JSON object: texts, each with the fault of every attempt that contains it. Real tenants
-have neither: they serve people, and tests in another process.
+have neither: they serve people, and tests in another process, who send the token that the sandbox prints.
+
+A web page can make its reader's browser call this machine. Such calls are turned away before they count anywhere.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import logging
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from secrets import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import Route
 
 from batch.api.dialects import TOKEN_PATH
@@ -35,8 +38,17 @@ if TYPE_CHECKING:
     from batch.sandbox.settings import SandboxSettings
     from batch.sandbox.tenant import SimulatedTenant
 
-_AUDIT_PATHS: Final = ("/sandbox/audit", "/sandbox/books")
+_OPERATORS: Final = "/sandbox/"
+"""Every path under it needs the operator's token, also one that is added later."""
+
+_AUDIT_PATHS: Final = (f"{_OPERATORS}audit", f"{_OPERATORS}books")
 """The second is the path of earlier versions."""
+
+_BROWSERS_HEADERS: Final = ("Origin", "Sec-Fetch-Site")
+"""Headers that a browser adds and no client of the API sends: every POST has the first, every call the second."""
+
+HTTP_PORT: Final = 80
+"""The port that an http address without a port means."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +61,19 @@ class SandboxApp:
         tenant: The tenant behind it.
         faults: The faults of coming attempts.
         clock: The tenant's time, with a zone; also the `Date` of its answers.
+        port: The port that it listens on.
+        operator_token: Opens the audit log and the faults.
     """
 
     def __init__(
-        self, settings: SandboxSettings, *, tenant: SimulatedTenant, faults: FaultPlan, clock: Callable[[], datetime]
+        self,
+        settings: SandboxSettings,
+        *,
+        tenant: SimulatedTenant,
+        faults: FaultPlan,
+        clock: Callable[[], datetime],
+        port: int,
+        operator_token: str,
     ) -> None:
         self._tenant = tenant
         self._faults = faults
@@ -62,11 +83,12 @@ class SandboxApp:
         routes = [
             Route(TOKEN_PATH, self._issue_token, methods=["POST"]),
             *(Route(path, self._show_audit, methods=["GET"]) for path in _AUDIT_PATHS),
-            Route("/sandbox/faults", self._add_faults, methods=["POST"]),
+            Route(f"{_OPERATORS}faults", self._add_faults, methods=["POST"]),
             *ApiRoutes(settings, gate, faults).routes(),
         ]
         app = Starlette(routes=routes, exception_handlers={Exception: _report_bug})
-        self._app = _WithHeaders(app, clock, settings.extra_headers)
+        guarded = _Guard(app, tenant, port=port, operator_token=operator_token)
+        self._app = _WithHeaders(guarded, clock, settings.extra_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -90,6 +112,41 @@ class SandboxApp:
             self._faults.poison(text, fault)
         self._faults.add(*faults)
         return response(Answer(status=HTTPStatus.OK, body={"pending": self._faults.pending}))
+
+
+def own_hosts(port: int) -> frozenset[str]:
+    """The values of `Host` that name this machine and a port. The name of a web page never does, wherever it leads."""
+    names = ("127.0.0.1", "localhost", "[::1]")
+    bare = names if port == HTTP_PORT else ()
+    return frozenset((*bare, *(f"{name}:{port}" for name in names)))
+
+
+class _Guard:
+    """Turns away what a web page sends, and everybody without the operator's token from what is not the API."""
+
+    def __init__(self, app: ASGIApp, tenant: SimulatedTenant, *, port: int, operator_token: str) -> None:
+        self._app = app
+        self._tenant = tenant
+        self._hosts = own_hosts(port)
+        self._authorization = f"Bearer {operator_token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope["path"], Headers(scope=scope))
+        await (self._app if refusal is None else response(refusal))(scope, receive, send)
+
+    def _refusal(self, path: str, headers: Headers) -> Answer | None:
+        if [host.lower() for host in headers.getlist("Host")] not in [[host] for host in self._hosts]:
+            return self._forbidden(f"The sandbox answers only calls to {' or '.join(sorted(self._hosts))}.")
+        if any(name in headers for name in _BROWSERS_HEADERS):
+            return self._forbidden("The sandbox answers no browsers, because any web page can make one call it.")
+        sent = headers.get("Authorization", "").encode()
+        if path.startswith(_OPERATORS) and not compare_digest(sent, self._authorization):
+            error = "Send `Authorization: Bearer TOKEN` with the token that the sandbox printed when it started."
+            return Answer(status=HTTPStatus.UNAUTHORIZED, body={"error": error})
+        return None
+
+    def _forbidden(self, text: str) -> Answer:
+        return problem(HTTPStatus.FORBIDDEN, text, tracking_id=self._tenant.new_id())
 
 
 class _WithHeaders:

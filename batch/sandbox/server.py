@@ -8,6 +8,7 @@ import socket
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -41,6 +42,7 @@ class RunningSandbox:
         base_url: Such as `http://127.0.0.1:40123`, without a trailing slash.
         client_id: The client that can get tokens.
         client_secret: Its secret, kept out of the repr.
+        operator_token: Opens its audit log and its faults to other processes; new with every start.
         tenant: The tenant behind it, with its audit log.
         faults: The faults of coming attempts; can be added at any time.
     """
@@ -48,6 +50,7 @@ class RunningSandbox:
     base_url: str
     client_id: str
     client_secret: str = field(repr=False)
+    operator_token: str = field(repr=False)
     tenant: SimulatedTenant
     faults: FaultPlan
 
@@ -87,7 +90,7 @@ def running_sandbox(
 def serve_forever(
     settings: SandboxSettings,
     port: int,
-    announce: Callable[[str, str, str], None],
+    announce: Callable[[RunningSandbox], None],
     *,
     clock: Callable[[], datetime] = utc_now,
 ) -> None:
@@ -96,7 +99,7 @@ def serve_forever(
     Args:
         settings: The sandbox's settings.
         port: TCP port on 127.0.0.1; 0 for any free one.
-        announce: Called once, as soon as it is ready, with its base URL, client id and client secret.
+        announce: Called once, as soon as it is ready.
         clock: The tenant's time, with a zone.
 
     Raises:
@@ -104,7 +107,7 @@ def serve_forever(
     """
     with _listening_socket(port) as listener:
         sandbox, app = _assemble(settings, listener, clock)
-        server = _Server(app, announce=lambda: announce(sandbox.base_url, sandbox.client_id, sandbox.client_secret))
+        server = _Server(app, announce=lambda: announce(sandbox))
         # On Ctrl-C uvicorn stops in order, then raises the signal again for its caller.
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -167,7 +170,16 @@ def _assemble(
         base_url=f"http://{_LOOPBACK}:{port}",
         client_id=settings.client_id,
         client_secret=settings.client_secret,
+        operator_token=token_urlsafe(),
         tenant=settings.new_tenant(),
         faults=settings.new_fault_plan(),
     )
-    return sandbox, SandboxApp(settings, tenant=sandbox.tenant, faults=sandbox.faults, clock=clock)
+    app = SandboxApp(
+        settings,
+        tenant=sandbox.tenant,
+        faults=sandbox.faults,
+        clock=clock,
+        port=port,
+        operator_token=sandbox.operator_token,
+    )
+    return sandbox, app

@@ -22,10 +22,12 @@ class SandboxProcess:
     """A running sandbox; `settings` are the environment variables that point a client at it."""
 
     settings: Mapping[str, str]
+    operator_token: str
 
     def audit(self) -> dict[str, Any]:
         """Its audit log."""
-        answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/audit", timeout=60)
+        headers = {"Authorization": f"Bearer {self.operator_token}"}
+        answer = httpx.get(f"{self.settings['SAIL_BASE_URL']}/sandbox/audit", headers=headers, timeout=60)
         audit: dict[str, Any] = answer.raise_for_status().json()
         return audit
 
@@ -43,6 +45,10 @@ def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
         try:
             assert process.stdout is not None
             exports = next(line for line in process.stdout if "export" in line)
-            yield SandboxProcess(settings=dict(re.findall(r"(SAIL_\w+)=(\S+)", exports)))
+            shown = next(line for line in process.stdout if "Bearer" in line)
+            yield SandboxProcess(
+                settings=dict(re.findall(r"(SAIL_\w+)=(\S+)", exports)),
+                operator_token=shown.partition("Bearer ")[2].partition("'")[0],
+            )
         finally:
             process.send_signal(signal.SIGINT)

@@ -262,9 +262,9 @@ def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
 
 
 def test_a_sandbox_shows_how_to_point_a_client_at_it() -> None:
-    text = "\n".join(describe_sandbox("http://127.0.0.1:1", "id", "word"))
+    text = "\n".join(describe_sandbox("http://127.0.0.1:1", "id", "word", "ticket"))
     assert "export SAIL_BASE_URL=http://127.0.0.1:1 SAIL_CLIENT_ID=id SAIL_CLIENT_SECRET=word" in text
-    assert "http://127.0.0.1:1/sandbox/audit" in text
+    assert "curl --header 'Authorization: Bearer ticket' http://127.0.0.1:1/sandbox/audit" in text
 
 
 @pytest.mark.parametrize(

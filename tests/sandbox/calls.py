@@ -67,6 +67,12 @@ def credentials(sandbox: RunningSandbox, **fields: str) -> dict[str, str]:
     } | fields
 
 
+def operator_of(sandbox: RunningSandbox) -> httpx.Client:
+    """A client with the token that a sandbox prints, which opens its audit log and its faults."""
+    headers = {"Authorization": f"Bearer {sandbox.operator_token}"}
+    return httpx.Client(base_url=sandbox.base_url, headers=headers, timeout=LIMIT, trust_env=False)
+
+
 def client_of(sandbox: RunningSandbox) -> httpx.Client:
     """A client with a new token."""
     answer = httpx.post(sandbox.base_url + TOKEN_PATH, data=credentials(sandbox), timeout=LIMIT, trust_env=False)

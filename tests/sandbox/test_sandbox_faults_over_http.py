@@ -13,7 +13,7 @@ from batch.api.dialects import DIALECTS, Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.sandbox.calls import client_of, grant
+from tests.sandbox.calls import client_of, grant, operator_of
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -131,16 +131,16 @@ def test_only_submit_calls_have_faults(sandbox: RunningSandbox, client: httpx.Cl
 
 
 def test_another_process_can_queue_faults(sandbox: RunningSandbox, client: httpx.Client) -> None:
-    answer = httpx.post(
-        f"{sandbox.base_url}/sandbox/faults", json=[None, "error_500_before"], timeout=LIMIT, trust_env=False
-    )
+    with operator_of(sandbox) as operator:
+        answer = operator.post("/sandbox/faults", json=[None, "error_500_before"])
     assert (answer.status_code, answer.json()) == (200, {"pending": 2})
     assert [client.post(BETA.paths.submit, json=BODY).status_code for _ in range(3)] == [202, 500, 202]
 
 
 @pytest.mark.parametrize("wrong", [["earthquake"], "drop_after", 7, [["drop_after"]], {"drop_after": 1}])
 def test_a_list_with_an_unknown_fault_is_refused_as_a_whole(sandbox: RunningSandbox, wrong: object) -> None:
-    answer = httpx.post(f"{sandbox.base_url}/sandbox/faults", json=wrong, timeout=LIMIT, trust_env=False)
+    with operator_of(sandbox) as operator:
+        answer = operator.post("/sandbox/faults", json=wrong)
     assert answer.status_code == 400
     assert "earthquake" not in answer.text
     assert sandbox.faults.pending == 0

@@ -21,7 +21,7 @@ from batch.errors import SettingsError
 from batch.sandbox.server import running_sandbox, serve_forever
 from batch.sandbox.settings import SandboxSettings
 from tests.fakes import FakeClock
-from tests.sandbox.calls import client_of, credentials, grant
+from tests.sandbox.calls import client_of, credentials, grant, operator_of
 from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
@@ -146,10 +146,10 @@ def test_a_setting_turns_tracking_responses_on() -> None:
 
 @pytest.mark.parametrize("path", ["/sandbox/audit", "/sandbox/books"])
 def test_another_process_can_read_the_audit_log(path: str) -> None:
-    with running_sandbox() as sandbox, client_of(sandbox) as client:
+    with running_sandbox() as sandbox, client_of(sandbox) as client, operator_of(sandbox) as operator:
         client.post(BETA.paths.submit, json=BODY)
         client.post(BETA.paths.submit, json={})
-        audit = httpx.get(sandbox.base_url + path, timeout=LIMIT, trust_env=False).json()
+        audit = operator.get(path).json()
     assert (audit["posts"], audit["refused"], audit["throttled"]) == (2, 1, 0)
     assert audit["accepted"][0]["body"] == BODY
     assert audit["changes"] == [
@@ -217,15 +217,18 @@ def test_in_the_foreground_the_sandbox_announces_itself_serves_and_ends_on_ctrl_
     program = (
         "from batch.sandbox.server import serve_forever\n"
         "from batch.sandbox.settings import SandboxSettings\n"
-        "serve_forever(SandboxSettings(), 0, lambda *announced: print(*announced, flush=True))\n"
+        "def announce(it): print(it.base_url, it.client_id, it.client_secret, it.operator_token, flush=True)\n"
+        "serve_forever(SandboxSettings(), 0, announce)\n"
         "print('ended')\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        base_url, client_id, client_secret = process.stdout.readline().split()
-        assert httpx.get(f"{base_url}/sandbox/audit", timeout=LIMIT, trust_env=False).json()["posts"] == 0
+        base_url, client_id, client_secret, token = process.stdout.readline().split()
+        headers = {"Authorization": f"Bearer {token}"}
+        audit = httpx.get(f"{base_url}/sandbox/audit", headers=headers, timeout=LIMIT, trust_env=False)
+        assert audit.json()["posts"] == 0
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT)
     assert (client_id, client_secret) == ("sandbox", "sandbox-secret")
