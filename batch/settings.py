@@ -2,7 +2,7 @@
 
 The fields of `Settings` declare the command line's options, each in one place: a field says the option's name, type,
 limits and default, and its `Option` says the rest. Every field can be set by a flag (`--rate`), a variable
-(`ACCESS_BATCH_RATE`) and an entry of the config file (`rate`).
+(`ACCESS_BATCH_RATE`) and an entry of the config file (`rate`), except those that consent.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Option:
         short: Its one-letter form, such as `-y`.
         default: The default in words, if the field's own default does not say it.
         vendor: Whether the vendor's variable `SAIL_NAME` sets it too; ours has precedence.
+        consents: Whether it consents: then neither a variable nor the config file can give it.
     """
 
     help: str
@@ -66,6 +67,7 @@ class Option:
     short: str = ""
     default: str = ""
     vendor: bool = False
+    consents: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +81,7 @@ class SettingSources:
         environment: The fields given in the environment, each with its variable.
         table: Entries of `[profile.NAME]`; None if the file has no such table.
         top: Entries outside of profiles.
+        profiles: Every table `[profile.NAME]`, unchecked.
     """
 
     profile: str = ""
@@ -87,6 +90,7 @@ class SettingSources:
     environment: Mapping[str, str] = field(default_factory=dict)
     table: Mapping[str, Any] | None = None
     top: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _rate(value: Any) -> Any:
@@ -146,7 +150,12 @@ class Settings(BaseModel):
     ] = ""
     api: Annotated[str, Option("API version: beta, v3, v2024, v2025, v2026 or v1.", "VERSION")] = "beta"
     sandbox: Annotated[bool, Option("Use the built-in simulated tenant, and a ledger of its own.")] = False
-    yes: Annotated[bool, Option("Go ahead without asking.", short="-y")] = False
+    yes: Annotated[bool, Option("Go ahead without asking.", short="-y", consents=True)] = False
+    confirm: Annotated[
+        str, Option("Go ahead without asking if this is the tenant's name.", "TENANT", consents=True)
+    ] = ""
+    production: bool = False
+    """From the config file only: whether the tenant's name must be typed before something is sent."""
     out: Annotated[Path | None, Option("Folder for result files.", "DIR")] = None
     rate: Annotated[
         Rate | None, BeforeValidator(_rate), Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10")
@@ -253,6 +262,10 @@ def options_of(model: type[BaseModel]) -> dict[str, tuple[Option, Any]]:
     }
 
 
+CONSENTS: Final = frozenset(name for name, (option, _) in options_of(Settings).items() if option.consents)
+"""The options that consent: only a command's own flag gives them."""
+
+
 def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None) -> Settings:
     """Merges the settings.
 
@@ -271,7 +284,8 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
             f"--{empty[0].replace('_', '-')} is empty.", next_step="Nothing was sent. Give it a value, or leave it out."
         )
     path = config_file or platformdirs.user_config_path(APPLICATION) / "config.toml"
-    top, table = _read_config(path, profile)
+    top, profiles = _read_config(path, profile)
+    table = profiles.get(profile) if profile else None
     variables = _variables()
     from_environment = {name: value for name, (_, value) in variables.items()}
     try:
@@ -291,6 +305,7 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
             environment={name: variable for name, (variable, _) in variables.items()},
             table=table,
             top=top,
+            profiles=profiles,
         )
     )
 
@@ -301,7 +316,10 @@ def _variables() -> dict[str, tuple[str, str]]:
     options = options_of(Settings)
     found = {}
     for name in Settings.model_fields:
-        vendors = name == "client_secret" or options[name][0].vendor
+        option = options[name][0] if name in options else None
+        if name == "production" or (option is not None and option.consents):
+            continue
+        vendors = option is None or option.vendor
         for variable in (f"{_OURS}{name}".upper(), *([f"{_VENDORS}{name}".upper()] if vendors else [])):
             if variable in present:
                 found[name] = (variable, present[variable])
@@ -309,8 +327,8 @@ def _variables() -> dict[str, tuple[str, str]]:
     return found
 
 
-def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The file's top level, and the profile's table if there is one."""
+def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file's top level and its profiles, of which only the named one is checked."""
     try:
         document = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -325,16 +343,21 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
             f"The profile {profile!r} in {path} is not a table.",
             next_step=f"Add a table [profile.{profile or 'NAME'}].",
         )
-    table = profiles.get(profile) if profile else None
-    for part in (document, table or {}):
+    for part in (document, profiles.get(profile) or {} if profile else {}):
         if "client_secret" in part:
             raise SettingsError(
                 f"The config file {path} holds a client_secret.",
                 next_step="Store it with `access-batch login`, or name a file that holds it: client_secret_file.",
+            )
+        if consent := sorted(set(part) & CONSENTS):
+            raise SettingsError(
+                f"The config file {path} holds {consent[0]}: only the flag --{consent[0]} of a command consents, "
+                "so that nothing is sent unasked later.",
+                next_step=f"Nothing was sent. Remove it, and add --{consent[0]} to the commands that should not ask.",
             )
         if unknown := sorted(set(part) - set(Settings.model_fields)):
             raise SettingsError(
                 f"The config file {path} has unknown entries: {', '.join(unknown)}.",
                 next_step="Correct or remove them.",
             )
-    return document, table
+    return document, profiles

@@ -13,7 +13,7 @@ from batch.settings import Settings
 @takes(
     READING,
     TENANT,
-    ("yes", "json", "out", "rate"),
+    ("yes", "confirm", "json", "out", "rate"),
     PLANNING,
     "concurrency",
     HTTP,

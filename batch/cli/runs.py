@@ -106,7 +106,7 @@ def settle(
 
 
 @app.command()
-@takes(TENANT, ("yes", "dry_run", "comment", "json", "out", "rate", "concurrency"), HTTP, TIMES, "quiet")
+@takes(TENANT, ("yes", "confirm", "dry_run", "comment", "json", "out", "rate", "concurrency"), HTTP, TIMES, "quiet")
 def cancel(
     run: RunName,
     settings: Settings,

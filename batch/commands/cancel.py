@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch.commands.interrupt import on_interrupt, undisturbed
-from batch.commands.screen import require_an_answer
-from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, results_folder
+from batch.commands.screen import Consent, require_an_answer
+from batch.commands.session import (
+    SANDBOX_FORGETS,
+    SessionFactory,
+    consent_of,
+    find_access,
+    notices_on,
+    results_folder,
+)
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.loops.cancel import Canceller
 from batch.report.cancel import CancelSummary, question
@@ -76,8 +83,9 @@ def cancel(
         StoppedError: It stopped before the run's changes were read.
     """
     began = runtime.clock.monotonic()
+    consent = Consent() if dry_run else consent_of(settings)
     if not dry_run:
-        require_an_answer(yes=settings.yes, stdin_is_input=False)
+        require_an_answer(consent, screen, stdin_is_input=False)
     if len(comment) > LONGEST_COMMENT:
         raise SettingsError(
             f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Shorten it."
@@ -98,7 +106,7 @@ def cancel(
         _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):
             job = _CancelJob(
-                ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT)
+                ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT), consent
             )
             if not dry_run:
                 make_folder(job.folder, run.inputs, names=(UNDO,))
@@ -147,6 +155,7 @@ class _CancelJob:
         sessions: SessionFactory,
         runtime: Runtime,
         comment: str,
+        consent: Consent,
     ) -> None:
         self._runtime = runtime
         self._ledger = ledger
@@ -155,6 +164,7 @@ class _CancelJob:
         self._screen = screen
         self._sessions = sessions
         self._comment = comment
+        self._consent = consent
         self._own = RunChanges(run.id, accepted_changes(ledger.tracks.of_run(run)))
         self._began = runtime.now()
         self._first: RunRows = RunRows()
@@ -199,7 +209,7 @@ class _CancelJob:
             return None, False
         requests = len(wanted.whole) + len({row.access_request for row in wanted.single})
         asked = question(self._run.id, self._run.tenant, wanted.changes, requests)
-        self._screen.ask(asked, yes=self._settings.yes)
+        self._screen.ask(asked, self._consent)
         detail = {
             "changes": wanted.changes,
             "access_requests": len(wanted.whole),

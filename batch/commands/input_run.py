@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from batch.api.tenant_outcome import TenantOutcome
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.runtime import Runtime
-    from batch.commands.screen import Screen
+    from batch.commands.screen import Consent, Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
     from batch.model import IdentityBy, Run, Tally
@@ -73,6 +73,7 @@ class InputRun:
         *,
         tenant: str,
         inputs: Sequence[str],
+        consent: Consent,
     ) -> None:
         self.digest = ""
         self.names = [content.name for content in loaded.contents]
@@ -83,6 +84,7 @@ class InputRun:
         self._screen = screen
         self._names = Names(settings, screen, runtime)
         self._tenant = tenant
+        self._consent = consent
         self._inputs = tuple(inputs)
         self._described = False
         self._moment = runtime.now()
@@ -325,4 +327,4 @@ class InputRun:
             )
 
     def _ask(self, tally: Tally) -> None:
-        self._screen.ask(question(tally, self._tenant, self._settings.pace), yes=self._settings.yes)
+        self._screen.ask(question(tally, self._tenant, self._settings.pace), self._consent)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import DeclinedError, SettingsError
+from batch.settings import CONSENTS
 from batch.text import visible
 
 if TYPE_CHECKING:
@@ -37,29 +39,58 @@ class Screen:
         """Shows an error, on a quiet screen too."""
         self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
-    def ask(self, question: str, *, yes: bool) -> None:
-        """Asks whether to go on, unless `yes` answers already.
+    def ask(self, question: str, consent: Consent) -> None:
+        """Asks whether to go on, unless the command's flags consent already.
 
         Raises:
-            DeclinedError: The answer is no.
+            DeclinedError: The answer is no, or is not the name that must be typed.
         """
-        if yes:
+        if consent.given:
             return
-        self.console.print(f"{visible(question)} [y/N] ", markup=False, highlight=False, soft_wrap=True, end="")
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        wanted = "[y/N]"
+        if consent.names:
+            wanted = f"This is a production tenant: to go on, type the tenant's name, {consent.names[0]}:"
+        self.console.print(f"{visible(f'{question} {wanted}')} ", markup=False, highlight=False, soft_wrap=True, end="")
+        if sys.stdin.readline().strip().lower() not in (consent.names or {"y", "yes"}):
             raise DeclinedError("Nothing was sent.", next_step="The same command asks again.")
 
 
-def require_an_answer(*, yes: bool, stdin_is_input: bool) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consent:
+    """What a user has said, or must say, before a command changes something at a tenant.
+
+    Attributes:
+        given: Whether the command's flags consent.
+        names: The tenant's names, if one of them must be typed; empty if a yes will do.
+        again: The same command, as it could be typed again.
+    """
+
+    given: bool = False
+    names: tuple[str, ...] = ()
+    again: str = ""
+
+
+def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool) -> None:
     """Refuses to start if a question is needed and can't be asked.
 
     Raises:
         SettingsError: There is no terminal, or standard input is the input file.
     """
-    if yes:
+    if consent.given:
         return
-    if stdin_is_input or not sys.stdin.isatty():
+    for variable in sorted(
+        {name.upper() for name in os.environ} & {f"ACCESS_BATCH_{name.upper()}" for name in CONSENTS}
+    ):
+        screen.complain(f"{variable} is not read: only a flag of the command itself consents.")
+    if not stdin_is_input and sys.stdin.isatty():
+        return
+    if consent.names:
         raise SettingsError(
-            "There is no terminal to ask on before sending.",
-            next_step="Nothing was sent. Add --yes to send without asking.",
+            "This is a production tenant, whose name must be typed before something is sent, and there is no terminal "
+            "to ask on.",
+            next_step=f"Nothing was sent. Give its name in the command: {consent.again} --confirm {consent.names[0]}",
         )
+    raise SettingsError(
+        "There is no terminal to ask on before sending.",
+        next_step="Nothing was sent. Add --yes to send without asking.",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,14 @@ from pydantic import SecretStr
 
 from batch.answers.events import Notice, Waiting
 from batch.api.token_claims import token_needed, why_unfit
-from batch.credentials.find import find_credentials, find_tenant, require_tenant
-from batch.errors import RunHeldError, UnfitTokenError
+from batch.commands.screen import Consent
+from batch.credentials.find import find_credentials, find_tenant, is_for_production, require_tenant
+from batch.credentials.vendor import SDK_SOURCE
+from batch.errors import RunHeldError, SettingsError, UnfitTokenError
 from batch.ledger.calls import RateKey
+from batch.read import shown
 from batch.settings import Credentials
+from batch.tenant.address import tenant_names
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 from batch.tenant.wire import check_wires
@@ -76,6 +82,38 @@ def tenant_name(settings: Settings) -> str:
         return SANDBOX
     tenant = find_tenant(settings)
     return tenant.origin if tenant else ""
+
+
+def consent_of(settings: Settings, inputs: Sequence[str] = ()) -> Consent:
+    """How far the user's flags consent to changes at the tenant, for every command that has `--yes`.
+
+    Nobody else consents: a tenant that only a file in the current folder names gets nothing unasked.
+
+    Args:
+        settings: All settings.
+        inputs: The command's inputs. They are shown without what may be a signature.
+
+    Raises:
+        SettingsError: No tenant is given, or the flags name another one or do not name it.
+    """
+    again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
+    tenant = None if settings.sandbox else require_tenant(settings)
+    names = tenant_names(tenant.origin) if tenant else (SANDBOX,)
+    named = settings.confirm.strip().lower()
+    if named and named not in names:
+        raise SettingsError(
+            f"--confirm names {settings.confirm}, but the tenant is {names[0]} ({names[-1]}).",
+            next_step="Nothing was sent. Name the tenant that you mean with --base-url or --profile.",
+        )
+    if tenant and tenant.source == SDK_SOURCE and (settings.yes or named):
+        raise SettingsError(
+            f"The tenant {tenant.origin} comes from {SDK_SOURCE} in the current folder, which anybody may have put "
+            "there. Without a question, nothing is sent to it unless you name it too.",
+            next_step=f"Nothing was sent. If you mean this tenant: {again} --base-url {tenant.origin}",
+        )
+    is_production = tenant is not None and is_for_production(settings, tenant)
+    given = bool(named) or (settings.yes and not is_production)
+    return Consent(given=given, names=names if is_production else (), again=again)
 
 
 def find_access(settings: Settings) -> Access:

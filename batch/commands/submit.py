@@ -15,7 +15,14 @@ from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
-from batch.commands.session import SessionFactory, find_access, notices_on, require_fit_token, results_folder
+from batch.commands.session import (
+    SessionFactory,
+    consent_of,
+    find_access,
+    notices_on,
+    require_fit_token,
+    results_folder,
+)
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
@@ -85,14 +92,15 @@ def submit(
         DeclinedError: The user declined.
     """
     began = runtime.clock.monotonic()
-    require_an_answer(yes=settings.yes, stdin_is_input="-" in inputs)
+    consent = consent_of(settings, inputs)
+    require_an_answer(consent, screen, stdin_is_input="-" in inputs)
     access = find_access(settings)
     tenant = access.tenant
     screen.say(*access.notices)
     if not settings.sandbox:
         screen.say(*describe_platform(sys.platform), *describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)])
+    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)], consent=consent)
     # InputRun frees the file's bytes once they are parsed.
     del loaded
     folder = results_folder(settings, job.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch.credentials.choose import Candidate, TenantOffer, belongs, choose, choose_tenant, mismatch
 from batch.credentials.given import config_file_layers, flags_and_environment, reveal
@@ -14,7 +14,7 @@ from batch.errors import SettingsError
 from batch.settings import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -68,6 +68,29 @@ def require_tenant(settings: Settings) -> FoundTenant:
             next_step="Run `access-batch login`, which asks for it, or set SAIL_BASE_URL, or try --sandbox.",
         )
     return tenant
+
+
+def is_for_production(settings: Settings, tenant: FoundTenant) -> bool:
+    """Whether the config file says `production` of a tenant: in the profile in use, or in any other of that tenant.
+
+    Raises:
+        SettingsError: A source of a profile's tenant can't be read.
+    """
+    profiles = {name: table for name, table in settings.sources.profiles.items() if isinstance(table, dict)}
+    guarded = [name for name, table in profiles.items() if table.get("production", False) is not False]
+    return settings.production or any(belongs(_home(settings, name, profiles[name]), tenant) for name in guarded)
+
+
+def _home(settings: Settings, profile: str, table: Mapping[str, Any]) -> str:
+    """The tenant of a profile, in the order of `_tenant_offers`; empty if there is none."""
+    environment = cli_environment(profile)
+    homes = (
+        table.get("base_url"),
+        environment.base_url if environment else "",
+        remembered_tenant(profile),
+        settings.sources.top.get("base_url"),
+    )
+    return next((str(home) for home in homes if home), "")
 
 
 def find_credentials(settings: Settings, tenant: FoundTenant, keyring: SystemKeyring | None = None) -> FoundCredentials:

@@ -62,3 +62,11 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def tenant_names(named: str) -> tuple[str, ...]:
+    """How people may name a tenant with this origin; the shortest first. `TENANT.api.…` is TENANT."""
+    host = named.partition("://")[2]
+    label, dot, rest = host.partition(".")
+    own = (label,) if dot and rest.startswith("api.") else ()
+    return (*own, host, named)

@@ -154,7 +154,7 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     import batch.commands.submit  # noqa: PLC0415, F401 - the command's imports are measured
     from batch.commands import input_run  # noqa: PLC0415 - same reason
     from batch.commands.precheck import CommandPrecheck  # noqa: PLC0415 - same reason
-    from batch.commands.screen import Screen  # noqa: PLC0415 - same reason
+    from batch.commands.screen import Consent, Screen  # noqa: PLC0415 - same reason
     from batch.commands.session import Access, SessionFactory  # noqa: PLC0415 - same reason
     from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
     from batch.model import CheckTenant  # noqa: PLC0415 - same reason
@@ -174,10 +174,12 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
 
     vars(input_run)["plan_fresh"] = timed
     # There is no tenant to ask.
-    settings = Settings(base_url=TENANT, yes=True, check_tenant=CheckTenant.NEVER)
+    settings = Settings(base_url=TENANT, check_tenant=CheckTenant.NEVER)
     screen = Screen(console=Console(stderr=True), quiet=True)
     surroundings = runtime()
-    planner = input_run.InputRun(load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path])
+    planner = input_run.InputRun(
+        load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path], consent=Consent(given=True)
+    )
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC), new_id=new_id, key=lambda: KEY) as opened:
         reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)
         check = CommandPrecheck(settings, screen, reach, surroundings, usual=CheckTenant.NEVER)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from batch.cli import app
-from batch.settings import Settings, options_of
+from batch.settings import CONSENTS, Settings, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def described(parameter: Any) -> str:
     options = options_of(Settings)
     if parameter.envvar:
         words.append(f"env={parameter.envvar}")
-    elif parameter.name in options:
+    elif parameter.name in options and parameter.name not in CONSENTS:
         vendor = f",SAIL_{parameter.name.upper()}" if options[parameter.name][0].vendor else ""
         words.append(f"env=ACCESS_BATCH_{parameter.name.upper()}{vendor} config={parameter.name}")
     return "  " + " ".join(words)

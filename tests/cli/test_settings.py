@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from batch.api.dialects import DIALECTS, Rate
 from batch.errors import SettingsError
 from batch.model import CheckTenant
-from batch.settings import Settings, load
+from batch.settings import CONSENTS, Settings, load
 
 SECRET = "hunter2-hunter2"
 
@@ -62,7 +62,6 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("identity_by", "ACCESS_BATCH_IDENTITY_BY", "alias", "email", "name"),
     ("max_age", "ACCESS_BATCH_MAX_AGE", 1.5, 2.5, 3.5),
     ("sandbox", "ACCESS_BATCH_SANDBOX", True, False, True),
-    ("yes", "ACCESS_BATCH_YES", False, True, False),
 ]
 
 
@@ -180,7 +179,7 @@ def test_a_folder_instead_of_the_file_is_refused_by_name(tmp_path: Path) -> None
         ("timeout", "-1"),
         ("timeout", "nan"),
         ("timeout", "inf"),
-        ("yes", "perhaps"),
+        ("sandbox", "perhaps"),
         ("rate", "fast"),
     ],
 )
@@ -289,9 +288,9 @@ def test_settings_are_frozen(config_file: Path) -> None:
     assert settings == load({}, config_file=config_file)
 
 
-def test_the_environment_can_set_every_option(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_set_every_option_but_consent(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "yes", "wait"} else "1/1")
+        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "wait"} else "1/1")
         if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
@@ -300,7 +299,7 @@ def test_the_environment_can_set_every_option(config_file: Path, monkeypatch: py
     monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
     monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
     settings = load({}, config_file=config_file)
-    assert settings.model_fields_set == set(Settings.model_fields)
+    assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - {"production"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import faulthandler
 import functools
+import io
 import json
 import multiprocessing
 import os
@@ -161,6 +162,16 @@ def _run(words: list[str], env: dict[str, str], folder: Path) -> None:
         faulthandler.enable()
     sys.argv = ["access-batch", *words]
     main()
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal with typed answers, for `sys.stdin`."""
+
+    def __init__(self, typed: str) -> None:
+        super().__init__(io.BytesIO(typed.encode()))
+
+    def isatty(self) -> bool:
+        return True
 
 
 def start(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.program import accepted, environment, grant, once, pair_of, start, write_rows
+from tests.end_to_end.program import Terminal, accepted, environment, grant, once, pair_of, start, write_rows
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
@@ -165,16 +165,6 @@ def test_submit_does_nothing_without_a_terminal_and_without_yes(
     assert ended.code == 2
     assert "--yes" in ended.err
     assert accepted(tenant) == {}
-
-
-class Terminal(io.TextIOWrapper):
-    """A terminal with typed answers."""
-
-    def __init__(self, typed: str) -> None:
-        super().__init__(io.BytesIO(typed.encode()))
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 6), ("n\n", 130, 0), ("\n", 130, 0), ("", 130, 0)])

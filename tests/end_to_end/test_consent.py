@@ -1,0 +1,210 @@
+"""Nobody else consents: not a config file, not a variable, not a folder; and a production tenant is named by hand."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from batch.credentials.logins import Login, store_login
+from batch.credentials.system_keyring import SystemKeyring
+from batch.tenant.address import tenant_names
+from tests.credentials.places import write_config, write_sdk
+from tests.end_to_end.program import FAST, Terminal, accepted, environment, grant, write_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
+    from tests.credentials.memory_keyring import MemoryKeyring
+    from tests.end_to_end.program import Program
+
+QUICK = {"ACCESS_BATCH_RATE": FAST, "ACCESS_BATCH_CHECK_TENANT": "never"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "a.csv", [grant(1, 1)])
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+
+
+@pytest.mark.parametrize("place", ["", "[profile.p]\n"])
+@pytest.mark.parametrize("command", ["submit", "cancel"])
+def test_a_config_file_does_not_consent(
+    place: str, command: str, program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    write_config(f"{place}yes = true\n")
+    profile = ("--profile", "p") if place else ()
+    ended = program(command, path, *profile, env=environment(tenant))
+    assert ended.code == 2
+    assert "holds yes: only the flag --yes" in ended.err
+    assert "Remove it" in ended.err
+    assert accepted(tenant) == {}
+
+
+@pytest.mark.parametrize("variable", ["ACCESS_BATCH_YES", "access_batch_yes", "ACCESS_BATCH_CONFIRM"])
+def test_a_variable_does_not_consent_and_is_not_ignored_silently(
+    variable: str, program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {**environment(tenant), **QUICK, variable: tenant.base_url if "CONFIRM" in variable else "true"}
+    ended = program("submit", path, env=env)
+    assert ended.code == 2
+    assert f"{variable.upper()} is not read" in ended.err
+    assert "no terminal to ask on" in ended.err
+    assert accepted(tenant) == {}
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    ended = program("submit", path, "--quiet", env=env)
+    assert (ended.code, accepted(tenant)) == (130, {})
+    assert f"{variable.upper()} is not read" in ended.err
+    assert program("submit", path, "--yes", env=env).code == 0
+
+
+def command_to_type(err: str) -> list[str]:
+    """The command that a message names, as a shell would divide it."""
+    found = re.search(r"^.*?: (access-batch .*)$", err, re.MULTILINE)
+    assert found, err
+    return shlex.split(found.group(1))[1:]
+
+
+def test_a_tenant_that_the_current_folder_names_gets_nothing_unasked(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    write_sdk(tenant.base_url, tenant.client_id, tenant.client_secret)
+    ended = program("submit", path, "--yes", env=QUICK)
+    assert ended.code == 2
+    assert f"{tenant.base_url} comes from ./config.json" in ended.err
+    assert (accepted(tenant), tenant.tenant.audit.posts) == ({}, 0)
+    again = command_to_type(ended.err)
+    assert again == ["submit", str(path), "--yes", "--base-url", tenant.base_url]
+    assert program(*again, env=QUICK).code == 0
+    assert len(accepted(tenant)) == 1
+
+
+@pytest.mark.parametrize("words", [("cancel", "abc", "--yes"), ("submit", "a.csv", "--confirm", "NAME")])
+def test_it_is_so_for_every_command_and_flag_that_consents(
+    words: tuple[str, ...], program: Program, tenant: RunningSandbox
+) -> None:
+    write_sdk(tenant.base_url, tenant.client_id, tenant.client_secret)
+    name = tenant_names(tenant.base_url)[0]
+    ended = program(*(word.replace("NAME", name) for word in words), env=QUICK)
+    assert ended.code == 2
+    assert command_to_type(ended.err)[-2:] == ["--base-url", tenant.base_url]
+
+
+def test_a_tenant_that_the_current_folder_names_is_used_after_a_question(
+    program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sdk(tenant.base_url, tenant.client_id, tenant.client_secret)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    ended = program("submit", path, env=QUICK)
+    assert ended.code == 0
+    assert f"to {tenant.base_url}?" in ended.err
+
+
+@pytest.mark.parametrize("variable", ["SAIL_BASE_URL", "ACCESS_BATCH_BASE_URL"])
+def test_the_environment_may_name_the_tenant_too(
+    variable: str, program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    write_sdk(tenant.base_url, tenant.client_id, tenant.client_secret)
+    assert program("submit", path, "--yes", env={**QUICK, variable: tenant.base_url}).code == 0
+
+
+def production(tenant: RunningSandbox) -> dict[str, str]:
+    """An environment for a production tenant, which the profile `prod` names."""
+    write_config(f"[profile.prod]\nbase_url = '{tenant.base_url}'\nproduction = true\n")
+    return {**environment(tenant), **QUICK}
+
+
+@pytest.mark.parametrize("flags", [(), ("--yes",)])
+@pytest.mark.parametrize(("typed", "code"), [("{name}\n", 0), (" {URL}\n", 0), ("y\n", 130), ("\n", 130), ("", 130)])
+def test_in_production_the_tenants_name_is_typed_even_with_yes(
+    flags: tuple[str, ...],
+    typed: str,
+    code: int,
+    program: Program,
+    tenant: RunningSandbox,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env, name = production(tenant), tenant_names(tenant.base_url)[0]
+    answer = typed.replace("{name}", name).replace("{URL}", tenant.base_url.upper())
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    ended = program("submit", path, "--profile", "prod", *flags, env=env)
+    assert f"type the tenant's name, {name}:" in ended.err
+    assert (ended.code, len(accepted(tenant))) == (code, 0 if code else 1)
+
+
+def test_in_production_without_a_terminal_the_name_is_given_by_a_flag(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    env, name = production(tenant), tenant_names(tenant.base_url)[0]
+    ended = program("submit", path, "--profile", "prod", "--yes", env=env)
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert "production" in ended.err
+    again = command_to_type(ended.err)
+    assert again == ["submit", str(path), "--profile", "prod", "--yes", "--confirm", name]
+    assert program(*again, env=env).code == 0
+    assert len(accepted(tenant)) == 1
+
+
+@pytest.mark.parametrize("profile", [(), ("--profile", "other")])
+def test_a_production_tenant_stays_one_without_its_profile(
+    profile: tuple[str, ...], program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    env = production(tenant)
+    write_config(f"[profile.prod]\nbase_url = '{tenant.base_url}'\nproduction = true\n[profile.other]\napi = 'beta'\n")
+    ended = program("submit", path, "--yes", "--base-url", tenant.base_url, *profile, env=env)
+    assert (ended.code, accepted(tenant)) == (2, {})
+
+
+def test_a_profile_of_a_login_may_be_production(
+    memory: MemoryKeyring, program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    assert memory.entries == {}
+    store_login(SystemKeyring(), tenant.base_url, "prod", Login(tenant.client_id, SecretStr(tenant.client_secret)))
+    write_config("[profile.prod]\nproduction = true\n")
+    for more in (("--profile", "prod"), ("--base-url", tenant.base_url)):
+        ended = program("submit", path, "--yes", *more, env={**environment(tenant), **QUICK})
+        assert (ended.code, accepted(tenant)) == (2, {})
+
+
+def test_a_wrong_name_is_refused_before_anything_else(program: Program, tenant: RunningSandbox, path: Path) -> None:
+    ended = program("submit", path, "--yes", "--confirm", "acme", env={**environment(tenant), **QUICK})
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert f"--confirm names acme, but the tenant is {tenant_names(tenant.base_url)[0]}" in ended.err
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_production_is_a_matter_of_the_config_file(
+    place: str, program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    env = production(tenant)
+    if place == "environment":
+        env["ACCESS_BATCH_PRODUCTION"] = "false"
+        ended = program("submit", path, "--profile", "prod", "--yes", env=env)
+        assert (ended.code, accepted(tenant)) == (2, {})
+    else:
+        write_config("[profile.prod]\nproduction = 'perhaps'\n")
+        assert "production" in program("submit", path, "--profile", "prod", "--yes", env=env).err
+
+
+@pytest.mark.parametrize(
+    ("base_url", "names"),
+    [
+        ("https://acme.api.identitynow.com", ("acme", "acme.api.identitynow.com", "https://acme.api.identitynow.com")),
+        ("https://api.acme.example", ("api.acme.example", "https://api.acme.example")),
+        ("https://acme.example:8443", ("acme.example:8443", "https://acme.example:8443")),
+        ("http://127.0.0.1:1", ("127.0.0.1:1", "http://127.0.0.1:1")),
+    ],
+)
+def test_a_tenants_name_is_its_host_or_the_part_that_is_its_own(base_url: str, names: tuple[str, ...]) -> None:
+    assert tenant_names(base_url) == names
