@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batch.answers.events import tell_each
 from batch.commands.import_ import ImportReader
 from batch.commands.session import notices_on, require_fit_token
-from batch.errors import RunHeldError
+from batch.errors import RunHeldError, SettingsError
 from batch.loops.compare import Comparison, not_proven
 from batch.status.adopt import AdoptionOutcome
 from batch.tenant.status import Page
@@ -45,10 +45,13 @@ class CommandComparison:
 
         Raises:
             StoppedError: The tenant can't be asked, or nothing proves what was sent.
+            SettingsError: Requests that have arrived belong to another tenant of the ledger, which may be this one.
             UnfitTokenError: Nobody can submit with the token.
         """
         heads, ledger_id = self._runtime.heads, self._ledger.gaps.ledger_id()
         compared, lost = asyncio.run(self._compare(log, ledger_id))
+        if other := compared.other or self._ledger.gaps.other_tenant(self._sessions.access.tenant, lost):
+            raise may_be_one(self._sessions.access.tenant, other)
         if compared.arrived:
             self._screen.say(
                 f"{count(compared.arrived, 'change')} had arrived at the tenant without the ledger knowing it, and "
@@ -123,3 +126,13 @@ class CommandComparison:
         missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
         self._screen.say(f"The ledger does not know everything that was requested: {missing}.")
         return missing
+
+
+def may_be_one(tenant: str, other: str) -> SettingsError:
+    """The end of a command that finds two tenants in the ledger which may be one."""
+    return SettingsError(
+        f"Some of these changes were submitted to {other}, which may be the same tenant as {tenant}: only a token from "
+        "there can tell.",
+        next_step=f"Nothing more was sent. Run `access-batch doctor --base-url {other}` once, then the same command "
+        "again.",
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, Settled, tell_each
-from batch.commands.compare import CommandComparison
+from batch.commands.compare import CommandComparison, may_be_one
 from batch.commands.input_run import InputRun
 from batch.commands.interrupt import on_interrupt, undisturbed
 from batch.commands.loading import load
@@ -26,7 +26,7 @@ from batch.commands.session import (
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import DeclinedError, SettingsError, StoppedError, UnconfirmedError
+from batch.errors import DeclinedError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
@@ -223,17 +223,13 @@ class _Sending:
     def _compared_and_sent(self, run: Run, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         """Compare the ledger with the tenant, then send what is still to be sent."""
         comparison = CommandComparison(self._ledger, self._settings, self._screen, self._sessions, self._runtime)
+        # First, since the comparison would count an arrival for this run that is the other tenant's.
+        self._require_one_tenant(run)
         try:
             comparison.compare(self._log.tell)
         except StoppedError as error:
             return error, False
-        if same := self._ledger.tenants.may_be_of(run):
-            raise SettingsError(
-                f"Some of these changes were submitted to {same[0]}, which may be the same tenant as "
-                f"{self._sessions.access.tenant}: only a token from there can tell.",
-                next_step=f"Nothing more was sent. Run `access-batch doctor --base-url {same[0]}` once, then the same "
-                "command again.",
-            )
+        self._require_one_tenant(run)
         tally = self._ledger.runs.tally(run)
         if not others and not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
             return None, False
@@ -242,6 +238,15 @@ class _Sending:
         finally:
             if (heads := self._runtime.heads) is not None:
                 self._screen.say(*heads.complaints())
+
+    def _require_one_tenant(self, run: Run) -> None:
+        """Check that the ledger has no other tenant that may be the run's.
+
+        Raises:
+            SettingsError: It has, and only a token from there can tell.
+        """
+        if same := self._ledger.tenants.may_be_of(run):
+            raise may_be_one(self._sessions.access.tenant, same[0])
 
     async def _send(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         settings = self._settings

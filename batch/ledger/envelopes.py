@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from batch.api.dialects import DIALECTS
 from batch.ledger import tables as t
-from batch.ledger.rows import REQUEST
+from batch.ledger.rows import REQUEST, load_requests
+from batch.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_MEMBERS: Final = max(dialect.limits.items for dialect in DIALECTS.values())
 """The most requests that a body can hold, as each has at least one item."""
+
+_AT_ONCE: Final = 300
+"""Requests asked for in one statement."""
 
 _RUN: Final = sa.select(t.run.c.number).where(t.run.c.id == sa.bindparam("run_id")).scalar_subquery()
 _NEXT: Final = (
@@ -102,6 +106,25 @@ def with_bodies(requests: Iterable[Request], rows: Iterable[Any]) -> tuple[Reque
         leader = leaders.setdefault(_body(row), request.number)
         placed.append(request if leader == request.number else replace(request, within=leader))
     return tuple(placed)
+
+
+def planned_companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
+    """The planned requests that share an envelope with any of these, and that no row shows.
+
+    They need not have been sent with it: a refused body is sent again in parts.
+    """
+    rows: dict[int, Any] = {}
+    mine = t.envelope.alias("mine")
+    for start in range(0, len(numbers), _AT_ONCE):
+        query = (
+            REQUEST.join(t.envelope, t.envelope.c.request == t.request.c.number)
+            .join(mine, mine.c.number == t.envelope.c.number)
+            .where(mine.c.request.in_(numbers[start : start + _AT_ONCE]), t.request.c.state == State.PLANNED.value)
+            .add_columns(t.envelope.c.number.label("envelope"))
+        )
+        rows |= {row.number: row for row in connection.execute(query) if row.number not in arrived}
+    found = [rows[number] for number in sorted(rows)]
+    return with_bodies(load_requests(connection, found), found)
 
 
 def in_excess(connection: Connection, run_id: str) -> Mapping[str, int]:

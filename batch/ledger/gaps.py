@@ -6,11 +6,10 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.api.dialects import Operation
 from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import doubts, events
@@ -18,9 +17,10 @@ from batch.ledger import tables as t
 from batch.ledger.attempts import begin_attempts
 from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
-from batch.ledger.envelopes import with_bodies
+from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.moving import divide, move
+from batch.ledger.remembered import other_tenant_of, remembered_of, runs_elsewhere
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.track import write_statuses
@@ -33,7 +33,7 @@ from batch.status.progress import UNNAMED
 from batch.text import RequestId, instant, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -68,12 +68,15 @@ class Compared:
         in_doubt: Planned requests that may have been sent in one body with requests that have arrived. They are
             UNCONFIRMED now.
         left_alone: Runs that have planned changes that have arrived, but on which another process works.
+        other: The name of another tenant of the ledger, if rows show requests to it: it may be this one. Then nothing
+            is recorded, as an arrival would count for both.
     """
 
     arrived: int
     unknown: tuple[StatusRow, ...]
     in_doubt: int = 0
     left_alone: tuple[str, ...] = ()
+    other: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,8 +182,9 @@ class Gaps:
             return Compared(arrived=0, unknown=())
         known = self.accepted(rows)
         with writing(self._engine) as connection:
-            remembered = _remembered(connection, url, {pair_keys(row)[0] for row in rows})
+            remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
             runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
+            elsewhere = runs_elsewhere(connection, url)
             unknown: list[StatusRow] = []
             arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
             whole: set[int] = set()
@@ -188,6 +192,8 @@ class Gaps:
                 if RequestId.read(request_id(row)) in known:
                     continue
                 account = account_for(row, remembered.get(pair_keys(row), ()), runs)
+                if account is not Account.KNOWN and (other := other_tenant_of(connection, row, elsewhere)):
+                    return Compared(arrived=0, unknown=(), other=other)
                 if account is Account.UNKNOWN:
                     unknown.append(row)
                 elif isinstance(account, Remembered):
@@ -195,7 +201,7 @@ class Gaps:
                     if account.id == RequestId.read(request_id(row)):
                         whole.add(account.id.number)
             free, held = _free_and_held(connection, arrived, process, now)
-            companions = _companions(connection, sorted(whole & free.keys()), arrived)
+            companions = planned_companions(connection, sorted(whole & free.keys()), arrived)
             taken = [
                 self._divide(connection, url, number, listed, now, free=free[number], whole=number in whole)
                 for number, listed in arrived.items()
@@ -203,6 +209,21 @@ class Gaps:
             ]
             self._doubt(connection, companions, now)
         return Compared(arrived=sum(taken), unknown=tuple(unknown), in_doubt=len(companions), left_alone=held)
+
+    def other_tenant(self, url: str, lost: Iterable[Head]) -> str:
+        """The name of another tenant that may be this one, as it has planned requests in runs whose heads are lost.
+
+        Args:
+            url: An address of the tenant.
+            lost: Heads that this machine has seen at the tenant, and that the ledger does not have.
+        """
+        left = sa.select(t.run.c.id).join(t.request, t.request.c.run == t.run.c.number)
+        with reading(self._engine) as connection:
+            elsewhere = runs_elsewhere(connection, url)
+            names = {head.run for head in lost} & elsewhere.keys()
+            planned = left.where(t.run.c.id.in_(names), t.request.c.state == State.PLANNED.value).limit(1)
+            found = connection.execute(planned).scalar() if names else None
+            return elsewhere[found] if found else ""
 
     def doubt_claimed(self, lost: Iterable[Head], process: Process, now: datetime) -> int:
         """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
@@ -302,76 +323,6 @@ def _status(request: Request, number: int, place: tuple[int, int], row: StatusRo
         said=row.said,
         since=instant(row.since),
         access_request=row.access_request,
-    )
-
-
-def _companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
-    """The planned requests that share an envelope with any of these, and that no row shows.
-
-    They need not have been sent with it: a refused body is sent again in parts.
-    """
-    rows: dict[int, Any] = {}
-    mine = t.envelope.alias("mine")
-    for start in range(0, len(numbers), _AT_ONCE):
-        query = (
-            REQUEST.join(t.envelope, t.envelope.c.request == t.request.c.number)
-            .join(mine, mine.c.number == t.envelope.c.number)
-            .where(mine.c.request.in_(numbers[start : start + _AT_ONCE]), t.request.c.state == State.PLANNED.value)
-            .add_columns(t.envelope.c.number.label("envelope"))
-        )
-        rows |= {row.number: row for row in connection.execute(query) if row.number not in arrived}
-    found = [rows[number] for number in sorted(rows)]
-    return with_bodies(load_requests(connection, found), found)
-
-
-def _remembered(
-    connection: Connection, url: str, identities: Iterable[str]
-) -> Mapping[tuple[str, str], Sequence[Remembered]]:
-    """What the ledger has of identities, by the keys of identity and item."""
-    keys = sorted(identities)
-    found: dict[tuple[str, str], list[Remembered]] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        query = (
-            sa.select(
-                t.identity.c.key.label("person"),
-                t.item.c.key.label("thing"),
-                t.run.c.id,
-                t.request.c.number,
-                t.request.c.tag,
-                t.request.c.operation,
-                t.request.c.state,
-                t.detail.c.start_date,
-                t.detail.c.remove_date,
-                t.track.c.access_request,
-            )
-            .select_from(t.identity)
-            .join(t.recipient, t.recipient.c.identity == t.identity.c.id)
-            .join(t.request, t.request.c.number == t.recipient.c.request)
-            .join(t.run, t.run.c.number == t.request.c.run)
-            .join(t.request_item, t.request_item.c.request == t.request.c.number)
-            .join(t.item, t.item.c.id == t.request_item.c.item)
-            .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-            .outerjoin(
-                t.track,
-                (t.track.c.request == t.request.c.number)
-                & (t.track.c.identity == t.identity.c.id)
-                & (t.track.c.item == t.item.c.id),
-            )
-            .where(t.identity.c.tenant == t.tenant_at(url), t.identity.c.key.in_(keys[start : start + _AT_ONCE]))
-        )
-        for row in connection.execute(query):
-            found.setdefault((row.person, row.thing), []).append(_one(row))
-    return found
-
-
-def _one(row: Any) -> Remembered:
-    return Remembered(
-        id=RequestId(row.id, row.number, row.tag or ""),
-        operation=Operation(row.operation),
-        start_date=row.start_date,
-        remove_date=row.remove_date,
-        state=State(row.state),
-        access_request=row.access_request or "",
     )
 
 

@@ -101,3 +101,32 @@ def test_a_head_tells_up_to_which_request_its_run_was_claimed(ledger: Ledger) ->
     ledger.runs.hold(run, ME, NOW)
     ledger.requests.claim(run, NOW, ME, most=2)
     assert [head.sent for head in heads] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_arrived_by_another_address_of_the_tenant_is_not_recorded_for_both(
+    ledger: Ledger, path: Path, *, is_lost: bool
+) -> None:
+    other = "https://other.example"
+    pairs = product(["i0", "i1"], ["r0", "r1"])
+    # The ledger was put back since: it knows neither a token of the other address, nor that the request was sent.
+    theirs, mine = write(ledger, pairs, tenant=other), write(ledger, pairs)
+    ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)
+    row = our_row(f"{theirs.id}-99-zzz" if is_lost else ledger.requests.ids(theirs)[1], "i1", "r1")
+    found = ledger.gaps.take(mine.tenant, ME, [row], NOW)
+    assert (found.arrived, found.other) == (0, other)
+    assert states(path) == {"PLANNED": 8}
+    ledger.tenants.bind(other, ["4711"], ME, NOW)
+    assert ledger.gaps.take(mine.tenant, ME, [row], NOW).other == ""
+    assert states(path) == {"ACCEPTED": 1, "PLANNED": 3}
+    assert ledger.verify() == ()
+
+
+def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tenant(ledger: Ledger) -> None:
+    other, pairs = "https://other.example", product(["i0", "i1"], ["r0", "r1"])
+    theirs, mine = write(ledger, pairs, tenant=other), write(ledger, pairs)
+    ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)
+    head = Head(run=theirs.id, number=40, hash="1" * 64, sent=1)
+    assert ledger.gaps.other_tenant(mine.tenant, [head]) == other
+    ledger.tenants.bind(other, ["4711"], ME, NOW)
+    assert ledger.gaps.other_tenant(mine.tenant, [head]) == ""

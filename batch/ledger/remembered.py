@@ -1,0 +1,100 @@
+"""What a ledger remembers of the changes that rows of a tenant's list may be about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.api.dialects import Operation
+from batch.ledger import tables as t
+from batch.states import VOID, State
+from batch.status.compare import Remembered, pair_keys
+from batch.status.matching import request_id
+from batch.text import RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from batch.api.status_row import StatusRow
+
+_AT_ONCE: Final = 300
+"""Identities asked for in one statement."""
+
+
+def runs_elsewhere(connection: Connection, url: str) -> Mapping[str, str]:
+    """The names of other tenants that may be the one with this address, by their runs: no token has named them yet."""
+    named = sa.select(1).where(t.tenant.c.id == t.tenant_at(url), t.tenant.c.token_name.is_not(None))
+    if connection.execute(named).first() is None:
+        return {}
+    return dict(connection.execute(_UNNAMED_RUNS).all())
+
+
+_UNNAMED_RUNS: Final = (
+    sa.select(t.run.c.id, t.tenant.c.name)
+    .join(t.tenant, t.tenant.c.id == t.run.c.tenant)
+    .where(t.tenant.c.token_name.is_(None))
+)
+
+
+def other_tenant_of(connection: Connection, row: StatusRow, elsewhere: Mapping[str, str]) -> str:
+    """The name of the tenant for which the ledger has the row's change, in the run whose id the row shows."""
+    name = RequestId.read(request_id(row))
+    if name is None or not (other := elsewhere.get(name.run)):
+        return ""
+    pair = pair_keys(row)
+    changes = remembered_of(connection, other, pair[:1]).get(pair, ())
+    return other if any(change.state not in VOID for change in changes) else ""
+
+
+def remembered_of(
+    connection: Connection, url: str, identities: Iterable[str]
+) -> Mapping[tuple[str, str], Sequence[Remembered]]:
+    """What the ledger has of identities, by the keys of identity and item."""
+    keys = sorted(identities)
+    found: dict[tuple[str, str], list[Remembered]] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        query = (
+            sa.select(
+                t.identity.c.key.label("person"),
+                t.item.c.key.label("thing"),
+                t.run.c.id,
+                t.request.c.number,
+                t.request.c.tag,
+                t.request.c.operation,
+                t.request.c.state,
+                t.detail.c.start_date,
+                t.detail.c.remove_date,
+                t.track.c.access_request,
+            )
+            .select_from(t.identity)
+            .join(t.recipient, t.recipient.c.identity == t.identity.c.id)
+            .join(t.request, t.request.c.number == t.recipient.c.request)
+            .join(t.run, t.run.c.number == t.request.c.run)
+            .join(t.request_item, t.request_item.c.request == t.request.c.number)
+            .join(t.item, t.item.c.id == t.request_item.c.item)
+            .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+            .outerjoin(
+                t.track,
+                (t.track.c.request == t.request.c.number)
+                & (t.track.c.identity == t.identity.c.id)
+                & (t.track.c.item == t.item.c.id),
+            )
+            .where(t.identity.c.tenant == t.tenant_at(url), t.identity.c.key.in_(keys[start : start + _AT_ONCE]))
+        )
+        for row in connection.execute(query):
+            found.setdefault((row.person, row.thing), []).append(_one(row))
+    return found
+
+
+def _one(row: Any) -> Remembered:
+    return Remembered(
+        id=RequestId(row.id, row.number, row.tag or ""),
+        operation=Operation(row.operation),
+        start_date=row.start_date,
+        remove_date=row.remove_date,
+        state=State(row.state),
+        access_request=row.access_request or "",
+    )
