@@ -47,7 +47,7 @@ _AUDIT_PATHS: Final = (f"{_OPERATORS}audit", f"{_OPERATORS}books")
 _BROWSERS_HEADERS: Final = ("Origin", "Sec-Fetch-Site")
 """Headers that a browser adds and no client of the API sends: every POST has the first, every call the second."""
 
-HTTP_PORT: Final = 80
+_HTTP_PORT: Final = 80
 """The port that an http address without a port means."""
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class SandboxApp:
 def own_hosts(port: int) -> frozenset[str]:
     """The values of `Host` that name this machine and a port. The name of a web page never does, wherever it leads."""
     names = ("127.0.0.1", "localhost", "[::1]")
-    bare = names if port == HTTP_PORT else ()
+    bare = names if port == _HTTP_PORT else ()
     return frozenset((*bare, *(f"{name}:{port}" for name in names)))
 
 
@@ -135,7 +135,8 @@ class _Guard:
         await (self._app if refusal is None else response(refusal))(scope, receive, send)
 
     def _refusal(self, path: str, headers: Headers) -> Answer | None:
-        if [host.lower() for host in headers.getlist("Host")] not in [[host] for host in self._hosts]:
+        hosts = headers.getlist("Host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return self._forbidden(f"The sandbox answers only calls to {' or '.join(sorted(self._hosts))}.")
         if any(name in headers for name in _BROWSERS_HEADERS):
             return self._forbidden("The sandbox answers no browsers, because any web page can make one call it.")
