@@ -23,7 +23,7 @@ from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
 from batch.plan.check import check_plan
-from batch.states import State
+from batch.states import FREE, State
 from batch.text import id_key
 from batch.validate.rows import CHANGE_COLUMNS
 
@@ -132,6 +132,21 @@ def to_take_over(classified: Classified, wanted: pl.DataFrame) -> Mapping[int, s
     free = classified.known.filter(can_be_taken(classified.run, classified.busy))
     taken = free.join(wanted, on=KEY, how="semi").select("request", "run").unique().sort("request")
     return dict(taken.rows())
+
+
+def sent_before(classified: Classified) -> Mapping[str, Mapping[int, Collection[object]]]:
+    """The earlier requests for the fresh changes, from whose states it follows that these can be sent (again).
+
+    Returns:
+        By run and by number of the request, its changes among the fresh ones, by their keys.
+    """
+    free = [state.value for state in FREE]
+    fresh = classified.changes.filter("fresh").select(KEY).unique()
+    found: dict[str, dict[int, list[object]]] = {}
+    earlier = classified.known.filter(pl.col("state").is_in(free)).join(fresh, on=KEY, how="semi")
+    for run, request, *key in earlier.select("run", "request", *KEY).rows():
+        found.setdefault(run, {}).setdefault(request, []).append(tuple(key))
+    return found
 
 
 def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:

@@ -55,6 +55,8 @@ class Event(StrEnum):
     the rest."""
     DISCARDED = "discarded"
     """The user gave it up before it was sent."""
+    MISTRUSTED = "mistrusted"
+    """It may have arrived, and only another machine says that it has not: it is in doubt again."""
 
 
 TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
@@ -72,6 +74,10 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.UNCONFIRMED, Event.NOT_FOUND): State.PLANNED,
         (State.UNCONFIRMED, Event.TAKEN_OVER): State.SPLIT,
         (State.REFUSED, Event.TAKEN_OVER): State.SPLIT,
+        (State.PLANNED, Event.MISTRUSTED): State.UNCONFIRMED,
+        (State.REFUSED, Event.MISTRUSTED): State.UNCONFIRMED,
+        (State.SPLIT, Event.MISTRUSTED): State.UNCONFIRMED,
+        (State.DISCARDED, Event.MISTRUSTED): State.UNCONFIRMED,
     }
 )
 """Every transition. All others are impossible."""
@@ -85,6 +91,9 @@ IN_DOUBT: Final = frozenset({State.SENDING, State.UNCONFIRMED})
 VOID: Final = frozenset({State.REFUSED, State.SPLIT, State.DISCARDED})
 """It was refused or discarded, or others took over its changes.
 (The part of a request that settling found is such another request, ACCEPTED from its beginning.)"""
+
+FREE: Final = UNSENT | VOID
+"""Nothing keeps its changes from being sent (again)."""
 
 
 def advance(state: State, event: Event) -> State:

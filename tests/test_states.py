@@ -9,21 +9,21 @@ import pytest
 from batch.errors import BrokenPromiseError
 from batch.states import IN_DOUBT, TRANSITIONS, UNSENT, VOID, Event, State, advance
 
-# As documented; a dash stands for "impossible".
+# As documented; a dash stands for "impossible", a question mark for UNCONFIRMED.
 TABLE = """
-             claimed accepted refused not_processed undecided   abandoned   found    not_found taken_over discarded
-PLANNED      SENDING -        REFUSED -             -           -           -        -         SPLIT      DISCARDED
-SENDING      -       ACCEPTED REFUSED PLANNED       UNCONFIRMED UNCONFIRMED -        -         -          -
-UNCONFIRMED  -       -        -       -             -           -           ACCEPTED PLANNED   SPLIT      -
-REFUSED      -       -        -       -             -           -           -        -         SPLIT      -
-ACCEPTED     -       -        -       -             -           -           -        -         -          -
-SPLIT        -       -        -       -             -           -           -        -         -          -
-DISCARDED    -       -        -       -             -           -           -        -         -          -
+          claimed accepted refused not_processed undecided abandoned found    not_found taken_over discarded mistrusted
+PLANNED   SENDING -        REFUSED -             -         -         -        -         SPLIT      DISCARDED ?
+SENDING   -       ACCEPTED REFUSED PLANNED       ?         ?         -        -         -          -         -
+?         -       -        -       -             -         -         ACCEPTED PLANNED   SPLIT      -         -
+REFUSED   -       -        -       -             -         -         -        -         SPLIT      -         ?
+ACCEPTED  -       -        -       -             -         -         -        -         -          -         -
+SPLIT     -       -        -       -             -         -         -        -         -          -         ?
+DISCARDED -       -        -       -             -         -         -        -         -          -         ?
 """
 
 
 def documented() -> dict[tuple[State, Event], State]:
-    head, *lines = [line.split() for line in TABLE.strip().splitlines()]
+    head, *lines = [line.replace("?", State.UNCONFIRMED).split() for line in TABLE.strip().splitlines()]
     return {
         (State(line[0]), Event(event)): State(target)
         for line in lines

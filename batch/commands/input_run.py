@@ -17,6 +17,7 @@ from batch.pipeline import (
     doubts_elsewhere,
     not_wanted,
     plan_fresh,
+    sent_before,
     to_take_over,
     with_classes,
     with_tenant_verdicts,
@@ -149,6 +150,7 @@ class InputRun:
                     return run
             try:
                 self._names.look_up(self._table().rows, ledger, sessions, run)
+                self._require_wanted(ledger, run)
                 return self._plan(ledger, run, check, resubmit=self._settings.resubmit) or run
             except LedgerMovedError:
                 self._start_anew()
@@ -170,6 +172,7 @@ class InputRun:
                 self._drop_what_others_planned(ledger, run)
             try:
                 self._names.look_up(self._table().rows, ledger, sessions, run)
+                self._require_wanted(ledger, run)
                 return self._plan(ledger, run, check, resubmit=())
             except LedgerMovedError:
                 self._start_anew()
@@ -183,7 +186,9 @@ class InputRun:
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
         """
-        if others := ledger.requests.check(run).others:
+        sealed = ledger.requests.check(run)
+        self._mistrusted(ledger, {run.id: {number: (number,) for number in sealed.mistrusted if number in sealed.ours}})
+        if others := sealed.others:
             names = ", ".join(sorted(set(others.values())))
             self._screen.say(
                 f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run {run.id}: "
@@ -192,13 +197,40 @@ class InputRun:
             ledger.plans.drop(run, others, self._runtime.process, self._runtime.now())
         return bool(others)
 
-    def _require_wanted(self, ledger: Ledger, run: Run) -> None:
+    def _mistrusted(self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]]) -> int:
+        """Doubt requests again of which only another machine says that they have not arrived; return how many.
+
+        Args:
+            ledger: Has the requests.
+            changes: By run and request: its changes that are about to be sent.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            RunHeldError: Another process works on one of the runs.
+        """
+        total = 0
+        for name, some in changes.items():
+            run = ledger.runs.named(name)
+            found, keys = ledger.plans.mistrust(run, some, self._runtime.process, self._runtime.now())
+            total += found
+            if found:
+                self._screen.say(
+                    f"{count(found, 'request')} of run {name} may have arrived: only another machine, with the key "
+                    f"{keys}, has settled the opposite. This machine does not trust that key, and asks the tenant "
+                    "itself."
+                )
+        return total
+
+    def _require_wanted(self, ledger: Ledger, run: Run | None) -> None:
         """Check that some row of the input asks for each change that is planned.
 
         Raises:
             LedgerChangedError: None does.
         """
-        unwanted = not_wanted(ledger.plans.planned(run), self._validated(ledger, run).changes)
+        if run is None or (planned := ledger.plans.planned(run)).is_empty():
+            return
+        self._moment = run.started_at
+        unwanted = not_wanted(planned, self._validated(ledger, run).changes)
         if not unwanted.is_empty():
             operation, identity, item = unwanted.select("operation", "identity_id", "item_id").row(0)
             raise LedgerChangedError(
@@ -277,6 +309,8 @@ class InputRun:
         now = self._runtime.now()
         self._moment = run.started_at if run else now
         classified = self._classified(ledger, run, resubmit=resubmit)
+        if self._mistrusted(ledger, sent_before(classified)):
+            raise LedgerMovedError
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = with_tenant_verdicts(classified, verdicts)

@@ -16,6 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
+from batch.ledger.seals import has_planned_names
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.text import instant
 
@@ -57,13 +58,18 @@ class DecisionStore:
         self._engine = engine
 
     def names(self, run_id: str, keys: Iterable[NameKey]) -> dict[NameKey, NameMeaning]:
-        """What names meant when the run was planned; names that its plan did not rest on are left out."""
+        """What names meant when this machine planned the run; names that its plan did not rest on are left out.
+
+        Another machine's meanings are left out too: the tenant is asked again.
+        """
         wanted = frozenset(keys)
         if not wanted:
             return {}
         c = t.name_meaning.c
         query = sa.select(c.kind, c.name, c.outcome, c.id, c.problem).where(c.run == t.number_of_run(run_id))
         with reading(self._engine) as connection:
+            if not has_planned_names(connection, run_id):
+                return {}
             names = pl.Series("name", sorted({name for _, name in wanted}), dtype=pl.String)
             found = select_among(connection, query, c.name, names, _NAMES_SCHEMA)
         return {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
 from batch.ledger.engine import KEY
 from batch.model import Head
@@ -98,6 +99,7 @@ _PLACES: Final = (
         t.run.c.number.label("run"),
         _newest.c.number,
         _newest.c.hash,
+        _newest.c.signature.label("signed"),
         t.signer.c.id.label("signer"),
         _mine.c.place,
         _mine.c.signature,
@@ -156,9 +158,18 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     """Adds at least one event to a run, in the transaction that does what they report; returns the run's new head.
 
     This machine's key signs the head.
+
+    Raises:
+        LedgerChangedError: Somebody has added events without a signature: this machine's would cover them.
     """
     key: MachineKey = connection.get_execution_options()[KEY]()
     last = connection.execute(_PLACES, {"run_id": run_id, "public": key.public}).one()
+    if last.number is not None and last.signed is None and entries[0].event != SEALED:
+        raise LedgerChangedError(
+            f"Somebody has changed the ledger: in run {run_id}, its newest events are not signed.",
+            next_step="Nothing more was sent. `access-batch ledger verify` lists all differences. Put the newest sound "
+            "backup in the ledger's place: requests sent since then are looked up at the tenant first.",
+        )
     signer = last.signer
     if signer is None:
         new = {"public": key.public, "since": instant(entries[0].at)}
@@ -193,6 +204,12 @@ def has(connection: Connection, head: Head) -> bool:
     """Whether the ledger has an event that was the newest of a run once."""
     found = connection.execute(_HASH, {"of_run": head.run, "of_number": head.number}).scalar()
     return bool(found == head.hash)
+
+
+def is_newest(connection: Connection, head: Head) -> bool:
+    """Whether nothing was added to a run since it had this head."""
+    following = {"of_run": head.run, "of_number": head.number + 1}
+    return has(connection, head) and connection.execute(_HASH, following).first() is None
 
 
 def _row(run: int, number: int, entry: Entry) -> dict[str, Any]:

@@ -22,14 +22,14 @@ from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.rows import requests_of
 from batch.ledger.runs import refuse_if_held
-from batch.ledger.seals import names_digest, root, write_seals
+from batch.ledger.seals import check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, take_over
 from batch.states import Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -134,6 +134,49 @@ class Plans:
             entries = [Entry(event=Event.TAKEN_OVER, at=now, request=one.number, detail={"by": []}) for one in requests]
             events.append(connection, run.id, entries)
 
+    def mistrust(
+        self, run: Run, changes: Mapping[int, Collection[object]], process: Process, now: datetime
+    ) -> tuple[int, str]:
+        """Puts requests of a run in doubt again that may have arrived, if only another machine says that they have not.
+
+        Args:
+            run: The run.
+            changes: Changes that are about to be sent (again): the keys of those in each request, by its number.
+            process: This process.
+            now: When.
+
+        Returns:
+            How many requests there were, and the names of the other machines' keys.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            RunHeldError: Another process works on the run.
+        """
+        with reading(self._engine) as connection:
+            if not check_run(connection, run.id).mistrusted.keys() & changes.keys():
+                return 0, ""
+        with writing(self._engine) as connection:
+            refuse_if_held(connection, run, process, now)
+            sealed = check_run(connection, run.id)
+
+            def of_parts(number: int) -> set[object]:
+                parts = sealed.parts.get(number, ())
+                return {one for part in parts for one in (*changes.get(part, ()), *of_parts(part))}
+
+            # A part stands for its changes: what is left of a request that was divided is what no part has.
+            found = [number for number in sealed.mistrusted if set(changes.get(number, ())) - of_parts(number)]
+            if not found:
+                return 0, ""
+            requests = list(requests_of(connection, sorted(found)))
+            states = connection.execute(_STATES, {"numbers": found}).all()
+            for state in sorted({row.state for row in states}):
+                these = {row.number for row in states if row.state == state}
+                alike = [request for request in requests if request.number in these]
+                move(connection, alike, State(state), Event.MISTRUSTED, now)
+            entries = [Entry(event=Event.MISTRUSTED, at=now, request=request.number) for request in requests]
+            events.append(connection, run.id, entries)
+        return len(found), ", ".join(sorted({sealed.mistrusted[number] for number in found}))
+
     def write(
         self,
         new: NewRun,
@@ -199,6 +242,9 @@ class Plans:
         return run_id
 
 
+_STATES: Final = sa.select(t.request.c.number, t.request.c.state).where(
+    t.request.c.number.in_(sa.bindparam("numbers", expanding=True))
+)
 _PLANNED_NAMES: Final = (*KEY, *INTENTION)
 _PLANNED: Final = (
     sa.select(

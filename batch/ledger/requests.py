@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
+from batch.api.dialects import Operation
 from batch.errors import BrokenPromiseError, LedgerLostError, StoppedError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
@@ -88,6 +89,8 @@ class Requests:
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
         self._sealed: dict[str, Sealed] = {}
+        self._attempted: set[int] = set()
+        """Requests that this process has claimed, and has not planned again."""
         self.on_claimed: Callable[[Head], None] = lambda _head: None
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
         self.on_accepted: Callable[[Request], None] = lambda _request: None
@@ -140,6 +143,7 @@ class Requests:
             self._require_sealed(connection, run.id, loaded)
             sent = seen.sent if seen else _sent(connection, run.id)
             bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
+            self._attempted |= {request.number for request in loaded}
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)
@@ -163,10 +167,23 @@ class Requests:
             StoppedError: Another machine has planned some of them.
         """
         sealed = self._sealed.get(run_id)
-        if sealed is None or any(request.number not in sealed.ours for request in requests):
-            # A part of a request that was divided since.
+        numbers = {request.number for request in requests}
+        is_first = run_id not in self._heads
+        if (
+            sealed is None
+            or (is_first and not events.is_newest(connection, sealed.last))
+            or not numbers.isdisjoint(self._attempted)
+            or not sealed.ours.keys() - sealed.mistrusted >= numbers
+        ):
+            # A part of a request that was divided since, or an attempt of which another process says how it ended.
             sealed = self._sealed[run_id] = check_run(connection, run_id)
         for request in requests:
+            if key := sealed.mistrusted.get(request.number):
+                raise StoppedError(
+                    f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it "
+                    "has not, and this machine does not trust it.",
+                    next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
+                )
             if key := sealed.others.get(request.number):
                 raise StoppedError(
                     f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
@@ -174,6 +191,11 @@ class Requests:
                 )
             if sealed.ours[request.number] != seal_of(request):
                 raise changed(run_id, [f"request {request.number} was changed"])
+        # No seal covers which requests share a body.
+        shared = {number for one in requests if one.within is not None for number in (one.number, one.within)}
+        for request in requests:
+            if request.number in shared and request.operation is not Operation.GRANT:
+                raise changed(run_id, [f"request {request.number} was put into a body with others"])
 
     def record(self, *answered: Answered, process: Process) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.
@@ -203,6 +225,7 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
+        self._attempted -= {one.request.number for one in answered if one.decision.event is Event.NOT_PROCESSED}
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
         ]:
@@ -301,6 +324,8 @@ class Requests:
             entry = Entry(event=event, at=now, request=request.number, detail=found)
             events.append(connection, request.run, [entry])
             _keep_held(connection, request, held)
+        if not arrived:
+            self._attempted.discard(request.number)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

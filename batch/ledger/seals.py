@@ -3,6 +3,10 @@
 Before a run's requests are sent, its chain of events is computed again from the ledger: the events, their last
 signature, the states that they lead to, and which machine planned which content. Each claim then compares the content
 of what it sends.
+
+Anybody who can write to the ledger can also add events that are signed with a key of their own. So an event makes a
+request free to be sent again only if it is signed by the machine that made the attempt, which has seen its answer, or
+by this machine. On any other word the request stays in doubt: this machine asks the tenant by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from batch.ledger.events import (
     IMPORTED,
     IN_DOUBT,
     NAMES,
+    PLANNED,
     SEALED,
     SEALS,
     Entry,
@@ -33,7 +38,8 @@ from batch.ledger.events import (
 from batch.ledger.machine_key import has_signed, key_name
 from batch.ledger.rows import requests_of
 from batch.model import Head
-from batch.states import TRANSITIONS, Event, State
+from batch.states import FREE, TRANSITIONS, Event, State
+from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -112,17 +118,26 @@ class Chain:
         signed: Of each signed event its head, public key, place and signature.
         names: The hash of what the input's names mean, in the newest plan; None before there were seals.
         last: The newest event.
+        freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
+        mistrusted: Of requests of which only a key says so that has neither made the attempt nor is trusted, that key.
+        parts: Of requests that were divided, their parts.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, trusted: Container[str] = frozenset()) -> None:
         self.faults: list[str] = []
         self.states: dict[int, State | None] = {}
         self.births: list[Birth] = []
         self.signed: list[tuple[Head, str, int, str]] = []
         self.names: str | None = None
         self.last = Head(run=run_id, number=0, hash="")
+        self.freed: dict[int, int] = {}
+        self.mistrusted: dict[int, str] = {}
+        self.parts: dict[int, tuple[int, ...]] = {}
+        self._trusted = trusted
         self._unsigned: list[Birth] = []
         self._unsealed: list[int] = []
+        self._moved: list[tuple[int, State, State]] = []
+        self._attempted: dict[int, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> None:
         """Read the next event: its columns, and the `public` key that signed it."""
@@ -135,7 +150,7 @@ class Chain:
         if row["request"] is not None:
             self._move(number, row["request"], row["event"])
         try:
-            self._add(number, row["event"], json.loads(row["detail"]))
+            self._add(number, row["event"], row["request"], json.loads(row["detail"]))
         except (ValueError, TypeError, AttributeError, KeyError):
             self.faults.append(f"event {number} can't be read")
         if row["signature"] is not None:
@@ -144,6 +159,9 @@ class Chain:
             self.signed.append((self.last, public, row["place"] or 0, row["signature"]))
             self.births += [replace(birth, signer=public) for birth in self._unsigned]
             self._unsigned.clear()
+            for moved in self._moved:
+                self._attribute(*moved, public)
+            self._moved.clear()
 
     @property
     def is_signed(self) -> bool:
@@ -154,13 +172,38 @@ class Chain:
         # A part whose state is not known can't have been accepted: nothing happens to it afterwards.
         state = self.states.get(request, State.DISCARDED) or State.PLANNED
         try:
-            self.states[request] = TRANSITIONS[state, Event(name)]
+            after = self.states[request] = TRANSITIONS[state, Event(name)]
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
+            return
+        self._moved.append((request, state, after))
 
-    def _add(self, event: int, name: str, detail: Mapping[str, Any]) -> None:
+    def _attribute(self, request: int, before: State, after: State, public: str) -> None:
+        """Find out on whose word a request is what it is now."""
+        if after is State.SENDING:
+            self._attempted[request] = public
+        elif before in DOUBTFUL and after in FREE:
+            self.freed[request] = self.last.number
+            if public in self._trusted:
+                # Settling asks the tenant about every attempt.
+                self.mistrusted.pop(request, None)
+            elif public != self._attempted.get(request):
+                self.mistrusted[request] = public
+        elif after is State.ACCEPTED:
+            self.freed.pop(request, None)
+        for part in self.parts.get(request, ()) if after is State.SPLIT else ():
+            for keys in (self._attempted, self.mistrusted):
+                if request in keys:
+                    keys[part] = keys[request]
+            if request in self.freed:
+                self.freed[part] = self.freed[request]
+
+    def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
         if name == Event.TAKEN_OVER:
             numbers = sorted(int(number) for number in detail.get("by", ()))
+            self._refuse_known(event, numbers)
+            if request is not None:
+                self.parts[request] = tuple(numbers)
             known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
             known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
             other = State.PLANNED if SEALS in detail else None
@@ -170,6 +213,7 @@ class Chain:
             if not 0 <= count <= MOST_REQUESTS:
                 raise ValueError(count)
             numbers = list(range(first, first + count))
+            self._refuse_known(event, numbers)
             self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
             self.names = detail.get(NAMES, self.names)
         elif name == SEALED:
@@ -185,10 +229,14 @@ class Chain:
         else:
             self._unsealed += numbers
 
+    def _refuse_known(self, event: int, numbers: Iterable[int]) -> None:
+        if not self.states.keys().isdisjoint(numbers):
+            self.faults.append(f"event {event} adds requests that an earlier event has added")
 
-def read_chain(connection: Connection, run_id: str) -> Chain:
+
+def read_chain(connection: Connection, run_id: str, trusted: Container[str] = frozenset()) -> Chain:
     """A run's events, computed again from the ledger."""
-    chain = Chain(run_id)
+    chain = Chain(run_id, trusted)
     for row in connection.execute(_EVENTS, {"of_run": run_id}).mappings():
         chain.read(dict(row))
     return chain
@@ -201,6 +249,12 @@ _EVENTS: Final = (
     .where(t.run.c.id == sa.bindparam("of_run"))
     .order_by(t.event.c.number)
 )
+_NAMED: Final = (
+    _EVENTS.where(t.event.c.event.in_([PLANNED, SEALED])).order_by(None).order_by(t.event.c.number.desc()).limit(1)
+)
+_HASH: Final = sa.select(t.event.c.hash).where(
+    t.event.c.run == sa.bindparam("of_run"), t.event.c.number == sa.bindparam("of_number")
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,10 +264,17 @@ class Sealed:
     Attributes:
         ours: The seals of those that this machine has planned, by their numbers.
         others: The names of the keys under which the others were planned, by their numbers.
+        mistrusted: By the numbers of requests in any state of FREE that may have arrived: the name of the key on whose
+            word alone they have not.
+        parts: Of requests that were divided, their parts.
+        last: The run's newest event.
     """
 
     ours: Mapping[int, str]
     others: Mapping[int, str]
+    mistrusted: Mapping[int, str]
+    parts: Mapping[int, Sequence[int]]
+    last: Head
 
 
 def check_run(connection: Connection, run_id: str) -> Sealed:
@@ -222,18 +283,19 @@ def check_run(connection: Connection, run_id: str) -> Sealed:
     Raises:
         LedgerChangedError: They differ: somebody has changed the ledger.
     """
-    chain = read_chain(connection, run_id)
+    public = connection.get_execution_options()[KEY]().public
+    chain = read_chain(connection, run_id, {public})
     kept = {row.number: row for row in connection.execute(_REQUESTS, {"of_run": run_id})}
     planned = {number for number, row in kept.items() if row.state == State.PLANNED}
     births = [birth for birth in chain.births if not planned.isdisjoint(birth.numbers)]
     needed = {next(head.number for head, *_ in chain.signed if head.number >= birth.event) for birth in births}
+    needed |= set(chain.freed.values())
     faults = [
         *chain.faults,
         *state_faults(chain, {number: State(row.state) for number, row in kept.items()}),
         *([] if chain.is_signed else ["its newest events are not signed"]),
         *signature_faults(connection, chain, {*needed, chain.last.number}),
     ]
-    public = connection.get_execution_options()[KEY]().public
     ours: dict[int, str] = {}
     others = dict.fromkeys(planned, "nobody")
     for birth in births:
@@ -248,7 +310,9 @@ def check_run(connection: Connection, run_id: str) -> Sealed:
         faults.append("the meanings of its names were changed")
     if faults:
         raise changed(run_id, faults)
-    return Sealed(ours=ours, others=others)
+    free = {number for number, row in kept.items() if row.state in FREE}
+    mistrusted = {number: key_name(key) for number, key in chain.mistrusted.items() if number in free}
+    return Sealed(ours=ours, others=others, mistrusted=mistrusted, parts=chain.parts, last=chain.last)
 
 
 def changed(run_id: str, faults: Sequence[str]) -> LedgerChangedError:
@@ -309,6 +373,23 @@ def seal_old_runs(connection: Connection, now: datetime) -> None:
         detail = {SEALS: root(seals), ARRIVED: sorted(accepted.intersection(parts))}
         detail |= {NAMES: names_digest(connection, run_id)}
         append(connection, run_id, [Entry(event=SEALED, at=now, detail=detail)])
+
+
+def has_planned_names(connection: Connection, run_id: str) -> bool:
+    """Whether this machine has signed what the names in a run's input mean: any other key may be anybody's."""
+    key = connection.get_execution_options()[KEY]().public
+    newest = connection.execute(_NAMED, {"of_run": run_id}).mappings().first()
+    if newest is None or newest["public"] != key:
+        return False
+    before = connection.execute(_HASH, {"of_run": newest["run"], "of_number": newest["number"] - 1}).scalar() or ""
+    head = Head(run=run_id, number=newest["number"], hash=newest["hash"])
+    chain = Chain(run_id)
+    chain.signed.append((head, key, newest["place"] or 0, newest["signature"]))
+    return (
+        newest["hash"] == chained_hash(before, run_id, dict(newest))
+        and not [*signature_faults(connection, chain, {head.number})]
+        and json.loads(newest["detail"]).get(NAMES) == names_digest(connection, run_id)
+    )
 
 
 def names_digest(connection: Connection, run_id: str) -> str:

@@ -1,0 +1,263 @@
+"""Somebody who can write to the ledger adds events, signed with a key of their own. Nothing is sent again by that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.errors import LedgerChangedError, StoppedError
+from batch.ledger.decisions import Decisions
+from batch.ledger.events import chained_hash, signed_text
+from batch.ledger.machine_key import MachineKey
+from batch.model import Head, Part
+from batch.names.meaning import NameMeaning, NameOutcome
+from tests.builders import NOW, change, product
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    ME,
+    REFUSED,
+    alter,
+    claim,
+    claim_if_any,
+    open_ledger,
+    record,
+    rows,
+    singles,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+
+THIEF = MachineKey(b"another machine's key...........")
+
+
+def add(path: Path, run: Run, event: str, request: int | None = None, *, signed: bool = True, **detail: object) -> None:
+    """Add an event to a run as anybody can who may write to the ledger, signed with a key of their own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT OR IGNORE INTO signer (public, since) VALUES (?, '2026')", [THIEF.public])
+        (signer,) = connection.execute("SELECT id FROM signer WHERE public = ?", [THIEF.public]).fetchone()
+        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
+        newest = "SELECT run, number, hash FROM event WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY 2 DESC"
+        number, last, before = connection.execute(newest, [run.id]).fetchone()
+        mine = "SELECT place, signature FROM event WHERE signer = ? ORDER BY place DESC"
+        place, signature = connection.execute(mine, [signer]).fetchone() or (0, "")
+        columns = {
+            "run": number,
+            "number": last + 1,
+            "at": NOW.isoformat(),
+            "request": request,
+            "event": event,
+            "attempt": None,
+            "status": None,
+            "detail": json.dumps(detail),
+        }
+        hashed = chained_hash(before, run.id, columns)
+        head = Head(run=run.id, number=last + 1, hash=hashed)
+        proof = [signer, place + 1, THIEF.sign(signed_text(ledger, place + 1, signature, head))]
+        values = [*columns.values(), hashed, *(proof if signed else [None] * 3)]
+        connection.execute(f"INSERT INTO event VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - an attack
+
+
+def in_doubt(ledger: Ledger) -> Run:
+    """A run with a request that may have arrived, and one that is planned."""
+    run = write(ledger, *singles(2))
+    record(ledger, claim(ledger, run), FAILED)
+    ledger.runs.release(run, ME)
+    return run
+
+
+def settled_by_a_thief(ledger: Ledger, path: Path) -> Run:
+    run = in_doubt(ledger)
+    add(path, run, "not_found", 1)
+    alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 1", "DELETE FROM doubt")
+    return run
+
+
+def states(path: Path) -> dict[int, str]:
+    return dict(rows(path, "SELECT number, state FROM request ORDER BY number"))
+
+
+def doubt_again(ledger: Ledger, run: Run, numbers: Mapping[int, tuple[str, ...]]) -> int:
+    return ledger.plans.mistrust(run, numbers, ME, NOW)[0]
+
+
+def test_what_only_another_machine_has_settled_is_not_sent(ledger: Ledger, path: Path) -> None:
+    run = settled_by_a_thief(ledger, path)
+    ledger.runs.hold(run, ME, NOW)
+    with pytest.raises(StoppedError, match="Another machine, with the key"):
+        ledger.requests.claim(run, NOW, ME)
+
+
+def test_it_is_not_sent_either_if_that_happens_after_this_process_has_begun(ledger: Ledger, path: Path) -> None:
+    run = in_doubt(ledger)
+    ledger.requests.check(run)
+    ledger.runs.hold(run, ME, NOW)
+    (body,) = ledger.requests.claim(run, NOW, ME)
+    record(ledger, body.requests[0], FAILED)
+    add(path, run, "not_found", 2)
+    alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 2", "DELETE FROM doubt WHERE request = 2")
+    with pytest.raises(StoppedError, match="may have arrived"):
+        ledger.requests.claim(run, NOW, ME)
+
+
+def test_what_only_another_machine_has_settled_is_in_doubt_again_until_this_one_settles_it(
+    ledger: Ledger, path: Path
+) -> None:
+    run = settled_by_a_thief(ledger, path)
+    assert set(ledger.requests.check(run).mistrusted) == {1}
+    assert doubt_again(ledger, run, {1: ("a",), 2: ("b",)}) == 1
+    assert states(path) == {1: "UNCONFIRMED", 2: "PLANNED"}
+    (doubt,) = ledger.requests.doubts(run)
+    assert doubt.request.number == 1
+    ledger.runs.hold(run, ME, NOW)
+    ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+    assert doubt_again(ledger, run, {1: ("a",)}) == 0
+    assert [claim(ledger, run).number, claim(ledger, run).number] == [1, 2]
+    assert ledger.verify() == ()
+
+
+@pytest.mark.parametrize("events", [["refused"], ["discarded"], ["taken_over"]])
+def test_nothing_that_follows_makes_another_machines_word_good(ledger: Ledger, path: Path, events: list[str]) -> None:
+    run = settled_by_a_thief(ledger, path)
+    leads_to = {"refused": "REFUSED", "discarded": "DISCARDED", "taken_over": "SPLIT"}
+    for event in events:
+        add(path, run, event, 1, by=[])
+        alter(path, f"UPDATE request SET state = '{leads_to[event]}' WHERE number = 1")  # noqa: S608 - an attack
+    assert doubt_again(ledger, run, {1: ("a",)}) == 1
+    assert states(path)[1] == "UNCONFIRMED"
+    assert ledger.verify() == ()
+
+
+def test_another_machine_may_go_on_with_what_died_here_and_this_one_asks_the_tenant_itself(
+    ledger: Ledger, path: Path
+) -> None:
+    run = in_doubt(ledger)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        (doubt,) = elsewhere.requests.doubts(run)
+        elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+        assert elsewhere.requests.check(run).mistrusted == {}, "its own word"
+        elsewhere.plans.drop(run, elsewhere.requests.check(run).others, ME, NOW)
+        assert elsewhere.requests.check(run).mistrusted == {}
+        elsewhere.runs.release(run, ME)
+    assert set(ledger.requests.check(run).mistrusted) == {1}
+    assert doubt_again(ledger, run, {1: ("a",), 2: ("b",)}) == 1
+    assert states(path) == {1: "UNCONFIRMED", 2: "SPLIT"}
+    assert ledger.verify() == ()
+
+
+def test_a_machine_is_believed_that_its_own_attempt_did_not_arrive(ledger: Ledger, path: Path) -> None:
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        run = write(elsewhere, *singles(1))
+        record(elsewhere, claim(elsewhere, run), REFUSED)
+    assert ledger.requests.check(run).mistrusted == {}
+
+
+def test_a_part_of_what_another_machine_has_settled_is_doubted_in_place_of_the_whole(
+    ledger: Ledger, path: Path
+) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1"]))
+    record(ledger, claim(ledger, run), FAILED)
+    ledger.runs.release(run, ME)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        (doubt,) = elsewhere.requests.doubts(run)
+        parts = [Part(recipients=(0,), items=(0,), arrived=True), Part(recipients=(1,), items=(0,))]
+        elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME, parts=parts)
+        (rest,) = elsewhere.requests.doubts(run)
+        elsewhere.requests.settle(rest.request, arrived=False, now=NOW, process=ME)
+        elsewhere.runs.release(run, ME)
+    assert states(path) == {1: "SPLIT", 2: "ACCEPTED", 3: "PLANNED"}
+    assert doubt_again(ledger, run, {1: ("i2",), 3: ("i2",)}) == 1
+    assert states(path) == {1: "SPLIT", 2: "ACCEPTED", 3: "UNCONFIRMED"}
+    assert ledger.verify() == ()
+
+
+def test_a_request_whose_parts_leave_something_out_is_doubted_itself(ledger: Ledger, path: Path) -> None:
+    run = in_doubt(ledger)
+    add(path, run, "taken_over", 1, by=[])
+    alter(path, "UPDATE request SET state = 'SPLIT' WHERE number = 1", "DELETE FROM doubt")
+    assert doubt_again(ledger, run, {1: ("a",)}) == 1
+    assert states(path)[1] == "UNCONFIRMED"
+
+
+def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(2))
+    record(ledger, claim(ledger, run), ACCEPTED)
+    ledger.runs.release(run, ME)
+    add(path, run, "planned", first=1, requests=1)
+    alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 1")
+    with pytest.raises(LedgerChangedError, match="event 4 adds requests that an earlier event has added"):
+        ledger.requests.check(run)
+
+
+@pytest.mark.parametrize(
+    "attack", ["UPDATE request SET state = 'PLANNED'", "UPDATE request SET state = 'PLANNED', attempts = 0"]
+)
+def test_states_that_are_set_back_while_a_run_is_sent_are_found(ledger: Ledger, path: Path, attack: str) -> None:
+    run = write(ledger, *singles(3))
+    ledger.requests.check(run)
+    for _ in range(2):
+        record(ledger, claim(ledger, run), ACCEPTED)
+    alter(path, attack)
+    with pytest.raises(LedgerChangedError, match="request 1 is PLANNED, but its events lead to ACCEPTED"):
+        claim_if_any(ledger, run)
+
+
+def test_no_event_without_a_signature_is_signed_afterwards_by_this_machine(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(2))
+    request = claim(ledger, run)
+    add(path, run, "planned", signed=False, first=9, requests=0)
+    with pytest.raises(LedgerChangedError, match="its newest events are not signed"):
+        record(ledger, request, ACCEPTED)
+
+
+def meaning(id_: str) -> Decisions:
+    return Decisions(names={("identity by name", "hugo"): NameMeaning(outcome=NameOutcome.FOUND, id=id_)})
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda path, run: add(path, run, "planned", first=9, requests=0, names=digest_of(path, run)),
+        lambda path, _run: alter(path, "UPDATE signer SET public = 'odd'"),
+        lambda _path, _run: None,
+    ],
+    ids=["with another plan", "with another key", "without an event"],
+)
+def test_a_name_means_only_what_this_machine_has_signed(
+    ledger: Ledger, path: Path, attack: Callable[[Path, Run], None]
+) -> None:
+    keys = [("identity by name", "hugo")]
+    run = write(ledger, *singles(1), decisions=meaning("i000"))
+    assert ledger.decisions.names(run.id, keys)[keys[0]].id == "i000"
+    alter(path, "UPDATE name_meaning SET id = 'thief'")
+    attack(path, run)
+    assert ledger.decisions.names(run.id, keys) == {}
+
+
+def digest_of(path: Path, run: Run) -> str:
+    """The digest of the meanings in a ledger as they are now, as anybody can compute it."""
+    with open_ledger(path) as opened, pytest.raises(LedgerChangedError):
+        opened.requests.check(run)
+    columns = rows(path, "SELECT kind, name, outcome, id, problem FROM name_meaning ORDER BY kind, name")
+    return hashlib.sha256(b"".join(json.dumps(list(row)).encode() + b"\n" for row in columns)).hexdigest()
+
+
+def test_a_revoke_never_travels_in_a_body_of_grants(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1), [change("i9", "r1", operation="REVOKE")])
+    alter(path, "INSERT INTO envelope VALUES (1, 1), (2, 1)")
+    ledger.runs.hold(run, ME, NOW)
+    with pytest.raises(LedgerChangedError, match="request 2 was put into a body with others"):
+        ledger.requests.claim(run, NOW, ME)
