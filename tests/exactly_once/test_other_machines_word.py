@@ -24,18 +24,18 @@ def test_what_another_machine_records_as_not_arrived_is_looked_for_in_the_tenant
 ) -> None:
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
     path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
-    options = ("--yes", "--ledger", ledger, "--check-tenant", "never", "--settle-after", "0.2")
+    options = ("--yes", "--ledger", ledger, "--check-tenant", "never", "--concurrency", "1")
     with running_sandbox(settings) as tenant:
         here = environment(tenant)
         elsewhere = {**here, "XDG_CONFIG_HOME": str(tmp_path / "elsewhere")}
         tenant.faults.add(Fault.DROP_AFTER, Fault.UNAUTHORIZED_401, Fault.UNAUTHORIZED_401)
-        stopped = program("submit", path, *options, env=here)
+        stopped = program("submit", path, *options, "--settle-after", "600", env=here)
         assert stopped.code == 4, stopped.err
         ((run,),) = rows(ledger, "SELECT id FROM run")
         assert rows(ledger, "SELECT count(*) FROM doubt") == [(1,)]
         recorded = program("settle", run, "--not-arrived", "--ledger", ledger, env=elsewhere)
         assert "recorded as not arrived" in recorded.out
-        ended = program("submit", path, *options, env=here)
+        ended = program("submit", path, *options, "--settle-after", "0.2", env=here)
         assert ended.code == 0, ended.err
         assert accepted(tenant) == once(map(pair_of, ROWS))
     assert "This machine does not trust that key, and asks the tenant itself." in ended.err
