@@ -51,6 +51,8 @@ class CommandComparison:
         heads, ledger_id = self._runtime.heads, self._ledger.gaps.ledger_id()
         compared, lost = asyncio.run(self._compare(log, ledger_id))
         if other := compared.other or self._ledger.gaps.other_tenant(self._sessions.access.tenant, lost):
+            # Once a token has told, what the other address may have sent is not sent again for this run.
+            self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now())
             raise may_be_one(self._sessions.access.tenant, other)
         if compared.arrived:
             self._screen.say(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
 from typing import TYPE_CHECKING, Final
@@ -20,7 +20,7 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.moving import divide, move
-from batch.ledger.remembered import other_tenant_of, remembered_of, runs_elsewhere
+from batch.ledger.remembered import remembered_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.track import write_statuses
@@ -68,8 +68,8 @@ class Compared:
         in_doubt: Planned requests that may have been sent in one body with requests that have arrived. They are
             UNCONFIRMED now.
         left_alone: Runs that have planned changes that have arrived, but on which another process works.
-        other: The name of another tenant of the ledger, if rows show requests to it: it may be this one. Then nothing
-            is recorded, as an arrival would count for both.
+        other: The name of another tenant of the ledger, if rows show requests to it: it may be this one. Then only
+            arrivals at the other are recorded, as an arrival would else count for both.
     """
 
     arrived: int
@@ -181,34 +181,41 @@ class Gaps:
         if not rows:
             return Compared(arrived=0, unknown=())
         known = self.accepted(rows)
+        new = [row for row in rows if RequestId.read(request_id(row)) not in known]
         with writing(self._engine) as connection:
-            remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
-            runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
-            elsewhere = runs_elsewhere(connection, url)
-            unknown: list[StatusRow] = []
-            arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
-            whole: set[int] = set()
-            for row in rows:
-                if RequestId.read(request_id(row)) in known:
-                    continue
-                account = account_for(row, remembered.get(pair_keys(row), ()), runs)
-                if account is not Account.KNOWN and (other := other_tenant_of(connection, row, elsewhere)):
-                    return Compared(arrived=0, unknown=(), other=other)
-                if account is Account.UNKNOWN:
-                    unknown.append(row)
-                elif isinstance(account, Remembered):
-                    arrived.setdefault(account.id.number, {})[pair_keys(row)] = row
-                    if account.id == RequestId.read(request_id(row)):
-                        whole.add(account.id.number)
-            free, held = _free_and_held(connection, arrived, process, now)
-            companions = planned_companions(connection, sorted(whole & free.keys()), arrived)
-            taken = [
-                self._divide(connection, url, number, listed, now, free=free[number], whole=number in whole)
-                for number, listed in arrived.items()
-                if number in free
-            ]
-            self._doubt(connection, companions, now)
-        return Compared(arrived=sum(taken), unknown=tuple(unknown), in_doubt=len(companions), left_alone=held)
+            accounts = _accounts(connection, url, new)
+            open_rows = [row for row, account in accounts if account is not Account.KNOWN]
+            other, theirs = rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))
+            if other:
+                taken = self._take(connection, other, process, _accounts(connection, other, theirs), now)
+                return replace(taken, unknown=(), other=other)
+            return self._take(connection, url, process, accounts, now)
+
+    def _take(
+        self,
+        connection: Connection,
+        url: str,
+        process: Process,
+        accounts: Iterable[tuple[StatusRow, Remembered | Account]],
+        now: datetime,
+    ) -> Compared:
+        arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
+        whole: set[int] = set()
+        for row, account in accounts:
+            if isinstance(account, Remembered):
+                arrived.setdefault(account.id.number, {})[pair_keys(row)] = row
+                if account.id == RequestId.read(request_id(row)):
+                    whole.add(account.id.number)
+        free, held = _free_and_held(connection, arrived, process, now)
+        companions = planned_companions(connection, sorted(whole & free.keys()), arrived)
+        taken = [
+            self._divide(connection, url, number, listed, now, free=free[number], whole=number in whole)
+            for number, listed in arrived.items()
+            if number in free
+        ]
+        self._doubt(connection, companions, now)
+        unknown = tuple(row for row, account in accounts if account is Account.UNKNOWN)
+        return Compared(arrived=sum(taken), unknown=unknown, in_doubt=len(companions), left_alone=held)
 
     def other_tenant(self, url: str, lost: Iterable[Head]) -> str:
         """The name of another tenant that may be this one, as it has planned requests in runs whose heads are lost.
@@ -309,6 +316,15 @@ class Gaps:
         if statuses:
             write_statuses(connection, url, statuses)
         return len(found)
+
+
+def _accounts(
+    connection: Connection, url: str, rows: Sequence[StatusRow]
+) -> Sequence[tuple[StatusRow, Remembered | Account]]:
+    """Rows that show no accepted request, each with how a tenant's changes account for it."""
+    remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
+    runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
+    return [(row, account_for(row, remembered.get(pair_keys(row), ()), runs)) for row in rows]
 
 
 def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:

@@ -39,14 +39,29 @@ _UNNAMED_RUNS: Final = (
 )
 
 
-def other_tenant_of(connection: Connection, row: StatusRow, elsewhere: Mapping[str, str]) -> str:
-    """The name of the tenant for which the ledger has the row's change, in the run whose id the row shows."""
-    name = RequestId.read(request_id(row))
-    if name is None or not (other := elsewhere.get(name.run)):
-        return ""
-    pair = pair_keys(row)
-    changes = remembered_of(connection, other, pair[:1]).get(pair, ())
-    return other if any(change.state not in VOID for change in changes) else ""
+def rows_elsewhere(
+    connection: Connection, rows: Sequence[StatusRow], elsewhere: Mapping[str, str]
+) -> tuple[str, Sequence[StatusRow]]:
+    """The other tenant for which the ledger has the change of one of the rows, in the run whose id the row shows.
+
+    Args:
+        connection: In a transaction.
+        rows: Rows that a tenant's changes do not account for as known.
+        elsewhere: From `runs_elsewhere`.
+
+    Returns:
+        Its name, and all rows that show its runs; an empty name if there is none.
+    """
+    by_tenant: dict[str, list[StatusRow]] = {}
+    for row in rows:
+        name = RequestId.read(request_id(row))
+        if name is not None and name.run in elsewhere:
+            by_tenant.setdefault(elsewhere[name.run], []).append(row)
+    for other, shown in by_tenant.items():
+        changes = remembered_of(connection, other, {pair_keys(row)[0] for row in shown})
+        if any(change.state not in VOID for row in shown for change in changes.get(pair_keys(row), ())):
+            return other, shown
+    return "", ()
 
 
 def remembered_of(

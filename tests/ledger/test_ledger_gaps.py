@@ -8,6 +8,7 @@ import pytest
 
 from batch.ledger.gaps import Compared
 from batch.model import Head
+from batch.states import State
 from tests.builders import NOW, our_row, product
 from tests.ledger.ledger_helpers import FAILED, ME, THROTTLED, claim, record, rows, singles, write
 
@@ -109,24 +110,28 @@ def test_what_arrived_by_another_address_of_the_tenant_is_not_recorded_for_both(
 ) -> None:
     other = "https://other.example"
     pairs = product(["i0", "i1"], ["r0", "r1"])
-    # The ledger was put back since: it knows neither a token of the other address, nor that the request was sent.
+    # The ledger was put back since: it knows neither a token of the other address, nor that something was sent.
     theirs, mine = write(ledger, pairs, tenant=other), write(ledger, pairs)
     ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)
     row = our_row(f"{theirs.id}-99-zzz" if is_lost else ledger.requests.ids(theirs)[1], "i1", "r1")
-    found = ledger.gaps.take(mine.tenant, ME, [row], NOW)
-    assert (found.arrived, found.other) == (0, other)
-    assert states(path) == {"PLANNED": 8}
+    assert ledger.gaps.take(mine.tenant, ME, [row], NOW).other == other
+    arrived = 1 if is_lost else 4
+    assert ledger.runs.tally(mine).changes == {State.PLANNED: 4}
+    assert ledger.runs.tally(theirs).changes.get(State.ACCEPTED) == arrived
     ledger.tenants.bind(other, ["4711"], ME, NOW)
-    assert ledger.gaps.take(mine.tenant, ME, [row], NOW).other == ""
-    assert states(path) == {"ACCEPTED": 1, "PLANNED": 3}
+    assert ledger.gaps.take(mine.tenant, ME, [row], NOW).arrived == 0
+    assert states(path) == ({"ACCEPTED": 1, "PLANNED": 3} if is_lost else {"ACCEPTED": 4})
     assert ledger.verify() == ()
 
 
-def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tenant(ledger: Ledger) -> None:
+def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tenant(ledger: Ledger, path: Path) -> None:
     other, pairs = "https://other.example", product(["i0", "i1"], ["r0", "r1"])
     theirs, mine = write(ledger, pairs, tenant=other), write(ledger, pairs)
     ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)
     head = Head(run=theirs.id, number=40, hash="1" * 64, sent=1)
     assert ledger.gaps.other_tenant(mine.tenant, [head]) == other
+    assert ledger.gaps.doubt_claimed([head], ME, NOW) == 1
     ledger.tenants.bind(other, ["4711"], ME, NOW)
     assert ledger.gaps.other_tenant(mine.tenant, [head]) == ""
+    assert states(path) == {"UNCONFIRMED": 4}, "neither run sends what may have been sent"
+    assert ledger.verify() == ()
