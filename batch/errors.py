@@ -4,6 +4,7 @@ AccessBatchError
 ├── UsageError                 exit 2: nothing was sent; the user changes the command or the configuration
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
+│   ├── UnsafePlaceError       … a folder or file that others can replace or lead elsewhere
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
 │   ├── LedgerRefusedError     … a ledger of another kind, too new, or not writable
 │   └── LedgerChangedError     … somebody has changed the ledger: nothing more is sent
@@ -54,6 +55,10 @@ class InputFileError(UsageError):
 
 class SettingsError(UsageError):
     """A missing or contradictory option, environment variable or config file entry."""
+
+
+class UnsafePlaceError(UsageError):
+    """Something is not written where others could replace it or lead it elsewhere. Nothing was sent."""
 
 
 class UnfitTokenError(UsageError):

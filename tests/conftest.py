@@ -94,6 +94,14 @@ def own_environment(tmp_path: Path, own_folders: Iterator[Path], monkeypatch: py
 
 
 @pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Nothing is private unless its maker says so."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
 def memory() -> MemoryKeyring:
     """A keyring in memory, as the system's."""
     backend = MemoryKeyring()

@@ -17,7 +17,7 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     from batch.commands.runs import status as look_up
     from batch.report.runs import describe_rest, describe_run, run_as_json
 
-    found = look_up(settings, run, runtime())
+    found = look_up(settings, run, runtime(), screen_of(call).say)
     show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])])
 
 
@@ -28,7 +28,7 @@ def runs(settings: Settings, call: Call) -> None:
     from batch.commands.runs import runs as look_up
     from batch.report.runs import list_runs, run_as_json
 
-    found = look_up(settings, runtime())
+    found = look_up(settings, runtime(), screen_of(call).say)
     show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found))
 
 
@@ -70,7 +70,7 @@ def discard(run: RunName, settings: Settings) -> None:
     from batch.commands.runs import discard as give_up
     from batch.report.runs import describe_discard
 
-    show(describe_discard(*give_up(settings, run, runtime())))
+    show(describe_discard(*give_up(settings, run, runtime(), screen_of(Call()).say)))
 
 
 @app.command()
@@ -95,7 +95,7 @@ def settle(
             "Give either --arrived or --not-arrived, not both.", next_step="Without either, the tenant's list is asked."
         )
     if arrived or not_arrived:
-        found, requests = settle_by_hand(settings, run, runtime(), arrived=arrived)
+        found, requests = settle_by_hand(settings, run, runtime(), screen_of(call).say, arrived=arrived)
         show([describe_settled_by_hand(found, requests, arrived=arrived)])
         return
     settled = settle_run(run, settings, screen_of(call), runtime())
@@ -133,7 +133,7 @@ def verify(settings: Settings) -> None:
     """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
     from batch.commands.runs import verify as find_faults
 
-    findings = find_faults(settings, runtime())
+    findings = find_faults(settings, runtime(), screen_of(Call()).say)
     show(findings or ["The ledger is sound."])
     raise typer.Exit(3 if findings else 0)
 

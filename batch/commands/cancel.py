@@ -96,9 +96,8 @@ def cancel(
     screen.say(*access.notices)
     with (
         SessionFactory(settings, access, runtime) as sessions,
-        runtime.open_ledger(settings) as ledger,
+        runtime.open_ledger(settings, screen.say) as ledger,
     ):
-        screen.say(*ledger.notices)
         run = ledger.runs.named(name)
         _require_not_imported(run)
         sessions.identify(ledger, notices_on(screen))

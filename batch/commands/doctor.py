@@ -46,12 +46,13 @@ def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
     with contextlib.ExitStack() as stack:
         ledger = None
         try:
-            opened = stack.enter_context(runtime.open_ledger(settings))
+            notices: list[str] = []
+            opened = stack.enter_context(runtime.open_ledger(settings, lambda *lines: notices.extend(lines)))
             health = opened.health()
         except AccessBatchError as error:
             yield _failure("ledger", error)
         else:
-            yield from doctor_checks.check_ledger(health, opened.notices)
+            yield from doctor_checks.check_ledger(health, tuple(notices))
             # Write nothing more into a damaged ledger.
             ledger = None if health.faults else opened
         try:

@@ -8,13 +8,13 @@ users whose tokens sent requests, and each run's last accepted request.
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.credentials.files import overwrite_small
+from batch.errors import UnsafePlaceError
+from batch.files import write_small
 from batch.loops.compare import LastAccepted
 from batch.model import Head
 
@@ -96,11 +96,9 @@ class Heads:
         if line in list(self._lines(path)):
             return
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
-                file.write(f"{json.dumps(line)}\n")
-        except OSError as error:
-            self.trouble = f"{path}: {error.strerror}"
+            write_small(path, f"{json.dumps(line)}\n".encode(), append=True)
+        except (OSError, UnsafePlaceError) as error:
+            self.trouble = _why(path, error)
 
     def users(self, ledger: str, names: Iterable[str]) -> frozenset[str]:
         """The users with whose tokens something may have been sent to a tenant."""
@@ -155,13 +153,9 @@ class Heads:
 
     def _write(self, path: Path, text: str) -> None:
         try:
-            try:
-                overwrite_small(path, text.encode())
-            except FileNotFoundError:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                overwrite_small(path, text.encode())
-        except OSError as error:
-            self.trouble = f"{path.parent}: {error.strerror}"
+            write_small(path, text.encode())
+        except (OSError, UnsafePlaceError) as error:
+            self.trouble = _why(path.parent, error)
 
     def _lines(self, path: Path) -> Iterator[Any]:
         """The JSON objects in the lines of a file; other lines are skipped."""
@@ -176,3 +170,7 @@ class Heads:
             with suppress(ValueError):
                 if isinstance(found := json.loads(line), dict):
                     yield found
+
+
+def _why(path: Path, error: OSError | UnsafePlaceError) -> str:
+    return f"{path}: {error.strerror}" if isinstance(error, OSError) else error.message.rstrip(".")

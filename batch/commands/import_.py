@@ -52,9 +52,8 @@ def import_(
     screen.say(*access.notices)
     with (
         SessionFactory(settings, access, runtime) as sessions,
-        runtime.open_ledger(settings) as ledger,
+        runtime.open_ledger(settings, screen.say) as ledger,
     ):
-        screen.say(*ledger.notices)
         sessions.identify(ledger, notices_on(screen))
         with ImportReader(ledger, access.tenant, settings.api, screen, runtime) as reader:
             asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))

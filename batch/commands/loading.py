@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.commands.config_file import with_entry
-from batch.credentials.files import whole_file
 from batch.errors import SettingsError, UsageError
+from batch.files import whole_file
 from batch.model import IdentityBy
 from batch.read import LIMITS, Limits, LoadedInputs, load_inputs, make_interpretation
 from batch.tenant.download import download
@@ -81,7 +81,7 @@ def _save(settings: Settings, maps: Sequence[str]) -> str:
                 f"The config file {path} can't be changed without risk to its other entries.",
                 next_step=f"Nothing was sent. Write the maps into it yourself: map = {list(maps)}",
             )
-        with whole_file(path) as file:
+        with whole_file(path, keeps_mode=True) as file:
             file.write(byte_order_mark + after.encode())
     except (OSError, UnicodeError) as error:
         why = (

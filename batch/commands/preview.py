@@ -77,7 +77,9 @@ def preview(
     prechecks = not only_rows and _has_precheck(settings, tenant)
     with (
         _sessions(settings, runtime, asked=prechecks or (bool(sought) and not only_rows)) as sessions,
-        runtime.open_ledger(settings) if sessions else ledger_if_any(settings, runtime, asked=bool(tenant)) as ledger,
+        runtime.open_ledger(settings, screen.say)
+        if sessions
+        else ledger_if_any(settings, runtime, screen.say, asked=bool(tenant)) as ledger,
     ):
         check = (
             CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.NEVER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import LedgerLostError
 from batch.ledger.store import Ledger
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from batch.ledger.process import Process
     from batch.model import Clock, Run
     from batch.settings import Settings
+
+
+class Say(Protocol):
+    """Shows sentences to the user."""
+
+    def __call__(self, *lines: str) -> None:
+        """Shows them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,15 +51,22 @@ class Runtime:
         """The wall clock, in UTC."""
         return self.clock.now()
 
-    def open_ledger(self, settings: Settings) -> Ledger:
+    def open_ledger(self, settings: Settings, say: Say) -> Ledger:
         """Open the ledger that the settings name; create or upgrade it if necessary.
+
+        Args:
+            settings: Name the ledger.
+            say: Shows what was done to open it.
 
         Raises:
             LedgerRefusedError: It can't or must not be used.
+            UnsafePlaceError: Others could replace it.
         """
-        return Ledger.open(
+        ledger = Ledger.open(
             settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id, key=self.key
         )
+        say(*ledger.notices)
+        return ledger
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

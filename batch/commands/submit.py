@@ -108,9 +108,9 @@ def submit(
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
-        runtime.open_ledger(settings) as ledger,
+        runtime.open_ledger(settings, screen.say) as ledger,
     ):
-        screen.say(*ledger.notices)
+        screen.say(*log.notices)
         sessions.identify(ledger, notices_on(screen))
         check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)

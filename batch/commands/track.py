@@ -103,7 +103,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
     if settings.sandbox:
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
-    run, *_ = status(settings, name, runtime, tenant=access.tenant)
+    run, *_ = status(settings, name, runtime, screen.say, tenant=access.tenant)
     if run.imported:
         raise UsageError(
             f"Run {run.id} holds requests that were imported from the tenant.",
@@ -114,9 +114,9 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
-        runtime.open_ledger(settings) as ledger,
+        runtime.open_ledger(settings, screen.say) as ledger,
     ):
-        screen.say(*ledger.notices)
+        screen.say(*log.notices)
         run = _of_tenant(ledger, run, sessions, screen)
         stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None

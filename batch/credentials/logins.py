@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
-from batch.credentials.files import read_small, whole_file
-from batch.errors import SettingsError
+from batch.errors import SettingsError, UnsafePlaceError
+from batch.files import read_small, whole_file
 from batch.settings import APPLICATION
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ def _remember(tenants: dict[str, str]) -> None:
                 file.write((json.dumps(tenants, indent=1, sort_keys=True) + "\n").encode())
         else:
             path.unlink(missing_ok=True)
+    except UnsafePlaceError as error:
+        raise SettingsError(error.message, next_step=f"{error.next_step}\n{_HALF_DONE}") from None
     except OSError as error:
-        raise SettingsError(
-            f"{path} can't be written: {error.strerror}.",
-            next_step="The keyring has changed already; name the tenant with --base-url.",
-        ) from None
+        raise SettingsError(f"{path} can't be written: {error.strerror}.", next_step=_HALF_DONE) from None
+
+
+_HALF_DONE: Final = "The keyring has changed already; name the tenant with --base-url."
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from batch.credentials.files import read_small, whole_file
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
 from batch.errors import SettingsError
+from batch.files import read_small, whole_file
 from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 
 if TYPE_CHECKING:

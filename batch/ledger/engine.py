@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from batch.errors import LedgerLostError, LedgerRefusedError
+from batch.files import check_not_open_to_all, close_to_others, open_private
 from batch.ledger import tables as t
 
 if TYPE_CHECKING:
@@ -98,6 +98,27 @@ def connect(
     return engine
 
 
+def close_ledger_to_others(url: sa.URL) -> tuple[str, ...]:
+    """Takes an SQLite ledger to which everybody can write away from all others; returns a notice if that was so.
+
+    It may lie in somebody else's folder, as a team may share it: its content is sealed.
+
+    Raises:
+        UnsafePlaceError: It is somebody else's and everybody can write to it, or everybody can replace it.
+    """
+    given = ledger_file(url)
+    if given is None:
+        return ()
+    with _opening(given):
+        if not given.is_file():
+            return ()
+        # SQLite follows links to the file, and keeps its other files beside it.
+        path = Path(os.path.realpath(given))
+        check_not_open_to_all(path.parent, path.parent.stat(), "--ledger")
+        beside = [path.with_name(f"{path.name}-{end}") for end in ("wal", "shm")]
+        return close_to_others("The ledger", path, [path, *beside])
+
+
 def _watch_connections(engine: Engine) -> None:
     lost: list[str] = []
 
@@ -169,12 +190,18 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None
 
 
 def _make_private_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR))
+    with _opening(path):
+        if not path.exists():
+            with suppress(FileExistsError):
+                os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, option="--ledger"))
         if not path.is_file():
             raise IsADirectoryError(errno.EISDIR, "it is no file")
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise LedgerRefusedError(
             f"The ledger {path} can't be opened or created: {error.strerror}.",

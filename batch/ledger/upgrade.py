@@ -6,9 +6,9 @@ declared tables are those that the migrations make.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-import stat
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
+from batch.files import unfinished_file
 from batch.ledger import tables as t
-from batch.ledger.engine import connect, ledger_file, place, reading, writing
+from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
 from batch.ledger.seals import seal_old_runs
 from batch.text import instant
 
@@ -52,9 +53,10 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable
     Raises:
         LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
     """
+    closed = close_ledger_to_others(url)
     looking = connect(url, only_look=True)
     try:
-        notices = _bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key)
+        notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key))
         _refuse_other_kind(looking, url, sandbox=sandbox)
         _refuse_other_schema(looking, url)
     except LedgerLostError as error:
@@ -211,10 +213,31 @@ def _back_up(url: sa.URL, version: str, now: datetime) -> str:
     if source is None:
         return "none was made: back up this database by its own means"
     target = source.with_name(f"{source.name}.version-{version}.{now:%Y%m%dT%H%M%S%fZ}.backup")
-    target.touch(mode=stat.S_IRUSR | stat.S_IWUSR, exist_ok=False)
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
-        old.backup(copy)
+    try:
+        _copy(source, target)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerRefusedError(
+            f"The ledger {source} must be upgraded, and can't be copied to {target} first: {error}.",
+            next_step="Nothing was sent or changed. Make room there, or let somebody upgrade it who may write there.",
+        ) from error
     return str(target)
+
+
+def _copy(source: Path, target: Path, *, option: str = "", must_be_sound: bool = False) -> None:
+    """Copies an SQLite database to a new private file."""
+    with unfinished_file(target, new=True, option=option) as (handle, path):
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(path)) as copy:
+            old.backup(copy)
+            # The copy is one file, without a write-ahead log that could be left behind.
+            copy.execute("PRAGMA journal_mode = DELETE")
+            (fault,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        if not os.path.samestat(os.fstat(handle), path.stat()):
+            raise FileExistsError(errno.EEXIST, "somebody else has replaced the copy")
+        if fault != "ok" and must_be_sound:
+            raise LedgerRefusedError(
+                f"The ledger {source} is damaged ({fault}), and was not copied.",
+                next_step="Run `access-batch ledger verify`, and keep the backups that you have.",
+            )
 
 
 def back_up(url: sa.URL, target: Path) -> None:
@@ -238,27 +261,8 @@ def back_up(url: sa.URL, target: Path) -> None:
         raise LedgerRefusedError(f"There is no ledger at {source}.", next_step="Name it with --ledger.")
     if target.exists() or target.is_symlink():
         raise LedgerRefusedError(f"{target} exists already.", next_step="Name a new file: nothing was overwritten.")
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        try:
-            handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR)
-            try:
-                with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as copy:
-                    old.backup(copy)
-                    # The copy is one file, without a write-ahead log that could be left behind.
-                    copy.execute("PRAGMA journal_mode = DELETE")
-                    (fault,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if fault != "ok":
-                raise LedgerRefusedError(
-                    f"The ledger {source} is damaged ({fault}), and was not copied.",
-                    next_step="Run `access-batch ledger verify`, and keep the backups that you have.",
-                )
-            unfinished.rename(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        _copy(source, target, option="the argument FILE", must_be_sound=True)
     except (OSError, sqlite3.Error) as error:
         raise LedgerRefusedError(
             f"The ledger {source} can't be copied to {target}: {error}.",

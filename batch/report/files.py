@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,19 +13,21 @@ import polars as pl
 
 from batch.api.dialects import Operation
 from batch.api.tenant_outcome import outcome_column
-from batch.credentials.files import whole_file
-from batch.errors import SettingsError
+from batch.errors import SettingsError, StoppedError, UnsafePlaceError
+from batch.files import open_folder, whole_file
 from batch.model import RowClass
 from batch.text import defused, phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from batch.files import Folder
     from batch.read import Table
     from batch.status.matching import AcceptedChange
 
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
+OPTION: Final = "--out"
 TRACKED: Final = "tracked.csv"
 UNDO: Final = "undo.csv"
 
@@ -37,6 +42,7 @@ def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (
 
     Raises:
         SettingsError: They can't be written, or would overwrite an input.
+        UnsafePlaceError: Others could replace them there, or lead them elsewhere.
     """
     for name in names:
         target = folder / name
@@ -46,14 +52,27 @@ def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (
                 next_step="Nothing was sent. Choose another folder with --out.",
             )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "Permission denied")
+        with open_folder(folder, option=OPTION) as opened:
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+            for name in names:
+                _require_replaceable(opened, name)
     except OSError as error:
         raise SettingsError(
             f"Result files can't be written to {folder}: {error.strerror}.",
             next_step="Nothing was sent. Choose another folder with --out.",
         ) from error
+
+
+def _require_replaceable(folder: Folder, name: str) -> None:
+    """Refuses a place that a file of ours can't take, before anything is sent."""
+    there, around = folder.status(name), folder.path.stat()
+    if there is None or os.name != "posix":
+        return
+    if stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, f"{name} is a folder there")
+    if around.st_mode & stat.S_ISVTX and os.geteuid() not in {0, there.st_uid, around.st_uid}:
+        raise PermissionError(errno.EPERM, f"{name} is somebody else's file there")
 
 
 def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | None:
@@ -75,7 +94,8 @@ def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | 
     rows = pl.concat([_with_originals(table, reasons), table.rejected], how="diagonal")
     path = folder / REJECTED
     if rows.is_empty():
-        path.unlink(missing_ok=True)
+        with _explained(folder), open_folder(folder, option=OPTION) as opened:
+            opened.remove(REJECTED)
         return None
     ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
     return _write_with_originals(path, rows, table, ours)
@@ -199,6 +219,20 @@ def _write(path: Path, rows: pl.DataFrame, headers: Sequence[str] = ()) -> str:
     safe = rows.with_columns(defused(pl.col(pl.String)))
     if headers:
         safe.columns = list(headers)
-    with whole_file(path, private=False) as file:
+    with _explained(path.parent), whole_file(path, option=OPTION) as file:
         safe.write_csv(file, quote_style="always")
     return str(path)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """After `make_folder` something may have been sent: then it is not true that nothing was."""
+    try:
+        yield
+    except (OSError, UnsafePlaceError) as error:
+        why = error.message if isinstance(error, UnsafePlaceError) else f"{error.strerror or error}."
+        raise StoppedError(
+            f"Result files can't be written to {folder} any more: {why}",
+            next_step="The ledger holds everything that happened. Run the same command again with another folder: "
+            f"{OPTION}.",
+        ) from error

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
@@ -37,6 +38,7 @@ from batch.answers.events import (
     Waiting,
 )
 from batch.errors import SettingsError
+from batch.files import open_log
 from batch.report.summary import count_states
 from batch.states import Event, State, advance
 from batch.status.evidence import Settlement
@@ -61,9 +63,16 @@ class LogFile:
         file: Unbuffered, so that every line is on disk at once; None for no log.
         clock: This machine's clock.
         complain: Takes, once, the message that writing has failed.
+        notices: What was done to open it.
+
+    Attributes:
+        notices: What was done to open it, for the user.
     """
 
-    def __init__(self, file: FileIO | None, *, clock: Clock, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, file: FileIO | None, *, clock: Clock, complain: Callable[[str], None], notices: tuple[str, ...] = ()
+    ) -> None:
+        self.notices = notices
         self._file = file
         self._clock = clock
         self._complain = complain
@@ -76,23 +85,29 @@ class LogFile:
 
         Raises:
             SettingsError: It can't be opened, or is not a log: a mistyped path must not damage an input or a ledger.
+            UnsafePlaceError: It could be somebody else's text, or lead somewhere else.
         """
         if path is None:
             return cls(None, clock=clock, complain=complain)
         try:
-            first, last = _ends(path)
-            if first not in {b"", b"{"}:
-                raise FileExistsError(17, "it holds something else")
-            file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - Path.open takes no opener
-            if last not in {b"", b"\n"}:
-                # A full disk has cut the last line short.
-                file.write(b"\n")
+            handle, notices = open_log(path, option="--log-file")
+            file = open(path, "ab", buffering=0, opener=lambda *_: handle)  # noqa: SIM115 - Path.open takes no opener
+            try:
+                first, last = _ends(handle)
+                if first not in {b"", b"{"}:
+                    raise FileExistsError(17, "it holds something else")
+                if last not in {b"", b"\n"}:
+                    # A full disk has cut the last line short.
+                    file.write(b"\n")
+            except OSError:
+                file.close()
+                raise
         except OSError as error:
             raise SettingsError(
                 f"The log file {path} can't be appended to: {error.strerror or error}.",
                 next_step="Nothing was sent. Name another with --log-file.",
             ) from error
-        return cls(file, clock=clock, complain=complain)
+        return cls(file, clock=clock, complain=complain, notices=notices)
 
     def run_begins(self, run: Run, tally: Tally) -> None:
         """Log that sending begins, with the counts of the whole run."""
@@ -194,16 +209,9 @@ def _named(request: Request) -> Mapping[str, object]:
     return {"request": request.id, "within": within, "attempt": request.attempts, "changes": request.changes}
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _ends(path: Path) -> tuple[bytes, bytes]:
-    """The first and the last byte of an existing file; empty for anything else, such as a pipe."""
-    if not path.is_file():
+def _ends(handle: int) -> tuple[bytes, bytes]:
+    """The first and the last byte of a file; empty for anything else, such as a pipe."""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return b"", b""
-    with path.open("rb") as file:
-        first = file.read(1)
-        if first:
-            file.seek(-1, os.SEEK_END)
-        return first, file.read(1)
+    return os.pread(handle, 1, 0), os.pread(handle, 1, status.st_size - 1)

@@ -1,0 +1,239 @@
+"""The one writer: nobody else decides where our files end up, or who may read and change them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.errors import UnsafePlaceError
+from batch.files import Folder, close_to_others, open_folder, open_log, whole_file, write_small
+from tests.rights import (
+    COLLEAGUE,
+    ONLY_POSIX,
+    ONLY_ROOT,
+    folder_with,
+    give_away,
+    mode,
+    profile,
+    require_untouched,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = ONLY_POSIX
+
+
+def put(path: Path, content: bytes = b"ours") -> None:
+    with whole_file(path, option="--out") as file:
+        file.write(content)
+
+
+def refusal(path: Path, write: Callable[[Path], object] = put) -> UnsafePlaceError:
+    """The error of writing there; requires that it leaves nothing behind, and says what to do."""
+    before = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    with pytest.raises(UnsafePlaceError) as caught:
+        write(path)
+    assert caught.value.exit_code == 2
+    assert caught.value.next_step.startswith("Nothing was sent. ")
+    assert not path.parent.is_dir() or sorted(path.parent.iterdir()) == before
+    return caught.value
+
+
+WRITERS = [put, lambda path: write_small(path, b"ours"), lambda path: write_small(path, b"ours", append=True)]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_folder_that_is_a_link_is_refused_and_named(write: Callable[[Path], object], tmp_path: Path) -> None:
+    real = folder_with(tmp_path / "real", 0o700)
+    (tmp_path / "link").symlink_to(real)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    assert f"is a link to {real}" in refusal(tmp_path / "link" / "f", write).message
+    refusal(tmp_path / "nowhere" / "f", write)
+    assert not (tmp_path / "missing").exists()
+
+
+@ONLY_ROOT
+@pytest.mark.parametrize("rights", [0o700, 0o755, 0o777, 0o1777])
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_folder_of_somebody_else_is_refused(rights: int, write: Callable[[Path], object], tmp_path: Path) -> None:
+    give_away(folder_with(tmp_path / "theirs", rights))
+    assert f"belongs to the user {COLLEAGUE}" in refusal(tmp_path / "theirs" / "f", write).message
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_folder_that_everybody_can_write_to_is_refused_with_the_command_that_mends_it(
+    write: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path / "it's open", 0o777)
+    error = refusal(folder / "f", write)
+    assert error.message.startswith("Everybody can write to the folder")
+    assert "Windows drive in WSL" in error.next_step
+    command = shlex.split(error.next_step.split("Run: ")[1].splitlines()[0])
+    assert command == ["chmod", "o-w", str(folder)]
+    folder.chmod(mode(folder) & ~0o002)
+    write(folder / "f")
+
+
+@pytest.mark.parametrize("rights", [0o1777, 0o770, 0o2775, 0o500])
+def test_a_folder_in_which_nobody_or_only_our_group_can_replace_files_will_do(rights: int, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "folder", rights)
+    if rights == 0o500 and os.geteuid() != 0:
+        with pytest.raises(PermissionError):
+            put(folder / "f")
+        return
+    put(folder / "f")
+    assert (mode(folder), mode(folder / "f")) == (rights, 0o600)
+
+
+def test_the_current_folder_will_do_however_it_was_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = folder_with(tmp_path / "real", 0o700)
+    (tmp_path / "way").symlink_to(real)
+    monkeypatch.chdir(tmp_path / "way")
+    put(Path("f"))
+    assert (real / "f").read_bytes() == b"ours"
+
+
+@pytest.mark.usefixtures("no_umask")
+@pytest.mark.parametrize("write", WRITERS)
+def test_what_we_make_is_private_whatever_the_umask(write: Callable[[Path], object], tmp_path: Path) -> None:
+    write(tmp_path / "a" / "b" / "f")
+    assert {mode(tmp_path / "a"), mode(tmp_path / "a" / "b")} == {0o700}
+    assert mode(tmp_path / "a" / "b" / "f") == 0o600
+
+
+@pytest.mark.parametrize("target", [".bash_profile", ".bash_login"])
+def test_a_link_is_replaced_or_refused_and_never_followed(target: str, tmp_path: Path) -> None:
+    mine = profile()
+    link = tmp_path / "f"
+    for write in (*WRITERS[1:], lambda path: open_log(path, option="--log-file")):
+        link.unlink(missing_ok=True)
+        link.symlink_to(mine.with_name(target))
+        assert "is a link" in refusal(link, write).message
+    put(link)
+    assert not link.is_symlink()
+    require_untouched(mine)
+
+
+def test_an_older_file_that_all_could_read_is_private_from_now_on(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("old")
+    (tmp_path / "f").chmod(0o644)
+    put(tmp_path / "f")
+    assert mode(tmp_path / "f") == 0o600
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fail() -> None:
+        with whole_file(tmp_path / "f") as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    put(tmp_path / "f", b"before")
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert (tmp_path / "f").read_bytes() == b"before"
+
+
+def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    (tmp_path / "file").write_text("theirs")
+    for name in ("link", "file"):
+        with pytest.raises(FileExistsError), whole_file(tmp_path / name, new=True) as file:
+            file.write(b"ours")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+    with whole_file(tmp_path / "new", new=True) as file:
+        file.write(b"ours")
+    assert (tmp_path / "new").read_bytes() == b"ours"
+
+
+def test_a_new_file_needs_no_disk_with_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", fail)
+    with whole_file(tmp_path / "new", new=True) as file:
+        file.write(b"ours")
+    assert (tmp_path / "new").read_bytes() == b"ours"
+    with pytest.raises(FileExistsError), whole_file(tmp_path / "new", new=True) as file:
+        file.write(b"again")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_that_is_replaced_meanwhile_gets_nothing(tmp_path: Path) -> None:
+    mine, folder = profile(), folder_with(tmp_path / "folder", 0o700)
+
+    def replace() -> Folder:
+        with open_folder(folder) as opened:
+            folder.rename(tmp_path / "moved")
+            folder.symlink_to(mine.parent)
+            os.close(opened.open("f", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            opened.name("f", mine.name, new=False)
+        return opened
+
+    replace()
+    require_untouched(mine)
+    assert [path.name for path in (tmp_path / "moved").iterdir()] == [mine.name]
+
+
+def test_a_file_may_have_the_longest_name(tmp_path: Path) -> None:
+    put(tmp_path / ("n" * 255))
+    assert len(next(tmp_path.iterdir()).name) == 255
+
+
+def test_a_file_that_everybody_can_write_to_is_closed_to_them_if_it_is_ours(tmp_path: Path) -> None:
+    file, link = tmp_path / "f", tmp_path / "link"
+    file.touch()
+    file.chmod(0o666)
+    link.symlink_to(file)
+    assert close_to_others("The ledger", file, [link, tmp_path / "missing"]) == ()
+    (notice,) = close_to_others("The ledger", file, [file, file])
+    assert notice == f"Everybody could write to {file}. The ledger is yours alone now (mode 600)."
+    assert mode(file) == 0o600
+    assert close_to_others("The ledger", file, [file]) == ()
+    file.chmod(0o664)
+    assert close_to_others("The ledger", file, [file]) == ()
+
+
+@ONLY_ROOT
+def test_a_file_that_everybody_can_write_to_is_refused_if_it_is_somebody_elses(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.touch()
+    file.chmod(0o666)
+    give_away(file)
+    for use in (lambda path: close_to_others("It", path, [path]), lambda path: open_log(path, option="--log-file")):
+        error = refusal(file, use)
+        assert f"belongs to the user {COLLEAGUE}" in error.message
+        assert error.next_step.endswith(f"chmod o-w {file}")
+    assert mode(file) == 0o666
+
+
+def test_a_disk_that_keeps_no_rights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    file.touch()
+    file.chmod(0o666)
+    monkeypatch.setattr(os, "chmod", lambda *_: None)
+    assert "WSL" in refusal(file, lambda path: close_to_others("It", path, [path])).next_step
+
+
+def test_a_log_may_be_a_stream_or_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    out = os.open(tmp_path / "out", os.O_CREAT | os.O_WRONLY)
+    try:
+        for path in (pipe, Path(f"/dev/fd/{out}"), Path("/dev/null")):
+            handle, notices = open_log(path, option="--log-file")
+            os.write(handle, b"line\n")
+            os.close(handle)
+            assert notices == ()
+        assert os.read(reading, 9) == b"line\n"
+    finally:
+        os.close(reading)
+        os.close(out)
+    assert (tmp_path / "out").read_bytes() == b"line\n"
