@@ -170,12 +170,14 @@ def open_folder(path: Path, *, option: str = "", make: bool = True) -> Iterator[
             ) from None
         raise
     try:
-        try:
-            _check_folder(path, os.fstat(handle), option)
-        except UnsafePlaceError:
-            if is_new:
-                path.rmdir()
-            raise
+        status = os.fstat(handle)
+        if is_new and status.st_mode & stat.S_IWOTH:
+            path.rmdir()
+            raise UnsafePlaceError(
+                f"The disk of {path} keeps no rights, so that everybody could replace what is written there.",
+                next_step=f"Nothing was sent. {_NO_MODES}{f' Name it with {option}.' if option else ''}",
+            )
+        _check_folder(path, status, option)
         yield Folder(path, handle)
     finally:
         os.close(handle)
@@ -216,12 +218,12 @@ def check_not_open_to_all(path: Path, status: os.stat_result, option: str) -> No
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise UnsafePlaceError(
             f"Everybody can write to the folder {path}, and replace what is written there.",
-            next_step=f"Nothing was sent. Run: chmod o-w {shlex.quote(str(path))}\n{_NO_MODES}"
-            + (f" Name it with {option}." if option else ""),
+            next_step=f"Nothing was sent. Run: chmod o-w {shlex.quote(str(path))}\n"
+            + (f"Or choose another folder with {option}." if option else "Or choose another folder."),
         )
 
 
-_NO_MODES: Final = "If that changes nothing, as on a Windows drive in WSL, choose a folder on a disk of Linux instead."
+_NO_MODES: Final = "It may be a Windows drive in WSL: choose a folder on a disk of Linux."
 
 
 def _user(number: int) -> str:
@@ -337,7 +339,7 @@ def open_log(path: Path, *, option: str) -> tuple[int, tuple[str, ...]]:
             os.close(handle)
             raise
         return handle, notices
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+    handle = os.open(path, (os.O_RDWR if is_file else os.O_WRONLY) | os.O_APPEND)
     if not is_file and stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise FileExistsError(errno.EEXIST, "something else was put there meanwhile")

@@ -73,11 +73,25 @@ def test_a_folder_that_everybody_can_write_to_is_refused_with_the_command_that_m
     folder = folder_with(tmp_path / "it's open", 0o777)
     error = refusal(folder / "f", write)
     assert error.message.startswith("Everybody can write to the folder")
-    assert "Windows drive in WSL" in error.next_step
+    assert "Or choose another folder" in error.next_step
     command = shlex.split(error.next_step.split("Run: ")[1].splitlines()[0])
     assert command == ["chmod", "o-w", str(folder)]
     folder.chmod(mode(folder) & ~0o002)
     write(folder / "f")
+
+
+def test_a_disk_that_keeps_no_rights_of_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = os.mkdir
+
+    def forget(path: Path, _: int) -> None:
+        mkdir(path)
+        path.chmod(0o777)
+
+    monkeypatch.setattr(os, "mkdir", forget)
+    error = refusal(tmp_path / "a.results" / "f")
+    assert "keeps no rights" in error.message
+    assert "Windows drive in WSL" in error.next_step
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rights", [0o1777, 0o770, 0o2775, 0o500])

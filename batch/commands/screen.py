@@ -78,9 +78,8 @@ def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool)
     """
     if consent.given:
         return
-    for variable in sorted(
-        {name.upper() for name in os.environ} & {f"ACCESS_BATCH_{name.upper()}" for name in CONSENTS}
-    ):
+    present = {name.upper() for name, value in os.environ.items() if value}
+    for variable in sorted(present & {f"ACCESS_BATCH_{name.upper()}" for name in CONSENTS}):
         screen.complain(f"{variable} is not read: only a flag of the command itself consents.")
     if not stdin_is_input and sys.stdin.isatty():
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from batch.errors import SettingsError
 from batch.settings import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pydantic import SecretStr
 
@@ -76,9 +77,13 @@ def is_for_production(settings: Settings, tenant: FoundTenant) -> bool:
     Raises:
         SettingsError: A source of a profile's tenant can't be read.
     """
-    profiles = {name: table for name, table in settings.sources.profiles.items() if isinstance(table, dict)}
-    guarded = [name for name, table in profiles.items() if table.get("production", False) is not False]
-    return settings.production or any(belongs(_home(settings, name, profiles[name]), tenant) for name in guarded)
+    profiles = {"": settings.sources.top, **settings.sources.profiles}
+    guarded = {
+        name: table
+        for name, table in profiles.items()
+        if isinstance(table, Mapping) and table.get("production", False) is not False
+    }
+    return settings.production or any(belongs(_home(settings, *one), tenant) for one in guarded.items())
 
 
 def _home(settings: Settings, profile: str, table: Mapping[str, Any]) -> str:

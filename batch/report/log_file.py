@@ -214,4 +214,8 @@ def _ends(handle: int) -> tuple[bytes, bytes]:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return b"", b""
-    return os.pread(handle, 1, 0), os.pread(handle, 1, status.st_size - 1)
+    ends = []
+    for at in (0, status.st_size - 1):
+        os.lseek(handle, at, os.SEEK_SET)
+        ends.append(os.read(handle, 1))
+    return ends[0], ends[1]

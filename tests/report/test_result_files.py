@@ -10,13 +10,23 @@ from pathlib import Path
 import pytest
 
 from batch.api.dialects import DIALECTS, Operation
+from batch.errors import StoppedError
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
-from batch.report.files import UNDO, write_rejected, write_results, write_undo
+from batch.report.files import UNDO, make_folder, write_rejected, write_results, write_undo
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
+
+A_GRANT = AcceptedChange(
+    request=1,
+    operation=Operation.GRANT,
+    identity=hex_id(1),
+    item_type="ROLE",
+    item=hex_id(2),
+    accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
+)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +58,24 @@ def test_a_result_file_replaces_a_link_and_never_follows_it(tmp_path: Path) -> N
     folder.mkdir()
     for name in (UNDO, f".{UNDO}.unfinished"):
         (folder / name).symlink_to(precious)
-    change = AcceptedChange(
-        request=1,
-        operation=Operation.GRANT,
-        identity=hex_id(1),
-        item_type="ROLE",
-        item=hex_id(2),
-        accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
-    )
-    write_undo(folder, RUN, [change], "taken back")
+    write_undo(folder, RUN, [A_GRANT], "taken back")
     assert precious.read_text() == "mine"
     assert not (folder / UNDO).is_symlink()
     assert [path.name for path in folder.iterdir() if not path.is_symlink()] == [UNDO]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights")
+def test_a_folder_that_was_opened_to_all_while_something_was_sent_ends_the_command_as_one_that_can_be_repeated(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "a.results"
+    make_folder(folder, [], names=(UNDO,))
+    folder.chmod(0o777)
+    with pytest.raises(StoppedError, match=r"can't be written to .* any more: Everybody can write") as caught:
+        write_undo(folder, RUN, [A_GRANT], "taken back")
+    assert "--out" in caught.value.next_step
+    assert "Nothing was sent" not in caught.value.next_step
+    assert list(folder.iterdir()) == []
 
 
 def test_undo_csv_comes_back_with_the_comment_as_it_was(tmp_path: Path) -> None:
