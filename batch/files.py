@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 256 * 1024
 """Limit of a file's size. The files that we read have a few kilobytes."""
 
-# Windows has neither of these, nor descriptors of folders: there, its own rights must do.
+# Windows lacks these, and descriptors of folders: there, its own rights must do.
 _FLAGS: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER_FLAGS: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _HAS_MODES: Final = os.name == "posix"
 
 _NO_LINK_SUPPORT: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
@@ -153,12 +154,20 @@ def open_folder(path: Path, *, option: str = "", make: bool = True) -> Iterator[
         UnsafePlaceError: It is a link, belongs to somebody else, or everybody can write to it.
         OSError: It can't be made or opened.
     """
-    is_new = make and _make(path)
+    is_new = False
     if not _HAS_MODES:
+        if make:
+            _make(path)
         yield Folder(path, None)
         return
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            handle = os.open(path, _FOLDER_FLAGS)
+        except FileNotFoundError:
+            if not make:
+                raise
+            is_new = _make(path)
+            handle = os.open(path, _FOLDER_FLAGS)
     except OSError:
         if path.is_symlink():
             where = os.path.realpath(path)
