@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
-from batch.api.dialects import Operation
 from batch.errors import BrokenPromiseError, LedgerLostError, StoppedError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
@@ -191,11 +190,6 @@ class Requests:
                 )
             if sealed.ours[request.number] != seal_of(request):
                 raise changed(run_id, [f"request {request.number} was changed"])
-        # No seal covers which requests share a body.
-        shared = {number for one in requests if one.within is not None for number in (one.number, one.within)}
-        for request in requests:
-            if request.number in shared and request.operation is not Operation.GRANT:
-                raise changed(run_id, [f"request {request.number} was put into a body with others"])
 
     def record(self, *answered: Answered, process: Process) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.

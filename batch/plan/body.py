@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Limits, Operation
+from batch.errors import LedgerChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from batch.model import Request, RequestItem
 
@@ -59,14 +60,40 @@ class Body:
 
 
 def make_bodies(requests: Iterable[Request], new_id: Callable[[], str]) -> tuple[Body, ...]:
-    """The bodies of requests, in the order of the first request of each, for one attempt each with an id of its own."""
+    """The bodies of requests, in the order of the first request of each, for one attempt each with an id of its own.
+
+    Raises:
+        LedgerChangedError: Some of the requests can't share a body. Their seals do not say which of them do.
+    """
     grouped: dict[int, list[Request]] = {}
     for request in requests:
         grouped.setdefault(request.number if request.within is None else request.within, []).append(request)
+    for body in grouped.values():
+        if len(body) > 1 and (why := why_not_together(body)):
+            raise LedgerChangedError(
+                f"Somebody has changed the ledger: in run {body[0].run}, request {body[-1].number} was put into a body "
+                f"with others, but {why}.",
+                next_step="Nothing of it was sent. `access-batch ledger verify` lists all differences. Put the newest "
+                "sound backup in the ledger's place: requests sent since then are looked up at the tenant first.",
+            )
     return tuple(
         Body(requests=tuple(body), content=encode(body_of(*body, attempt=attempt)), attempt=attempt)
         for body, attempt in ((body, new_id()) for body in grouped.values())
     )
+
+
+def why_not_together(requests: Sequence[Request], limits: Limits = Limits()) -> str:  # noqa: B008 - it is frozen
+    """Why several requests can't share a body; empty if they can."""
+    pairs = [(one, item.type, item.id) for request in requests for one in request.recipients for item in request.items]
+    if any(request.operation is not Operation.GRANT for request in requests):
+        return "only grants can share one"
+    if len({request.run for request in requests}) > 1:
+        return "they are of several runs"
+    if len(set(pairs)) < len(pairs):
+        return "they want the same"
+    if len(pairs) > limits.items or len({pair[0] for pair in pairs}) > limits.recipients:
+        return "they are too large for one"
+    return ""
 
 
 def encode(body: dict[str, Any]) -> bytes:

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Limits, Operation
+from batch.errors import LedgerChangedError
 from batch.model import Request, RequestItem
 from batch.plan import plan
-from batch.plan.body import body_of, encode, fingerprint, make_bodies
+from batch.plan.body import body_of, encode, fingerprint, make_bodies, why_not_together
 from tests.clocks import new_id
 from tests.plan.changes import bodies_of, changes_frame, requests_of, wanted_changes
 
@@ -172,9 +173,32 @@ def test_a_nested_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(
 
 
 def test_requests_are_grouped_by_the_body_that_they_share() -> None:
-    single, first, second = (dataclasses.replace(REQUEST, number=number) for number in (1, 2, 3))
+    single, first, second = (
+        dataclasses.replace(REQUEST, number=number, recipients=(f"p{number}",)) for number in (1, 2, 3)
+    )
     bodies = make_bodies([first, single, dataclasses.replace(second, within=2)], new_id)
     assert [body.requests for body in bodies] == [
         (first, dataclasses.replace(second, within=2)),
         (single,),
     ]
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (dataclasses.replace(REQUEST, recipients=("p9",), operation=Operation.REVOKE), "only grants can share one"),
+        (dataclasses.replace(REQUEST, recipients=("p9",), run="another"), "they are of several runs"),
+        (dataclasses.replace(REQUEST, recipients=("p1", "p9"), items=(BARE,)), "they want the same"),
+        (dataclasses.replace(REQUEST, recipients=tuple(f"q{i}" for i in range(10))), "they are too large for one"),
+        (
+            dataclasses.replace(REQUEST, recipients=tuple(f"q{i}" for i in range(12)), items=(BARE,)),
+            "they are too large for one",
+        ),
+    ],
+)
+def test_only_grants_of_a_run_share_a_body_that_want_different_things_and_fit_into_it(other: Request, why: str) -> None:
+    together = [NESTED[0], dataclasses.replace(other, number=9, within=8)]
+    assert why_not_together(together) == why
+    with pytest.raises(LedgerChangedError, match=f"request 9 was put into a body with others, but {why}"):
+        make_bodies([*together, dataclasses.replace(REQUEST, number=10)], new_id)
+    assert why_not_together(NESTED) == ""
