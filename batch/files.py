@@ -42,18 +42,19 @@ class SmallFile(NamedTuple):
     notices: tuple[str, ...]
 
 
-def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> SmallFile | None:
+def read_small(path: Path, *, next_step: str = "Correct or remove it.", pipe: bool = False) -> SmallFile | None:
     """Reads a file; None if there is none.
 
     Args:
-        path: A file, or a pipe such as a shell's `<(…)`.
+        path: A file.
         next_step: What the user can do if it can't be read.
+        pipe: Whether it may be a pipe, such as a shell's `<(…)`, for which somebody must be waited.
 
     Raises:
         SettingsError: It can't be read, is too large, or is not UTF-8 text.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=None if pipe else _without_waiting) as file:
             status = os.fstat(file.fileno())
             content = file.read(MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
@@ -70,6 +71,14 @@ def read_small(path: Path, *, next_step: str = "Correct or remove it.") -> Small
     shared = _HAS_MODES and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
     warning = f"Other users of this machine may read the secret in {path}: `chmod 600` it."
     return SmallFile(text, (warning,) if shared else ())
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "it is no file")
 
 
 class Folder(NamedTuple):
@@ -308,10 +317,7 @@ def open_private(path: Path, flags: int, *, option: str = "", make: bool = True)
 
 
 def write_small(path: Path, content: bytes, *, append: bool = False) -> None:
-    """Writes a small private file in place, at once but not durably.
-
-    For a file that is written many times a second and must survive the end of this process, but not that of the
-    machine.
+    """Writes a small private file in place, at once but not durably: it survives this process, not the machine.
 
     Args:
         path: The file.

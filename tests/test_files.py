@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = ONLY_POSIX
+
+ROOT = Path(__file__).resolve().parents[1] / "batch"
+OTHER_WAYS = re.compile(
+    r"\.(mkdir|touch|write_text|write_bytes|hardlink_to|symlink_to|rmdir)\("
+    r"|O_CREAT|os\.(mkdir|makedirs|rename|replace|link|symlink)\b|shutil|tempfile|open\([^)]*[\"'][wax]b?[+\"']"
+)
 
 
 def put(path: Path, content: bytes = b"ours") -> None:
@@ -251,3 +258,15 @@ def test_a_log_may_be_a_stream_or_a_pipe(tmp_path: Path) -> None:
         os.close(reading)
         os.close(out)
     assert (tmp_path / "out").read_bytes() == b"line\n"
+
+
+def test_nothing_else_of_ours_makes_a_file_or_folder() -> None:
+    lines = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if path != ROOT / "files.py"
+        for line in path.read_text("utf-8").splitlines()
+        if OTHER_WAYS.search(line) and "open_private(" not in line
+    ]
+    # The log is opened by its descriptor, and devices are no files.
+    assert [line for line in lines if "opener=" not in line] == []

@@ -15,6 +15,7 @@ from batch.credentials.find import find_credentials, find_tenant, require_sendab
 from batch.credentials.given import one_line
 from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
+from batch.credentials.vendor import SDK_SOURCE
 from batch.errors import CredentialsRefusedError, SettingsError, TenantLostError, UnfitTokenError
 from batch.settings import Credentials
 from batch.tenant.token import Token
@@ -104,7 +105,9 @@ def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:
     found = find_tenant(settings)
     if found is not None and not found.ambient:
         return found
-    answer = _ask(screen, "Base URL of the tenant", "--base-url", proposal=found.origin if found else "")
+    # A secret is never typed for a tenant that somebody else's folder proposes.
+    proposal = found.origin if found and found.source != SDK_SOURCE else ""
+    answer = _ask(screen, "Base URL of the tenant", "--base-url", proposal=proposal)
     asked = choose_tenant([TenantOffer(base_url=answer, source="your answer")])
     if asked is None:
         raise AssertionError("an answer is never empty")

@@ -128,7 +128,9 @@ def find_access(settings: Settings) -> Access:
     check_wires(tenant.origin, settings.ca_file)
     found = find_credentials(settings, tenant)
     reached_by = Connection(base_url=tenant.origin, credentials=found.credentials, ca_file=settings.ca_file)
-    return Access(tenant=tenant.origin, reached_by=reached_by, notices=found.notices)
+    found_here = (f"The tenant {tenant.origin} comes from {SDK_SOURCE} in the current folder.",)
+    notices = (*(found_here if tenant.source == SDK_SOURCE else ()), *found.notices)
+    return Access(tenant=tenant.origin, reached_by=reached_by, notices=notices)
 
 
 @contextmanager

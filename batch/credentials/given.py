@@ -115,7 +115,7 @@ def reveal(secret: SecretSource) -> tuple[SecretStr, tuple[str, ...]]:
             f"The path of {secret.source} begins with the home folder of an unknown user.",
             next_step="Correct the path.",
         ) from None
-    read = read_small(path, next_step="It should hold the client secret on one line.")
+    read = read_small(path, next_step="It should hold the client secret on one line.", pipe=True)
     if read is None:
         raise SettingsError(f"There is no file {path}, which {secret.source} names.", next_step="Correct the path.")
     return one_line(read.text, str(path)), read.notices

@@ -21,6 +21,8 @@ from batch.files import MOST_BYTES
 from tests.credentials.places import SECRET, A, B, find, found, store_in_cli, write_cli, write_config, write_sdk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batch.credentials.vendor import VendorConfig
     from tests.credentials.memory_keyring import MemoryKeyring
 
@@ -224,6 +226,17 @@ def test_a_readable_cli_file_is_reported_only_if_its_secret_is_used() -> None:
     assert "chmod" in " ".join(find().notices)
     store_in_cli("default", "new", "new-secret")
     assert "chmod" not in " ".join(find().notices)
+
+
+@ONLY_POSIX
+@pytest.mark.parametrize("path", [Path("config.json"), logins_file, cli_file])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(path: Path | Callable[[], Path]) -> None:
+    place = path if isinstance(path, Path) else path()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    with pytest.raises(SettingsError, match="it is no file"):
+        find()
 
 
 @ONLY_POSIX

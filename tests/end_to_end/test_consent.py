@@ -112,7 +112,20 @@ def test_a_tenant_that_the_current_folder_names_is_used_after_a_question(
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     ended = program("submit", path, env=QUICK)
     assert ended.code == 0
-    assert f"to {tenant.base_url}?" in ended.err
+    where, question = f"{tenant.base_url} comes from ./config.json in the current folder.", f"to {tenant.base_url}?"
+    assert 0 <= ended.err.find(where) < ended.err.find(question)
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_login_does_not_propose_the_tenant_of_the_current_folder(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sdk("https://evil.example", "me", "a-secret-of-theirs")
+    monkeypatch.setattr(sys, "stdin", Terminal("\n"))
+    ended = program("login", "--client-id", "me")
+    assert ended.code == 2
+    assert "Base URL of the tenant: " in ended.err
+    assert "evil" not in ended.err
 
 
 def test_the_environment_may_name_the_tenant_too(program: Program, tenant: RunningSandbox, path: Path) -> None:
