@@ -180,11 +180,10 @@ def open_folder(path: Path, *, option: str = "", make: bool = True) -> Iterator[
     except OSError:
         if path.is_symlink():
             where = os.path.realpath(path)
+            mend = f"If you want it there, name that folder itself with {option}." if option else "Put a folder there."
             raise UnsafePlaceError(
                 f"The folder {path} is a link to {where}: links could lead what is written there elsewhere.",
-                next_step=f"Nothing was sent. If you want it there, name that folder itself with {option}."
-                if option
-                else "Nothing was sent. Put a folder in the link's place.",
+                next_step=f"Nothing was sent. {mend}",
             ) from None
         raise
     try:
@@ -218,11 +217,10 @@ def _make(path: Path) -> bool:
 def _check_folder(path: Path, status: os.stat_result, option: str) -> None:
     if status.st_uid not in {os.geteuid(), 0}:
         owner = _user(status.st_uid)
+        mend = f"Run this as {owner}, or make the folder yours: chown {os.geteuid()} {shlex.quote(str(path))}"
         raise UnsafePlaceError(
             f"The folder {path} belongs to {owner}, who could replace what is written there.",
-            next_step=f"Nothing was sent. Choose a folder of your own with {option}."
-            if option
-            else f"Nothing was sent. Run this as {owner}, or make the folder yours: chown {shlex.quote(str(path))}",
+            next_step=f"Nothing was sent. {f'Choose a folder of your own with {option}.' if option else mend}",
         )
     check_not_open_to_all(path, status, option)
 
