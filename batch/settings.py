@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -331,12 +333,18 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
     """The file's top level and its profiles, of which only the named one is checked."""
     try:
         document = tomllib.loads(path.read_text("utf-8-sig"))
+        is_open_to_all = os.name == "posix" and path.stat().st_mode & stat.S_IWOTH
     except FileNotFoundError:
-        document = {}
+        document, is_open_to_all = {}, False
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(
             f"The config file {path} can't be read: {error}.", next_step="Correct or remove it."
         ) from error
+    if is_open_to_all:
+        raise SettingsError(
+            f"Everybody can write to the config file {path}, and decide what is sent where.",
+            next_step=f"Nothing was sent. See what it says, then run: chmod o-w {shlex.quote(str(path))}",
+        )
     profiles = document.pop("profile", {})
     if not isinstance(profiles, dict) or (profile in profiles and not isinstance(profiles[profile], dict)):
         raise SettingsError(

@@ -53,7 +53,7 @@ def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (
             )
     try:
         with open_folder(folder, option=OPTION) as opened:
-            if not os.access(folder, os.W_OK):
+            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(13, "Permission denied")
             for name in names:
                 _require_replaceable(opened, name)

@@ -12,6 +12,7 @@ from batch.api.dialects import DIALECTS, Rate
 from batch.errors import SettingsError
 from batch.model import CheckTenant
 from batch.settings import CONSENTS, Settings, load
+from tests.rights import ONLY_POSIX
 
 SECRET = "hunter2-hunter2"
 
@@ -163,6 +164,17 @@ def test_a_secret_in_the_file_is_refused_and_not_quoted(profile: str, config_fil
 def test_a_file_that_cannot_be_read_is_refused_by_name(content: bytes, config_file: Path) -> None:
     config_file.write_bytes(content)
     assert str(config_file) in refusal(config_file)
+
+
+@ONLY_POSIX
+def test_a_file_that_everybody_can_write_to_decides_nothing(config_file: Path) -> None:
+    config_file.write_text("base_url = 'https://evil.example'\n")
+    config_file.chmod(0o666)
+    with pytest.raises(SettingsError, match="Everybody can write to the config file") as caught:
+        load({}, config_file=config_file)
+    assert caught.value.next_step.endswith(f"chmod o-w {config_file}")
+    config_file.chmod(0o664)
+    assert load({}, config_file=config_file).base_url
 
 
 def test_a_folder_instead_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
