@@ -20,8 +20,9 @@ from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
 from batch.files import unfinished_file
 from batch.ledger import tables as t
 from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
+from batch.ledger.schema import HAS_VERSION, differences
 from batch.ledger.seals import seal_old_runs
-from batch.text import instant
+from batch.text import count, instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,24 +115,15 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
     engine = connect(url)
     try:
         with writing(engine, made=False) as connection:
-            if _HAS_VERSION.name in sa.inspect(connection).get_table_names():
+            if HAS_VERSION.name in sa.inspect(connection).get_table_names():
                 return  # another process was faster
             t.metadata.create_all(connection, checkfirst=False)
-            _HAS_VERSION.create(connection, checkfirst=False)
-            connection.execute(sa.insert(_HAS_VERSION), {"version_num": t.LEDGER_VERSION})
+            HAS_VERSION.create(connection, checkfirst=False)
+            connection.execute(sa.insert(HAS_VERSION), {"version_num": t.LEDGER_VERSION})
             connection.exec_driver_sql(t.CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()
-
-
-_HAS_VERSION: Final = sa.Table(
-    "alembic_version",
-    sa.MetaData(),
-    sa.Column("version_num", sa.String(32), nullable=False),
-    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
-)
-"""Alembic's own table, as it creates it."""
 
 
 def _migrate(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey] | None) -> None:
@@ -184,27 +176,22 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
 
 
 def _refuse_other_schema(engine: Engine, url: sa.URL) -> None:
-    """Refuses a database to which somebody has added something: a trigger, for example, could change what we write."""
+    """Refuses a database whose schema somebody has changed: a trigger, for example, could change what we write."""
     if engine.dialect.name != "sqlite":
         return
     with reading(engine) as connection:
-        found = {(row.type, row.name): row.sql for row in connection.execute(_MASTER) if row.sql is not None}
-    tables = {("table", name) for name in (*t.metadata.tables, _HAS_VERSION.name)}
-    indexes = {("index", str(index.name)) for table in t.metadata.tables.values() for index in table.indexes}
-    strange = sorted(found.keys() - tables - indexes - {("view", t.VIEW)})
-    if found.get(("view", t.VIEW)) not in {None, t.CREATE_VIEW}:
-        strange.append(("view", t.VIEW))
-    if strange:
-        kind, name = strange[0]
-        raise LedgerChangedError(
-            f"Somebody has added or changed the {kind} {name!r} in the ledger {place(url)}.",
-            next_step=f"Nothing was sent. If you know why, remove it (DROP {kind.upper()}); then run the same command "
-            "again. Else put the newest sound backup in the ledger's place: requests sent since then are looked up at "
-            "the tenant first.",
-        )
-
-
-_MASTER: Final = sa.text("SELECT type, name, sql FROM sqlite_master")
+        changed = differences(lambda statement: [tuple(row) for row in connection.exec_driver_sql(statement)])
+    if not changed:
+        return
+    # Something that was added shows best what happened.
+    kind, name, how = min(changed, key=lambda one: one[2])
+    more = f", and {count(len(changed) - 1, 'other difference')}" if len(changed) > 1 else ""
+    drop = f"If you know why, remove it (DROP {kind.upper()}); then run the same command again. Else put"
+    raise LedgerChangedError(
+        f"Somebody has {how} the {kind} {name!r} in the ledger {place(url)}{more}.",
+        next_step=f"Nothing was sent. {drop if how == 'added' else 'Put'} the newest sound backup in the ledger's "
+        "place: requests sent since then are looked up at the tenant first.",
+    )
 
 
 def _back_up(url: sa.URL, version: str, now: datetime) -> str:

@@ -254,6 +254,9 @@ def test_a_ledger_that_has_lost_its_id_is_refused(tmp_path: Path) -> None:
         open_ledger(path)
 
 
+NOTE = "sa.Column('note', sa.Text(), nullable=False, server_default='new')"
+
+
 @pytest.fixture
 def next_release(tmp_path: Path) -> Path:
     """A copy of the product as its next release could be, with one more migration."""
@@ -263,6 +266,7 @@ def next_release(tmp_path: Path) -> Path:
     newer = f"{int(LEDGER_VERSION) + 1:04}"
     for name, pattern, replacement in (
         ("tables.py", r'(LEDGER_VERSION: Final = )"\d+"', rf'\1"{newer}"'),
+        ("tables.py", r'(    sa.Column\("lower_bound")', rf"    {NOTE},\n\1"),
         ("upgrade.py", r"(_VERSIONS: Final = \([^)]*?),?\)", rf'\1, "{newer}")'),
     ):
         file = folder / "batch" / "ledger" / name
@@ -274,7 +278,7 @@ def next_release(tmp_path: Path) -> Path:
         f"revision = '{newer}'\ndown_revision = '{LEDGER_VERSION}'\n"
         "def upgrade():\n"
         "    with op.batch_alter_table('run', recreate='always') as run:\n"
-        "        run.add_column(sa.Column('note', sa.Text(), nullable=False, server_default='new'))\n"
+        f"        run.add_column({NOTE})\n"
     )
     return folder
 

@@ -210,7 +210,7 @@ def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Path
 def test_a_ledger_with_foreign_objects_is_refused(path: Path, ledger: Ledger, attack: str) -> None:
     ledger.close()
     alter(path, attack)
-    with pytest.raises(LedgerChangedError, match="Somebody has added or changed"):
+    with pytest.raises(LedgerChangedError, match="Somebody has added the"):
         open_ledger(path)
 
 

@@ -1,0 +1,121 @@
+"""Compares the schema of an SQLite ledger with the one that this program makes.
+
+Old ledgers were upgraded step by step, so the text that made their tables differs from that of a new ledger. So both
+are compared by what SQLite says of them, and by words that change what it does and that it says nothing of.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from batch.ledger import tables as t
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_Schema: TypeAlias = "Mapping[tuple[str, str], frozenset[tuple[Any, ...]]]"
+"""By kind and name of each object what SQLite says of it."""
+
+HAS_VERSION: Final = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's own table, as it creates it."""
+
+_OBJECTS: Final = "SELECT type, name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
+_COLUMNS: Final = """
+    SELECT 'table', m.name, 'column', x.name, upper(x.type), x."notnull", x.dflt_value, x.pk, x.hidden
+    FROM main.sqlite_master AS m, pragma_table_xinfo(m.name) AS x WHERE m.type = 'table'
+"""
+"""Without their order, which differs in upgraded tables."""
+_REFERENCES: Final = """
+    SELECT 'table', m.name, 'reference', x."table", x."from", x."to", x.on_update, x.on_delete, x."match"
+    FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name) AS x WHERE m.type = 'table'
+"""
+_INDEXES: Final = """
+    SELECT CASE i.origin WHEN 'c' THEN 'index' ELSE 'table' END, CASE i.origin WHEN 'c' THEN i.name ELSE m.name END,
+        m.name, i."unique", i.origin, i.partial,
+        (SELECT group_concat(part) FROM (
+            SELECT x.name || ' ' || x.coll || ' ' || x."desc" AS part
+            FROM pragma_index_xinfo(i.name) AS x WHERE x."key" ORDER BY x.seqno
+        ))
+    FROM main.sqlite_master AS m, pragma_index_list(m.name) AS i WHERE m.type = 'table'
+"""
+"""Those that have a name, and those of tables' own constraints."""
+_WORDS: Final = re.compile(
+    r"\b(AUTOINCREMENT|CHECK|COLLATE|CONFLICT|DEFERRABLE|DEFERRED|GENERATED|ROWID|STRICT|VIRTUAL)\b", re.IGNORECASE
+)
+_UNMEANING: Final = re.compile(r'[\s"`\[\]]+')
+
+
+def differences(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[tuple[str, str, str], ...]:
+    """Differences from a new ledger.
+
+    Args:
+        run: Runs a statement on the ledger, and returns its rows.
+
+    Returns:
+        Of each object that differs the kind, the name, and one of "added", "changed" and "removed". A view that is
+        missing is no difference: no code reads it.
+    """
+    found, expected = _read(run), _expected()
+    differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+    return tuple(
+        (*key, "removed" if key not in found else "changed" if key in expected else "added")
+        for key in differing
+        if key in found or key != ("view", t.VIEW)
+    )
+
+
+@cache
+def _expected() -> _Schema:
+    with closing(sqlite3.connect(":memory:")) as new:
+        tables = [*t.metadata.sorted_tables, HAS_VERSION]
+        indexes = [index for table in tables for index in table.indexes]
+        made = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+        for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), t.CREATE_VIEW):
+            new.execute(statement)
+        return _read(new.execute)
+
+
+def _read(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> _Schema:
+    schema: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+    for kind, name, text in run(_OBJECTS):
+        said = schema.setdefault((kind, name), set())
+        if kind == "table":
+            said.update(_unsaid(text))
+        elif kind != "index":
+            said.add((text,))
+    for statement in (_COLUMNS, _REFERENCES, _INDEXES):
+        for kind, name, *about in run(statement):
+            if (kind, name) in schema:
+                schema[kind, name].add(tuple(about))
+    return {key: frozenset(said) for key, said in schema.items()}
+
+
+def _unsaid(text: str) -> Iterable[tuple[Any, ...]]:
+    """What SQLite does not say of a table: how often words of its statement occur, and its conditions."""
+    words = [word.upper() for word in _WORDS.findall(text)]
+    yield ("words", *sorted(words))
+    for condition in _conditions(text):
+        yield ("condition", condition)
+
+
+def _conditions(text: str) -> Iterable[str]:
+    """The conditions of CHECKs, without blanks and quotes of names."""
+    for found in re.finditer(r"\bCHECK\s*\(", text, re.IGNORECASE):
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        yield _UNMEANING.sub("", text[found.end() : end - 1])
