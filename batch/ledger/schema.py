@@ -82,7 +82,7 @@ def _expected() -> _Schema:
     with closing(sqlite3.connect(":memory:")) as new:
         tables = [*t.metadata.sorted_tables, HAS_VERSION]
         indexes = [index for table in tables for index in table.indexes]
-        made = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+        made: list[sa.schema.DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
         for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), t.CREATE_VIEW):
             new.execute(statement)
         return _read(new.execute)
