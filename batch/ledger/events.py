@@ -16,6 +16,7 @@ from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
 from batch.ledger.engine import KEY
 from batch.model import Head
+from batch.states import Event
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from batch.ledger.machine_key import MachineKey
-    from batch.states import Event
 
 PLANNED: Final = "planned"
 """Requests were written. No transition."""
@@ -90,6 +90,9 @@ _DETAIL: Final = sa.cast(t.event.c.detail, sa.JSON().with_variant(sa.Text(), "sq
 WITHIN_COLUMN: Final = _DETAIL[WITHIN].as_integer()
 REASON_COLUMN: Final = _DETAIL[REASON].as_string()
 
+FOLLOWED: Final = "access_batch_followed"
+"""The name under which an engine's execution options have what this process follows, by the ids of runs."""
+
 _HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
 _newest, _mine = t.event.alias("newest"), t.event.alias("mine")
@@ -127,6 +130,12 @@ _PLACES: Final = (
 )
 """A run's newest event, and the newest signature of a key."""
 _ADD: Final = sa.insert(t.event)
+_LAST: Final = (
+    sa.select(t.event.c.number, t.event.c.hash)
+    .where(t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())))
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
 _HASH: Final = sa.select(t.event.c.hash).where(
     t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
     t.event.c.number == sa.bindparam("of_number"),
@@ -154,6 +163,42 @@ class Entry:
     detail: Mapping[str, Any] | None = None
 
 
+class Followed:
+    """The requests of a run that may be claimed, by its events: this process has checked them, or added them since.
+
+    Attributes:
+        last: The newest of these events.
+        free: The seals of the requests that may be claimed now, by their numbers.
+    """
+
+    def __init__(self, last: Head, free: Mapping[int, str]) -> None:
+        self.last = last
+        self.free = dict(free)
+        self._claimed: dict[int, str] = {}
+
+    def knows(self, head: Head) -> bool:
+        """Whether a run's newest event is the last that this process knows."""
+        return (self.last.number, self.last.hash) == (head.number, head.hash)
+
+    def add(self, entries: Sequence[Entry], head: Head) -> None:
+        """Follow events that this process adds, until the newest is `head`."""
+        self.last = head
+        for entry in entries:
+            if entry.request is None or entry.event in _STILL_OPEN:
+                continue
+            seal = self.free.pop(entry.request, None) or self._claimed.pop(entry.request, None)
+            if seal is None:
+                continue
+            if entry.event == Event.CLAIMED:
+                self._claimed[entry.request] = seal
+            elif entry.event in _FREED:
+                self.free[entry.request] = seal
+
+
+_STILL_OPEN: Final = (Event.UNDECIDED, Event.ABANDONED)
+_FREED: Final = (Event.NOT_PROCESSED, Event.NOT_FOUND)
+
+
 def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Head:
     """Adds at least one event to a run, in the transaction that does what they report; returns the run's new head.
 
@@ -162,7 +207,8 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     Raises:
         LedgerChangedError: Somebody has added events without a signature: this machine's would cover them.
     """
-    key: MachineKey = connection.get_execution_options()[KEY]()
+    options = connection.get_execution_options()
+    key: MachineKey = options[KEY]()
     last = connection.execute(_PLACES, {"run_id": run_id, "public": key.public}).one()
     if last.number is not None and last.signed is None and entries[0].event != SEALED:
         raise LedgerChangedError(
@@ -175,6 +221,7 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
         new = {"public": key.public, "since": instant(entries[0].at)}
         signer = connection.execute(sa.insert(t.signer).returning(t.signer.c.id), new).scalar_one()
     number, before = (last.number, last.hash) if last.number is not None else (0, "")
+    old = before
     rows = []
     for position, entry in enumerate(entries, start=1):
         row = _row(last.run, number + position, entry)
@@ -185,6 +232,10 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     signature = key.sign(signed_text(last.ledger, place, last.signature or "", head))
     rows[-1] |= {"signer": signer, "place": place, "signature": signature}
     connection.execute(_ADD, rows)
+    following: dict[str, Followed] = options.get(FOLLOWED, {})
+    if (followed := following.pop(run_id, None)) and followed.knows(Head(run=run_id, number=number, hash=old)):
+        followed.add(entries, head)
+        following[run_id] = followed
     return head
 
 
@@ -206,10 +257,10 @@ def has(connection: Connection, head: Head) -> bool:
     return bool(found == head.hash)
 
 
-def is_newest(connection: Connection, head: Head) -> bool:
-    """Whether nothing was added to a run since it had this head."""
-    following = {"of_run": head.run, "of_number": head.number + 1}
-    return has(connection, head) and connection.execute(_HASH, following).first() is None
+def newest(connection: Connection, run_id: str) -> Head:
+    """The newest event of a run; number 0 if it has none."""
+    row = connection.execute(_LAST, {"of_run": run_id}).first()
+    return Head(run=run_id, number=row.number if row else 0, hash=row.hash if row else "")
 
 
 def _row(run: int, number: int, entry: Entry) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from batch.ledger.events import (
     ACCESS_REQUESTS,
     ATTEMPT,
     BLOCKED,
+    FOLLOWED,
     REASON,
     REASON_COLUMN,
     SERVER_TIME,
     WITHIN,
     Entry,
+    Followed,
 )
 from batch.ledger.failures import failures
 from batch.ledger.moving import divide, move
@@ -87,9 +89,8 @@ class Requests:
         self._engine = engine
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
-        self._sealed: dict[str, Sealed] = {}
-        self._attempted: set[int] = set()
-        """Requests that this process has claimed, and has not planned again."""
+        self._followed: dict[str, Followed] = {}
+        engine.update_execution_options(**{FOLLOWED: self._followed})
         self.on_claimed: Callable[[Head], None] = lambda _head: None
         """Takes the run's head after each claim, before anything that was claimed can be sent."""
         self.on_accepted: Callable[[Request], None] = lambda _request: None
@@ -129,7 +130,9 @@ class Requests:
         with writing(self._engine) as connection:
             require_never_lost(connection)
             require_held(connection, run.id, process)
-            if (seen := self._heads.get(run.id)) and not events.has(connection, seen):
+            newest, seen = events.newest(connection, run.id), self._heads.get(run.id)
+            is_known = run.id in self._followed and self._followed[run.id].knows(newest)
+            if seen and not is_known and not events.has(connection, seen):
                 raise LedgerLostError(
                     "The ledger has lost this process's last claim: it was put back, or is another copy.",
                     next_step="Nothing more was sent. Run the same command again: it first compares the ledger with "
@@ -139,10 +142,9 @@ class Requests:
             if not rows:
                 return ()
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
-            self._require_sealed(connection, run.id, loaded)
+            self._require_sealed(connection, loaded, anew=not is_known)
             sent = seen.sent if seen else _sent(connection, run.id)
             bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
-            self._attempted |= {request.number for request in loaded}
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)
@@ -155,40 +157,34 @@ class Requests:
             LedgerChangedError: Somebody has changed the ledger.
         """
         with reading(self._engine) as connection:
-            self._sealed[run.id] = check_run(connection, run.id)
-        return self._sealed[run.id]
+            return self._check(connection, run.id)
 
-    def _require_sealed(self, connection: Connection, run_id: str, requests: Sequence[Request]) -> None:
-        """Checks that requests are as this machine has planned them.
+    def _check(self, connection: Connection, run_id: str) -> Sealed:
+        sealed = check_run(connection, run_id)
+        free = {number: seal for number, seal in sealed.ours.items() if number not in sealed.mistrusted}
+        self._followed[run_id] = Followed(sealed.last, free)
+        return sealed
+
+    def _require_sealed(self, connection: Connection, requests: Sequence[Request], *, anew: bool) -> None:
+        """Checks that requests are as this machine has planned them, and free to be sent by the run's events.
+
+        Args:
+            connection: In the transaction that claims them.
+            requests: Requests of one run.
+            anew: Whether the run has events that this process has neither checked nor added.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
             StoppedError: Another machine has planned some of them.
         """
-        sealed = self._sealed.get(run_id)
-        numbers = {request.number for request in requests}
-        is_first = run_id not in self._heads
-        if (
-            sealed is None
-            or (is_first and not events.is_newest(connection, sealed.last))
-            or not numbers.isdisjoint(self._attempted)
-            or not sealed.ours.keys() - sealed.mistrusted >= numbers
-        ):
-            # A part of a request that was divided since, or an attempt of which another process says how it ended.
-            sealed = self._sealed[run_id] = check_run(connection, run_id)
+        run_id = requests[0].run
+        if anew or any(request.number not in self._followed[run_id].free for request in requests):
+            sealed = self._check(connection, run_id)
+            for request in requests:
+                _require_ours(sealed, request)
+        free = self._followed[run_id].free
         for request in requests:
-            if key := sealed.mistrusted.get(request.number):
-                raise StoppedError(
-                    f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it "
-                    "has not, and this machine does not trust it.",
-                    next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
-                )
-            if key := sealed.others.get(request.number):
-                raise StoppedError(
-                    f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
-                    next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
-                )
-            if sealed.ours[request.number] != seal_of(request):
+            if free[request.number] != seal_of(request):
                 raise changed(run_id, [f"request {request.number} was changed"])
 
     def record(self, *answered: Answered, process: Process) -> None:
@@ -219,7 +215,6 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
-        self._attempted -= {one.request.number for one in answered if one.decision.event is Event.NOT_PROCESSED}
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
         ]:
@@ -318,8 +313,6 @@ class Requests:
             entry = Entry(event=event, at=now, request=request.number, detail=found)
             events.append(connection, request.run, [entry])
             _keep_held(connection, request, held)
-        if not arrived:
-            self._attempted.discard(request.number)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
@@ -363,6 +356,25 @@ class Requests:
                 .order_by(t.event.c.number)
             )
             return {row.request: row.reason for row in rows}
+
+
+def _require_ours(sealed: Sealed, request: Request) -> None:
+    """Refuses a request if anybody else has planned it, or makes it free to be sent.
+
+    Raises:
+        StoppedError: Somebody has.
+    """
+    if key := sealed.mistrusted.get(request.number):
+        raise StoppedError(
+            f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
+            "not, and this machine does not trust it.",
+            next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
+        )
+    if key := sealed.others.get(request.number):
+        raise StoppedError(
+            f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
+            next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
+        )
 
 
 def _sent(connection: Connection, run_id: str) -> int:

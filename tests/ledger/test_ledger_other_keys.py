@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.answers.poison import Failed
 from batch.errors import LedgerChangedError, StoppedError
 from batch.ledger.decisions import Decisions
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.machine_key import MachineKey
 from batch.model import Head, Part
 from batch.names.meaning import NameMeaning, NameOutcome
+from batch.states import State
 from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     FAILED,
     ME,
     REFUSED,
+    THROTTLED,
     alter,
     claim,
     claim_if_any,
@@ -212,6 +215,30 @@ def test_states_that_are_set_back_while_a_run_is_sent_are_found(ledger: Ledger, 
         record(ledger, claim(ledger, run), ACCEPTED)
     alter(path, attack)
     with pytest.raises(LedgerChangedError, match="request 1 is PLANNED, but its events lead to ACCEPTED"):
+        claim_if_any(ledger, run)
+
+
+def test_a_request_that_was_divided_meanwhile_is_not_sent_as_well_as_its_parts(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(("i1", "i2"), ("r1",)), [change("i3", "r1")])
+    ledger.requests.check(run)
+    record(ledger, claim(ledger, run), THROTTLED)
+    whole = ledger.requests.in_state(run, State.PLANNED)[0]
+    failed = Failed(
+        request=whole,
+        alone=3,
+        shared=0,
+        company=None,
+        is_part=False,
+        since=2,
+        last=3,
+        forbidden=False,
+        blocked=False,
+        reason="it fails",
+    )
+    parts = [Part(recipients=(0,), items=(0,)), Part(recipients=(1,), items=(0,))]
+    assert ledger.requests.take_apart(failed, parts, NOW, ME) == (3, 4)
+    alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 1")
+    with pytest.raises(LedgerChangedError, match="request 1 is PLANNED, but its events lead to SPLIT"):
         claim_if_any(ledger, run)
 
 
