@@ -7,6 +7,7 @@ users whose tokens sent requests, and each run's last accepted request.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from contextlib import suppress
@@ -30,6 +31,8 @@ _LENGTH: Final = 400
 _FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n", re.ASCII)
 """A head, and the names and addresses of its tenant. What is left of longer names follows."""
 
+_PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+
 _TRIED: Final = ".tried"
 """A file beside the heads, to try whether one can be kept."""
 
@@ -40,7 +43,7 @@ class Heads:
 
     Attributes:
         folder: Holds a folder for each ledger with a file for each run's head, another with a file for each run's
-            last accepted request, and a file for the users.
+            last accepted request, a file for the users, and two files by which a sealed ledger is known.
         trouble: Why something could not be kept or read; empty if nothing failed.
     """
 
@@ -50,16 +53,30 @@ class Heads:
 
     def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head], None]:
         """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses."""
-        folder, tenant = self.folder / ledger, json.dumps(sorted(names))
+        folder, tenant = self.folder / _name(ledger), json.dumps(sorted(names))
 
         def write(head: Head) -> None:
-            self._write(folder / head.run, f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n")
+            self._write(folder / _name(head.run), f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n")
 
         return write
 
     def try_keeping(self, ledger: str) -> None:
         """Finds out whether heads can be kept, by writing beside them."""
-        self._write(self.folder / ledger / _TRIED, "".ljust(_LENGTH))
+        self._write(self.folder / _name(ledger) / _TRIED, "".ljust(_LENGTH))
+
+    def sealed(self, ledger: str, where: str) -> str:
+        """The files that say so if the ledger with this id, or the one at this place, was sealed before; else empty."""
+        return " and ".join(str(path) for path in self._sealed(ledger, where) if path.exists())
+
+    def keep_sealed(self, ledger: str, where: str) -> None:
+        """Keeps that the ledger with this id, at this place, is sealed: it never comes back without seals."""
+        for path in self._sealed(ledger, where):
+            if not path.exists():
+                self._write(path, f"{where}\n")
+
+    def _sealed(self, ledger: str, where: str) -> tuple[Path, Path]:
+        # Whoever changes a ledger may give it another id as well.
+        return self.folder / f"{_name(ledger)}.sealed", self.folder / f"{_digest(where)}.sealed-place"
 
     def complaints(self) -> tuple[str, ...]:
         """What the user should know if something can't be kept, unless they have been told."""
@@ -71,18 +88,18 @@ class Heads:
 
     def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request], None]:
         """A function that keeps what the tenant with these names and addresses accepted last from each run."""
-        folder, tenant = self.folder / f"{ledger}.accepted", sorted(names)
+        folder, tenant = self.folder / f"{_name(ledger)}.accepted", sorted(names)
 
         def write(request: Request) -> None:
             line = json.dumps({"id": request.id, "identity": request.recipients[0], "tenant": tenant})
             # What is left of a longer line is on the next one.
-            self._write(folder / request.run, f"{line}\n".ljust(_LENGTH) + "\n")
+            self._write(folder / _name(request.run), f"{line}\n".ljust(_LENGTH) + "\n")
 
         return write
 
     def accepted(self, ledger: str, heads: Iterable[Head], names: Iterable[str]) -> tuple[LastAccepted, ...]:
         """What a tenant accepted last from the runs of heads."""
-        paths = (self.folder / f"{ledger}.accepted" / head.run for head in heads)
+        paths = (self.folder / f"{_name(ledger)}.accepted" / _name(head.run) for head in heads)
         found = [line for path in paths for line in list(self._lines(path))[:1]]
         return tuple(
             LastAccepted(id=line["id"], identity=line["identity"])
@@ -92,7 +109,7 @@ class Heads:
 
     def keep_user(self, ledger: str, user: str, names: Iterable[str]) -> None:
         """Keeps that something may be sent with a token of a user to the tenant with these names and addresses."""
-        path, line = self.folder / f"{ledger}.users", {"user": user, "tenant": sorted(names)}
+        path, line = self.folder / f"{_name(ledger)}.users", {"user": user, "tenant": sorted(names)}
         if line in list(self._lines(path)):
             return
         try:
@@ -102,7 +119,7 @@ class Heads:
 
     def users(self, ledger: str, names: Iterable[str]) -> frozenset[str]:
         """The users with whose tokens something may have been sent to a tenant."""
-        lines = self._lines(self.folder / f"{ledger}.users")
+        lines = self._lines(self.folder / f"{_name(ledger)}.users")
         return frozenset(line["user"] for line in lines if not set(names).isdisjoint(line["tenant"]))
 
     def seen(self, ledger: str, names: Iterable[str]) -> tuple[Head, ...]:
@@ -111,7 +128,7 @@ class Heads:
         One that can't be read may be any tenant's, and counts as a head that no ledger has.
         """
         try:
-            paths = sorted(path for path in (self.folder / ledger).iterdir() if path.name != _TRIED)
+            paths = sorted(path for path in (self.folder / _name(ledger)).iterdir() if path.name != _TRIED)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -126,7 +143,7 @@ class Heads:
         Another process may have done so, and kept a newer one since: that one stays.
         """
         for head in heads:
-            path = self.folder / ledger / head.run
+            path = self.folder / _name(ledger) / _name(head.run)
             seen = self._read(path)
             if seen is None or seen[0] != head:
                 continue
@@ -170,6 +187,15 @@ class Heads:
             with suppress(ValueError):
                 if isinstance(found := json.loads(line), dict):
                     yield found
+
+
+def _name(found: str) -> str:
+    """The name of a file for an id that a ledger has: somebody may have written any text there, such as a path."""
+    return found if _PLAIN.fullmatch(found) else _digest(found)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _why(path: Path, error: OSError | UnsafePlaceError) -> str:

@@ -60,10 +60,16 @@ class Runtime:
 
         Raises:
             LedgerRefusedError: It can't or must not be used.
+            LedgerChangedError: Somebody has changed it.
             UnsafePlaceError: Others could replace it.
         """
         ledger = Ledger.open(
-            settings.ledger_location, sandbox=settings.sandbox, now=self.now(), new_id=self.new_id, key=self.key
+            settings.ledger_location,
+            sandbox=settings.sandbox,
+            now=self.now(),
+            new_id=self.new_id,
+            key=self.key,
+            memory=self.heads,
         )
         say(*ledger.notices)
         return ledger

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batch.ledger.health import Health
     from batch.ledger.machine_key import MachineKey
     from batch.ledger.process import Process
+    from batch.ledger.upgrade import SealMemory
     from batch.model import Clock
 
 
@@ -76,6 +77,7 @@ class Ledger:
         now: datetime,
         new_id: Callable[[], str],
         key: Callable[[], MachineKey],
+        memory: SealMemory | None = None,
     ) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
@@ -85,12 +87,14 @@ class Ledger:
             now: This moment.
             new_id: A random id, new each time, for the ids of requests and attempts.
             key: Returns this machine's key. It is not called before something must be signed or checked.
+            memory: What this machine knows of sealed ledgers; None to know nothing.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
+            LedgerChangedError: Somebody has changed it.
         """
         url = ledger_url(location)
-        notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key)
+        notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory)
         return cls(connect(url, key=key), new_id, notices)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:

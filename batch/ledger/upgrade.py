@@ -12,7 +12,7 @@ import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import sqlalchemy as sa
 
@@ -39,7 +39,19 @@ _FIRST_SEALED: Final = "0008"
 _SEALED_NOW: Final = "What it had until now is sealed as it is: changes that somebody made to it before can't be found."
 
 
-def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> tuple[str, ...]:
+class SealMemory(Protocol):
+    """What this machine knows of sealed ledgers, outside of them: `commands.heads.Heads`, or none."""
+
+    def sealed(self, ledger: str, where: str) -> str:
+        """The files that say so if the ledger with this id, or the one at this place, was sealed before; else empty."""
+
+    def keep_sealed(self, ledger: str, where: str) -> None:
+        """Keeps that the ledger with this id, at this place, is sealed."""
+
+
+def bring_up_to_date(
+    url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], memory: SealMemory | None = None
+) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
     Args:
@@ -47,19 +59,25 @@ def bring_up_to_date(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable
         sandbox: Whether the tenant is the sandbox. A ledger serves either the sandbox or real tenants, never both.
         now: For a new ledger's date and a backup's name.
         key: Returns this machine's key, which signs what an older version has written.
+        memory: What this machine knows of sealed ledgers. It is told that this one is.
 
     Returns:
         Sentences for the user that report what was done.
 
     Raises:
         LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
+        LedgerChangedError: Somebody has changed it: its tables, or a sealed ledger into one of an older version.
     """
     closed = close_ledger_to_others(url)
     looking = connect(url, only_look=True)
     try:
+        if memory is not None:
+            _refuse_older(looking, url, memory)
         notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key))
         _refuse_other_kind(looking, url, sandbox=sandbox)
         _refuse_other_schema(looking, url)
+        if memory is not None:
+            memory.keep_sealed(_id(looking), _where(url))
     except LedgerLostError as error:
         raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
     finally:
@@ -93,6 +111,31 @@ def _bring_up_to_date(
         f"The ledger {place(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
         next_step="Update access-batch, or choose another ledger with --ledger.",
     )
+
+
+def _refuse_older(engine: Engine, url: sa.URL, memory: SealMemory) -> None:
+    """Refuses a sealed ledger that came back as one of an older version: sealing it again would hide any change."""
+    version = _version(engine)
+    if version is None or version >= _FIRST_SEALED or not (known := memory.sealed(_id(engine), _where(url))):
+        return
+    raise LedgerChangedError(
+        f"The ledger {place(url)} was sealed, and is now one of version {version}, without seals. Either somebody has "
+        "changed it, or it was put back from a backup made before its upgrade.",
+        next_step="Nothing was sent. If you did not put it back yourself, put the newest sound backup in its place. If "
+        f"you did, remove {known} and run the same command again: it seals the ledger as it is, and requests "
+        "sent since then are looked up at the tenant first.",
+    )
+
+
+def _id(engine: Engine) -> str:
+    with reading(engine) as connection:
+        return str(connection.execute(sa.select(t.about.c.ledger)).scalar() or "")
+
+
+def _where(url: sa.URL) -> str:
+    """The ledger's place, however its file is named."""
+    file = ledger_file(url)
+    return os.path.realpath(file) if file else place(url)
 
 
 def _version(engine: Engine) -> str | None:

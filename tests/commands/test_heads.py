@@ -105,3 +105,17 @@ def test_trying_leaves_no_head(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
     heads.try_keeping("ledger")
     assert heads.seen("ledger", ONE) == ()
+
+
+def test_no_id_that_somebody_has_written_into_a_ledger_leads_elsewhere(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path / "heads")
+    victim = tmp_path / "profile"
+    victim.write_text("mine")
+    for ledger, run in (("..", "profile"), ("ledger", "../../profile"), ("../profile\0", str(victim))):
+        heads.keep(ledger, ONE)(Head(run=run, number=7, hash="1" * 64))
+        heads.keep_user(ledger, "u1", ONE)
+        heads.keep_sealed(ledger, str(tmp_path))
+        heads.forget(ledger, [Head(run=run, number=7, hash="1" * 64)])
+    assert victim.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heads", "profile"]
+    assert not heads.trouble

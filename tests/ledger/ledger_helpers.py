@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.decisions import Decisions
     from batch.ledger.machine_key import MachineKey
+    from batch.ledger.upgrade import SealMemory
     from batch.model import Part, Request
 
 ME = Process.current()
@@ -67,8 +68,9 @@ def open_ledger(
     now: datetime = NOW,
     new_id: Callable[[], str] = new_id,
     key: Callable[[], MachineKey] = key,
+    memory: SealMemory | None = None,
 ) -> Ledger:
-    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key)
+    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key, memory=memory)
 
 
 def write(

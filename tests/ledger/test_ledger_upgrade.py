@@ -11,14 +11,16 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
+from batch.commands.heads import Heads
 from batch.dedupe.classify import KEY
-from batch.errors import LedgerRefusedError
+from batch.errors import LedgerChangedError, LedgerRefusedError
 from batch.ledger.tables import LEDGER_VERSION
 from batch.states import State
 from tests.builders import NOW, change
@@ -236,3 +238,25 @@ def test_the_upgrade_refuses_damaged_decisions_and_events_and_keeps_them(old: Pa
     with pytest.raises(LedgerRefusedError, match=finding):
         open_ledger(old)
     assert (rows(old, "SELECT * FROM cached"), rows(old, "SELECT * FROM event")) == before
+
+
+@pytest.mark.parametrize("version", ["0006"], indirect=True)
+@pytest.mark.parametrize("attack", [[], ["UPDATE about SET ledger = 'another'"]], ids=["as it was", "with another id"])
+def test_a_ledger_that_was_sealed_here_never_comes_back_without_seals(
+    old: Path, tmp_path: Path, attack: list[str]
+) -> None:
+    heads = Heads(folder=tmp_path / "heads")
+    backup = old.read_bytes()
+    open_ledger(old, memory=heads).close()
+    old.write_bytes(backup)
+    alter(old, *attack)
+    for _ in range(2):
+        with pytest.raises(LedgerChangedError, match="was sealed, and is now one of version 0006") as refused:
+            open_ledger(old, memory=heads)
+    assert rows(old, "SELECT version_num FROM alembic_version") == [("0006",)]
+    remembered = [path for path in heads.folder.iterdir() if str(path) in refused.value.next_step]
+    assert len(remembered) == (1 if attack else 2)
+    for path in remembered:
+        path.unlink()
+    with open_ledger(old, memory=heads, now=NOW + timedelta(days=1)) as put_back_on_purpose:
+        assert put_back_on_purpose.verify() == ()
