@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
+from batch.ledger.contents import content_hash, contents
 from batch.ledger.engine import KEY
 from batch.ledger.events import (
     ARRIVED,
@@ -36,7 +37,6 @@ from batch.ledger.events import (
     signed_text,
 )
 from batch.ledger.machine_key import has_signed, key_name
-from batch.ledger.rows import requests_of
 from batch.model import Head
 from batch.states import FREE, TRANSITIONS, Event, State
 from batch.states import IN_DOUBT as DOUBTFUL
@@ -60,9 +60,8 @@ def seal_of(request: Request) -> str:
         [one.type.value, one.id, one.comment, one.start_date, one.remove_date, sorted(one.metadata.items())]
         for one in request.items
     ]
-    content = [request.run, request.number, request.tag, request.operation.value, sorted(request.recipients)]
-    text = json.dumps([*content, sorted(items)], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    operation = request.operation.value
+    return content_hash(request.run, request.number, request.tag, operation, request.recipients, items)
 
 
 def root(seals: Iterable[str | None]) -> str:
@@ -72,7 +71,7 @@ def root(seals: Iterable[str | None]) -> str:
 
 def write_seals(connection: Connection, numbers: Sequence[int]) -> tuple[str, ...]:
     """Computes and keeps the seals of new requests; returns them in the order of the numbers, which is ascending."""
-    new = [(request.number, seal_of(request)) for request in requests_of(connection, numbers)]
+    new = [(number, seal) for number, _, seal in contents(connection, numbers)]
     if new:
         connection.execute(_KEEP, [{"of_number": number, "seal_now": seal} for number, seal in new])
     return tuple(seal for _, seal in new)
@@ -80,9 +79,9 @@ def write_seals(connection: Connection, numbers: Sequence[int]) -> tuple[str, ..
 
 def seals_and_contents(connection: Connection, run_id: str) -> Iterator[tuple[int, tuple[str | None, str]]]:
     """Of each request of a run its number, its kept seal, and the seal that its content should have."""
-    kept = {row.number: row.seal for row in connection.execute(_REQUESTS, {"of_run": run_id})}
-    for request in requests_of(connection, kept):
-        yield request.number, (kept[request.number], seal_of(request))
+    numbers = [row.number for row in connection.execute(_REQUESTS, {"of_run": run_id})]
+    for number, kept, seal in contents(connection, numbers):
+        yield number, (kept, seal)
 
 
 _KEEP: Final = (

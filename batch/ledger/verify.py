@@ -23,7 +23,7 @@ from batch.ledger.events import (
     JOINED,
     WITHIN,
 )
-from batch.ledger.rows import load_request
+from batch.ledger.rows import requests_of
 from batch.ledger.seals import MOST_REQUESTS
 from batch.ledger.verify_seals import chains, contents, signatures
 from batch.model import IMPORT
@@ -228,20 +228,26 @@ def _bodies(connection: Connection) -> Iterator[str]:
         .order_by(t.event.c.run, t.event.c.number)
     )
     orders = _orders(connection)
-    body: list[tuple[Any, Mapping[str, Any]]] = []
+    bodies: list[list[_Claim]] = []
     ids: set[str] = set()
     for event in connection.execute(claims).all():
         detail = _detail(event)
-        if WITHIN not in detail:
+        if WITHIN not in detail or not bodies:
             if (attempt := str(detail.get(ATTEMPT, ""))) in ids:
                 yield f"request {event.request}: its attempt in event {event.number} has the id of an earlier one"
             ids.update({attempt} - {""})
-            yield from _other_than_planned(connection, body, orders)
-            body = []
-        body.append((event, detail))
-    yield from _other_than_planned(connection, body, orders)
+            bodies.append([])
+        bodies[-1].append((event, detail))
+    for start in range(0, len(bodies), _BODIES_AT_ONCE):
+        some = bodies[start : start + _BODIES_AT_ONCE]
+        numbers = sorted({event.request for body in some for event, _ in body})
+        requests = {request.number: request for request in requests_of(connection, numbers)}
+        for body in some:
+            yield from _other_than_planned(body, requests, orders)
 
 
+_Claim: TypeAlias = tuple[Any, "Mapping[str, Any]"]
+_BODIES_AT_ONCE: Final = 500
 _Orders: TypeAlias = "Mapping[int, Sequence[tuple[int, Any]]]"
 """By request: until which event of its run its recipients and items had another order, and which."""
 
@@ -268,13 +274,11 @@ def _as_sent(request: Request | None, event: int, orders: _Orders) -> Request | 
     )
 
 
-def _other_than_planned(
-    connection: Connection, body: Sequence[tuple[Any, Mapping[str, Any]]], orders: _Orders
-) -> Iterator[str]:
+def _other_than_planned(body: Sequence[_Claim], requests: Mapping[int, Request], orders: _Orders) -> Iterator[str]:
     """The attempts of one body whose fingerprint or whose body is not that of their requests."""
-    requests = [_as_sent(load_request(connection, event.request), event.number, orders) for event, _ in body]
-    known = [request for request in requests if request is not None]
-    attempt = str(body[0][1].get(ATTEMPT, "")) if body else ""
+    sent = [_as_sent(requests.get(event.request), event.number, orders) for event, _ in body]
+    known = [request for request in sent if request is not None]
+    attempt = str(body[0][1].get(ATTEMPT, ""))
     expected = fingerprint(encode(body_of(*known, attempt=attempt))) if known and len(known) == len(body) else None
     for position, (event, detail) in enumerate(body):
         within = body[0][0].request if position or WITHIN in detail else None

@@ -1,0 +1,105 @@
+"""What requests say, hashed for many of them at once: without an object for each request and each of its items."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+_AT_ONCE: Final = 900
+"""Numbers in one statement, below every database's limit."""
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def content_hash(
+    run: str, number: int, tag: str, operation: str, recipients: Iterable[str], items: Iterable[Sequence[Any]]
+) -> str:
+    """The hash of a request's content.
+
+    Args:
+        run: The run's id.
+        number: The request's number.
+        tag: The random part of its id; empty if it has none.
+        operation: Its operation.
+        recipients: Their ids, in any order.
+        items: Of each its type, id, comment and dates, and its metadata as sorted pairs; in any order.
+    """
+    text = _encode([run, number, tag, operation, sorted(recipients), sorted(items)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str | None, str]]:
+    """Of each request with one of these numbers, which ascend: its number, its seal as kept, and as it should be.
+
+    The latter is empty if somebody has written what can't be read.
+    """
+    remaining = iter(numbers)
+    while some := list(islice(remaining, _AT_ONCE)):
+        requests = connection.execute(_REQUESTS, {"numbers": some}).all()
+        people = _people(connection, {int(number) for row in requests for number in row[4].split() if number.isdigit()})
+        items: dict[int, list[list[Any]]] = {}
+        for request, *texts, metadata in connection.execute(_ITEMS, {"numbers": some}):
+            items.setdefault(request, []).append([*texts, _pairs(metadata)])
+        for number, run, tag, operation, listed, kept in requests:
+            recipients = [people.get(person, "") for person in listed.split()]
+            try:
+                seal = content_hash(run, number, tag or "", operation, recipients, items.get(number, ()))
+            except (TypeError, ValueError):
+                seal = ""
+            yield number, kept, seal
+
+
+def _people(connection: Connection, numbers: set[int]) -> dict[str, str]:
+    """The ids of identities, by their numbers as lists of recipients have them."""
+    ordered, found = sorted(numbers), {}
+    for start in range(0, len(ordered), _AT_ONCE):
+        for number, name in connection.execute(_IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]}):
+            found[str(number)] = name
+    return found
+
+
+@lru_cache(maxsize=1000)
+def _pairs(metadata: str) -> Any:
+    try:
+        return sorted(json.loads(metadata).items()) if metadata else []
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        # It equals no metadata that was ever sealed.
+        return None
+
+
+_NUMBERS: Final[sa.BindParameter[Any]] = sa.bindparam("numbers", expanding=True)
+_REQUESTS: Final = (
+    sa.select(
+        t.request.c.number, t.run.c.id, t.request.c.tag, t.request.c.operation, t.request.c.recipients, t.request.c.seal
+    )
+    .join(t.run, t.run.c.number == t.request.c.run)
+    .where(t.request.c.number.in_(_NUMBERS))
+    .order_by(t.request.c.number)
+)
+_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(t.identity.c.id.in_(_NUMBERS))
+_ITEMS: Final = (
+    sa.select(
+        t.request_item.c.request,
+        t.item.c.type,
+        t.item.c.external_id,
+        t.detail.c.comment,
+        t.detail.c.start_date,
+        t.detail.c.remove_date,
+        t.detail.c.metadata,
+    )
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .join(t.detail, t.detail.c.id == t.request_item.c.detail)
+    .where(t.request_item.c.request.in_(_NUMBERS))
+)
