@@ -130,6 +130,8 @@ def classes_and_reasons(classified: Classified) -> pl.DataFrame:
 def to_take_over(classified: Classified, wanted: pl.DataFrame) -> Mapping[int, str]:
     """The requests of other runs, planned and not sent, that have some of the wanted changes: number and run."""
     free = classified.known.filter(can_be_taken(classified.run, classified.busy))
+    if free.is_empty():
+        return {}
     taken = free.join(wanted, on=KEY, how="semi").select("request", "run").unique().sort("request")
     return dict(taken.rows())
 
@@ -152,6 +154,8 @@ def sent_before(classified: Classified) -> Mapping[str, Mapping[int, Collection[
 def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:
     """The other runs whose doubts hold changes back, and how many changes that are."""
     doubts = classified.known.filter(is_doubt(classified.run, classified.busy))
+    if doubts.is_empty():
+        return (), 0
     held_back = classified.changes.filter(pl.col("class") == RowClass.HELD_BACK.value).join(doubts, on=KEY, how="semi")
     runs = doubts.join(held_back, on=KEY, how="semi").get_column("run").unique().sort()
     return tuple(runs.to_list()), held_back.height
@@ -218,6 +222,8 @@ def without_unplanned(classified: Classified, *, run: str) -> Classified:
 
     A continued run sends its plan; other changes may have become free since.
     """
+    if not classified.changes.get_column("fresh").any():
+        return classified
     unplanned = pl.col("fresh") & pl.col("has_request").is_null()
     own = _own_changes(classified.known, run).select(KEY).unique().with_columns(has_request=pl.lit(value=True))
     joined = classified.changes.join(own, on=KEY, how="left", maintain_order="left")

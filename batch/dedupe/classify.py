@@ -56,6 +56,13 @@ _LISTED: Final = 5
 """Lines of the input that a reason names."""
 
 _IN_DOUBT: Final = [state.value for state in IN_DOUBT]
+_WITHIN: Final = {"change": pl.UInt32, "within_class": pl.String, "within_reason": pl.String}
+_AGAINST: Final = {
+    "change": pl.UInt32,
+    "own_request": pl.Int64,
+    "against_class": pl.String,
+    "against_reason": pl.String,
+}
 _HASH: Final = pl.struct(KEY).hash().alias("hash")
 _OUTCOME: Final = pl.col("known_outcome")
 
@@ -164,6 +171,8 @@ def _with_columns_of(some: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
 def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
     """`within_class` and `within_reason` of each `change` that repeats or contradicts another one of its key."""
     same_hash = keys.filter(pl.col("hash").is_duplicated())
+    if same_hash.is_empty():
+        return pl.DataFrame(schema=_WITHIN)
     repeated = same_hash.filter(same_hash.select(KEY).is_duplicated())
     groups = (
         repeated.group_by(KEY)
@@ -235,6 +244,8 @@ def _against_ledger(
     is_free = can_be_taken(run, busy)
     is_void = pl.col("state").is_in([state.value for state in VOID])
     free, known = known.filter(is_free), known.filter(~is_void & ~is_free)
+    if known.is_empty():
+        return pl.DataFrame(schema=_AGAINST)
     live = _with_outcome(known).select(
         _HASH, *(pl.col(name).alias(f"known_{name}") for name in (*KNOWN_SCHEMA, "outcome"))
     )

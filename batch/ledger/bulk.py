@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -13,7 +13,7 @@ from batch.text import id_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Dialect
 
 _SLICE: Final = 250_000
 """Rows that pass to or from the driver at once; this bounds the memory of Python objects."""
@@ -39,7 +39,7 @@ def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -
         at_once = _PARAMETERS // len(names)
         whole = frame.height - frame.height % at_once
         for part, rows in ((frame.head(whole), at_once), (frame.slice(whole), 1)):
-            statement = _insert_of(connection, table, names, rows) if part.height else ""
+            statement = _insert_of(connection.dialect, table, tuple(names), rows) if part.height else ""
             for piece in part.select(names).iter_slices(_SLICE // at_once * at_once):
                 connection.exec_driver_sql(statement, list(_flat(piece, rows)))
     else:
@@ -47,9 +47,10 @@ def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -
             connection.execute(sa.insert(table), piece.to_dicts())
 
 
-def _insert_of(connection: Connection, table: sa.Table, names: list[str], rows: int) -> str:
+@lru_cache(maxsize=64)
+def _insert_of(dialect: Dialect, table: sa.Table, names: tuple[str, ...], rows: int) -> str:
     """The driver's statement for so many rows: the statement for one row with its placeholders repeated."""
-    one = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
+    one = sa.insert(table).compile(dialect=dialect, column_keys=names)
     head, values, marks = str(one).partition(" VALUES ")
     return head + values + ", ".join([marks] * rows)
 
@@ -93,10 +94,23 @@ def select_among(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Like `select_frame`, for rows whose indexed `column` is among `values`, which are distinct and sorted."""
-    some = query.where(column.in_(sa.bindparam("among", expanding=True)))
+    return _among(connection, query.where(column.in_(_VALUES)), values, schema, {})
+
+
+_VALUES: Final[sa.BindParameter[Any]] = sa.bindparam("among", expanding=True)
+
+
+def _among(
+    connection: Connection,
+    query: sa.Select[*tuple[Any, ...]],
+    values: pl.Series,
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> pl.DataFrame:
     slices = (values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG))
     return _joined(
-        (part for these in slices for part in _fetched(connection.execute(some, {"among": these}), schema)), schema
+        (part for these in slices for part in _fetched(connection.execute(query, {**given, "among": these}), schema)),
+        schema,
     )
 
 
@@ -109,6 +123,17 @@ def greatest(connection: Connection, column: sa.Column[int]) -> int:
 @cache
 def _greatest(column: sa.Column[int]) -> sa.Select[int]:
     return sa.select(sa.func.coalesce(sa.func.max(column), 0))
+
+
+@lru_cache(maxsize=64)
+def _entries(
+    table: sa.Table, names: tuple[str, ...], fixed: tuple[str, ...]
+) -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[*tuple[Any, ...]]]:
+    """Queries for all entries of a dictionary, and for those whose first column is among some values."""
+    every = sa.select(*(table.c[name] for name in names)).where(
+        *(table.c[name] == sa.bindparam(name, type_=table.c[name].type) for name in fixed)
+    )
+    return every, every.where(table.c[names[0]].in_(_VALUES))
 
 
 def look_up(
@@ -127,15 +152,15 @@ def look_up(
         The entries that exist, with their `id`, in no particular order.
     """
     schema = {**dict.fromkeys([*texts.columns, *filter(None, [also])], pl.String), "id": pl.Int64}
-    query = sa.select(*(table.c[name] for name in schema)).where(*(table.c[name] == fixed[name] for name in fixed))
+    every, among = _entries(table, tuple(schema), tuple(fixed))
     first = texts.columns[0]
     wanted = texts.get_column(first)
     if texts.width > 1:
         wanted = wanted.unique().sort()
     if wanted.len() * _SPARSE > greatest(connection, table.c.id):
-        present = select_frame(connection, query, schema)
+        present = select_frame(connection, every, schema, fixed)
     else:
-        present = select_among(connection, query, table.c[first], wanted, schema)
+        present = _among(connection, among, wanted, schema, fixed)
     return texts.join(present, on=texts.columns, how="inner")
 
 

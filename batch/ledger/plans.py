@@ -103,6 +103,8 @@ class Plans:
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
             people = _spelled(connection, t.identity, keys, _PERSON, number, "identity")
             items = _spelled(connection, t.item, keys, _ITEM, number, "item")
+            if people.is_empty() or items.is_empty():
+                return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
             pairs = keys.lazy().select(KEY).join(people.lazy(), on=_PERSON).join(items.lazy(), on=_ITEM)
             found = earlier(connection, distinct(pairs.select("identity", "item").collect(), "identity", "item"))
         texts = found.join(people, on="identity", how="inner").join(items, on="item", how="inner")

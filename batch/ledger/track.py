@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -133,38 +133,9 @@ class TrackStore:
 
     def summary(self, run: Run) -> TrackSummary:
         """The tenant's last reports on a run's accepted changes, summed up."""
-        q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
-        accepted = (q.run == t.number_of_run(run.id)) & (q.state == State.ACCEPTED.value)
-        newer = t.request.alias("newer").c
-        submitted_again = sa.exists(
-            sa.select(r.request)
-            .select_from(t.recipient)
-            .join(t.request_item, i.request == r.request)
-            .join(newer.number.table, newer.number == r.request)
-            .where(
-                r.identity == k.identity,
-                r.request > k.request,
-                i.item == k.item,
-                # The additions keep the database from searching all requests of the run for each row.
-                newer.run + 0 == q.run,
-                newer.state + "" == State.ACCEPTED.value,
-            )
-        )
-        current = sa.case((submitted_again, 0), else_=1)
-        since = sa.func.min(sa.case((submitted_again, None), else_=k.since))
-        groups = (
-            sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
-            .select_from(t.request)
-            .join(t.track, k.request == q.number)
-            .join(t.finding, f.id == k.finding)
-            .where(accepted)
-            .group_by(f.id, f.state, f.who, f.said)
-            .order_by(f.id)
-        )
-        every = sa.select(sa.func.coalesce(sa.func.sum(q.recipient_count * q.item_count), 0)).where(accepted)
         with reading(self._engine) as connection:
-            rows = connection.execute(groups).all()
-            total = int(connection.execute(every).scalar_one())
+            rows = connection.execute(_GROUPS, {"of_run": run.id}).all()
+            total = int(connection.execute(_ACCEPTED, {"of_run": run.id}).scalar_one())
         reported = [
             StatusGroup(state=state, who=who, said=said, since=since, changes=int(changes))
             for state, who, said, since, changes, _ in rows
@@ -178,6 +149,43 @@ class TrackStore:
             return
         with writing(self._engine) as connection:
             write_statuses(connection, run.tenant, statuses)
+
+
+def _summing() -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[int]]:
+    """Queries for the groups of reports on a run's accepted changes, and for how many changes were accepted."""
+    q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
+    accepted = (q.run == t.RUN_NUMBER) & (q.state == State.ACCEPTED.value)
+    newer = t.request.alias("newer").c
+    submitted_again = sa.exists(
+        sa.select(r.request)
+        .select_from(t.recipient)
+        .join(t.request_item, i.request == r.request)
+        .join(newer.number.table, newer.number == r.request)
+        .where(
+            r.identity == k.identity,
+            r.request > k.request,
+            i.item == k.item,
+            # The additions keep the database from searching all requests of the run for each row.
+            newer.run + 0 == q.run,
+            newer.state + "" == State.ACCEPTED.value,
+        )
+    )
+    current = sa.case((submitted_again, 0), else_=1)
+    since = sa.func.min(sa.case((submitted_again, None), else_=k.since))
+    groups = (
+        sa.select(f.state, f.who, f.said, since, sa.func.sum(current), sa.func.count())
+        .select_from(t.request)
+        .join(t.track, k.request == q.number)
+        .join(t.finding, f.id == k.finding)
+        .where(accepted)
+        .group_by(f.id, f.state, f.who, f.said)
+        .order_by(f.id)
+    )
+    every = sa.select(sa.func.coalesce(sa.func.sum(q.recipient_count * q.item_count), 0)).where(accepted)
+    return groups, every
+
+
+_GROUPS, _ACCEPTED = _summing()
 
 
 def write_statuses(connection: Connection, tenant: str, statuses: Sequence[ChangeStatus]) -> None:

@@ -31,6 +31,9 @@ CHANGE_COLUMNS: Final = (
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
 
 
+_REJECTED: Final = {"row": pl.UInt32, "rule": pl.String, "message": pl.String}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validated:
     """Valid changes and rejected rows.
@@ -54,7 +57,8 @@ def validate(rows: pl.DataFrame, *, dialect: Dialect, now: datetime) -> Validate
     """
     declared = rules(dialect, now)
     good, failure = schema(declared).filter(prepare(rows).collect())
-    return Validated(changes=_changes(good), rejected=_rejected(failure.details(), declared))
+    rejected = _rejected(failure.details(), declared) if len(failure) else pl.DataFrame(schema=_REJECTED)
+    return Validated(changes=_changes(good), rejected=rejected)
 
 
 def _changes(good: pl.DataFrame) -> pl.DataFrame:
