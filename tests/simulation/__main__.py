@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is imported: the processes share the cores
 
+from tests.simulation.disk import FOLDER, in_memory
 from tests.simulation.history import live
 from tests.simulation.options import ENABLED, FAULTS, options_of
 from tests.simulation.protections import PROTECTIONS
@@ -50,11 +51,12 @@ def show(outcome: Outcome, last: int) -> None:
         say(f"PROBLEM: {problem}")
 
 
-def _settle_down() -> None:
-    """Let a worker keep one core, and let its garbage collector look at what histories make only.
+def _settle_down(folder: str) -> None:
+    """Let a worker keep one core and this folder, and let its garbage collector look at what histories make only.
 
     Polars hands each small operation to a thread, which takes longer between cores.
     """
+    os.environ[FOLDER] = folder
     gc.freeze()
     gc.set_threshold(20_000, 10, 100)
     if hasattr(os, "sched_setaffinity"):
@@ -86,7 +88,7 @@ def main() -> int:
                     break
         return bool(first.problems) or first.hash != again.hash
     began, failed = time.monotonic(), 0
-    with get_context("fork").Pool(chosen.processes, initializer=_settle_down) as pool:
+    with in_memory() as folder, get_context("fork").Pool(chosen.processes, _settle_down, [folder]) as pool:
         seeds = range(chosen.first, chosen.first + chosen.seeds)
         for done, outcome in enumerate(
             pool.imap_unordered(partial(run, faults=faults, protection=chosen.without), seeds, chunksize=4), start=1

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.simulation.world import World
+
+FOLDER: Final = "SIMULATION_FOLDER"
+"""The variable that names the folder for everything."""
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in memory, if the system has one
+
+
+def in_memory() -> TemporaryDirectory[str]:
+    """A folder that lasts as long as the object."""
+    folder = os.environ.get(FOLDER) or (_MEMORY if _MEMORY.is_dir() else None)
+    return TemporaryDirectory(prefix="simulation-", dir=folder)
+
+
+@cache
+def _kept() -> TemporaryDirectory[str]:
+    return in_memory()
+
+
+def kept() -> Path:
+    """A folder for what several histories use; it is there until the program ends."""
+    return Path(_kept().name)
 
 
 class Disk:

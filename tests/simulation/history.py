@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
-import tempfile
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from batch.commands.audit import audit
 from batch.ledger.store import Ledger
 from batch.status.audit import Mismatch
 from tests.simulation import checkers
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Disk, in_memory, kept
 from tests.simulation.host import KILLED, Host
 from tests.simulation.network import Network
 from tests.simulation.process import BEGIN, Machine
@@ -51,8 +51,6 @@ MOST_CONTROLS: Final = 3
 
 SILENT: Final = 70.0
 """Seconds after which a process of another machine counts as dead."""
-
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in memory, if the system has one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +87,7 @@ class History:
         self.host.prepare = self._fate  # type: ignore[method-assign]
         self.problems: list[str] = []
         chance, faults = world.chance("beginning"), options.faults
+        given = random.Random(f"rows {options.input}")  # noqa: S311 - to be repeatable
         names = ["alpha", "beta"] if "other_machine" in faults else ["alpha"]
         self.machines = [
             Machine(
@@ -105,15 +104,15 @@ class History:
             for person in range(options.people)
             for item in range(options.items)
         ]
-        self.pairs = [pair for pair in everything if chance.random() < options.density] or everything[:1]
+        self.pairs = [pair for pair in everything if given.random() < options.density] or everything[:1]
         # People with one comment share requests.
-        self.comments = {person: f"group {chance.randrange(options.groups)}" for person, _ in everything}
+        self.comments = {person: f"group {given.randrange(options.groups)}" for person, _ in everything}
         self.wanted: set[Pair] = {pair_key(*pair) for pair in self.pairs}
         self.poisoned = {self.pairs[0]} if "poison" in faults else set()
         for pair in sorted(self.poisoned):
             self.tenant.poison[pair_key(*pair)] = chance.choice(("400", "403", "500"))
+        self.revoked = {pair_key(*pair) for pair in self.pairs if given.random() < options.revoked}
         more = world.chance("operations")
-        self.revoked = {pair_key(*pair) for pair in self.pairs if more.random() < options.revoked}
         granted = sorted(self.wanted - self.revoked - set(self.tenant.poison))
         self.tenant.held = {pair for pair in granted if more.random() < options.held}
         some = self.pairs[len(self.pairs) // 3 :]
@@ -136,7 +135,7 @@ class History:
         """Let it happen, with one protection switched off; check it."""
         world, options = self.world, self.options
         shutil.copy(_empty_ledger(), self.host.ledger)
-        with simulated(world, self.network), without(protection, self.network, self.machines):
+        with simulated(world, self.network, protection), without(protection, self.network, self.machines):
             try:
                 self._safety()
                 self._liveness()
@@ -347,7 +346,7 @@ def nobody() -> MachineKey:
 @cache
 def _empty_ledger() -> Path:
     """A ledger without runs: making one takes longer than a history."""
-    path = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None)) / "empty.db"
+    path = kept() / "empty.db"
     with mock.patch.object(uuid, "uuid4", return_value=uuid.UUID(int=13)):
         Ledger.open(str(path), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -357,5 +356,5 @@ def _empty_ledger() -> Path:
 
 def live(options: Options, *, protection: str = "") -> Outcome:
     """Let one history happen, without one protection if it is named, and check it."""
-    with tempfile.TemporaryDirectory(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+    with in_memory() as folder:
         return History(options, Path(folder)).live(protection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import traceback
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,6 +17,7 @@ from batch.errors import AccessBatchError
 from batch.ledger.process import Process
 from batch.model import Clock
 from batch.settings import load
+from tests.simulation.disk import kept
 from tests.simulation.process import KilledError
 from tests.simulation.tenant import pair_key
 
@@ -71,12 +73,16 @@ class Host:
         line_end: str = "\n",
     ) -> Path:
         """Write an input file."""
-        path = self.folder / name
         rows = [
             f"{'REVOKE' if pair_key(who, what) in revoked else 'GRANT'},{who},ROLE,{what},{comments[who.lower()]}"
             for who, what in pairs
         ]
-        path.write_text(line_end.join(["operation,identity_id,item_type,item_id,comment", *rows]) + line_end, "utf-8")
+        content = line_end.join(["operation,identity_id,item_type,item_id,comment", *rows]) + line_end
+        folder = kept() / hashlib.sha256(content.encode()).hexdigest()[:16]
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        if not path.exists():
+            path.write_text(content, "utf-8")
         return path
 
     def submit(self, machine: Machine, name: str, input_file: Path) -> int:

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import uuid
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 from unittest import mock
@@ -43,8 +44,8 @@ _SHARED: Final[dict[str, Any]] = {}
 
 
 @contextlib.contextmanager
-def simulated(world: World, network: Network) -> Iterator[None]:
-    """While the block lasts, the product runs in a world."""
+def simulated(world: World, network: Network, protection: str) -> Iterator[None]:
+    """While the block lasts, the product runs in a world, perhaps with one protection switched off."""
     with contextlib.ExitStack() as stack:
 
         def replace(place: object, name: str, value: object) -> None:
@@ -63,7 +64,7 @@ def simulated(world: World, network: Network) -> Iterator[None]:
         replace(os, "fsync", lambda _file: None)
         replace(signal, "signal", lambda number, handler: _signal(world, number, handler))
         for (place, name), key in _PURE.items():
-            replace(place, name, _once(getattr(place, name), key))
+            replace(place, name, _once(getattr(place, name), key, (name, protection)))
         # Nobody reads what a process of the simulation shows or writes for people.
         replace(batch.commands.input_run, "describe_input", lambda *_: ())
         for name in ("write_results", "write_rejected"):
@@ -86,6 +87,14 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
     (batch.commands.input_run, "validate"): lambda rows, *, dialect, **_: (id(rows), dialect.name),
     (batch.commands.input_run, "input_digest"): lambda table, identity_by: (id(table), identity_by),
     (batch.pipeline, "_located"): lambda table, validated: (id(table), id(validated)),
+    (batch.pipeline, "classify"): lambda changes, known, *, run, resubmit, busy: (
+        id(changes),
+        run,
+        *resubmit,
+        *busy.items(),
+        *known.rows(),
+    ),
+    (batch.pipeline, "plan"): lambda changes, *of, nested: (nested, *of, *changes.rows()),
     (batch.ledger.plans, "_entries"): lambda changes, columns: (
         *columns,
         *(tuple(changes.get_column(name).to_list()) for name in columns),
@@ -97,19 +106,26 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
 }
 """Functions that depend on nothing but their input, with what tells inputs apart.
 
-Each process of a history reads the same few files. An object is kept with its result, so that its id stays its own.
+Many histories have the same input, and each process reads it. An object is kept with its result, so that its id stays
+its own.
 """
 
+_MOST_RESULTS: Final = 2000
+_RESULTS: Final[OrderedDict[object, tuple[object, object]]] = OrderedDict()
 
-def _once(real: Callable[..., Any], key: Callable[..., object]) -> Callable[..., Any]:
-    """A pure function that computes each result once."""
-    results: dict[object, tuple[object, object]] = {}
+
+def _once(real: Callable[..., Any], key: Callable[..., object], of_what: object) -> Callable[..., Any]:
+    """A pure function that computes each result once, as long as it is not among the oldest."""
 
     def remembered(*of: Any, **more: Any) -> Any:
-        this = key(*of, **more)
-        if this not in results:
-            results[this] = real(*of, **more), of
-        return results[this][0]
+        this = of_what, key(*of, **more)
+        if this in _RESULTS:
+            _RESULTS.move_to_end(this)
+        else:
+            _RESULTS[this] = real(*of, **more), of
+            if len(_RESULTS) > _MOST_RESULTS:
+                _RESULTS.popitem(last=False)
+        return _RESULTS[this][0]
 
     return remembered
 

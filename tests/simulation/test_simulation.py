@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
-    "linger": ("loss kill", (7,)),
-    "recognition": ("odd_rows others loss", (121,)),
-    "currency of the list": ("behind loss", (98,)),
+    "linger": ("loss kill", (170,)),
+    "recognition": ("odd_rows others loss", (34,)),
+    "currency of the list": ("behind loss", (33,)),
     "stale-ledger check": ("restore lose_wal kill", (69, 109)),
     "claim before send": ("kill loss", (26, 35, 63)),
     "compare-and-set": ("freeze other_machine tokens", (23,)),
     "settling before resending": ("loss kill", (7, 8, 10)),
-    "two clocks": ("wall loss late", (113, 169)),
-    "margin": ("spread fails gateway", (5, 4)),
+    "two clocks": ("wall loss late", (383,)),
+    "margin": ("spread fails gateway", (21,)),
     "tenant identity": ("two_names", (9, 10, 13)),
     "in doubt is not submitted": ("rows kill loss", (36,)),
     "token fence": ("freeze other_machine late", (482,)),
@@ -44,11 +44,6 @@ def test_every_change_is_submitted_exactly_once_whatever_happens(seed: int) -> N
     assert outcome.problems == ()
 
 
-@pytest.mark.parametrize("seed", [80065, 81134, 90861, 100283, 300552])
-def test_a_history_that_went_wrong_once_goes_well(seed: int) -> None:
-    assert live(options_of(seed)).problems == ()
-
-
 @pytest.mark.parametrize("protection", NEEDED)
 def test_each_protection_is_needed(protection: str) -> None:
     kinds, seeds = NEEDED[protection]
@@ -56,14 +51,6 @@ def test_each_protection_is_needed(protection: str) -> None:
     failing = next((options for options in histories if live(options, protection=protection).problems), None)
     assert failing is not None
     assert live(failing).problems == ()
-
-
-def test_a_run_whose_changes_a_dead_process_of_another_machine_took_over_is_finished() -> None:
-    kinds = (
-        "after behind drift fails freeze interrupt kill late list_fails loss nested other_machine others refused "
-        "revokes rows spread tokens too_late"
-    )
-    assert live(options_of(20086, frozenset(kinds.split()))).problems == ()
 
 
 def test_a_seed_always_leads_to_the_same_history() -> None:

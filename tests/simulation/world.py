@@ -15,6 +15,7 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.simulation.disk import kept
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.process import KilledError, Machine, SimulatedProcess
 
@@ -95,8 +96,9 @@ class World:
         return self.faults and fault in self.options.faults and drawn < probability
 
     def note(self, who: str, what: str) -> None:
-        """Add to the history; the folder's name is another each time."""
-        self.events.append(f"{self.now:12.6f} {who}: {what}".replace(str(self.folder), ""))
+        """Add to the history; the folders' names are others each time."""
+        said = what.replace(str(self.folder), "").replace(str(kept()), "")
+        self.events.append(f"{self.now:12.6f} {who}: {said}")
 
     def note_error(self, process: SimulatedProcess, context: dict[str, Any]) -> None:
         """Note that a task or callback failed unseen."""
