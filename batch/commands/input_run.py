@@ -222,7 +222,7 @@ class InputRun:
         return total
 
     def _require_wanted(self, ledger: Ledger, run: Run | None) -> None:
-        """Check that some row of the input asks for each change that is planned.
+        """Check that some row of the input asks for each change that is planned, or planned again if it did not arrive.
 
         Raises:
             LedgerChangedError: None does.
@@ -237,7 +237,8 @@ class InputRun:
                 f"Run {run.id} has planned {count(unwanted.height, 'change')} that no row of this input asks for, such "
                 f"as {operation} {item} for {identity}.",
                 next_step="Nothing was sent. `access-batch ledger verify` may tell what happened. "
-                f"`access-batch discard {run.id}` drops the plan; then the same command plans this input anew.",
+                f"`access-batch settle {run.id}` settles what is in doubt, and `access-batch discard {run.id}` drops "
+                "the plan; then the same command plans this input anew.",
             )
 
     def _start_anew(self) -> None:

@@ -25,7 +25,7 @@ from batch.ledger.runs import refuse_if_held
 from batch.ledger.seals import check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, take_over
-from batch.states import Event, State, advance
+from batch.states import IN_DOUBT, UNSENT, Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Plans:
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto, respelled=sum(respelled))
 
     def planned(self, run: Run) -> pl.DataFrame:
-        """The changes that the run has planned and not sent, by dedupe's KEY and INTENTION."""
+        """The changes that the run sends or may send again, by dedupe's KEY and INTENTION: planned, or in doubt."""
         with reading(self._engine) as connection:
             return select_frame(
                 connection, _PLANNED.where(t.run.c.id == run.id), dict.fromkeys(_PLANNED_NAMES, pl.String)
@@ -264,7 +264,7 @@ _PLANNED: Final = (
     .join(t.request_item, t.request_item.c.request == t.request.c.number)
     .join(t.item, t.item.c.id == t.request_item.c.item)
     .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-    .where(t.request.c.state == State.PLANNED.value)
+    .where(t.request.c.state.in_([state.value for state in sorted(UNSENT | IN_DOUBT)]))
     .order_by(t.request.c.number)
 )
 

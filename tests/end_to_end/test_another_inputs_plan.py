@@ -9,7 +9,7 @@ import pytest
 from batch.ledger.machine_key import MachineKey
 from tests.builders import change
 from tests.end_to_end.program import accepted, environment, grant, write_rows
-from tests.ledger.ledger_helpers import open_ledger, rows, write
+from tests.ledger.ledger_helpers import FAILED, ME, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 THIEF = MachineKey(b"another machine's key...........")
 
 
-@pytest.mark.parametrize("others", [False, True])
-def test_changes_that_nobody_wants_are_not_sent_whoever_has_planned_others_beside_them(
-    program: Program, tenant: RunningSandbox, tmp_path: Path, *, others: bool
+@pytest.mark.parametrize("beside", ["nothing", "another machine's plan", "a doubt"])
+def test_changes_that_nobody_wants_are_not_sent(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, beside: str
 ) -> None:
     path, ledger = write_rows(tmp_path / "new.csv", [grant(1, 1), grant(2, 2)]), tmp_path / "ledger.db"
     wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
@@ -30,8 +30,11 @@ def test_changes_that_nobody_wants_are_not_sent_whoever_has_planned_others_besid
     ((digest,),) = rows(tmp_path / "copy.db", "SELECT input_digest FROM run")
     to = {"digest": digest, "tenant": tenant.base_url}
     with open_ledger(ledger) as here:
-        write(here, [change(grant(7, 7)["identity_id"], grant(7, 7)["item_id"])], **to)
-    if others:
+        run = write(here, [change(grant(7, 7)["identity_id"], grant(7, 7)["item_id"])], **to)
+        if beside == "a doubt":
+            record(here, claim(here, run), FAILED)
+            here.runs.release(run, ME)
+    if beside == "another machine's plan":
         with open_ledger(ledger, key=lambda: THIEF) as elsewhere:
             write(elsewhere, [change(grant(1, 1)["identity_id"], grant(1, 1)["item_id"])], **to)
     ended = program("submit", path, "--yes", "--check-tenant", "never", "--ledger", ledger, env=environment(tenant))
