@@ -241,7 +241,7 @@ class _CancelJob:
 
     def _record(self) -> None:
         """Record what the list shows now."""
-        self._ledger.tracks.write(self._run, new_statuses(self._own, self._run_rows))
+        self._ledger.tracks.write(self._run, new_statuses(self._own, self._run_rows), self._runtime.now())
 
     @property
     def _run_rows(self) -> RunRows:

@@ -197,6 +197,20 @@ class InputRun:
             ledger.plans.drop(run, others, self._runtime.process, self._runtime.now())
         return bool(others)
 
+    def _are_mistrusted(self, ledger: Ledger, classified: Classified) -> bool:
+        """Check by what it follows that changes are fresh; return whether that was another machine's word alone.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            RunHeldError: Another process works on a run about which another machine says something.
+        """
+        if not classified.changes.get_column("fresh").any():
+            return False
+        sealed = ledger.plans.check_all()
+        before = sent_before(classified)
+        unsure = {run: changes for run, changes in before.items() if sealed[run].mistrusted.keys() & changes.keys()}
+        return bool(self._mistrusted(ledger, unsure))
+
     def _mistrusted(self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]]) -> int:
         """Doubt requests again of which only another machine says that they have not arrived; return how many.
 
@@ -310,7 +324,7 @@ class InputRun:
         now = self._runtime.now()
         self._moment = run.started_at if run else now
         classified = self._classified(ledger, run, resubmit=resubmit)
-        if self._mistrusted(ledger, sent_before(classified)):
+        if self._are_mistrusted(ledger, classified):
             raise LedgerMovedError
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)

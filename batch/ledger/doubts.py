@@ -281,7 +281,8 @@ def _request(connection: Connection, number: int) -> Request:
 def _sent(connection: Connection, number: int) -> int:
     """The number of the request whose id travelled with a request: its own, or one's that it is a part of."""
     row = connection.execute(_SENT, {"of_request": number}).one()
-    while not row.attempts and row.parent is not None:
+    # A part is newer than the whole; otherwise somebody has changed it.
+    while not row.attempts and row.parent is not None and row.parent < row.number:
         row = connection.execute(_SENT, {"of_request": row.parent}).one()
     return int(row.number)
 

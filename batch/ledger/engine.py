@@ -31,6 +31,9 @@ KEY: Final = "access_batch_key"
 """The name under which an engine's execution options have this machine's key; or rather a
 function that returns it, since only what signs or checks needs it."""
 
+SEEN: Final = "access_batch_seen"
+"""The name under which an engine's execution options have the hash of each run's newest event that it has written."""
+
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
 
@@ -91,7 +94,7 @@ def connect(
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
     _watch_connections(engine)
-    engine.update_execution_options(**{KEY: key})
+    engine.update_execution_options(**{KEY: key, SEEN: {}})
     if path is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
         _watch_file(engine, path)

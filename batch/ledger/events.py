@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
-from batch.ledger.engine import KEY
+from batch.ledger.engine import KEY, SEEN
+from batch.ledger.machine_key import has_signed
 from batch.model import Head
 from batch.states import Event
 from batch.text import instant
@@ -38,6 +39,19 @@ BORN: Final = (PLANNED, IMPORTED)
 
 SEALED: Final = "sealed"
 """Of a run as a whole, when a ledger of a version without seals was upgraded: everything that it has. No transition."""
+
+LINKED: Final = "linked"
+"""Of a run as a whole: ABOUT it has changed, or was never written. No transition."""
+
+TRACKED: Final = "tracked"
+"""Of a run as a whole: the tenant has reported on its changes. No transition."""
+
+ABOUT: Final = "about"
+"""In the detail of events of a run as a whole: what the run is and whose, see `facts.about`."""
+
+FINDINGS: Final = "findings"
+"""In the detail of events of a run as a whole: by request, the hash of the tenant's reports on its changes, see
+`facts.findings_of`."""
 
 SEALS: Final = "seals"
 """In the detail of an event that adds requests: the hash of their contents, see `seals.root`."""
@@ -205,17 +219,17 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     This machine's key signs the head.
 
     Raises:
-        LedgerChangedError: Somebody has added events without a signature: this machine's would cover them.
+        LedgerChangedError: Somebody has added events without a signature, or in the name of this machine: the new
+            signature would cover them.
     """
     options = connection.get_execution_options()
     key: MachineKey = options[KEY]()
     last = connection.execute(_PLACES, {"run_id": run_id, "public": key.public}).one()
-    if last.number is not None and last.signed is None and entries[0].event != SEALED:
-        raise LedgerChangedError(
-            f"Somebody has changed the ledger: in run {run_id}, its newest events are not signed.",
-            next_step="Nothing more was sent. `access-batch ledger verify` lists all differences. Put the newest sound "
-            "backup in the ledger's place: requests sent since then are looked up at the tenant first.",
-        )
+    seen: dict[str, str] = connection.get_execution_options()[SEEN]
+    if last.number is not None and seen.get(run_id) != last.hash and entries[0].event != SEALED:
+        if last.signed is None:
+            raise changed(run_id, [UNSIGNED])
+        own_part(connection, run_id)
     signer = last.signer
     if signer is None:
         new = {"public": key.public, "since": instant(entries[0].at)}
@@ -236,7 +250,57 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     if (followed := following.pop(run_id, None)) and followed.knows(Head(run=run_id, number=number, hash=old)):
         followed.add(entries, head)
         following[run_id] = followed
+    seen[run_id] = head.hash
     return head
+
+
+UNSIGNED: Final = "its newest events are not signed"
+
+
+def own_part(connection: Connection, run_id: str) -> int:
+    """The number of the newest event of a run that this machine has signed; 0 if there is none.
+
+    It covers all events before, since this machine signs nothing without having looked for this.
+
+    Raises:
+        LedgerChangedError: Its signature is wrong.
+    """
+    public: str = connection.get_execution_options()[KEY]().public
+    row = connection.execute(_OWN, {"of_run": run_id, "of_public": public}).first()
+    if row is None:
+        return 0
+    before = connection.execute(SIGNATURE, {"of_public": public, "of_place": (row.place or 0) - 1}).scalar() or ""
+    text = signed_text(row.ledger, row.place or 0, before, Head(run=run_id, number=row.number, hash=row.hash))
+    if not has_signed(public, text, row.signature):
+        raise changed(run_id, [f"the signature of event {row.number} is wrong"])
+    return int(row.number)
+
+
+def changed(run_id: str, faults: Sequence[str]) -> LedgerChangedError:
+    """The error that stops everything if somebody has changed a ledger: a run of it, or more than one."""
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return LedgerChangedError(
+        f"Somebody has changed the ledger: {f'in run {run_id}, ' if run_id else ''}{faults[0]}{more}.",
+        next_step="Nothing more was sent. `access-batch ledger verify` lists all differences. Put the newest sound "
+        "backup in the ledger's place: requests sent since then are looked up at the tenant first.",
+    )
+
+
+_OWN: Final = (
+    sa.select(t.about.c.ledger, t.event.c.number, t.event.c.hash, t.event.c.place, t.event.c.signature)
+    .select_from(t.event)
+    .join(t.about, sa.true())
+    .join(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.event.c.run == t.RUN_NUMBER, t.signer.c.public == sa.bindparam("of_public"))
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+SIGNATURE: Final = (
+    sa.select(t.event.c.signature)
+    .join(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.signer.c.public == sa.bindparam("of_public"), t.event.c.place == sa.bindparam("of_place"))
+)
+"""The signature of a key at a place."""
 
 
 def signed_text(ledger: str, place: int, before: str, head: Head) -> str:

@@ -109,22 +109,33 @@ class Gaps:
         """How new the ledger is, as far as the tenant at an address goes."""
         newest = (
             sa.select(t.event.c.at, t.event.c.detail)
-            .where(t.event.c.run == sa.bindparam("of_run"), t.event.c.status.is_not(None))
+            .where(
+                t.event.c.run == sa.bindparam("of_run"),
+                t.event.c.status.is_not(None),
+                t.event.c.number <= sa.bindparam("upto"),
+            )
             .order_by(t.event.c.number.desc())
             .limit(1)
         )
         own = (t.run.c.tenant == t.tenant_at(url)) & t.run.c.input_digest.not_like(f"{IMPORT}%")
         with reading(self._engine) as connection:
-            runs = connection.execute(sa.select(t.run.c.number, t.run.c.started_at).where(own)).all()
-            found = [connection.execute(newest, {"of_run": run.number}).first() for run in runs]
+            runs = connection.execute(sa.select(t.run.c.number, t.run.c.id, t.run.c.started_at).where(own)).all()
+            # Anybody may have written that an answer came: only what this machine has signed counts.
+            found = [
+                connection.execute(newest, {"of_run": run.number, "upto": events.own_part(connection, run.id)}).first()
+                for run in runs
+            ]
         answers = [event for event in found if event is not None]
-        told = [str(json.loads(event.detail).get("server_time", "")) for event in answers]
-        since = max((event.at for event in answers), default=min((run.started_at for run in runs), default=""))
-        answered = max(filter(None, told), default="")
-        return LedgerAge(
-            answered=datetime.fromisoformat(answered) if answered else None,
-            since=datetime.fromisoformat(since) if since else None,
-        )
+        try:
+            told = [str(json.loads(event.detail).get("server_time", "")) for event in answers]
+            since = max((event.at for event in answers), default=min((run.started_at for run in runs), default=""))
+            answered = max(filter(None, told), default="")
+            return LedgerAge(
+                answered=datetime.fromisoformat(answered) if answered else None,
+                since=datetime.fromisoformat(since) if since else None,
+            )
+        except (ValueError, AttributeError):
+            raise events.changed("", ["the time of an answer can't be read"]) from None
 
     def accepted(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
         """Ids of accepted requests of this ledger, among those that the rows name."""
@@ -314,7 +325,7 @@ class Gaps:
             if (row := rows[place]) is not None
         ]
         if statuses:
-            write_statuses(connection, url, statuses)
+            write_statuses(connection, url, statuses, now)
         return len(found)
 
 

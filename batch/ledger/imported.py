@@ -13,6 +13,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import greatest, insert_frame, intern, select_among, spellings
 from batch.ledger.engine import writing
 from batch.ledger.events import Entry
+from batch.ledger.facts import about
 from batch.ledger.history import earlier
 from batch.ledger.plans import NewRun, begin_run, run_id_of
 from batch.ledger.products import distinct
@@ -85,7 +86,7 @@ class Imported:
             found = plan_adoption(listed, known, imported=run.id, beside_runs=beside_runs)
             new = _insert(connection, run, found.new, now) if found.new else []
             if new or found.statuses:
-                write_statuses(connection, run.tenant, [*found.statuses, *new])
+                write_statuses(connection, run.tenant, [*found.statuses, *new], now)
         return found.outcomes
 
 
@@ -179,7 +180,8 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
     insert_frame(connection, t.recipient, distinct(numbered, "identity", "request"))
     insert_frame(connection, t.request_item, distinct(numbered, "request", "item", "detail"))
     seals = root(write_seals(connection, sorted(numbers.values())))
-    written = {"first": first, "requests": len(numbers), "changes": len(listed), events.SEALS: seals}
+    written: dict[str, Any] = {"first": first, "requests": len(numbers), "changes": len(listed), events.SEALS: seals}
+    written[events.ABOUT] = about(connection, run.id)
     events.append(connection, run.id, [Entry(event=events.IMPORTED, at=now, detail=written)])
     return [one.status(line[0]) for one, line in zip(listed, lines, strict=True)]
 

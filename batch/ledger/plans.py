@@ -17,12 +17,13 @@ from batch.ledger.bulk import greatest, insert_frame, intern, select_frame, spel
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
+from batch.ledger.facts import about
 from batch.ledger.history import earlier
 from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.rows import requests_of
 from batch.ledger.runs import refuse_if_held
-from batch.ledger.seals import check_run, names_digest, root, write_seals
+from batch.ledger.seals import check_all, check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, take_over
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.decisions import Decisions
     from batch.ledger.process import Process
+    from batch.ledger.seals import Sealed
     from batch.ledger.take_over import TakenOver
     from batch.model import Run
     from batch.plan import Plan
@@ -135,6 +137,15 @@ class Plans:
 
             entries = [Entry(event=Event.TAKEN_OVER, at=now, request=one.number, detail={"by": []}) for one in requests]
             events.append(connection, run.id, entries)
+
+    def check_all(self) -> Mapping[str, Sealed]:
+        """Compares everything by which earlier changes are found again with the chains of all runs.
+
+        Raises:
+            LedgerChangedError: They differ: somebody has changed the ledger.
+        """
+        with reading(self._engine) as connection:
+            return check_all(connection)
 
     def mistrust(
         self, run: Run, changes: Mapping[int, Collection[object]], process: Process, now: datetime
@@ -239,6 +250,7 @@ class Plans:
                 "changes": plan.changes.height,
                 events.SEALS: root(write_seals(connection, range(last + 1, last + 1 + plan.requests))),
                 events.NAMES: names_digest(connection, run_id),
+                events.ABOUT: about(connection, run_id),
             }
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
         return run_id

@@ -27,12 +27,13 @@ from batch.ledger.events import (
     WITHIN,
     Entry,
     Followed,
+    changed,
 )
 from batch.ledger.failures import failures
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.runs import require_held
-from batch.ledger.seals import Sealed, changed, check_run, seal_of
+from batch.ledger.seals import Sealed, check_run, seal_of
 from batch.ledger.track import write_statuses
 from batch.states import Event, State
 from batch.status.evidence import held_statuses, requested_already
@@ -214,7 +215,7 @@ class Requests:
             if alone := [one.request for one in answered if one.alone]:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in _existing(one)]:
-                write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings)
+                write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
         ]:
@@ -306,13 +307,13 @@ class Requests:
                 for number, part in zip(children, parts, strict=True):
                     if part.held:
                         places = [(r, i) for r in part.recipients for i in part.items]
-                        _keep_held(connection, replace(request, number=number), places)
+                        _keep_held(connection, replace(request, number=number), places, now)
                 return
             event = Event.FOUND if arrived else Event.NOT_FOUND
             move(connection, [request], State.UNCONFIRMED, event, now)
             entry = Entry(event=event, at=now, request=request.number, detail=found)
             events.append(connection, request.run, [entry])
-            _keep_held(connection, request, held)
+            _keep_held(connection, request, held, now)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
@@ -383,10 +384,10 @@ def _sent(connection: Connection, run_id: str) -> int:
     return connection.execute(sa.select(sa.func.max(t.request.c.number)).where(claimed)).scalar() or 0
 
 
-def _keep_held(connection: Connection, request: Request, held: Sequence[Place]) -> None:
+def _keep_held(connection: Connection, request: Request, held: Sequence[Place], now: datetime) -> None:
     """Keeps that the tenant created nothing for changes of a request, since they are held already."""
     if held:
-        write_statuses(connection, _tenant_of(connection, request.run), held_statuses(request, held))
+        write_statuses(connection, _tenant_of(connection, request.run), held_statuses(request, held), now)
 
 
 def _existing(one: Answered) -> tuple[ChangeStatus, ...]:

@@ -3,43 +3,43 @@
 Before a run's requests are sent, its chain of events is computed again from the ledger: the events, their last
 signature, the states that they lead to, and which machine planned which content. Each claim then compares the content
 of what it sends.
-
-Anybody who can write to the ledger can also add events that are signed with a key of their own. So an event makes a
-request free to be sent again only if it is signed by the machine that made the attempt, which has seen its answer, or
-by this machine. On any other word the request stays in doubt: this machine asks the tenant by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
+from batch.ledger.chain import EVENTS, Chain, read_chain
 from batch.ledger.contents import content_hash, contents
 from batch.ledger.engine import KEY
 from batch.ledger.events import (
+    ABOUT,
     ARRIVED,
-    BORN,
-    IMPORTED,
-    IN_DOUBT,
+    FINDINGS,
+    LINKED,
     NAMES,
     PLANNED,
     SEALED,
     SEALS,
+    SIGNATURE,
+    UNSIGNED,
     Entry,
     append,
     chained_hash,
+    changed,
+    own_part,
     signed_text,
 )
+from batch.ledger.facts import about, dictionary_faults, findings_of
 from batch.ledger.machine_key import has_signed, key_name
 from batch.model import Head
-from batch.states import FREE, TRANSITIONS, Event, State
-from batch.states import IN_DOUBT as DOUBTFUL
+from batch.states import FREE, State
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from batch.model import Request
-
-
-MOST_REQUESTS: Final = 10_000_000
-"""Requests that one event may add: somebody may have written a number that would fill the memory."""
 
 
 def seal_of(request: Request) -> str:
@@ -89,167 +85,8 @@ _KEEP: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Birth:
-    """Requests that an event added.
-
-    Attributes:
-        numbers: Their numbers, ascending.
-        root: The hash of their seals.
-        event: The event's number.
-        signer: The public key that signed the event; empty if nobody did.
-    """
-
-    numbers: tuple[int, ...]
-    root: str
-    event: int
-    signer: str = ""
-
-
-class Chain:
-    """A run's events, computed again.
-
-    Attributes:
-        faults: What is wrong with them, as sentences.
-        states: The states that they lead to, by numbers of requests; None for a part of a request that was divided
-            before there were seals, and may have been accepted with it.
-        births: The requests that they added under a seal.
-        signed: Of each signed event its head, public key, place and signature.
-        names: The hash of what the input's names mean, in the newest plan; None before there were seals.
-        last: The newest event.
-        freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
-        mistrusted: Of requests of which only a key says so that has neither made the attempt nor is trusted, that key.
-        parts: Of requests that were divided, their parts.
-    """
-
-    def __init__(self, run_id: str, trusted: Container[str] = frozenset()) -> None:
-        self.faults: list[str] = []
-        self.states: dict[int, State | None] = {}
-        self.births: list[Birth] = []
-        self.signed: list[tuple[Head, str, int, str]] = []
-        self.names: str | None = None
-        self.last = Head(run=run_id, number=0, hash="")
-        self.freed: dict[int, int] = {}
-        self.mistrusted: dict[int, str] = {}
-        self.parts: dict[int, tuple[int, ...]] = {}
-        self._trusted = trusted
-        self._unsigned: list[Birth] = []
-        self._unsealed: list[int] = []
-        self._moved: list[tuple[int, State, State]] = []
-        self._attempted: dict[int, str] = {}
-
-    def read(self, row: Mapping[str, Any]) -> None:
-        """Read the next event: its columns, and the `public` key that signed it."""
-        number, run_id = row["number"], self.last.run
-        if number != self.last.number + 1:
-            self.faults.append(f"events {self.last.number + 1} to {number - 1} are missing")
-        elif row["hash"] != chained_hash(self.last.hash, run_id, row):
-            self.faults.append(f"event {number} was changed")
-        self.last = Head(run=run_id, number=number, hash=row["hash"])
-        if row["request"] is not None:
-            self._move(number, row["request"], row["event"])
-        try:
-            self._add(number, row["event"], row["request"], json.loads(row["detail"]))
-        except (ValueError, TypeError, AttributeError, KeyError):
-            self.faults.append(f"event {number} can't be read")
-        if row["signature"] is not None:
-            # Whoever changed the ledger may have taken the key or the place away.
-            public = row["public"] or ""
-            self.signed.append((self.last, public, row["place"] or 0, row["signature"]))
-            self.births += [replace(birth, signer=public) for birth in self._unsigned]
-            self._unsigned.clear()
-            for moved in self._moved:
-                self._attribute(*moved, public)
-            self._moved.clear()
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether its newest event is signed."""
-        return bool(self.signed) and self.signed[-1][0] == self.last
-
-    def _move(self, event: int, request: int, name: str) -> None:
-        # A part whose state is not known can't have been accepted: nothing happens to it afterwards.
-        state = self.states.get(request, State.DISCARDED) or State.PLANNED
-        try:
-            after = self.states[request] = TRANSITIONS[state, Event(name)]
-        except (KeyError, ValueError):
-            self.faults.append(f"event {event} ({name}) can't happen to request {request}")
-            return
-        self._moved.append((request, state, after))
-
-    def _attribute(self, request: int, before: State, after: State, public: str) -> None:
-        """Find out on whose word a request is what it is now."""
-        if after is State.SENDING:
-            self._attempted[request] = public
-        elif before in DOUBTFUL and after in FREE:
-            self.freed[request] = self.last.number
-            if public in self._trusted:
-                # Settling asks the tenant about every attempt.
-                self.mistrusted.pop(request, None)
-            elif public != self._attempted.get(request):
-                self.mistrusted[request] = public
-        elif after is State.ACCEPTED:
-            self.freed.pop(request, None)
-        for part in self.parts.get(request, ()) if after is State.SPLIT else ():
-            for keys in (self._attempted, self.mistrusted):
-                if request in keys:
-                    keys[part] = keys[request]
-            if request in self.freed:
-                self.freed[part] = self.freed[request]
-
-    def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
-        if name == Event.TAKEN_OVER:
-            numbers = sorted(int(number) for number in detail.get("by", ()))
-            self._refuse_known(event, numbers)
-            if request is not None:
-                self.parts[request] = tuple(numbers)
-            known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
-            known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
-            other = State.PLANNED if SEALS in detail else None
-            self.states |= {number: known.get(number, other) for number in numbers}
-        elif name in BORN:
-            first, count = int(detail["first"]), int(detail["requests"])
-            if not 0 <= count <= MOST_REQUESTS:
-                raise ValueError(count)
-            numbers = list(range(first, first + count))
-            self._refuse_known(event, numbers)
-            self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
-            self.names = detail.get(NAMES, self.names)
-        elif name == SEALED:
-            arrived = set(detail.get(ARRIVED, ()))
-            for number in [number for number, state in self.states.items() if state is None]:
-                self.states[number] = State.ACCEPTED if number in arrived else State.PLANNED
-            numbers, self._unsealed = sorted(self._unsealed), []
-            self.names = detail.get(NAMES, self.names)
-        else:
-            return
-        if seals := str(detail.get(SEALS, "")):
-            self._unsigned.append(Birth(numbers=tuple(numbers), root=seals, event=event))
-        else:
-            self._unsealed += numbers
-
-    def _refuse_known(self, event: int, numbers: Iterable[int]) -> None:
-        if not self.states.keys().isdisjoint(numbers):
-            self.faults.append(f"event {event} adds requests that an earlier event has added")
-
-
-def read_chain(connection: Connection, run_id: str, trusted: Container[str] = frozenset()) -> Chain:
-    """A run's events, computed again from the ledger."""
-    chain = Chain(run_id, trusted)
-    for row in connection.execute(_EVENTS, {"of_run": run_id}).mappings():
-        chain.read(dict(row))
-    return chain
-
-
-_EVENTS: Final = (
-    sa.select(t.event, t.signer.c.public)
-    .join(t.run, t.run.c.number == t.event.c.run)
-    .outerjoin(t.signer, t.signer.c.id == t.event.c.signer)
-    .where(t.run.c.id == sa.bindparam("of_run"))
-    .order_by(t.event.c.number)
-)
 _NAMED: Final = (
-    _EVENTS.where(t.event.c.event.in_([PLANNED, SEALED])).order_by(None).order_by(t.event.c.number.desc()).limit(1)
+    EVENTS.where(t.event.c.event.in_([PLANNED, SEALED])).order_by(None).order_by(t.event.c.number.desc()).limit(1)
 )
 _HASH: Final = sa.select(t.event.c.hash).where(
     t.event.c.run == sa.bindparam("of_run"), t.event.c.number == sa.bindparam("of_number")
@@ -267,6 +104,7 @@ class Sealed:
             word alone they have not.
         parts: Of requests that were divided, their parts.
         last: The run's newest event.
+        tracked_by: The names of the other machines' keys that alone have signed what the tenant reports, by requests.
     """
 
     ours: Mapping[int, str]
@@ -274,26 +112,39 @@ class Sealed:
     mistrusted: Mapping[int, str]
     parts: Mapping[int, Sequence[int]]
     last: Head
+    tracked_by: Mapping[int, str]
 
 
-def check_run(connection: Connection, run_id: str) -> Sealed:
+def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Sealed:
     """Compute a run's chain again, and compare the ledger with it.
+
+    Args:
+        connection: In a transaction.
+        run_id: The run.
+        whole: Whether to compare also what is not to be sent any more: whoever changes that makes it wanted again.
 
     Raises:
         LedgerChangedError: They differ: somebody has changed the ledger.
     """
     public = connection.get_execution_options()[KEY]().public
+    own_part(connection, run_id)
     chain = read_chain(connection, run_id, {public})
     kept = {row.number: row for row in connection.execute(_REQUESTS, {"of_run": run_id})}
     planned = {number for number, row in kept.items() if row.state == State.PLANNED}
-    births = [birth for birth in chain.births if not planned.isdisjoint(birth.numbers)]
+    births = [birth for birth in chain.births if whole or not planned.isdisjoint(birth.numbers)]
     needed = {next(head.number for head, *_ in chain.signed if head.number >= birth.event) for birth in births}
     needed |= set(chain.freed.values())
     faults = [
         *chain.faults,
         *state_faults(chain, {number: State(row.state) for number, row in kept.items()}),
-        *([] if chain.is_signed else ["its newest events are not signed"]),
-        *signature_faults(connection, chain, {*needed, chain.last.number}),
+        *(
+            f"request {number} counts {row.attempts} attempts, but its events {chain.attempts.get(number, 0)}"
+            for number, row in kept.items()
+            if row.attempts != chain.attempts.get(number, 0)
+        ),
+        *([] if chain.is_signed or not chain.last.number else [UNSIGNED]),
+        *signature_faults(connection, chain, needed),
+        *fact_faults(connection, chain, whole=whole),
     ]
     ours: dict[int, str] = {}
     others = dict.fromkeys(planned, "nobody")
@@ -305,23 +156,61 @@ def check_run(connection: Connection, run_id: str) -> Sealed:
             others[number] = key_name(birth.signer)
             if birth.signer == public:
                 ours[number] = others.pop(number) and seals[number]
-    if chain.names is not None and chain.names != names_digest(connection, run_id):
-        faults.append("the meanings of its names were changed")
+    if whole:
+        found = seals_and_contents(connection, run_id)
+        faults += [f"request {number} was changed" for number, (seal, content) in found if seal != content]
     if faults:
         raise changed(run_id, faults)
     free = {number for number, row in kept.items() if row.state in FREE}
     mistrusted = {number: key_name(key) for number, key in chain.mistrusted.items() if number in free}
-    return Sealed(ours=ours, others=others, mistrusted=mistrusted, parts=chain.parts, last=chain.last)
-
-
-def changed(run_id: str, faults: Sequence[str]) -> LedgerChangedError:
-    """The error that stops everything if somebody has changed a ledger."""
-    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return LedgerChangedError(
-        f"Somebody has changed the ledger: in run {run_id}, {faults[0]}{more}.",
-        next_step="Nothing more was sent. `access-batch ledger verify` lists all differences. Put the newest sound "
-        "backup in the ledger's place: requests sent since then are looked up at the tenant first.",
+    return Sealed(
+        ours=ours,
+        others=others,
+        mistrusted=mistrusted,
+        parts=chain.parts,
+        last=chain.last,
+        tracked_by={number: key_name(key) for number, key in chain.tracked_by.items() if key != public},
     )
+
+
+def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> Iterator[str]:
+    """Differences between what a run's events say of it and its tenant, its names and its findings, and the ledger."""
+    run_id = chain.last.run
+    if chain.names is not None and chain.names != names_digest(connection, run_id):
+        yield "the meanings of its names were changed"
+    if chain.about is not None:
+        now = about(connection, run_id)
+        names = ("input", "run", "name", "token", "urls")
+        yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now[name])
+    if whole:
+        findings = findings_of(connection, run_id)
+        for number in sorted(findings.keys() | chain.findings.keys()):
+            if findings.get(number, "") != chain.findings.get(number, ""):
+                yield f"what the tenant reports on request {number} was changed"
+
+
+_ABOUT: Final = {
+    "input": "the digest of its input",
+    "run": "its date, its API or the list of its files",
+    "name": "the name of its tenant",
+    "token": "the name of its tenant in tokens",
+    "urls": "the list of its tenant's addresses",
+}
+
+
+def check_all(connection: Connection) -> Mapping[str, Sealed]:
+    """Compare everything by which earlier changes are found again with the chains of all runs.
+
+    Returns:
+        The runs, by their ids.
+
+    Raises:
+        LedgerChangedError: They differ: somebody has changed the ledger.
+    """
+    if faults := [*dictionary_faults(connection)]:
+        raise changed("", faults)
+    runs = connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all()
+    return {run: check_run(connection, run, whole=True) for run in runs}
 
 
 def state_faults(chain: Chain, kept: Mapping[int, State]) -> Iterator[str]:
@@ -344,21 +233,16 @@ def signature_faults(connection: Connection, chain: Chain, numbers: Container[in
     ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
     for head, public, place, signature in chain.signed:
         if head.number in numbers:
-            before = connection.execute(_SIGNATURE, {"of_public": public, "of_place": place - 1}).scalar()
+            before = connection.execute(SIGNATURE, {"of_public": public, "of_place": place - 1}).scalar()
             if not has_signed(public, signed_text(ledger, place, before or "", head), signature):
                 yield f"the signature of event {head.number} is wrong"
 
 
 _REQUESTS: Final = (
-    sa.select(t.request.c.number, t.request.c.state, t.request.c.seal)
+    sa.select(t.request.c.number, t.request.c.state, t.request.c.seal, t.request.c.attempts)
     .join(t.run, t.run.c.number == t.request.c.run)
     .where(t.run.c.id == sa.bindparam("of_run"))
     .order_by(t.request.c.number)
-)
-_SIGNATURE: Final = (
-    sa.select(t.event.c.signature)
-    .join(t.signer, t.signer.c.id == t.event.c.signer)
-    .where(t.signer.c.public == sa.bindparam("of_public"), t.event.c.place == sa.bindparam("of_place"))
 )
 
 
@@ -369,9 +253,21 @@ def seal_old_runs(connection: Connection, now: datetime) -> None:
         seals = write_seals(connection, [row.number for row in requests])
         parts = [number for number, state in read_chain(connection, run_id).states.items() if state is None]
         accepted = {row.number for row in requests if row.state == State.ACCEPTED}
-        detail = {SEALS: root(seals), ARRIVED: sorted(accepted.intersection(parts))}
-        detail |= {NAMES: names_digest(connection, run_id)}
+        detail: dict[str, Any] = {SEALS: root(seals), ARRIVED: sorted(accepted.intersection(parts))}
+        detail |= {NAMES: names_digest(connection, run_id), ABOUT: about(connection, run_id)}
+        detail |= {FINDINGS: findings_of(connection, run_id)}
         append(connection, run_id, [Entry(event=SEALED, at=now, detail=detail)])
+
+
+def link_old_runs(connection: Connection, now: datetime) -> None:
+    """Seal what a ledger of the first version with seals has beside its requests, as it is.
+
+    Nothing is sealed twice, whichever version somebody has written into the ledger: that would hide a change.
+    """
+    for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
+        if read_chain(connection, run_id).about is None:
+            detail = {ABOUT: about(connection, run_id), FINDINGS: findings_of(connection, run_id)}
+            append(connection, run_id, [Entry(event=LINKED, at=now, detail=detail)])
 
 
 def has_planned_names(connection: Connection, run_id: str) -> bool:
@@ -382,7 +278,7 @@ def has_planned_names(connection: Connection, run_id: str) -> bool:
         return False
     before = connection.execute(_HASH, {"of_run": newest["run"], "of_number": newest["number"] - 1}).scalar() or ""
     head = Head(run=run_id, number=newest["number"], hash=newest["hash"])
-    chain = Chain(run_id)
+    chain = Chain(run_id, newest=0)
     chain.signed.append((head, key, newest["place"] or 0, newest["signature"]))
     return (
         newest["hash"] == chained_hash(before, run_id, dict(newest))

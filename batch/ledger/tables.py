@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0008"
+LEDGER_VERSION: Final = "0009"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = sa.MetaData(

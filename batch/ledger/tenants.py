@@ -17,6 +17,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
+from batch.ledger.facts import link_tenant
 from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.take_over import take_changes
@@ -161,6 +162,7 @@ def _bind(
         _join(connection, kept, gone, process, now, new_id)
         number = kept
     connection.execute(sa.update(t.tenant).where(t.tenant.c.id == number).values(token_name=names[0]))
+    link_tenant(connection, number, now)
     return has_moved
 
 

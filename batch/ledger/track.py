@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
+from batch.ledger.facts import link_findings
 from batch.model import StatusGroup, TrackSummary
 from batch.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -143,12 +145,12 @@ class TrackStore:
         ]
         return TrackSummary(reported=tuple(reported), silent=total - sum(int(number) for *_, number in rows))
 
-    def write(self, run: Run, statuses: Sequence[ChangeStatus]) -> None:
+    def write(self, run: Run, statuses: Sequence[ChangeStatus], now: datetime) -> None:
         """Keeps new reports on changes of a run; they replace the earlier ones."""
         if not statuses:
             return
         with writing(self._engine) as connection:
-            write_statuses(connection, run.tenant, statuses)
+            write_statuses(connection, run.tenant, statuses, now)
 
 
 def _summing() -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[int]]:
@@ -188,8 +190,11 @@ def _summing() -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[int]]:
 _GROUPS, _ACCEPTED = _summing()
 
 
-def write_statuses(connection: Connection, tenant: str, statuses: Sequence[ChangeStatus]) -> None:
-    """Keeps new reports, in the caller's transaction; the last of several on one change counts."""
+def write_statuses(connection: Connection, tenant: str, statuses: Sequence[ChangeStatus], now: datetime) -> None:
+    """Keeps new reports, in the caller's transaction; the last of several on one change counts.
+
+    One event for each run covers them, however many there are.
+    """
     number: int = connection.execute(sa.select(t.tenant_at(tenant))).scalar_one()
     frame = pl.DataFrame(
         [
@@ -230,6 +235,7 @@ def write_statuses(connection: Connection, tenant: str, statuses: Sequence[Chang
         ],
     )
     insert_frame(connection, t.track, rows)
+    link_findings(connection, rows.get_column("request").unique().sort(), now)
 
 
 def _changes_of(connection: Connection, requests: pl.Series) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from batch.files import unfinished_file
 from batch.ledger import tables as t
 from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
 from batch.ledger.schema import HAS_VERSION, differences
-from batch.ledger.seals import seal_old_runs
+from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.text import count, instant
 
 if TYPE_CHECKING:
@@ -32,11 +32,17 @@ if TYPE_CHECKING:
 
     from batch.ledger.machine_key import MachineKey
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every version that a ledger can have, oldest first."""
 
 _FIRST_SEALED: Final = "0008"
+_FIRST_LINKED: Final = "0009"
 _SEALED_NOW: Final = "What it had until now is sealed as it is: changes that somebody made to it before can't be found."
+
+_LINKED_NOW: Final = (
+    "Its tenants, and what they report on its changes, are sealed as they are: changes that somebody made to them "
+    "before can't be found."
+)
 
 
 class SealMemory(Protocol):
@@ -102,11 +108,11 @@ def _bring_up_to_date(
         return (f"A new ledger was created: {place(url)}",)
     if version in _VERSIONS:
         backup = _back_up(url, version, now)
-        # A sealed ledger is never sealed again: new seals would hide a change.
-        is_sealed = version >= _FIRST_SEALED
-        _migrate(url, sandbox=sandbox, now=now, key=None if is_sealed else key)
+        _migrate(url, version, sandbox=sandbox, now=now, key=key)
         upgraded = f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}"
-        return (upgraded,) if is_sealed else (upgraded, _SEALED_NOW)
+        # A sealed ledger is never sealed again: new seals would hide a change.
+        sealed = [_SEALED_NOW] if version < _FIRST_SEALED else [_LINKED_NOW] if version < _FIRST_LINKED else []
+        return (upgraded, *sealed)
     raise LedgerRefusedError(
         f"The ledger {place(url)} has version {version}; this access-batch knows {_VERSIONS[-1]} at most.",
         next_step="Update access-batch, or choose another ledger with --ledger.",
@@ -169,8 +175,8 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
         engine.dispose()
 
 
-def _migrate(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey] | None) -> None:
-    """Upgrades in one transaction: a ledger is never half upgraded. With a key, what the ledger has is sealed."""
+def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> None:
+    """Upgrades in one transaction: a ledger is never half upgraded. What nothing seals yet is sealed."""
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
@@ -186,8 +192,10 @@ def _migrate(url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], Mac
             command.upgrade(config, "head")
             connection.exec_driver_sql(t.CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
-            if key is not None:
+            if version < _FIRST_SEALED:
                 seal_old_runs(connection, now)
+            elif version < _FIRST_LINKED:
+                link_old_runs(connection, now)
     finally:
         engine.dispose()
 

@@ -7,29 +7,17 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
-from batch.ledger.events import chained_hash, signed_text
+from batch.ledger.chain import read_chain
+from batch.ledger.events import signed_text
+from batch.ledger.facts import dictionary_faults
 from batch.ledger.machine_key import has_signed, key_name
-from batch.ledger.seals import names_digest, read_chain, root, seals_and_contents
+from batch.ledger.seals import fact_faults, root, seals_and_contents
 from batch.model import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
-
-
-def chains(connection: Connection) -> Iterator[str]:
-    """Events that were changed or are missing."""
-    run, number, before = 0, 0, ""
-    events = sa.select(t.event, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.event.c.run)
-    for row in connection.execute(events.order_by(t.event.c.run, t.event.c.number)).mappings():
-        if row["run"] != run:
-            run, number, before = row["run"], 0, ""
-        if row["number"] != number + 1:
-            yield f"run {row['run_id']}: events {number + 1} to {row['number'] - 1} are missing"
-        elif row["hash"] != chained_hash(before, row["run_id"], dict(row)):
-            yield f"run {row['run_id']}: event {row['number']} was changed"
-        number, before = row["number"], row["hash"]
 
 
 def signatures(connection: Connection) -> Iterator[str]:
@@ -66,10 +54,12 @@ def signatures(connection: Connection) -> Iterator[str]:
 
 
 def contents(connection: Connection) -> Iterator[str]:
-    """Requests whose content or seal was changed since they were planned, and names that got another meaning."""
+    """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports."""
+    yield from dictionary_faults(connection)
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))
         sealed = {number for birth in chain.births for number in birth.numbers}
+        yield from (f"run {run_id}: {fault}" for fault in (*chain.faults, *fact_faults(connection, chain)))
         for birth in chain.births:
             if root(found[number][0] for number in birth.numbers if number in found) != birth.root:
                 yield f"run {run_id}: requests that event {birth.event} added have other seals"
@@ -78,5 +68,3 @@ def contents(connection: Connection) -> Iterator[str]:
                 yield f"request {number}: no seal of run {run_id} covers it"
             elif kept != seal:
                 yield f"request {number}: its content was changed"
-        if chain.names not in {None, names_digest(connection, run_id)}:
-            yield f"run {run_id}: the meanings of its names were changed"

@@ -194,7 +194,8 @@ class Tracker:
         findings, self._unwritten = self._unwritten, []
         if not findings:
             return
-        writing = asyncio.ensure_future(asyncio.to_thread(self._ledger.tracks.write, self._run, findings))
+        now = self._clock.now()
+        writing = asyncio.ensure_future(asyncio.to_thread(self._ledger.tracks.write, self._run, findings, now))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:

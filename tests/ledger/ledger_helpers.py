@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import polars as pl
 
 from batch.answers.outcome import decide
+from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
@@ -150,6 +151,10 @@ def alter(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def change_status(request: int, identity: str, state: str, **other: str) -> ChangeStatus:
+    return ChangeStatus(request=request, identity=identity, item_type="ROLE", item="r1", state=state, **other)
 
 
 def break_connections(ledger: Ledger) -> None:

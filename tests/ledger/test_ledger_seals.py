@@ -16,7 +16,18 @@ from batch.ledger.seals import root, seal_of
 from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, product
-from tests.ledger.ledger_helpers import ACCEPTED, ME, alter, claim, open_ledger, record, rows, singles, write
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    ME,
+    alter,
+    change_status,
+    claim,
+    open_ledger,
+    record,
+    rows,
+    singles,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +150,7 @@ def planned_anew(path: Path, run: Run) -> None:
 def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, path: Path, run: Run) -> None:
     planned_anew(path, run)
     reseal(path, run.id)
-    with pytest.raises(LedgerChangedError, match="the signature of event 1 is wrong"):
+    with pytest.raises(LedgerChangedError, match=r"the signature of event \d is wrong"):
         ledger.requests.check(run)
     assert any("signature" in finding for finding in ledger.verify())
 
@@ -230,3 +241,64 @@ def test_a_signature_is_only_valid_in_its_ledger_and_at_its_place() -> None:
         signed_text("ledger", 7, "before", head),
     ]
     assert len({THIEF.sign(text) for text in texts}) == len(texts)
+
+
+FOUND_BESIDE = {
+    "another report": "UPDATE finding SET state = 'REJECTED'",
+    "a report that was taken away": "DELETE FROM track",
+    "another tenant's name": "UPDATE tenant SET name = 'https://other.example'",
+    "another name in tokens": "UPDATE tenant SET token_name = 'thief'",
+    "another address": "INSERT INTO address VALUES ('https://thief.example', 1)",
+    "another input": "UPDATE run SET input_digest = 'thief'",
+    "another date": "UPDATE run SET started_at = '2020-01-01T00:00:00.000Z'",
+    "another key of a person": "UPDATE identity SET key = 'x' WHERE external_id = 'i000'",
+    "another key of an item": "UPDATE item SET key = 'x'",
+    "a person of another tenant": (
+        "INSERT INTO tenant (id, name) VALUES (2, 'https://other.example')",
+        "UPDATE identity SET tenant = 2 WHERE external_id = 'i000'",
+    ),
+    "lost recipients": "DELETE FROM recipient WHERE request = 1",
+    "other content of what was sent": "UPDATE detail SET comment = 'x'",
+    "another number of attempts": "UPDATE request SET attempts = 2 WHERE number = 1",
+}
+"""Attacks by which what was sent is not found again, or counts as rejected."""
+
+
+@pytest.mark.parametrize("attack", FOUND_BESIDE.values(), ids=FOUND_BESIDE)
+def test_nothing_is_planned_while_something_differs_by_which_earlier_changes_are_found(
+    ledger: Ledger, path: Path, run: Run, attack: str | tuple[str, ...]
+) -> None:
+    ledger.tracks.write(run, [change_status(1, "i000", "EXECUTING")], NOW)
+    ledger.plans.check_all()
+    assert ledger.verify() == ()
+    alter(path, *([attack] if isinstance(attack, str) else attack))
+    with pytest.raises(LedgerChangedError, match="Somebody has changed the ledger"):
+        ledger.plans.check_all()
+    assert ledger.verify() != ()
+
+
+def test_one_event_covers_all_reports_that_are_written_together(ledger: Ledger, path: Path, run: Run) -> None:
+    record(ledger, claim(ledger, run), ACCEPTED)
+    ledger.tracks.write(run, [change_status(1, "i000", "EXECUTING"), change_status(2, "i001", "EXECUTING")], NOW)
+    ledger.tracks.write(run, [change_status(1, "i000", "REJECTED")], NOW)
+    assert rows(path, "SELECT count(*) FROM event WHERE event = 'tracked'") == [(2,)]
+    assert ledger.verify() == ()
+
+
+def test_two_tenants_that_prove_to_be_one_leave_a_sound_ledger(ledger: Ledger, path: Path, run: Run) -> None:
+    ledger.tenants.bind(run.tenant, ["4711"], ME, NOW)
+    write(ledger, *singles(2, prefix="o"), digest="other", tenant="https://other.example")
+    ledger.tenants.bind("https://other.example", ["4711"], ME, NOW)
+    ledger.plans.check_all()
+    assert ledger.verify() == ()
+    assert rows(path, "SELECT count(*) FROM tenant") == [(1,)]
+
+
+def test_only_a_machine_that_is_trusted_says_that_a_run_is_another_tenants(
+    ledger: Ledger, path: Path, run: Run
+) -> None:
+    alter(path, "UPDATE tenant SET name = 'https://thief.example'", "UPDATE address SET url = 'https://thief.example'")
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.tenants.bind("https://thief.example", ["4711"], ME, NOW)
+    with pytest.raises(LedgerChangedError, match="only another machine, with the key"):
+        ledger.requests.check(run)

@@ -113,7 +113,7 @@ def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger,
     )
     send(ledger, theirs)
     status = ChangeStatus(request=4, identity="zoe", item_type="ROLE", item="r9", state="EXECUTING", since="x")
-    ledger.tracks.write(theirs, [status])
+    ledger.tracks.write(theirs, [status], NOW)
     keys = [("anna", "r1"), ("zoe", "r9"), ("carl", "r1"), ("anna", "r2"), ("dora", "r2"), ("bob", "r2")]
     join(ledger)
     joined = ledger.runs.named(theirs.id)

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.api.status_row import ChangeStatus
 from tests.builders import NOW, product
-from tests.ledger.ledger_helpers import ACCEPTED, TENANT, claim, open_ledger, plan_of, record, rows, write
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    TENANT,
+    change_status,
+    claim,
+    open_ledger,
+    plan_of,
+    record,
+    rows,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,18 +31,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-def change_status(request: int, identity: str, state: str, **other: str) -> ChangeStatus:
-    return ChangeStatus(request=request, identity=identity, item_type="ROLE", item="r1", state=state, **other)
-
-
 def test_a_later_report_on_a_change_replaces_the_earlier_report(path: Path) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1", "i2"], ["r1"]))
         request = claim(ledger, run)
         record(ledger, request, ACCEPTED)
         assert ledger.tracks.of_run(run).get_column("state").to_list() == [None, None]
-        ledger.tracks.write(run, [change_status(1, "i1", "EXECUTING", who="Ann", access_request="a1")])
-        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")])
+        ledger.tracks.write(run, [change_status(1, "i1", "EXECUTING", who="Ann", access_request="a1")], NOW)
+        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", who="Ann", said="no", access_request="a1")], NOW)
         tracked = ledger.tracks.of_run(run).sort("identity_id")
     assert tracked.select("identity_id", "state", "who", "said", "access_request").rows() == [
         ("i1", "REJECTED", "Ann", "no", "a1"),
@@ -62,7 +67,7 @@ def test_known_changes_include_the_tenants_report_on_each_change(path: Path) -> 
             ("", "", "", "")
         ]
         rejected = change_status(1, "i1", "REJECTED", who="Ann", said="no", since="2026-03-02T00:00:00Z")
-        ledger.tracks.write(run, [rejected, change_status(1, "i2", "EXECUTING")])
+        ledger.tracks.write(run, [rejected, change_status(1, "i2", "EXECUTING")], NOW)
         known = ledger.plans.known(TENANT, wanted).changes.sort("identity_id", "item_id")
     assert known.select(
         "identity_id", "item_id", "tenant_state", "tenant_who", "tenant_comment", "tenant_since"
@@ -78,10 +83,10 @@ def test_the_summary_shows_the_time_of_the_latest_submission_of_a_change(path: P
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
-        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")])
+        ledger.tracks.write(run, [change_status(1, "i1", "REJECTED", since="2026-03-02T00:00:00Z")], NOW)
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
-        ledger.tracks.write(run, [change_status(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")])
+        ledger.tracks.write(run, [change_status(2, "i1", "REJECTED", since="2026-03-03T00:00:00Z")], NOW)
         reported = ledger.tracks.summary(run).reported
     assert [(group.changes, group.since) for group in reported] == [(1, "2026-03-03T00:00:00Z")]
 
@@ -95,7 +100,7 @@ def test_only_a_change_that_was_rejected_or_failed_may_be_submitted_twice(
             run = write(ledger, product(["i1"], ["r1"]))
             record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.verify() == ("request 2: it submits r1 for i1 again",)
-        ledger.tracks.write(run, [change_status(1, "i1", state)])
+        ledger.tracks.write(run, [change_status(1, "i1", state)], NOW)
         assert (ledger.verify() == ()) is sound
 
 

@@ -218,6 +218,7 @@ def test_a_user_who_may_not_see_others_requests_does_not_wait_for_them(ledger: L
             replace(finding, state="EXISTING_REQUEST", access_request="theirs")
             for finding in track(run, ledger, MovingList(*rows_of(run, 1)), track_for=0).found
         ],
+        NOW,
     )
     listing = MovingList()
     listing.forbids = lambda query: "no" if query.everybody or query.requested_for else ""

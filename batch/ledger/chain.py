@@ -1,0 +1,243 @@
+"""A run's chain of events, computed again: what it leads to, and on whose word.
+
+Anybody who can write to the ledger can also add events that are signed with a key of their own. So an event makes a
+request free to be sent again only if it is signed by the machine that made the attempt, which has seen its answer, or
+by this machine. On any other word the request stays in doubt: this machine asks the tenant by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.ledger import tables as t
+from batch.ledger.bulk import greatest
+from batch.ledger.events import (
+    ABOUT,
+    ARRIVED,
+    BORN,
+    FINDINGS,
+    IMPORTED,
+    IN_DOUBT,
+    NAMES,
+    SEALED,
+    SEALS,
+    chained_hash,
+)
+from batch.ledger.machine_key import key_name
+from batch.model import Head
+from batch.states import FREE, TRANSITIONS, Event, State
+from batch.states import IN_DOUBT as DOUBTFUL
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from sqlalchemy.engine import Connection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Birth:
+    """Requests that an event added.
+
+    Attributes:
+        numbers: Their numbers, ascending.
+        root: The hash of their seals.
+        event: The event's number.
+        signer: The public key that signed the event; empty if nobody did.
+    """
+
+    numbers: tuple[int, ...]
+    root: str
+    event: int
+    signer: str = ""
+
+
+class Chain:
+    """A run's events, computed again.
+
+    Attributes:
+        faults: What is wrong with them, as sentences.
+        states: The states that they lead to, by numbers of requests; None for a part of a request that was divided
+            before there were seals, and may have been accepted with it.
+        births: The requests that they added under a seal.
+        signed: Of each signed event its head, public key, place and signature.
+        names: The hash of what the input's names mean, in the newest plan; None before there were seals.
+        last: The newest event.
+        freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
+        mistrusted: Of requests of which only a key says so that has neither made the attempt nor is trusted, that key.
+        parts: Of requests that were divided, their parts.
+        attempts: How often requests were sent; imported ones count once.
+        about: What the run is and whose, see `facts.about`; None before there were such links.
+        findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
+        tracked_by: The keys that have signed them.
+
+    Args:
+        run_id: The run's id.
+        trusted: The public keys whose word counts.
+        newest: The greatest number that a request of the ledger has: an event can name any.
+    """
+
+    def __init__(self, run_id: str, trusted: Container[str] = frozenset(), *, newest: int) -> None:
+        self.faults: list[str] = []
+        self.states: dict[int, State | None] = {}
+        self.births: list[Birth] = []
+        self.signed: list[tuple[Head, str, int, str]] = []
+        self.names: str | None = None
+        self.last = Head(run=run_id, number=0, hash="")
+        self.freed: dict[int, int] = {}
+        self.mistrusted: dict[int, str] = {}
+        self.parts: dict[int, tuple[int, ...]] = {}
+        self.attempts: dict[int, int] = {}
+        self.about: Mapping[str, Any] | None = None
+        self.findings: dict[int, str] = {}
+        self.tracked_by: dict[int, str] = {}
+        self._own_about: Mapping[str, Any] | None = None
+        self._reported: set[int] = set()
+        self._trusted = trusted
+        self._newest = newest
+        self._unsigned: list[Birth] = []
+        self._unsealed: list[int] = []
+        self._moved: list[tuple[int, State, State]] = []
+        self._attempted: dict[int, str] = {}
+
+    def read(self, row: Mapping[str, Any]) -> None:
+        """Read the next event: its columns, and the `public` key that signed it."""
+        number, run_id = row["number"], self.last.run
+        if number != self.last.number + 1:
+            self.faults.append(f"events {self.last.number + 1} to {number - 1} are missing")
+        elif row["hash"] != chained_hash(self.last.hash, run_id, row):
+            self.faults.append(f"event {number} was changed")
+        self.last = Head(run=run_id, number=number, hash=row["hash"])
+        if row["request"] is not None:
+            self._move(number, row["request"], row["event"])
+        try:
+            self._add(number, row["event"], row["request"], json.loads(row["detail"]))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            self.faults.append(f"event {number} can't be read")
+        if row["signature"] is not None:
+            # Whoever changed the ledger may have taken the key or the place away.
+            public = row["public"] or ""
+            self.signed.append((self.last, public, row["place"] or 0, row["signature"]))
+            self.births += [replace(birth, signer=public) for birth in self._unsigned]
+            self._unsigned.clear()
+            for moved in self._moved:
+                self._attribute(*moved, public)
+            self._moved.clear()
+            self.tracked_by |= dict.fromkeys(self._reported, public)
+            self._reported.clear()
+            self._keep_about(public)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its newest event is signed."""
+        return bool(self.signed) and self.signed[-1][0] == self.last
+
+    def _keep_about(self, public: str) -> None:
+        """Only a trusted key may say that a run is another tenant's. Any key may say that the tenant has more names."""
+        own, now = self._own_about, self.about
+        if public in self._trusted:
+            self._own_about = now
+        elif own is not None and now is not None and not _is_same(own, now):
+            self.faults.append(f"only another machine, with the key {key_name(public)}, says whose it is")
+
+    def _move(self, event: int, request: int, name: str) -> None:
+        # A part whose state is not known can't have been accepted: nothing happens to it afterwards.
+        state = self.states.get(request, State.DISCARDED) or State.PLANNED
+        try:
+            after = self.states[request] = TRANSITIONS[state, Event(name)]
+        except (KeyError, ValueError):
+            self.faults.append(f"event {event} ({name}) can't happen to request {request}")
+            return
+        self._moved.append((request, state, after))
+        if after is State.SENDING:
+            self.attempts[request] = self.attempts.get(request, 0) + 1
+
+    def _attribute(self, request: int, before: State, after: State, public: str) -> None:
+        """Find out on whose word a request is what it is now."""
+        if after is State.SENDING:
+            self._attempted[request] = public
+        elif before in DOUBTFUL and after in FREE:
+            self.freed[request] = self.last.number
+            if public in self._trusted:
+                # Settling asks the tenant about every attempt.
+                self.mistrusted.pop(request, None)
+            elif public != self._attempted.get(request):
+                self.mistrusted[request] = public
+        elif after is State.ACCEPTED:
+            self.freed.pop(request, None)
+        for part in self.parts.get(request, ()) if after is State.SPLIT else ():
+            for keys in (self._attempted, self.mistrusted):
+                if request in keys:
+                    keys[part] = keys[request]
+            if request in self.freed:
+                self.freed[part] = self.freed[request]
+
+    def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
+        self.about = detail.get(ABOUT, self.about)
+        found = {int(number): str(digest) for number, digest in detail.get(FINDINGS, {}).items()}
+        self.findings |= found
+        self._reported |= found.keys()
+        if name == Event.TAKEN_OVER:
+            numbers = sorted(int(number) for number in detail.get("by", ()))
+            self._refuse_known(event, numbers)
+            if request is not None:
+                self.parts[request] = tuple(numbers)
+            known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
+            known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
+            other = State.PLANNED if SEALS in detail else None
+            self.states |= {number: known.get(number, other) for number in numbers}
+        elif name in BORN:
+            first, count = int(detail["first"]), int(detail["requests"])
+            if not 0 <= count <= self._newest:
+                raise ValueError(count)
+            numbers = list(range(first, first + count))
+            self._refuse_known(event, numbers)
+            self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
+            self.attempts |= dict.fromkeys(numbers if name == IMPORTED else (), 1)
+            self.names = detail.get(NAMES, self.names)
+        elif name == SEALED:
+            arrived = set(detail.get(ARRIVED, ()))
+            for number in [number for number, state in self.states.items() if state is None]:
+                self.states[number] = State.ACCEPTED if number in arrived else State.PLANNED
+            numbers, self._unsealed = sorted(self._unsealed), []
+            self.names = detail.get(NAMES, self.names)
+        else:
+            return
+        if seals := str(detail.get(SEALS, "")):
+            self._unsigned.append(Birth(numbers=tuple(numbers), root=seals, event=event))
+        else:
+            self._unsealed += numbers
+
+    def _refuse_known(self, event: int, numbers: Iterable[int]) -> None:
+        if not self.states.keys().isdisjoint(numbers):
+            self.faults.append(f"event {event} adds requests that an earlier event has added")
+
+
+def _is_same(own: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a run is still the same input of the same tenant, by whichever more names; two tenants may be joined."""
+    return (
+        set(own["urls"]) <= set(now["urls"])
+        and own["token"] in {None, now["token"]}
+        and own["run"] == now["run"]
+        and f"{now['input']} ".startswith(f"{own['input']} ")
+    )
+
+
+def read_chain(connection: Connection, run_id: str, trusted: Container[str] = frozenset()) -> Chain:
+    """A run's events, computed again from the ledger."""
+    chain = Chain(run_id, trusted, newest=greatest(connection, t.request.c.number))
+    for row in connection.execute(EVENTS, {"of_run": run_id}).mappings():
+        chain.read(dict(row))
+    return chain
+
+
+EVENTS: Final = (
+    sa.select(t.event, t.signer.c.public)
+    .join(t.run, t.run.c.number == t.event.c.run)
+    .outerjoin(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.run.c.id == sa.bindparam("of_run"))
+    .order_by(t.event.c.number)
+)

@@ -1,0 +1,146 @@
+"""Facts beside a run's requests that its chain covers: whose the run is, and what the tenant reports on its changes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from batch.ledger import events
+from batch.ledger import tables as t
+from batch.ledger.bulk import select_among, select_frame
+from batch.ledger.events import ABOUT, FINDINGS, Entry
+from batch.text import id_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+_DIGEST_LENGTH: Final = 32
+"""Hexadecimal digits: nobody finds other reports with the same 128 bits."""
+
+
+def about(connection: Connection, run_id: str) -> Mapping[str, Any]:
+    """What a run is and whose.
+
+    Returns:
+        `input`: its digest; `run`: what else stands in it; `name`, `token` and `urls` of its tenant.
+    """
+    run = connection.execute(_RUN, {"of_run": run_id}).one()
+    urls = connection.execute(_URLS, {"of_tenant": run.tenant}).scalars().all()
+    return {
+        "input": run.input_digest,
+        "run": [run.inputs, run.dialect, run.started_at],
+        "name": run.name,
+        "token": run.token_name,
+        "urls": list(urls),
+    }
+
+
+_RUN: Final = (
+    sa.select(t.run, t.tenant.c.name, t.tenant.c.token_name)
+    .join(t.tenant, t.tenant.c.id == t.run.c.tenant)
+    .where(t.run.c.id == sa.bindparam("of_run"))
+)
+_URLS: Final = (
+    sa.select(t.address.c.url).where(t.address.c.tenant == sa.bindparam("of_tenant")).order_by(t.address.c.url)
+)
+_TEXTS: Final = ("p", "type", "i", "state", "who", "said", "since", "access_request")
+_SCHEMA: Final = {"request": pl.Int64, **dict.fromkeys(_TEXTS, pl.String)}
+_REPORTS: Final = (
+    sa.select(
+        t.track.c.request,
+        t.identity.c.external_id.label("p"),
+        t.item.c.type,
+        t.item.c.external_id.label("i"),
+        t.finding.c.state,
+        t.finding.c.who,
+        t.finding.c.said,
+        t.track.c.since,
+        t.track.c.access_request,
+    )
+    .select_from(t.track)
+    .join(t.identity, t.identity.c.id == t.track.c.identity)
+    .join(t.item, t.item.c.id == t.track.c.item)
+    .join(t.finding, t.finding.c.id == t.track.c.finding)
+)
+_OF_RUN: Final = _REPORTS.join(t.request, t.request.c.number == t.track.c.request).where(
+    t.request.c.run == t.RUN_NUMBER
+)
+
+
+def findings_of(connection: Connection, run_id: str) -> dict[int, str]:
+    """By request, the hash of the tenant's reports on the changes of a run; requests without any are left out."""
+    return _digests(select_frame(connection, _OF_RUN, _SCHEMA, {"of_run": run_id}))
+
+
+def _digests(reports: pl.DataFrame) -> dict[int, str]:
+    # Each text follows its length, so that two different reports never read alike.
+    lines = pl.concat_str(*(part for name in _TEXTS for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name)))
+    texts = reports.select("request", line=lines).group_by("request").agg(pl.col("line").sort().str.join("\n"))
+    return {
+        request: hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+        for request, text in zip(texts.get_column("request"), texts.get_column("line"), strict=True)
+    }
+
+
+def link_findings(connection: Connection, requests: pl.Series, now: datetime) -> None:
+    """Adds what the tenant reports on the changes of requests to their runs' chains, in the transaction that writes it.
+
+    Args:
+        connection: In that transaction.
+        requests: Their numbers, distinct and sorted.
+        now: When.
+    """
+    runs = select_among(connection, _RUNS, t.request.c.number, requests, {"request": pl.Int64, "run": pl.String})
+    digests = _digests(select_among(connection, _REPORTS, t.track.c.request, requests, _SCHEMA))
+    for (run,), these in runs.sort("request").group_by("run", maintain_order=True):
+        found = {str(number): digests.get(number, "") for number in these.get_column("request")}
+        events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail={FINDINGS: found})])
+
+
+def dictionary_faults(connection: Connection) -> Iterator[str]:
+    """What keeps earlier changes from being found: ids that are compared or belong otherwise, or lost recipients."""
+    tenants = connection.execute(sa.select(t.tenant.c.id)).scalars().all()
+    for table in (t.identity, t.item):
+        schema = {"id": pl.Int64, "tenant": pl.Int64, "external_id": pl.String, "key": pl.String}
+        entries = select_frame(connection, sa.select(*(table.c[name] for name in schema)), schema)
+        for name in entries.filter(id_key(pl.col("external_id")) != pl.col("key")).get_column("external_id"):
+            yield f"the key by which {table.name} {name} is compared was changed"
+        if len(tenants) > 1 or not entries.get_column("tenant").is_in(tenants).all():
+            uses, column = (t.recipient, "identity") if table is t.identity else (t.request_item, "item")
+            strange = (
+                sa.select(table.c.external_id)
+                .join(uses, uses.c[column] == table.c.id)
+                .join(t.request, t.request.c.number == uses.c.request)
+                .join(t.run, t.run.c.number == t.request.c.run)
+                .where(t.run.c.tenant != table.c.tenant)
+                .distinct()
+            )
+            for name in connection.execute(strange).scalars():
+                yield f"the tenant of {table.name} {name} was changed"
+    numbers = {"request": pl.Int64, "identity": pl.Int64}
+    pairs = select_frame(connection, sa.select(t.recipient.c.request, t.recipient.c.identity), numbers)
+    lists = select_frame(
+        connection,
+        sa.select(t.request.c.number, t.request.c.recipients),
+        {"request": pl.Int64, "identity": pl.String},
+    )
+    listed = lists.with_columns(pl.col("identity").str.split(" ")).explode("identity").cast(pl.Int64, strict=False)
+    for one, other in ((pairs, listed), (listed, pairs)):
+        for number in one.join(other, on=[*numbers], how="anti").get_column("request").unique().sort():
+            yield f"the list of recipients of request {number} differs from its recipients"
+
+
+_RUNS: Final = sa.select(t.request.c.number, t.run.c.id).join(t.run, t.run.c.number == t.request.c.run)
+
+
+def link_tenant(connection: Connection, tenant: int, now: datetime) -> None:
+    """Adds what a tenant is called now to the chains of its runs, in the transaction that changes it."""
+    runs = connection.execute(sa.select(t.run.c.id).where(t.run.c.tenant == tenant).order_by(t.run.c.number))
+    for run in runs.scalars().all():
+        events.append(connection, run, [Entry(event=events.LINKED, at=now, detail={ABOUT: about(connection, run)})])
