@@ -317,6 +317,10 @@ class TrackSummary:
     submitted_twice: int = 0
 
 
+HEAD_DIGITS: Final = 16
+"""Digits of a hash that are shown: nobody finds another chain of events with the same 64 bits in time."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """The newest event of a run in a ledger.
@@ -332,6 +336,11 @@ class Head:
     number: int
     hash: str
     sent: int = 0
+
+    @property
+    def short(self) -> str:
+        """Number and the beginning of the hash, as `ledger verify --head` takes it."""
+        return f"{self.number}:{self.hash[:HEAD_DIGITS]}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -129,11 +129,15 @@ def cancel(
 
 @ledger_app.command()
 @takes(LEDGER)
-def verify(settings: Settings) -> None:
-    """Prove the ledger sound, or list what is wrong with it (exit code 3)."""
+def verify(
+    settings: Settings,
+    head: Annotated[str, Option("From the end of a summary: prove that nothing was cut off since.", "N:HASH")] = "",
+    trust: Annotated[str, Option("Public keys of other machines that you trust, one a line.", "FILE")] = "",
+) -> None:
+    """Prove the ledger sound, or list what is wrong with it (exit code 3), and who has signed what."""
     from batch.commands.runs import verify as find_faults
 
-    findings = find_faults(settings, runtime(), screen_of(Call()).say)
+    findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust)
     show(findings or ["The ledger is sound."])
     raise typer.Exit(3 if findings else 0)
 

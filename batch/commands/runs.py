@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from batch.errors import UsageError
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
+from batch.report.runs import describe_signers
 from batch.report.summary import count_states
 from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from batch.commands.runtime import Runtime, Say
     from batch.ledger.store import Ledger
@@ -96,16 +98,62 @@ def back_up(settings: Settings, target: Path) -> None:
     back_up_ledger(ledger_url(settings.ledger_location), target)
 
 
-def verify(settings: Settings, runtime: Runtime, say: Say) -> tuple[str, ...]:
-    """Everything that is wrong with the ledger.
+def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", trust: str = "") -> tuple[str, ...]:
+    """Everything that is wrong with the ledger; says who has signed what.
+
+    Args:
+        settings: The ledger.
+        runtime: This machine's key.
+        say: Takes messages.
+        head: From the end of a summary; empty to look for none.
+        trust: A file with the public keys of other machines, one a line; empty for none.
 
     Raises:
-        UsageError: There is no ledger.
+        UsageError: There is no ledger, or the head or a line of the file can't be read.
     """
+    if head and not _HEAD.fullmatch(head):
+        raise UsageError(
+            f"{head[:80]} is no head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
+        )
+    trusted = _keys_in(Path(trust)) if trust else frozenset()
     with ledger_if_any(settings, runtime, say) as ledger:
         if ledger is None:
             raise UsageError(f"There is no ledger at {settings.ledger_location}.", next_step="Name it with --ledger.")
-        return ledger.verify()
+        for line in describe_signers(ledger.signers(), trusted, trust):
+            say(line)
+        findings = ledger.verify()
+        number, _, digits = head.partition(":")
+        if head and not ledger.has_head(int(number), digits):
+            findings = (
+                f"no run has the head {head}: the ledger was cut off, put back or changed since then",
+                *findings,
+            )
+        return findings
+
+
+_HEAD: Final = re.compile(r"[1-9][0-9]{0,9}:[0-9a-f]{16,64}", re.ASCII)
+_KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def _keys_in(path: Path) -> frozenset[str]:
+    """The public keys in a file, one a line, each before a comment.
+
+    Raises:
+        UsageError: It can't be read, or a line holds something else.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The file of trusted keys {path} can't be read: {error}.", next_step=_KEY_HELP) from None
+    keys = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    if strange := next((key for key in keys if not _KEY.fullmatch(key)), None):
+        raise UsageError(f"The file {path} holds {strange[:80]}, which is no public key.", next_step=_KEY_HELP)
+    return frozenset(keys)
+
+
+_KEY_HELP: Final = (
+    "Each line is a public key of 64 digits, as `ledger verify` shows it on the other machine, and a comment after it."
+)
 
 
 @contextmanager

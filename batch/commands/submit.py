@@ -217,7 +217,7 @@ class _Sending:
             state = "stopped" if stopped else "interrupted" if interrupted else "complete"
             reason = stopped.message if stopped else ""
         finally:
-            self._log.run_ends(state, reason)
+            self._log.run_ends(state, reason, self._ledger.head(run).short if state != "failed" else "")
         return stopped, interrupted
 
     def _compared_and_sent(self, run: Run, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
@@ -347,4 +347,5 @@ def _report(
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,
+        head=ledger.head(run).short if run else "",
     )

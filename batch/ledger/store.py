@@ -8,7 +8,8 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
-from batch.ledger.engine import connect, ledger_url
+from batch.ledger.engine import connect, ledger_url, reading
+from batch.ledger.events import newest
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.imported import Imported
@@ -19,6 +20,7 @@ from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
+from batch.ledger.verify_seals import has_head, signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from batch.ledger.machine_key import MachineKey
     from batch.ledger.process import Process
     from batch.ledger.upgrade import SealMemory
-    from batch.model import Clock
+    from batch.ledger.verify_seals import Signer
+    from batch.model import Clock, Head, Run
 
 
 class Ledger:
@@ -104,6 +107,21 @@ class Ledger:
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""
         return verify(self._engine)
+
+    def signers(self) -> tuple[Signer, ...]:
+        """Who has signed what."""
+        with reading(self._engine) as connection:
+            return signers(connection)
+
+    def has_head(self, number: int, digits: str) -> bool:
+        """Whether some run has an event with this number whose hash begins with these digits."""
+        with reading(self._engine) as connection:
+            return has_head(connection, number, digits)
+
+    def head(self, run: Run) -> Head:
+        """The newest event of a run."""
+        with reading(self._engine) as connection:
+            return newest(connection, run.id)
 
     def health(self) -> Health:
         """What the ledger looks like from inside; see health.health."""

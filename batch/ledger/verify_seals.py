@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
+from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
 from batch.ledger.facts import dictionary_faults
 from batch.ledger.machine_key import has_signed, key_name
@@ -51,6 +53,60 @@ def signatures(connection: Connection) -> Iterator[str]:
     )
     for event in connection.execute(unsigned):
         yield f"run {event.id}: its newest event {event.number} is not signed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signer:
+    """A key that has signed events of a ledger.
+
+    Attributes:
+        public: The public key.
+        name: Its short name, as messages show it.
+        ours: Whether it is this machine's.
+        events: How many transactions it has signed.
+        runs: Of how many runs.
+        first: When the first of these events happened; empty if there is none.
+        last: When the last did.
+    """
+
+    public: str
+    name: str
+    ours: bool
+    events: int
+    runs: int
+    first: str
+    last: str
+
+
+def signers(connection: Connection) -> tuple[Signer, ...]:
+    """Who has signed what; this machine's key is among them even if it has signed nothing."""
+    e, ours = t.event.c, connection.get_execution_options()[KEY]().public
+    query = (
+        sa.select(
+            t.signer.c.public,
+            sa.func.count(e.number).label("events"),
+            sa.func.count(e.run.distinct()).label("runs"),
+            sa.func.coalesce(sa.func.min(e.at), "").label("first"),
+            sa.func.coalesce(sa.func.max(e.at), "").label("last"),
+        )
+        .outerjoin(t.event, e.signer == t.signer.c.id)
+        .group_by(t.signer.c.id, t.signer.c.public)
+        .order_by(t.signer.c.id)
+    )
+    found = [
+        Signer(**row, name=key_name(row["public"]), ours=row["public"] == ours)
+        for row in connection.execute(query).mappings()
+    ]
+    if not any(one.ours for one in found):
+        found.append(Signer(public=ours, name=key_name(ours), ours=True, events=0, runs=0, first="", last=""))
+    return tuple(found)
+
+
+def has_head(connection: Connection, number: int, digits: str) -> bool:
+    """Whether some run has an event with this number whose hash begins with these digits."""
+    begins = t.event.c.hash.startswith(digits, autoescape=True)
+    query = sa.select(t.event.c.run).where(t.event.c.number == number, begins)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def contents(connection: Connection) -> Iterator[str]:

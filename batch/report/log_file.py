@@ -13,7 +13,8 @@ the precheck, which comes before the run.
     settled     an unconfirmed request is settled: `request`, `attempt`, `changes`, `state`, `reason`
     tracked     the tenant shows a new state of accepted changes: `request`, `changes`, `state` (its name), `reason`
     notice      a notice for the user: `reason`
-    run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`
+    run_ends    the process sends no more: `state` (complete, stopped, interrupted, failed), `reason`, `duration_s`,
+                `head` (of the run, for `ledger verify --head`; empty if it failed)
 
 Elsewhere `state` is the request's state in the ledger. `reason` is text for people. `retry_after` is in seconds.
 """
@@ -118,15 +119,16 @@ class LogFile:
         }
         self._write("run_begins", **planned)
 
-    def run_ends(self, state: str, reason: str = "") -> None:
+    def run_ends(self, state: str, reason: str = "", head: str = "") -> None:
         """Log that sending has ended.
 
         Args:
             state: complete, stopped, interrupted or failed.
             reason: Why it was stopped, if it was.
+            head: The run's newest event, as `ledger verify --head` takes it.
         """
         took = 0.0 if self._began is None else self._clock.monotonic() - self._began
-        self._write("run_ends", state=state, reason=reason, duration_s=took)
+        self._write("run_ends", state=state, reason=reason, duration_s=took, head=head)
 
     def about(self, run: Run) -> None:
         """Name this run in the following lines, even if nothing of it is sent."""

@@ -10,9 +10,35 @@ from batch.states import State
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
+    from batch.ledger.verify_seals import Signer
     from batch.model import Run, Tally, TrackSummary
+
+
+def describe_signers(signers: Sequence[Signer], trusted: Container[str], file: str) -> Iterator[str]:
+    """Who has signed what in a ledger, and which keys are trusted and why.
+
+    Args:
+        signers: The keys.
+        trusted: The public keys that the user names.
+        file: Where.
+    """
+    for one in signers:
+        why = (
+            "trusted: this machine's key"
+            if one.ours
+            else f"trusted: {file} names it"
+            if one.public in trusted
+            else "not trusted: another machine's, or anybody's"
+        )
+        signed = (
+            f"{count(one.events, 'signature')} in {count(one.runs, 'run')}, {one.first[:10]} to {one.last[:10]}"
+            if one.events
+            else "no signature"
+        )
+        yield f"Key {one.name}: {signed}; {why}."
+        yield f"  {one.public}"
 
 
 def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]:

@@ -190,6 +190,8 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"
+    if summary.head:
+        yield f"  head: {summary.head}"
     yield from _advice(summary, again, is_advised=is_advised)
 
 

@@ -38,6 +38,7 @@ class Summary:
         tracked: The states of the accepted changes at the tenant; None if not asked.
         was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
         waiting: Number of changes held back because another run may have submitted them.
+        head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
 
     run: str
@@ -55,6 +56,7 @@ class Summary:
     tracked: TrackSummary | None = None
     was_tracked: bool = False
     waiting: int = 0
+    head: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The documented object."""
@@ -81,6 +83,7 @@ class Summary:
             "checked": self.precheck and _precheck_as_json(self.precheck),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {"rejected": None, "results": None, "report": None, **self.files},
+            "head": self.head or None,
             "elapsed_s": round(self.elapsed, 3),
         }
 

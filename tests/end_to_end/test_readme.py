@@ -31,7 +31,8 @@ def block(name: str) -> str:
 
 
 def comparable_lines(text: str) -> list[str]:
-    """The lines without the run's id and without the age of the answers, which a slow machine adds."""
+    """The lines without the run's id and head and without the age of the answers, which a slow machine adds."""
+    text = re.sub(r"head: \d+:[0-9a-f]{16}", "head: …", text)
     return re.sub(r" \(some of it up to [^)]+ ago\)", "", re.sub(r"Run [0-9a-f]{12}", "Run …", text)).splitlines()
 
 

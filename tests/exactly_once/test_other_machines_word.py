@@ -9,7 +9,7 @@ from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
-from tests.ledger.ledger_helpers import rows
+from tests.ledger.ledger_helpers import alter, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +40,27 @@ def test_what_another_machine_records_as_not_arrived_is_looked_for_in_the_tenant
         assert accepted(tenant) == once(map(pair_of, ROWS))
     assert "This machine does not trust that key, and asks the tenant itself." in ended.err
     assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+
+
+def test_a_head_from_a_summary_proves_that_nothing_was_cut_off_since(program: Program, tmp_path: Path) -> None:
+    path, ledger, colleagues = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db", tmp_path / "keys.txt"
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
+    with running_sandbox(settings) as tenant:
+        ended = program("submit", path, "--yes", "--ledger", ledger, "--json", env=environment(tenant))
+    head = ended.json["head"]
+    verify = ("ledger", "verify", "--ledger", ledger)
+    there = program(*verify, "--head", head)
+    assert (there.code, there.out) == (0, "The ledger is sound.\n")
+    (public,) = {line.strip() for line in there.err.splitlines() if line.startswith("  ")}
+    assert "trusted: this machine's key" in there.err
+    other = {"XDG_CONFIG_HOME": str(tmp_path / "elsewhere")}
+    assert "not trusted" in program(*verify, env=other).err
+    colleagues.write_text(f"# of the team\n{public} Anna's laptop\n")
+    assert f"trusted: {colleagues} names it" in program(*verify, "--trust", colleagues, env=other).err
+    colleagues.write_text("Anna\n")
+    assert program(*verify, "--trust", colleagues).code == 2
+    assert program(*verify, "--head", "12").code == 2
+    alter(ledger, "DELETE FROM event WHERE number = (SELECT max(number) FROM event)")
+    cut = program(*verify, "--head", head)
+    assert cut.code == 3
+    assert f"no run has the head {head}" in cut.out

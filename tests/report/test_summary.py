@@ -30,7 +30,7 @@ DOCUMENTED = """
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
  "tracked": null, "checked": null,
- "files": {"rejected": null, "results": null, "report": null}, "elapsed_s": 0.0}
+ "files": {"rejected": null, "results": null, "report": null}, "head": null, "elapsed_s": 0.0}
 """
 
 NO_ROWS = dict.fromkeys(RowClass, 0)
@@ -100,6 +100,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "tracked": None,
         "checked": None,
         "files": {"rejected": "out/rejected.csv", "results": None, "report": None},
+        "head": None,
         "elapsed_s": 1.235,
     }
 
