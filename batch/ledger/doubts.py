@@ -14,6 +14,7 @@ from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES
 from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.seals import changed
 from batch.model import Doubt
 from batch.states import Event, State
 from batch.status.control import Witness, delay_now
@@ -255,6 +256,8 @@ def load_doubts(connection: Connection, rows: Sequence[Any]) -> tuple[Doubt, ...
 def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
     sent = _sent(connection, row.number)
     events = connection.execute(_EVENTS, {"of_request": sent}).all()
+    if not events:
+        raise changed(request.run, [f"request {row.number} is in doubt, but was never sent"])
     first = events[0]
     ended = next((event.at for event in reversed(events) if event.event in _ENDS), first.at)
     before = connection.execute(_ANSWER_BEFORE, {"of_run": first.run, "before": first.number}).scalar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from batch.errors import AccessBatchError, BrokenPromiseError, LedgerLostError
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
@@ -18,6 +19,7 @@ from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
+from batch.ledger.unreadable import explain
 from batch.ledger.upgrade import bring_up_to_date
 from batch.ledger.verify import verify
 from batch.ledger.verify_seals import has_head, signers
@@ -134,5 +136,13 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            # What looks like a bug may be due to a row that somebody has written.
+            is_ours = isinstance(error, AccessBatchError) and not isinstance(
+                error, BrokenPromiseError | LedgerLostError
+            )
+            if isinstance(error, Exception) and not is_ours:
+                explain(self._engine, error)
+        finally:
+            self.close()

@@ -22,6 +22,7 @@ from batch.ledger import tables as t
 from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
 from batch.ledger.schema import HAS_VERSION, differences
 from batch.ledger.seals import link_old_runs, seal_old_runs
+from batch.ledger.unreadable import refuse_unreadable
 from batch.text import count, instant
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def bring_up_to_date(
         if memory is not None:
             _refuse_older(looking, url, memory)
         notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key))
-        _refuse_other_kind(looking, url, sandbox=sandbox)
         _refuse_other_schema(looking, url)
+        refuse_unreadable(looking)
+        _refuse_other_kind(looking, url, sandbox=sandbox)
         if memory is not None:
             memory.keep_sealed(_id(looking), _where(url))
     except LedgerLostError as error:

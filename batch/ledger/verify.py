@@ -25,6 +25,7 @@ from batch.ledger.events import (
     WITHIN,
 )
 from batch.ledger.rows import requests_of
+from batch.ledger.unreadable import unreadable
 from batch.ledger.verify_seals import contents, signatures
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
@@ -49,6 +50,7 @@ def verify(engine: Engine) -> tuple[str, ...]:
 
     It checks that
 
+    - every row can be read: if not, nothing else is checked;
     - the database's own integrity and references hold;
     - every request is the full product of its recipients and items;
     - requests that share a body may do so;
@@ -60,6 +62,8 @@ def verify(engine: Engine) -> tuple[str, ...]:
     - nothing was submitted twice for one intention.
     """
     with reading(engine) as connection:
+        if odd := tuple(_bounded(unreadable, connection)):
+            return (*odd, "nothing else was checked, since rows can't be read")
         found = [
             finding
             for check in (

@@ -287,7 +287,8 @@ class Comparison:
     def _part_of(self, owner: int, row: _Row) -> int:
         while self.lines[owner].request_state is State.SPLIT:
             whole = self.lines[owner].request
-            parts = [n for n in self._of_pair[row.pair] if self.lines[n].parent == whole]
+            # Parts have greater numbers, so that this ends, whatever somebody has written.
+            parts = [n for n in self._of_pair[row.pair] if self.lines[n].parent == whole < self.lines[n].request]
             part = next((n for n in parts if row.may_be(self.lines[n])), None)
             if part is None:
                 break
