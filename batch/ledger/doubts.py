@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, is_existing
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES
+from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES, changed
 from batch.ledger.rows import REQUEST, load_requests
-from batch.ledger.seals import changed
 from batch.model import Doubt
 from batch.states import Event, State
 from batch.status.control import Witness, delay_now

@@ -67,7 +67,10 @@ def half_sent(ledger: Ledger, path: Path) -> Path:
         ("UPDATE event SET detail = '[1]' WHERE number = 2", "row run '1', number '2': its detail can't be read"),
         ("UPDATE event SET detail = 'DEEP' WHERE number = 3", "number '3': its detail can't be read"),
         ('UPDATE event SET detail = \'{"server_time": "x"}\' WHERE number = 3', "its detail can't be read"),
-        ('UPDATE event SET detail = \'{"by": [[1]], "in_doubt": 7}\' WHERE number = 1', "its detail can't be read"),
+        (
+            "UPDATE event SET event = 'taken_over', detail = '{\"by\": [[1]]}' WHERE number = 2",
+            "its detail can't be read",
+        ),
         ("UPDATE event SET detail = '{\"first\": LONG}'", "its detail can't be read"),
         ("UPDATE event SET at = 'x'", "its at can't be read"),
         ("UPDATE event SET at = x'00ff'", "its at can't be read"),
