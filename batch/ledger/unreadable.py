@@ -17,8 +17,9 @@ from batch.api.dialects import ItemType, Operation
 from batch.errors import LedgerChangedError, LedgerLostError
 from batch.ledger import tables as t
 from batch.ledger.engine import reading
+from batch.ledger.events import ARRIVED, BORN, IN_DOUBT, JOINED, SEALED, SERVER_TIME, TOKEN_EXPIRES, WITHIN
 from batch.names.meaning import NameOutcome
-from batch.states import State
+from batch.states import Event, State
 from batch.text import moment
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def unreadable(connection: Connection, tables: Iterable[sa.Table] = ()) -> Itera
                 else:
                     if table is t.request and row["parent"] is not None and not row["parent"] < row["number"]:
                         yield _sentence(table, {"number": row["number"]}, "it can't be a part of its parent")
+                    elif table is t.event and not _fits(row["event"], json.loads(row["detail"])):
+                        yield _sentence(table, {key: row[key] for key in keys}, "its detail can't be read")
         except sa.exc.OperationalError as error:
             if "decode to UTF-8" not in str(error):
                 raise
@@ -162,10 +165,13 @@ def _json(text: Any) -> Any:
 
 
 def _is_event_detail(value: Any) -> bool:
-    detail = _json(value)
-    if not isinstance(detail, dict):
-        return False
-    return all(check(detail[name]) for name, check in _IN_DETAIL.items() if name in detail)
+    return isinstance(_json(value), dict)
+
+
+def _fits(event: str, detail: Mapping[str, Any]) -> bool:
+    """Whether that on which something rests is readable in the detail of an event of this kind."""
+    checks = {**_IN_ANY, **_IN_DETAIL.get(event, {})}
+    return all(check(detail[name]) for name, check in checks.items() if name in detail)
 
 
 def _is_metadata(value: Any) -> bool:
@@ -177,18 +183,14 @@ def _is_list_of_texts(value: Any) -> bool:
     return isinstance(found, list) and all(map(_is_text, found))
 
 
-_IN_DETAIL: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "first": _is_number,
-    "requests": _is_number,
-    "by": _are_numbers,
-    "arrived": _are_numbers,
-    "in_doubt": _are_numbers,
-    "order": _is_object,
-    "within": _is_number,
-    "server_time": _is_instant,
-    "token_expires": _is_instant,
+_IN_ANY: Final = {WITHIN: _is_number, SERVER_TIME: _is_instant, TOKEN_EXPIRES: _is_instant}
+_ADDED: Final = {"first": _is_number, "requests": _is_number}
+_DIVIDED: Final = {"by": _are_numbers, ARRIVED: _are_numbers, IN_DOUBT: _are_numbers}
+_IN_DETAIL: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
+    **dict.fromkeys(BORN, _ADDED),
+    **dict.fromkeys((SEALED, Event.TAKEN_OVER.value), _DIVIDED),
+    JOINED: {"order": _is_object},
 }
-"""The names in the details of events on whose kind something rests."""
 
 _SPECIAL: Final[Mapping[tuple[str, str], Callable[[Any], bool]]] = {
     ("about", "created_at"): _is_instant,
