@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
+from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
 from batch.dedupe.classify import (
     INTENTION,
     KEY,
@@ -148,6 +149,17 @@ def sent_before(classified: Classified) -> Mapping[str, Mapping[int, Collection[
     earlier = classified.known.filter(pl.col("state").is_in(free)).join(fresh, on=KEY, how="semi")
     for run, request, *key in earlier.select("run", "request", *KEY).rows():
         found.setdefault(run, {}).setdefault(request, []).append(tuple(key))
+    return found
+
+
+def came_to_nothing(classified: Classified) -> Mapping[str, Collection[int]]:
+    """By run, the requests for the fresh changes that came to nothing, as the tenant is said to have reported."""
+    fresh = classified.changes.filter("fresh").select(KEY).unique()
+    tracked = classified.known.filter(pl.col("tenant_state") != "").join(fresh, on=KEY, how="semi")
+    found: dict[str, set[int]] = {}
+    for run, request, state, said in tracked.select("run", "request", "tenant_state", "tenant_comment").rows():
+        if tenant_outcome(state, said) in RESUBMITTABLE:
+            found.setdefault(run, set()).add(request)
     return found
 
 

@@ -12,6 +12,7 @@ from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
 from batch.pipeline import (
     as_if_planned,
+    came_to_nothing,
     classes_and_reasons,
     classify_input,
     doubts_elsewhere,
@@ -209,7 +210,21 @@ class InputRun:
         sealed = ledger.plans.check_all()
         before = sent_before(classified)
         unsure = {run: changes for run, changes in before.items() if sealed[run].mistrusted.keys() & changes.keys()}
-        return bool(self._mistrusted(ledger, unsure))
+        unproven = {
+            request: sealed[run].tracked_by[request]
+            for run, requests in came_to_nothing(classified).items()
+            for request in requests
+            if request in sealed[run].tracked_by
+        }
+        if unproven:
+            ledger.tracks.forget(unproven.keys(), self._runtime.now())
+            keys = ", ".join(sorted(set(unproven.values())))
+            self._screen.say(
+                f"Only another machine, with the key {keys}, has recorded that changes of "
+                f"{count(len(unproven), 'request')} came to nothing. This machine does not trust that key, and has "
+                "forgotten it: `access-batch track` asks the tenant."
+            )
+        return bool(self._mistrusted(ledger, unsure) or unproven)
 
     def _mistrusted(self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]]) -> int:
         """Doubt requests again of which only another machine says that they have not arrived; return how many.

@@ -26,6 +26,7 @@ from tests.ledger.ledger_helpers import (
     REFUSED,
     THROTTLED,
     alter,
+    change_status,
     claim,
     claim_if_any,
     open_ledger,
@@ -289,3 +290,18 @@ def test_a_revoke_never_travels_in_a_body_of_grants(ledger: Ledger, path: Path) 
     with pytest.raises(LedgerChangedError, match="request 2 was put into a body with others, but only grants can"):
         ledger.requests.claim(run, NOW, ME)
     assert states(path) == {1: "PLANNED", 2: "PLANNED"}
+
+
+def test_what_another_machine_has_tracked_is_known_as_its_word_and_can_be_forgotten(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(2))
+    for _ in range(2):
+        record(ledger, claim(ledger, run), ACCEPTED)
+    ledger.tracks.write(run, [change_status(1, "i000", "EXECUTING"), change_status(2, "i001", "EXECUTING")], NOW)
+    assert ledger.plans.check_all()[run.id].tracked_by == {}
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.tracks.write(run, [change_status(1, "i000", "REJECTED")], NOW)
+    assert set(ledger.plans.check_all()[run.id].tracked_by) == {1}
+    ledger.tracks.forget([1], NOW)
+    assert ledger.plans.check_all()[run.id].tracked_by == {}
+    assert rows(path, "SELECT request FROM track") == [(2,)]
+    assert ledger.verify() == ()
