@@ -21,8 +21,8 @@ RUN: Final = 10
 LEAST: Final = 8
 """Least characters of a secret that is looked for within words: a shorter one could occur in ordinary ones."""
 
-MOST_UNDONE: Final = 3
-"""How many layers of escapes are undone: the two of a server that quotes what it got, and one of a gateway."""
+MOST_UNDONE: Final = 8
+"""How many layers of escapes are undone at most. A server quotes what it got twice, a gateway once more."""
 
 _MOST_DOUBTS: Final = 20_000
 """A text in which so many places look like a secret is taken to hold one."""
@@ -51,6 +51,10 @@ _TAG: Final = re.compile(r"<[^>]*>?")
 _BACKSLASH: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL
 )
+_HEX_MARK: Final = re.compile("0[xX]")
+_TAG_LETTERS: Final = {0xE0000 + letter: letter for letter in range(32, 127)}
+"""Letters that nobody sees, each with the one that it stands for."""
+
 _BLANK_ESCAPES: Final = frozenset("abefnrtv0")
 
 
@@ -128,9 +132,11 @@ def views(text: str) -> Iterator[str]:
         yield text
         if "<" in text:
             yield _TAG.sub("", text)
+        if "0x" in text or "0X" in text:
+            yield _HEX_MARK.sub("", text)
         if not ("%" in text or "&" in text or "\\" in text):
             return
-        undone = without_entities(unquote(_whole(_BACKSLASH.sub(_unescaped, text))))
+        undone = without_entities(unquote(_whole(_BACKSLASH.sub(_unescaped, text.replace("%u", "\\u")))))
         if undone == text:
             return
         text = undone
@@ -153,7 +159,7 @@ def _whole(text: str) -> str:
 def plain(text: str) -> bytes:
     """A text in small letters and in UTF-8, where letters that look alike are the same."""
     if not text.isascii():
-        text = _SIGNS.sub("", unicodedata.normalize("NFKD", _PHRASES.sub("", text)).casefold())
+        text = _SIGNS.sub("", unicodedata.normalize("NFKD", _PHRASES.sub("", text.translate(_TAG_LETTERS))).casefold())
     return text.encode("utf-8", "replace").translate(_LOWER)
 
 
