@@ -19,6 +19,7 @@ from batch.ledger.events import (
     ABOUT,
     ARRIVED,
     BORN,
+    CLAIM,
     FINDINGS,
     IMPORTED,
     IN_DOUBT,
@@ -70,6 +71,7 @@ class Chain:
         mistrusted: Of requests of which only a key says so that has neither made the attempt nor is trusted, that key.
         parts: Of requests that were divided, their parts.
         attempts: How often requests were sent; imported ones count once.
+        claims: Of requests whose `claimed` is known from events, what it is; None for imported ones, which have none.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
         tracked_by: The keys that have signed them.
@@ -91,6 +93,7 @@ class Chain:
         self.mistrusted: dict[int, str] = {}
         self.parts: dict[int, tuple[int, ...]] = {}
         self.attempts: dict[int, int] = {}
+        self.claims: dict[int, int | None] = {}
         self.about: Mapping[str, Any] | None = None
         self.findings: dict[int, str] = {}
         self.tracked_by: dict[int, str] = {}
@@ -180,11 +183,16 @@ class Chain:
         found = {int(number): str(digest) for number, digest in detail.get(FINDINGS, {}).items()}
         self.findings |= found
         self._reported |= found.keys()
+        if name == Event.CLAIMED and request is not None:
+            self.claims.pop(request, None)
+            if CLAIM in detail:
+                self.claims[request] = int(detail[CLAIM])
         if name == Event.TAKEN_OVER:
             numbers = sorted(int(number) for number in detail.get("by", ()))
             self._refuse_known(event, numbers)
             if request is not None:
                 self.parts[request] = tuple(numbers)
+                self.claims |= dict.fromkeys(numbers, self.claims[request]) if request in self.claims else {}
             known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
             known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
             other = State.PLANNED if SEALS in detail else None
@@ -197,6 +205,7 @@ class Chain:
             self._refuse_known(event, numbers)
             self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
             self.attempts |= dict.fromkeys(numbers if name == IMPORTED else (), 1)
+            self.claims |= dict.fromkeys(numbers if name == IMPORTED else ())
             self.names = detail.get(NAMES, self.names)
         elif name == SEALED:
             arrived = set(detail.get(ARRIVED, ()))

@@ -84,6 +84,9 @@ FINGERPRINT: Final = "body_sha256"
 ATTEMPT: Final = "attempt_id"
 """In the detail of an attempt: its id, which each item of its body carries. Older events have none."""
 
+CLAIM: Final = "claim"
+"""In the detail of an attempt: `request.claimed`. Older events have none."""
+
 TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
 """In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
 

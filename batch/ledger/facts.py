@@ -28,9 +28,12 @@ def about(connection: Connection, run_id: str) -> Mapping[str, Any]:
     """What a run is and whose.
 
     Returns:
-        `input`: its digest; `run`: what else stands in it; `name`, `token` and `urls` of its tenant.
+        `input`: its digest; `run`: what else stands in it; `name`, `token` and `urls` of its tenant. Nothing if
+        somebody has taken its tenant away.
     """
-    run = connection.execute(_RUN, {"of_run": run_id}).one()
+    run = connection.execute(_RUN, {"of_run": run_id}).first()
+    if run is None:
+        return {}
     urls = connection.execute(_URLS, {"of_tenant": run.tenant}).scalars().all()
     return {
         "input": run.input_digest,

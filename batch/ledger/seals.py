@@ -181,7 +181,10 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
     if chain.about is not None:
         now = about(connection, run_id)
         names = ("input", "run", "name", "token", "urls")
-        yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now[name])
+        yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now.get(name))
+    for number, claimed in connection.execute(_CLAIMED, {"of_run": run_id}):
+        if chain.claims.get(number, claimed) != claimed:
+            yield f"when request {number} was sent, among all of the ledger, was changed"
     if whole:
         findings = findings_of(connection, run_id)
         for number in sorted(findings.keys() | chain.findings.keys()):
@@ -189,6 +192,9 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
                 yield f"what the tenant reports on request {number} was changed"
 
 
+_CLAIMED: Final = sa.select(t.request.c.number, t.request.c.claimed).where(
+    t.request.c.run == t.RUN_NUMBER, t.request.c.claimed.is_not(None)
+)
 _ABOUT: Final = {
     "input": "the digest of its input",
     "run": "its date, its API or the list of its files",

@@ -98,6 +98,7 @@ def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: 
         "body_sha256": hashlib.sha256(encode(body_of(*body.requests, attempt=body.attempt))).hexdigest(),
         "attempt_id": body.attempt,
         "token_expires": "2026-03-01T12:00:05.000Z",
+        "claim": 1,
     }
     assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
 

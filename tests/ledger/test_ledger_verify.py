@@ -14,6 +14,7 @@ from batch.answers.outcome import decide
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import Limits
+from batch.errors import LedgerChangedError
 from batch.ledger.plans import NewRun
 from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
@@ -21,7 +22,7 @@ from batch.model import Answer, Form
 from batch.plan import plan
 from tests.builders import change
 from tests.clocks import key, new_id
-from tests.ledger.ledger_helpers import ME, claim, open_ledger, write
+from tests.ledger.ledger_helpers import ME, alter, claim, open_ledger, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +107,9 @@ def test_a_ledger_that_only_the_program_wrote_is_sound(path: Path) -> None:
         ("UPDATE detail SET comment = comment || '!'", "sent something else"),
         ("UPDATE identity SET external_id = external_id || 'x'", "sent something else"),
         ("UPDATE request_item SET detail = 999 WHERE request = 2", "points at nothing"),
+        ("UPDATE request SET claimed = 1000 WHERE state = 'ACCEPTED'", "when request 3 was sent"),
+        ("UPDATE run SET tenant = 99", "the list of its tenant's addresses was changed"),
+        ("DELETE FROM tenant", "points at nothing"),
         (SENT_AGAIN, "again"),
     ],
 )
@@ -114,6 +118,18 @@ def test_tampering_is_found(path: Path, tampering: str, finding: str) -> None:
         connection.executescript(tampering)
         connection.commit()
     assert finding in findings(path)
+
+
+@pytest.mark.parametrize("tampering", ["UPDATE request SET claimed = 1000 WHERE claimed = 2", "DELETE FROM tenant"])
+def test_what_verify_finds_about_any_run_is_found_before_an_input_is_planned(path: Path, tampering: str) -> None:
+    with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id, key=key) as ledger:
+        ledger.plans.check_all()
+    alter(path, tampering)
+    with (
+        Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id, key=key) as ledger,
+        pytest.raises(LedgerChangedError),
+    ):
+        ledger.plans.check_all()
 
 
 def test_two_attempts_with_one_id_are_found(tmp_path: Path) -> None:
