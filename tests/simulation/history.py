@@ -246,9 +246,6 @@ class History:
         """Check what a process's exit code promises."""
         if code == 0:
             self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.held)
-        if code == 3 and not self.world.faults and self.tenant.poison:
-            # While faults happen, rows may be refused, or held back because another process works on them.
-            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.held.union(self.tenant.poison))
         if code == 1:
             self.problems.append(f"a bug: {self.world.events[-1]}")
 
@@ -282,8 +279,10 @@ class History:
 
     def _run_until_it_ends(self, who: str, most: int, given: tuple[Path, set[Pair]]) -> int:
         world, code = self.world, 4
+        poison = self.tenant.poison
         pause = max(self.options.settle_after, SILENT if len(self.machines) > 1 else 0.0)
         for number in range(most):
+            before = code
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
             code = self.host.submit(self.machines[0], f"{who}.{number}", given[0])
@@ -293,8 +292,10 @@ class History:
                 # A ledger that was put back may not know that both names are one tenant's: use the other name.
                 code = self.host.submit(self.machines[0], f"{who}.{number}.{again}", given[0])
             self._ended(code, given[1])
-            # What was refused while the tenant failed is submitted again.
-            if code != 4 and (code != 3 or self.tenant.poison):
+            # What was refused while faults happened is submitted again; then only poison may be refused.
+            if code == before == 3 and poison:
+                self.problems += checkers.missing(self.tenant.books, given[1], self.tenant.held.union(poison))
+            if code not in {3, 4} or (code == before == 3 and poison):
                 break
         return code
 
