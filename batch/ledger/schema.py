@@ -32,7 +32,11 @@ HAS_VERSION: Final = sa.Table(
 )
 """Alembic's own table, as it creates it."""
 
-_OBJECTS: Final = "SELECT type, name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
+_OBJECTS: Final = """
+    SELECT type, name, sql FROM main.sqlite_master
+    WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')
+"""
+"""Without the statistics that ANALYZE keeps, which change nothing but speed."""
 _COLUMNS: Final = """
     SELECT 'table', m.name, 'column', x.name, upper(x.type), x."notnull", x.dflt_value, x.pk, x.hidden
     FROM main.sqlite_master AS m, pragma_table_xinfo(m.name) AS x WHERE m.type = 'table'

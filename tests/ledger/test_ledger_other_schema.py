@@ -84,3 +84,10 @@ def test_a_ledger_without_the_view_for_people_opens(path: Path, ledger: Ledger) 
     ledger.close()
     alter(path, "DROP VIEW changes")
     open_ledger(path).close()
+
+
+def test_a_ledger_opens_whose_statistics_somebody_has_gathered(path: Path, ledger: Ledger) -> None:
+    ledger.close()
+    alter(path, "ANALYZE")
+    assert rows(path, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'") == [(1,)]
+    open_ledger(path).close()
