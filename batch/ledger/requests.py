@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.answers.outcome import is_blocked
-from batch.errors import BrokenPromiseError, LedgerLostError, StoppedError
+from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import begin_attempts
@@ -33,7 +33,7 @@ from batch.ledger.failures import failures
 from batch.ledger.moving import divide, move
 from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.runs import require_held
-from batch.ledger.seals import Sealed, check_run, seal_of
+from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.track import write_statuses
 from batch.states import Event, State
 from batch.status.evidence import held_statuses, requested_already
@@ -182,7 +182,7 @@ class Requests:
         if anew or any(request.number not in self._followed[run_id].free for request in requests):
             sealed = self._check(connection, run_id)
             for request in requests:
-                _require_ours(sealed, request)
+                require_ours(sealed, request)
         free = self._followed[run_id].free
         for request in requests:
             if free[request.number] != seal_of(request):
@@ -359,25 +359,6 @@ class Requests:
             return {row.request: row.reason for row in rows}
 
 
-def _require_ours(sealed: Sealed, request: Request) -> None:
-    """Refuses a request if anybody else has planned it, or makes it free to be sent.
-
-    Raises:
-        StoppedError: Somebody has.
-    """
-    if key := sealed.mistrusted.get(request.number):
-        raise StoppedError(
-            f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
-            "not, and this machine does not trust it.",
-            next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
-        )
-    if key := sealed.others.get(request.number):
-        raise StoppedError(
-            f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
-            next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
-        )
-
-
 def _sent(connection: Connection, run_id: str) -> int:
     """See `Head.sent`."""
     claimed = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.attempts > 0) & t.request.c.parent.is_(None)
@@ -396,10 +377,8 @@ def _existing(one: Answered) -> tuple[ChangeStatus, ...]:
 
 
 def _tenant_of(connection: Connection, run: str) -> str:
-    name: str = connection.execute(
-        sa.select(t.tenant.c.name).join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)
-    ).scalar_one()
-    return name
+    name = sa.select(t.tenant.c.name).join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)
+    return str(connection.execute(name).scalar_one())
 
 
 def _entry(one: Answered) -> Entry:

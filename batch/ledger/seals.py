@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from batch.errors import StoppedError
 from batch.ledger import tables as t
 from batch.ledger.chain import EVENTS, Chain, read_chain
 from batch.ledger.contents import content_hash, contents
@@ -113,6 +114,25 @@ class Sealed:
     parts: Mapping[int, Sequence[int]]
     last: Head
     tracked_by: Mapping[int, str]
+
+
+def require_ours(sealed: Sealed, request: Request) -> None:
+    """Refuses a request if anybody else has planned it, or makes it free to be sent.
+
+    Raises:
+        StoppedError: Somebody has.
+    """
+    if key := sealed.mistrusted.get(request.number):
+        raise StoppedError(
+            f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
+            "not, and this machine does not trust it.",
+            next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
+        )
+    if key := sealed.others.get(request.number):
+        raise StoppedError(
+            f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
+            next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
+        )
 
 
 def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Sealed:
