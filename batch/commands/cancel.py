@@ -269,6 +269,7 @@ class _CancelJob:
             refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in outcomes else "",
             interrupted=interrupted,
             undo=None if dry_run else write_undo(self.folder, self._run.id, granted, self._undo_comment()),
+            head=self._ledger.head(self._run).short,
             elapsed=self._runtime.clock.monotonic() - began,
         )
 

@@ -40,6 +40,7 @@ class TrackResult:
         tally: How far it has come.
         tracked: The tenant's last states of its accepted changes.
         file: Path of tracked.csv; None without `--out`.
+        head: The run's newest event, as `ledger verify --head` takes it.
         elapsed: Seconds that this process took.
         stopped: Why tracking stopped early, if it did.
         interrupted: Whether the user stopped it.
@@ -49,6 +50,7 @@ class TrackResult:
     tally: Tally
     tracked: TrackSummary
     file: str | None
+    head: str
     elapsed: float
     stopped: StoppedError | None
     interrupted: bool
@@ -66,6 +68,7 @@ class TrackResult:
             **run_as_json(self.run, self.tally, self.tracked),
             "tracked": track_as_json(self.tracked),
             "files": {"tracked": self.file},
+            "head": self.head,
             "elapsed_s": round(self.elapsed, 3),
         }
 
@@ -78,6 +81,7 @@ class TrackResult:
             )
         if self.file:
             yield f"  tracked: {self.file}"
+        yield f"  head: {self.head}"
         yield from advice(self.tracked, self.run.id)
         yield from describe_rest(self.run, self.tally)
 
@@ -125,6 +129,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             tally=ledger.runs.tally(run),
             tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
             file=write_tracked(settings.out, run.id, changes) if settings.out and changes is not None else None,
+            head=ledger.head(run).short,
             elapsed=runtime.clock.monotonic() - began,
             stopped=stopped,
             interrupted=interrupted,

@@ -37,6 +37,7 @@ class CancelSummary:
         refused: Why the tenant refused some; empty if it refused none.
         interrupted: Whether the user ended it early.
         undo: Path of `undo.csv`; None if it was not written.
+        head: The run's newest event, as `ledger verify --head` takes it.
         elapsed: Seconds.
     """
 
@@ -54,6 +55,7 @@ class CancelSummary:
     refused: str
     interrupted: bool
     undo: str | None
+    head: str
     elapsed: float
 
     @property
@@ -90,6 +92,7 @@ def cancel_as_json(found: CancelSummary) -> dict[str, Any]:
         "calls": {name: found.calls.get(name, 0) for name in ("bulk", "single", "refused")},
         "refused": found.refused,
         "files": {"undo": found.undo},
+        "head": found.head,
         **{name: [_named(change) for change in changes] for name, changes in lists.items()},
         "elapsed_s": round(found.elapsed, 1),
     }
@@ -134,6 +137,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
             yield f"  {number:,} {words}"
     if found.to_revoke:
         yield f"  {found.outcomes[CancelOutcome.GRANTED]:,} granted already"
+    yield f"  head: {found.head}"
     if found.dry_run:
         yield from _preview(found)
     if found.refused:
