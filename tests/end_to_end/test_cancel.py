@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 from contextlib import closing, contextmanager
@@ -262,12 +263,15 @@ def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_pa
         assert f"  would be revoked by undo.csv: grant of ROLE {item(2)} for {identity(1)}\n" in preview
         done = program(*command, "--yes", env=environment(tenant))
         undo = tmp_path / "wanted.results" / "undo.csv"
+        (head,) = re.findall(r"head: (\S+)", done.out)
         assert done.out.splitlines() == [
             f"Run {run}: 12 accepted changes at {tenant.base_url}.",
             "  10 cancelled",
             "  2 granted already",
+            f"  head: {head}",
             f"To revoke what was granted: access-batch submit {undo}",
         ]
+        assert program("ledger", "verify", "--head", head, "--ledger", work.ledger).code == 0
         assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
         comments = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
         assert comments == [("the wrong file",)]
