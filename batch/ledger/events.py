@@ -188,14 +188,22 @@ class Followed:
         free: The seals of the requests that may be claimed now, by their numbers.
     """
 
-    def __init__(self, last: Head, free: Mapping[int, str]) -> None:
+    def __init__(self, last: Head, free: Mapping[int, str], others: Mapping[int, str]) -> None:
         self.last = last
         self.free = dict(free)
-        self._claimed: dict[int, str] = {}
+        self._others = dict(others)
 
     def knows(self, head: Head) -> bool:
         """Whether a run's newest event is the last that this process knows."""
         return (self.last.number, self.last.hash) == (head.number, head.hash)
+
+    def seal(self, request: int) -> str | None:
+        """The seal of a request that is free, may have been sent, or was refused; None if that is not known."""
+        return self.free.get(request) or self._others.get(request)
+
+    def bear(self, parts: Mapping[int, str], *, free: bool) -> None:
+        """Follow the parts of a request whose seal was known: their seals by their numbers."""
+        (self.free if free else self._others).update(parts)
 
     def add(self, entries: Sequence[Entry], head: Head) -> None:
         """Follow events that this process adds, until the newest is `head`."""
@@ -203,16 +211,17 @@ class Followed:
         for entry in entries:
             if entry.request is None or entry.event in _STILL_OPEN:
                 continue
-            seal = self.free.pop(entry.request, None) or self._claimed.pop(entry.request, None)
+            seal = self.free.pop(entry.request, None) or self._others.pop(entry.request, None)
             if seal is None:
                 continue
-            if entry.event == Event.CLAIMED:
-                self._claimed[entry.request] = seal
+            if entry.event in _KEPT:
+                self._others[entry.request] = seal
             elif entry.event in _FREED:
                 self.free[entry.request] = seal
 
 
 _STILL_OPEN: Final = (Event.UNDECIDED, Event.ABANDONED)
+_KEPT: Final = (Event.CLAIMED, Event.REFUSED)
 _FREED: Final = (Event.NOT_PROCESSED, Event.NOT_FOUND)
 
 

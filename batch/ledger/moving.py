@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from batch.errors import BrokenPromiseError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
-from batch.ledger.events import Entry
+from batch.ledger.contents import contents
+from batch.ledger.events import Entry, Followed
 from batch.ledger.rows import REQUEST, item_rows, recipients_of
-from batch.ledger.seals import root, write_seals
+from batch.ledger.seals import root, seal_of, write_seals
 from batch.states import Event, State, advance
 from batch.text import instant
 
@@ -115,7 +116,17 @@ def divide(
 
     Raises:
         BrokenPromiseError: The parts, with what goes elsewhere, are not the whole.
+        LedgerChangedError: Somebody has changed the request since this process has checked or claimed it.
     """
+    following: dict[str, Followed] = connection.get_execution_options().get(events.FOLLOWED, {})
+    followed = following.get(request.run)
+    if followed and not followed.knows(events.newest(connection, request.run)):
+        followed = None
+    sealed = followed.seal(request.number) if followed else None
+    # Whoever divides a request signs what its parts say.
+    (_, _, content), *_ = contents(connection, [request.number])
+    if content != (sealed or seal_of(request)):
+        raise events.changed(request.run, [f"request {request.number} was changed"])
     row = connection.execute(REQUEST.where(t.request.c.number == request.number)).one()
     recipients = recipients_of(row)
     items = [(item.item, item.detail) for item in item_rows(connection, request.number)]
@@ -136,9 +147,10 @@ def divide(
     unconfirmed = [number for number, one in zip(children, states, strict=True) if one is State.UNCONFIRMED]
     doubts.inherit(connection, known, unconfirmed)
     accepted = [number for number, one in zip(children, states, strict=True) if one is State.ACCEPTED]
+    seals = write_seals(connection, children)
     detail = {
         "by": children,
-        events.SEALS: root(write_seals(connection, children)),
+        events.SEALS: root(seals),
         **({events.IN_DOUBT: unconfirmed} if unconfirmed else {}),
         **({events.ARRIVED: accepted} if accepted else {}),
         **found,
@@ -146,6 +158,11 @@ def divide(
     events.append(
         connection, request.run, [Entry(event=Event.TAKEN_OVER, at=now, request=request.number, detail=detail)]
     )
+    if followed and sealed:
+        parts_of = dict(zip(children, seals, strict=True))
+        for one in (State.PLANNED, State.UNCONFIRMED):
+            some = {number: parts_of[number] for number, state in zip(children, states, strict=True) if state is one}
+            followed.bear(some, free=one is State.PLANNED)
     return tuple(children)
 
 

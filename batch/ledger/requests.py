@@ -163,7 +163,7 @@ class Requests:
     def _check(self, connection: Connection, run_id: str) -> Sealed:
         sealed = check_run(connection, run_id)
         free = {number: seal for number, seal in sealed.ours.items() if number not in sealed.mistrusted}
-        self._followed[run_id] = Followed(sealed.last, free)
+        self._followed[run_id] = Followed(sealed.last, free, sealed.doubtful)
         return sealed
 
     def _require_sealed(self, connection: Connection, requests: Sequence[Request], *, anew: bool) -> None:

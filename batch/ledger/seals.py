@@ -41,6 +41,7 @@ from batch.ledger.facts import about, dictionary_faults, findings_of
 from batch.ledger.machine_key import has_signed, key_name
 from batch.model import Head
 from batch.states import FREE, State
+from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -101,6 +102,7 @@ class Sealed:
     Attributes:
         ours: The seals of those that this machine has planned, by their numbers.
         others: The names of the keys under which the others were planned, by their numbers.
+        doubtful: The seals of requests that this machine has planned and that may have been sent, by their numbers.
         mistrusted: By the numbers of requests in any state of FREE that may have arrived: the name of the key on whose
             word alone they have not.
         parts: Of requests that were divided, their parts.
@@ -110,6 +112,7 @@ class Sealed:
 
     ours: Mapping[int, str]
     others: Mapping[int, str]
+    doubtful: Mapping[int, str]
     mistrusted: Mapping[int, str]
     parts: Mapping[int, Sequence[int]]
     last: Head
@@ -151,7 +154,8 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
     chain = read_chain(connection, run_id, {public})
     kept = {row.number: row for row in connection.execute(_REQUESTS, {"of_run": run_id})}
     planned = {number for number, row in kept.items() if row.state == State.PLANNED}
-    births = [birth for birth in chain.births if whole or not planned.isdisjoint(birth.numbers)]
+    doubts = {number for number, row in kept.items() if row.state in DOUBTFUL}
+    births = [birth for birth in chain.births if whole or not (planned | doubts).isdisjoint(birth.numbers)]
     needed = {next(head.number for head, *_ in chain.signed if head.number >= birth.event) for birth in births}
     needed |= set(chain.freed.values())
     faults = [
@@ -167,6 +171,7 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
         *fact_faults(connection, chain, whole=whole),
     ]
     ours: dict[int, str] = {}
+    doubtful: dict[int, str] = {}
     others = dict.fromkeys(planned, "nobody")
     for birth in births:
         seals = {number: kept[number].seal for number in birth.numbers if number in kept}
@@ -176,6 +181,8 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
             others[number] = key_name(birth.signer)
             if birth.signer == public:
                 ours[number] = others.pop(number) and seals[number]
+        if birth.signer == public:
+            doubtful |= {number: seals[number] for number in doubts & seals.keys()}
     if whole:
         found = seals_and_contents(connection, run_id)
         faults += [f"request {number} was changed" for number, (seal, content) in found if seal != content]
@@ -186,6 +193,7 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
     return Sealed(
         ours=ours,
         others=others,
+        doubtful=doubtful,
         mistrusted=mistrusted,
         parts=chain.parts,
         last=chain.last,

@@ -8,7 +8,10 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
+from batch.answers.split import divide
+from batch.answers.suspects import RefusalHistory
 from batch.errors import LedgerChangedError, LedgerLostError, StoppedError
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.machine_key import MachineKey
@@ -19,6 +22,7 @@ from tests.builders import NOW, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
+    REFUSED,
     alter,
     change_status,
     claim,
@@ -302,3 +306,35 @@ def test_only_a_machine_that_is_trusted_says_that_a_run_is_another_tenants(
         elsewhere.tenants.bind("https://thief.example", ["4711"], ME, NOW)
     with pytest.raises(LedgerChangedError, match="only another machine, with the key"):
         ledger.requests.check(run)
+
+
+@pytest.mark.parametrize("attack", ["another person", "another item", "another comment"])
+def test_a_request_that_somebody_changes_while_it_is_sent_is_not_divided(
+    ledger: Ledger, path: Path, attack: str
+) -> None:
+    run = write(ledger, product(["i002", "i003"], ["r1"]))
+    request = claim(ledger, run)
+    alter(path, ATTACKS[attack])
+    with pytest.raises(LedgerChangedError, match="request 1 was changed"):
+        record(ledger, request, REFUSED, parts=divide(request, "", RefusalHistory()))
+    assert rows(path, "SELECT number, state FROM request") == [(1, "SENDING")]
+
+
+def test_the_parts_of_a_request_are_claimed_without_another_reading_of_all_events(ledger: Ledger) -> None:
+    run = write(ledger, product(["i1", "i2", "i3", "i4"], ["r1"]))
+    request = claim(ledger, run)
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        record(ledger, request, REFUSED, parts=divide(request, "", RefusalHistory()))
+        parts = [claim(ledger, run) for _ in range(2)]
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert [part.parent for part in parts] == [1, 1]
+    assert not [
+        one for one in statements if "FROM event" in one and "ORDER BY event.number" in one and "LIMIT" not in one
+    ]
