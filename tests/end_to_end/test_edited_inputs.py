@@ -92,12 +92,12 @@ def test_a_run_of_an_older_version_is_continued_by_its_inputs_bytes(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", ROWS[:5])
-    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
-    first = program("submit", path, "--yes", "--json", "--check-tenant", "never", env=wrong).json["run"]
-    (ledger,) = (tmp_path / "data").rglob("ledger.db")
-    alter(ledger, f"UPDATE run SET input_digest = '{hashlib.sha256(path.read_bytes()).hexdigest()}'")  # noqa: S608
-    ended = submit(program, tenant, path)
-    assert (ended.code, ended.json["run"], ended.json["changes"]["accepted"]) == (0, first, 5)
+    old = tmp_path / "old.db"
+    with open_ledger(old) as ledger:
+        planned = [[change(row["identity_id"], row["item_id"])] for row in ROWS[:5]]
+        run = write(ledger, *planned, digest=hashlib.sha256(path.read_bytes()).hexdigest(), tenant=tenant.base_url)
+    ended = submit(program, tenant, path, "--ledger", str(old))
+    assert (ended.code, ended.json["run"], ended.json["changes"]["accepted"]) == (0, run.id, 5)
 
 
 def test_changes_that_are_not_wanted_any_more_stay_with_their_run(
