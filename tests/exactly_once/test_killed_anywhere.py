@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from batch.sandbox.server import RunningSandbox
 
 FAST = Rate(requests=5000, seconds=1)
-KILLS = 12
-EVERY = 9
+KILLS = 8
+EVERY = 15
 """Of so many points one is tried: the simulation tries them all."""
 
 

@@ -179,7 +179,7 @@ def test_an_import_never_makes_a_skipped_change_new_again(path: Path) -> None:
     numbers = itertools.count()
     with open_ledger(path) as ledger:
 
-        @settings(max_examples=20)
+        @settings(max_examples=12)
         @given(HISTORY, LISTED)
         def check(history: list[Any], listed: list[Any]) -> None:
             # Each example has a tenant of its own, so the examples do not affect each other.

@@ -60,7 +60,7 @@ def live(ledger: Ledger) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(versions=st.lists(st.tuples(PAIRS, st.integers(0, 3)), min_size=2, max_size=4))
 def test_an_input_edited_again_and_again_keeps_every_pair_in_exactly_one_request(
     versions: list[tuple[set[tuple[str, str]], int]], tmp_path_factory: pytest.TempPathFactory
