@@ -122,7 +122,8 @@ def phrase(template: str, *values: pl.Expr) -> pl.Expr:
 
 
 # Spreadsheets drop blanks and what can't be seen before they look for a formula, and some take wide and small signs.
-_UNSEEN: Final = r"[[\s\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\x{2800}]--[,;|\t\r\n]]*"
+# They drop a quote too if it begins a cell, as it does if they divide the file's lines at another separator than ours.
+_UNSEEN: Final = r"[[\s\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\x{2800}\x22]--[,;|\t\r\n]]*"
 _SIGNS: Final = r"=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}\x{FE66}\x{FE62}\x{FE63}\x{FE6B}"
 # A text that has apostrophes there already gets one more, so that `restored` is unambiguous. No match reaches over a
 # separator, so that an apostrophe at one place changes nothing at another.
@@ -133,11 +134,12 @@ _FIRST: Final = rf"'*{_UNSEEN}[{_SIGNS}\t\r\n]"
 def defused(cell: pl.Expr) -> pl.Expr:
     """Text that is safe in a spreadsheet: an apostrophe before anything that could start a formula; null stays null.
 
-    Also after a comma, semicolon, bar, tab or line end: a spreadsheet may take these for the end of a cell.
+    Also after a comma, semicolon, bar, tab or line end: a spreadsheet may take these for the end of a cell,
+    and a quote for the beginning of the next.
     """
     return cell.str.replace_all(rf"([,;|\t\r\n])({_FORMULA})", "${1}'${2}").str.replace(rf"^({_FIRST})", "'${1}")
 
 
 def restored(cell: pl.Expr) -> pl.Expr:
-    """The inverse of `defused`, and of what was written before separators counted; null stays null."""
+    """The inverse of `defused`, and of what was written before separators or quotes counted; null stays null."""
     return cell.str.replace_all(rf"([,;|\t\r\n])'({_FORMULA})", "${1}${2}").str.replace(rf"^'({_FIRST})", "${1}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import unicodedata
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch.text import defused, restored
 
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
 _UNSEEN = " \xa0\u3000\0\x01\x7f\ufeff\u200b\u2060\u00ad\u202e\v\x85\u2028\u3164\ufe0f"
+_QUOTE = '"'
 _SEPARATORS = ",;|\t\r\n"
-_CELLS = st.one_of(st.text(), st.text(alphabet="'a" + _SIGNS + _SEPARATORS + _UNSEEN), st.none())
+_CELLS = st.one_of(st.text(), st.text(alphabet="'a" + _SIGNS + _SEPARATORS + _UNSEEN + _QUOTE), st.none())
 
 
 def as_written(cells: list[str | None]) -> pl.DataFrame:
@@ -25,7 +28,7 @@ def as_written(cells: list[str | None]) -> pl.DataFrame:
 def may_run(cell: str) -> bool:
     """Whether a spreadsheet could find a formula, whatever it takes for the end of a cell."""
     for part in re.split(f"[{_SEPARATORS}]", cell):
-        seen = (one for one in part if one not in _UNSEEN and unicodedata.category(one)[0] not in "CZ")
+        seen = (one for one in part if one not in _UNSEEN + _QUOTE and unicodedata.category(one)[0] not in "CZ")
         if next(seen, "a") in _SIGNS:
             return True
     return cell.startswith(("\t", "\r", "\n"))
@@ -42,6 +45,17 @@ def test_restoring_defused_cells_gives_the_same_cells(cells: list[str | None]) -
 @given(st.lists(_CELLS))
 def test_nothing_in_a_defused_cell_starts_like_a_formula(cells: list[str | None]) -> None:
     assert not any(map(may_run, as_written(cells)["cell"].drop_nulls()))
+
+
+@given(st.text(alphabet="'ax=" + _QUOTE + _SEPARATORS), st.sampled_from(",;|\t"))
+@example('x;"=HYPERLINK(A1)&";y', ";")
+@example('x\t"=1+1', "\t")
+def test_a_file_that_is_read_with_another_separator_has_no_formula(cell: str, separator: str) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerow(["first", *as_written([cell])["cell"]])
+    file.seek(0)
+    found = [one for row in csv.reader(file, delimiter=separator) for one in row]
+    assert not [one for one in found if one.startswith("=")]
 
 
 @given(st.lists(_CELLS))
@@ -63,6 +77,8 @@ def test_only_what_could_start_a_formula_is_changed(cells: list[str | None]) -> 
         ("x;=HYPERLINK(0)", "x;'=HYPERLINK(0)"),
         ("x\t\ufeff @SUM(0)", "x\t'\ufeff @SUM(0)"),
         ("a|-b,+c", "a|'-b,'+c"),
+        ('x;"=HYPERLINK(0)&";y', 'x;\'"=HYPERLINK(0)&";y'),
+        ('x;"y" = z', 'x;"y" = z'),
         ("O'Neil", "O'Neil"),
         ("'quoted'", "'quoted'"),
         ("a-b = c; d", "a-b = c; d"),
