@@ -12,6 +12,8 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among, select_frame
 from batch.ledger.events import ABOUT, FINDINGS, Entry
+from batch.ledger.machine_key import key_name
+from batch.model import IMPORT
 from batch.text import id_key
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ _RUN: Final = (
 _URLS: Final = (
     sa.select(t.address.c.url).where(t.address.c.tenant == sa.bindparam("of_tenant")).order_by(t.address.c.url)
 )
-_TEXTS: Final = ("p", "type", "i", "state", "who", "said", "since", "access_request")
+_TEXTS: Final = ("p", "type", "i", "state", "who", "said", "since", "access_request", "imported_at")
 _SCHEMA: Final = {"request": pl.Int64, **dict.fromkeys(_TEXTS, pl.String)}
 _REPORTS: Final = (
     sa.select(
@@ -65,15 +67,17 @@ _REPORTS: Final = (
         t.finding.c.said,
         t.track.c.since,
         t.track.c.access_request,
+        # Of imported requests, which have no other events, the later one counts.
+        sa.case((t.run.c.input_digest.startswith(IMPORT), t.request.c.state_at), else_="").label("imported_at"),
     )
     .select_from(t.track)
+    .join(t.request, t.request.c.number == t.track.c.request)
+    .join(t.run, t.run.c.number == t.request.c.run)
     .join(t.identity, t.identity.c.id == t.track.c.identity)
     .join(t.item, t.item.c.id == t.track.c.item)
     .join(t.finding, t.finding.c.id == t.track.c.finding)
 )
-_OF_RUN: Final = _REPORTS.join(t.request, t.request.c.number == t.track.c.request).where(
-    t.request.c.run == t.RUN_NUMBER
-)
+_OF_RUN: Final = _REPORTS.where(t.request.c.run == t.RUN_NUMBER)
 
 
 def findings_of(connection: Connection, run_id: str) -> dict[int, str]:
@@ -104,6 +108,24 @@ def link_findings(connection: Connection, requests: pl.Series, now: datetime) ->
     for (run,), these in runs.sort("request").group_by("run", maintain_order=True):
         found = {str(number): digests.get(number, "") for number in these.get_column("request")}
         events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail={FINDINGS: found})])
+
+
+def gap_faults(connection: Connection) -> Iterator[str]:
+    """Runs, requests and signatures that were taken away, if later ones are left: their numbers have no gaps."""
+    for what, number in (("run", t.run.c.number), ("request", t.request.c.number)):
+        count, greatest = connection.execute(sa.select(sa.func.count(), sa.func.max(number))).one()
+        if count != (greatest or 0):
+            yield f"{count:,} of {greatest:,} {what}s are left"
+    for public, count, greatest in connection.execute(_PLACES):
+        if count != (greatest or 0) or not count:
+            yield f"{count:,} of {greatest or 'its'} signatures of the key {key_name(public)} are left"
+
+
+_PLACES: Final = (
+    sa.select(t.signer.c.public, sa.func.count(t.event.c.place), sa.func.max(t.event.c.place))
+    .outerjoin(t.event, t.event.c.signer == t.signer.c.id)
+    .group_by(t.signer.c.id, t.signer.c.public)
+)
 
 
 def dictionary_faults(connection: Connection) -> Iterator[str]:

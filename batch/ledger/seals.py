@@ -37,7 +37,7 @@ from batch.ledger.events import (
     own_part,
     signed_text,
 )
-from batch.ledger.facts import about, dictionary_faults, findings_of
+from batch.ledger.facts import about, dictionary_faults, findings_of, gap_faults
 from batch.ledger.machine_key import has_signed, key_name
 from batch.model import Head
 from batch.states import FREE, State
@@ -241,7 +241,7 @@ def check_all(connection: Connection) -> Mapping[str, Sealed]:
     Raises:
         LedgerChangedError: They differ: somebody has changed the ledger.
     """
-    if faults := [*dictionary_faults(connection)]:
+    if faults := [*gap_faults(connection), *dictionary_faults(connection)]:
         raise changed("", faults)
     runs = connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all()
     return {run: check_run(connection, run, whole=True) for run in runs}

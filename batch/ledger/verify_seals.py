@@ -11,7 +11,7 @@ from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
 from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
-from batch.ledger.facts import dictionary_faults
+from batch.ledger.facts import dictionary_faults, gap_faults
 from batch.ledger.machine_key import has_signed, key_name
 from batch.ledger.seals import fact_faults, root, seals_and_contents
 from batch.model import Head
@@ -111,6 +111,7 @@ def has_head(connection: Connection, number: int, digits: str) -> bool:
 
 def contents(connection: Connection) -> Iterator[str]:
     """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports."""
+    yield from gap_faults(connection)
     yield from dictionary_faults(connection)
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))

@@ -16,7 +16,7 @@ from rich.console import Console
 from batch.commands.import_ import ImportReader, read_into
 from batch.commands.screen import Screen
 from batch.dedupe.classify import classify
-from batch.errors import CredentialsRefusedError, RunHeldError, TenantLostError
+from batch.errors import CredentialsRefusedError, LedgerChangedError, RunHeldError, TenantLostError
 from batch.status.adopt import AdoptionOutcome, NotAdoptable
 from batch.status.in_progress import TenantView, tenant_verdicts
 from batch.tenant.status import Query
@@ -89,6 +89,16 @@ def test_a_continued_import_stores_the_same_as_an_uninterrupted_import(tmp_path:
         assert ledger.verify() == ()
     assert rows(broken, EVERYTHING) == rows(whole, EVERYTHING)
     assert rows(whole, "SELECT count(*) FROM recipient JOIN request_item USING (request)") == [(2_845,)]
+
+
+def test_the_dates_by_which_imported_requests_are_ordered_are_sealed(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        import_list(ledger, status_list([row(number) for number in range(2)]))
+        ledger.plans.check_all()
+        alter(path, "UPDATE request SET state_at = '2030-01-01T00:00:00.000Z' WHERE number = 1")
+        with pytest.raises(LedgerChangedError, match="what the tenant reports on request 1 was changed"):
+            ledger.plans.check_all()
+        assert ledger.verify() != ()
 
 
 def test_rows_that_cannot_be_imported_are_counted_and_the_counts_add_up(path: Path) -> None:

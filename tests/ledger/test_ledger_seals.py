@@ -19,6 +19,7 @@ from batch.ledger.seals import root, seal_of
 from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, product
+from tests.clocks import key
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
@@ -338,3 +339,40 @@ def test_the_parts_of_a_request_are_claimed_without_another_reading_of_all_event
     assert not [
         one for one in statements if "FROM event" in one and "ORDER BY event.number" in one and "LIMIT" not in one
     ]
+
+
+TAKE_AWAY = (
+    "DELETE FROM event WHERE run = 1",
+    "DELETE FROM track",
+    "DELETE FROM recipient WHERE request IN (SELECT number FROM request WHERE run = 1)",
+    "DELETE FROM request_item WHERE request IN (SELECT number FROM request WHERE run = 1)",
+    "DELETE FROM request WHERE run = 1",
+    "DELETE FROM holder WHERE run = 1",
+    "DELETE FROM run WHERE number = 1",
+)
+
+
+@pytest.mark.parametrize("whose", ["ours", "another machine's"])
+def test_nothing_is_planned_while_an_earlier_run_is_gone_with_all_its_events(path: Path, whose: str) -> None:
+    with open_ledger(path, key=(lambda: THIEF) if whose == "another machine's" else key) as ledger:
+        first = write(ledger, *singles(2))
+        record(ledger, claim(ledger, first), ACCEPTED)
+    with open_ledger(path) as ledger:
+        write(ledger, *singles(2, prefix="o"), digest="other")
+        ledger.plans.check_all()
+        alter(path, *TAKE_AWAY)
+        with pytest.raises(LedgerChangedError, match="1 of 2 runs are left"):
+            ledger.plans.check_all()
+        assert ledger.verify() != ()
+
+
+def test_nothing_is_planned_while_the_newest_run_of_another_machine_is_gone_but_not_its_key(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        write(ledger, *singles(2, prefix="o"), digest="other")
+    with open_ledger(path, key=lambda: THIEF) as ledger:
+        run = write(ledger, *singles(2))
+    alter(path, *(one.replace("run = 1", "run = 2").replace("number = 1", "number = 2") for one in TAKE_AWAY))
+    with open_ledger(path) as ledger:
+        with pytest.raises(LedgerChangedError, match="0 of its signatures of the key"):
+            ledger.plans.check_all()
+        assert run.id not in {one.id for one in ledger.runs.all()}
