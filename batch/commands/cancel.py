@@ -100,7 +100,10 @@ def cancel(
     ):
         run = ledger.runs.named(name)
         _require_not_imported(run)
-        sessions.identify(ledger, notices_on(screen))
+        if dry_run:
+            sessions.identify(ledger, notices_on(screen))
+        else:
+            consent = sessions.identified(ledger, consent, screen)
         run = ledger.runs.named(run.id)
         _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):

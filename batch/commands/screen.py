@@ -49,7 +49,7 @@ class Screen:
             return
         wanted = "[y/N]"
         if consent.names:
-            wanted = f"This is a production tenant: to go on, type the tenant's name, {consent.names[0]}:"
+            wanted = f"{consent.why}. To go on, type the tenant's name, {consent.names[0]}:"
         self.console.print(f"{visible(f'{question} {wanted}')} ", markup=False, highlight=False, soft_wrap=True, end="")
         if sys.stdin.readline().strip().lower() not in (consent.names or {"y", "yes"}):
             raise DeclinedError("Nothing was sent.", next_step="The same command asks again.")
@@ -62,11 +62,13 @@ class Consent:
     Attributes:
         given: Whether the command's flags consent.
         names: The tenant's names, if one of them must be typed; empty if a yes will do.
+        why: Why it must be typed, as a sentence without its full stop.
         again: The same command, as it could be typed again.
     """
 
     given: bool = False
     names: tuple[str, ...] = ()
+    why: str = "This is a production tenant"
     again: str = ""
 
 
@@ -85,8 +87,7 @@ def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool)
         return
     if consent.names:
         raise SettingsError(
-            "This is a production tenant, whose name must be typed before something is sent, and there is no terminal "
-            "to ask on.",
+            f"{consent.why}. Its name must be typed before something is sent, and there is no terminal to ask on.",
             next_step=f"Nothing was sent. Give its name in the command: {consent.again} --confirm {consent.names[0]}",
         )
     raise SettingsError(

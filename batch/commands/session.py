@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -15,8 +15,14 @@ from pydantic import SecretStr
 
 from batch.answers.events import Notice, Waiting
 from batch.api.token_claims import token_needed, why_unfit
-from batch.commands.screen import Consent
-from batch.credentials.find import find_credentials, find_tenant, is_for_production, require_tenant
+from batch.commands.screen import Consent, require_an_answer
+from batch.credentials.find import (
+    find_credentials,
+    find_tenant,
+    is_for_production,
+    production_addresses,
+    require_tenant,
+)
 from batch.credentials.vendor import SDK_SOURCE
 from batch.errors import RunHeldError, SettingsError, UnfitTokenError
 from batch.ledger.calls import RateKey
@@ -205,14 +211,46 @@ class SessionFactory:
             SettingsError: The token names another tenant than those before.
             StoppedError: No token can be had, or another process works on a run of a tenant that must be joined.
         """
-        if self.access.reached_by is None or not ledger.tenants.is_open(self.access.tenant):
-            return
+        if self.access.reached_by is not None and ledger.tenants.is_open(self.access.tenant):
+            self._ask_token(ledger, tell)
 
-        async def ask() -> None:
+    def _ask_token(self, ledger: Ledger, tell: Tell) -> TokenClaims:
+        async def ask() -> TokenClaims:
             async with self.open(ledger, tell, identifies=True) as session:
-                await session.tenant.token()
+                return await session.tenant.token_claims()
 
-        asyncio.run(ask())
+        return asyncio.run(ask())
+
+    def identified(self, ledger: Ledger, consent: Consent, screen: Screen, *, stdin_is_input: bool = False) -> Consent:
+        """As `identify`, for a command that changes something: a production tenant has its guard at every address.
+
+        The config file names one address of it. A token and the ledger tell whether this is another; if neither does,
+        the tenant's name must be typed too.
+
+        Args:
+            ledger: Knows which addresses are one tenant's.
+            consent: By `consent_of`.
+            screen: For messages.
+            stdin_is_input: Whether standard input is the input file.
+
+        Returns:
+            The consent that the tenant needs.
+
+        Raises:
+            SettingsError: Its name must be typed, and there is no terminal; and as `identify`.
+            StoppedError: As `identify`.
+        """
+        tenant, settings, tell = self.access.tenant, self._settings, notices_on(screen)
+        is_named = bool(consent.names or settings.confirm.strip())
+        guarded = () if is_named or self.access.reached_by is None else production_addresses(settings)
+        if not guarded:
+            self.identify(ledger, tell)
+            return consent
+        claims = self._ask_token(ledger, tell)
+        if why := next(filter(None, (why_guarded(ledger, claims, tenant, other) for other in guarded)), ""):
+            consent = replace(consent, given=False, names=tenant_names(tenant), why=why)
+            require_an_answer(consent, screen, stdin_is_input=stdin_is_input)
+        return consent
 
     @contextlib.asynccontextmanager
     async def open(self, ledger: Ledger, tell: Tell, *, identifies: bool = False) -> AsyncIterator[TenantSession]:
@@ -264,6 +302,19 @@ class SessionFactory:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def why_guarded(ledger: Ledger, claims: TokenClaims, tenant: str, production: str) -> str:
+    """Why a tenant with these claims needs the guard of a production tenant's address; empty if it is another one."""
+    # Only `TENANT.api.…` holds the short name that a token may give.
+    *short, _, _ = tenant_names(production)
+    is_told = bool(short and claims.org)
+    if production in ledger.tenants.addresses(tenant) or (is_told and claims.org.lower() in short):
+        return f"{tenant} is the tenant of {production}, which is for production"
+    # This token's tenant is in the ledger by now, so an address of which a token was seen is known to be another's.
+    if is_told or (claims.tenant_names and not ledger.tenants.is_open(production)):
+        return ""
+    return f"{tenant} may be the tenant of {production}, which is for production: no token has told them apart"
 
 
 def knows_tenant(

@@ -100,18 +100,19 @@ def submit(
     if not settings.sandbox:
         screen.say(*describe_platform(sys.platform), *describe_rate(settings.pace, settings.dialect))
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)], consent=consent)
-    # InputRun frees the file's bytes once they are parsed.
-    del loaded
-    folder = results_folder(settings, job.names)
-    make_folder(folder, job.names)
+    names = [content.name for content in loaded.contents]
+    folder = results_folder(settings, names)
+    make_folder(folder, names)
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
         runtime.open_ledger(settings, screen.say) as ledger,
     ):
         screen.say(*log.notices)
-        sessions.identify(ledger, notices_on(screen))
+        consent = sessions.identified(ledger, consent, screen, stdin_is_input="-" in inputs)
+        job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)], consent=consent)
+        # InputRun frees the file's bytes once they are parsed.
+        del loaded
         check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from batch.credentials.system_keyring import WITHOUT_KEYRING, KeyringUnusableErr
 from batch.credentials.vendor import SDK_SOURCE, cli_environment, cli_login, sdk_config
 from batch.errors import SettingsError
 from batch.settings import Credentials
+from batch.tenant.address import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,13 +79,24 @@ def is_for_production(settings: Settings, tenant: FoundTenant) -> bool:
     Raises:
         SettingsError: A source of a profile's tenant can't be read.
     """
+    return settings.production or tenant.origin in production_addresses(settings)
+
+
+def production_addresses(settings: Settings) -> tuple[str, ...]:
+    """The address of each tenant of which the config file says `production`. The tenant may have others too.
+
+    Raises:
+        SettingsError: A source of a profile's tenant can't be read.
+    """
     profiles = {"": settings.sources.top, **settings.sources.profiles}
-    guarded = {
-        name: table
-        for name, table in profiles.items()
-        if isinstance(table, Mapping) and table.get("production", False) is not False
-    }
-    return settings.production or any(belongs(_home(settings, *one), tenant) for one in guarded.items())
+    found = []
+    for name, table in profiles.items():
+        if isinstance(table, Mapping) and table.get("production", False) is not False:
+            home = _home(settings, name, table)
+            # A profile with an address that can't be used reaches no tenant.
+            with suppress(SettingsError):
+                found.append(origin(home))
+    return tuple(found)
 
 
 def _home(settings: Settings, profile: str, table: Mapping[str, Any]) -> str:

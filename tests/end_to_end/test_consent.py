@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from batch.api.token_claims import TokenClaims
+from batch.commands.session import why_guarded
 from batch.credentials.logins import Login, store_login
 from batch.credentials.system_keyring import SystemKeyring
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
 from batch.tenant.address import tenant_names
 from tests.credentials.places import write_config, write_sdk
 from tests.end_to_end.program import FAST, Terminal, accepted, environment, grant, write_rows
+from tests.ledger.ledger_helpers import open_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch.sandbox.server import RunningSandbox
     from tests.credentials.memory_keyring import MemoryKeyring
     from tests.end_to_end.program import Program
 
@@ -182,6 +186,77 @@ def test_a_production_tenant_stays_one_without_its_profile(
         write_config(config)
         ended = program("submit", path, "--yes", "--base-url", tenant.base_url, *profile, env=env)
         assert (ended.code, accepted(tenant)) == (2, {})
+
+
+def at_another_address(tenant: RunningSandbox) -> dict[str, str]:
+    return {**production(tenant), "SAIL_BASE_URL": tenant.base_url.replace("127.0.0.1", "localhost")}
+
+
+@pytest.mark.parametrize("verb", ["is", "may be"])
+def test_a_production_tenant_stays_one_at_another_address(
+    verb: str, program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    env, name = at_another_address(tenant), tenant_names(tenant.base_url)[0]
+    before = 0
+    if verb == "is":
+        # The ledger sees a token from the address that the profile names.
+        first = write_rows(tmp_path / "first.csv", [grant(2, 2)])
+        assert program("submit", first, "--profile", "prod", "--confirm", name, env=production(tenant)).code == 0
+        before = 1
+    ended = program("submit", path, "--yes", env=env)
+    assert (ended.code, len(accepted(tenant))) == (2, before), ended.err
+    assert f"{env['SAIL_BASE_URL']} {verb} the tenant of {tenant.base_url}, which is for production" in ended.err
+    again = command_to_type(ended.err)
+    assert again == ["submit", str(path), "--yes", "--confirm", name.replace("127.0.0.1", "localhost")]
+    assert program("runs", "--json", env=env).out.count('"run"') == before
+    assert program(*again, env=env).code == 0
+    assert len(accepted(tenant)) == before + 1
+
+
+def test_at_a_terminal_another_address_of_a_production_tenant_asks_for_the_name_typed(
+    program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = at_another_address(tenant)
+    for answer, code in (("y\n", 130), (f"{env['SAIL_BASE_URL']}\n", 0)):
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        assert program("submit", path, "--yes", env=env).code == code
+        assert len(accepted(tenant)) == (0 if code else 1)
+
+
+def test_a_production_tenant_is_not_cancelled_at_another_address_unasked(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    env = at_another_address(tenant)
+    name = tenant_names(env["SAIL_BASE_URL"])[0]
+    run = program("submit", path, "--confirm", name, "--json", env=env).json["run"]
+    ended = program("cancel", run, "--yes", env=env)
+    assert ended.code == 2
+    assert command_to_type(ended.err) == ["cancel", run, "--yes", "--confirm", name]
+    preview = program("cancel", run, "--dry-run", "--json", env=env)
+    assert (preview.code, len(preview.json["would_cancel"])) == (0, 1)
+
+
+def test_another_tenant_than_the_production_one_takes_a_yes_once_tokens_have_told_them_apart(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    with running_sandbox(SandboxSettings(tenant_id="another")) as other:
+        env = {**production(other), **environment(tenant)}
+        assert program("submit", path, "--yes", env=env).code == 2
+        assert program("doctor", "--profile", "prod", env={**production(other), **environment(other)}).code == 0
+        assert program("submit", path, "--yes", env=env).code == 0
+    assert len(accepted(tenant)) == 1
+
+
+def test_the_short_name_in_a_token_tells_whether_a_tenant_is_the_production_one(tmp_path: Path) -> None:
+    found = {}
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        for org in ("acme", "ACME", "acme-sb", ""):
+            claims = TokenClaims(readable=True, org=org)
+            found[org] = why_guarded(ledger, claims, "https://id.acme.example", "https://acme.api.identitynow.com")
+    assert " is the tenant of https://acme.api.identitynow.com" in found["acme"]
+    assert found["ACME"] == found["acme"]
+    assert found["acme-sb"] == ""
+    assert " may be the tenant of https://acme.api.identitynow.com" in found[""]
 
 
 def test_a_profile_of_a_login_may_be_production(
