@@ -61,8 +61,8 @@ def pair_keys(row: StatusRow) -> tuple[str, str]:
 def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[str]) -> Remembered | Account:
     """The change that has arrived, as the row shows; or how else the ledger accounts for the row.
 
-    A change in doubt may have arrived in a part of its request that the ledger has lost: the row has an id of ours then
-    that the ledger does not know.
+    A change in doubt may have arrived in another request that the ledger has lost, or whose end it has lost: the row
+    has an id of ours then that the ledger does not know, or that of a request which another one has replaced.
 
     Args:
         row: Requested by one of our users since the ledger's newest answer.
@@ -81,10 +81,10 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
     if exact is not None:
         # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.
         same = [change for change in same if change.id.number > exact.id.number]
-        if any(change.state is not State.PLANNED for change in same):
+        if any(change.state not in {State.PLANNED, *IN_DOUBT} for change in same):
             return Account.KNOWN
     arrived = next((change for change in same if change.state is State.PLANNED), None)
-    if arrived is None and exact is None and name is not None:
+    if arrived is None and name is not None:
         arrived = next((change for change in same if change.state in IN_DOUBT), None)
     if arrived is not None and ((name is not None and name.run in runs) or not _came_to_nothing(row)):
         return arrived

@@ -80,3 +80,9 @@ def test_a_change_in_doubt_has_arrived_with_a_request_that_the_ledger_has_lost(s
     assert account_for(row(ELSEWHERE, 40, "CANCELLED"), [doubtful], RUNS) is Account.KNOWN
     assert account_for(row(OURS, 7), [doubtful], RUNS) is Account.KNOWN, "settling looks for its own id"
     assert account_for(our_row("", state="EXECUTING"), [doubtful], RUNS) is Account.KNOWN, "anybody may have asked"
+
+
+@pytest.mark.parametrize("state", [State.UNCONFIRMED, State.SENDING])
+def test_a_change_in_doubt_has_arrived_with_the_request_that_had_it_before(state: State) -> None:
+    taken, doubtful = change(OURS, 7, State.SPLIT), change(CORRECTED, 20, state)
+    assert account_for(row(OURS, 7), [taken, doubtful], RUNS) == doubtful
