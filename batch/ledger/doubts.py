@@ -1,4 +1,9 @@
-"""Doubts: what the ledger knows of requests that may or may not have arrived, and of their controls."""
+"""Doubts: what the ledger knows of requests that may or may not have arrived, and of their controls.
+
+Time that has passed can't be proven to another machine, so each row of `doubt` has a code that only the machine that
+wrote it can compute. For any other the waiting begins anew, and the chain of events tells whether a process may still
+send the request: whoever can write to the ledger could make it look as if all time had passed.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ import sqlalchemy as sa
 
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, is_existing
 from batch.ledger import tables as t
-from batch.ledger.engine import reading, writing
-from batch.ledger.events import SERVER_TIME, TOKEN_EXPIRES, changed
+from batch.ledger.engine import KEY, reading, writing
+from batch.ledger.events import GONE, SERVER_TIME, TOKEN_EXPIRES, changed
 from batch.ledger.rows import REQUEST, load_requests
 from batch.model import Doubt
 from batch.states import Event, State
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.machine_key import MachineKey
     from batch.model import Request
     from batch.status.control import Place
 
@@ -39,7 +45,7 @@ _BEFORE: Final = 6
 
 _ENDS: Final = (Event.UNDECIDED.value, Event.ABANDONED.value)
 _EVENTS: Final = (
-    sa.select(t.event.c.run, t.event.c.number, t.event.c.at, t.event.c.event)
+    sa.select(t.event.c.run, t.event.c.number, t.event.c.at, t.event.c.event, t.event.c.detail)
     .where(t.event.c.request == sa.bindparam("of_request"), t.event.c.event.in_([Event.CLAIMED.value, *_ENDS]))
     .order_by(t.event.c.number)
 )
@@ -53,8 +59,19 @@ _ANSWER_BEFORE: Final = (
     .order_by(t.event.c.number.desc())
     .limit(1)
 )
+_SIGNER: Final = (
+    sa.select(t.event.c.signer)
+    .where(
+        t.event.c.run == sa.bindparam("of_run"),
+        t.event.c.number >= sa.bindparam("since"),
+        t.event.c.signer.is_not(None),
+    )
+    .order_by(t.event.c.number)
+    .limit(1)
+)
+"""Who has signed an event: the signature at the end of its transaction covers it."""
 _LAST_CLAIM: Final = (
-    sa.select(t.event.c.detail)
+    sa.select(t.event.c.detail, t.event.c.hash)
     .where(t.event.c.request == sa.bindparam("of_request"), t.event.c.event == Event.CLAIMED.value)
     .order_by(t.event.c.number.desc())
     .limit(1)
@@ -74,17 +91,16 @@ HAS_ROWS: Final = t.request.c.recipient_count * t.request.c.item_count > (
 )
 """Whether the tenant created something for a request, as far as its answer tells."""
 _FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
-_OF_ATTEMPT: Final = sa.update(t.doubt).where(
-    t.doubt.c.request == sa.bindparam("of_request"),
-    sa.exists().where(
-        t.request.c.number == sa.bindparam("of_request"),
-        t.request.c.attempts == sa.bindparam("of_attempts"),
-        t.request.c.state == State.UNCONFIRMED.value,
-    ),
+_OF_ATTEMPT: Final = sa.select(t.request.c.number).where(
+    t.request.c.number == sa.bindparam("of_request"),
+    t.request.c.attempts == sa.bindparam("of_attempts"),
+    t.request.c.state == State.UNCONFIRMED.value,
 )
 """A doubt about the attempt that its reader knows: a process that lost the run may have slept through the next."""
 _COPY: Final = ("tenant_time", "fence", "ripe")
-_KNOWN: Final = sa.select(*(t.doubt.c[name] for name in _COPY)).where(t.doubt.c.request == sa.bindparam("of_request"))
+_KNOWN: Final = sa.select(*(t.doubt.c[name] for name in (*_COPY, "mac"))).where(
+    t.doubt.c.request == sa.bindparam("of_request")
+)
 _SENT: Final = sa.select(t.request.c.number, t.request.c.attempts, t.request.c.parent).where(
     t.request.c.number == sa.bindparam("of_request")
 )
@@ -133,8 +149,8 @@ class DoubtStore:
     def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
         """Keeps the tenant's clock, read after the attempts had ended; an earlier reading stays."""
         with writing(self._engine) as connection:
-            update = _OF_ATTEMPT.where(t.doubt.c.tenant_time.is_(None)).values(tenant_time=instant(tenant_time))
-            connection.execute(update, _attempts(requests))
+            for request in requests:
+                _keep(connection, request, "tenant_time", instant(tenant_time))
 
     def ripen(self, requests: Iterable[Request]) -> int:
         """Keeps that the requests can arrive no more: those claimed from now on can be their control.
@@ -144,8 +160,8 @@ class DoubtStore:
         """
         with writing(self._engine) as connection:
             claims: int = connection.execute(sa.select(t.about.c.claims)).scalar_one()
-            update = _OF_ATTEMPT.where(t.doubt.c.ripe.is_(None)).values(ripe=claims)
-            connection.execute(update, _attempts(requests))
+            for request in requests:
+                _keep(connection, request, "ripe", claims)
             return claims
 
     def witnesses(self, doubts: Sequence[Doubt]) -> tuple[Witness, ...]:
@@ -192,8 +208,26 @@ def _delay_now(connection: Connection, run: str, now: datetime) -> float:
     return delay_now(found.listing_delay, moment(found.listing_delay_at), now)
 
 
-def _attempts(requests: Iterable[Request]) -> list[dict[str, int]]:
-    return [{"of_request": one.number, "of_attempts": one.attempts} for one in requests]
+def _keep(connection: Connection, request: Request, name: str, value: Any) -> None:
+    """Keeps what was learnt of a doubt, unless it was known before."""
+    if connection.execute(_OF_ATTEMPT, {"of_request": request.number, "of_attempts": request.attempts}).first() is None:
+        return
+    known = known_of(connection, request.number)
+    if known[name] is None:
+        end(connection, [request.number])
+        _add(connection, request.number, {**known, name: value})
+
+
+def _add(connection: Connection, number: int, known: Mapping[str, Any]) -> None:
+    connection.execute(sa.insert(t.doubt), {"request": number, **known, "mac": _mac(connection, number, known)})
+
+
+def _mac(connection: Connection, number: int, known: Mapping[str, Any]) -> str:
+    """This machine's code of a row. It covers the attempt, so that no row of an earlier one takes its place."""
+    claim = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).first()
+    facts = [str(known[name] if known[name] is not None else "") for name in _COPY]
+    key: MachineKey = connection.get_execution_options()[KEY]()
+    return key.mac("doubt", claim.hash if claim else "", str(number), *facts)
 
 
 def begin(connection: Connection, numbers: Sequence[int], *, fenced: bool = False) -> None:
@@ -205,9 +239,9 @@ def begin(connection: Connection, numbers: Sequence[int], *, fenced: bool = Fals
         fenced: Whether the process that sent them may still live: then only the end of its token stops it.
     """
     end(connection, numbers)
-    rows = [{"request": number, "fence": _expiry(connection, number) if fenced else None} for number in numbers]
-    if rows:
-        connection.execute(sa.insert(t.doubt), rows)
+    for number in numbers:
+        fence = _expiry(connection, number) if fenced else None
+        _add(connection, number, {**dict.fromkeys(_COPY), "fence": fence})
 
 
 def end(connection: Connection, numbers: Sequence[int]) -> None:
@@ -216,7 +250,7 @@ def end(connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(_FORGET, {"numbers": numbers[start : start + _AT_ONCE]})
 
 
-def inherit(connection: Connection, parent: Mapping[str, Any] | None, children: Sequence[int]) -> None:
+def inherit(connection: Connection, parent: Mapping[str, Any], children: Sequence[int]) -> None:
     """Begins doubts about parts of a request that was in doubt itself, with the facts about it.
 
     Args:
@@ -224,14 +258,41 @@ def inherit(connection: Connection, parent: Mapping[str, Any] | None, children: 
         parent: From `known_of`.
         children: Numbers of the parts.
     """
-    if children:
-        connection.execute(sa.insert(t.doubt), [{"request": number, **(parent or {})} for number in children])
+    for number in children:
+        _add(connection, number, parent)
 
 
-def known_of(connection: Connection, number: int) -> Mapping[str, Any] | None:
-    """What is known of a doubt, for `inherit`."""
+def known_of(connection: Connection, number: int) -> Mapping[str, Any]:
+    """What is known of a doubt, for `inherit`: its row if this machine has written it, else what the events tell."""
     row = connection.execute(_KNOWN, {"of_request": number}).mappings().first()
-    return None if row is None else dict(row)
+    known = {name: row[name] for name in _COPY} if row else {}
+    if row and row["mac"] == _mac(connection, number, known):
+        return known
+    return {**dict.fromkeys(_COPY), "fence": _fence(connection, number)}
+
+
+def adopt(connection: Connection, run_id: str) -> None:
+    """Keeps the fences of a run's doubts when the ledger of a version without codes is upgraded, and nothing else."""
+    doubts = sa.select(t.doubt.c.request, t.doubt.c.fence).join(t.request, t.request.c.number == t.doubt.c.request)
+    for row in connection.execute(doubts.where(t.request.c.run == t.number_of_run(run_id))).all():
+        end(connection, [row.request])
+        _add(connection, row.request, {**dict.fromkeys(_COPY), "fence": row.fence})
+
+
+def _fence(connection: Connection, number: int) -> str | None:
+    """The fence that a doubt needs by its events.
+
+    None only if the machine that made the latest attempt says itself that the attempt has ended.
+    """
+    events = connection.execute(_EVENTS, {"of_request": _sent(connection, number)}).all()
+    claim = next((event for event in reversed(events) if event.event == Event.CLAIMED), None)
+    last = events[-1] if events else None
+    if claim is None or last is None or last is claim:
+        return _expiry(connection, number)
+    has_ended = last.event == Event.UNDECIDED or _read(last.detail).get(GONE) is True
+    places = [{"of_run": event.run, "since": event.number} for event in (claim, last)]
+    signers = {connection.execute(_SIGNER, place).scalar() for place in places}
+    return None if has_ended and len(signers) == 1 and None not in signers else _expiry(connection, number)
 
 
 _AT_ONCE: Final = 500
@@ -239,8 +300,8 @@ _AT_ONCE: Final = 500
 
 def _expiry(connection: Connection, number: int) -> str:
     """When the token of a request's latest attempt expires; NEVER if the ledger does not know."""
-    detail = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).scalar()
-    expires = moment(_read(detail).get(TOKEN_EXPIRES))
+    claim = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).first()
+    expires = moment(_read(claim.detail if claim else None).get(TOKEN_EXPIRES))
     return instant(expires or NEVER)
 
 
@@ -260,7 +321,7 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
     first = events[0]
     ended = next((event.at for event in reversed(events) if event.event in _ENDS), first.at)
     before = connection.execute(_ANSWER_BEFORE, {"of_run": first.run, "before": first.number}).scalar()
-    known = known_of(connection, row.number) or {}
+    known = known_of(connection, row.number)
     return Doubt(
         request=request,
         first_attempt=datetime.fromisoformat(first.at),
@@ -269,9 +330,9 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
         claimed=row.claimed or 0,
         arrived=_has_arrived(connection, row),
         tenant_before=moment(_read(before).get(SERVER_TIME)),
-        tenant_time=moment(known.get("tenant_time")),
-        fence=moment(known.get("fence")),
-        ripe=known.get("ripe"),
+        tenant_time=moment(known["tenant_time"]),
+        fence=moment(known["fence"]),
+        ripe=known["ripe"],
     )
 
 

@@ -90,6 +90,9 @@ CLAIM: Final = "claim"
 TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
 """In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
 
+GONE: Final = "gone"
+"""In the detail of an abandoned attempt: whether the process that made it has ended for certain."""
+
 ACCESS_REQUESTS: Final = "access_requests"
 """In the detail of what settling found: the tenant's ids of the access requests."""
 

@@ -283,7 +283,8 @@ class Gaps:
             bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, self._new_id)
             requests = [request for body in bodies for request in body.requests]
             move(connection, requests, State.SENDING, Event.ABANDONED, now)
-            entries = [Entry(event=Event.ABANDONED, at=now, request=one.number) for one in requests]
+            gone = {events.GONE: True}
+            entries = [Entry(event=Event.ABANDONED, at=now, request=one.number, detail=gone) for one in requests]
             events.append(connection, run, entries)
 
     def _divide(
@@ -311,7 +312,8 @@ class Gaps:
         if (state := free.state) is State.SENDING:
             move(connection, [request], state, Event.ABANDONED, now)
             doubts.begin(connection, [number], fenced=not free.is_dead)
-            events.append(connection, request.run, [Entry(event=Event.ABANDONED, at=now, request=number)])
+            gone = {events.GONE: True} if free.is_dead else None
+            events.append(connection, request.run, [Entry(event=Event.ABANDONED, at=now, request=number, detail=gone)])
             state = State.UNCONFIRMED
         children = divide(connection, request, parts, state, now, detail, tag=self._new_id())
         # It arrived in a request that the ledger has lost, not in the body that is in doubt.

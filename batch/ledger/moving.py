@@ -136,7 +136,7 @@ def divide(
             f"The parts of request {request.number} are not the whole of it.",
             next_step="Nothing of it is sent. Please report this.",
         )
-    known = doubts.known_of(connection, request.number)
+    known = doubts.known_of(connection, request.number) if state is State.UNCONFIRMED else {}
     move(connection, [request], state, Event.TAKEN_OVER, now)
     rest = State.UNCONFIRMED if state is State.UNCONFIRMED else State.PLANNED
     states = [State.ACCEPTED if part.arrived else rest for part in parts]

@@ -272,7 +272,7 @@ def _mark_all(
     event: Event,
     now: datetime,
     *,
-    detail: Mapping[str, str] | None = None,
+    detail: Mapping[str, Any] | None = None,
     fenced: bool = False,
 ) -> int:
     """Applies one event to all requests of a run in one state; returns how many bodies they make."""
@@ -284,6 +284,8 @@ def _mark_all(
         doubts.end(connection, numbers)
     if advance(state, event) is State.UNCONFIRMED:
         doubts.begin(connection, numbers, fenced=fenced)
+    if event is Event.ABANDONED and not fenced:
+        detail = {events.GONE: True}
     if numbers:
         entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
         events.append(connection, run.id, entries)

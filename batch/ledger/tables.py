@@ -198,9 +198,10 @@ doubt = sa.Table(
     sa.Column("tenant_time", sa.Text),
     sa.Column("fence", sa.Text),
     sa.Column("ripe", sa.Integer),
+    sa.Column("mac", sa.Text),
     comment="What is known of UNCONFIRMED requests. `tenant_time`: the tenant's clock, once the attempt had ended. "
-    "`fence`: when the token of an attempt expires whose process may still live. `ripe`: `about.claims` once the "
-    "status list had had time to show it; an accepted request that was claimed later can be its control.",
+    "`fence`: when the token expires of a process that may live. `ripe`: `about.claims` once it would be listed; an "
+    "accepted request that was claimed later can be its control. `mac`: proves which machine wrote the row.",
 )
 
 recipient = sa.Table(

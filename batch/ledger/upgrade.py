@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
 from batch.files import unfinished_file
 from batch.ledger import tables as t
+from batch.ledger.chain import read_chain
+from batch.ledger.doubts import adopt
 from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
 from batch.ledger.schema import HAS_VERSION, differences
 from batch.ledger.seals import link_old_runs, seal_old_runs
@@ -194,12 +196,21 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
             command.upgrade(config, "head")
             connection.exec_driver_sql(t.CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
+            _adopt_doubts(connection)
             if version < _FIRST_SEALED:
                 seal_old_runs(connection, now)
             elif version < _FIRST_LINKED:
                 link_old_runs(connection, now)
     finally:
         engine.dispose()
+
+
+def _adopt_doubts(connection: Connection) -> None:
+    """Keeps the fences of doubts, but only of runs that nobody has sealed in this version yet."""
+    in_doubt = sa.select(t.run.c.id).join(t.request, t.request.c.run == t.run.c.number).join(t.doubt).distinct()
+    for run_id in connection.execute(in_doubt).scalars().all():
+        if read_chain(connection, run_id).about is None:
+            adopt(connection, run_id)
 
 
 def migrations_folder() -> Path:

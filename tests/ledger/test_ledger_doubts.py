@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from batch.ledger.doubts import NEVER
+from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Existing, Part
 from tests.builders import NOW, change, product
@@ -15,8 +18,10 @@ from tests.ledger.ledger_helpers import (
     ME,
     TENANT,
     a_process,
+    alter,
     claim,
     claim_if_any,
+    open_ledger,
     record,
     rows,
     singles,
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from batch.model import Doubt, Run
 
 LATER = NOW + SILENT_FOR
+OTHER = MachineKey(b"o" * SECRET_LENGTH)
 
 
 def doubts_of(path: Path) -> list[Any]:
@@ -76,6 +82,11 @@ def test_the_tenants_clock_before_the_attempt_is_that_of_the_last_answer_before_
     assert doubt.tenant_before == LATER
 
 
+def gone() -> Process:
+    """A process of this machine that has ended."""
+    return type(ME)(host=ME.host, machine=ME.machine, pid=ME.pid, started=ME.started + 1000)
+
+
 def held_by(ledger: Ledger, holder: Process, expires: datetime | None) -> Run:
     """A run whose holder has claimed its request and was not heard of again."""
     run = write(ledger, [change("i1", "r1")])
@@ -98,10 +109,84 @@ def test_a_token_of_which_nothing_is_known_never_expires(ledger: Ledger) -> None
 
 
 def test_a_process_of_this_machine_that_is_gone_needs_no_fence(ledger: Ledger) -> None:
-    gone = type(ME)(host=ME.host, machine=ME.machine, pid=ME.pid, started=ME.started + 1000)
-    run = held_by(ledger, gone, NOW)
+    run = held_by(ledger, gone(), NOW)
     assert ledger.runs.hold(run, ME, NOW) == 1
     assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
+
+
+def waited_out(ledger: Ledger, holder: Process = ME, *, now: datetime = NOW) -> Run:
+    """A run whose request was left by its process, and could arrive no more by what this machine has measured."""
+    run = held_by(ledger, holder, NOW + timedelta(minutes=12))
+    ledger.runs.hold(run, ME, now)
+    requests = [doubt.request for doubt in ledger.requests.doubts(run)]
+    ledger.doubts.keep_time(requests, NOW)
+    ledger.doubts.ripen(requests)
+    return run
+
+
+def facts(ledger: Ledger, run: Run) -> tuple[datetime | None, datetime | None, int | None]:
+    (doubt,) = ledger.requests.doubts(run)
+    return doubt.tenant_time, doubt.fence, doubt.ripe
+
+
+FENCE = NOW + timedelta(minutes=12)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE doubt SET tenant_time = '2020-01-01T00:00:00+00:00'",
+        "UPDATE doubt SET fence = NULL",
+        "UPDATE doubt SET fence = '2020-01-01T00:00:00+00:00'",
+        "UPDATE doubt SET ripe = 0",
+        "UPDATE doubt SET mac = NULL",
+        "UPDATE doubt SET mac = '\u00fc'",
+        "DELETE FROM doubt",
+    ],
+)
+def test_a_doubt_that_somebody_has_changed_waits_anew_and_keeps_its_fence(
+    ledger: Ledger, path: Path, edit: str
+) -> None:
+    run = waited_out(ledger, a_process(), now=LATER)
+    assert facts(ledger, run) == (NOW, FENCE, 1)
+    alter(path, edit)
+    assert facts(ledger, run) == (None, FENCE, None)
+    requests = [doubt.request for doubt in ledger.requests.doubts(run)]
+    ledger.doubts.ripen(requests)
+    ledger.doubts.keep_time(requests, LATER)
+    assert facts(ledger, run) == (LATER, FENCE, 1)
+    assert ledger.verify() == ()
+
+
+def test_what_was_known_of_an_earlier_attempt_says_nothing_of_the_next(ledger: Ledger, path: Path) -> None:
+    run = waited_out(ledger, gone())
+    kept = rows(path, "SELECT * FROM doubt")
+    ledger.requests.settle(ledger.requests.doubts(run)[0].request, arrived=False, now=NOW, process=ME)
+    record(ledger, claim(ledger, run), FAILED)
+    with ledger._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM doubt")
+        connection.exec_driver_sql("INSERT INTO doubt VALUES (?, ?, ?, ?, ?)", kept[0])
+    assert facts(ledger, run) == (None, None, None)
+
+
+def test_another_machine_measures_anew_and_believes_a_machine_that_its_own_process_is_gone(
+    ledger: Ledger, path: Path
+) -> None:
+    run = waited_out(ledger, gone())
+    assert facts(ledger, run) == (NOW, None, 1)
+    with open_ledger(path, key=lambda: OTHER) as elsewhere:
+        assert facts(elsewhere, run) == (None, None, None)
+        elsewhere.doubts.keep_time([doubt.request for doubt in elsewhere.requests.doubts(run)], LATER)
+        assert facts(elsewhere, run) == (LATER, None, None)
+    assert facts(ledger, run) == (None, None, None)
+
+
+def test_what_a_third_machine_says_of_an_attempt_lifts_no_fence(ledger: Ledger, path: Path) -> None:
+    run = held_by(ledger, gone(), FENCE)
+    with open_ledger(path, key=lambda: OTHER) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        assert facts(elsewhere, run) == (None, None, None)
+    assert facts(ledger, run) == (None, FENCE, None)
 
 
 def test_the_rest_of_a_divided_doubt_inherits_its_facts_and_is_never_planned(ledger: Ledger, path: Path) -> None:
