@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.api.dialects import Rate
+from batch.ledger.process import SILENT_FOR
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.builders import change
+from tests.builders import NOW, change
 from tests.end_to_end.program import accepted, environment, fork, grant, once, pair_of, write_rows
-from tests.ledger.ledger_helpers import FAILED, ME, alter, claim, open_ledger, record, write
+from tests.ledger.ledger_helpers import FAILED, ME, a_process, claim, open_ledger, record, write
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from batch.ledger.store import Ledger
+    from batch.model import Run
     from tests.end_to_end.program import Ended, Program
 
 ROWS = [grant(person, person) for person in range(24)]
@@ -155,18 +158,32 @@ def test_a_doubt_of_an_earlier_run_settles_and_the_command_can_be_repeated(
     assert accepted(tenant) == once(map(pair_of, ROWS[:2]))
 
 
+def left_by_a_silent_process(ledger: Ledger, run: Run) -> None:
+    """Puts a run's request in doubt. Nobody knows whether the process that sent it is dead: it may still send it."""
+    silent = a_process()
+    ledger.runs.hold(run, silent, NOW)
+    ledger.requests.claim(run, NOW, silent)
+    ledger.runs.hold(run, ME, NOW + SILENT_FOR)
+    ledger.runs.release(run, ME)
+
+
 def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger.db"
     with open_ledger(ledger) as opened:
-        for row in ROWS[:2]:
-            wanted = change(row["identity_id"], row["item_id"], item_type=row["item_type"])
-            run = write(opened, [wanted], digest=row["identity_id"], tenant=tenant.base_url)
-            record(opened, claim(opened, run), FAILED)
-            opened.runs.release(run, ME)
-    # Nobody knows whether the process that sent the second is dead: it may still send it for years.
-    alter(ledger, "UPDATE doubt SET fence = '2999-01-01T00:00:00+00:00' WHERE request = 2")
+        first, run = (
+            write(
+                opened,
+                [change(row["identity_id"], row["item_id"], item_type=row["item_type"])],
+                digest=row["identity_id"],
+                tenant=tenant.base_url,
+            )
+            for row in ROWS[:2]
+        )
+        record(opened, claim(opened, first), FAILED)
+        opened.runs.release(first, ME)
+        left_by_a_silent_process(opened, run)
     options = ("--ledger", str(ledger), "--settle-after", "0.5")
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:5]), *options)
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[:5] if row is not ROWS[1])
@@ -202,9 +219,7 @@ def test_a_refused_change_is_not_sent_again_while_a_doubt_of_another_run_stays_o
         with open_ledger(ledger) as opened:
             wanted = change(ROWS[0]["identity_id"], ROWS[0]["item_id"], item_type=ROWS[0]["item_type"])
             run = write(opened, [wanted], digest="other", tenant=tenant.base_url)
-            record(opened, claim(opened, run), FAILED)
-            opened.runs.release(run, ME)
-        alter(ledger, "UPDATE doubt SET fence = '2999-01-01T00:00:00+00:00'")
+            left_by_a_silent_process(opened, run)
         path = write_rows(tmp_path / "b.csv", ROWS[:3])
         options = ("--yes", "--check-tenant", "never", "--settle-after", "0.5", "--ledger", str(ledger))
         process = fork("submit", path, *options, env=environment(tenant))
