@@ -274,3 +274,16 @@ def test_what_a_newer_version_has_sealed_is_never_sealed_again(old: Path) -> Non
     alter(old, "UPDATE finding SET said = 'no' || id", "UPDATE alembic_version SET version_num = '0008'")
     with open_ledger(old, now=NOW.replace(hour=23), key=lambda: KEY_OF_0008) as again:
         assert any("what the tenant reports on request" in finding for finding in again.verify())
+
+
+@pytest.mark.parametrize("version", ["0008"], indirect=True)
+def test_the_upgrade_keeps_the_fences_of_doubts_and_measures_the_time_anew(old: Path) -> None:
+    never, past = "9999-01-01T00:00:00+00:00", "2020-01-01T00:00:00+00:00"
+    some = "(SELECT min(request) FROM doubt)"
+    alter(old, "UPDATE doubt SET ripe = 0", f"UPDATE doubt SET tenant_time = '{past}'")  # noqa: S608 - a test's own
+    alter(old, f"UPDATE doubt SET fence = '{never}' WHERE request = {some}")  # noqa: S608 - a test's own
+    with open_ledger(old, key=lambda: KEY_OF_0008) as ledger:
+        doubts = [doubt for run in ledger.runs.all() for doubt in ledger.requests.doubts(run)]
+    first = min(doubt.request.number for doubt in doubts)
+    assert {doubt.request.number for doubt in doubts if doubt.fence is not None} == {first}
+    assert {(doubt.tenant_time, doubt.ripe) for doubt in doubts} == {(None, None)}
