@@ -1,4 +1,4 @@
-"""Files: small ones read with care, and the one way in which files are made and written.
+"""The one way in which files are made and written.
 
 Nobody else decides where our files end up, or puts others in their place: they are private, and are opened relative to
 the descriptor of their folder, which must not be a link, somebody else's, or open to everybody. A new file has a random
@@ -14,16 +14,14 @@ import re
 import secrets
 import shlex
 import stat
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
-from batch.errors import SettingsError, UnsafePlaceError
+from batch.errors import UnsafePlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-MOST_BYTES: Final = 256 * 1024
-"""Limit of a file's size. The files that we read have a few kilobytes."""
 
 # Windows lacks these, and descriptors of folders: there, its own rights must do.
 _FLAGS: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -33,52 +31,6 @@ _HAS_MODES: Final = os.name == "posix"
 _NO_LINK_SUPPORT: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 _STREAMS: Final = re.compile(r"/dev(/fd)?|/proc/\d+/(task/\d+/)?fd")
 """Folders whose links lead to what this process was started with."""
-
-
-class SmallFile(NamedTuple):
-    """A file's text, and a warning if it holds a secret that other users of this machine may read."""
-
-    text: str
-    notices: tuple[str, ...]
-
-
-def read_small(path: Path, *, next_step: str = "Correct or remove it.", pipe: bool = False) -> SmallFile | None:
-    """Reads a file; None if there is none.
-
-    Args:
-        path: A file.
-        next_step: What the user can do if it can't be read.
-        pipe: Whether it may be a pipe, such as a shell's `<(…)`, for which somebody must be waited.
-
-    Raises:
-        SettingsError: It can't be read, is too large, or is not UTF-8 text.
-    """
-    try:
-        with open(path, "rb", opener=None if pipe else _without_waiting) as file:
-            status = os.fstat(file.fileno())
-            content = file.read(MOST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
-        raise SettingsError(f"{path} can't be read: {why}.", next_step=next_step) from None
-    if len(content) > MOST_BYTES:
-        raise SettingsError(f"{path} is larger than {MOST_BYTES // 1024} KiB.", next_step=next_step)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path} is not UTF-8 text.", next_step=next_step) from None
-    shared = _HAS_MODES and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
-    warning = f"Other users of this machine may read the secret in {path}: `chmod 600` it."
-    return SmallFile(text, (warning,) if shared else ())
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    if stat.S_ISREG(os.fstat(handle).st_mode):
-        return handle
-    os.close(handle)
-    raise OSError(errno.EINVAL, "it is no file")
 
 
 class Folder(NamedTuple):
@@ -223,6 +175,14 @@ def _check_folder(path: Path, status: os.stat_result, option: str) -> None:
             next_step=f"Nothing was sent. {f'Choose a folder of your own with {option}.' if option else mend}",
         )
     check_not_open_to_all(path, status, option)
+    _check_above(path.absolute(), option)
+
+
+@cache
+def _check_above(path: Path, option: str) -> None:
+    """Refuses a folder once in a process if everybody can replace a folder above it, and so itself."""
+    for above in dict.fromkeys((*path.parents, *path.resolve().parents)):
+        check_not_open_to_all(above, above.stat(), option)
 
 
 def check_not_open_to_all(path: Path, status: os.stat_result, option: str) -> None:
@@ -235,7 +195,7 @@ def check_not_open_to_all(path: Path, status: os.stat_result, option: str) -> No
         raise UnsafePlaceError(
             f"Everybody can write to the folder {path}, and replace what is written there.",
             next_step=f"Nothing was sent. Run: chmod o-w {shlex.quote(str(path))}\n"
-            + (f"Or choose another folder with {option}." if option else "Or choose another folder."),
+            f"Or choose another folder{f' with {option}' if option else ''}.",
         )
 
 

@@ -270,3 +270,15 @@ def test_nothing_else_of_ours_makes_a_file_or_folder() -> None:
     ]
     # The log is opened by its descriptor, and devices are no files.
     assert [line for line in lines if "opener=" not in line] == []
+
+
+def test_a_folder_below_one_that_everybody_can_replace_is_refused(tmp_path: Path) -> None:
+    above = tmp_path / "open"
+    (above / "mine").mkdir(parents=True)
+    above.chmod(0o777)
+    with pytest.raises(UnsafePlaceError, match=f"Everybody can write to the folder {above}, "):
+        write_small(above / "mine" / "file", b"x")
+    (tmp_path / "link").symlink_to(above / "mine")
+    (above / "mine" / "results").mkdir()
+    with pytest.raises(UnsafePlaceError, match="Everybody can write to the folder"):
+        write_small(tmp_path / "link" / "results" / "file", b"x")

@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 
 
 def hold_free(stack: ExitStack, runtime: Runtime, ledger: Ledger, names: Iterable[str]) -> list[Run]:
-    """Hold those of some runs on which no other process works, for as long as `stack` lasts."""
+    """Hold those of some runs on which no other process works, for as long as `stack` lasts.
+
+    Raises:
+        LedgerChangedError: Somebody has changed one of them.
+    """
     held = []
     for name in names:
         run = ledger.runs.named(name)
         with suppress(RunHeldError):
             stack.enter_context(runtime.holding(ledger, run))
+            ledger.requests.check(run)
             held.append(run)
     return held
 
@@ -162,6 +167,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
     Raises:
         UsageError: The run does not exist, or was submitted to another tenant.
         RunHeldError: Another process works on it.
+        LedgerChangedError: Somebody has changed it.
         StoppedError: The tenant can't be reached.
     """
     access = find_access(settings)
@@ -176,6 +182,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
                 next_step="`access-batch runs` lists the runs of each tenant.",
             )
         with runtime.holding(ledger, run):
+            ledger.requests.check(run)
             before = count_states(ledger.runs.tally(run).changes)
             if not before["unconfirmed"]:
                 return SettledRun(run=run)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
+from batch.credentials.files import read_small
 from batch.errors import SettingsError, UnsafePlaceError
-from batch.files import read_small, whole_file
+from batch.files import whole_file
 from batch.settings import APPLICATION
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from batch.credentials.files import read_small
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
 from batch.errors import SettingsError
-from batch.files import read_small, whole_file
+from batch.files import whole_file
 from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def machine_key(path: Path, keyring: SystemKeyring | None = None) -> MachineKey:
         with whole_file(path, new=True) as file:
             file.write(new.encode())
     except FileExistsError:
-        # Another process was faster.
-        return machine_key(path, keyring)
+        # Another process was faster, unless a link leads to nothing.
+        if (found := read_small(path, next_step=_NEXT_STEP)) is not None:
+            return _read(found.text, str(path))
+        raise SettingsError(f"{path} is a link that leads to nothing.", next_step=_NEXT_STEP) from None
     except OSError as error:
         raise SettingsError(
             f"The key of this machine can't be kept in {path}: {error.strerror}.", next_step=_NEXT_STEP

@@ -116,6 +116,9 @@ def gap_faults(connection: Connection) -> Iterator[str]:
         count, greatest = connection.execute(sa.select(sa.func.count(), sa.func.max(number))).one()
         if count != (greatest or 0):
             yield f"{count:,} of {greatest:,} {what}s are left"
+    claims = connection.execute(sa.select(t.about.c.claims)).scalar() or 0
+    if claims < (connection.execute(sa.select(sa.func.max(t.request.c.claimed))).scalar() or 0):
+        yield "the number of claims was changed"
     for public, count, greatest in connection.execute(_PLACES):
         if count != (greatest or 0) or not count:
             yield f"{count:,} of {greatest or 'its'} signatures of the key {key_name(public)} are left"

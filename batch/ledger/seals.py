@@ -210,6 +210,11 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
         now = about(connection, run_id)
         names = ("input", "run", "name", "token", "urls")
         yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now.get(name))
+    parents = dict(connection.execute(_PARENTS, {"of_run": run_id}).all())
+    divided = {part: number for number, parts in chain.parts.items() for part in parts}
+    for number in sorted(parents.keys() | divided.keys()):
+        if parents.get(number) != divided.get(number):
+            yield f"of which request {number} is a part was changed"
     for number, claimed in connection.execute(_CLAIMED, {"of_run": run_id}):
         if chain.claims.get(number, claimed) != claimed:
             yield f"when request {number} was sent, among all of the ledger, was changed"
@@ -220,6 +225,9 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
                 yield f"what the tenant reports on request {number} was changed"
 
 
+_PARENTS: Final = sa.select(t.request.c.number, t.request.c.parent).where(
+    t.request.c.run == t.RUN_NUMBER, t.request.c.parent.is_not(None)
+)
 _CLAIMED: Final = sa.select(t.request.c.number, t.request.c.claimed).where(
     t.request.c.run == t.RUN_NUMBER, t.request.c.claimed.is_not(None)
 )

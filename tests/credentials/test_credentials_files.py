@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from batch.credentials.files import MOST_BYTES
 from batch.credentials.find import require_sendable
 from batch.credentials.given import one_line
 from batch.credentials.logins import logins_file
 from batch.credentials.system_keyring import SystemKeyring
 from batch.credentials.vendor import cli_environment, cli_login, read_go_text, sdk_config
 from batch.errors import SettingsError
-from batch.files import MOST_BYTES
 from tests.credentials.places import SECRET, A, B, find, found, store_in_cli, write_cli, write_config, write_sdk
 
 if TYPE_CHECKING:

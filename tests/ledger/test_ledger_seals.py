@@ -376,3 +376,22 @@ def test_nothing_is_planned_while_the_newest_run_of_another_machine_is_gone_but_
         with pytest.raises(LedgerChangedError, match="0 of its signatures of the key"):
             ledger.plans.check_all()
         assert run.id not in {one.id for one in ledger.runs.all()}
+
+
+def test_a_part_that_is_made_another_requests_part_is_found(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1"]), product(["i3"], ["r2"]))
+    request = claim(ledger, run)
+    record(ledger, request, REFUSED, parts=divide(request, "", RefusalHistory()))
+    ledger.requests.check(run)
+    alter(path, "UPDATE request SET parent = 2 WHERE number = 4")
+    with pytest.raises(LedgerChangedError, match="of which request 4 is a part was changed"):
+        ledger.requests.check(run)
+    assert ledger.verify() != ()
+
+
+def test_a_number_of_claims_that_was_put_back_stops_planning(ledger: Ledger, path: Path, run: Run) -> None:
+    assert run.id in ledger.plans.check_all()
+    alter(path, "UPDATE about SET claims = 0")
+    with pytest.raises(LedgerChangedError, match="the number of claims was changed"):
+        ledger.plans.check_all()
+    assert ledger.verify() != ()
