@@ -14,7 +14,7 @@ from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.builders import NOW, change
 from tests.end_to_end.program import accepted, environment, fork, grant, once, pair_of, write_rows
-from tests.ledger.ledger_helpers import FAILED, ME, a_process, claim, open_ledger, record, write
+from tests.ledger.ledger_helpers import FAILED, ME, a_process, claim, open_ledger, record, rows, write
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
     # The process compares, sends two requests, and waits an hour before the third.
     first = fork("submit", path, "--yes", "--check-tenant", "never", "--rate", "3/3600", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 2, first)
+    (ledger,) = (tmp_path / "data").rglob("ledger.db")
+    wait_until(lambda: rows(ledger, "SELECT count(*) FROM request WHERE state = 'ACCEPTED'") == [(2,)], first)
     try:
         ended = submit(program, tenant, write_rows(tmp_path / "b.csv", [*ROWS[:3], grant(9, 9)]))
     finally:
