@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from batch.api.dialects import Rate
+from batch.api.rate_window import repaired
 from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
 from batch.ledger.engine import KEY
@@ -110,7 +112,10 @@ def has_head(connection: Connection, number: int, digits: str) -> bool:
 
 
 def contents(connection: Connection) -> Iterator[str]:
-    """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports."""
+    """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports.
+
+    No event covers the pace of calls, but numbers out of all proportion are seen.
+    """
     yield from gap_faults(connection)
     yield from dictionary_faults(connection)
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
@@ -125,3 +130,7 @@ def contents(connection: Connection) -> Iterator[str]:
                 yield f"request {number}: no seal of run {run_id} covers it"
             elif kept != seal:
                 yield f"request {number}: its content was changed"
+    paces = sa.select(t.pace, t.tenant.c.name).join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
+    for pace in connection.execute(paces):
+        if repaired(pace, Rate()):
+            yield f"the pace of calls to {pace.name} holds numbers that no process writes: the next call mends them"

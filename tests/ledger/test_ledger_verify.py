@@ -152,3 +152,19 @@ def test_a_change_submitted_again_in_another_spelling_is_found(tmp_path: Path) -
         assert set(ledger.verify()) == {
             f"request {n}: it submits R1 for {who} again" for n, who in ((5, "abc"), (6, "AB"))
         }
+
+
+PACE = (
+    "INSERT INTO pace (tenant, client, dialect, calls, longest, silent_since, silent_until, cut_to, cut_at, boot, "
+    "epoch) VALUES (1, 'client', 'beta', 0, 10, 0, 3600, 1, 0, 'boot', 0)"
+)
+
+
+@pytest.mark.parametrize("silence", ["1e15", "9e999"])
+def test_a_silence_that_no_process_has_written_is_found(path: Path, silence: str) -> None:
+    alter(path, PACE)
+    with open_ledger(path) as ledger:
+        assert ledger.verify() == ()
+    alter(path, f"UPDATE pace SET silent_until = {silence}")  # noqa: S608 - an attack
+    with open_ledger(path) as ledger:
+        assert any("the pace of calls to " in one for one in ledger.verify())
