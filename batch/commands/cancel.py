@@ -79,6 +79,7 @@ def cancel(
 
     Raises:
         UsageError: The run does not exist, or can't be cancelled here; nothing was sent.
+        LedgerChangedError: Somebody has changed the run; nothing was sent.
         DeclinedError: The user declined.
         StoppedError: It stopped before the run's changes were read.
     """
@@ -107,6 +108,7 @@ def cancel(
         run = ledger.runs.named(run.id)
         _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):
+            ledger.requests.check(run)
             job = _CancelJob(
                 ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT), consent
             )

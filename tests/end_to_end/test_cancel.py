@@ -28,7 +28,7 @@ from tests.end_to_end.program import (
     read_rows,
     write_rows,
 )
-from tests.ledger.ledger_helpers import rows
+from tests.ledger.ledger_helpers import alter, rows
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
@@ -348,3 +348,13 @@ def test_an_undone_input_reports_its_undo_and_a_changed_input_grants_again(progr
             **{pair_of(row): 2 for row in wanted},
             **{("REVOKE", *pair_of(row)[1:]): 1 for row in wanted},
         }
+
+
+def test_nothing_is_cancelled_of_a_run_that_somebody_has_changed(program: Program, tmp_path: Path) -> None:
+    with running_tenant() as tenant:
+        work = Work(program, tenant, tmp_path)
+        run = work.submit()
+        alter(work.ledger, "UPDATE event SET detail = '{}' WHERE event = 'accepted'")
+        ended = work.cancel(run)
+        assert (ended.code, "Somebody has changed the ledger" in ended.err) == (2, True)
+        assert set(work.states().values()) == {"EXECUTING"}
