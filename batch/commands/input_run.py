@@ -224,23 +224,29 @@ class InputRun:
                 f"{count(len(unproven), 'request')} came to nothing. This machine does not trust that key, and has "
                 "forgotten it: `access-batch track` asks the tenant."
             )
-        return bool(self._mistrusted(ledger, unsure) or unproven)
+        planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
+        return bool(self._mistrusted(ledger, unsure, planned) or unproven)
 
-    def _mistrusted(self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]]) -> int:
+    def _mistrusted(
+        self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]], planned: Sequence[int] = ()
+    ) -> int:
         """Doubt requests again of which only another machine says that they have not arrived; return how many.
 
         Args:
             ledger: Has the requests.
             changes: By run and request: its changes that are about to be sent.
+            planned: Requests of other runs that have planned these changes since.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
+            LedgerMovedError: What was planned since was sent meanwhile.
             RunHeldError: Another process works on one of the runs.
         """
         total = 0
         for name, some in changes.items():
             run = ledger.runs.named(name)
-            found, keys = ledger.plans.mistrust(run, some, self._runtime.process, self._runtime.now())
+            now = self._runtime.now()
+            found, keys = ledger.plans.mistrust(run, some, self._runtime.process, now, planned=planned)
             total += found
             if found:
                 self._screen.say(

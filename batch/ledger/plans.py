@@ -11,6 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
+from batch.errors import StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest, insert_frame, intern, select_frame, spellings
@@ -25,12 +26,12 @@ from batch.ledger.rows import requests_of
 from batch.ledger.runs import refuse_if_held
 from batch.ledger.seals import check_all, check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
-from batch.ledger.take_over import LedgerMovedError, take_over
-from batch.states import IN_DOUBT, UNSENT, Event, State, advance
+from batch.ledger.take_over import LedgerMovedError, TakenOver, take_over
+from batch.states import IN_DOUBT, UNSENT, VOID, Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from batch.ledger.decisions import Decisions
     from batch.ledger.process import Process
     from batch.ledger.seals import Sealed
-    from batch.ledger.take_over import TakenOver
     from batch.model import Run
     from batch.plan import Plan
 
@@ -148,22 +148,33 @@ class Plans:
             return check_all(connection)
 
     def mistrust(
-        self, run: Run, changes: Mapping[int, Collection[object]], process: Process, now: datetime
+        self,
+        run: Run,
+        changes: Mapping[int, Collection[object]],
+        process: Process,
+        now: datetime,
+        *,
+        planned: Sequence[int] = (),
     ) -> tuple[int, str]:
         """Puts requests of a run in doubt again that may have arrived, if only another machine says that they have not.
+
+        Whatever was planned since for the changes of such a request is taken away: it would be sent as well.
 
         Args:
             run: The run.
             changes: Changes that are about to be sent (again): the keys of those in each request, by its number.
             process: This process.
             now: When.
+            planned: Requests of other runs that have planned these changes since.
 
         Returns:
             How many requests there were, and the names of the other machines' keys.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
+            LedgerMovedError: What was planned since was sent meanwhile.
             RunHeldError: Another process works on the run.
+            StoppedError: Only some changes of a request that was replaced are about to be sent.
         """
         with reading(self._engine) as connection:
             if not check_run(connection, run.id).mistrusted.keys() & changes.keys():
@@ -182,12 +193,26 @@ class Plans:
                 return 0, ""
             requests = list(requests_of(connection, sorted(found)))
             states = connection.execute(_STATES, {"numbers": found}).all()
+            gone = {row.number for row in states if row.state in VOID}
+            for request in requests:
+                if request.number in gone and len(set(changes[request.number])) < request.changes:
+                    raise StoppedError(
+                        f"Request {request.id} may have arrived, and only another machine, with the key "
+                        f"{sealed.mistrusted[request.number]}, has settled the opposite. Some of its changes were "
+                        "submitted in another request since.",
+                        next_step="Nothing more was sent. Submit this input on the machine with that key.",
+                    )
             for state in sorted({row.state for row in states}):
                 these = {row.number for row in states if row.state == state}
                 alike = [request for request in requests if request.number in these]
                 move(connection, alike, State(state), Event.MISTRUSTED, now)
             entries = [Entry(event=Event.MISTRUSTED, at=now, request=request.number) for request in requests]
             events.append(connection, run.id, entries)
+            if planned and gone:
+                again = sorted({key for number in gone for key in changes[number]}, key=str)
+                wanted = pl.DataFrame(again, schema=dict.fromkeys(KEY, pl.String), orient="row")
+                since = TakenOver(requests=tuple(planned), process=process)
+                take_over(connection, run.id, wanted, since, now, tag=self._new_id())
         return len(found), ", ".join(sorted({sealed.mistrusted[number] for number in found}))
 
     def write(

@@ -15,6 +15,7 @@ from batch.errors import LedgerChangedError, StoppedError
 from batch.ledger.decisions import Decisions
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.machine_key import MachineKey
+from batch.ledger.take_over import TakenOver
 from batch.model import Head, Part
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.states import State
@@ -29,7 +30,9 @@ from tests.ledger.ledger_helpers import (
     change_status,
     claim,
     claim_if_any,
+    new_run,
     open_ledger,
+    plan_of,
     record,
     rows,
     singles,
@@ -194,6 +197,37 @@ def test_a_request_whose_parts_leave_something_out_is_doubted_itself(ledger: Led
     alter(path, "UPDATE request SET state = 'SPLIT' WHERE number = 1", "DELETE FROM doubt")
     assert doubt_again(ledger, run, {1: ("a",)}) == 1
     assert states(path)[1] == "UNCONFIRMED"
+
+
+def taken_over_elsewhere(ledger: Ledger, path: Path) -> Run:
+    """A run whose request may have arrived; another machine says no, and has planned its two changes in another run."""
+    run = write(ledger, product(["i1", "i2"], ["r1"]))
+    record(ledger, claim(ledger, run), FAILED)
+    ledger.runs.release(run, ME)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        (doubt,) = elsewhere.requests.doubts(run)
+        elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+        elsewhere.runs.release(run, ME)
+        plan, taken = plan_of(product(["i1", "i2"], ["r1"])), TakenOver(requests=(1,), process=ME)
+        elsewhere.plans.write(new_run("other"), plan, upto=1, now=NOW, taken=taken)
+    assert states(path) == {1: "SPLIT", 2: "PLANNED"}
+    return run
+
+
+def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_away(ledger: Ledger, path: Path) -> None:
+    run = taken_over_elsewhere(ledger, path)
+    changes = {1: [("i1", "ROLE", "r1"), ("i2", "ROLE", "r1")]}
+    assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2])[0] == 1
+    assert states(path) == {1: "UNCONFIRMED", 2: "SPLIT"}
+    assert ledger.verify() == ()
+
+
+def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger: Ledger, path: Path) -> None:
+    run = taken_over_elsewhere(ledger, path)
+    with pytest.raises(StoppedError, match="Some of its changes were submitted in another request since"):
+        ledger.plans.mistrust(run, {1: [("i1", "ROLE", "r1")]}, ME, NOW, planned=[2])
+    assert states(path) == {1: "SPLIT", 2: "PLANNED"}
 
 
 def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Path) -> None:
