@@ -339,8 +339,8 @@ class Head:
 
     @property
     def short(self) -> str:
-        """Number and the beginning of the hash, as `ledger verify --head` takes it."""
-        return f"{self.number}:{self.hash[:HEAD_DIGITS]}"
+        """Number and the beginning of the hash, as `ledger verify --head` takes it; empty without an event."""
+        return f"{self.number}:{self.hash[:HEAD_DIGITS]}" if self.number else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

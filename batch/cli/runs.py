@@ -95,11 +95,11 @@ def settle(
             "Give either --arrived or --not-arrived, not both.", next_step="Without either, the tenant's list is asked."
         )
     if arrived or not_arrived:
-        found, requests = settle_by_hand(settings, run, runtime(), screen_of(call).say, arrived=arrived)
-        show([describe_settled_by_hand(found, requests, arrived=arrived)])
+        found = settle_by_hand(settings, run, runtime(), screen_of(call).say, arrived=arrived)
+        show(describe_settled_by_hand(*found, arrived=arrived))
         return
     settled = settle_run(run, settings, screen_of(call), runtime())
-    show([settled.describe()])
+    show(settled.describe())
     if settled.stopped is not None:
         raise settled.stopped
     raise typer.Exit(130 if settled.interrupted else 4 if settled.unconfirmed else 0)

@@ -164,5 +164,6 @@ class _Audit:
             closed_index=self._closed_index,
             closed_list=self._closed_list,
             findings=tuple(comparison.findings(missing)),
+            heads={run.id: self._ledger.head(run).short for run in self._runs},
             elapsed=self._runtime.clock.monotonic() - began,
         )

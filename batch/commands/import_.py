@@ -57,12 +57,14 @@ def import_(
         sessions.identify(ledger, notices_on(screen))
         with ImportReader(ledger, access.tenant, settings.api, screen, runtime) as reader:
             asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))
+        head = ledger.head(reader.run).short if reader.run else ""
     return ImportSummary(
         run=reader.run.id if reader.run else "",
         tenant=access.tenant,
         read=reader.read,
         outcomes=reader.outcomes,
         not_adoptable=reader.not_adoptable,
+        head=head,
         elapsed=runtime.clock.monotonic() - began,
     )
 

@@ -58,11 +58,11 @@ def status(
         return run, ledger.runs.tally(run), ledger.tracks.summary(run)
 
 
-def discard(settings: Settings, name: str, runtime: Runtime, say: Say) -> tuple[Run, int, int]:
+def discard(settings: Settings, name: str, runtime: Runtime, say: Say) -> tuple[Run, int, int, str]:
     """Discard the requests that a run has not sent.
 
     Returns:
-        The run, the number of discarded requests, and the number of unconfirmed ones, which stay.
+        The run, the number of discarded requests, the number of unconfirmed ones, which stay, and the run's head.
 
     Raises:
         UsageError: The run does not exist.
@@ -70,11 +70,11 @@ def discard(settings: Settings, name: str, runtime: Runtime, say: Say) -> tuple[
     """
     with _held(settings, name, runtime, say) as (ledger, run, _):
         discarded = ledger.runs.discard(run, runtime.now())
-        return run, discarded, count_states(ledger.runs.tally(run).requests)["unconfirmed"]
+        return run, discarded, count_states(ledger.runs.tally(run).requests)["unconfirmed"], ledger.head(run).short
 
 
-def settle_by_hand(settings: Settings, name: str, runtime: Runtime, say: Say, *, arrived: bool) -> tuple[Run, int]:
-    """Settle a run's unconfirmed requests as the user found them; return the run and their number.
+def settle_by_hand(settings: Settings, name: str, runtime: Runtime, say: Say, *, arrived: bool) -> tuple[Run, int, str]:
+    """Settle a run's unconfirmed requests as the user found them; return the run, their number and the run's head.
 
     Raises:
         UsageError: The run does not exist.
@@ -86,7 +86,8 @@ def settle_by_hand(settings: Settings, name: str, runtime: Runtime, say: Say, *,
                 f"Run {run.id} has {count(abandoned, 'more unconfirmed request')} than before: its process has died.",
                 next_step="Nothing was settled. Look for these requests too, then run the same command again.",
             )
-        return run, ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
+        settled = ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
+        return run, settled, ledger.head(run).short
 
 
 def back_up(settings: Settings, target: Path) -> None:

@@ -14,11 +14,11 @@ from batch.errors import AccessBatchError, RunHeldError, StoppedError, Unconfirm
 from batch.loops.send import HEARTBEAT
 from batch.loops.settle import Settler
 from batch.report.messages import by_hand, describe_unconfirmed
-from batch.report.summary import count_states
+from batch.report.summary import count_states, describe_heads
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from contextlib import ExitStack
 
     from batch.answers.events import Tell
@@ -133,6 +133,7 @@ class SettledRun:
         arrived: Changes that had arrived.
         not_arrived: Changes that had not, and are planned again.
         unconfirmed: Changes that stay unconfirmed.
+        head: The run's newest event, as `ledger verify --head` takes it.
         stopped: Why, if the reason is known.
         interrupted: Whether the user ended it.
     """
@@ -141,18 +142,21 @@ class SettledRun:
     arrived: int = 0
     not_arrived: int = 0
     unconfirmed: int = 0
+    head: str
     stopped: StoppedError | None = None
     interrupted: bool = False
 
-    def describe(self) -> str:
-        """What became of the changes."""
-        if not (self.arrived or self.not_arrived or self.unconfirmed):
-            return f"Run {self.run.id} has nothing to settle."
-        again = f" To send the {self.not_arrived:,} again, submit the run's input." if self.not_arrived else ""
-        return (
-            f"Run {self.run.id}: {count(self.arrived, 'change')} had arrived, {self.not_arrived:,} had not, "
-            f"{self.unconfirmed:,} still unconfirmed.{again}"
-        )
+    def describe(self) -> Iterator[str]:
+        """The outcome of the changes."""
+        if self.arrived or self.not_arrived or self.unconfirmed:
+            again = f" To send the {self.not_arrived:,} again, submit the run's input." if self.not_arrived else ""
+            yield (
+                f"Run {self.run.id}: {count(self.arrived, 'change')} had arrived, {self.not_arrived:,} had not, "
+                f"{self.unconfirmed:,} still unconfirmed.{again}"
+            )
+        else:
+            yield f"Run {self.run.id} has nothing to settle."
+        yield from describe_heads({self.run.id: self.head})
 
 
 def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> SettledRun:
@@ -185,15 +189,17 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
             ledger.requests.check(run)
             before = count_states(ledger.runs.tally(run).changes)
             if not before["unconfirmed"]:
-                return SettledRun(run=run)
+                return SettledRun(run=run, head=ledger.head(run).short)
             screen.say(f"Looking for {count(before['unconfirmed'], 'unconfirmed change')} of run {run.id} …")
             stopped, interrupted = settle_alone(ledger, [run], settings, sessions, runtime, tell)
             after = count_states(ledger.runs.tally(run).changes)
+            head = ledger.head(run).short
     return SettledRun(
         run=run,
         arrived=after["accepted"] - before["accepted"],
         not_arrived=after["unsent"] - before["unsent"],
         unconfirmed=after["unconfirmed"],
+        head=head,
         stopped=stopped,
         interrupted=interrupted,
     )

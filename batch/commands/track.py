@@ -16,7 +16,7 @@ from batch.report.files import make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
-from batch.report.summary import count_states
+from batch.report.summary import count_states, describe_heads
 from batch.report.track import advice, describe_track, exit_code, track_as_json
 from batch.text import count
 
@@ -81,7 +81,7 @@ class TrackResult:
             )
         if self.file:
             yield f"  tracked: {self.file}"
-        yield f"  head: {self.head}"
+        yield from describe_heads({self.run.id: self.head})
         yield from advice(self.tracked, self.run.id)
         yield from describe_rest(self.run, self.tally)
 

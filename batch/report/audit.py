@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.report.summary import describe_heads
 from batch.status.audit import Mismatch
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from batch.status.audit import AuditFinding
 
@@ -57,6 +58,7 @@ class AuditSummary:
         closed_index: Why the tenant does not show what is held; empty if it does, or if there was no need to ask.
         closed_list: Why the tenant does not show what others requested; empty if it does.
         findings: Where the two disagree.
+        heads: The newest event of each run by its id, as `ledger verify --head` takes it.
         elapsed: Seconds.
     """
 
@@ -71,6 +73,7 @@ class AuditSummary:
     closed_index: str
     closed_list: str
     findings: tuple[AuditFinding, ...]
+    heads: Mapping[str, str]
     elapsed: float
 
     @property
@@ -102,6 +105,7 @@ def audit_as_json(summary: AuditSummary) -> dict[str, Any]:
             }
             for finding in summary.findings
         ],
+        "heads": dict(summary.heads),
         "elapsed_s": round(summary.elapsed, 3),
     }
 
@@ -132,6 +136,7 @@ def describe_audit(summary: AuditSummary) -> Iterator[str]:
         yield f"The tenant does not show which access is held ({summary.closed_index}), so held access may be reported."
     if summary.elsewhere:
         yield f"{count(summary.elsewhere, 'row')} of runs that this ledger does not have are not compared."
+    yield from describe_heads(summary.heads)
 
 
 def _describe_findings(summary: AuditSummary) -> Iterator[str]:

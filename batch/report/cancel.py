@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.report.summary import describe_heads
 from batch.status.cancel import CancelOutcome
 from batch.text import count
 
@@ -137,7 +138,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
             yield f"  {number:,} {words}"
     if found.to_revoke:
         yield f"  {found.outcomes[CancelOutcome.GRANTED]:,} granted already"
-    yield f"  head: {found.head}"
+    yield from describe_heads({found.run: found.head})
     if found.dry_run:
         yield from _preview(found)
     if found.refused:

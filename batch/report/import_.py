@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batch.report.summary import describe_heads
 from batch.status.adopt import AdoptionOutcome
 from batch.text import count
 
@@ -24,6 +25,7 @@ class ImportSummary:
         read: Rows of the status list.
         outcomes: Number of adopted rows by outcome.
         not_adoptable: Number of other rows by reason.
+        head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
         elapsed: Seconds.
     """
 
@@ -32,6 +34,7 @@ class ImportSummary:
     read: int
     outcomes: Mapping[AdoptionOutcome, int]
     not_adoptable: Mapping[NotAdoptable, int]
+    head: str
     elapsed: float
 
     @property
@@ -51,6 +54,7 @@ def import_as_json(summary: ImportSummary) -> dict[str, Any]:
             "not_understood": sum(summary.not_adoptable.values()),
         },
         "not_understood": {reason.name.lower(): number for reason, number in summary.not_adoptable.items() if number},
+        "head": summary.head or None,
         "elapsed_s": round(summary.elapsed, 1),
     }
 
@@ -73,3 +77,4 @@ def describe_import(summary: ImportSummary) -> Iterator[str]:
     for reason, number in summary.not_adoptable.items():
         if number:
             yield f"{count(number, 'row')} not imported, because {reason}."
+    yield from describe_heads({summary.run: summary.head})

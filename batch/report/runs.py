@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch.report.summary import count_states, describe_refused
+from batch.report.summary import count_states, describe_heads, describe_refused
 from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
 from batch.text import count
@@ -104,13 +104,14 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
         )
 
 
-def describe_discard(run: Run, discarded: int, unconfirmed: int) -> Iterator[str]:
+def describe_discard(run: Run, discarded: int, unconfirmed: int, head: str) -> Iterator[str]:
     """What `discard` did.
 
     Args:
         run: The run.
         discarded: Requests that will not be sent.
         unconfirmed: Requests that may have arrived, so that they can't be discarded.
+        head: The run's newest event.
     """
     if discarded:
         yield f"Run {run.id}: {count(discarded, 'request')} discarded. The ledger keeps the requests that were sent."
@@ -121,15 +122,18 @@ def describe_discard(run: Run, discarded: int, unconfirmed: int) -> Iterator[str
             f"{count(unconfirmed, 'request')} of it may or may not have arrived, and can't be discarded. "
             f"To find out: access-batch settle {run.id}"
         )
+    yield from describe_heads({run.id: head})
 
 
-def describe_settled_by_hand(run: Run, requests: int, *, arrived: bool) -> str:
+def describe_settled_by_hand(run: Run, requests: int, head: str, *, arrived: bool) -> Iterator[str]:
     """What `settle --arrived` or `--not-arrived` did to a number of requests."""
     if not requests:
-        return f"Run {run.id} has no unconfirmed requests, so nothing was changed."
-    if arrived:
-        return f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as accepted."
-    return (
-        f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as not arrived. To send what did not arrive, "
-        "submit the run's input again."
-    )
+        yield f"Run {run.id} has no unconfirmed requests, so nothing was changed."
+    elif arrived:
+        yield f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as accepted."
+    else:
+        yield (
+            f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as not arrived. To send what did not "
+            "arrive, submit the run's input again."
+        )
+    yield from describe_heads({run.id: head})

@@ -8,7 +8,7 @@ import polars as pl
 
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
-from batch.report.summary import count_states, describe_refused
+from batch.report.summary import count_states, describe_heads, describe_refused
 from batch.report.track import advice, describe_existing, describe_track, resubmission
 from batch.text import count
 
@@ -190,8 +190,7 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
     for name, path in summary.files.items():
         if path:
             yield f"  {name}: {path}"
-    if summary.head:
-        yield f"  head: {summary.head}"
+    yield from describe_heads({summary.run: summary.head})
     yield from _advice(summary, again, is_advised=is_advised)
 
 

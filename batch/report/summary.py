@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
@@ -139,3 +139,21 @@ def describe_refused(changes: int) -> Iterator[str]:
             f"{count(changes, 'change')} refused: results.csv has the reasons. To send {again} again, submit the same "
             "input again."
         )
+
+
+HEADS_SHOWN: Final = 20
+"""Heads that are shown to people; the JSON has all."""
+
+
+def describe_heads(heads: Mapping[str, str]) -> Iterator[str]:
+    """The lines with which every summary ends.
+
+    Args:
+        heads: The newest event of each run by its id, as `ledger verify --head` takes it; empty without an event.
+    """
+    of_run = len(heads) > 1
+    for run, head in [*heads.items()][-HEADS_SHOWN:]:
+        if head:
+            yield f"  head of run {run}: {head}" if of_run else f"  head: {head}"
+    if len(heads) > HEADS_SHOWN:
+        yield f"  … and {len(heads) - HEADS_SHOWN:,} of older runs: --json lists all"

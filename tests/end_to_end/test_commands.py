@@ -6,12 +6,26 @@ import io
 import json
 import sys
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.program import Terminal, accepted, environment, grant, once, pair_of, start, write_rows
+from batch.api.dialects import ItemType
+from tests.end_to_end.program import (
+    Terminal,
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    once,
+    pair_of,
+    start,
+    write_rows,
+)
+from tests.ledger.ledger_helpers import rows
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
@@ -19,6 +33,26 @@ if TYPE_CHECKING:
     from tests.end_to_end.program import Program
 
 ROOT = Path(__file__).resolve().parents[2]
+CHANGES_THE_LEDGER = {
+    "submit": ("submit", "{input}", "--yes"),
+    "track": ("track", "{run}", "--track-for", "0"),
+    "audit": ("audit", "{run}"),
+    "settle": ("settle", "{run}"),
+    "settle by hand": ("settle", "{run}", "--arrived"),
+    "cancel": ("cancel", "{run}", "--yes"),
+    "discard": ("discard", "{run}"),
+    "ledger import": ("ledger", "import", "--everybody"),
+}
+"""Each command that may add events to a run's chain, as it is typed."""
+OTHERS = {
+    *("validate", "plan", "status", "runs", "login", "logout", "doctor", "sandbox"),
+    *("ledger verify", "ledger backup"),
+}
+"""The other commands: they read, or have no run."""
+NEWEST = (
+    "SELECT event.number, event.hash FROM event JOIN run ON run.number = event.run WHERE run.id = ?"
+    " ORDER BY event.number DESC LIMIT 1"
+)
 KEYS = {
     "run": None,
     "tenant": None,
@@ -279,3 +313,40 @@ def test_track_for_is_refused_without_wait(program: Program, tmp_path: Path) -> 
     ended = program("submit", path, "--sandbox", "--yes", "--track-for", "5")
     assert ended.code == 2
     assert "--track-for limits --wait" in ended.err
+
+
+def test_each_command_that_may_change_the_ledger_is_known() -> None:
+    every = {line for line in (ROOT / "tests/cli/options.txt").read_text("utf-8").splitlines() if line[0] != " "}
+    assert every == CHANGES_THE_LEDGER.keys() - {"settle by hand"} | OTHERS
+
+
+def test_the_summary_of_each_command_that_may_change_the_ledger_ends_with_the_runs_head(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    env = {**environment(tenant), "ACCESS_BATCH_LEDGER": str(ledger)}
+    tenant.tenant.request_by_other(datetime.now(UTC), identity=identity(9), item_type=ItemType.ROLE, item_id=item(9))
+    run = ""
+    for name, words in CHANGES_THE_LEDGER.items():
+        shown = program(*(word.format(input=path, run=run) for word in words), env=env)
+        ids = [one for (one,) in rows(ledger, "SELECT id FROM run ORDER BY number")]
+        assert len(ids) == (2 if name == "ledger import" else 1)
+        run = ids[-1]
+        ((number, hashed),) = rows(ledger, NEWEST, run)
+        assert [line for line in shown.out.splitlines() if "head" in line] == [f"  head: {number}:{hashed[:16]}"], name
+
+
+def test_the_json_of_an_import_and_of_an_audit_has_the_heads(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    env = {**environment(tenant), "ACCESS_BATCH_LEDGER": str(ledger)}
+    runs = [
+        program("submit", one, "--yes", "--json", env=env).json
+        for one in (path, write_rows(tmp_path / "b.csv", [grant(8, 8)]))
+    ]
+    assert program("audit", "--json", env=env).json["heads"] == {run["run"]: run["head"] for run in runs}
+    assert [f"  head of run {run['run']}: {run['head']}" for run in runs] == program("audit", env=env).out.splitlines()[
+        -2:
+    ]
+    assert program("ledger", "import", "--json", env=env).json["head"] is None

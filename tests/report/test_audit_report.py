@@ -19,6 +19,7 @@ CLEAN = AuditSummary(
     closed_index="",
     closed_list="",
     findings=(),
+    heads={},
     elapsed=0.1,
 )
 FINDING = AuditFinding(
