@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import UnsafePlaceError
-from batch.files import Folder, close_to_others, open_folder, open_log, whole_file, write_small
+from batch.files import close_to_others, open_log, whole_file, write_small
+from batch.folders import Folder, open_folder
 from tests.rights import (
     COLLEAGUE,
     ONLY_POSIX,
@@ -90,9 +91,9 @@ def test_a_folder_that_everybody_can_write_to_is_refused_with_the_command_that_m
 def test_a_disk_that_keeps_no_rights_of_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mkdir = os.mkdir
 
-    def forget(path: Path, _: int) -> None:
-        mkdir(path)
-        path.chmod(0o777)
+    def forget(name: str, _: int, *, dir_fd: int) -> None:
+        mkdir(name, dir_fd=dir_fd)
+        os.chmod(name, 0o777, dir_fd=dir_fd)  # noqa: S103 - as such a disk does
 
     monkeypatch.setattr(os, "mkdir", forget)
     error = refusal(tmp_path / "a.results" / "f")
@@ -264,7 +265,7 @@ def test_nothing_else_of_ours_makes_a_file_or_folder() -> None:
     lines = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sorted(ROOT.rglob("*.py"))
-        if path != ROOT / "files.py"
+        if path not in {ROOT / "files.py", ROOT / "folders.py"}
         for line in path.read_text("utf-8").splitlines()
         if OTHER_WAYS.search(line) and "open_private(" not in line
     ]
@@ -282,3 +283,79 @@ def test_a_folder_below_one_that_everybody_can_replace_is_refused(tmp_path: Path
     (above / "mine" / "results").mkdir()
     with pytest.raises(UnsafePlaceError, match="Everybody can write to the folder"):
         write_small(tmp_path / "link" / "results" / "file", b"x")
+
+
+@pytest.mark.parametrize("link", ["ours", "ours/heads", "ours/heads/one"])
+def test_no_folder_of_ours_may_be_a_link(link: str, tmp_path: Path) -> None:
+    elsewhere = folder_with(tmp_path / "elsewhere", 0o700)
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to(elsewhere)
+    for append in (False, True):
+        with pytest.raises(UnsafePlaceError, match=f"The folder {tmp_path / link} is a link to {elsewhere}: "):
+            write_small(tmp_path / "ours" / "heads" / "one" / "f", b"x", append=append, top=tmp_path / "ours")
+    assert list(elsewhere.iterdir()) == []
+
+
+@ONLY_ROOT
+def test_a_folder_below_somebody_elses_link_is_refused(tmp_path: Path) -> None:
+    real = folder_with(tmp_path / "real", 0o700)
+    shared = folder_with(tmp_path / "shared", 0o1777)
+    (shared / "new").symlink_to(real)
+    put(shared / "new" / "results" / "f")
+    os.chown(shared / "new", COLLEAGUE, COLLEAGUE, follow_symlinks=False)
+    for way in ("new/results/f", "new/other/f"):
+        with pytest.raises(UnsafePlaceError, match=f"The link {shared / 'new'} belongs to the user {COLLEAGUE}"):
+            put(shared / way, b"theirs")
+    assert [one.name for one in real.iterdir()] == ["results"]
+    assert (real / "results" / "f").read_bytes() == b"ours"
+
+
+def test_nothing_is_made_where_a_link_leads_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("missing")
+    with pytest.raises(FileNotFoundError):
+        put(tmp_path / "link" / "results" / "f")
+    assert not (tmp_path / "missing").exists()
+    (tmp_path / "missing").mkdir()
+    put(tmp_path / "link" / "results" / "f")
+
+
+def test_links_that_lead_in_a_circle_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=r"Not a directory|Too many"):
+        put(tmp_path / "a" / "results" / "f")
+
+
+def test_a_folder_above_that_becomes_a_link_on_the_way_leads_nothing_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = folder_with(tmp_path / "theirs" / "results", 0o700)
+    (tmp_path / "above" / "results").mkdir(parents=True)
+    real = os.open
+
+    def swap_then_open(name: str, flags: int, *mode: int, dir_fd: int | None = None) -> int:
+        if name == "results":
+            (tmp_path / "above").rename(tmp_path / "moved")
+            (tmp_path / "above").symlink_to(theirs.parent)
+        return real(name, flags, *mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", swap_then_open)
+    put(tmp_path / "above" / "results" / "f")
+    assert list(theirs.iterdir()) == []
+    assert (tmp_path / "moved" / "results" / "f").read_bytes() == b"ours"
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    for append in (False, True):
+        with pytest.raises(OSError, match=r"no file|No such device"):
+            write_small(tmp_path / "f", b"ours", append=append)
+    reading = os.open(tmp_path / "f", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="no file"):
+            write_small(tmp_path / "f", b"ours")
+        assert os.read(reading, 9) == b""
+    finally:
+        os.close(reading)
+    put(tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == b"ours"

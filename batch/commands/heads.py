@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.errors import UnsafePlaceError
 from batch.files import write_small
+from batch.folders import open_folder
 from batch.loops.compare import LastAccepted
 from batch.model import Head
 
@@ -113,7 +114,7 @@ class Heads:
         if line in list(self._lines(path)):
             return
         try:
-            write_small(path, f"{json.dumps(line)}\n".encode(), append=True)
+            write_small(path, f"{json.dumps(line)}\n".encode(), append=True, top=self._top)
         except (OSError, UnsafePlaceError) as error:
             self.trouble = _why(path, error)
 
@@ -148,9 +149,10 @@ class Heads:
             if seen is None or seen[0] != head:
                 continue
             try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                self.trouble = f"{path}: {error.strerror}"
+                with open_folder(path.parent, make=False, top=self._top) as folder:
+                    folder.remove(path.name)
+            except (OSError, UnsafePlaceError) as error:
+                self.trouble = _why(path, error)
 
     def _read(self, path: Path) -> tuple[Head, frozenset[str]] | None:
         """A head, and the names of its tenant; None if it was forgotten meanwhile."""
@@ -168,9 +170,13 @@ class Heads:
                 return Head(run=path.name, number=int(found[1]), hash=digest, sent=sent), tenant
         return Head(run=path.name, number=0, hash=""), frozenset()
 
+    @property
+    def _top(self) -> Path:
+        return self.folder.parent
+
     def _write(self, path: Path, text: str) -> None:
         try:
-            write_small(path, text.encode())
+            write_small(path, text.encode(), top=self._top)
         except (OSError, UnsafePlaceError) as error:
             self.trouble = _why(path.parent, error)
 

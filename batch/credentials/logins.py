@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from batch.credentials.files import read_small
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
+from batch.folders import open_folder
 from batch.settings import APPLICATION
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def _remember(tenants: dict[str, str]) -> None:
             with whole_file(path) as file:
                 file.write((json.dumps(tenants, indent=1, sort_keys=True) + "\n").encode())
         else:
-            path.unlink(missing_ok=True)
+            with open_folder(path.parent) as folder:
+                folder.remove(path.name)
     except UnsafePlaceError as error:
         raise SettingsError(error.message, next_step=f"{error.next_step}\n{_HALF_DONE}") from None
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from batch.errors import LedgerLostError, LedgerRefusedError
-from batch.files import check_not_open_to_all, close_to_others, open_private
+from batch.files import close_to_others, open_private
+from batch.folders import check_way
 from batch.ledger import tables as t
 
 if TYPE_CHECKING:
@@ -86,8 +88,7 @@ def connect(
         LedgerRefusedError: The file can't be opened or created, or the database's driver is missing.
     """
     path = ledger_file(url)
-    if path is not None:
-        _make_private_file(path)
+    original = _make_private_file(path) if path is not None else None
     arguments: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT} if path is not None else {}
     try:
         engine = sa.create_engine(url, connect_args=arguments)
@@ -95,9 +96,9 @@ def connect(
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
     _watch_connections(engine)
     engine.update_execution_options(**{KEY: key, SEEN: {}})
-    if path is not None:
+    if path is not None and original is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
-        _watch_file(engine, path)
+        _watch_file(engine, path, original)
     return engine
 
 
@@ -117,9 +118,21 @@ def close_ledger_to_others(url: sa.URL) -> tuple[str, ...]:
             return ()
         # SQLite follows links to the file, and keeps its other files beside it.
         path = Path(os.path.realpath(given))
-        check_not_open_to_all(path.parent, path.parent.stat(), "--ledger")
+        for way in dict.fromkeys((given.parent, path.parent)):
+            check_way(way, "--ledger")
+        if given.is_symlink() and path.stat().st_mode & stat.S_IWOTH and not _is_database(path):
+            # It is refused later, and its rights are not ours to change.
+            return ()
         beside = [path.with_name(f"{path.name}-{end}") for end in ("wal", "shm")]
         return close_to_others("The ledger", path, [path, *beside])
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+_MAGIC: Final = b"SQLite format 3\0"
 
 
 def _watch_connections(engine: Engine) -> None:
@@ -154,9 +167,8 @@ def require_never_lost(connection: Connection) -> None:
         )
 
 
-def _watch_file(engine: Engine, path: Path) -> None:
+def _watch_file(engine: Engine, path: Path, original: os.stat_result) -> None:
     """Refuses transactions once the file was removed or replaced; SQLite would go on writing to the lost file."""
-    original = path.stat()
 
     def on_begin(_connection: Connection) -> None:
         try:
@@ -192,13 +204,17 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None
     sa.event.listen(engine, "begin", on_begin)
 
 
-def _make_private_file(path: Path) -> None:
+def _make_private_file(path: Path) -> os.stat_result:
     with _opening(path):
         if not path.exists():
             with suppress(FileExistsError):
-                os.close(open_private(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, option="--ledger"))
+                handle = open_private(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, option="--ledger")
+                made = os.fstat(handle)
+                os.close(handle)
+                return made
         if not path.is_file():
             raise IsADirectoryError(errno.EISDIR, "it is no file")
+        return path.stat()
 
 
 @contextmanager

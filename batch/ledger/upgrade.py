@@ -80,6 +80,12 @@ def bring_up_to_date(
     closed = close_ledger_to_others(url)
     looking = connect(url, only_look=True)
     try:
+        file, is_empty = ledger_file(url), _version(looking) is None
+        if is_empty and file is not None and file.is_symlink():
+            raise LedgerRefusedError(
+                f"{file} is a link to {os.path.realpath(file)}, which is no ledger: none is made where a link leads.",
+                next_step="Nothing was sent. Remove the link, or name the file itself with --ledger.",
+            )
         if memory is not None:
             _refuse_older(looking, url, memory)
         notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key))
@@ -277,7 +283,8 @@ def _back_up(url: sa.URL, version: str, now: datetime) -> str:
 def _copy(source: Path, target: Path, *, option: str = "", must_be_sound: bool = False) -> None:
     """Copies an SQLite database to a new private file."""
     with unfinished_file(target, new=True, option=option) as (handle, path):
-        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(path)) as copy:
+        # Neither is made where nothing is, in a folder that was swapped for another one.
+        with closing(_existing(source)) as old, closing(_existing(path)) as copy:
             old.backup(copy)
             # The copy is one file, without a write-ahead log that could be left behind.
             copy.execute("PRAGMA journal_mode = DELETE")
@@ -289,6 +296,10 @@ def _copy(source: Path, target: Path, *, option: str = "", must_be_sound: bool =
                 f"The ledger {source} is damaged ({fault}), and was not copied.",
                 next_step="Run `access-batch ledger verify`, and keep the backups that you have.",
             )
+
+
+def _existing(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
 def back_up(url: sa.URL, target: Path) -> None:

@@ -14,14 +14,15 @@ import polars as pl
 from batch.api.dialects import Operation
 from batch.api.tenant_outcome import outcome_column
 from batch.errors import SettingsError, StoppedError, UnsafePlaceError
-from batch.files import open_folder, whole_file
+from batch.files import whole_file
+from batch.folders import open_folder
 from batch.model import RowClass
 from batch.text import defused, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from batch.files import Folder
+    from batch.folders import Folder
     from batch.read import Table
     from batch.status.matching import AcceptedChange
 
@@ -66,8 +67,8 @@ def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (
 
 def _require_replaceable(folder: Folder, name: str) -> None:
     """Refuses a place that a file of ours can't take, before anything is sent."""
-    there, around = folder.status(name), folder.path.stat()
-    if there is None or os.name != "posix":
+    there, around = folder.status(name), folder.status(".")
+    if there is None or around is None or os.name != "posix":
         return
     if stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(errno.EISDIR, f"{name} is a folder there")

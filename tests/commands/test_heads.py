@@ -119,3 +119,19 @@ def test_no_id_that_somebody_has_written_into_a_ledger_leads_elsewhere(tmp_path:
     assert victim.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["heads", "profile"]
     assert not heads.trouble
+
+
+def test_nothing_is_kept_or_forgotten_where_a_link_leads(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    Heads(folder=elsewhere).keep("ledger", ONE)(LOST)
+    before = sorted(elsewhere.rglob("*"))
+    for name in ("top", "top/heads", "top/heads/ledger", "top/heads/ledger.accepted"):
+        heads = Heads(folder=tmp_path / name.replace("/", "-") / "top" / "heads")
+        link = heads.folder.parent.parent / name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere / "ledger" if name.endswith("/ledger") else elsewhere)
+        heads.keep("ledger", TWO)(Head(run="b", number=3, hash="2" * 64))
+        heads.keep_accepted("ledger", TWO)(request(recipients=("p",), number=7))
+        heads.forget("ledger", [LOST])
+        assert sorted(elsewhere.rglob("*")) == before
+        assert "is a link to" in heads.trouble

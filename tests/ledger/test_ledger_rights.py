@@ -113,3 +113,28 @@ def test_a_backup_is_private_and_made_only_where_nobody_else_can_replace_it(path
     back_up(ledger_url(str(path)), folder / "copy.db")
     assert [one.name for one in folder.iterdir()] == ["copy.db"]
     assert mode(folder / "copy.db") == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"mine\n"])
+def test_no_ledger_is_made_where_a_link_leads(content: bytes, tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link.db"
+    file.write_bytes(content)
+    file.chmod(0o666)
+    link.symlink_to(file)
+    assert "with --ledger" in refusal(link) or content
+    assert (file.read_bytes(), mode(file)) == (content, 0o666)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "link.db"]
+
+
+def test_a_ledger_goes_on_where_a_link_leads(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(path)
+    (tmp_path / "way").symlink_to(path.parent)
+    for place in (tmp_path / "link.db", tmp_path / "way" / path.name):
+        with open_ledger(place) as ledger:
+            assert ledger.notices == ()
+
+
+def test_a_ledger_below_a_folder_that_everybody_can_replace_is_refused(path: Path, tmp_path: Path) -> None:
+    above = folder_with(tmp_path / "open", 0o777)
+    (above / "way").symlink_to(path.parent)
+    assert f"Run: chmod o-w {above}" in refusal(above / "way" / path.name)
