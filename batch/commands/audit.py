@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import PAGE_LIMIT
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on
-from batch.errors import CredentialsRefusedError, UsageError
+from batch.errors import CredentialsRefusedError, LedgerChangedError, UsageError
 from batch.report.audit import AuditSummary
-from batch.status.audit import Comparison, ListedRows, explained, ledger_lines
+from batch.status.audit import AuditFinding, Comparison, ListedRows, Mismatch, explained, ledger_lines
 from batch.status.evidence import LOOK_BACK
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query, all_rows
@@ -83,6 +83,16 @@ class _Audit:
         self._listed = ListedRows(runs=frozenset(run.id for run in runs))
         self._closed_index = ""
         self._closed_list = ""
+        self._changed = [*filter(None, map(self._changed_by_somebody, runs))]
+
+    def _changed_by_somebody(self, run: Run) -> AuditFinding | None:
+        try:
+            self._ledger.requests.check(run, whole=True)
+        except LedgerChangedError as error:
+            return AuditFinding(
+                kind=Mismatch.CHANGED, request=run.id, identity="", item_type="", item="", said=error.message
+            )
+        return None
 
     async def compare(self, sessions: SessionFactory, screen: Screen) -> tuple[Comparison, list[LedgerLine]]:
         """Read the list, and ask about changes that it does not show.
@@ -163,7 +173,7 @@ class _Audit:
             elsewhere=sum(self._listed.others[run] for run in elsewhere),
             closed_index=self._closed_index,
             closed_list=self._closed_list,
-            findings=tuple(comparison.findings(missing)),
+            findings=(*self._changed, *comparison.findings(missing)),
             heads={run.id: self._ledger.head(run).short for run in self._runs},
             elapsed=self._runtime.clock.monotonic() - began,
         )

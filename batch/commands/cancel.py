@@ -108,7 +108,7 @@ def cancel(
         run = ledger.runs.named(run.id)
         _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):
-            ledger.requests.check(run)
+            ledger.requests.check(run, whole=True)
             job = _CancelJob(
                 ledger, run, settings, screen, sessions, runtime, on_one_line(comment, most=LONGEST_COMMENT), consent
             )

@@ -41,7 +41,7 @@ def hold_free(stack: ExitStack, runtime: Runtime, ledger: Ledger, names: Iterabl
         run = ledger.runs.named(name)
         with suppress(RunHeldError):
             stack.enter_context(runtime.holding(ledger, run))
-            ledger.requests.check(run)
+            ledger.requests.check(run, whole=True)
             held.append(run)
     return held
 
@@ -186,7 +186,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
                 next_step="`access-batch runs` lists the runs of each tenant.",
             )
         with runtime.holding(ledger, run):
-            ledger.requests.check(run)
+            ledger.requests.check(run, whole=True)
             before = count_states(ledger.runs.tally(run).changes)
             if not before["unconfirmed"]:
                 return SettledRun(run=run, head=ledger.head(run).short)

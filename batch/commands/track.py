@@ -101,6 +101,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
 
     Raises:
         UsageError: The run does not exist, belongs to another tenant, or was imported.
+        LedgerChangedError: Somebody has changed it; nothing was recorded.
     """
     began = runtime.clock.monotonic()
     access = find_access(settings)
@@ -122,6 +123,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
     ):
         screen.say(*log.notices)
         run = _of_tenant(ledger, run, sessions, screen)
+        ledger.requests.check(run, whole=True)
         stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         changes = ledger.tracks.of_run(run) if settings.out is not None else None
         return TrackResult(

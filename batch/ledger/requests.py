@@ -151,17 +151,17 @@ class Requests:
         self.on_claimed(head)
         return bodies
 
-    def check(self, run: Run) -> Sealed:
-        """Computes the run's chain again; returns its planned requests, by the machine that planned them.
+    def check(self, run: Run, *, whole: bool = False) -> Sealed:
+        """Computes the run's chain again, see `check_run`; returns its planned requests, by the machine that did it.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
         """
         with reading(self._engine) as connection:
-            return self._check(connection, run.id)
+            return self._check(connection, run.id, whole=whole)
 
-    def _check(self, connection: Connection, run_id: str) -> Sealed:
-        sealed = check_run(connection, run_id)
+    def _check(self, connection: Connection, run_id: str, *, whole: bool = False) -> Sealed:
+        sealed = check_run(connection, run_id, whole=whole)
         free = {number: seal for number, seal in sealed.ours.items() if number not in sealed.mistrusted}
         self._followed[run_id] = Followed(sealed.last, free, sealed.doubtful)
         return sealed

@@ -39,6 +39,10 @@ _NEXT_STEPS: Final = {
     ),
     Mismatch.UNKNOWN: _IMPORT,
     Mismatch.DIFFERENT: _IMPORT,
+    Mismatch.CHANGED: (
+        "If somebody has changed the ledger, its part of the comparison proves nothing: `access-batch ledger verify` "
+        "lists all differences. Put the newest sound backup in the ledger's place."
+    ),
 }
 
 
@@ -144,10 +148,12 @@ def _describe_findings(summary: AuditSummary) -> Iterator[str]:
     advice = dict.fromkeys(_NEXT_STEPS[finding.kind] for finding in summary.findings)
     for kind in Mismatch:
         found = [finding for finding in summary.findings if finding.kind is kind]
-        if found:
+        if kind is Mismatch.CHANGED:
+            yield from (one.said for one in found[:SHOWN])
+        elif found:
             yield f"{count(len(found), 'change')} {_WORDS[kind]}:"
-        for one in found[:SHOWN]:
-            yield f"  {one.request}: {one.item_type or 'item'} {one.item} for {one.identity}: {one.said}"
+            for one in found[:SHOWN]:
+                yield f"  {one.request}: {one.item_type or 'item'} {one.item} for {one.identity}: {one.said}"
         if len(found) > SHOWN:
             yield f"  … and {len(found) - SHOWN:,} more: --json lists all"
     yield from advice

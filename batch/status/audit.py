@@ -32,24 +32,25 @@ LISTED_WITHIN: Final = timedelta(hours=1)
 
 
 class Mismatch(StrEnum):
-    """How ledger and list can disagree; the names are those of the JSON output."""
+    """How ledger and list can disagree, or the ledger with its own chains; the names are those of the JSON output."""
 
     TWICE = "submitted_twice"
     NOT_LISTED = "accepted_but_not_listed"
     UNKNOWN = "listed_but_unknown"
     DIFFERENT = "states_differ"
+    CHANGED = "ledger_changed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditFinding:
-    """A change on which ledger and list disagree.
+    """A change on which ledger and list disagree, or a run that somebody has changed in the ledger.
 
     Attributes:
         kind: In which way.
-        request: Id of the request, as the ledger has it, or else as the list has it.
-        identity: Id of the identity.
-        item_type: Kind of access item; empty if the list gives none.
-        item: Id of the item.
+        request: Id of the request, as the ledger has it, or else as the list has it; of the run if somebody changed it.
+        identity: Id of the identity; empty for a run.
+        item_type: Kind of access item; empty if the list gives none, and for a run.
+        item: Id of the item; empty for a run.
         said: The details, in words.
     """
 

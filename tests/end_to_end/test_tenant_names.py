@@ -122,6 +122,6 @@ def test_a_tenant_of_an_old_ledger_is_bound_by_a_token_of_its_own_address(
         alter(ledger, "UPDATE tenant SET token_name = NULL")
         program("submit", path, "--check-tenant", "never", "--yes", "--ledger", ledger, env=environment(tenant))
         assert rows(ledger, "SELECT token_name FROM tenant") == [(None,)], "no call was needed"
-        program("track", "--track-for", "0", "--ledger", ledger, env=environment(tenant))
+        program("audit", "--ledger", ledger, env=environment(tenant))
     ((name,),) = rows(ledger, "SELECT token_name FROM tenant")
     assert name == f"sandbox-on-port-{port_of(tenant)}"
