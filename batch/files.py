@@ -1,8 +1,9 @@
-"""The one way in which files are made and written.
+"""The one way in which files are made and written, and in which small ones are read.
 
 Nobody else decides where our files end up, or puts others in their place: they are private, and are opened relative to
 the descriptor of their folder, which must not be a link, somebody else's, or open to everybody. A new file has a random
-name until it is whole, which neither a file nor a link that stands there already can take.
+name until it is whole, which neither a file nor a link that stands there already can take. Nothing waits for
+a pipe that nobody writes to.
 """
 
 from __future__ import annotations
@@ -14,14 +15,24 @@ import re
 import secrets
 import shlex
 import stat
-from typing import TYPE_CHECKING, BinaryIO, Final
+import time
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
-from batch.errors import UnsafePlaceError
+from batch.errors import SettingsError, UnsafePlaceError
 from batch.folders import HAS_MODES, open_folder, user_called
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+MOST_BYTES: Final = 256 * 1024
+"""Limit of a small file's size. Those that we read have a few kilobytes."""
+
+_CHUNK_BYTES: Final = 1 << 20
+_WRITER_SECONDS: Final = 60
+_STEP_SECONDS: Final = 0.1
+_OPENING: Final = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 
 _STREAMS: Final = re.compile(r"/dev(/fd)?|/proc/\d+/(task/\d+/)?fd")
 """Folders whose links lead to what this process was started with."""
@@ -130,7 +141,14 @@ def open_log(path: Path, *, option: str) -> tuple[int, tuple[str, ...]]:
             os.close(handle)
             raise
         return handle, notices
-    handle = os.open(path, (os.O_RDWR if is_file else os.O_WRONLY) | os.O_APPEND)
+    try:
+        handle = os.open(path, (os.O_RDWR if is_file else os.O_WRONLY | _OPENING) | os.O_APPEND)
+    except OSError as error:
+        raise OSError(
+            error.errno, "nobody reads from this pipe" if error.errno == errno.ENXIO else error.strerror
+        ) from None
+    if HAS_MODES:
+        os.set_blocking(handle, True)
     if not is_file and stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise FileExistsError(errno.EEXIST, "something else was put there meanwhile")
@@ -176,3 +194,121 @@ def _close(place: int | Path, shown: Path) -> bool:
             "folder.",
         )
     return True
+
+
+class SmallFile(NamedTuple):
+    """A small file.
+
+    Attributes:
+        text: What it holds.
+        status: Its owner and rights.
+        notices: A warning if it holds a secret that other users of this machine may read.
+    """
+
+    text: str
+    status: os.stat_result
+    notices: tuple[str, ...]
+
+
+def read_small(
+    path: Path,
+    *,
+    next_step: str = "Correct or remove it.",
+    pipe: bool = False,
+    ours: bool = False,
+    wait: Callable[[float], object] = time.sleep,
+) -> SmallFile | None:
+    """Reads a file; None if there is none.
+
+    Args:
+        path: A file.
+        next_step: What the user can do if it can't be read.
+        pipe: Whether it may be a pipe, such as a shell's `<(…)`, or a terminal.
+        ours: Whether it is one of our own files: none is made where a link leads to nothing.
+        wait: See `written_to_pipe`.
+
+    Raises:
+        SettingsError: It can't be read, is too large, or is not UTF-8 text.
+    """
+    try:
+        content, status = read_whole(path, pipe=pipe, wait=wait)
+    except (FileNotFoundError, NotADirectoryError):
+        if ours and path.is_symlink():
+            raise SettingsError(f"{path} is a link that leads to nothing.", next_step=next_step) from None
+        return None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
+        raise SettingsError(f"{path} can't be read: {why}.", next_step=next_step) from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text.", next_step=next_step) from None
+    shared = HAS_MODES and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
+    warning = f"Other users of this machine may read the secret in {path}: `chmod 600` it."
+    return SmallFile(text, status, (warning,) if shared else ())
+
+
+def read_whole(
+    path: Path, *, most: int = MOST_BYTES, pipe: bool = False, wait: Callable[[float], object] = time.sleep
+) -> tuple[bytes, os.stat_result]:
+    """Reads a file at once; returns its content and status.
+
+    Args:
+        path: A file.
+        most: Most bytes that it may have.
+        pipe: See `read_small`.
+        wait: See `written_to_pipe`.
+
+    Raises:
+        OSError: It can't be read, is larger, or is no file.
+    """
+    # Without these, opening a pipe waits for its writer, and opening a terminal may make it that of this process.
+    handle = os.open(path, os.O_RDONLY | _OPENING)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) and not pipe:
+            raise OSError(errno.EINVAL, "it is no file")
+        if stat.S_ISFIFO(status.st_mode):
+            chunks = written_to_pipe(handle, wait)
+        else:
+            if HAS_MODES:
+                os.set_blocking(handle, True)
+            chunks = rest_of(handle)
+        content = bytearray()
+        for chunk in chunks:
+            content += chunk
+            if len(content) > most:
+                raise OSError(errno.EFBIG, f"it is larger than {most // 1024} KiB")
+        return bytes(content), status
+    finally:
+        os.close(handle)
+
+
+def rest_of(handle: int) -> Iterator[bytes]:
+    """What can still be read from a descriptor."""
+    return iter(partial(os.read, handle, _CHUNK_BYTES), b"")
+
+
+def written_to_pipe(handle: int, wait: Callable[[float], object]) -> Iterator[bytes]:
+    """What is written to a pipe, once somebody has opened it for writing: from then on it may take any time.
+
+    Args:
+        handle: Opened so that reading does not wait.
+        wait: Waits so many seconds for somebody to open it.
+
+    Raises:
+        TimeoutError: Nobody has.
+    """
+    for _ in range(round(_WRITER_SECONDS / _STEP_SECONDS)):
+        try:
+            chunk = os.read(handle, _CHUNK_BYTES)
+        except BlockingIOError:
+            break
+        if chunk:
+            yield chunk
+            break
+        wait(_STEP_SECONDS)
+    else:
+        raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe, and nobody has written to it for {_WRITER_SECONDS} seconds")
+    os.set_blocking(handle, True)
+    yield from rest_of(handle)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Windows lacks these, and descriptors of folders: there, its own rights must do.
 _FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"))
 _FOLDER_FLAGS: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-_ABOVE_FLAGS: Final = _FOLDER_FLAGS | getattr(os, "O_PATH", 0)
+_ABOVE_FLAGS: Final = _FOLDER_FLAGS | getattr(os, "O_PATH", getattr(os, "O_SEARCH", 0))
 """A folder above may be one that we can't list."""
 
 _MOST_LINKS: Final = 40
@@ -170,7 +170,8 @@ def _reach(path: Path, option: str, *, make: bool, ours: int) -> int:
     root, *names = path.absolute().parts
     names.reverse()
     here, makes_below, links = Path(root), len(names), 0
-    handle = os.open(here, _ABOVE_FLAGS if names else _FOLDER_FLAGS)
+    last_flags = _FOLDER_FLAGS if ours else _ABOVE_FLAGS
+    handle = os.open(here, _ABOVE_FLAGS if names else last_flags)
     try:
         while names:
             around = os.fstat(handle)
@@ -178,7 +179,7 @@ def _reach(path: Path, option: str, *, make: bool, ours: int) -> int:
             name = names.pop()
             shown = here / name if names else path
             try:
-                below = os.open(name, _ABOVE_FLAGS if names else _FOLDER_FLAGS, dir_fd=handle)
+                below = os.open(name, _ABOVE_FLAGS if names else last_flags, dir_fd=handle)
             except FileNotFoundError:
                 if not make or len(names) >= makes_below:
                     raise

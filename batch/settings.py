@@ -23,6 +23,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from batch.api.dialects import Rate, dialect_named
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
 from batch.errors import SettingsError
+from batch.files import read_small
+from batch.folders import HAS_MODES, check_way
 from batch.model import CheckTenant, Effort, IdentityBy
 
 if TYPE_CHECKING:
@@ -331,16 +333,16 @@ def _variables() -> dict[str, tuple[str, str]]:
 
 def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The file's top level and its profiles, of which only the named one is checked."""
+    read = read_small(path, ours=True)
     try:
-        document = tomllib.loads(path.read_text("utf-8-sig"))
-        is_open_to_all = os.name == "posix" and path.stat().st_mode & stat.S_IWOTH
-    except FileNotFoundError:
-        document, is_open_to_all = {}, False
-    except (OSError, ValueError, RecursionError) as error:
+        document = tomllib.loads(read.text) if read is not None else {}
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"The config file {path} can't be read: {error}.", next_step="Correct or remove it."
         ) from error
-    if is_open_to_all:
+    if read is not None:
+        check_way(path.parent, "")
+    if read is not None and HAS_MODES and read.status.st_mode & stat.S_IWOTH:
         raise SettingsError(
             f"Everybody can write to the config file {path}, and decide what is sent where.",
             next_step=f"Nothing was sent. See what it says, then run: chmod o-w {shlex.quote(str(path))}",

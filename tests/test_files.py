@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.errors import UnsafePlaceError
-from batch.files import close_to_others, open_log, whole_file, write_small
+from batch.errors import SettingsError, UnsafePlaceError
+from batch.files import close_to_others, open_log, read_small, whole_file, write_small
 from batch.folders import Folder, open_folder
 from tests.rights import (
     COLLEAGUE,
@@ -359,3 +359,30 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: P
         os.close(reading)
     put(tmp_path / "f")
     assert (tmp_path / "f").read_bytes() == b"ours"
+
+
+def test_a_log_pipe_that_nobody_reads_from_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="nobody reads from this pipe"):
+        open_log(tmp_path / "pipe", option="--log-file")
+
+
+def test_a_small_file_may_be_a_pipe_if_somebody_writes_to_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SettingsError, match="it is no file"):
+        read_small(pipe)
+    waited: list[float] = []
+    with pytest.raises(SettingsError, match="it is a pipe, and nobody has written to it for 60 seconds"):
+        read_small(pipe, pipe=True, wait=waited.append)
+    assert sum(waited) == pytest.approx(60)
+    writing: list[int] = []
+
+    def begin(_: float) -> None:
+        writing.append(os.open(pipe, os.O_WRONLY))
+        os.write(writing[0], b"late")
+        os.close(writing[0])
+
+    read = read_small(pipe, pipe=True, wait=begin)
+    assert read is not None
+    assert (read.text, len(writing)) == ("late", 1)

@@ -69,9 +69,11 @@ def runtime() -> "Runtime":
     from datetime import UTC, datetime
 
     import platformdirs
+    from rich.console import Console
 
     from batch.commands.heads import Heads
     from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
     from batch.credentials.machine_key import machine_key
     from batch.ledger.process import Process, boot_id, boot_time
     from batch.model import Clock
@@ -87,7 +89,12 @@ def runtime() -> "Runtime":
         jitter=random.random,
         process=Process.current(),
         new_id=new_id,
-        key=functools.cache(lambda: machine_key(platformdirs.user_config_path(APPLICATION) / "machine.key")),
+        key=functools.cache(
+            lambda: machine_key(
+                platformdirs.user_config_path(APPLICATION) / "machine.key",
+                say=lambda line: Screen(console=Console(stderr=True), quiet=False, verbose=False).complain(line),
+            )
+        ),
         heads=Heads(folder=platformdirs.user_state_path(APPLICATION) / "heads"),
     )
 

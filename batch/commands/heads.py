@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.errors import UnsafePlaceError
-from batch.files import write_small
+from batch.files import read_whole, write_small
 from batch.folders import open_folder
 from batch.loops.compare import LastAccepted
 from batch.model import Head
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _LENGTH: Final = 400
 """Of the file of an accepted request: it always has the same length."""
+
+_MOST: Final = 1 << 26
+"""Most bytes of a file: that of the users grows."""
 
 _FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n", re.ASCII)
 """A head, and the names and addresses of its tenant. What is left of longer names follows."""
@@ -157,7 +160,7 @@ class Heads:
     def _read(self, path: Path) -> tuple[Head, frozenset[str]] | None:
         """A head, and the names of its tenant; None if it was forgotten meanwhile."""
         try:
-            found = _FILE.match(path.read_bytes())
+            found = _FILE.match(read_whole(path, most=_MOST)[0])
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -183,7 +186,7 @@ class Heads:
     def _lines(self, path: Path) -> Iterator[Any]:
         """The JSON objects in the lines of a file; other lines are skipped."""
         try:
-            text = path.read_text("utf-8")
+            text = read_whole(path, most=_MOST)[0].decode("utf-8", "replace")
         except FileNotFoundError:
             return
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batch.commands.config_file import with_entry
 from batch.errors import SettingsError, UsageError
-from batch.files import whole_file
+from batch.files import read_whole, whole_file
 from batch.model import IdentityBy
 from batch.read import LIMITS, Limits, LoadedInputs, load_inputs, make_interpretation
 from batch.tenant.download import download
@@ -72,7 +72,7 @@ def _save(settings: Settings, maps: Sequence[str]) -> str:
     path = Path(os.path.realpath(settings.sources.config_file))
     profile = settings.sources.profile
     try:
-        before = path.read_bytes() if path.exists() else b""
+        before = read_whole(path)[0] if path.exists() else b""
         byte_order_mark = b"\xef\xbb\xbf" if before.startswith(b"\xef\xbb\xbf") else b""
         table = ("profile", profile) if profile else ()
         after = with_entry(before.removeprefix(byte_order_mark).decode(), table, "map", maps)

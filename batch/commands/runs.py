@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch.errors import UsageError
+from batch.files import read_small
 from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.report.runs import describe_signers
@@ -142,10 +143,10 @@ def _keys_in(path: Path) -> frozenset[str]:
     Raises:
         UsageError: It can't be read, or a line holds something else.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The file of trusted keys {path} can't be read: {error}.", next_step=_KEY_HELP) from None
+    read = read_small(path, next_step=_KEY_HELP, pipe=True)
+    if read is None:
+        raise UsageError(f"There is no file of trusted keys {path}.", next_step=_KEY_HELP)
+    lines = read.text.splitlines()
     keys = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     if strange := next((key for key in keys if not _KEY.fullmatch(key)), None):
         raise UsageError(f"The file {path} holds {strange[:80]}, which is no public key.", next_step=_KEY_HELP)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from batch.credentials.files import read_small
 from batch.errors import SettingsError
+from batch.files import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

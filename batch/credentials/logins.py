@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import platformdirs
 from pydantic import SecretStr
 
-from batch.credentials.files import read_small
 from batch.errors import SettingsError, UnsafePlaceError
-from batch.files import whole_file
+from batch.files import read_small, whole_file
 from batch.folders import open_folder
 from batch.settings import APPLICATION
 
@@ -109,7 +108,7 @@ def logins_file() -> Path:
 
 def _tenants() -> dict[str, str]:
     path = logins_file()
-    read = read_small(path)
+    read = read_small(path, ours=True)
     if read is None:
         return {}
     document = _object(read.text)

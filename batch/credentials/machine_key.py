@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
+import shlex
+import stat
 from typing import TYPE_CHECKING, Final
 
-from batch.credentials.files import read_small
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
-from batch.errors import SettingsError
-from batch.files import whole_file
+from batch.errors import SettingsError, UnsafePlaceError
+from batch.files import read_small, whole_file
+from batch.folders import HAS_MODES, open_folder, user_called
 from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _SERVICE: Final = "access-batch machine key"
@@ -20,18 +24,22 @@ _PATIENCE: Final = 15.0
 """Seconds to wait for the keyring; without an answer, the key is kept in a file."""
 
 
-def machine_key(path: Path, keyring: SystemKeyring | None = None) -> MachineKey:
+def machine_key(
+    path: Path, keyring: SystemKeyring | None = None, *, say: Callable[[str], object] = lambda _: None
+) -> MachineKey:
     """This machine's key; it is made on first use.
 
     Args:
         path: The file in which it is kept if there is no safe keyring. If there is a file, it counts.
         keyring: The system's keyring.
+        say: Tells the user that others could read the file until now.
 
     Raises:
         SettingsError: The file can't be read or written, or holds no key.
+        UnsafePlaceError: Somebody else could have put another key there.
     """
-    if (found := read_small(path, next_step=_NEXT_STEP)) is not None:
-        return _read(found.text, str(path))
+    if (in_file := _kept(path, say)) is not None:
+        return in_file
     keyring = keyring or SystemKeyring(_PATIENCE)
     new = base64.b64encode(secrets.token_bytes(SECRET_LENGTH)).decode()
     try:
@@ -47,15 +55,50 @@ def machine_key(path: Path, keyring: SystemKeyring | None = None) -> MachineKey:
         with whole_file(path, new=True) as file:
             file.write(new.encode())
     except FileExistsError:
-        # Another process was faster, unless a link leads to nothing.
-        if (found := read_small(path, next_step=_NEXT_STEP)) is not None:
-            return _read(found.text, str(path))
-        raise SettingsError(f"{path} is a link that leads to nothing.", next_step=_NEXT_STEP) from None
+        # Another process was faster.
+        return machine_key(path, keyring, say=say)
     except OSError as error:
         raise SettingsError(
             f"The key of this machine can't be kept in {path}: {error.strerror}.", next_step=_NEXT_STEP
         ) from None
     return _read(new, str(path))
+
+
+def _kept(path: Path, say: Callable[[str], object]) -> MachineKey | None:
+    """The key in the file; None without a file."""
+    found = read_small(path, next_step=_NEXT_STEP, ours=True)
+    if found is None:
+        return None
+    with open_folder(path.parent, make=False):
+        pass
+    if not HAS_MODES:
+        return _read(found.text, str(path))
+    owner, mode, quoted = found.status.st_uid, found.status.st_mode, shlex.quote(str(path))
+    new_key = f"Nothing was sent. Run: rm {quoted}\nA new key is made then, and what is not sent yet is planned again."
+    if owner not in {os.geteuid(), 0}:
+        raise UnsafePlaceError(
+            f"The key of this machine in {path} belongs to {user_called(owner)}, who could use and replace it.",
+            next_step=new_key,
+        )
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UnsafePlaceError(
+            f"Others can write to {path}, and put a key of their own in the place of this machine's.",
+            next_step=f"{new_key}\nOr, if you are sure that nobody has: chmod 600 {quoted}",
+        )
+    # A group may read what root has put there for it.
+    if mode & (stat.S_IRWXO | (stat.S_IRWXG if owner == os.geteuid() else 0)):
+        try:
+            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        except OSError as error:
+            raise UnsafePlaceError(
+                f"Others can read the key of this machine in {path}, and this can't be changed: {error.strerror}.",
+                next_step=f"Nothing was sent. Have it changed: chmod o= {quoted}",
+            ) from None
+        say(
+            f"Others could read the key of this machine in {path}, and sign with it. It is yours alone now (mode 600). "
+            "If somebody may have read it, remove it: a new key is made."
+        )
+    return _read(found.text, str(path))
 
 
 _NEXT_STEP: Final = "Nothing was sent. Make it readable and writable for you alone, or remove it: a new key is made."

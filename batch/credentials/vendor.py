@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from pydantic import SecretStr
 
-from batch.credentials.files import read_small
 from batch.credentials.logins import Login
 from batch.errors import SettingsError
+from batch.files import read_small
 
 if TYPE_CHECKING:
     from batch.credentials.system_keyring import SystemKeyring

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import polars as pl
 
 from batch.errors import InputFileError
+from batch.files import rest_of, written_to_pipe
 from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
 from batch.read.header import read_header
@@ -39,8 +40,6 @@ _STDIN_NAME = "standard input"
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CHUNK_BYTES = 1 << 20
-_WRITER_SECONDS = 60
-_STEP_SECONDS = 0.1
 _CLOUDS = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss"})
 # Programs differ in where a host ends, if there is an `@` or a backslash: no user may stand before it.
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@\\]+(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
@@ -252,35 +251,16 @@ def _load(name: str, room: _Room, stdin: BinaryIO | None, wait: Callable[[float]
             status = os.fstat(handle)
             _check_kind(status.st_mode, name)
             if stat.S_ISFIFO(status.st_mode):
-                return room.fill(_written_to_pipe(handle, name, wait), name)
+                return room.fill(written_to_pipe(handle, wait), name)
             room.check(status.st_size, name)
-            return room.fill(_rest_of(handle), name)
+            return room.fill(rest_of(handle), name)
+        except TimeoutError as error:
+            raise InputFileError(
+                f"{name} can't be read: {error.strerror}.",
+                next_step="Nothing was sent. Start the program that writes to it, then run the same command again.",
+            ) from None
         finally:
             os.close(handle)
-
-
-def _rest_of(handle: int) -> Iterator[bytes]:
-    return iter(partial(os.read, handle, _CHUNK_BYTES), b"")
-
-
-def _written_to_pipe(handle: int, name: str, wait: Callable[[float], object]) -> Iterator[bytes]:
-    """What is written to a pipe, once somebody has opened it for writing: from then on it may take any time."""
-    for _ in range(round(_WRITER_SECONDS / _STEP_SECONDS)):
-        try:
-            chunk = os.read(handle, _CHUNK_BYTES)
-        except BlockingIOError:
-            break
-        if chunk:
-            yield chunk
-            break
-        wait(_STEP_SECONDS)
-    else:
-        raise InputFileError(
-            f"{name} is a pipe, and nobody has written to it for {_WRITER_SECONDS} seconds.",
-            next_step="Nothing was sent. Start the program that writes to it, then run the same command again.",
-        )
-    os.set_blocking(handle, True)
-    yield from _rest_of(handle)
 
 
 def _check_kind(mode: int, name: str) -> None:

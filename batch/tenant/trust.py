@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies, proxy_bypass
@@ -33,7 +34,7 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
     # As curl does: an intermediate CA in the file is trusted.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cafile=ca_file.expanduser())
+        context.load_verify_locations(cafile=_file(ca_file.expanduser()))
         held = context.cert_store_stats()["x509"]
     except ssl.SSLError:
         held = 0
@@ -43,6 +44,13 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
     if not held:
         raise SettingsError(f"--ca-file: {ca_file} holds no certificates in PEM form.", next_step=_NEXT_STEP)
     return context
+
+
+def _file(path: Path) -> Path:
+    """Not a pipe: OpenSSL would wait for ever for its writer, and it is read more than once."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file")
+    return path
 
 
 _NEXT_STEP = "Nothing was sent. Name a file of PEM certificates (-----BEGIN CERTIFICATE-----)."

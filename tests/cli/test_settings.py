@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from batch.api.dialects import DIALECTS, Rate
-from batch.errors import SettingsError
+from batch.errors import SettingsError, UnsafePlaceError
 from batch.model import CheckTenant
 from batch.settings import CONSENTS, Settings, load
-from tests.rights import ONLY_POSIX
+from tests.rights import ONLY_POSIX, folder_with
 
 SECRET = "hunter2-hunter2"
 
@@ -175,6 +176,27 @@ def test_a_file_that_everybody_can_write_to_decides_nothing(config_file: Path) -
     assert caught.value.next_step.endswith(f"chmod o-w {config_file}")
     config_file.chmod(0o664)
     assert load({}, config_file=config_file).base_url
+
+
+@ONLY_POSIX
+def test_a_file_that_everybody_can_replace_decides_nothing(tmp_path: Path) -> None:
+    config_file = folder_with(tmp_path / "open", 0o777) / "config.toml"
+    config_file.write_text("base_url = 'https://evil.example'\n")
+    with pytest.raises(UnsafePlaceError, match=f"Everybody can write to the folder {config_file.parent}"):
+        load({}, config_file=config_file)
+    config_file.parent.chmod(0o711)
+    assert load({}, config_file=config_file).base_url
+
+
+def test_a_link_that_leads_to_nothing_is_refused_and_no_file_is_made_there(config_file: Path, tmp_path: Path) -> None:
+    config_file.symlink_to(tmp_path / "missing")
+    assert "is a link that leads to nothing" in refusal(config_file)
+
+
+@ONLY_POSIX
+def test_a_pipe_instead_of_the_file_is_refused_and_not_waited_for(config_file: Path) -> None:
+    os.mkfifo(config_file)
+    assert "it is no file" in refusal(config_file)
 
 
 def test_a_folder_instead_of_the_file_is_refused_by_name(tmp_path: Path) -> None:

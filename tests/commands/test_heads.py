@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from batch.commands.heads import Heads
 from batch.model import Head
 from tests.builders import request
+from tests.rights import ONLY_POSIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +137,24 @@ def test_nothing_is_kept_or_forgotten_where_a_link_leads(tmp_path: Path) -> None
         heads.forget("ledger", [LOST])
         assert sorted(elsewhere.rglob("*")) == before
         assert "is a link to" in heads.trouble
+
+
+@ONLY_POSIX
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    for name in ("ledger", "ledger.accepted"):
+        (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / name / LOST.run)
+    os.mkfifo(tmp_path / "ledger.users")
+    heads.keep("ledger", ONE)(LOST)
+    heads.keep_user("ledger", "u1", ONE)
+    assert heads.seen("ledger", ONE) == (Head(run=LOST.run, number=0, hash=""),)
+    assert (heads.users("ledger", ONE), heads.accepted("ledger", [LOST], ONE)) == (frozenset(), ())
+    assert "it is no file" in heads.trouble
+
+
+def test_a_file_that_is_not_text_is_skipped(tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path)
+    (tmp_path / "ledger.users").write_bytes(b"\xff\n")
+    heads.keep_user("ledger", "u1", ONE)
+    assert heads.users("ledger", ONE) == {"u1"}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from batch.credentials.files import MOST_BYTES
 from batch.credentials.find import require_sendable
 from batch.credentials.given import one_line
 from batch.credentials.logins import logins_file
 from batch.credentials.system_keyring import SystemKeyring
 from batch.credentials.vendor import cli_environment, cli_login, read_go_text, sdk_config
 from batch.errors import SettingsError
+from batch.files import MOST_BYTES
 from tests.credentials.places import SECRET, A, B, find, found, store_in_cli, write_cli, write_config, write_sdk
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_a_file_of_logins_that_is_not_ours_is_refused(content: str) -> None:
 @pytest.mark.parametrize("place", ["cli", "sdk", "logins"])
 def test_a_file_that_is_not_utf8_or_too_large_is_refused(place: str, content: bytes) -> None:
     path = {"cli": cli_file, "sdk": lambda: Path("config.json"), "logins": logins_file}[place]()
-    assert ("is not UTF-8 text" if content.startswith(b"\xff") else "is larger than") in refusal(path, content)
+    assert ("is not UTF-8 text" if content.startswith(b"\xff") else "it is larger than") in refusal(path, content)
 
 
 def test_a_folder_instead_of_a_file_is_refused_by_name() -> None:

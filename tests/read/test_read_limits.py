@@ -254,7 +254,7 @@ def test_a_pipe_that_nobody_writes_to_times_out() -> None:
     os.mkfifo("pipe")
     waited: list[float] = []
     error = refusal(lambda: load_within("pipe", wait=waited.append))
-    assert error.message == "pipe is a pipe, and nobody has written to it for 60 seconds."
+    assert error.message == "pipe can't be read: it is a pipe, and nobody has written to it for 60 seconds."
     assert sum(waited) == pytest.approx(60)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from batch.tenant.token import Token
 from batch.tenant.trust import trusted
 from batch.tenant.wire import fetch, http_client
 from tests.clocks import MACHINE
+from tests.rights import ONLY_POSIX
 from tests.tenant.open_calls import Events
 from tests.tenant.raw_server import answer, raw_server
 from tests.tenant.tls import certified, written
@@ -163,3 +165,10 @@ def test_an_unreadable_file_is_refused_by_name(name: str, tmp_path: Path) -> Non
     with pytest.raises(SettingsError, match="--ca-file: ") as caught:
         trusted(tmp_path / name)
     assert caught.value.next_step
+
+
+@ONLY_POSIX
+def test_a_pipe_is_no_file_of_certificates_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="it is no file"):
+        trusted(tmp_path / "pipe")
