@@ -118,7 +118,9 @@ def may_stay_open(options: Options, tenant: SimulatedTenant) -> bool:
     # If a part of a body is listed, all of it counts as arrived. A ledger that was put back does not know that a body
     # was refused, and that its requests were sent alone.
     divided = forgets and "nested" in options.faults and bool(tenant.poison)
-    return nothing_is_recognised(options) or undated or divided or (forgets and not tenant.books)
+    # The list never shows these; one that a machine has seen accepted last proves for ever that nothing is current.
+    unseen = forgets and tenant.hides
+    return nothing_is_recognised(options) or undated or divided or unseen or (forgets and not tenant.books)
 
 
 def nothing_is_recognised(options: Options) -> bool:

@@ -73,6 +73,7 @@ class SimulatedTenant:
         counted: When it counted a call whose way took no longer than the limit assumes, in true seconds.
         poison: Pairs that it refuses for good, and how.
         held: Pairs that people hold already: it creates nothing for a grant of them.
+        hides: Whether it accepted a grant of one of these without saying that it is held.
     """
 
     def __init__(self, world: World) -> None:
@@ -86,6 +87,7 @@ class SimulatedTenant:
         self._newest_visible = 0.0
         self.poison: dict[Pair, str] = {}
         self.held: set[Pair] = set()
+        self.hides = False
 
     def clock(self) -> datetime:
         """The tenant's clock."""
@@ -207,6 +209,7 @@ class SimulatedTenant:
         if world.strikes("after", chance, options.after):
             return _failure(chance.choice(("500", "502", "503", "503 later", "303", "404", "409", "200")))
         if not held or chance.random() >= options.says_held:
+            self.hides |= bool(held)
             return _json(202, {})
         listed = [
             {"requestedFor": identity, "requestedItemsDetails": [{"type": "ROLE", "id": item}], "accessRequestIds": []}
