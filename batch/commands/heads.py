@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from batch.model import Request
 
-_LENGTH: Final = 400
+_LENGTH: Final = 800
 """Of the file of an accepted request: it always has the same length."""
 
 _MOST: Final = 1 << 26
@@ -95,7 +95,7 @@ class Heads:
         folder, tenant = self.folder / f"{_name(ledger)}.accepted", sorted(names)
 
         def write(request: Request) -> None:
-            line = json.dumps({"id": request.id, "identity": request.recipients[0], "tenant": tenant})
+            line = json.dumps({"id": request.id, "recipients": request.recipients, "tenant": tenant})
             # What is left of a longer line is on the next one.
             self._write(folder / _name(request.run), f"{line}\n".ljust(_LENGTH) + "\n")
 
@@ -106,7 +106,7 @@ class Heads:
         paths = (self.folder / f"{_name(ledger)}.accepted" / _name(head.run) for head in heads)
         found = [line for path in paths for line in list(self._lines(path))[:1]]
         return tuple(
-            LastAccepted(id=line["id"], identity=line["identity"])
+            LastAccepted(id=line["id"], recipients=tuple(line["recipients"]))
             for line in found
             if not set(names).isdisjoint(line["tenant"])
         )

@@ -32,6 +32,11 @@ HAS_VERSION: Final = sa.Table(
 )
 """Alembic's own table, as it creates it."""
 
+_TEXTS: Final = """
+    SELECT type, name, tbl_name, sql FROM main.sqlite_master
+    WHERE name NOT IN ('sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')
+"""
+"""SQLite derives everything else from these."""
 _OBJECTS: Final = """
     SELECT type, name, sql FROM main.sqlite_master
     WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')
@@ -72,6 +77,8 @@ def differences(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[tuple[
         Of each object that differs the kind, the name, and one of "added", "changed" and "removed". A view that is
         missing is no difference: no code reads it.
     """
+    if sorted(run(_TEXTS), key=str) == _expected_texts():
+        return ()
     found, expected = _read(run), _expected()
     differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
     return tuple(
@@ -83,13 +90,25 @@ def differences(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[tuple[
 
 @cache
 def _expected() -> _Schema:
-    with closing(sqlite3.connect(":memory:")) as new:
-        tables = [*t.metadata.sorted_tables, HAS_VERSION]
-        indexes = [index for table in tables for index in table.indexes]
-        made: list[sa.schema.DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
-        for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), t.CREATE_VIEW):
-            new.execute(statement)
+    with closing(_new()) as new:
         return _read(new.execute)
+
+
+@cache
+def _expected_texts() -> list[tuple[Any, ...]]:
+    with closing(_new()) as new:
+        return sorted(new.execute(_TEXTS), key=str)
+
+
+def _new() -> sqlite3.Connection:
+    """A new ledger's tables."""
+    new = sqlite3.connect(":memory:")
+    tables = [*t.metadata.sorted_tables, HAS_VERSION]
+    indexes = [index for table in tables for index in table.indexes]
+    made: list[sa.schema.DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+    for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), t.CREATE_VIEW):
+        new.execute(statement)
+    return new
 
 
 def _read(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> _Schema:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -78,10 +79,7 @@ def unreadable(connection: Connection, tables: Iterable[sa.Table] = ()) -> Itera
         tables: Those to look at; all if left out.
     """
     for table in tables or _ALL:
-        checks = [(column.name, _check_of(column)) for column in table.columns]
-        keys = [column.name for column in table.primary_key]
-        # Without their types: those would fail by themselves.
-        query = sa.select(*(sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in table.columns))
+        checks, keys, query = _looking_at(table)
         try:
             for row in connection.execute(query).mappings():
                 for name, check in checks:
@@ -102,6 +100,18 @@ def unreadable(connection: Connection, tables: Iterable[sa.Table] = ()) -> Itera
 def _sentence(table: sa.Table, key: Mapping[str, Any], what: str) -> str:
     named = ", ".join(f"{name} {str(value)[:80]!r}" for name, value in key.items())
     return f"table {table.name}, row {named}: {what}"
+
+
+@cache
+def _looking_at(
+    table: sa.Table,
+) -> tuple[list[tuple[str, Callable[[object], bool]]], list[str], sa.Select[*tuple[Any, ...]]]:
+    """The check of each column of a table, its key, and the query of its rows."""
+    checks = [(column.name, _check_of(column)) for column in table.columns]
+    keys = [column.name for column in table.primary_key]
+    # Without their types: those would fail by themselves.
+    query = sa.select(*(sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in table.columns))
+    return checks, keys, query
 
 
 def _check_of(column: sa.Column[Any]) -> Callable[[Any], bool]:

@@ -7,6 +7,7 @@ does not know was sent later. Usually this is one call, which also proves addres
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -50,11 +51,11 @@ class LastAccepted:
 
     Attributes:
         id: Its id.
-        identity: Id of one of its recipients.
+        recipients: Their ids. The list does not show those who held the access before.
     """
 
     id: str
-    identity: str
+    recipients: tuple[str, ...]
 
 
 class Comparison:
@@ -138,7 +139,7 @@ class Comparison:
         """Wait until the list has shown the last accepted requests for so long that it shows all earlier ones."""
         missing = self._accepted
         for look in range(LOOKS):
-            missing = tuple([one for one in missing if not await self._shows(one.id, one.identity)])
+            missing = tuple([one for one in missing if not await self._shows(one.id, one.recipients)])
             if missing and look == LOOKS - 1:
                 break
             await asyncio.sleep(wait)
@@ -173,17 +174,19 @@ class Comparison:
     async def _finds_a_control(self) -> bool:
         """Whether the list shows a request that the tenant accepted from this ledger."""
         for request in await asyncio.to_thread(self._ledger.gaps.controls, self._tenant, most=CONTROLS):
-            if await self._shows(request.id, request.recipients[0]):
+            if await self._shows(request.id, request.recipients):
                 return True
         return False
 
-    async def _shows(self, request: str, identity: str) -> bool:
-        """Whether the list of a recipient shows a request of ours."""
-        wanted, query = RequestId.read(request), Query(requested_for=identity)
-        try:
-            return any([RequestId.read(request_id(row)) == wanted async for row in all_rows(self._listing, query)])
-        except ListingForbiddenError:
-            return False
+    async def _shows(self, request: str, recipients: Iterable[str]) -> bool:
+        """Whether the list of some recipient shows a request of ours."""
+        wanted = RequestId.read(request)
+        for recipient in recipients:
+            rows = all_rows(self._listing, Query(requested_for=recipient))
+            with suppress(ListingForbiddenError):
+                if any([RequestId.read(request_id(row)) == wanted async for row in rows]):
+                    return True
+        return False
 
 
 def _since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:

@@ -33,10 +33,10 @@ def test_the_request_that_a_tenant_accepted_last_is_known_by_any_of_its_names(tm
     keep = heads.keep_accepted("ledger", {"https://one", "tenant one"})
     long = request(recipients=("p" * 60,), number=7)
     keep(long)
-    keep(request(recipients=("p2",), number=8))
+    keep(request(recipients=("p2", "p3"), number=8))
     lost = Head(run=long.run, number=7, hash="1" * 64)
     (found,) = heads.accepted("ledger", [lost], {"https://other", "tenant one"})
-    assert found.identity == "p2"
+    assert found.recipients == ("p2", "p3")
     assert heads.accepted("ledger", [lost], {"tenant two"}) == ()
     assert heads.accepted("ledger", [LOST], {"tenant one"}) == ()
     assert heads.seen("ledger", ONE) == ()
