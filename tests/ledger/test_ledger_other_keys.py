@@ -283,6 +283,8 @@ def test_no_event_without_a_signature_is_signed_afterwards_by_this_machine(ledge
     add(path, run, "planned", signed=False, first=9, requests=0)
     with pytest.raises(LedgerChangedError, match="its newest events are not signed"):
         record(ledger, request, ACCEPTED)
+    with pytest.raises(LedgerChangedError, match="its newest events are not signed"):
+        ledger.requests.check(run)
 
 
 def meaning(id_: str) -> Decisions:

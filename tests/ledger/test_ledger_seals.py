@@ -160,6 +160,15 @@ def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, 
     assert any("signature" in finding for finding in ledger.verify())
 
 
+def test_an_outcome_that_was_changed_with_its_hashes_is_found_by_the_newest_signature(
+    ledger: Ledger, path: Path, run: Run
+) -> None:
+    alter(path, """UPDATE event SET detail = '{"access_requests": ["another"]}' WHERE event = 'accepted'""")
+    reseal(path, run.id)
+    with pytest.raises(LedgerChangedError, match=r"the signature of event \d is wrong"):
+        ledger.plans.check_all()
+
+
 def test_a_plan_that_was_signed_with_another_key_is_not_sent_as_it_stands(path: Path, run: Run) -> None:
     planned_anew(path, run)
     reseal(path, run.id, key=THIEF)
