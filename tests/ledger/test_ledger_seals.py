@@ -139,17 +139,30 @@ def test_nothing_else_is_sent_of_a_run_that_somebody_changes_while_it_is_sent(
     assert sent <= WANTED
 
 
-def planned_anew(path: Path, run: Run) -> None:
-    """Put a thief into request 4, and make the plan's event cover it."""
+def stolen(path: Path, run: Run) -> None:
+    """Put a thief into request 4, and make the request's seal fit."""
     alter(path, "UPDATE identity SET external_id = 'thief', key = 'thief' WHERE external_id = 'i003'")
     with open_ledger(path) as opened:
         requests = {one.number: one for one in opened.requests.in_state(run, State.PLANNED)}
-        stolen = seal_of(requests[4])
-    alter(path, f"UPDATE request SET seal = '{stolen}' WHERE number = 4")  # noqa: S608 - an attack
+        seal = seal_of(requests[4])
+    alter(path, f"UPDATE request SET seal = '{seal}' WHERE number = 4")  # noqa: S608 - an attack
+
+
+def planned_anew(path: Path, run: Run) -> None:
+    """Put a thief into request 4, and make the plan's event cover it."""
+    stolen(path, run)
     seals = [seal for (seal,) in rows(path, "SELECT seal FROM request ORDER BY number")]
     ((detail,),) = rows(path, "SELECT detail FROM event WHERE event = 'planned'")
     new = json.dumps({**json.loads(detail), "seals": root(seals)})
     alter(path, f"UPDATE event SET detail = '{new}' WHERE event = 'planned'")  # noqa: S608 - an attack
+
+
+def test_a_request_that_was_changed_with_its_seal_is_found_by_the_plans_event(
+    ledger: Ledger, path: Path, run: Run
+) -> None:
+    stolen(path, run)
+    with pytest.raises(LedgerChangedError, match=r"requests that event \d added were changed"):
+        ledger.requests.check(run)
 
 
 def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, path: Path, run: Run) -> None:
