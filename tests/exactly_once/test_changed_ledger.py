@@ -10,11 +10,11 @@ from batch.api.dialects import Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Program, accepted, environment, grant, write_rows
+from tests.end_to_end.program import Program, accepted, environment, grant, once, pair_of, write_rows
 from tests.ledger.ledger_helpers import alter, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batch.sandbox.server import RunningSandbox
@@ -32,6 +32,34 @@ COMMANDS = {
     "track": "track {run} --track-for 0",
     "cancel": "cancel {run} --yes",
 }
+BEFORE_SENDING = {
+    "another person": ["UPDATE identity SET external_id = 'thief', key = 'thief' WHERE id = 1"],
+    "another item": ["UPDATE item SET external_id = 'admin', key = 'admin' WHERE id = 1"],
+    "one request more": [
+        "CREATE TABLE copied AS SELECT * FROM request WHERE number = 1",
+        "UPDATE copied SET number = 9",
+        "INSERT INTO request SELECT * FROM copied",
+        "DROP TABLE copied",
+        "INSERT INTO recipient SELECT identity, 9 FROM recipient WHERE request = 1",
+        "INSERT INTO request_item SELECT 9, item, detail FROM request_item WHERE request = 1",
+    ],
+    "another plan": ["UPDATE event SET detail = json_set(detail, '$.seals', 'thief') WHERE event = 'planned'"],
+    "a trigger": ["CREATE TRIGGER t AFTER INSERT ON event BEGIN UPDATE identity SET external_id = 'thief'; END"],
+}
+"""What somebody does to a ledger between planning and sending."""
+SENT = "DELETE FROM {} WHERE request IN (SELECT number FROM request WHERE run = 1)"
+AFTER_SENDING = {
+    "a cut tail": ["DELETE FROM event WHERE event <> 'planned'", "UPDATE request SET state = 'PLANNED', attempts = 0"],
+    "no run": [
+        "DELETE FROM event",
+        *(SENT.format(table) for table in ("recipient", "request_item", "track")),
+        "DELETE FROM request",
+        "DELETE FROM run",
+    ],
+    "rejected": ["UPDATE finding SET state = 'REJECTED'"],
+    "another tenant": ["UPDATE tenant SET name = 'https://other.example', token_name = 'other'", "DELETE FROM address"],
+}
+"""What somebody does to a ledger so that what was sent is sent again."""
 BOOKS = "SELECT run, number, hash FROM event ORDER BY run, number"
 STATES = "SELECT number, state FROM request ORDER BY number"
 
@@ -75,3 +103,43 @@ def test_commands_that_would_write_stop_and_audit_reports_it(
         shown = program(*audit, env=environment(tenant)).out
         assert f"Somebody has changed the ledger: in run {run}, " in shown
         assert "`access-batch ledger verify` lists all differences." in shown
+
+
+def test_nothing_is_sent_that_somebody_has_changed_since_it_was_planned(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    submit = ("submit", path, "--yes", "--check-tenant", "never", "--ledger", ledger)
+    assert program(*submit, env={**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}).code == 4
+    for attack in changed_by(ledger, BEFORE_SENDING):
+        ended = program(*submit, env=environment(tenant))
+        assert ended.code == 2, (attack, ended)
+        assert accepted(tenant) == {}, attack
+    assert program(*submit, env=environment(tenant)).code == 0
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+def test_nothing_is_sent_twice_because_somebody_has_changed_what_was_sent(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    more = write_rows(tmp_path / "b.csv", [*ROWS, grant(9, 9)])
+    options = ("--yes", "--check-tenant", "never", "--ledger", ledger, "--settle-after", "0.2")
+    assert program("submit", path, *options, env=environment(tenant)).code == 0
+    assert program("track", "--track-for", "0", "--ledger", ledger, env=environment(tenant)).code == 4
+    for attack in changed_by(ledger, AFTER_SENDING):
+        ended = program("submit", more, *options, "--resubmit", "rejected", env=environment(tenant))
+        assert (ended.code, "Somebody has changed the ledger: " in ended.err) == (2, True), (attack, ended)
+        assert accepted(tenant) == once(map(pair_of, ROWS)), attack
+    assert program("submit", more, *options, env=environment(tenant)).code == 0
+    assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(9, 9)]))
+
+
+def changed_by(ledger: Path, attacks: Mapping[str, list[str]]) -> Iterator[str]:
+    """Change the ledger by one attack after the other, and put it back after each."""
+    alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
+    sound = ledger.read_bytes()
+    for attack, statements in attacks.items():
+        alter(ledger, *statements)
+        yield attack
+        ledger.write_bytes(sound)
