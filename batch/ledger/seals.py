@@ -44,7 +44,7 @@ from batch.states import FREE, State
 from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -253,6 +253,17 @@ def check_all(connection: Connection) -> Mapping[str, Sealed]:
         raise changed("", faults)
     runs = connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all()
     return {run: check_run(connection, run, whole=True) for run in runs}
+
+
+def check_runs_of(connection: Connection, tenants: Collection[int]) -> None:
+    """Compute the chains of tenants' runs again, before a change of the tenants is sealed in them.
+
+    Raises:
+        LedgerChangedError: Somebody has changed one of them: sealed again, it would count as sound.
+    """
+    runs = sa.select(t.run.c.id).where(t.run.c.tenant.in_(tenants)).order_by(t.run.c.number)
+    for run in connection.execute(runs).scalars().all():
+        check_run(connection, run)
 
 
 def state_faults(chain: Chain, kept: Mapping[int, State]) -> Iterator[str]:

@@ -16,10 +16,10 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import Entry
 from batch.ledger.facts import link_tenant
 from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.ledger.seals import check_runs_of
 from batch.ledger.take_over import take_changes
 from batch.states import VOID, State
 from batch.status.control import delay_now
@@ -151,6 +151,7 @@ def _bind(
     same = connection.execute(sa.select(t.tenant.c.id).where(t.tenant.c.token_name.in_(names))).scalars().all()
     others = [number for number in same if row is None or number != row.id]
     has_moved = bool(others)
+    check_runs_of(connection, {*same, *([row.id] if row is not None else [])})
     if row is None and others:
         connection.execute(sa.insert(t.address), {"url": url, "tenant": others[0]})
         number = others.pop(0)
@@ -372,7 +373,7 @@ def _move_runs(
         moved = sa.update(t.run).where(t.run.c.number == run.number)
         connection.execute(moved.values(tenant=kept, input_digest=digest))
         detail = {"from": url, "order": orders.get(run.number) or None}
-        events.append(connection, run.id, [Entry(event=events.JOINED, at=now, detail=detail)])
+        events.append(connection, run.id, [events.Entry(event=events.JOINED, at=now, detail=detail)])
 
 
 def _join_paces(connection: Connection, kept: int, gone: int) -> None:

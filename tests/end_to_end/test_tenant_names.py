@@ -11,7 +11,7 @@ from batch.api.dialects import Rate
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings, TokenKind
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
-from tests.ledger.ledger_helpers import alter, rows
+from tests.ledger.ledger_helpers import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,14 +114,16 @@ def test_tokens_that_name_no_tenant_leave_the_address_as_its_name(program: Progr
     assert rows(ledger, "SELECT name, token_name FROM tenant") == [(tenant.base_url, None)]
 
 
-def test_a_tenant_of_an_old_ledger_is_bound_by_a_token_of_its_own_address(
+def test_a_tenant_whose_tokens_named_none_is_bound_by_a_token_of_its_own_address(
     program: Program, path: Path, ledger: Path
 ) -> None:
-    with sandbox() as tenant:
-        program("submit", path, *UNCHECKED, "--ledger", ledger, env=environment(tenant))
-        alter(ledger, "UPDATE tenant SET token_name = NULL")
-        program("submit", path, "--check-tenant", "never", "--yes", "--ledger", ledger, env=environment(tenant))
+    unchecked = ("--check-tenant", "never", "--yes", "--ledger", ledger)
+    with sandbox(kind=TokenKind.OPAQUE) as tenant:
+        assert program("submit", path, *unchecked, env=environment(tenant)).code == 0
+    with sandbox(port=port_of(tenant)) as tenant:
+        assert program("submit", path, *unchecked, env=environment(tenant)).code == 0
         assert rows(ledger, "SELECT token_name FROM tenant") == [(None,)], "no call was needed"
-        program("audit", "--ledger", ledger, env=environment(tenant))
+        program("track", "--track-for", "0", "--ledger", ledger, env=environment(tenant))
     ((name,),) = rows(ledger, "SELECT token_name FROM tenant")
     assert name == f"sandbox-on-port-{port_of(tenant)}"
+    assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"

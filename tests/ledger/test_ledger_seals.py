@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.errors import LedgerChangedError, LedgerLostError, StoppedError
+from batch.ledger.engine import writing
 from batch.ledger.events import chained_hash, signed_text
+from batch.ledger.facts import link_tenant
 from batch.ledger.machine_key import MachineKey
 from batch.ledger.seals import root, seal_of
 from batch.model import Head
@@ -312,6 +314,16 @@ def test_one_event_covers_all_reports_that_are_written_together(ledger: Ledger, 
     assert ledger.verify() == ()
 
 
+def test_a_new_token_of_a_tenant_seals_no_run_that_somebody_has_moved_to_it(
+    ledger: Ledger, path: Path, run: Run
+) -> None:
+    write(ledger, *singles(2, prefix="o"), digest="other", tenant="https://other.example")
+    alter(path, "UPDATE run SET tenant = 2 WHERE number = 1", "UPDATE identity SET tenant = 2")
+    with pytest.raises(LedgerChangedError, match=f"in run {run.id}, the name of its tenant was changed"):
+        ledger.tenants.bind("https://other.example", ["4711"], ME, NOW)
+    assert ledger.verify() != ()
+
+
 def test_two_tenants_that_prove_to_be_one_leave_a_sound_ledger(ledger: Ledger, path: Path, run: Run) -> None:
     ledger.tenants.bind(run.tenant, ["4711"], ME, NOW)
     write(ledger, *singles(2, prefix="o"), digest="other", tenant="https://other.example")
@@ -325,8 +337,8 @@ def test_only_a_machine_that_is_trusted_says_that_a_run_is_another_tenants(
     ledger: Ledger, path: Path, run: Run
 ) -> None:
     alter(path, "UPDATE tenant SET name = 'https://thief.example'", "UPDATE address SET url = 'https://thief.example'")
-    with open_ledger(path, key=lambda: THIEF) as elsewhere:
-        elsewhere.tenants.bind("https://thief.example", ["4711"], ME, NOW)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere, writing(elsewhere._engine) as connection:
+        link_tenant(connection, 1, NOW)
     with pytest.raises(LedgerChangedError, match="only another machine, with the key"):
         ledger.requests.check(run)
 
