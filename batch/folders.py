@@ -1,4 +1,4 @@
-"""The one way to a folder into which we write: nobody else can lead it elsewhere, or replace what is in it.
+"""The one way to open a folder for writing, so that nobody else can redirect it or replace its files.
 
 It is reached from descriptor to descriptor, so that nobody can swap a folder on the way for a link meanwhile; and what
 is in it is opened relative to its own descriptor.
@@ -58,7 +58,7 @@ class Folder(NamedTuple):
             there = self.status(name)
             if there is not None and stat.S_ISLNK(there.st_mode) and not flags & os.O_EXCL:
                 raise UnsafePlaceError(
-                    f"{self.path / name} is a link, which could lead what is written there elsewhere.",
+                    f"{self.path / name} is a link, so files written there could end up elsewhere.",
                     next_step="Nothing was sent. Remove it, or name the file itself.",
                 ) from None
             raise
@@ -133,7 +133,7 @@ def open_folder(path: Path, *, option: str = "", make: bool = True, top: Path | 
             owner = user_called(status.st_uid)
             mend = f"Run this as {owner}, or make the folder yours: chown {os.geteuid()} {shlex.quote(str(path))}"
             raise UnsafePlaceError(
-                f"The folder {path} belongs to {owner}, who could replace what is written there.",
+                f"The folder {path} belongs to {owner}, who could replace our files there.",
                 next_step=f"Nothing was sent. {f'Choose a folder of your own with {option}.' if option else mend}",
             )
         check_not_open_to_all(path, status, option)
@@ -193,7 +193,7 @@ def _reach(path: Path, option: str, *, make: bool, ours: int) -> int:
                 if link.st_uid not in {os.geteuid(), 0, *([] if ours else [around.st_uid])}:
                     owner = user_called(link.st_uid)
                     raise UnsafePlaceError(
-                        f"The link {here / name} belongs to {owner}, who could lead what is written there elsewhere.",
+                        f"The link {here / name} belongs to {owner}, who could send our files elsewhere.",
                         next_step=f"Nothing was sent. Name the folder itself{f' with {option}' if option else ''}.",
                     ) from None
                 links, makes_below = links + 1, min(makes_below, len(names))
@@ -222,7 +222,7 @@ def _make(name: str, shown: Path, above: int, option: str) -> int:
         os.close(handle)
         os.rmdir(name, dir_fd=above)
         raise UnsafePlaceError(
-            f"The disk of {shown} keeps no rights, so that everybody could replace what is written there.",
+            f"The disk of {shown} stores no file permissions, so everybody could replace our files there.",
             next_step="Nothing was sent. It may be a Windows drive in WSL: choose a folder on a disk of Linux."
             f"{f' Name it with {option}.' if option else ''}",
         )
@@ -232,7 +232,7 @@ def _make(name: str, shown: Path, above: int, option: str) -> int:
 def _is_link(path: Path, option: str) -> UnsafePlaceError:
     mend = f"If you want it there, name that folder itself with {option}." if option else "Put a folder there."
     return UnsafePlaceError(
-        f"The folder {path} is a link to {os.path.realpath(path)}: links could lead what is written there elsewhere.",
+        f"The folder {path} is a link to {os.path.realpath(path)}: files written there could end up elsewhere.",
         next_step=f"Nothing was sent. {mend}",
     )
 
@@ -245,7 +245,7 @@ def check_not_open_to_all(path: Path, status: os.stat_result, option: str) -> No
     """
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise UnsafePlaceError(
-            f"Everybody can write to the folder {path}, and replace what is written there.",
+            f"Everybody can write to the folder {path}, and replace our files there.",
             next_step=f"Nothing was sent. Run: chmod o-w {shlex.quote(str(path))}\n"
             f"Or choose another folder{f' with {option}' if option else ''}.",
         )

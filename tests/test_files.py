@@ -98,7 +98,7 @@ def test_a_disk_that_keeps_no_rights_of_folders_is_refused(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "mkdir", forget)
     error = refusal(tmp_path / "a.results" / "f")
-    assert "keeps no rights" in error.message
+    assert "stores no file permissions" in error.message
     assert "Windows drive in WSL" in error.next_step
     assert list(tmp_path.iterdir()) == []
 

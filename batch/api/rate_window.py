@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batch.api.dialects import Rate
 
 LONGEST_SILENCE: Final = 86_400.0
-"""The longest silence that is kept, in seconds, whoever asks for it: a day."""
+"""The longest silence that is kept, in seconds: a day, even if the tenant or the ledger asks for more."""
 
 SPREAD: Final = 0.3
 """Seconds that the slowest call may take to the tenant's counter beyond the fastest."""

@@ -199,11 +199,11 @@ class InputRun:
         return bool(others)
 
     def _are_mistrusted(self, ledger: Ledger, classified: Classified) -> bool:
-        """Check by what it follows that changes are fresh; return whether that was another machine's word alone.
+        """Check that the ledger may call changes fresh; return whether only another machine's word made them so.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
-            RunHeldError: Another process works on a run about which another machine says something.
+            RunHeldError: Another process works on a run that must be doubted again.
         """
         if not classified.changes.get_column("fresh").any():
             return False
@@ -222,7 +222,7 @@ class InputRun:
             self._screen.say(
                 f"Only another machine, with the key {keys}, has recorded that changes of "
                 f"{count(len(unproven), 'request')} came to nothing. This machine does not trust that key, and has "
-                "forgotten it: `access-batch track` asks the tenant."
+                "dropped that record: `access-batch track` asks the tenant."
             )
         planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
         return bool(self._mistrusted(ledger, unsure, planned) or unproven)
@@ -230,7 +230,7 @@ class InputRun:
     def _mistrusted(
         self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]], planned: Sequence[int] = ()
     ) -> int:
-        """Doubt requests again of which only another machine says that they have not arrived; return how many.
+        """Doubt requests again that only another machine has settled as not arrived; return how many.
 
         Args:
             ledger: Has the requests.

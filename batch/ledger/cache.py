@@ -1,7 +1,7 @@
 """The tenant's answers about people and items with their age, so that a recent answer is not asked for again.
 
-Nothing depends on them: the table can be emptied at any time, and the tenant is asked again. So it is for answers that
-another machine has kept: whoever can write to the ledger could make a name mean somebody else.
+Nothing depends on them: the table can be emptied at any time, and the tenant is asked again. Answers that another
+machine has kept are ignored: anybody who can write to the ledger could make a name mean somebody else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A run's chain of events, computed again: what it leads to, and on whose word.
+"""A run's chain of events, computed again: the states that it leads to, and the machines that vouch for them.
 
 Anybody who can write to the ledger can also add events that are signed with a key of their own. So an event makes a
 request free to be sent again only if it is signed by the machine that made the attempt, which has seen its answer, or
-by this machine. On any other word the request stays in doubt: this machine asks the tenant by itself.
+by this machine. If anybody else signed it, the request stays in doubt, and this machine asks the tenant itself.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Chain:
         names: The hash of what the input's names mean, in the newest plan; None before there were seals.
         last: The newest event.
         freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
-        mistrusted: Of requests of which only a key says so that has neither made the attempt nor is trusted, that key.
+        mistrusted: Of requests that were freed by a key that is not trusted and did not make the attempt, that key.
         parts: Of requests that were divided, their parts.
         attempts: How often requests were sent; imported ones count once.
-        claims: Of requests whose `claimed` is known from events, what it is; None for imported ones, which have none.
+        claims: The `claimed` of each request, as far as events tell; None for imported ones, which have none.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
         tracked_by: The keys that have signed them.
@@ -159,7 +159,7 @@ class Chain:
             self.attempts[request] = self.attempts.get(request, 0) + 1
 
     def _attribute(self, request: int, before: State, after: State, public: str) -> None:
-        """Find out on whose word a request is what it is now."""
+        """Find out which machine vouches for the state of a request."""
         if after is State.SENDING:
             self._attempted[request] = public
         elif before in DOUBTFUL and after in FREE:

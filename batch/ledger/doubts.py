@@ -2,7 +2,7 @@
 
 Time that has passed can't be proven to another machine, so each row of `doubt` has a code that only the machine that
 wrote it can compute. For any other the waiting begins anew, and the chain of events tells whether a process may still
-send the request: whoever can write to the ledger could make it look as if all time had passed.
+send the request: anybody who can write to the ledger could otherwise pretend that the time has passed.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ _PLACES: Final = (
 
 
 def dictionary_faults(connection: Connection) -> Iterator[str]:
-    """What keeps earlier changes from being found: ids that are compared or belong otherwise, or lost recipients."""
+    """Faults that hide earlier changes: ids with another key or tenant, and lost recipients."""
     tenants = connection.execute(sa.select(t.tenant.c.id)).scalars().all()
     for table in (t.identity, t.item):
         schema = {"id": pl.Int64, "tenant": pl.Int64, "external_id": pl.String, "key": pl.String}

@@ -1,7 +1,7 @@
 """Compares the schema of an SQLite ledger with the one that this program makes.
 
 Old ledgers were upgraded step by step, so the text that made their tables differs from that of a new ledger. So both
-are compared by what SQLite says of them, and by words that change what it does and that it says nothing of.
+are compared by SQLite's own descriptions of them, and by the keywords that those descriptions leave out.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _read(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> _Schema:
 
 
 def _unsaid(text: str) -> Iterable[tuple[Any, ...]]:
-    """What SQLite does not say of a table: how often words of its statement occur, and its conditions."""
+    """The parts of a table that SQLite does not describe: its keywords, each as often as it occurs, and its CHECKs."""
     words = [word.upper() for word in _WORDS.findall(text)]
     yield ("words", *sorted(words))
     for condition in _conditions(text):

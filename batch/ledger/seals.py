@@ -144,7 +144,7 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
     Args:
         connection: In a transaction.
         run_id: The run.
-        whole: Whether to compare also what is not to be sent any more: whoever changes that makes it wanted again.
+        whole: Whether to compare also requests that are done: a change to one could make its changes be sent again.
 
     Raises:
         LedgerChangedError: They differ: somebody has changed the ledger.

@@ -114,7 +114,7 @@ def has_head(connection: Connection, number: int, digits: str) -> bool:
 def contents(connection: Connection) -> Iterator[str]:
     """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports.
 
-    No event covers the pace of calls, but numbers out of all proportion are seen.
+    No event covers the pace of calls, but numbers that no process writes are reported.
     """
     yield from gap_faults(connection)
     yield from dictionary_faults(connection)
