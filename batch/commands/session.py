@@ -164,9 +164,11 @@ def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
     if settings.out is not None:
         return settings.out
     first = inputs[0]
-    if first == "-" or "://" in first:
-        return Path("stdin.results" if first == "-" else Path(first).stem + ".results")
-    return Path(first).with_name(f"{Path(first).stem}.results")
+    if first == "-":
+        return Path("stdin.results")
+    path = Path(first)
+    name = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem + ".results"
+    return Path(name) if "://" in first else path.with_name(name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

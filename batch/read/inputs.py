@@ -24,6 +24,8 @@ from batch.read.encoding import to_utf8
 from batch.read.header import read_header
 from batch.read.identityiq import recognised_names
 from batch.read.interpretation import AS_WRITTEN
+from batch.read.packed import MAGIC as GZIP_MAGIC
+from batch.read.packed import unpacked
 from batch.read.parquet_table import explained_parquet, first_line, parquet_headers
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ def load_inputs(
         content = Content(
             _textual(shown(name)), _load_url(name, room, download) if _is_url(name) else _load(name, room, stdin, wait)
         )
+        if content.data.startswith(GZIP_MAGIC):
+            pieces = unpacked(content.data, content.title)
+            content = Content(content.name, room.fill(pieces, f"{content.title}, unpacked,"))
         data = content.data
         read += len(data)
         if not content.is_parquet:
