@@ -132,6 +132,7 @@ class Names:
 _NOT_PLANNED = NameMeaning(
     outcome=NameOutcome.UNKNOWN,
     problem="its name was not looked up, because an unfinished run goes first: submit it again",
+    candidates=None,
 )
 
 
@@ -174,8 +175,12 @@ class Lookup:
         return {keys[key]: meaning for key, meaning in self._decisions.names(run, keys).items()}
 
     def by_key(self, meanings: Mapping[Name, NameMeaning]) -> dict[NameKey, NameMeaning]:
-        """Meanings as the ledger keeps them: by how each name was looked up."""
-        return {(self._kind(kind), name): meaning for (kind, name), meaning in meanings.items()}
+        """Meanings as the ledger keeps them: by how each name was looked up; without what could not be looked up."""
+        return {
+            (self._kind(kind), name): meaning
+            for (kind, name), meaning in meanings.items()
+            if meaning.candidates is not None
+        }
 
     def recent(self, names: Iterable[Name]) -> dict[Name, NameMeaning]:
         """The tenant's recent answers; names without one are left out."""

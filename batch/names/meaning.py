@@ -5,6 +5,7 @@ Nothing is guessed: a name resolves only if it fits exactly one; every other out
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -128,11 +129,14 @@ class NameMeaning:
         outcome: Whether exactly one identity or item has the name.
         id: Its id; empty unless FOUND.
         problem: Why the name has no id, as a sentence; empty if FOUND.
+        candidates: If AMBIGUOUS, the ids of all that it may mean; empty if they were not kept. None if the name could
+            not be looked up, so that nothing is known of it.
     """
 
     outcome: NameOutcome
     id: str = ""
     problem: str = ""
+    candidates: tuple[str, ...] | None = dataclasses.field(default=(), compare=False)
 
 
 def is_id(text: str) -> bool:
@@ -207,7 +211,7 @@ def match_items(
 
 def person_meaning(name: str, matches: NameMatches) -> NameMeaning:
     """The identity that a name means, if it fits exactly one."""
-    shown = _shown(name)
+    shown = shown_name(name)
     if matches.refusal:
         return _refused(shown, matches)
     if not matches.candidates:
@@ -220,12 +224,13 @@ def person_meaning(name: str, matches: NameMatches) -> NameMeaning:
 
 def item_meaning(item_type: ItemType, name: str, matches: NameMatches) -> NameMeaning:
     """The item that a name means: the only one spelled exactly so, or else the only one apart from case."""
-    word, shown = ITEM_WORDS[item_type], _shown(name)
+    word, shown = ITEM_WORDS[item_type], shown_name(name)
     if matches.refusal:
         return _refused(shown, matches)
     if not matches.candidates:
         hint = ", and the tenant can't look up names with a +: give its id" if "+" in name else ""
-        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=f"there is no {word} '{shown}'{hint}")
+        problem = f"there is no {word} '{shown}'{hint}"
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem, candidates=None if hint else ())
     exact = [candidate for candidate in matches.candidates if candidate.exact]
     if len(exact) == 1 or len(matches.candidates) == 1:
         return NameMeaning(outcome=NameOutcome.FOUND, id=(exact or matches.candidates)[0].id)
@@ -286,20 +291,22 @@ def _describe_item(item_type: ItemType, item: Item, clean: Callable[[str], str])
 
 def _refused(shown: str, matches: NameMatches) -> NameMeaning:
     problem = f"'{shown}' can't be looked up, give its id instead: {matches.refusal}"
-    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem, candidates=None)
 
 
 def _ambiguous(beginning: str, candidates: Sequence[NameCandidate]) -> NameMeaning:
     more = f"; and {len(candidates) - LISTED} more" if len(candidates) > LISTED else ""
     listed = "; ".join(candidate.description for candidate in candidates[:LISTED])
-    return NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}")
+    ids = tuple(candidate.id for candidate in candidates)
+    return NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem=f"{beginning}: {listed}{more}", candidates=ids)
 
 
 def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
+    """A name for messages: short, and with what can't be seen written out."""
     # Write out invisible characters: they may be the very reason why nobody has this name.
     line = visible(name[: MOST_SHOWN + 1].replace("\n", " ")).strip()
     return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}…"

@@ -1,7 +1,7 @@
 """Names to ids, given the tenant directory's answers: which names to look up, and what the rows become.
 
-A row that gives an id keeps it, whatever its name. A row whose name means nobody, or several, gets a problem in place
-of the id, and a rule then rejects the row.
+A row whose name means nobody, or several, gets a problem in place of the id, and a rule then rejects the row. A row
+that gives an id keeps it; if it gives a name too that is not the name of this id, a rule rejects it for this conflict.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ import polars as pl
 from batch.api.dialects import ItemType
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
-from batch.names.meaning import NameMeaning, NameOutcome, is_id
+from batch.names.meaning import NameMeaning, NameOutcome, is_id, shown_name
 from batch.read.item_names import entitlement_name, split_items
-from batch.validate.prepare import IDENTITY_PROBLEM, ITEM_PROBLEM, ITEM_SEPARATOR, MOST_SHOWN, blank_to_null
+from batch.text import key_of
+from batch.validate.prepare import (
+    IDENTITY_CONFLICT,
+    IDENTITY_PROBLEM,
+    ITEM_CONFLICT,
+    ITEM_PROBLEM,
+    ITEM_SEPARATOR,
+    MOST_SHOWN,
+    blank_to_null,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +40,9 @@ _ITEM_TYPES: Final = frozenset(item_type.value for item_type in ItemType)
 
 _PROBLEMS_SHOWN: Final = 3
 """Problems of one cell that a message shows."""
+
+_IDS_SHOWN: Final = 2 * MOST_SHOWN
+"""Characters of a cell of ids that a message shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +92,10 @@ def names_to_look_up(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
         rows: As read.
         by: The kind of the identity names. Under `auto`, text with the shape of an id is an id; under `id` all is.
     """
-    people = {(IDENTITY, name) for name in _identity_names(rows) if not _is_identity_id(name, by)}
+    people = {(IDENTITY, name) for name in _identities(rows).get_column(IDENTITY) if not _is_identity_id(name, by)}
     items = {
         (item_type, name)
-        for item_type, cell in _item_cells(rows)
+        for item_type, cell in _items(rows).select("item_type", "item").unique().rows()
         if item_type in _ITEM_TYPES
         for name in split_items(item_type, cell)
         if name and not is_id(name) and not _is_malformed(item_type, name)
@@ -102,45 +114,62 @@ def resolve(rows: pl.DataFrame, meanings: Mapping[Name, NameMeaning] | None, by:
 
     Returns:
         The rows with blank `identity_id` and `item_id` filled from the names, and the names' problems in columns
-        IDENTITY_PROBLEM and ITEM_PROBLEM; unchanged if no row has a name.
+        IDENTITY_PROBLEM and ITEM_PROBLEM; in IDENTITY_CONFLICT and ITEM_CONFLICT why a name and an id don't go
+        together; unchanged if no row has a name.
 
     Raises:
         BrokenPromiseError: The meaning of a name is missing.
     """
     if IDENTITY in rows.columns:
-        people = [(name, *_resolve_identity(name, meanings, by)) for name in _identity_names(rows)]
+        cells = _identities(rows)
+        people = [
+            (name, *_id_and_problem([_identity_meaning(name, meanings, by)]))
+            for name in cells.filter(pl.col("identity_id").is_null()).get_column(IDENTITY)
+        ]
+        conflicts = [
+            (given, name, _conflict(IDENTITY, name, given, [_identity_meaning(name, meanings, by)]))
+            for given, name in cells.drop_nulls().rows()
+        ]
+        rows = _with_conflicts(rows, conflicts, key=cells.columns, conflict=IDENTITY_CONFLICT)
         rows = _filled(rows, people, key=[IDENTITY], target="identity_id", problem=IDENTITY_PROBLEM)
     if "item" in rows.columns:
-        items = [(*cell, *_resolve_items(*cell, meanings)) for cell in _item_cells(rows)]
+        cells = _items(rows)
+        items = [
+            (item_type, cell, *_id_and_problem(_item_meanings(item_type, cell, meanings)))
+            for item_type, cell in cells.filter(pl.col("item_id").is_null()).select("item_type", "item").rows()
+        ]
+        contradictions = [
+            (given, item_type, cell, _conflict("item", cell, given, _item_meanings(item_type, cell, meanings)))
+            for given, item_type, cell in cells.drop_nulls().rows()
+        ]
+        rows = _with_conflicts(rows, contradictions, key=cells.columns, conflict=ITEM_CONFLICT)
         rows = _filled(rows, items, key=["item_type", "item"], target="item_id", problem=ITEM_PROBLEM)
     return rows
 
 
-def _identity_names(rows: pl.DataFrame) -> list[str]:
-    """Distinct identity names in rows without an identity id."""
-    return _named_cells(rows, "identity_id", IDENTITY).get_column(IDENTITY).to_list()
+def _identities(rows: pl.DataFrame) -> pl.DataFrame:
+    """The distinct pairs of an identity's id, or null, and its name."""
+    return _named_cells(rows, "identity_id", IDENTITY)
 
 
-def _item_cells(rows: pl.DataFrame) -> list[tuple[str, str]]:
-    """Distinct pairs of item type and cell of item names, in rows without an item id."""
-    return _named_cells(rows, "item_id", "item_type", "item").rows()
+def _items(rows: pl.DataFrame) -> pl.DataFrame:
+    """The distinct triples of an item's id, or null, its type and its name."""
+    return _named_cells(rows, "item_id", "item_type", "item")
 
 
-def _named_cells(rows: pl.DataFrame, id_column: str, *columns: str) -> pl.DataFrame:
-    """The distinct canonical cells of rows that have a name in the last of `columns`, no id, and no row problem."""
+def _named_cells(rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """The distinct canonical cells of rows that have a name in the last of `columns`, and no row problem."""
     if columns[-1] not in rows.columns:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     has_name = pl.col(columns[-1]).is_not_null()
-    needs_id = _is_blank(rows, id_column) & _is_blank(rows, "_row_problem")
-    return rows.select(_key(rows, column) for column in columns).filter(has_name & needs_id).unique()
+    is_readable = _is_blank(rows, "_row_problem")
+    return rows.select(_key(rows, column) for column in columns).filter(has_name & is_readable).unique()
 
 
 def _key(rows: pl.DataFrame, column: str) -> pl.Expr:
     """A column in the canonical form by which names are looked up."""
-    if column == "item_type":
-        cells = blank_to_null(pl.col(column)).str.to_uppercase() if column in rows.columns else pl.lit(None, pl.String)
-        return cells.fill_null("").alias(column)
-    return blank_to_null(pl.col(column)).alias(column)
+    cells = blank_to_null(pl.col(column)) if column in rows.columns else pl.lit(None, pl.String)
+    return (cells.str.to_uppercase().fill_null("") if column == "item_type" else cells).alias(column)
 
 
 def _is_blank(rows: pl.DataFrame, column: str) -> pl.Series:
@@ -167,52 +196,114 @@ def _filled(
     )
 
 
+def _with_conflicts(
+    rows: pl.DataFrame, found: Sequence[tuple[str, ...]], *, key: list[str], conflict: str
+) -> pl.DataFrame:
+    """The rows with the column `conflict` filled from `found`: tuples of the key and a sentence; unchanged if none."""
+    table = pl.DataFrame(found, schema=dict.fromkeys([*key, conflict], pl.String), orient="row")
+    table = table.filter(pl.col(conflict) != "")
+    if table.is_empty():
+        return rows
+    cells = rows.select(_key(rows, column) for column in key)
+    return rows.with_columns(
+        cells.join(table, on=key, how="left", maintain_order="left", nulls_equal=False).get_column(conflict)
+    )
+
+
+def _conflict(column: str, name: str, given: str, meanings: Sequence[NameMeaning]) -> str:
+    """Why a name and the id in its row don't go together; empty if they do, or if nothing is known of the name.
+
+    Args:
+        column: Of the name.
+        name: As written; several of items.
+        given: The id as written; several of items.
+        meanings: Of each name.
+    """
+    ids = [part.strip() for part in given.split(ITEM_SEPARATOR)]
+    if not all(map(is_id, ids)):
+        # The row is rejected for that.
+        return ""
+    keys = set(map(key_of, ids))
+    known = [_keys(meaning) for meaning in meanings]
+    wrong = [one for one, may_be in zip(meanings, known, strict=True) if may_be is not None and not may_be & keys]
+    unnamed = [] if None in known else keys.difference(*filter(None, known))
+    if not wrong and not unnamed:
+        return ""
+    why = _listed([one.problem for one in wrong])
+    if not why:
+        found = ITEM_SEPARATOR.join(meaning.id for meaning in meanings if meaning.id)
+        means = f"has the id {found[:_IDS_SHOWN]}" if found else "does not name each of them"
+        why = f"{column} is '{name}'" if found == name else f"{column} '{shown_name(name)}' {means}"
+    return f"{why}, but {column}_id is '{given[:_IDS_SHOWN]}': correct one of them, or clear it"
+
+
+def _keys(meaning: NameMeaning) -> frozenset[str] | None:
+    """The keys of the ids that a name may mean; None if that is not known."""
+    if meaning.candidates is None or (meaning.outcome is NameOutcome.AMBIGUOUS and not meaning.candidates):
+        return None
+    return frozenset(map(key_of, filter(None, (meaning.id, *meaning.candidates))))
+
+
+def _listed(problems: Sequence[str]) -> str:
+    """The problems of one cell, each once; the rest of many are counted."""
+    distinct = list(dict.fromkeys(filter(None, problems)))
+    more = [f"and {len(distinct) - _PROBLEMS_SHOWN} more"] if len(distinct) > _PROBLEMS_SHOWN else []
+    return "; ".join([*distinct[:_PROBLEMS_SHOWN], *more])
+
+
+def _id_and_problem(meanings: Sequence[NameMeaning]) -> tuple[str, str]:
+    """The joined ids and the problems of a cell of names; one of them is empty."""
+    problems = _listed([meaning.problem for meaning in meanings])
+    return ("", problems) if problems else (ITEM_SEPARATOR.join(meaning.id for meaning in meanings), "")
+
+
 def _is_identity_id(name: str, by: IdentityBy) -> bool:
     return by is IdentityBy.ID or (by is IdentityBy.AUTO and is_id(name))
 
 
-def _resolve_identity(name: str, meanings: Mapping[Name, NameMeaning] | None, by: IdentityBy) -> tuple[str, str]:
-    """The id and the problem of an identity name; one of them is empty."""
-    if _is_identity_id(name, by):
-        return name, ""
-    return _id_and_problem((IDENTITY, name), meanings)
+def _identity_meaning(name: str, meanings: Mapping[Name, NameMeaning] | None, by: IdentityBy) -> NameMeaning:
+    return _found(name) if _is_identity_id(name, by) else _meaning((IDENTITY, name), meanings)
 
 
-def _resolve_items(item_type: str, cell: str, meanings: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
-    """The joined ids and the problems of a cell of item names; one of them is empty."""
+def _item_meanings(item_type: str, cell: str, meanings: Mapping[Name, NameMeaning] | None) -> list[NameMeaning]:
+    """The meaning of each name in a cell of item names."""
     if item_type not in _ITEM_TYPES:
         # The row is rejected for its item type; a missing id would only add noise.
-        return _stand_in((item_type, cell)), ""
-    resolved = [_resolve_item(item_type, name, meanings) for name in split_items(item_type, cell)]
-    problems = list(dict.fromkeys(problem for _, problem in resolved if problem))
-    if problems:
-        more = [f"and {len(problems) - _PROBLEMS_SHOWN} more"] if len(problems) > _PROBLEMS_SHOWN else []
-        return "", "; ".join([*problems[:_PROBLEMS_SHOWN], *more])
-    return ITEM_SEPARATOR.join(id_ for id_, _ in resolved), ""
+        return [_stand_in((item_type, cell))]
+    return [_item_meaning(item_type, name, meanings) for name in split_items(item_type, cell)]
 
 
-def _resolve_item(item_type: str, name: str, meanings: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
+def _item_meaning(item_type: str, name: str, meanings: Mapping[Name, NameMeaning] | None) -> NameMeaning:
     if not name:
-        return "", "an item has no name: remove the extra separator"
+        return _unknown("an item has no name: remove the extra separator")
     if is_id(name):
-        return name, ""
+        return _found(name)
     if _is_malformed(item_type, name):
-        return "", f"'{name[:MOST_SHOWN]}' is no entitlement: write Source|attribute|value or Source|name"
-    return _id_and_problem((item_type, name), meanings)
+        return _unknown(f"'{name[:MOST_SHOWN]}' is no entitlement: write Source|attribute|value or Source|name")
+    return _meaning((item_type, name), meanings)
 
 
 def _is_malformed(item_type: str, name: str) -> bool:
     return item_type == ItemType.ENTITLEMENT and entitlement_name(name) is None
 
 
-def _id_and_problem(name: Name, meanings: Mapping[Name, NameMeaning] | None) -> tuple[str, str]:
+def _meaning(name: Name, meanings: Mapping[Name, NameMeaning] | None) -> NameMeaning:
     if meanings is None:
-        return _stand_in(name), ""
+        return _stand_in(name)
     if name not in meanings:
         raise BrokenPromiseError(f"A name was not looked up: {name[0]} {name[1]!r}.", next_step="Nothing was sent.")
-    return meanings[name].id, meanings[name].problem
+    return meanings[name]
 
 
-def _stand_in(name: Name) -> str:
+def _found(id_: str) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.FOUND, id=id_)
+
+
+def _unknown(problem: str) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
+
+
+def _stand_in(name: Name) -> NameMeaning:
     """A stand-in for an unknown id: the same for the same name, so that repeats are recognised."""
-    return hashlib.sha256("\n".join(name).casefold().encode()).hexdigest()[:32]
+    id_ = hashlib.sha256("\n".join(name).casefold().encode()).hexdigest()[:32]
+    return NameMeaning(outcome=NameOutcome.FOUND, id=id_, candidates=None)

@@ -141,7 +141,8 @@ class Directory:
     def _forbidden(self, what: str, scopes: tuple[str, ...], column: str) -> SettingsError:
         return SettingsError(
             f"The token may not {what}, so names can't be looked up.",
-            next_step=f"Nothing was sent. Give the token the scope {scopes[0]}, or give ids in the column {column}.",
+            next_step=f"Nothing was sent. Give the token the scope {scopes[0]}, or give ids alone, in the column "
+            f"{column}.",
         )
 
 

@@ -35,6 +35,10 @@ IDENTITY_PROBLEM: Final = "_identity_problem"
 ITEM_PROBLEM: Final = "_item_problem"
 """Columns with the reason why a name has no id."""
 
+IDENTITY_CONFLICT: Final = "_identity_conflict"
+ITEM_CONFLICT: Final = "_item_conflict"
+"""Columns with the reason why a name and an id of one row don't go together."""
+
 DATE_COLUMNS: Final = ("start_date", "remove_date")
 
 _LAST_YEAR: Final = 9999
@@ -47,9 +51,10 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
 
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
-        `|`), `identity_problem` and `item_problem` (why a name has no id, or null), `comment`, `metadata` (a JSON
-        object, or null), `metadata_control` (whether it contains control characters), `metadata_reserved` (whether it
-        uses a reserved key), `row_problem` (why the row can't be read, see `read.Table`), `date_example` (the form
+        `|`), `identity_problem` and `item_problem` (why a name has no id, or null), `identity_conflict` and
+        `item_conflict` (why a name and an id don't go together, or null), `comment`, `metadata` (a JSON object, or
+        null), `metadata_control` (whether it contains control characters), `metadata_reserved` (whether it uses a
+        reserved key), `row_problem` (why the row can't be read, see `read.Table`), `date_example` (the form
         that its dates must have), and for both dates `…_text` (as written), `…` (an instant in UTC, or null) and
         `…_zoneless` (whether it has a time of day without a zone).
     """
@@ -70,6 +75,8 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             column("item_id").alias("item_id"),
             column(IDENTITY_PROBLEM).alias("identity_problem"),
             column(ITEM_PROBLEM).alias("item_problem"),
+            column(IDENTITY_CONFLICT).alias("identity_conflict"),
+            column(ITEM_CONFLICT).alias("item_conflict"),
             column("comment").alias("comment"),
             _metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 _ONE_ID: Final = rf"^{ID_PATTERN}$"
 _IDS: Final = rf"^{ID_PATTERN}(?:\s*\|\s*{ID_PATTERN})*$"
 _TEXTS: Final = (
-    "operation", "identity_id", "item_type", "item_id", "identity_problem", "item_problem", "comment", "metadata",
-    "row_problem", "date_example", "start_date_text", "remove_date_text",
+    "operation", "identity_id", "item_type", "item_id", "identity_problem", "item_problem",
+    "identity_conflict", "item_conflict", "comment", "metadata", "row_problem", "date_example", "start_date_text",
+    "remove_date_text",
 )  # fmt: skip
 _FLAGS: Final = ("metadata_control", "metadata_reserved", "start_date_zoneless", "remove_date_zoneless")
 
@@ -85,6 +86,7 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
             "identity_id '{}' is not an id: give 32 hex digits or a UUID",
             ("identity_id",),
         ),
+        "identity_agrees": Rule(pl.col("identity_conflict").is_null(), "{}", ("identity_conflict",)),
         "item_type_present": Rule(
             pl.col("item_type").is_not_null(), "item_type is missing: write ROLE, ACCESS_PROFILE or ENTITLEMENT"
         ),
@@ -103,6 +105,7 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
             "item_id '{}' is not an id: give 32 hex digits or a UUID",
             ("item_id",),
         ),
+        "item_agrees": Rule(pl.col("item_conflict").is_null(), "{}", ("item_conflict",)),
         "revoke_has_comment": Rule(
             is_grant | pl.col("comment").is_not_null(), "a revoke needs a comment: add one, or give --comment"
         ),

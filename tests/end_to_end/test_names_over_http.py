@@ -132,7 +132,14 @@ def test_an_input_stays_the_same_run_if_a_name_moves_to_somebody_else(program: P
 
 def test_a_stopped_run_continues_for_the_people_in_its_plan(program: Program, tmp_path: Path) -> None:
     alias, first, _ = moved()
-    rows = [row(alias, role(0)), row("nobody.known", role(0))]
+    shared = sample_mistakes(DIRECTORY)[1][NAMED_HEADER.index("identity")]
+    twin, _ = (person.id for person in DIRECTORY.people if person.display_name == shared)
+    rows = [
+        row(alias, role(0), identity_id=""),
+        row("nobody.known", role(0)),
+        row(shared, role(0), identity_id=twin),
+        row(alias, role(0), identity_id=twin),
+    ]
     ledger = tmp_path / "ledger.db"
     given = write_rows(tmp_path / "in.csv", rows)
     command = ("submit", given, "--yes", "--json", "--max-age", "0", "--ledger", str(ledger))
@@ -144,8 +151,8 @@ def test_a_stopped_run_continues_for_the_people_in_its_plan(program: Program, tm
     alter(ledger, "DELETE FROM cached")
     with sandbox(port, seed=OTHER_SEED, strict_ids=False) as tenant:
         ended = program(*command, env=environment(tenant))
-        assert {pair[1] for pair in accepted(tenant)} == {first}
-        assert ended.json["rows"]["rejected"] == ended.json["rows"]["submitted"] == 1
+        assert {pair[1] for pair in accepted(tenant)} == {first, twin}
+        assert ended.json["rows"]["rejected"] == ended.json["rows"]["submitted"] == 2
         assert ended.json["names"]["calls"] == 0
 
 
@@ -177,13 +184,26 @@ def test_an_option_restricts_names_to_a_single_field(program: Program, tenant: R
     assert set(accepted(tenant).values()) == {1}
 
 
-def test_an_id_in_a_name_column_counts_as_an_id_and_a_row_with_an_id_needs_no_name(
+def test_an_id_in_a_name_column_counts_as_an_id_and_a_name_beside_an_id_must_be_its_own(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
-    first, second = DIRECTORY.people[:2]
-    rows = [row(first.id, role(0), identity_id=""), row("who knows", role(0), identity_id=second.id)]
-    program("submit", write_rows(tmp_path / "in.csv", rows), "--yes", env=environment(tenant))
-    assert {pair[1] for pair in accepted(tenant)} == {first.id, second.id}
+    first, second, third = DIRECTORY.people[:3]
+    rows = [
+        row(first.id, role(0), identity_id=""),
+        row("", role(0), identity_id=second.id),
+        row(third.alias, role(0), identity_id=third.id),
+        row("who knows", role(1), identity_id=second.id),
+        row(first.alias, role(1), identity_id=second.id),
+    ]
+    given = write_rows(tmp_path / "in.csv", rows)
+    ended = program("submit", given, "--yes", env=environment(tenant))
+    assert {pair[1] for pair in accepted(tenant)} == {first.id, second.id, third.id}
+    mistakes = read_rows(given.with_name("in.results") / "rejected.csv")
+    assert [(mistake["_line"], mistake["_rule"]) for mistake in mistakes] == [
+        ("5", "identity_agrees"),
+        ("6", "identity_agrees"),
+    ]
+    assert f"line 6: identity '{first.alias}' has the id {first.id}, but identity_id is '{second.id}'" in ended.err
 
 
 def test_an_identityiq_file_gets_its_names_resolved_and_keeps_its_columns(

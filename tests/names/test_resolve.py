@@ -14,6 +14,7 @@ from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.names.resolve import Name, NameCounts, count_names, names_to_look_up, resolve
+from batch.validate.prepare import IDENTITY_CONFLICT, ITEM_CONFLICT
 from batch.validate.rows import validate
 from tests.plan.changes import IDENTITY, ITEM, NOW, OTHER_IDENTITY, OTHER_ITEM, hex_id
 
@@ -68,7 +69,7 @@ def test_ids_and_malformed_names_are_not_looked_up() -> None:
     rows = frame(
         {"identity": IDENTITY, "item": f"{ITEM}|{OTHER_ITEM}"},
         {"identity": "  ", "item": None},
-        {"identity_id": OTHER_IDENTITY, "item_id": ITEM},
+        {"identity_id": OTHER_IDENTITY, "identity": " ", "item_id": ITEM, "item": OTHER_ITEM},
         {"identity": OTHER_IDENTITY, "item_type": "GROUP"},
         {"identity": None, "item_type": "ENTITLEMENT", "item": "no source"},
         {"_row_problem": "account"},
@@ -78,10 +79,104 @@ def test_ids_and_malformed_names_are_not_looked_up() -> None:
 
 
 def test_names_become_ids_but_given_ids_stay() -> None:
-    assert resolved({}, {"identity_id": OTHER_IDENTITY, "item_id": ITEM}) == [
+    assert resolved({}, {"identity_id": OTHER_IDENTITY, "item_id": ITEM, "identity": " ", "item": None}) == [
         (hex_id(1), hex_id(0xA), None, None),
         (OTHER_IDENTITY, ITEM, None, None),
     ]
+
+
+def conflicts(cells: dict[str, str | None], by: IdentityBy = AUTO) -> list[str | None]:
+    """Why the names and ids of a row don't go together."""
+    made = resolve(frame(cells), {**KNOWN, **DOUBTFUL}, by)
+    return [made.get_column(name)[0] if name in made.columns else None for name in (IDENTITY_CONFLICT, ITEM_CONFLICT)]
+
+
+DOUBTFUL: dict[Name, NameMeaning] = {
+    ("identity", "twins"): NameMeaning(
+        outcome=NameOutcome.AMBIGUOUS, problem="two twins", candidates=(hex_id(7), hex_id(8))
+    ),
+    ("identity", "kept"): NameMeaning(outcome=NameOutcome.AMBIGUOUS, problem="two of the ledger"),
+    ("identity", "odd"): NameMeaning(outcome=NameOutcome.UNKNOWN, problem="no look-up", candidates=None),
+}
+
+
+def test_the_name_beside_an_id_is_looked_up_too() -> None:
+    rows = frame({"identity_id": OTHER_IDENTITY, "item_id": ITEM})
+    assert names_to_look_up(rows, AUTO) == (("ROLE", "Clerk"), ("identity", "anna"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "by", "sentence"),
+    [
+        (
+            {"identity_id": OTHER_IDENTITY},
+            AUTO,
+            f"identity 'anna' has the id {hex_id(1)}, but identity_id is '{OTHER_IDENTITY}': correct one",
+        ),
+        ({"identity_id": hex_id(1), "identity": "bob"}, AUTO, f"no bob, but identity_id is '{hex_id(1)}': correct"),
+        (
+            {"identity_id": hex_id(1), "identity": "twins"},
+            AUTO,
+            f"two twins, but identity_id is '{hex_id(1)}': correct",
+        ),
+        ({"identity_id": OTHER_IDENTITY, "identity": IDENTITY}, AUTO, f"identity is '{IDENTITY}', but identity_id is"),
+        ({"identity_id": IDENTITY, "identity": "e7"}, IdentityBy.ID, "identity is 'e7', but identity_id is"),
+        ({"item_id": hex_id(0xB)}, AUTO, f"item 'Clerk' has the id {hex_id(0xA)}, but item_id is '{hex_id(0xB)}'"),
+        ({"item_id": hex_id(0xA), "item": "Spy"}, AUTO, f"no spy, but item_id is '{hex_id(0xA)}': correct"),
+        ({"item_id": hex_id(0xA), "item": "Clerk|Chief"}, AUTO, f"item 'Clerk|Chief' has the id {hex_id(0xA)}|"),
+        ({"item_id": f"{hex_id(0xA)}|{ITEM}"}, AUTO, f"item 'Clerk' has the id {hex_id(0xA)}, but item_id is"),
+        ({"item_id": hex_id(0xC), "item_type": "ENTITLEMENT", "item": "AD|x"}, AUTO, "item 'AD|x' has the id"),
+        ({"item_id": hex_id(0xC), "item_type": "ENTITLEMENT", "item": "v"}, AUTO, "'v' is no entitlement: write"),
+    ],
+)
+def test_a_row_whose_name_and_id_contradict_each_other_is_rejected_naming_both(
+    cells: dict[str, str | None], by: IdentityBy, sentence: str
+) -> None:
+    (found,) = filter(None, conflicts(cells, by))
+    assert found.startswith(sentence)
+    resolved_rows = resolve(frame({**cells, "comment": "c"}), {**KNOWN, **DOUBTFUL}, by)
+    validated = validate(resolved_rows, dialect=DIALECTS["beta"], now=NOW)
+    assert validated.changes.is_empty()
+    rule = "identity_agrees" if "identity_id" in cells else "item_agrees"
+    assert validated.rejected.select("rule", "message").rows() == [(rule, found)]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"identity_id": hex_id(1), "item_id": hex_id(0xA)},
+        {"identity_id": OTHER_IDENTITY.replace("-", "").lower(), "identity": OTHER_IDENTITY},
+        {"identity_id": hex_id(8), "identity": "twins"},
+        {"identity_id": hex_id(1), "identity": "kept"},
+        {"identity_id": hex_id(1), "identity": "odd"},
+        {"identity_id": hex_id(1), "identity": "  "},
+        {"item_id": f"{hex_id(0xB)} | {hex_id(0xA)}", "item": "Clerk|Chief"},
+        {"item_id": hex_id(0xC), "item_type": "entitlement", "item": "AD|g|v"},
+    ],
+    ids=str,
+)
+def test_a_name_that_may_stand_for_its_id_or_that_nobody_can_look_up_is_no_conflict(
+    cells: dict[str, str | None],
+) -> None:
+    assert conflicts(cells) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("cells", "rule"),
+    [({"identity_id": "e7"}, "identity_id_shape"), ({"item_type": "GROUP", "item_id": ITEM}, "item_type_known")],
+)
+def test_a_row_with_a_bad_id_or_type_is_rejected_only_for_that(cells: dict[str, str | None], rule: str) -> None:
+    rejected = validate(resolve(frame(cells), KNOWN, AUTO), dialect=DIALECTS["beta"], now=NOW).rejected
+    assert rejected.get_column("rule").to_list() == [rule]
+
+
+def test_without_a_tenant_only_two_ids_can_contradict_each_other() -> None:
+    rows = frame(
+        {"identity_id": OTHER_IDENTITY, "item_id": ITEM}, {"identity": IDENTITY, "identity_id": OTHER_IDENTITY}
+    )
+    made = resolve(rows, None, AUTO)
+    assert made.get_column(IDENTITY_CONFLICT).is_null().to_list() == [True, False]
+    assert ITEM_CONFLICT not in made.columns
 
 
 def test_several_items_of_a_cell_become_several_ids() -> None:
@@ -139,7 +234,7 @@ def test_without_a_tenant_equal_names_get_equal_stand_ins() -> None:
 
 
 def test_a_row_with_an_unknown_item_type_is_rejected_only_for_that() -> None:
-    rows = resolve(frame({"identity_id": IDENTITY, "item_type": "GROUP"}), {}, AUTO)
+    rows = resolve(frame({"identity": IDENTITY, "item_type": "GROUP"}), {}, AUTO)
     assert validate(rows, dialect=DIALECTS["beta"], now=NOW).rejected.get_column("rule").to_list() == [
         "item_type_known"
     ]

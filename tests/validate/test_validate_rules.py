@@ -44,6 +44,8 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("identity_id_shape", "beta", {"identity_id": OTHER_IDENTITY.replace("-", "", 1)}, "is not an id"),
     ("identity_found", "beta", {"identity_id": None, "_identity_problem": LONG}, LONG),
     ("item_found", "beta", {"item_id": None, "_item_problem": LONG}, LONG),
+    ("identity_agrees", "beta", {"_identity_conflict": LONG}, LONG),
+    ("item_agrees", "beta", {"_item_conflict": LONG}, LONG),
     ("item_type_present", "beta", {"item_type": ""}, "item_type is missing"),
     ("item_type_known", "beta", {"item_type": "GROUP"}, "'GROUP' is unknown: write ROLE, ACCESS_PROFILE or"),
     ("item_id_present", "beta", {"item_id": ""}, "give item_id or item"),
