@@ -44,6 +44,7 @@ def import_(
         everybody: Whether to import everybody's requests instead of the token user's.
 
     Raises:
+        LedgerChangedError: Somebody has changed the ledger; nothing was imported.
         CredentialsRefusedError: The token's user may not read the list.
         StoppedError: It stopped early; the rows read until then are imported.
     """
@@ -55,6 +56,8 @@ def import_(
         runtime.open_ledger(settings, screen.say) as ledger,
     ):
         sessions.identify(ledger, notices_on(screen))
+        # An import also updates changes of runs: it must not seal what somebody has changed beside them.
+        ledger.plans.check_all()
         with ImportReader(ledger, access.tenant, settings.api, screen, runtime) as reader:
             asyncio.run(_read(sessions, ledger, screen, Query(since=since, everybody=everybody), reader))
         head = ledger.head(reader.run).short if reader.run else ""

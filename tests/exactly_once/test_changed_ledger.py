@@ -31,6 +31,7 @@ COMMANDS = {
     "submit of the same changes by another input": "submit {same} --yes --check-tenant never",
     "track": "track {run} --track-for 0",
     "cancel": "cancel {run} --yes",
+    "import": "ledger import",
 }
 BEFORE_SENDING = {
     "another person": ["UPDATE identity SET external_id = 'thief', key = 'thief' WHERE id = 1"],
@@ -91,7 +92,7 @@ def test_commands_that_would_write_stop_and_audit_reports_it(
         altered = rows(ledger, BOOKS), rows(ledger, STATES)
         for name, command in COMMANDS.items():
             words = command.format(run=run, same=same).split()
-            ended = program(*words, *here, "--settle-after", "0.2", env=environment(tenant))
+            ended = program(*words, *here, env={**environment(tenant), "ACCESS_BATCH_SETTLE_AFTER": "0.2"})
             assert ended.code == 2, (attack, name, ended)
             assert "Somebody has changed the ledger: " in ended.err
             assert (rows(ledger, BOOKS), rows(ledger, STATES)) == altered, (attack, name)
