@@ -1,54 +1,59 @@
-"""The README is true: its commands run, its screen is real, and its tables match the code and the measurements."""
+"""The README and the help topics are true: commands run, screens are real, tables match the code and measurements."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from batch.answers.outcome import OUTCOMES
 from batch.cli import app
+from batch.sandbox.server import running_sandbox
+from tests.documents import (
+    DOCUMENTS,
+    README,
+    ROOT,
+    TOPICS,
+    block,
+    prepare,
+    table_after,
+    tour_tenant,
+    variables,
+    with_new_screens,
+)
 from tests.end_to_end.program import FAST
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from tests.end_to_end.program import Program
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-
-def block(name: str) -> str:
-    """The fenced text after a marker."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
-    assert found, name
-    return found.group(1)
-
-
-def comparable_lines(text: str) -> list[str]:
-    """The lines without the run's id and head and without the age of the answers, which a slow machine adds."""
-    text = re.sub(r"head: \d+:[0-9a-f]{16}", "head: …", text)
-    return re.sub(r" \(some of it up to [^)]+ ago\)", "", re.sub(r"Run [0-9a-f]{12}", "Run …", text)).splitlines()
-
-
-def test_the_first_command_shows_the_screen_that_the_readme_shows(
+def test_the_readme_shows_the_screens_that_its_commands_show(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sample_csvs").mkdir()
-    shutil.copy(ROOT / "sample_csvs" / "onboarding.csv", tmp_path / "sample_csvs")
+    """If a message has changed, `python -m tests.documents` writes the screens anew."""
+    prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
-    command = block("first command").split(".venv/bin/access-batch ")[1].split()
-    ended = program(*command, env={"ACCESS_BATCH_RATE": FAST})
-    shown = comparable_lines(ended.err + ended.out)
-    assert [line for line in shown if "ledger was created" not in line] == comparable_lines(block("screen"))
-    assert ended.code == 3
-    again = program(*command, env={"ACCESS_BATCH_RATE": FAST})
+    with running_sandbox(tour_tenant()) as sandbox:
+
+        def run(words: list[str]) -> str:
+            env = {"ACCESS_BATCH_RATE": FAST} if "--sandbox" in words else variables(sandbox)
+            ended = program(*words, env=env)
+            codes[words[0]] = ended.code
+            return ended.err + ended.out
+
+        codes: dict[str, int] = {}
+        assert with_new_screens(run).splitlines() == README.splitlines()
+        assert codes == {"doctor": 0, "plan": 0, "track": 0, "cancel": 3, "submit": 3}
+        first = block("first command").split(".venv/bin/access-batch ")[1].split()
+        again = program(*first, env={"ACCESS_BATCH_RATE": FAST})
     assert "Nothing to send" in again.out
+    assert again.code == 3
 
 
 def test_both_commands_are_a_single_line_without_activation() -> None:
@@ -70,13 +75,25 @@ def test_the_gate_runs_exactly_the_test_command() -> None:
 def test_the_table_of_outcomes_matches_the_code() -> None:
     rows = [f"| {case} | {meaning.event} | {meaning.then} |" for case, meaning in OUTCOMES.items()]
     for row in rows:
-        assert row in README
+        assert row in DOCUMENTS
 
 
-def test_the_readme_mentions_every_command() -> None:
+def test_a_topic_lists_every_command() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in commands:
-        assert f"`{name}" in README
+        assert re.search(rf"^\| .*`{name}\b", TOPICS["commands"], re.MULTILINE), name
+
+
+def test_the_readme_links_every_topic_and_every_link_leads_somewhere() -> None:
+    assert set(re.findall(r"batch/help/([\w-]+)\.md", README)) == set(TOPICS)
+    documents = [(ROOT, README), *((ROOT / "batch" / "help", text) for text in TOPICS.values())]
+    for folder, text in documents:
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            assert (folder / link).exists(), link
+
+
+def test_the_readme_is_an_introduction() -> None:
+    assert README.count("\n") < 200
 
 
 def test_the_samples_match_the_output_of_their_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,13 +109,6 @@ def measured() -> dict[str, float]:
     """The value of every figure, by name."""
     document = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     return {figure["name"]: figure["value"] for figure in document["figures"]}
-
-
-def table_after(mark: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table that follows a mark in the README."""
-    lines = re.findall(r"^\| (.+?) \|$", README.split(mark)[1].split("\n\n")[0], re.MULTILINE)
-    head, *rows = [line.split(" | ") for line in lines]
-    return head, rows
 
 
 def test_the_pace_figures_match_the_measurements() -> None:
@@ -119,7 +129,7 @@ def test_the_pace_figures_match_the_measurements() -> None:
 
 
 def test_the_overhead_matches_the_measurement() -> None:
-    assert f"sending takes {measured()['limit lifted: time']:.1f} ms a request" in README
+    assert f"sending takes {measured()['limit lifted: time']:.1f} ms a request" in DOCUMENTS
 
 
 def test_the_request_counts_match_the_measurements() -> None:

@@ -1,0 +1,88 @@
+"""The help topics: Markdown files that travel with the package."""
+
+import re
+import shutil
+import sys
+from importlib.resources import files
+from typing import Annotated, Final
+
+import typer
+
+from batch.cli.app import app, show
+
+TOPICS: Final = (
+    "input",
+    "results",
+    "credentials",
+    "commands",
+    "ledger",
+    "automation",
+    "rate-limit",
+    "how-it-works",
+    "packing",
+)
+"""All topics, in the order in which they are listed."""
+
+_WIDEST: Final = 100
+
+
+@app.command("help")
+def help_(
+    context: typer.Context,
+    topic: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TOPIC]", show_default=False, help="A topic or a command; lists the topics if left out."
+        ),
+    ] = None,
+) -> None:
+    """Show a help topic, or list them."""
+    from batch.errors import UsageError
+
+    words = topic or []
+    name = "-".join(words).lower()
+    if not words:
+        titles = [(one, text_of(one).partition("\n")[0].removeprefix("# ")) for one in TOPICS]
+        show(["Topics, for access-batch help TOPIC:", *(f"  {one:13} {title}" for one, title in titles)])
+    elif name in TOPICS:
+        _print(text_of(name))
+    elif (found := _command_help(context, words)) is not None:
+        show(found.splitlines())
+    else:
+        raise UsageError(f"There is no topic {name!r}.", next_step=f"Topics: {', '.join(TOPICS)}.")
+
+
+def text_of(topic: str) -> str:
+    """A topic, as it was written."""
+    return (files("batch") / "help" / f"{topic}.md").read_text(encoding="utf-8")
+
+
+def rendered(text: str, width: int) -> str:
+    """A topic for a terminal of so many columns."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    without_images = re.sub(r"^!\[.*\n", "", text, flags=re.MULTILINE)
+    linked = re.sub(r"\[[^\]]+\]\(([\w-]+)\.md\)", r"`access-batch help \1`", without_images)
+    console = Console(force_terminal=True, width=min(width, _WIDEST))
+    with console.capture() as printed:
+        console.print(Markdown(linked, code_theme="ansi_dark"))
+    return printed.get()
+
+
+def _print(text: str) -> None:
+    if sys.stdout.isatty():
+        sys.stdout.write(rendered(text, shutil.get_terminal_size().columns))
+    else:
+        show(text.splitlines())
+
+
+def _command_help(context: typer.Context, words: list[str]) -> str | None:
+    """The help of a command such as `ledger verify`; None if there is none."""
+    at = context.find_root()
+    for word in words:
+        command = getattr(at.command, "commands", {}).get(word)
+        if command is None:
+            return None
+        at = typer.Context(command, info_name=word, parent=at)
+    return at.get_help()
