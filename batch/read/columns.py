@@ -24,6 +24,12 @@ RESERVED_COLUMNS = frozenset(
         "_tenant_state", "_tenant_said",
     }
 )  # fmt: skip
+SAYS_NOTHING = (
+    r"(?i)^\s*(?:[\p{P}\p{Sm}\p{Sk}\s]+|null|nil|none|nan|n/?a|n\.\s?a\.?"
+    r"|#(?:n/a|null!|ref!|value!|name\?|div/0!|num!))\s*$"
+)
+"""Comments in place of a comment: what databases and spreadsheets write for none, and punctuation alone."""
+
 _AROUND_NAMES = re.compile(r'^[\s"\ufeff]+|[\s"\ufeff]+\Z')
 
 

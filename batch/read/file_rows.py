@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from batch.api.dialects import Operation
 from batch.errors import InputFileError
+from batch.read.columns import SAYS_NOTHING
 from batch.read.date_forms import ISO, date_form
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
+from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from batch.read.header import Column
     from batch.read.interpretation import Interpretation
 
 REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.String(), "_raw": pl.String()}
+
+_MOST_SHOWN = 80
 
 _OUR_DATES = ("start_date", "remove_date")
 
@@ -69,8 +74,24 @@ def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) ->
         own = pl.col("comment") if "comment" in rows.columns else pl.lit(None, pl.String)
         is_blank = own.is_null() | (own.str.strip_chars() == "")
         rows = rows.with_columns(pl.when(is_blank).then(pl.lit(interpretation.comment)).otherwise(own).alias("comment"))
-    notices = (*file_rows.notices, *notices)
+    notices = (*file_rows.notices, *notices, *_idle_comments(rows, file))
     return replace(file_rows, notices=notices, translated=None if rows is file_rows.rows else rows)
+
+
+def _idle_comments(rows: pl.DataFrame, file: str) -> tuple[str, ...]:
+    """A notice about grants whose comments say nothing; a rule rejects such revokes."""
+    if "comment" not in rows.columns:
+        return ()
+    operation = pl.col("operation") if "operation" in rows.columns else pl.lit(None, pl.String)
+    is_revoke = operation.str.strip_chars().str.to_uppercase().eq_missing(pl.lit(Operation.REVOKE.value))
+    found = rows.filter(pl.col("comment").str.contains(SAYS_NOTHING) & (pl.col("comment").str.strip_chars() != ""))
+    found = found.filter(~is_revoke)
+    if found.is_empty():
+        return ()
+    line, comment = found.select("_line", pl.col("comment").str.strip_chars()).row(0)
+    of = "1 grant has a comment that says" if found.height == 1 else f"{found.height:,} grants have comments that say"
+    where = f"'{on_one_line(comment, most=_MOST_SHOWN)}' on line {line}"
+    return (f"{file}: {of} nothing: {where}. Such comments are sent as they are.",)
 
 
 def _with_date_forms(

@@ -9,6 +9,7 @@ import dataframely as dy
 import polars as pl
 
 from batch.api.dialects import Dialect, ItemType, Operation
+from batch.read.columns import SAYS_NOTHING
 from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
         "item_agrees": Rule(pl.col("item_conflict").is_null(), "{}", ("item_conflict",)),
         "revoke_has_comment": Rule(
             is_grant | pl.col("comment").is_not_null(), "a revoke needs a comment: add one, or give --comment"
+        ),
+        "revoke_comment_says_why": Rule(
+            is_grant | ~pl.col("comment").str.contains(SAYS_NOTHING),
+            "a revoke needs a comment, and '{}' says nothing: say why, or clear it and give --comment",
+            ("comment",),
         ),
         "start_date_readable": _readable("start_date"),
         "remove_date_readable": _readable("remove_date"),

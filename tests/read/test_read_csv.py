@@ -11,8 +11,8 @@ from tests.read.read_helpers import HEADER, cells, lines, read_bytes, read_text,
 
 
 def test_every_cell_stays_the_text_it_was() -> None:
-    table = read_text(f"{HEADER}\n0012,1e5, ROLE ,NULL\n,true,NA,2027-01-01\n")
-    assert cells(table) == [("0012", "1e5", " ROLE ", "NULL"), (None, "true", "NA", "2027-01-01")]
+    table = read_text(f"{HEADER}\n0012,1e5, ROLE ,NaN!\n,true,NA,2027-01-01\n")
+    assert cells(table) == [("0012", "1e5", " ROLE ", "NaN!"), (None, "true", "NA", "2027-01-01")]
     assert set(table.rows.drop("_line").dtypes) == {pl.String()}
     assert table.rows["_line"].dtype == pl.Int64
     assert table.rows["_file"].to_list() == ["in.csv", "in.csv"]
@@ -181,3 +181,13 @@ def test_a_line_that_is_in_two_records_is_noticed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("batch.read.csv_table.records_at", lambda *_, **__: twice)
     with pytest.raises(BrokenPromiseError):
         read_text(f"{HEADER}\n1\n")
+
+
+def test_grants_whose_comments_say_nothing_get_a_notice() -> None:
+    table = read_text(
+        f"{HEADER},operation\ni,ROLE,r,N/A,\ni,ROLE,s,real,\ni,ROLE,t,-,grant\ni,ROLE,u,NULL,revoke\ni,ROLE,v, ,\n"
+    )
+    assert table.notices == (
+        "in.csv: 2 grants have comments that say nothing: 'N/A' on line 2. Such comments are sent as they are.",
+    )
+    assert read_text(f"{HEADER}\ni,ROLE,r,left\n").notices == ()

@@ -58,6 +58,7 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("item_id_shape", "beta", {"item_id": f"{ITEM} {OTHER_ITEM}"}, "is not an id"),
     ("revoke_has_comment", "beta", {"operation": "REVOKE"}, "a revoke needs a comment"),
     ("revoke_has_comment", "v1", {"operation": "revoke", "comment": " "}, "a revoke needs a comment"),
+    ("revoke_comment_says_why", "beta", {"operation": "REVOKE", "comment": "N/A"}, "and 'N/A' says nothing: say why"),
     ("start_date_readable", "v2025", {"start_date": "soon"}, "start_date 'soon' is not a date: write 2027-01-31 or"),
     ("remove_date_readable", "beta", {"remove_date": "31.01.2027"}, "remove_date '31.01.2027' is not a date"),
     ("start_date_has_zone", "v2025", {"start_date": "2027-01-31T09:00"}, "has a time without a zone: add Z or"),
@@ -121,6 +122,7 @@ def test_every_rule_has_exactly_one_message(api: str) -> None:
         ("beta", {"remove_date": FUTURE}),
         ("beta", {"item_type": "ACCESS_PROFILE", "remove_date": FUTURE}),
         ("beta", {**REVOKE, "remove_date": FUTURE}),
+        ("beta", {"comment": "N/A"}),
         ("beta", {"start_date": "  "}),
         ("v2025", {"start_date": FUTURE, "remove_date": "2027-02-01"}),
         ("v2025", {"item_type": "ENTITLEMENT", "remove_date": FUTURE}),
@@ -135,6 +137,30 @@ def test_a_good_row_breaks_no_rule(api: str, cells: dict[str, str | None]) -> No
     validated = judged(cells, api=api)
     assert validated.rejected.rows() == []
     assert validated.changes.height == 1
+
+
+def test_a_revoke_whose_comment_says_nothing_is_rejected_however_it_says_that() -> None:
+    nothing = [
+        "NULL",
+        "#N/A",
+        "-",
+        ".",
+        "n/a",
+        "na",
+        "None",
+        " null ",
+        "...",
+        "\u2013 \u2013",
+        "?",
+        "#REF!",
+        "N. A.",
+        "=",
+        "_",
+    ]
+    something = ["N/A today", "1", "left.", "Null, A.", "\u96e2", "Nil Smith"]
+    validated = judged(*({**REVOKE, "comment": text} for text in (*nothing, *something)))
+    assert validated.changes.get_column("comment").to_list() == something
+    assert set(validated.rejected.get_column("rule")) == {"revoke_comment_says_why"}
 
 
 def test_a_metadata_key_with_a_control_character_is_never_sent() -> None:
