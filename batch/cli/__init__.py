@@ -11,5 +11,7 @@ __all__ = ["app", "inputs", "main", "runs", "tenants", "topics"]
 def main() -> None:
     """The program: turns every error into a message and an exit code."""
     from batch.cli.boundary import run
+    from batch.commands.streams import keep_streams
 
+    keep_streams()
     sys.exit(run(app))

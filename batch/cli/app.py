@@ -1,8 +1,7 @@
 """The Typer program, and what its commands share."""
 
-import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -99,17 +98,37 @@ def runtime() -> "Runtime":
     )
 
 
-def show(answer: Any) -> None:
-    """Prints a command's answer on stdout: a dict as JSON, or lines with unprintable characters escaped."""
+DONE: Final = "The command itself has succeeded."
+"""For `show`, if the same command can't do again what it has done."""
+
+
+def show(answer: Any, *, then: str = "The same command shows it again.", is_all: bool = False) -> None:
+    """Prints a command's answer on stdout: a dict as JSON, or lines with unprintable characters escaped.
+
+    Args:
+        answer: A dict, or lines.
+        then: What a user can do if it can't be printed.
+        is_all: Whether the command does nothing else; else its exit code does not depend on that.
+
+    Raises:
+        StoppedError: It can't be printed, and is all that the command does.
+    """
     import json
 
+    from batch.commands.streams import failure_of
+    from batch.errors import StoppedError
     from batch.text import visible
 
-    lines = [json.dumps(answer, ensure_ascii=False)] if isinstance(answer, dict) else answer
-    try:
-        for line in lines:
-            sys.stdout.write(f"{visible(line)}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe. The command's exit code stays what it is.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(answer, dict):
+        is_unicode = sys.stdout.encoding.lower().startswith("utf")
+        answer = [json.dumps(answer, ensure_ascii=not is_unicode)]
+    elif lost := failure_of(sys.stderr, taken=True):
+        answer = [*answer, f"Messages are missing: standard error can't be written: {lost.strerror}."]
+    for line in answer:
+        sys.stdout.write(f"{visible(line)}\n")
+    sys.stdout.flush()
+    if failure := failure_of(sys.stdout, taken=True):
+        message = f"The summary can't be written to standard output: {failure.strerror}."
+        if is_all:
+            raise StoppedError(message, next_step=then)
+        sys.stderr.write(f"{visible(message)} {then}\n")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final
 
+from batch.commands.streams import failure_of
 from batch.errors import AccessBatchError
 from batch.text import visible
 
@@ -19,6 +19,14 @@ BUG: Final = 1
 
 def run(program: Callable[[], object]) -> int:
     """Runs a program and returns its exit code: 0, 1 (a bug), 2, 3, 4 or 130, as documented."""
+    code = _run(program)
+    sys.stdout.flush()
+    if failure := failure_of(sys.stdout, taken=True):
+        _say(f"Standard output can't be written: {failure.strerror}.")
+    return code
+
+
+def _run(program: Callable[[], object]) -> int:
     try:
         program()
     except (SystemExit, KeyboardInterrupt) as ending:
@@ -30,10 +38,6 @@ def run(program: Callable[[], object]) -> int:
         if error.next_step:
             _say(error.next_step)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output has closed the pipe. The ledger holds what was sent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a message, not even a Rust panic
         return _bug(error)
     return 0

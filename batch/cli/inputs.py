@@ -27,6 +27,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
     import shlex
 
+    from batch.commands.streams import standard_input
     from batch.commands.submit import submit as run_submit
     from batch.errors import UnconfirmedError, UsageError
     from batch.read import shown
@@ -37,7 +38,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
             "--track-for limits --wait, which is not given.",
             next_step="Nothing was sent. Add --wait, or leave --track-for out.",
         )
-    result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
+    result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
     again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
     is_advised = isinstance(result.stopped, UnconfirmedError)
     show(result.summary.as_json() if call.json else describe_outcome(result.summary, again, is_advised=is_advised))
@@ -51,10 +52,11 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
 def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Show what submit would send, without sending anything. Asks the tenant for names, and with --check-tenant."""
     from batch.commands.preview import preview
+    from batch.commands.streams import standard_input
     from batch.report.screen import describe_outcome
 
-    summary = preview(inputs, settings, screen_of(call), runtime(), stdin=sys.stdin.buffer, save_map=call.save_map)
-    show(summary.as_json() if call.json else describe_outcome(summary, ""))
+    summary = preview(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
+    show(summary.as_json() if call.json else describe_outcome(summary, ""), is_all=True)
     raise typer.Exit(summary.exit_code)
 
 
@@ -63,11 +65,12 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
 def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Check the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
     from batch.commands.preview import preview
+    from batch.commands.streams import standard_input
     from batch.report.screen import describe_verdict
 
     screen = screen_of(call)
     summary = preview(
-        inputs, settings, screen, runtime(), stdin=sys.stdin.buffer, only_rows=True, save_map=call.save_map
+        inputs, settings, screen, runtime(), stdin=standard_input(), only_rows=True, save_map=call.save_map
     )
-    show(summary.as_json() if call.json else describe_verdict(summary))
+    show(summary.as_json() if call.json else describe_verdict(summary), is_all=True)
     raise typer.Exit(summary.exit_code)

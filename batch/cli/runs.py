@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, ledger_app, runtime, screen_of, show
+from batch.cli.app import DONE, app, ledger_app, runtime, screen_of, show
 from batch.cli.options import HTTP, LEDGER, TENANT, TIMES, TRACKING, Call, NewestRun, RunName, takes
 from batch.settings import Option, Settings
 
@@ -18,7 +18,7 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     from batch.report.runs import describe_rest, describe_run, run_as_json
 
     found = look_up(settings, run, runtime(), screen_of(call).say)
-    show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])])
+    show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])], is_all=True)
 
 
 @app.command()
@@ -29,7 +29,7 @@ def runs(settings: Settings, call: Call) -> None:
     from batch.report.runs import list_runs, run_as_json
 
     found = look_up(settings, runtime(), screen_of(call).say)
-    show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found))
+    show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found), is_all=True)
 
 
 @app.command()
@@ -59,7 +59,7 @@ def audit(
     from batch.report.audit import audit_as_json, describe_audit
 
     summary = compare(run, settings, screen_of(call), runtime())
-    show(audit_as_json(summary) if call.json else describe_audit(summary))
+    show(audit_as_json(summary) if call.json else describe_audit(summary), is_all=True)
     raise typer.Exit(summary.exit_code)
 
 
@@ -70,7 +70,7 @@ def discard(run: RunName, settings: Settings) -> None:
     from batch.commands.runs import discard as give_up
     from batch.report.runs import describe_discard
 
-    show(describe_discard(*give_up(settings, run, runtime(), screen_of(Call()).say)))
+    show(describe_discard(*give_up(settings, run, runtime(), screen_of(Call()).say)), then=DONE)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def settle(
         )
     if arrived or not_arrived:
         found = settle_by_hand(settings, run, runtime(), screen_of(call).say, arrived=arrived)
-        show(describe_settled_by_hand(*found, arrived=arrived))
+        show(describe_settled_by_hand(*found, arrived=arrived), then=DONE)
         return
     settled = settle_run(run, settings, screen_of(call), runtime())
     show(settled.describe())
@@ -138,7 +138,7 @@ def verify(
     from batch.commands.runs import verify as find_faults
 
     findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust)
-    show(findings or ["The ledger is sound."])
+    show(findings or ["The ledger is sound."], is_all=True)
     raise typer.Exit(3 if findings else 0)
 
 
@@ -155,7 +155,7 @@ def backup(
         "If you need it one day, put it in the ledger's place and run the same command again: requests sent since then "
         "are looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
     )
-    show([f"The ledger was copied to {file}.", then])
+    show([f"The ledger was copied to {file}.", then], then=DONE)
 
 
 @ledger_app.command("import")

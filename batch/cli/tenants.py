@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.app import app, runtime, screen_of, show
+from batch.cli.app import DONE, app, runtime, screen_of, show
 from batch.cli.options import CLIENT, HTTP, TENANT, Call, takes
 from batch.settings import Option, Settings
 
@@ -19,7 +19,7 @@ def login(
     """Store a tenant's client id and secret in the system keyring. Asks for the secret, or reads it from stdin."""
     from batch.commands.login import login as log_in
 
-    show(log_in(settings, screen_of(call), runtime(), check=not no_check))
+    show(log_in(settings, screen_of(call), runtime(), check=not no_check), then=DONE)
 
 
 @app.command()
@@ -28,7 +28,7 @@ def logout(settings: Settings) -> None:
     """Forget what login has stored."""
     from batch.commands.login import logout as log_out
 
-    show(log_out(settings))
+    show(log_out(settings), then=DONE)
 
 
 @app.command()
@@ -41,7 +41,7 @@ def doctor(settings: Settings, call: Call) -> None:
     from batch.report.doctor_checks import checks_as_json, describe_checks, doctor_exit_code
 
     shown, kept = tee(examine(settings, runtime()))
-    show(checks_as_json(shown) if call.json else describe_checks(shown))
+    show(checks_as_json(shown) if call.json else describe_checks(shown), is_all=True)
     raise typer.Exit(doctor_exit_code(kept))
 
 

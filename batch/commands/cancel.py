@@ -273,7 +273,9 @@ class _CancelJob:
             calls=canceller.calls if canceller else {},
             refused=canceller.refused if canceller and CancelOutcome.CANCELABLE in outcomes else "",
             interrupted=interrupted,
-            undo=None if dry_run else write_undo(self.folder, self._run.id, granted, self._undo_comment()),
+            undo=None
+            if dry_run
+            else write_undo(self.folder, self._run.id, granted, self._undo_comment(), complain=self._screen.complain),
             head=self._ledger.head(self._run).short,
             elapsed=self._runtime.clock.monotonic() - began,
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO, save_map: bool = False
+    inputs: Sequence[str], settings: Settings, screen: Screen, *, stdin: BinaryIO | None, save_map: bool = False
 ) -> LoadedInputs:
     """Loads the inputs of `submit`, `plan` and `validate`.
 
@@ -32,7 +32,7 @@ def load(
         inputs: Files, globs, URLs, or `-`.
         settings: How to read them.
         screen: Shows what was saved.
-        stdin: Source of `-`.
+        stdin: Source of `-`; None if it is closed.
         save_map: Whether to save the maps in the config file, once they fit the inputs.
 
     Raises:

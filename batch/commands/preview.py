@@ -45,7 +45,7 @@ def preview(
     screen: Screen,
     runtime: Runtime,
     *,
-    stdin: BinaryIO,
+    stdin: BinaryIO | None,
     only_rows: bool = False,
     save_map: bool = False,
 ) -> Summary:
@@ -59,7 +59,7 @@ def preview(
         settings: Without a tenant, the ledger is not asked.
         screen: For messages.
         runtime: Clock, randomness and process.
-        stdin: Read for `-`.
+        stdin: Read for `-`; None if it is closed.
         only_rows: Only validate the rows: no ledger and no plan, but `rejected.csv`.
         save_map: Whether to save the given maps in the config file.
 
@@ -127,7 +127,7 @@ def preview(
         folder = results_folder(settings, given)
         if validated.rejected.height or table.rejected.height:
             make_folder(folder, given)
-            files["rejected"] = write_rejected(folder, table, validated.rejected)
+            files["rejected"] = write_rejected(folder, table, validated.rejected, complain=screen.complain)
     return Summary(
         run=run_id,
         tenant=tenant,

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch.commands.streams import failure_of
 from batch.errors import DeclinedError, SettingsError
 from batch.settings import CONSENTS
 from batch.text import visible
@@ -43,6 +44,7 @@ class Screen:
         """Asks whether to go on, unless the command's flags consent already.
 
         Raises:
+            SettingsError: The question can't be shown.
             DeclinedError: The answer is no, or is not the name that must be typed.
         """
         if consent.given:
@@ -51,6 +53,11 @@ class Screen:
         if consent.names:
             wanted = f"{consent.why}. To go on, type the tenant's name, {consent.names[0]}:"
         self.console.print(f"{visible(f'{question} {wanted}')} ", markup=False, highlight=False, soft_wrap=True, end="")
+        if lost := failure_of(sys.stderr):
+            raise SettingsError(
+                f"The question can't be shown: standard error can't be written: {lost.strerror}.",
+                next_step="Nothing was sent. Add --yes to send without asking.",
+            )
         if sys.stdin.readline().strip().lower() not in (consent.names or {"y", "yes"}):
             raise DeclinedError("Nothing was sent.", next_step="The same command asks again.")
 
@@ -83,7 +90,7 @@ def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool)
     present = {name.upper() for name, value in os.environ.items() if value}
     for variable in sorted(present & {f"ACCESS_BATCH_{name.upper()}" for name in CONSENTS}):
         screen.complain(f"{variable} is not read: only a flag of the command itself consents.")
-    if not stdin_is_input and sys.stdin.isatty():
+    if not stdin_is_input and sys.stdin is not None and sys.stdin.isatty():
         return
     if consent.names:
         raise SettingsError(

@@ -41,7 +41,7 @@ from batch.states import IN_DOUBT, UNSENT
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -74,7 +74,7 @@ def submit(
     screen: Screen,
     runtime: Runtime,
     *,
-    stdin: BinaryIO,
+    stdin: BinaryIO | None,
     save_map: bool = False,
 ) -> Submitted:
     """Submit the access changes of the inputs.
@@ -84,7 +84,7 @@ def submit(
         settings: All settings.
         screen: For messages and questions.
         runtime: Clock, randomness and process.
-        stdin: Read for `-`.
+        stdin: Read for `-`; None if it is closed.
         save_map: Whether to save the given maps in the config file.
 
     Raises:
@@ -154,6 +154,7 @@ def submit(
                 runtime=runtime,
                 tracked_now=settings.wait,
                 twice=twice,
+                complain=screen.complain,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
@@ -317,6 +318,7 @@ def _report(
     runtime: Runtime,
     tracked_now: bool,
     twice: int,
+    complain: Callable[[str], object],
 ) -> Summary:
     """Write the result files and sum up."""
     set_aside = job.set_aside(ledger)
@@ -339,8 +341,8 @@ def _report(
         lower_bound=run.lower_bound if run else 0,
         posts_now=tally.posts - posts_before,
         files={
-            "rejected": write_rejected(folder, classified.table, classified.rejected),
-            "results": write_results(folder, classified.table, classified.rejected, outcomes),
+            "rejected": write_rejected(folder, classified.table, classified.rejected, complain=complain),
+            "results": write_results(folder, classified.table, classified.rejected, outcomes, complain=complain),
         },
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,

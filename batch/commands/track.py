@@ -130,7 +130,9 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             run=run,
             tally=ledger.runs.tally(run),
             tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
-            file=write_tracked(settings.out, run.id, changes) if settings.out and changes is not None else None,
+            file=None
+            if settings.out is None or changes is None
+            else write_tracked(settings.out, run.id, changes, complain=screen.complain),
             head=ledger.head(run).short,
             elapsed=runtime.clock.monotonic() - began,
             stopped=stopped,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,18 +12,20 @@ import polars as pl
 
 from batch.api.dialects import Operation
 from batch.api.tenant_outcome import outcome_column
-from batch.errors import SettingsError, StoppedError, UnsafePlaceError
+from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
 from batch.text import defused, phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from batch.folders import Folder
     from batch.read import Table
     from batch.status.matching import AcceptedChange
+
+    Complain = Callable[[str], object]
 
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
@@ -76,7 +77,7 @@ def _require_replaceable(folder: Folder, name: str) -> None:
         raise PermissionError(errno.EPERM, f"{name} is somebody else's file there")
 
 
-def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | None:
+def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame, *, complain: Complain) -> str | None:
     """Write the rejected rows: the original columns in their original form, with `_line`, `_rule` and `_message`.
 
     Rows that can't be parsed have empty columns and their text in `_raw`.
@@ -85,9 +86,10 @@ def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | 
         folder: Where to write.
         table: As read.
         rejected: `row`, `rule` and `message` from validation.
+        complain: Takes a sentence if it can't be written.
 
     Returns:
-        The file's path; None if no row is rejected (then an older file is removed).
+        The file's path; None if it can't be written, or if no row is rejected (then an older file is removed).
     """
     reasons = rejected.select(
         pl.col("row").alias("_row"), pl.col("rule").alias("_rule"), pl.col("message").alias("_message")
@@ -95,14 +97,19 @@ def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame) -> str | 
     rows = pl.concat([_with_originals(table, reasons), table.rejected], how="diagonal")
     path = folder / REJECTED
     if rows.is_empty():
-        with _explained(folder), open_folder(folder, option=OPTION) as opened:
-            opened.remove(REJECTED)
+        try:
+            with open_folder(folder, option=OPTION) as opened:
+                opened.remove(REJECTED)
+        except (OSError, UnsafePlaceError) as error:
+            complain(_not_written(path, error))
         return None
     ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
-    return _write_with_originals(path, rows, table, ours)
+    return _write_with_originals(path, rows, table, ours, complain)
 
 
-def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> str:
+def write_results(
+    folder: Path, table: Table, rejected: pl.DataFrame, changes: pl.DataFrame, *, complain: Complain
+) -> str | None:
     """Write every row with its class, reason, request and state; a row with several items has a line for each.
 
     Resolved ids are added if the input has names, and the tenant's columns if the tenant has listed any change.
@@ -113,9 +120,10 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         rejected: `row`, `rule` and `message` from validation.
         changes: From pipeline.with_outcomes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id`, `state`,
             `tenant_state` and `tenant_said`.
+        complain: As above.
 
     Returns:
-        The file's path.
+        The file's path; None if it can't be written.
     """
     input_columns = table.rows.columns
     has_several = changes.height > changes.get_column("row").n_unique()
@@ -151,16 +159,17 @@ def write_results(folder: Path, table: Table, rejected: pl.DataFrame, changes: p
         "_state",
         *(["_tenant_state", "_tenant_said"] if is_listed else []),
     ]
-    return _write_with_originals(folder / RESULTS, rows, table, ours)
+    return _write_with_originals(folder / RESULTS, rows, table, ours, complain)
 
 
-def write_tracked(folder: Path, run: str, changes: pl.DataFrame) -> str:
-    """Write every accepted change of a run with its latest state at the tenant; return the file's path.
+def write_tracked(folder: Path, run: str, changes: pl.DataFrame, *, complain: Complain) -> str | None:
+    """Write every accepted change of a run with its latest state at the tenant; return the file's path, or None.
 
     Args:
         folder: Where to write.
         run: The run's id.
         changes: By ledger.track's TRACK_SCHEMA.
+        complain: As above.
     """
     rows = changes.select(
         phrase("{}-{}", pl.lit(run), pl.col("request")).alias("request"),
@@ -168,10 +177,12 @@ def write_tracked(folder: Path, run: str, changes: pl.DataFrame) -> str:
         outcome_column(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
         pl.col("state", "who", "said", "since", "access_request"),
     )
-    return _write(folder / TRACKED, rows)
+    return _write(folder / TRACKED, rows, complain)
 
 
-def write_undo(folder: Path, run: str, changes: Sequence[AcceptedChange], comment: str) -> str | None:
+def write_undo(
+    folder: Path, run: str, changes: Sequence[AcceptedChange], comment: str, *, complain: Complain
+) -> str | None:
     """Write one revoke for each change.
 
     Args:
@@ -179,9 +190,10 @@ def write_undo(folder: Path, run: str, changes: Sequence[AcceptedChange], commen
         run: The id of the run that granted. Its column shows that the file is one of ours.
         changes: From status.cancel.to_revoke.
         comment: The comment of each revoke, which the tenant requires.
+        complain: As above.
 
     Returns:
-        The file's path; None without changes.
+        The file's path; None without changes, or if it can't be written.
     """
     if not changes:
         return None
@@ -190,7 +202,7 @@ def write_undo(folder: Path, run: str, changes: Sequence[AcceptedChange], commen
         schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
         orient="row",
     )
-    return _write(folder / UNDO, rows)
+    return _write(folder / UNDO, rows, complain)
 
 
 def _with_originals(table: Table, lines: pl.DataFrame) -> pl.DataFrame:
@@ -205,35 +217,38 @@ def _file_column(table: Table) -> list[str]:
     return ["_file"] if files.n_unique() > 1 else []
 
 
-def _write_with_originals(path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str]) -> str:
+def _write_with_originals(
+    path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str], complain: Complain
+) -> str | None:
     """Write the originals under their own headers, then our columns."""
     headers = pl.DataFrame({"header": [column.header for column in table.columns]}, schema={"header": pl.String})
     safe_headers = headers.select(defused(pl.col("header"))).get_column("header").to_list()
     columns = [*(str(n) for n in range(len(table.columns))), *ours]
     missing = [pl.lit(None, dtype=pl.String).alias(name) for name in columns if name not in rows.columns]
     written = rows.with_columns(missing).sort("_file", "_line", maintain_order=True).select(columns)
-    return _write(path, written, headers=[*safe_headers, *ours])
+    return _write(path, written, complain, headers=[*safe_headers, *ours])
 
 
-def _write(path: Path, rows: pl.DataFrame, headers: Sequence[str] = ()) -> str:
-    """Write a file completely or not at all, with every cell safe in a spreadsheet; return its path."""
+def _write(path: Path, rows: pl.DataFrame, complain: Complain, headers: Sequence[str] = ()) -> str | None:
+    """Write a file completely or not at all, with every cell safe in a spreadsheet; return its path if it was."""
     safe = rows.with_columns(defused(pl.col(pl.String)))
     if headers:
         safe.columns = list(headers)
-    with _explained(path.parent), whole_file(path, option=OPTION) as file:
-        safe.write_csv(file, quote_style="always")
+    try:
+        with whole_file(path, option=OPTION) as file:
+            safe.write_csv(file, quote_style="always")
+    except (OSError, UnsafePlaceError) as error:
+        complain(_not_written(path, error))
+        return None
     return str(path)
 
 
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """After `make_folder` something may have been sent: then it is not true that nothing was."""
-    try:
-        yield
-    except (OSError, UnsafePlaceError) as error:
-        why = error.message if isinstance(error, UnsafePlaceError) else f"{error.strerror or error}."
-        raise StoppedError(
-            f"Result files can't be written to {folder} any more: {why}",
-            next_step="The ledger holds everything that happened. Run the same command again with another folder: "
-            f"{OPTION}.",
-        ) from error
+def _not_written(path: Path, error: OSError | UnsafePlaceError) -> str:
+    """A sentence for a file that is only out of date: the ledger holds everything that happened."""
+    if isinstance(error, UnsafePlaceError):
+        why = error.message
+    else:
+        # Polars gives the system's errors a number, but not in `errno`.
+        why = f"{str(error.strerror or error).split(' (os error')[0]}."
+    older = " The one that is there is older." if os.path.lexists(path) else ""
+    return f"{path} could not be written: {why}{older} The same command writes it again; {OPTION} names another folder."

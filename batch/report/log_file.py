@@ -21,6 +21,7 @@ Elsewhere `state` is the request's state in the ledger. `reason` is text for peo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -190,13 +191,15 @@ class LogFile:
         except OSError as error:
             self._complain(
                 f"The log file {self._file.name!s} can't be written: {error.strerror or error}. "
-                "Sending continues without it."
+                "The command goes on without it."
             )
             self._close()
 
     def _close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # A disk of the network may report only now that it is full.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
 
     def __enter__(self) -> Self:

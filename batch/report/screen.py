@@ -200,7 +200,7 @@ def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
     yield from describe_refused(count_states(summary.tally.changes)["refused"])
-    if summary.rows[RowClass.REJECTED]:
+    if summary.files.get("rejected"):
         yield "Correct the rows in rejected.csv and submit that file."
 
 

@@ -155,12 +155,14 @@ def test_an_unusual_exception_is_a_bug_reported_without_values(
     assert SECRET not in message
 
 
-def test_a_closed_pipe_is_an_interruption_without_a_message() -> None:
+def test_a_program_whose_reader_has_closed_the_pipe_goes_on_to_its_own_end_without_a_message() -> None:
     program = (
-        "import sys; from batch.cli.boundary import run\n"
+        "import sys; from batch.cli.boundary import run; from batch.commands.streams import keep_streams\n"
         "def program():\n"
         "    sys.stdin.read()\n"
         "    for number in range(100_000): print(number, flush=True)\n"
+        "    sys.exit(3)\n"
+        "keep_streams()\n"
         "sys.exit(run(program))"
     )
     with subprocess.Popen(
@@ -176,4 +178,4 @@ def test_a_closed_pipe_is_an_interruption_without_a_message() -> None:
         process.stdout.close()
         process.stdin.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 130
+        assert process.wait() == 3

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from typer.main import get_command
@@ -100,10 +101,13 @@ class Forked:
         pid: Its process id.
     """
 
-    def __init__(self, arguments: Iterable[str | Path], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: Iterable[str | Path], env: Mapping[str, str], streams: Mapping[int, Path | None]
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="program", dir=Path.home()))
+        streams = {0: Path(os.devnull), 1: self._folder / "out", 2: self._folder / "err", **streams}
         self._process: BaseProcess = _forks.Process(
-            target=_run, args=([str(argument) for argument in arguments], {**os.environ, **env}, self._folder)
+            target=_run, args=([str(argument) for argument in arguments], {**os.environ, **env}, streams)
         )
         self._process.start()
         self.pid = self._process.pid or 0
@@ -134,30 +138,41 @@ class Forked:
         """Waits for the end, and returns what the process printed on stdout and stderr."""
         self._process.join(timeout)
         assert self.poll() is not None
-        return (self._folder / "out").read_text("utf-8"), self.errors()
+        out = self._folder / "out"
+        return out.read_text("utf-8") if out.exists() else "", self.errors()
 
 
-def fork(*arguments: str | Path, env: Mapping[str, str]) -> Forked:
+def fork(
+    *arguments: str | Path, env: Mapping[str, str], streams: Mapping[int, Path | None] = MappingProxyType({})
+) -> Forked:
     """Starts the program as a process that a test can interrupt or kill.
 
     A server that has already imported the program forks it, which takes a tenth of the time that `start` takes.
+
+    Args:
+        arguments: Of its command line.
+        env: Its environment, beside that of the tests.
+        streams: Other files for standard input (0), output (1) or error (2); None for a closed one.
     """
-    return Forked(arguments, env)
+    return Forked(arguments, env, streams)
 
 
-def _run(words: list[str], env: dict[str, str], folder: Path) -> None:
+def _run(words: list[str], env: dict[str, str], streams: Mapping[int, Path | None]) -> None:
     """Runs in the forked process, which begins with what its server has: the program, and nothing else of ours."""
     os.environ.clear()
     os.environ.update(env)
-    for descriptor, path, flags in (
-        (0, Path(os.devnull), os.O_RDONLY),
-        (1, folder / "out", os.O_WRONLY | os.O_CREAT),
-        (2, folder / "err", os.O_WRONLY | os.O_CREAT),
-    ):
-        os.dup2(os.open(path, flags, 0o600), descriptor)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115 - for good
+    for number, path in streams.items():
+        if path is not None:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY, 0o600)
+            os.dup2(handle, number)
+            os.close(handle)
+    # As the interpreter does at its start: a closed stream is None, and its number is free.
+    closed = [number for number, path in streams.items() if path is None]
+    sys.stdin = None if 0 in closed else open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    sys.stdout = None if 1 in closed else open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    sys.stderr = None if 2 in closed else open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115 - for good
+    for number in closed:
+        os.close(number)
     if env.get("PYTHONFAULTHANDLER"):
         faulthandler.enable()
     sys.argv = ["access-batch", *words]

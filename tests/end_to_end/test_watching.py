@@ -117,7 +117,7 @@ def test_an_unwritable_log_is_reported_once_and_everything_is_sent(
 ) -> None:
     ended = program("submit", path, "--yes", "--log-file", FULL, *how, env=environment(tenant))
     assert ended.code == 0
-    assert ended.err.count("/dev/full can't be written: No space left on device. Sending continues without it.") == 1
+    assert ended.err.count("/dev/full can't be written: No space left on device. The command goes on without it.") == 1
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 

@@ -228,7 +228,7 @@ def test_a_full_disk_is_reported_once_and_not_written_to_again(tmp_path: Path) -
     with LogFile(Full(path, "ab"), clock=at(BEGAN), complain=told.append) as log:
         for _ in range(3):
             log.tell(AttemptStarted(request=request(run="R")))
-    assert told == [f"The log file {path} can't be written: No space left on device. Sending continues without it."]
+    assert told == [f"The log file {path} can't be written: No space left on device. The command goes on without it."]
 
 
 @pytest.mark.parametrize("content", [b"operation,identity_id\n", b"PAR1\0", b"\n"])

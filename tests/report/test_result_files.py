@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from batch.api.dialects import DIALECTS, Operation
-from batch.errors import StoppedError
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
@@ -39,8 +38,9 @@ def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Pat
     validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
 
-    write_rejected(tmp_path, table, classified.rejected)
-    write_results(tmp_path, table, classified.rejected, with_outcomes(classified, run=RUN, reasons={}, ids={}))
+    write_rejected(tmp_path, table, classified.rejected, complain=pytest.fail)
+    outcomes = with_outcomes(classified, run=RUN, reasons={}, ids={})
+    write_results(tmp_path, table, classified.rejected, outcomes, complain=pytest.fail)
 
     def written(file: str) -> list[tuple[str, str]]:
         with (tmp_path / file).open(newline="", encoding="utf-8") as lines:
@@ -58,24 +58,42 @@ def test_a_result_file_replaces_a_link_and_never_follows_it(tmp_path: Path) -> N
     folder.mkdir()
     for name in (UNDO, f".{UNDO}.unfinished"):
         (folder / name).symlink_to(precious)
-    write_undo(folder, RUN, [A_GRANT], "taken back")
+    write_undo(folder, RUN, [A_GRANT], "taken back", complain=pytest.fail)
     assert precious.read_text() == "mine"
     assert not (folder / UNDO).is_symlink()
     assert [path.name for path in folder.iterdir() if not path.is_symlink()] == [UNDO]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights")
-def test_a_folder_that_was_opened_to_all_while_something_was_sent_ends_the_command_as_one_that_can_be_repeated(
-    tmp_path: Path,
-) -> None:
+def test_a_folder_that_was_opened_to_all_while_something_was_sent_gets_no_file_and_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "a.results"
     make_folder(folder, [], names=(UNDO,))
     folder.chmod(0o777)
-    with pytest.raises(StoppedError, match=r"can't be written to .* any more: Everybody can write") as caught:
-        write_undo(folder, RUN, [A_GRANT], "taken back")
-    assert "--out" in caught.value.next_step
-    assert "Nothing was sent" not in caught.value.next_step
+    complaints: list[str] = []
+    assert write_undo(folder, RUN, [A_GRANT], "taken back", complain=complaints.append) is None
+    (complaint,) = complaints
+    assert f"{folder / UNDO} could not be written: Everybody can write" in complaint
+    assert complaint.endswith("The same command writes it again; --out names another folder.")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit")
+def test_a_disk_that_is_full_leaves_the_older_file_whole_and_says_so(tmp_path: Path) -> None:
+    import resource  # noqa: PLC0415 - Windows has no such module
+
+    complaints: list[str] = []
+    path = write_undo(tmp_path, RUN, [A_GRANT], "taken back", complain=complaints.append)
+    before = (tmp_path / UNDO).read_bytes()
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, usual[1]))
+    try:
+        assert write_undo(tmp_path, RUN, [A_GRANT] * 2, "taken back", complain=complaints.append) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    (complaint,) = complaints
+    assert complaint.startswith(f"{path} could not be written: File too large. The one that is there is older.")
+    assert (tmp_path / UNDO).read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == [UNDO]
 
 
 def test_undo_csv_comes_back_with_the_comment_as_it_was(tmp_path: Path) -> None:
@@ -87,7 +105,7 @@ def test_undo_csv_comes_back_with_the_comment_as_it_was(tmp_path: Path) -> None:
         item=hex_id(2),
         accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
     )
-    path = write_undo(tmp_path, RUN, [change], "=1; -2")
+    path = write_undo(tmp_path, RUN, [change], "=1; -2", complain=pytest.fail)
     assert path is not None
     assert b"'=1;' -2" in Path(path).read_bytes()
     assert read_inputs([path]).rows["comment"].to_list() == ["=1; -2"]
