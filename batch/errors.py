@@ -95,6 +95,10 @@ class RunHeldError(StoppedError):
     """Another live process holds the run."""
 
 
+class ForeignPlanError(StoppedError):
+    """Another machine has planned a request, or has made it free to be sent: this one plans its changes anew."""
+
+
 class UnconfirmedError(StoppedError):
     """Nothing proves yet what became of some requests. The next step says what would help."""
 

@@ -26,7 +26,7 @@ from batch.commands.session import (
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
-from batch.errors import DeclinedError, StoppedError, UnconfirmedError
+from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
@@ -123,12 +123,14 @@ def submit(
             doubts_before = _doubts(ledger, others)
             sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
             stopped, interrupted = sending.send()
+            # Planning again leaves no foreign plan in the run.
+            is_foreign = not interrupted and isinstance(stopped, ForeignPlanError)
             # If a doubt stays open, others may be settled, and the rows that they held back can be sent.
             is_over = interrupted or not (stopped is None or isinstance(stopped, UnconfirmedError))
             # If nothing has become free, planning again would only send refused changes again, and again.
             is_freed = _doubts(ledger, others) < doubts_before
             is_behind = not is_over and job.is_behind(ledger, run)
-            if is_over or not (is_freed or (is_behind and not was_behind)):
+            if not is_foreign and (is_over or not (is_freed or (is_behind and not was_behind))):
                 break
             was_behind = was_behind or is_behind
             try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.errors import StoppedError
+from batch.errors import ForeignPlanError
 from batch.ledger import tables as t
 from batch.ledger.chain import EVENTS, Chain, read_chain
 from batch.ledger.contents import content_hash, contents
@@ -123,16 +123,16 @@ def require_ours(sealed: Sealed, request: Request) -> None:
     """Refuses a request if anybody else has planned it, or makes it free to be sent.
 
     Raises:
-        StoppedError: Somebody has.
+        ForeignPlanError: Somebody has.
     """
     if key := sealed.mistrusted.get(request.number):
-        raise StoppedError(
+        raise ForeignPlanError(
             f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
             "not, and this machine does not trust it.",
             next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
         )
     if key := sealed.others.get(request.number):
-        raise StoppedError(
+        raise ForeignPlanError(
             f"Another machine, with the key {key}, has planned request {request.id} meanwhile.",
             next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
         )

@@ -64,3 +64,20 @@ def test_a_head_from_a_summary_proves_that_nothing_was_cut_off_since(program: Pr
     cut = program(*verify, "--head", head)
     assert cut.code == 3
     assert f"no run has the head {head}" in cut.out
+
+
+def test_another_machine_sends_what_it_finds_not_arrived_in_the_same_command(program: Program, tmp_path: Path) -> None:
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    options = ("--yes", "--ledger", ledger, "--check-tenant", "never", "--concurrency", "1")
+    with running_sandbox(settings) as tenant:
+        here = environment(tenant)
+        elsewhere = {**here, "XDG_CONFIG_HOME": str(tmp_path / "elsewhere")}
+        tenant.faults.add(Fault.DROP_BEFORE, Fault.UNAUTHORIZED_401, Fault.UNAUTHORIZED_401)
+        stopped = program("submit", path, *options, "--settle-after", "600", env=here)
+        assert stopped.code == 4, stopped.err
+        assert rows(ledger, "SELECT count(*) FROM doubt") == [(1,)]
+        ended = program("submit", path, *options, "--settle-after", "0.2", env=elsewhere)
+        assert (ended.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), ended.err
+        again = program("submit", path, *options, "--settle-after", "0.2", env=here)
+        assert (again.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), again.err
