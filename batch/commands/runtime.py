@@ -89,4 +89,4 @@ class Runtime:
             yield abandoned
         finally:
             with suppress(LedgerLostError):
-                ledger.runs.release(run, self.process)
+                ledger.runs.release(run, self.process, self.now())

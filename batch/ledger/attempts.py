@@ -1,7 +1,8 @@
-"""Attempts: planned requests become bodies, each under an id of its own."""
+"""Attempts: planned requests become bodies, each under an id of its own; and whether they have ended."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -9,18 +10,19 @@ import sqlalchemy as sa
 
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.moving import move
 from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
+    from batch.ledger.process import Process
     from batch.model import Head, Request
     from batch.plan.body import Body
 
@@ -35,23 +37,26 @@ def begin_attempts(
     now: datetime,
     new_id: Callable[[], str],
     token_expires: datetime | None = None,
+    process: Process | None = None,
 ) -> tuple[tuple[Body, ...], Head]:
-    """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head."""
+    """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
+
+    An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`.
+    """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
     last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
     first = last - len(bodies) + 1
     numbered = [(request, claim) for claim, body in enumerate(bodies, start=first) for request in body.requests]
     requests, claims = zip(*numbered, strict=True)
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
-    entries = [
-        entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, token_expires, claim)
-    ]
+    made = {TOKEN_EXPIRES: instant(token_expires), PROCESS: process.id if process else None}
+    entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
     return bodies, events.append(connection, planned[0].run, entries)
 
 
-def _claimed(body: Body, now: datetime, token_expires: datetime | None, claim: int) -> list[Entry]:
+def _claimed(body: Body, now: datetime, made: Mapping[str, str | None], claim: int) -> list[Entry]:
     """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
-    sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, TOKEN_EXPIRES: instant(token_expires)}
+    sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, **made}
     return [
         Entry(
             event=Event.CLAIMED,
@@ -62,3 +67,37 @@ def _claimed(body: Body, now: datetime, token_expires: datetime | None, claim: i
         )
         for request in body.requests
     ]
+
+
+def ended(connection: Connection, numbers: Iterable[int], gone: Process | None) -> frozenset[int]:
+    """The requests that are SENDING, but that nobody can send any more.
+
+    Who holds a run stands in a table that anybody can write to. So the attempt itself must say that this process made
+    it, and this machine must have signed that. Anything else counts as silent only.
+
+    Args:
+        connection: In a transaction.
+        numbers: Numbers of requests that are SENDING.
+        gone: A process of which this machine knows that it sends no more; None if there is none.
+    """
+    return frozenset() if gone is None else frozenset(n for n in numbers if _has_made(connection, n, gone))
+
+
+def _has_made(connection: Connection, number: int, process: Process) -> bool:
+    claim = connection.execute(_LAST_CLAIM, {"of_request": number}).first()
+    if claim is None:
+        return False
+    detail = json.loads(claim.detail)
+    if PROCESS in detail:
+        return bool(detail[PROCESS] == process.id) and events.is_own(connection, claim.id, claim.number)
+    # An older version did not tell, and without the end of its token no fence could ever be passed.
+    return TOKEN_EXPIRES not in detail
+
+
+_LAST_CLAIM: Final = (
+    sa.select(t.run.c.id, t.event.c.number, t.event.c.detail)
+    .join(t.run, t.run.c.number == t.event.c.run)
+    .where(t.event.c.request == sa.bindparam("of_request"), t.event.c.event == Event.CLAIMED.value)
+    .order_by(t.event.c.number.desc())
+    .limit(1)
+)

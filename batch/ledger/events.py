@@ -90,6 +90,9 @@ CLAIM: Final = "claim"
 TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
 """In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
 
+PROCESS: Final = "process"
+"""In the detail of an attempt: the id of the process that made it. Older events have none."""
+
 GONE: Final = "gone"
 """In the detail of an abandoned attempt: whether the process that made it has ended for certain."""
 
@@ -291,6 +294,17 @@ def own_part(connection: Connection, run_id: str) -> int:
     return int(row.number)
 
 
+def is_own(connection: Connection, run_id: str, number: int) -> bool:
+    """Whether this machine has signed the transaction that added an event of a run."""
+    public: str = connection.get_execution_options()[KEY]().public
+    row = connection.execute(_NEXT_SIGNED, {"of_run": run_id, "since": number}).first()
+    if row is None or row.public != public:
+        return False
+    before = connection.execute(SIGNATURE, {"of_public": public, "of_place": (row.place or 0) - 1}).scalar() or ""
+    head = Head(run=run_id, number=row.number, hash=row.hash)
+    return has_signed(public, signed_text(row.ledger, row.place or 0, before, head), row.signature)
+
+
 def changed(run_id: str, faults: Sequence[str]) -> LedgerChangedError:
     """The error that stops everything if somebody has changed a ledger: a run of it, or more than one."""
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
@@ -308,6 +322,17 @@ _OWN: Final = (
     .join(t.signer, t.signer.c.id == t.event.c.signer)
     .where(t.event.c.run == t.RUN_NUMBER, t.signer.c.public == sa.bindparam("of_public"))
     .order_by(t.event.c.number.desc())
+    .limit(1)
+)
+_NEXT_SIGNED: Final = (
+    sa.select(
+        t.about.c.ledger, t.event.c.number, t.event.c.hash, t.event.c.place, t.event.c.signature, t.signer.c.public
+    )
+    .select_from(t.event)
+    .join(t.about, sa.true())
+    .outerjoin(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.event.c.run == t.RUN_NUMBER, t.event.c.number >= sa.bindparam("since"), t.event.c.signature.is_not(None))
+    .order_by(t.event.c.number)
     .limit(1)
 )
 SIGNATURE: Final = (

@@ -14,7 +14,7 @@ from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
-from batch.ledger.attempts import begin_attempts
+from batch.ledger.attempts import begin_attempts, ended
 from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
@@ -81,10 +81,10 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Free:
-    """A request of a run on which no other process works, and whether its last holder is known to be dead."""
+    """A request of a run on which no other process works, and its last holder if that is known to be gone."""
 
     state: State
-    is_dead: bool
+    gone: Process | None
 
 
 class Gaps:
@@ -311,8 +311,9 @@ class Gaps:
         parts = parts_by_arrival(request, found)
         if (state := free.state) is State.SENDING:
             move(connection, [request], state, Event.ABANDONED, now)
-            doubts.begin(connection, [number], fenced=not free.is_dead)
-            gone = {events.GONE: True} if free.is_dead else None
+            has_ended = bool(ended(connection, [number], free.gone))
+            doubts.begin(connection, [number], fenced=not has_ended)
+            gone = {events.GONE: True} if has_ended else None
             events.append(connection, request.run, [Entry(event=Event.ABANDONED, at=now, request=number, detail=gone)])
             state = State.UNCONFIRMED
         children = divide(connection, request, parts, state, now, detail, tag=self._new_id())
@@ -372,9 +373,9 @@ def _free_and_held(
         for number, members in by_run.items():
             run = as_run(connection.execute(RUN.where(t.run.c.number == number)).one())
             try:
-                is_dead = refuse_if_held(connection, run, process, now)
+                gone = refuse_if_held(connection, run, process, now)
             except RunHeldError:
                 held.add(run.id)
                 continue
-            free |= {member: _Free(state=state, is_dead=is_dead) for member, state in members.items()}
+            free |= {member: _Free(state=state, gone=gone) for member, state in members.items()}
     return free, tuple(sorted(held))

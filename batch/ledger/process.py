@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import time
@@ -19,6 +20,8 @@ SILENT_FOR: Final = timedelta(seconds=60)
 
 _SAME_START: Final = 1.0
 """By how much two readings of one process's start may differ."""
+
+_ID_LENGTH: Final = 20
 
 _START_TICKS: Final = 19
 """Position of `starttime` in /proc/PID/stat, counted after the name (proc(5))."""
@@ -61,6 +64,11 @@ class Process:
     machine: str
     pid: int
     started: float
+
+    @property
+    def id(self) -> str:
+        """Names this process among all processes of all machines, in few characters."""
+        return hashlib.sha256(f"{self.machine}\n{self.pid}\n{self.started}".encode()).hexdigest()[:_ID_LENGTH]
 
     @classmethod
     def current(cls) -> Self:

@@ -145,7 +145,7 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             self._require_sealed(connection, loaded, anew=not is_known)
             sent = seen.sent if seen else _sent(connection, run.id)
-            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires)
+            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires, process)
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)

@@ -12,6 +12,7 @@ from batch.api.dialects import Operation
 from batch.errors import RunHeldError, UsageError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
+from batch.ledger.attempts import ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
@@ -162,7 +163,8 @@ class Runs:
         """Makes `process` the holder of the run. Requests that a dead process left SENDING become UNCONFIRMED.
 
         A process on another machine, or before that machine's restart, is not known to be dead, only silent: its
-        requests are fenced by the tokens that they were sent with.
+        requests are fenced by the tokens that they were sent with. So are those of which another process than the last
+        holder made the attempt.
 
         Returns:
             How many requests became UNCONFIRMED.
@@ -171,7 +173,7 @@ class Runs:
             RunHeldError: A process that is alive holds the run.
         """
         with writing(self._engine) as connection:
-            is_dead = refuse_if_held(connection, run, process, now)
+            gone = refuse_if_held(connection, run, process, now)
             connection.execute(_FREE, {"of_run": run.id})
             at = instant(now)
             holder = {
@@ -184,7 +186,7 @@ class Runs:
                 "beat": at,
             }
             connection.execute(_HOLD, holder)
-            return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, fenced=not is_dead)
+            return _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, gone=gone)
 
     def beat(self, run: Run, process: Process, now: datetime) -> None:
         """Records that the run's holder is alive.
@@ -196,10 +198,15 @@ class Runs:
             require_held(connection, run.id, process)
             connection.execute(_BEAT, {"of_run": run.id, "at": instant(now)})
 
-    def release(self, run: Run, process: Process) -> None:
-        """Ends the process's hold on the run."""
+    def release(self, run: Run, process: Process, now: datetime) -> None:
+        """Ends the process's hold on the run. What it left SENDING becomes UNCONFIRMED: it sends nothing any more.
+
+        Raises:
+            LedgerChangedError: Somebody has changed what it left.
+        """
         with writing(self._engine) as connection:
-            connection.execute(_RELEASE, _holding(run.id, process))
+            if connection.execute(_RELEASE, _holding(run.id, process)).rowcount:
+                _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, gone=process)
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
         """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were."""
@@ -244,25 +251,25 @@ def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[s
     return busy
 
 
-def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> bool:
+def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> Process | None:
     """Checks that no other process works on a run.
 
     Returns:
-        Whether the last holder is known to be gone: only its own machine can tell.
+        The last holder, if it is known to be gone: only its own machine can tell.
 
     Raises:
         RunHeldError: Another process does.
     """
     row = connection.execute(_HOLDER, {"of_run": run.id}).first()
     if row is None:
-        return True
+        return None
     holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
     if holder != process and holder.is_alive(beat=row.beat, now=now):
         raise RunHeldError(
             f"Process {row.pid} on {row.host} has been working on run {run.id} since {row.since}.",
             next_step="Wait for it to end, or stop it; then run the same command again.",
         )
-    return holder.machine == process.machine
+    return holder if holder.machine == process.machine else None
 
 
 def _mark_all(
@@ -273,21 +280,25 @@ def _mark_all(
     now: datetime,
     *,
     detail: Mapping[str, Any] | None = None,
-    fenced: bool = False,
+    gone: Process | None = None,
 ) -> int:
-    """Applies one event to all requests of a run in one state; returns how many bodies they make."""
+    """Applies one event to all requests of a run in one state; returns how many bodies they make.
+
+    `gone` is a process that sends no more, if the requests are abandoned.
+    """
     these = {"of_run": run.id, "in_state": state.value}
     numbers = list(connection.execute(_NUMBERS, these).scalars())
     bodies = len(numbers) - in_excess(connection, run.id).get(state.value, 0)
+    sent_no_more = ended(connection, numbers if event is Event.ABANDONED else (), gone)
     connection.execute(_MOVE, {**these, "to_state": advance(state, event).value, "at": instant(now)})
     if state is State.UNCONFIRMED:
         doubts.end(connection, numbers)
     if advance(state, event) is State.UNCONFIRMED:
-        doubts.begin(connection, numbers, fenced=fenced)
-    if event is Event.ABANDONED and not fenced:
-        detail = {events.GONE: True}
+        doubts.begin(connection, sorted(sent_no_more))
+        doubts.begin(connection, [number for number in numbers if number not in sent_no_more], fenced=True)
     if numbers:
-        entries = [Entry(event=event, at=now, request=number, detail=detail) for number in numbers]
+        details = {number: {events.GONE: True} if number in sent_no_more else detail for number in numbers}
+        entries = [Entry(event=event, at=now, request=number, detail=details[number]) for number in numbers]
         events.append(connection, run.id, entries)
     return bodies
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.ledger.machine_key import MachineKey
-from tests.builders import change
+from tests.builders import NOW, change
 from tests.end_to_end.program import accepted, environment, grant, write_rows
 from tests.ledger.ledger_helpers import FAILED, ME, claim, open_ledger, record, rows, write
 
@@ -33,7 +33,7 @@ def test_changes_that_nobody_wants_are_not_sent(
         run = write(here, [change(grant(7, 7)["identity_id"], grant(7, 7)["item_id"])], **to)
         if beside == "a doubt":
             record(here, claim(here, run), FAILED)
-            here.runs.release(run, ME)
+            here.runs.release(run, ME, NOW)
     if beside == "another machine's plan":
         with open_ledger(ledger, key=lambda: THIEF) as elsewhere:
             write(elsewhere, [change(grant(1, 1)["identity_id"], grant(1, 1)["item_id"])], **to)

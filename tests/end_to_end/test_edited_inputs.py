@@ -166,7 +166,7 @@ def left_by_a_silent_process(ledger: Ledger, run: Run) -> None:
     ledger.runs.hold(run, silent, NOW)
     ledger.requests.claim(run, NOW, silent)
     ledger.runs.hold(run, ME, NOW + SILENT_FOR)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
 
 
 def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
@@ -184,7 +184,7 @@ def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
             for row in ROWS[:2]
         )
         record(opened, claim(opened, first), FAILED)
-        opened.runs.release(first, ME)
+        opened.runs.release(first, ME, NOW)
         left_by_a_silent_process(opened, run)
     options = ("--ledger", str(ledger), "--settle-after", "0.5")
     ended = submit(program, tenant, write_rows(tmp_path / "b.csv", ROWS[:5]), *options)

@@ -162,7 +162,7 @@ def test_a_ledger_stays_stale_until_no_other_process_holds_requests_that_have_ar
     assert "another process works on" in ended.err
     assert pair_of(grant(99, 99)) not in accepted(tenant)
     with closing(open_ledger(ledger)) as opened:
-        opened.runs.release(run, a_process())
+        opened.runs.release(run, a_process(), datetime.now(UTC))
     for each in (other, path):
         ended = program("submit", each, *OPTIONS, "--ledger", ledger, env=environment(tenant))
         assert ended.code == 0, ended.err

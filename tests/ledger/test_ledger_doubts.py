@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from batch.model import Doubt, Run
 
 LATER = NOW + SILENT_FOR
+FENCE = NOW + timedelta(minutes=12)
 OTHER = MachineKey(b"o" * SECRET_LENGTH)
 
 
@@ -114,6 +116,53 @@ def test_a_process_of_this_machine_that_is_gone_needs_no_fence(ledger: Ledger) -
     assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
 
 
+@pytest.mark.parametrize("edit", ["UPDATE holder SET pid = 999999", "DELETE FROM holder"])
+def test_the_table_of_holders_alone_does_not_say_that_a_process_of_this_machine_sends_no_more(
+    ledger: Ledger, path: Path, edit: str
+) -> None:
+    frozen, another = ME, gone()
+    run = held_by(ledger, frozen, FENCE)
+    alter(path, edit)
+    assert ledger.runs.hold(run, another, NOW) == 1
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [FENCE]
+    with open_ledger(path) as again:
+        assert [doubt.fence for doubt in again.requests.doubts(run)] == [FENCE]
+
+
+def test_who_takes_a_run_over_says_at_once_that_the_process_before_is_gone(ledger: Ledger) -> None:
+    run = held_by(ledger, gone(), FENCE)
+    for successor in (replace(gone(), pid=999_999), ME):
+        ledger.runs.hold(run, successor, NOW)
+        assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
+
+
+def test_a_process_that_gives_a_run_back_says_that_it_sends_nothing_more(ledger: Ledger) -> None:
+    run = held_by(ledger, ME, FENCE)
+    ledger.runs.release(run, ME, NOW)
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [None]
+    assert ledger.runs.hold(run, gone(), NOW) == 0
+    assert ledger.verify() == ()
+
+
+def test_an_attempt_of_another_machines_key_is_fenced_even_if_it_names_a_dead_process_of_this_machine(
+    ledger: Ledger, path: Path
+) -> None:
+    with open_ledger(path, key=lambda: OTHER) as elsewhere:
+        run = held_by(elsewhere, gone(), FENCE)
+    ledger.runs.hold(run, ME, NOW)
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [FENCE]
+
+
+@pytest.mark.parametrize(("expires", "fence"), [(FENCE, FENCE), (None, None)])
+def test_an_attempt_of_an_older_version_is_fenced_if_its_token_is_known(
+    ledger: Ledger, path: Path, expires: datetime | None, fence: datetime | None
+) -> None:
+    run = held_by(ledger, gone(), expires)
+    alter(path, "UPDATE event SET detail = json_remove(detail, '$.process')")
+    ledger.runs.hold(run, ME, NOW)
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [fence]
+
+
 def waited_out(ledger: Ledger, holder: Process = ME, *, now: datetime = NOW) -> Run:
     """A run whose request was left by its process, and could arrive no more by what this machine has measured."""
     run = held_by(ledger, holder, NOW + timedelta(minutes=12))
@@ -127,9 +176,6 @@ def waited_out(ledger: Ledger, holder: Process = ME, *, now: datetime = NOW) -> 
 def facts(ledger: Ledger, run: Run) -> tuple[datetime | None, datetime | None, int | None]:
     (doubt,) = ledger.requests.doubts(run)
     return doubt.tenant_time, doubt.fence, doubt.ripe
-
-
-FENCE = NOW + timedelta(minutes=12)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +231,7 @@ def test_what_a_third_machine_says_of_an_attempt_lifts_no_fence(ledger: Ledger, 
     run = held_by(ledger, gone(), FENCE)
     with open_ledger(path, key=lambda: OTHER) as elsewhere:
         elsewhere.runs.hold(run, ME, NOW)
-        assert facts(elsewhere, run) == (None, None, None)
+        assert facts(elsewhere, run) == (None, FENCE, None)
     assert facts(ledger, run) == (None, FENCE, None)
 
 

@@ -62,7 +62,7 @@ def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_ch
     request = claim(ledger, run)
     if answer is not None:
         record(ledger, request, answer)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     lost = our_row(f"{run.id}-99-zzz", "i1", "r2", access_request="AR7")
     assert ledger.gaps.take(run.tenant, ME, [lost], NOW).arrived == 1
     assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 5}

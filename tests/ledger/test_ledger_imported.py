@@ -219,7 +219,7 @@ def submit_change(ledger: Ledger, tenant: str, digest: str, wanted: dict[str, st
     run = write(ledger, [wanted], digest=digest, tenant=tenant)
     if answer is not None:
         record(ledger, claim(ledger, run), answer)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
 
 
 def row_of(number: int, key: tuple[str, str], intention: tuple[str, str], state: str, request: int) -> StatusRow:

@@ -80,7 +80,7 @@ def in_doubt(ledger: Ledger) -> Run:
     """A run with a request that may have arrived, and one that is planned."""
     run = write(ledger, *singles(2))
     record(ledger, claim(ledger, run), FAILED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     return run
 
 
@@ -157,7 +157,7 @@ def test_another_machine_may_go_on_with_what_died_here_and_this_one_asks_the_ten
         assert elsewhere.requests.check(run).mistrusted == {}, "its own word"
         elsewhere.plans.drop(run, elsewhere.requests.check(run).others, ME, NOW)
         assert elsewhere.requests.check(run).mistrusted == {}
-        elsewhere.runs.release(run, ME)
+        elsewhere.runs.release(run, ME, NOW)
     assert set(ledger.requests.check(run).mistrusted) == {1}
     assert doubt_again(ledger, run, {1: ("a",), 2: ("b",)}) == 1
     assert states(path) == {1: "UNCONFIRMED", 2: "SPLIT"}
@@ -176,7 +176,7 @@ def test_a_part_of_what_another_machine_has_settled_is_doubted_in_place_of_the_w
 ) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1"]))
     record(ledger, claim(ledger, run), FAILED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
         elsewhere.runs.hold(run, ME, NOW)
         (doubt,) = elsewhere.requests.doubts(run)
@@ -184,7 +184,7 @@ def test_a_part_of_what_another_machine_has_settled_is_doubted_in_place_of_the_w
         elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME, parts=parts)
         (rest,) = elsewhere.requests.doubts(run)
         elsewhere.requests.settle(rest.request, arrived=False, now=NOW, process=ME)
-        elsewhere.runs.release(run, ME)
+        elsewhere.runs.release(run, ME, NOW)
     assert states(path) == {1: "SPLIT", 2: "ACCEPTED", 3: "PLANNED"}
     assert doubt_again(ledger, run, {1: ("i2",), 3: ("i2",)}) == 1
     assert states(path) == {1: "SPLIT", 2: "ACCEPTED", 3: "UNCONFIRMED"}
@@ -203,12 +203,12 @@ def taken_over_elsewhere(ledger: Ledger, path: Path) -> Run:
     """A run whose request may have arrived; another machine says no, and has planned its two changes in another run."""
     run = write(ledger, product(["i1", "i2"], ["r1"]))
     record(ledger, claim(ledger, run), FAILED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
         elsewhere.runs.hold(run, ME, NOW)
         (doubt,) = elsewhere.requests.doubts(run)
         elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
-        elsewhere.runs.release(run, ME)
+        elsewhere.runs.release(run, ME, NOW)
         plan, taken = plan_of(product(["i1", "i2"], ["r1"])), TakenOver(requests=(1,), process=ME)
         elsewhere.plans.write(new_run("other"), plan, upto=1, now=NOW, taken=taken)
     assert states(path) == {1: "SPLIT", 2: "PLANNED"}
@@ -233,7 +233,7 @@ def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger:
 def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(2))
     record(ledger, claim(ledger, run), ACCEPTED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     add(path, run, "planned", first=1, requests=1)
     alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 1")
     with pytest.raises(LedgerChangedError, match="event 4 adds requests that an earlier event has added"):

@@ -99,6 +99,7 @@ def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: 
         "attempt_id": body.attempt,
         "token_expires": "2026-03-01T12:00:05.000Z",
         "claim": 1,
+        "process": ME.id,
     }
     assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
 

@@ -159,14 +159,14 @@ def test_different_runs_have_different_holders(ledger: Ledger, path: Path, child
 def test_a_released_run_is_free_for_others(ledger: Ledger, child: subprocess.Popen[bytes]) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, process_of(child), NOW)
-    ledger.runs.release(run, process_of(child))
+    ledger.runs.release(run, process_of(child), NOW)
     assert ledger.runs.hold(run, ME, NOW) == 0
 
 
 def test_only_the_holder_can_release_its_run(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
-    ledger.runs.release(run, a_process())
+    ledger.runs.release(run, a_process(), NOW)
     assert holders(path) == [(ME.host, ME.pid)]
 
 

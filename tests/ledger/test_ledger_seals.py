@@ -50,7 +50,7 @@ def run(ledger: Ledger) -> Run:
     """A run with five planned requests, the first of which was accepted."""
     planned = write(ledger, *singles(5))
     record(ledger, claim(ledger, planned), ACCEPTED)
-    ledger.runs.release(planned, ME)
+    ledger.runs.release(planned, ME, NOW)
     return planned
 
 

@@ -74,7 +74,7 @@ def test_an_input_edited_again_and_again_keeps_every_pair_in_exactly_one_request
             for run in runs:
                 for _ in range(min(sent, ledger.requests.left(run))):
                     record(ledger, claim(ledger, run), ACCEPTED)
-                ledger.runs.release(run, ME)
+                ledger.runs.release(run, ME, NOW)
             found = live(ledger)
             assert set(found) == ever, "nothing is lost"
             assert all(len(states) == 1 for states in found.values()), "nothing is there twice"
@@ -112,5 +112,5 @@ def test_nothing_is_taken_from_a_run_that_another_process_holds_or_has_sent_mean
                 claim(other, run)
         with pytest.raises(LedgerMovedError):
             ledger.plans.write(new_run("new"), wanted, upto=upto, now=NOW, taken=TakenOver(requests=(1,), process=ME))
-        ledger.runs.release(run, process)
+        ledger.runs.release(run, process, NOW)
     assert [one.input_digest for one in ledger.runs.all()] == ["old"]

@@ -58,7 +58,7 @@ def states(ledger: Ledger, tenant: str, *keys: tuple[str, str]) -> dict[tuple[st
 def send(ledger: Ledger, run: Run) -> None:
     """Sends the next request of a run, and the tenant accepts it."""
     record(ledger, claim(ledger, run), ACCEPTED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
 
 
 def test_a_second_address_with_the_same_name_is_the_same_tenant(ledger: Ledger) -> None:
@@ -190,7 +190,7 @@ def test_a_doubt_of_a_joined_tenant_stays_a_doubt(ledger: Ledger) -> None:
     write(ledger, [change("anna", "r1")])
     theirs = write(ledger, [change("anna", "r2")], tenant=OTHER)
     record(ledger, claim(ledger, theirs), FAILED)
-    ledger.runs.release(theirs, ME)
+    ledger.runs.release(theirs, ME, NOW)
     join(ledger)
     ((doubt),) = ledger.requests.doubts(ledger.runs.named(theirs.id))
     assert doubt.request.recipients == ("anna",)

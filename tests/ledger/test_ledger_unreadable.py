@@ -56,7 +56,7 @@ def half_sent(ledger: Ledger, path: Path) -> Path:
     run = write(ledger, *singles(3))
     record(ledger, claim(ledger, run), ACCEPTED)
     record(ledger, claim(ledger, run), FAILED)
-    ledger.runs.release(run, ME)
+    ledger.runs.release(run, ME, NOW)
     return path
 
 

@@ -98,7 +98,7 @@ async def test_the_last_body_is_held_back_until_nothing_else_is_in_flight(five: 
 async def test_a_process_that_lost_its_run_to_another_claims_nothing_more(five: Stage) -> None:
     async def reply(request: Request, _token: str) -> Answer:
         if request.number == 2:
-            five.ledger.runs.release(five.run, Process.current())
+            five.ledger.runs.release(five.run, Process.current(), NOW)
             five.ledger.runs.hold(five.run, a_process(), NOW)
         return ACCEPTED
 
