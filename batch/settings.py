@@ -143,9 +143,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
-    ledger: Annotated[str, Option("Ledger file or SQLAlchemy URL.", "URL")] = ""
-    base_url: Annotated[str, Option("The tenant.", "URL", vendor=True)] = ""
-    client_id: Annotated[str, Option("Client id of the access token.", "ID", vendor=True)] = ""
+    ledger: Annotated[
+        str, Option("Ledger: a file, or an SQLAlchemy URL.", "URL", default="ledger.db in your data folder")
+    ] = ""
+    base_url: Annotated[str, Option("Address of the tenant.", "URL", default="see `help credentials`", vendor=True)] = (
+        ""
+    )
+    client_id: Annotated[str, Option("Id of the client.", "ID", default="see `help credentials`", vendor=True)] = ""
     client_secret: SecretStr = SecretStr("")
     """From the environment only: never a flag, never in the config file."""
     client_secret_file: Annotated[Path | None, Option("File that holds the client secret.", "PATH")] = None
@@ -160,59 +164,65 @@ class Settings(BaseModel):
     ] = ""
     production: bool = False
     """From the config file only: whether the tenant's name must be typed before something is sent."""
-    out: Annotated[Path | None, Option("Folder for result files.", "DIR")] = None
+    out: Annotated[Path | None, Option("Folder for result files.", "DIR", default="INPUT.results beside the input")] = (
+        None
+    )
     rate: Annotated[
         Rate | None, BeforeValidator(_rate), Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10")
     ] = None
-    effort: Annotated[Effort, Option("How hard to look for fewer requests: fast, normal or thorough.", "LEVEL")] = (
+    effort: Annotated[Effort, Option("Effort to find fewer requests: fast, normal or thorough.", "LEVEL")] = (
         Effort.NORMAL
     )
     check_tenant: Annotated[
         CheckTenant | None,
-        Option("First ask the tenant what is in progress or held already: auto, always or never.", "WHEN"),
+        Option(
+            "First ask the tenant what is in progress or held already: auto, always or never.",
+            "WHEN",
+            default="auto; for plan never",
+        ),
     ] = None
     """None: as the command does."""
-    concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts at a time.", "N")] = 20
+    concurrency: Annotated[int, Field(ge=1, le=100), Option("Attempts in progress at a time, at most.", "N")] = 20
     timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
     ca_file: Annotated[
         Path | None,
-        Option("PEM certificates of your own certificate authority, used instead of the system's.", "PATH"),
+        Option("PEM certificates of your own certificate authority.", "PATH", default="the system's"),
     ] = None
     settle_after: Annotated[
         float,
         Field(ge=0, le=86400),
-        Option("How long a request may take to show in the status list.", "SECONDS"),
+        Option("Wait this long before treating a missing request as not received.", "SECONDS"),
     ] = 60.0
     give_up_after: Annotated[
-        float, Field(ge=0, le=86400), Option("Stop after so long without any success.", "SECONDS")
+        float, Field(ge=0, le=86400), Option("Stop after this long without any success.", "SECONDS")
     ] = 600.0
     identity_by: Annotated[
         IdentityBy,
-        Option("What the column identity holds: auto, alias, email, employee_number, name or id.", "FIELD"),
+        Option("Field that the column identity holds: auto, alias, email, employee_number, name or id.", "FIELD"),
     ] = IdentityBy.AUTO
     max_age: Annotated[
         float,
         Field(ge=0, le=86400),
-        Option("How long to reuse the tenant's answers about people and items.", "SECONDS"),
+        Option("Reuse the tenant's answers about people and items for this long.", "SECONDS"),
     ] = 300.0
     resubmit: Annotated[
         frozenset[TenantOutcome],
         BeforeValidator(_resubmit),
-        Option("Submit changes again that ended as rejected, cancelled or failed: these words, with commas.", "WORDS"),
+        Option("Resubmit changes that ended in these states: rejected,cancelled,failed.", "STATES"),
     ] = frozenset()
     wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
     track_for: Annotated[
         float | None,
         Field(ge=0, le=31_536_000),
-        Option("How long to track; 0 looks once.", "SECONDS", default="until all have ended"),
+        Option("Track for at most this long; 0 looks once.", "SECONDS", default="until all changes have ended"),
     ] = None
     log_file: Annotated[Path | None, Option("Append events to this file, as JSON lines.", "PATH")] = None
     map: Annotated[
-        tuple[str, ...], BeforeValidator(_several), Option("Read their column as ours; repeatable.", "THEIRS=OURS")
+        tuple[str, ...], BeforeValidator(_several), Option("Read your column as one of ours; repeatable.", "YOURS=OURS")
     ] = ()
     date_format: Annotated[
         str,
-        Option("How dates are written: iso, us, eu, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
+        Option("Form of dates: iso, us, eu, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
     ] = ""
     """Empty: ISO 8601, or the usual form of files of another kind."""
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
@@ -221,7 +231,7 @@ class Settings(BaseModel):
         BeforeValidator(_size),
         Field(ge=1),
         Option(
-            "Most bytes of all inputs together; more rows, columns and longer cells with it.", "SIZE", default="512MB"
+            "Size limit of all inputs together; the limits on rows and columns grow with it.", "SIZE", default="512MB"
         ),
     ] = None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from batch import __version__
+from batch.cli.help_text import Group
 
 if TYPE_CHECKING:
     from batch.cli.options import Call
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="access-batch",
     help="Submits access changes in bulk to SailPoint Identity Security Cloud, exactly once.",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=Group,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-ledger_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
+ledger_app = typer.Typer(
+    name="access-batch ledger",
+    cls=Group,
+    help="Verify the ledger, back it up, or import into it.",
+    rich_markup_mode=None,
+)
 app.add_typer(ledger_app, name="ledger")
 
 

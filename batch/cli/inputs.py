@@ -5,11 +5,22 @@ import sys
 import typer
 
 from batch.cli.app import app, runtime, screen_of, show
+from batch.cli.help_text import command
 from batch.cli.options import HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
 from batch.settings import Settings
 
 
-@app.command()
+@command(
+    app,
+    examples=("wanted.csv", "hires.csv leavers.csv --yes --json --log-file submit.log"),
+    codes={
+        0: "every change is submitted, or already was; with --wait: is provisioned",
+        2: "wrong usage, configuration or input; nothing more was sent",
+        3: "finished, but some rows need attention: see the files that the last lines name",
+        4: "stopped early, or still waiting for the tenant; run the same command again",
+        130: "declined or interrupted; run the same command again",
+    },
+)
 @takes(
     READING,
     TENANT,
@@ -24,7 +35,11 @@ from batch.settings import Settings
     ("quiet", "verbose"),
 )
 def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
-    """Validate, deduplicate, plan, confirm, send, summarise. The same command again continues."""
+    """Submit the changes of the inputs, each exactly once.
+
+    Checks the rows, skips changes that were submitted before, plans the requests, asks, sends them, and sums up.
+    Run the same command again to continue after anything that stopped it.
+    """
     import shlex
 
     from batch.commands.streams import standard_input
@@ -47,10 +62,18 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     raise typer.Exit(130 if result.interrupted else result.summary.exit_code)
 
 
-@app.command()
+@command(
+    app,
+    examples=("wanted.csv", "wanted.csv --map 'User=identity' --map 'Role=item' --save-map"),
+    codes={
+        2: "wrong usage, configuration or input",
+        3: "planned, but some rows need attention",
+        4: "stopped early: the tenant did not answer; run the same command again",
+    },
+)
 @takes(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES, ("json", "quiet"))
 def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
-    """Show what submit would send, without sending anything. Asks the tenant for names, and with --check-tenant."""
+    """Show the requests that submit would send; send nothing. Asks the tenant for names, and with --check-tenant."""
     from batch.commands.preview import preview
     from batch.commands.streams import standard_input
     from batch.report.screen import describe_outcome
@@ -60,10 +83,14 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
     raise typer.Exit(summary.exit_code)
 
 
-@app.command()
+@command(
+    app,
+    examples=("wanted.csv", "wanted.csv --date-format us --out checked"),
+    codes={0: "every row is valid", 2: "wrong usage, configuration or input", 3: "some rows were rejected"},
+)
 @takes(READING, ("api", "profile", "identity_by", "json", "out"), HTTP, "quiet")
 def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
-    """Check the rows of the inputs, and write rejected.csv. Needs no tenant and no ledger."""
+    """Check the rows of the inputs and write rejected.csv. Needs no tenant and no ledger."""
     from batch.commands.preview import preview
     from batch.commands.streams import standard_input
     from batch.report.screen import describe_verdict

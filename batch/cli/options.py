@@ -27,13 +27,11 @@ NewestRun = Annotated[
 class Call:
     """Options of one call: each has an environment variable, but no entry in the config file."""
 
-    profile: Annotated[
-        str, Option("Profile of the config file, or environment of the vendor's CLI, to use.", "NAME")
-    ] = ""
+    profile: Annotated[str, Option("Profile of the config file, or environment of the vendor's CLI.", "NAME")] = ""
     json: Annotated[bool, Option("Print one JSON object on stdout.")] = False
     quiet: Annotated[bool, Option("Show errors only.", short="-q")] = False
     verbose: Annotated[bool, Option("Show every answer of the tenant.", short="-v")] = False
-    save_map: Annotated[bool, Option("Save the maps given here in the config file, for the next time.")] = False
+    save_map: Annotated[bool, Option("Save these maps in the config file, for the next time.")] = False
 
 
 READING: Final = ("map", "save_map", "date_format", "comment", "max_input")
@@ -45,6 +43,18 @@ HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
 NAMES: Final = ("identity_by", "max_age", "resubmit")
 TRACKING: Final = ("track_for", "log_file")
+
+
+HEADINGS: Final = {
+    "What": (
+        *("map", "save_map", "date_format", "comment", "max_input", "identity_by", "resubmit", "check_tenant"),
+        *("max_age", "yes", "confirm"),
+    ),
+    "Where": (*TENANT, "ca_file", "port"),
+    "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
+    "Output": ("json", "out", "log_file", "quiet", "verbose"),
+}
+"""Where help shows an option. One that only one command has is shown first unless it is here."""
 
 
 def takes(*options: str | tuple[str, ...], new_profile: bool = False) -> Callable[[Callable[..., None]], Any]:
@@ -93,6 +103,7 @@ def _settings(flags: dict[str, Any], profile: str, *, new: bool) -> Settings:
     return settings
 
 
+_HEADING_OF: Final = {name: heading for heading, names in HEADINGS.items() for name in names}
 _SETTINGS: Final = options_of(Settings)
 _CALL: Final = {
     name: (get_args(hint)[1], getattr(Call, name)) for name, hint in get_type_hints(Call, include_extras=True).items()
@@ -130,6 +141,7 @@ def _parameter(name: str, option: Option, default: Any, *, variable: bool) -> in
         envvar=f"ACCESS_BATCH_{name.upper()}" if variable else None,
         show_envvar=False,
         show_default=False,
+        rich_help_panel=_HEADING_OF.get(name),
         help=_help(name, option, default),
     )
     return inspect.Parameter(
@@ -141,8 +153,14 @@ def _parameter(name: str, option: Option, default: Any, *, variable: bool) -> in
 
 
 def _help(name: str, option: Option, default: Any) -> str:
-    words = option.default or (f"{default:g}" if isinstance(default, float) else str(default or ""))
+    words = option.default or (
+        f"{default:g}"
+        if isinstance(default, float)
+        else ",".join(default or ())
+        if isinstance(default, frozenset | tuple)
+        else str(default or "")
+    )
     notes = [f"[env: SAIL_{name.upper()}]"] if option.vendor else []
-    if words:
-        notes.append(f"[default: {words}]")
+    if default is not False:
+        notes.append(f"[default: {words or 'none'}]")
     return " ".join([option.help, *notes])

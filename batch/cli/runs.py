@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import DONE, app, ledger_app, runtime, screen_of, show
+from batch.cli.help_text import command
 from batch.cli.options import HTTP, LEDGER, TENANT, TIMES, TRACKING, Call, NewestRun, RunName, takes
 from batch.settings import Option, Settings
 
 
-@app.command()
+@command(app, examples=("", "74ba1e2763da --json"))
 @takes(LEDGER, "json")
 def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
@@ -21,7 +22,7 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])], is_all=True)
 
 
-@app.command()
+@command(app, examples=("", "--ledger team.db --json"))
 @takes(LEDGER, "json")
 def runs(settings: Settings, call: Call) -> None:
     """List the runs of the ledger."""
@@ -32,10 +33,18 @@ def runs(settings: Settings, call: Call) -> None:
     show({"runs": [run_as_json(*one) for one in found]} if call.json else list_runs(found), is_all=True)
 
 
-@app.command()
+@command(
+    app,
+    examples=("", "74ba1e2763da --track-for 3600 --out tracked"),
+    codes={
+        0: "every accepted change is provisioned",
+        3: "some changes were rejected, cancelled or failed",
+        4: "some changes are still open, or tracking stopped; run the same command again",
+    },
+)
 @takes(TENANT, ("json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet")
 def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
-    """Follow the accepted changes of a run until each is provisioned, rejected, cancelled or failed."""
+    """Follow a run's accepted changes until they are provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
 
     result = follow_up(settings, run, screen_of(call), runtime())
@@ -45,7 +54,15 @@ def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
     raise typer.Exit(result.exit_code)
 
 
-@app.command()
+@command(
+    app,
+    examples=("", "74ba1e2763da --json"),
+    codes={
+        0: "ledger and tenant agree",
+        3: "the audit found something, and says what to do",
+        4: "stopped early: the tenant did not answer; run the same command again",
+    },
+)
 @takes(TENANT, ("json", "rate"), HTTP, ("give_up_after", "quiet"))
 def audit(
     settings: Settings,
@@ -54,7 +71,10 @@ def audit(
         str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; all runs if left out.")
     ] = "",
 ) -> None:
-    """Compare ledger and status list; report changes that are there twice, missing or unknown (exit code 3)."""
+    """Compare the ledger with the tenant's list, and change neither.
+
+    Reports changes that were submitted twice, are missing, or are unknown to the ledger.
+    """
     from batch.commands.audit import audit as compare
     from batch.report.audit import audit_as_json, describe_audit
 
@@ -63,17 +83,24 @@ def audit(
     raise typer.Exit(summary.exit_code)
 
 
-@app.command()
+@command(app, examples=("74ba1e2763da", "74ba --ledger team.db"))
 @takes(LEDGER)
 def discard(run: RunName, settings: Settings) -> None:
-    """Drop the requests that a run has not sent."""
+    """Drop the requests that a run has not sent yet."""
     from batch.commands.runs import discard as give_up
     from batch.report.runs import describe_discard
 
     show(describe_discard(*give_up(settings, run, runtime(), screen_of(Call()).say)), then=DONE)
 
 
-@app.command()
+@command(
+    app,
+    examples=("74ba1e2763da", "74ba1e2763da --not-arrived"),
+    codes={
+        0: "no request of the run is unconfirmed any more",
+        4: "some requests are still unconfirmed; run the same command again later",
+    },
+)
 @takes(("arrived", "not_arrived"), TENANT, "rate", HTTP, TIMES, "quiet")
 def settle(
     run: RunName,
@@ -84,7 +111,10 @@ def settle(
         bool, typer.Option("--not-arrived", help="None of them arrived: the next submit sends them again.")
     ] = False,
 ) -> None:
-    """Settle a run's unconfirmed requests: by the tenant's list, or by hand if the tenant does not show it."""
+    """Find out whether a run's unconfirmed requests arrived.
+
+    Looks at the tenant's list. If you have looked there yourself, say what you found: --arrived or --not-arrived.
+    """
     from batch.commands.runs import settle_by_hand
     from batch.commands.settling import settle_run
     from batch.errors import UsageError
@@ -105,7 +135,16 @@ def settle(
     raise typer.Exit(130 if settled.interrupted else 4 if settled.unconfirmed else 0)
 
 
-@app.command()
+@command(
+    app,
+    examples=("74ba1e2763da --dry-run", "74ba1e2763da --yes --comment 'Wrong quarter'"),
+    codes={
+        0: "everything was cancelled",
+        3: "some changes were granted already: undo.csv revokes them; or could not be cancelled",
+        4: "stopped early, or the tenant does not show it yet; run the same command again",
+        130: "declined or interrupted; run the same command again",
+    },
+)
 @takes(TENANT, ("yes", "confirm", "dry_run", "comment", "json", "out", "rate", "concurrency"), HTTP, TIMES, "quiet")
 def cancel(
     run: RunName,
@@ -116,7 +155,10 @@ def cancel(
         str, Option("Reason, sent to the tenant.", "TEXT", default="a sentence that names the run")
     ] = "",
 ) -> None:
-    """Cancel the requests of a run that nobody has approved yet; undo.csv revokes the rest."""
+    """Cancel what a run requested and nobody has approved yet.
+
+    Writes undo.csv, which revokes what was granted already: submit that file.
+    """
     from batch.commands.cancel import cancel as cancel_run
     from batch.report.cancel import cancel_as_json, describe_cancel
 
@@ -127,14 +169,20 @@ def cancel(
     raise typer.Exit(ended.summary.exit_code)
 
 
-@ledger_app.command()
+@command(
+    ledger_app,
+    examples=("", "--head 412:9f86d081884c7d65 --trust colleagues.txt"),
+    codes={0: "the ledger is sound", 3: "something is wrong with the ledger: see the list"},
+)
 @takes(LEDGER)
 def verify(
     settings: Settings,
-    head: Annotated[str, Option("From the end of a summary: prove that nothing was cut off since.", "N:HASH")] = "",
+    head: Annotated[
+        str, Option("Head from the end of a summary: prove that nothing up to it was cut off.", "N:HASH")
+    ] = "",
     trust: Annotated[str, Option("Public keys of other machines that you trust, one a line.", "FILE")] = "",
 ) -> None:
-    """Prove the ledger sound, or list what is wrong with it (exit code 3), and who has signed what."""
+    """Prove that the ledger is sound, or list what is wrong with it. Also lists who has signed what."""
     from batch.commands.runs import verify as find_faults
 
     findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust)
@@ -142,12 +190,12 @@ def verify(
     raise typer.Exit(3 if findings else 0)
 
 
-@ledger_app.command()
+@command(ledger_app, examples=("ledger-2027-01-11.db", "/backup/team.db --ledger team.db"))
 @takes(LEDGER)
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")], settings: Settings
 ) -> None:
-    """Copy the ledger to a file, consistently, even while a run works."""
+    """Copy the ledger to a file, even while a run works."""
     from batch.commands.runs import back_up
 
     back_up(settings, file)
@@ -158,15 +206,23 @@ def backup(
     show([f"The ledger was copied to {file}.", then], then=DONE)
 
 
-@ledger_app.command("import")
+@command(
+    ledger_app,
+    "import",
+    examples=("", "--since 2026-10-01 --everybody"),
+    codes={
+        3: "imported, except for some rows of the list: see the lines that say why",
+        4: "stopped early; run the same command again",
+    },
+)
 @takes(TENANT, ("since", "everybody", "json", "rate"), HTTP, ("give_up_after", "quiet"))
 def import_(
     settings: Settings,
     call: Call,
-    since: Annotated[str, Option("Only requests of that time or later.", "DATE")] = "",
+    since: Annotated[str, Option("Only requests of that time or later.", "DATE", default="all")] = "",
     everybody: Annotated[bool, Option("Requests of everybody, not only of this user.")] = False,
 ) -> None:
-    """Import the tenant's status list into the ledger, so that nothing in it is submitted again."""
+    """Import requests that the tenant already has, so that they are not submitted again."""
     from batch.commands.import_ import import_, moment_given
     from batch.report.import_ import describe_import, import_as_json
 

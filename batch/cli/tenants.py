@@ -5,36 +5,51 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import DONE, app, runtime, screen_of, show
+from batch.cli.help_text import command
 from batch.cli.options import CLIENT, HTTP, TENANT, Call, takes
 from batch.settings import Option, Settings
 
 
-@app.command()
+@command(
+    app,
+    examples=("", "--base-url https://acme.api.identitynow.com --client-id 3f0c --profile test"),
+    codes={0: "stored", 2: "wrong usage, or the tenant refused the client; nothing was stored"},
+)
 @takes(CLIENT, ("profile", "ca_file", "no_check"), new_profile=True)
 def login(
     settings: Settings,
     call: Call,
     no_check: Annotated[bool, Option("Store without asking the tenant.")] = False,
 ) -> None:
-    """Store a tenant's client id and secret in the system keyring. Asks for the secret, or reads it from stdin."""
+    """Store a client id and its secret in the system keyring.
+
+    Asks for them and tries them at the tenant. Without a terminal, it reads the secret from stdin.
+    """
     from batch.commands.login import login as log_in
 
     show(log_in(settings, screen_of(call), runtime(), check=not no_check), then=DONE)
 
 
-@app.command()
+@command(app, examples=("", "--base-url https://acme.api.identitynow.com --profile test"))
 @takes(("base_url", "profile"), new_profile=True)
 def logout(settings: Settings) -> None:
-    """Forget what login has stored."""
+    """Remove what login has stored."""
     from batch.commands.login import logout as log_out
 
     show(log_out(settings), then=DONE)
 
 
-@app.command()
+@command(
+    app,
+    examples=("", "--profile production --json"),
+    codes={
+        0: "ready to submit, perhaps with warnings",
+        3: "something would stop submit: see the lines that are not ok",
+    },
+)
 @takes(TENANT, ("json", "rate"), HTTP)
 def doctor(settings: Settings, call: Call) -> None:
-    """Check credentials, token, rights, clock, limits, API version and ledger. Changes nothing at the tenant."""
+    """Check everything that submit needs, and say what to do. Changes nothing at the tenant."""
     from itertools import tee
 
     from batch.commands.doctor import doctor as examine
@@ -45,33 +60,54 @@ def doctor(settings: Settings, call: Call) -> None:
     raise typer.Exit(doctor_exit_code(kept))
 
 
-@app.command()
+@command(
+    app,
+    examples=("", "--people 500 --approval-seconds 5 --provisioning-seconds 5"),
+    codes={0: "ended by Ctrl-C", 130: ""},
+)
 @takes("port", "rate")
 def sandbox(
     settings: Settings,
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 for any.")] = 8080,
     people: Annotated[
         int | None,
-        typer.Option("--people", metavar="N", min=1, help="Make up so many people, and what they hold."),
+        typer.Option(
+            "--people",
+            metavar="N",
+            min=1,
+            help="Make up so many people, and what they hold. [default: none; every id exists]",
+        ),
     ] = None,
     approval_seconds: Annotated[
         float | None,
-        typer.Option("--approval-seconds", metavar="S", min=0, help="How long approving takes. [default: for ever]"),
+        typer.Option(
+            "--approval-seconds", metavar="SECONDS", min=0, help="How long approving takes. [default: for ever]"
+        ),
     ] = None,
     provisioning_seconds: Annotated[
         float | None,
         typer.Option(
-            "--provisioning-seconds", metavar="S", min=0, help="How long provisioning takes. [default: for ever]"
+            "--provisioning-seconds", metavar="SECONDS", min=0, help="How long provisioning takes. [default: for ever]"
         ),
     ] = None,
     rejected: Annotated[
-        float, typer.Option("--rejected", metavar="SHARE", min=0, max=1, help="Share of changes that is rejected.")
+        float,
+        typer.Option(
+            "--rejected", metavar="SHARE", min=0, max=1, help="Share of changes that approvers reject, from 0 to 1."
+        ),
     ] = 0.0,
     failed: Annotated[
-        float, typer.Option("--failed", metavar="SHARE", min=0, max=1, help="Share of approved changes that fails.")
+        float,
+        typer.Option(
+            "--failed",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Share of approved changes whose provisioning fails, from 0 to 1.",
+        ),
     ] = 0.0,
 ) -> None:
-    """Run the simulated tenant alone, until Ctrl-C."""
+    """Run the simulated tenant until Ctrl-C, and show how to reach it."""
     from batch.report.screen import describe_sandbox
     from batch.sandbox.server import RunningSandbox, serve_forever
     from batch.sandbox.settings import SandboxSettings

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from batch.cli.app import app, show
+from batch.cli.help_text import command
 
 TOPICS: Final = (
     "input",
@@ -26,13 +27,15 @@ TOPICS: Final = (
 _WIDEST: Final = 100
 
 
-@app.command("help")
+@command(app, "help", examples=("input", "ledger verify"), codes={0: "done", 2: "there is no such topic"})
 def help_(
     context: typer.Context,
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TOPIC]", show_default=False, help="A topic or a command; lists the topics if left out."
+            metavar="[TOPIC]",
+            help="A topic or a command; lists the topics if left out.",
+            autocompletion=lambda: list(TOPICS),
         ),
     ] = None,
 ) -> None:

@@ -44,7 +44,7 @@ def load(
     if save_map and not maps_required:
         raise UsageError(
             "--save-map saves the maps of this command, and there are none.",
-            next_step="Nothing was sent. Add them: --map THEIRS=OURS --save-map.",
+            next_step="Nothing was sent. Add them: --map YOURS=OURS --save-map.",
         )
     interpretation = make_interpretation(
         maps=settings.map,
