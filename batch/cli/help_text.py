@@ -13,6 +13,9 @@ from batch.errors import UsageError
 _WRONG_USAGE: Final = cast("type[Exception]", typer.BadParameter.__base__)
 """Every complaint of Typer's parser. Typer does not export the class itself."""
 
+NOT_SHOWN: Final = {4: "the output could not be written; run the same command again"}
+"""The exit code of commands that only show something."""
+
 _FIRST: Final = next(iter(HEADINGS))
 
 _EVERY_COMMAND: Final = {

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import DONE, app, ledger_app, runtime, screen_of, show
-from batch.cli.help_text import command
+from batch.cli.help_text import NOT_SHOWN, command
 from batch.cli.options import HTTP, LEDGER, TENANT, TIMES, TRACKING, Call, NewestRun, RunName, takes
 from batch.settings import Option, Settings
 
 
-@command(app, examples=("", "74ba1e2763da --json"))
+@command(app, examples=("", "74ba1e2763da --json"), codes=NOT_SHOWN)
 @takes(LEDGER, "json")
 def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
@@ -22,7 +22,7 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])], is_all=True)
 
 
-@command(app, examples=("", "--ledger team.db --json"))
+@command(app, examples=("", "--ledger team.db --json"), codes=NOT_SHOWN)
 @takes(LEDGER, "json")
 def runs(settings: Settings, call: Call) -> None:
     """List the runs of the ledger."""
@@ -172,7 +172,7 @@ def cancel(
 @command(
     ledger_app,
     examples=("", "--head 412:9f86d081884c7d65 --trust colleagues.txt"),
-    codes={0: "the ledger is sound", 3: "something is wrong with the ledger: see the list"},
+    codes={0: "the ledger is sound", 3: "something is wrong with the ledger: see the list", **NOT_SHOWN},
 )
 @takes(LEDGER)
 def verify(

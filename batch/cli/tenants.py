@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from batch.cli.app import DONE, app, runtime, screen_of, show
-from batch.cli.help_text import command
+from batch.cli.help_text import NOT_SHOWN, command
 from batch.cli.options import CLIENT, HTTP, TENANT, Call, takes
 from batch.settings import Option, Settings
 
@@ -45,6 +45,7 @@ def logout(settings: Settings) -> None:
     codes={
         0: "ready to submit, perhaps with warnings",
         3: "something would stop submit: see the lines that are not ok",
+        **NOT_SHOWN,
     },
 )
 @takes(TENANT, ("json", "rate"), HTTP)

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from batch.cli.app import app, show
-from batch.cli.help_text import command
+from batch.cli.help_text import NOT_SHOWN, command
 
 TOPICS: Final = (
     "input",
@@ -27,7 +27,7 @@ TOPICS: Final = (
 _WIDEST: Final = 100
 
 
-@command(app, "help", examples=("input", "ledger verify"), codes={0: "done", 2: "there is no such topic"})
+@command(app, "help", examples=("input", "ledger verify"), codes={2: "there is no such topic", **NOT_SHOWN})
 def help_(
     context: typer.Context,
     topic: Annotated[
@@ -46,11 +46,11 @@ def help_(
     name = "-".join(words).lower()
     if not words:
         titles = [(one, text_of(one).partition("\n")[0].removeprefix("# ")) for one in TOPICS]
-        show(["Topics, for access-batch help TOPIC:", *(f"  {one:13} {title}" for one, title in titles)])
+        show(["Topics, for access-batch help TOPIC:", *(f"  {one:13} {title}" for one, title in titles)], is_all=True)
     elif name in TOPICS:
         _print(text_of(name))
     elif (found := _command_help(context, words)) is not None:
-        show(found.splitlines())
+        show(found.splitlines(), is_all=True)
     else:
         raise UsageError(f"There is no topic {name!r}.", next_step=f"Topics: {', '.join(TOPICS)}.")
 
@@ -77,7 +77,7 @@ def _print(text: str) -> None:
     if sys.stdout.isatty():
         sys.stdout.write(rendered(text, shutil.get_terminal_size().columns))
     else:
-        show(text.splitlines())
+        show(text.splitlines(), is_all=True)
 
 
 def _command_help(context: typer.Context, words: list[str]) -> str | None:
