@@ -18,6 +18,9 @@ HIDDEN: Final = "[hidden: it held a secret]"
 
 _ZEROS: Final = re.compile(r"&#0+(?=[0-9])")
 _LONG_ENTITY: Final = re.compile(r"&#[0-9]{8,};?")
+# The joiners U+200C and U+200D are part of names in some scripts.
+_INVISIBLE: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_ODD_BLANKS: Final = re.compile(r"\s*[^\S ]\s*")
 _REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")
 
 
@@ -78,6 +81,21 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def written_out(text: str) -> str:
+    """Text on one line in which nothing hides: like `visible`, with line ends escaped too."""
+    return text if text.isprintable() else visible(text).replace("\n", "\\n")
+
+
+def tidy(text: str) -> str:
+    """A name as it was meant: no invisible characters, and one blank for each line break, tab or other odd blank.
+
+    Plain blanks stay, however many: a tenant's own name may have two.
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    return _ODD_BLANKS.sub(" ", _INVISIBLE.sub("", text)).strip()
 
 
 def instant(moment: datetime | None) -> str:

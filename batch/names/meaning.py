@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from batch.api.dialects import ItemType
 from batch.model import IdentityBy
 from batch.read.item_names import entitlement_name
-from batch.text import visible
+from batch.text import tidy, written_out
 from batch.validate.prepare import ID_PATTERN, MOST_SHOWN
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ def item_meaning(item_type: ItemType, name: str, matches: NameMatches) -> NameMe
 
 
 def _folded(text: str) -> str:
-    """The text for comparisons that ignore case and surrounding space."""
-    return text.strip().casefold()
+    """The text for comparisons that ignore case, and how much white space there is of which kind."""
+    return " ".join(tidy(text).split()).casefold()
 
 
 def _field_texts(person: Person, field: IdentityBy) -> list[str]:
@@ -307,6 +307,6 @@ def _either(words: Sequence[str]) -> str:
 
 def shown_name(name: str) -> str:
     """A name for messages: short, and with what can't be seen written out."""
-    # Write out invisible characters: they may be the very reason why nobody has this name.
-    line = visible(name[: MOST_SHOWN + 1].replace("\n", " ")).strip()
+    # Unprintable characters may be the very reason why nobody has this name.
+    line = written_out(name[: MOST_SHOWN + 1].strip())
     return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}…"

@@ -17,7 +17,7 @@ from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
 from batch.names.meaning import NameMeaning, NameOutcome, is_id, shown_name
 from batch.read.item_names import entitlement_name, split_items
-from batch.text import key_of
+from batch.text import key_of, tidy
 from batch.validate.prepare import (
     IDENTITY_CONFLICT,
     IDENTITY_PROBLEM,
@@ -92,12 +92,13 @@ def names_to_look_up(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
         rows: As read.
         by: The kind of the identity names. Under `auto`, text with the shape of an id is an id; under `id` all is.
     """
-    people = {(IDENTITY, name) for name in _identities(rows).get_column(IDENTITY) if not _is_identity_id(name, by)}
+    names = _identities(rows).get_column(IDENTITY)
+    people = {(IDENTITY, tidy(name)) for name in names if not _is_identity_id(name, by) and tidy(name)}
     items = {
         (item_type, name)
         for item_type, cell in _items(rows).select("item_type", "item").unique().rows()
         if item_type in _ITEM_TYPES
-        for name in split_items(item_type, cell)
+        for name in map(tidy, split_items(item_type, cell))
         if name and not is_id(name) and not _is_malformed(item_type, name)
     }
     return tuple(sorted(people | items))
@@ -262,7 +263,12 @@ def _is_identity_id(name: str, by: IdentityBy) -> bool:
 
 
 def _identity_meaning(name: str, meanings: Mapping[Name, NameMeaning] | None, by: IdentityBy) -> NameMeaning:
-    return _found(name) if _is_identity_id(name, by) else _meaning((IDENTITY, name), meanings)
+    if _is_identity_id(name, by):
+        return _found(name)
+    tidied = tidy(name)
+    return (
+        _meaning((IDENTITY, tidied), meanings) if tidied else _unknown("the identity's name has no visible character")
+    )
 
 
 def _item_meanings(item_type: str, cell: str, meanings: Mapping[Name, NameMeaning] | None) -> list[NameMeaning]:
@@ -270,7 +276,7 @@ def _item_meanings(item_type: str, cell: str, meanings: Mapping[Name, NameMeanin
     if item_type not in _ITEM_TYPES:
         # The row is rejected for its item type; a missing id would only add noise.
         return [_stand_in((item_type, cell))]
-    return [_item_meaning(item_type, name, meanings) for name in split_items(item_type, cell)]
+    return [_item_meaning(item_type, tidy(name), meanings) for name in split_items(item_type, cell)]
 
 
 def _item_meaning(item_type: str, name: str, meanings: Mapping[Name, NameMeaning] | None) -> NameMeaning:
@@ -279,7 +285,7 @@ def _item_meaning(item_type: str, name: str, meanings: Mapping[Name, NameMeaning
     if is_id(name):
         return _found(name)
     if _is_malformed(item_type, name):
-        return _unknown(f"'{name[:MOST_SHOWN]}' is no entitlement: write Source|attribute|value or Source|name")
+        return _unknown(f"'{shown_name(name)}' is no entitlement: write Source|attribute|value or Source|name")
     return _meaning((item_type, name), meanings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -37,6 +38,7 @@ MOST_LISTED_ROWS: Final = 100_000
 """Most rows of one list that we read."""
 
 _SEARCH_KEEPS: Final = ("id", *dict.fromkeys(field for fields in SEARCH_FIELDS.values() for field in fields))
+_BLANKS: Final = re.compile(" {2,}")
 _AROUND: Final = 50
 """Most characters around the values of a filter."""
 
@@ -118,7 +120,8 @@ class Search:
 
     def _terms(self, name: str) -> list[str]:
         fields = [field for field in self._fields if _may_be(name, field)]
-        return [f"{place}:{quoted(name)}" for field in fields for place in SEARCH_FIELDS[field]]
+        places = [place for field in fields for place in SEARCH_FIELDS[field]]
+        return [f"{place}:{quoted(spelling)}" for spelling in _spellings(name) for place in places]
 
 
 class _Listed(ABC):
@@ -181,7 +184,8 @@ class People(_Listed):
 
     def terms(self, name: str) -> list[str]:
         """A comparison for each kind of name that it may be."""
-        return [f"{field} eq {quoted(name)}" for field in self._fields if _may_be(name, field)]
+        fields = [field for field in self._fields if _may_be(name, field)]
+        return [f"{field} eq {quoted(spelling)}" for spelling in _spellings(name) for field in fields]
 
     def read(self, raw: Any) -> Person | None:
         """See collection.CollectionQuery."""
@@ -214,9 +218,9 @@ class Items(_Listed):
     def terms(self, name: str) -> list[str]:
         """A comparison; for an entitlement only its value."""
         if not self._entitlements:
-            return [f"{self._field} eq {quoted(name)}"]
+            return [f"{self._field} eq {quoted(spelling)}" for spelling in _spellings(name)]
         parts = entitlement_name(name)
-        return [quoted(parts.value)] if parts else []
+        return list(map(quoted, _spellings(parts.value))) if parts else []
 
     def filters(self, terms: list[str]) -> str:
         """Comparisons; for entitlements a list of values."""
@@ -230,6 +234,11 @@ class Items(_Listed):
 
 def _page(limit: int, offset: int) -> dict[str, str]:
     return {"limit": str(limit), "offset": str(offset), "count": "true"}
+
+
+def _spellings(name: str) -> list[str]:
+    """The name as written, and with one blank in each place: people and tenants write two by mistake."""
+    return list(dict.fromkeys([name, _BLANKS.sub(" ", name)]))
 
 
 def _may_be(name: str, field: IdentityBy) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.text import phrase
+from batch.text import phrase, written_out
 from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, MOST_SHOWN, prepare, rfc3339
 from batch.validate.rules import EXCLUSIVE_RULES, rules, schema
 
@@ -116,4 +116,7 @@ def _message(rule: Rule) -> pl.Expr:
 
 def _shortened(column: str) -> pl.Expr:
     ellipsis = pl.when(pl.col(column).str.len_chars() > MOST_SHOWN).then(pl.lit("…")).otherwise(pl.lit(""))
-    return pl.concat_str(pl.col(column).str.head(MOST_SHOWN), ellipsis)
+    shown = pl.col(column).str.head(MOST_SHOWN)
+    # A line break or an odd blank may be the very reason why the row is rejected.
+    odd = pl.when(shown.str.contains(r"[\p{C}\p{Z}&&[^ ]]")).then(shown)
+    return pl.concat_str(pl.coalesce(odd.map_elements(written_out, return_dtype=pl.String), shown), ellipsis)

@@ -42,7 +42,17 @@ def item_meant(name: str, *items: Item, kind: ItemType = ItemType.ROLE) -> NameM
 
 
 @pytest.mark.parametrize(
-    "name", ["jane.doe", "JANE.DOE", " jane.doe@Example.com ", "0042", "Jane Doe", "jane doe", "JANE DOE "]
+    "name",
+    [
+        "jane.doe",
+        "JANE.DOE",
+        " jane.doe@Example.com ",
+        "0042",
+        "Jane Doe",
+        "jane doe",
+        "JANE DOE ",
+        "Jane  \n\u00a0Doe",
+    ],
 )
 def test_an_alias_e_mail_employee_number_or_display_name_names_a_person(name: str) -> None:
     assert person_meant(name, JANE, Person(id=hex_id(3), alias="x")) == NameMeaning(
@@ -50,7 +60,7 @@ def test_an_alias_e_mail_employee_number_or_display_name_names_a_person(name: st
     )
 
 
-@pytest.mark.parametrize("name", ["jane", "jane.do", "jane.*", "jane?doe", "*", "42", "Doe", "Jane  Doe", "a:*", "("])
+@pytest.mark.parametrize("name", ["jane", "jane.do", "jane.*", "jane?doe", "*", "42", "Doe", "JaneDoe", "a:*", "("])
 def test_a_partial_match_means_nobody(name: str) -> None:
     meaning = person_meant(name, JANE)
     assert meaning.outcome is NameOutcome.UNKNOWN
@@ -122,6 +132,17 @@ def test_an_exact_spelling_decides_between_roles_that_differ_in_case() -> None:
     assert item_meant("CLERK", CLERK, SMALL_CLERK).outcome is NameOutcome.AMBIGUOUS
 
 
+def test_odd_white_space_at_either_side_hides_no_role() -> None:
+    assert item_meant("Chief  Clerk", Item(id=hex_id(1), names=("Chief\u00a0Clerk",))).id == hex_id(1)
+    one, two = Item(id=hex_id(1), names=("Chief Clerk",)), Item(id=hex_id(2), names=("Chief  Clerk",))
+    assert [item_meant(name, one, two).id for name in ("Chief Clerk", "Chief  Clerk")] == [hex_id(1), hex_id(2)]
+    assert item_meant("CHIEF   CLERK", one, two).outcome is NameOutcome.AMBIGUOUS
+
+
+def test_a_line_break_in_an_unknown_name_is_shown() -> None:
+    assert item_meant("Sp\ny\u00a0\u200b\x07").problem == r"there is no role 'Sp\ny\u00a0\u200b\u0007'"
+
+
 def test_two_roles_with_one_name_are_listed_with_owner_and_id() -> None:
     meaning = item_meant("Clerk", CLERK, Item(id=hex_id(0xE), names=("Clerk",), source="HR"))
     assert meaning.problem == (
@@ -172,7 +193,7 @@ def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -
             IdentityBy.ALIAS: [person.alias], IdentityBy.EMAIL: [person.email], IdentityBy.NAME: [person.name]
         }  # fmt: skip
         for field in fields:
-            same = [one for one in texts.get(field, []) if one.strip().lower() == name.strip().lower()]
+            same = [one for one in texts.get(field, []) if one.lower().split() == name.lower().split() != []]
             exact = [one for one in person.numbers if one.strip() == name.strip()]
             found |= {person.id} if (exact if field is IdentityBy.EMPLOYEE_NUMBER else same) else set()
     return found

@@ -65,6 +65,28 @@ def test_each_name_is_looked_up_once_in_canonical_form() -> None:
     )  # fmt: skip
 
 
+def test_line_breaks_and_odd_white_space_in_a_name_are_one_blank() -> None:
+    rows = frame(
+        {"identity": "Jane\r\nDoe", "item": "Chief\u00a0Clerk"},
+        {"identity": "\u200bJane \u2003 Doe\ufeff", "item": "Chief\tClerk|\u00a0Spy\n"},
+        {"identity": "Jane  Doe", "item": "Chief  Clerk"},
+    )
+    sought = names_to_look_up(rows, AUTO)
+    assert sought == (
+        ("ROLE", "Chief  Clerk"), ("ROLE", "Chief Clerk"), ("ROLE", "Spy"),
+        ("identity", "Jane  Doe"), ("identity", "Jane Doe"),
+    )  # fmt: skip
+    made = resolve(rows, dict.fromkeys(sought, found(1)), AUTO)
+    assert made.get_column("identity_id").to_list() == [hex_id(1)] * 3
+    first, second, _ = resolve(rows, None, AUTO).get_column("identity_id")
+    assert first == second
+
+
+def test_a_name_of_invisible_characters_is_no_name() -> None:
+    (row,) = resolved({"identity": "\u200b"})
+    assert row[2] == "the identity's name has no visible character"
+
+
 def test_ids_and_malformed_names_are_not_looked_up() -> None:
     rows = frame(
         {"identity": IDENTITY, "item": f"{ITEM}|{OTHER_ITEM}"},

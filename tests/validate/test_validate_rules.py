@@ -39,6 +39,12 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("identity_id_present", "beta", {"identity_id": "  "}, "give identity_id or identity"),
     ("identity_id_shape", "beta", {"identity_id": "0012"}, "identity_id '0012' is not an id"),
     ("identity_id_shape", "beta", {"identity_id": IDENTITY + "0"}, "32 hex digits"),
+    (
+        "identity_id_shape",
+        "beta",
+        {"identity_id": "0\n1\u00a0\u200b2"},
+        r"identity_id '0\n1\u00a0\u200b2' is not an id",
+    ),
     ("identity_id_shape", "beta", {"identity_id": IDENTITY[:-1] + "g"}, "is not an id"),
     ("identity_id_shape", "beta", {"identity_id": f"{IDENTITY}|{IDENTITY}"}, "is not an id"),
     ("identity_id_shape", "beta", {"identity_id": OTHER_IDENTITY.replace("-", "", 1)}, "is not an id"),
