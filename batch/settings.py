@@ -217,6 +217,7 @@ class Settings(BaseModel):
         Option("Track for at most this long; 0 looks once.", "SECONDS", default="until all changes have ended"),
     ] = None
     log_file: Annotated[Path | None, Option("Append events to this file, as JSON lines.", "PATH")] = None
+    sheet: Annotated[str, Option("The sheet of a workbook to read, if it has several.", "NAME")] = ""
     map: Annotated[
         tuple[str, ...], BeforeValidator(_several), Option("Read your column as one of ours; repeatable.", "YOURS=OURS")
     ] = ()

@@ -15,7 +15,7 @@ import typer
 from batch.settings import Option, Settings, load, options_of
 
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, globs, https URLs, or - for stdin.")
+    list[str], typer.Argument(metavar="INPUT", help="CSV, Excel or Parquet files, globs, https URLs, or - for stdin.")
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
 NewestRun = Annotated[
@@ -34,7 +34,7 @@ class Call:
     save_map: Annotated[bool, Option("Save these maps in the config file, for the next time.")] = False
 
 
-READING: Final = ("map", "save_map", "date_format", "comment", "max_input")
+READING: Final = ("sheet", "map", "save_map", "date_format", "comment", "max_input")
 LEDGER: Final = ("ledger", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = ("ledger", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox")
@@ -47,7 +47,7 @@ TRACKING: Final = ("track_for", "log_file")
 
 HEADINGS: Final = {
     "What": (
-        *("map", "save_map", "date_format", "comment", "max_input", "identity_by", "resubmit", "check_tenant"),
+        *("sheet", "map", "save_map", "date_format", "comment", "max_input", "identity_by", "resubmit", "check_tenant"),
         *("max_age", "yes", "confirm"),
     ),
     "Where": (*TENANT, "ca_file", "port"),

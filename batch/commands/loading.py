@@ -53,6 +53,7 @@ def load(
         comment=settings.comment,
         # The same name in another field is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
+        sheet=settings.sheet,
         limits=Limits.of_size(settings.max_input) if settings.max_input else LIMITS,
     )
     loaded = load_inputs(
@@ -61,6 +62,11 @@ def load(
         interpretation=interpretation,
         download=partial(download, ca_file=settings.ca_file, timeout=settings.timeout),
     )
+    if "sheet" in settings.sources.flags and not any(content.is_workbook for content in loaded.contents):
+        raise UsageError(
+            f"--sheet {settings.sheet} names a sheet, and no input is a workbook.",
+            next_step="Nothing was sent. Leave it out, or give an .xlsx file.",
+        )
     if save_map:
         screen.say(_save(settings, [one.text for one in interpretation.maps]))
     return loaded

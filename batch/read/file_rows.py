@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.String(), "_raw": pl.String()}
 
-_MOST_SHOWN = 80
+OUR_DATES = ("start_date", "remove_date")
+"""Our columns that hold dates."""
 
-_OUR_DATES = ("start_date", "remove_date")
+_MOST_SHOWN = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,7 @@ class FileRows:
         columns: The user's columns in the file's order.
         notices: Sentences for the user.
         typed: Columns whose type is a date; their text is ISO 8601.
+        problems: For each row a sentence why it can't be read, or null; None if all can.
         translated: The rows as meant; None if that is the same.
     """
 
@@ -44,6 +46,7 @@ class FileRows:
     columns: tuple[Column, ...]
     notices: tuple[str, ...]
     typed: frozenset[str] = frozenset()
+    problems: pl.Series | None = None
     translated: pl.DataFrame | None = None
 
     @property
@@ -74,6 +77,9 @@ def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) ->
         own = pl.col("comment") if "comment" in rows.columns else pl.lit(None, pl.String)
         is_blank = own.is_null() | (own.str.strip_chars() == "")
         rows = rows.with_columns(pl.when(is_blank).then(pl.lit(interpretation.comment)).otherwise(own).alias("comment"))
+    if file_rows.problems is not None:
+        others = pl.col("_row_problem") if "_row_problem" in rows.columns else pl.lit(None, pl.String)
+        rows = rows.with_columns(pl.coalesce(pl.lit(file_rows.problems), others).alias("_row_problem"))
     notices = (*file_rows.notices, *notices, *_idle_comments(rows, file))
     return replace(file_rows, notices=notices, translated=None if rows is file_rows.rows else rows)
 
@@ -103,7 +109,7 @@ def _with_date_forms(
         return rows
     if date_format:
         rows = rows.with_columns(pl.lit(date_format).alias("_dates"))
-    date_columns = {*_OUR_DATES, *(DATE_COLUMNS if is_foreign else ())}
+    date_columns = {*OUR_DATES, *(DATE_COLUMNS if is_foreign else ())}
     written = file_rows.rows
     filled = [column.name for column in file_rows.columns if written[column.name].null_count() < written.height]
     columns = [name for name in filled if name.lower() in date_columns]

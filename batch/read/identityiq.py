@@ -29,6 +29,8 @@ PROBLEMS: Final = ("operation", "account", "entitlement", "item_type")
 its entitlement is missing; its operation contradicts its item_type."""
 
 DATE_COLUMNS: Final = ("sunrise", "sunset")
+NAME_COLUMNS: Final = frozenset({"identityname", "roles", "application", "attributename", "attributevalue"})
+"""Columns, in lower case, that hold names and ids."""
 
 
 class _Change(NamedTuple):

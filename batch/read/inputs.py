@@ -26,7 +26,9 @@ from batch.read.identityiq import recognised_names
 from batch.read.interpretation import AS_WRITTEN
 from batch.read.packed import MAGIC as GZIP_MAGIC
 from batch.read.packed import unpacked
-from batch.read.parquet_table import explained_parquet, first_line, parquet_headers
+from batch.read.parquet_table import explained, first_line, parquet_headers
+from batch.read.workbook_parts import MAGIC as WORKBOOK_MAGIC
+from batch.read.workbook_table import workbook_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -58,6 +60,11 @@ class Content(NamedTuple):
     def title(self) -> str:
         """The input's name for messages."""
         return _STDIN_NAME if self.name == STDIN else self.name
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether the content is that of an Excel workbook, or another archive."""
+        return self.data.startswith(WORKBOOK_MAGIC)
 
     @property
     def is_parquet(self) -> bool:
@@ -115,7 +122,7 @@ def load_inputs(
             content = Content(content.name, room.fill(pieces, f"{content.title}, unpacked,"))
         data = content.data
         read += len(data)
-        if not content.is_parquet:
+        if not content.is_parquet and not content.is_workbook:
             # Also before decoding, which takes more memory: a line feed of UTF-16 contains this byte too.
             limits.check_lines(data, content.title, b"\n" if b"\n" in data else b"\r")
         contents.append(content)
@@ -132,6 +139,8 @@ def _applied_maps(content: Content, interpretation: Interpretation) -> tuple[Col
     try:
         if content.is_parquet:
             headers: Sequence[str] = parquet_headers(content.data, content.title, interpretation.limits)
+        elif content.is_workbook:
+            headers = workbook_headers(content.data, content.title, interpretation)
         else:
             limits = interpretation.limits
             text = to_utf8(content.data, content.title, limits).data
@@ -158,7 +167,7 @@ def _textual(name: str) -> str:
 
 def _expand(inputs: Sequence[str]) -> list[str]:
     if not inputs:
-        raise InputFileError("No input file was given.", next_step="Name a CSV or Parquet file, or `-`.")
+        raise InputFileError("No input file was given.", next_step="Name a CSV, Excel or Parquet file, or `-`.")
     names = [name for given in inputs for name in _expand_one(given)]
     seen: dict[object, str] = {}
     for name in names:
@@ -291,7 +300,7 @@ def _load_url(url: str, room: _Room, download: Download | None) -> bytes:
             next_step="Nothing was sent. Download the file and give its path, or give an https URL.",
         )
     buffer = io.BytesIO()
-    with explained_parquet(f"{name} can't be read", next_step="Check URL and credentials, or download the file."):
+    with explained(f"{name} can't be read", next_step="Check URL and credentials, or download the file."):
         # One more row shows that there are too many.
         pl.scan_parquet(name, glob=False).head(room.limits.rows + 1).collect().write_parquet(buffer)
     room.check(buffer.tell(), name)

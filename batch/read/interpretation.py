@@ -62,6 +62,7 @@ class Interpretation:
         date_format: The dates' form, see `date_form`; empty for the usual form of each kind of file.
         comment: For every row without a comment of its own; empty for none.
         identity_by: The kind of the identity names; empty if every kind is tried.
+        sheet: The name of the sheet to read from each workbook; empty for the only one.
         limits: How large the files may be; no part of the digest.
     """
 
@@ -70,6 +71,7 @@ class Interpretation:
     date_format: str = ""
     comment: str = ""
     identity_by: str = ""
+    sheet: str = ""
     limits: Limits = LIMITS
 
     def digest_part(self, applied: Sequence[Sequence[ColumnMap]]) -> str:
@@ -100,6 +102,7 @@ def make_interpretation(
     date_format: str = "",
     comment: str = "",
     identity_by: str = "",
+    sheet: str = "",
     limits: Limits = LIMITS,
 ) -> Interpretation:
     """Parse the reading options.
@@ -110,6 +113,7 @@ def make_interpretation(
         date_format: As given by the user.
         comment: As given by the user.
         identity_by: Value of an IdentityBy, or empty.
+        sheet: As given by the user.
         limits: How large the files may be.
 
     Raises:
@@ -125,6 +129,7 @@ def make_interpretation(
         date_format=date_format.strip(),
         comment=comment.strip(),
         identity_by=identity_by,
+        sheet=sheet,
         limits=limits,
     )
 

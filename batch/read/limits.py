@@ -73,10 +73,10 @@ class Limits:
         """The error for a row: `subject` is its place and the verb."""
         return self.exceeded(f"{subject} longer than {self.row:,} bytes")
 
-    def exceeded(self, message: str) -> InputFileError:
+    def exceeded(self, message: str, limit: str = "the limit") -> InputFileError:
         """The error for an input over a limit."""
         return InputFileError(
-            f"{message}, the limit.",
+            f"{message}, {limit}.",
             next_step="Nothing was sent. Divide the input if it is as large as it should be; or raise all limits in "
             f"proportion, if this machine has the memory: --max-input SIZE (now {self.megabytes}).",
         )

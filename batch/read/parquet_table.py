@@ -86,8 +86,8 @@ def parquet_headers(data: bytes, name: str, limits: Limits) -> list[str]:
 
 
 @contextmanager
-def explained_parquet(problem: str, *, next_step: str) -> Iterator[None]:
-    """Turn what polars raises into an InputFileError: almost any exception, and a BaseException if Rust panics."""
+def explained(problem: str, *, next_step: str) -> Iterator[None]:
+    """Turn what a library raises into an InputFileError: almost any exception, and a BaseException if Rust panics."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, AccessBatchError):
@@ -97,9 +97,7 @@ def explained_parquet(problem: str, *, next_step: str) -> Iterator[None]:
 
 
 def _explained_file(name: str) -> AbstractContextManager[None]:
-    return explained_parquet(
-        f"{name} is not a readable Parquet file", next_step="Write the file again, or save it as CSV."
-    )
+    return explained(f"{name} is not a readable Parquet file", next_step="Write the file again, or save it as CSV.")
 
 
 def first_line(error: BaseException) -> str:

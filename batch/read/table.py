@@ -14,6 +14,7 @@ from batch.read.file_rows import interpret
 from batch.read.inputs import Content, LoadedInputs, load_inputs
 from batch.read.item_names import PART_SEPARATOR
 from batch.read.parquet_table import first_line, read_parquet
+from batch.read.workbook_table import read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 # The name of one entitlement has up to three.
 _BARS = {"item_id": 1, "item": 3}
 _FOREIGN_MAGIC = {
-    b"PK\x03\x04": "an Excel workbook or a ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook, or one with a password",
     b"\x1f\x8b": "compressed with gzip",
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ\x00": "compressed with xz",
@@ -43,10 +43,10 @@ class Table:
 
     Attributes:
         rows: `_file` (String, the name as given), `_line` (Int64, the physical line from 1 where the row begins; for
-            Parquet the row's number), then the input's columns (String, empty cells null) by their canonical names, as
-            meant: IdentityIQ's columns are translated into ours. If needed also `_dates` (the form of the row's dates,
-            see `date_form`; null for ISO 8601) and `_row_problem` (why a row of an IdentityIQ file can't be read, one
-            of `identityiq.PROBLEMS`).
+            Parquet and Excel the row's number), then the input's columns (String, empty cells null) by their canonical
+            names, as meant: IdentityIQ's columns are translated into ours. If needed also `_dates` (the form of the
+            row's dates, see `date_form`; null for ISO 8601) and `_row_problem` (why a row can't be read: one of
+            `identityiq.PROBLEMS`, or a sentence about a cell of a workbook).
         originals: The same rows as written: `_file`, `_line` and the input's `columns`.
         rejected: Records that can't be parsed: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text).
         columns: The input's columns in order of first appearance.
@@ -63,7 +63,7 @@ class Table:
 
 
 def read_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Table:
-    """Read CSV and Parquet files.
+    """Read CSV, Excel and Parquet files.
 
     Args:
         inputs: Paths, globs, `-` for standard input, or cloud URLs of Parquet files.
@@ -132,11 +132,14 @@ def _read_file(content: Content, interpretation: Interpretation) -> FileRows:
         )
     if content.is_parquet:
         file_rows = read_parquet(data, name, interpretation)
+    elif content.is_workbook:
+        file_rows = read_workbook(data, name, interpretation)
     else:
         for magic, kind in _FOREIGN_MAGIC.items():
             if data.startswith(magic):
                 raise InputFileError(
-                    f"{name} is {kind}, not a CSV file.", next_step="Save or unpack it as CSV (UTF-8)."
+                    f"{name} is {kind}, not a CSV file.",
+                    next_step="Save or unpack it as CSV (UTF-8), or as .xlsx without a password.",
                 )
         file_rows = read_csv(data, name, interpretation)
     if file_rows.rows.is_empty() and file_rows.rejected.is_empty():

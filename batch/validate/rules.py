@@ -10,6 +10,7 @@ import polars as pl
 
 from batch.api.dialects import Dialect, ItemType, Operation
 from batch.read.columns import SAYS_NOTHING
+from batch.read.identityiq import PROBLEMS
 from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, RESERVED_KEYS, has_control
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class Rule(NamedTuple):
 
 
 EXCLUSIVE_RULES: Final = frozenset(
-    {"operation_possible", "operation_fits_item_type", "identity_not_account", "entitlement_whole"}
+    {"cell_readable", "operation_possible", "operation_fits_item_type", "identity_not_account", "entitlement_whole"}
 )
-"""Rules of IdentityIQ files: if a row breaks one, only these are reported; the rules of our own columns don't apply."""
+"""Rules of IdentityIQ files and of workbooks: if a row breaks one, only these are reported."""
 
 
 def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
@@ -69,6 +70,9 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
             ~_has_problem("item_type"),
             "the operation is for {}s, but item_type differs: clear item_type",
             ("item_type",),
+        ),
+        "cell_readable": Rule(
+            pl.col("row_problem").is_null() | pl.col("row_problem").is_in(list(PROBLEMS)), "{}", ("row_problem",)
         ),
         "identity_not_account": Rule(
             ~_has_problem("account"), "nativeIdentity names an account, which can't be looked up: give identityName"

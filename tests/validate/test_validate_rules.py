@@ -35,6 +35,7 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("operation_fits_item_type", "beta", {"_row_problem": "item_type"}, "the operation is for ROLEs"),
     ("identity_not_account", "beta", {"_row_problem": "account", "identity_id": None}, "give identityName"),
     ("entitlement_whole", "beta", {"_row_problem": "entitlement", "item_id": None}, "give application, attributeName"),
+    ("cell_readable", "beta", {"_row_problem": "column `item` holds an error", "item_id": None}, "holds an error"),
     ("identity_id_present", "beta", {"identity_id": None}, "give identity_id or identity"),
     ("identity_id_present", "beta", {"identity_id": "  "}, "give identity_id or identity"),
     ("identity_id_shape", "beta", {"identity_id": "0012"}, "identity_id '0012' is not an id"),
