@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LONGEST_SILENCE: Final = 86_400.0
 """The longest silence that is kept, in seconds: a day, even if the tenant or the ledger asks for more."""
 
+MOST_CALLS: Final = 1 << 53
+"""No counter of calls gets so far."""
+
 SPREAD: Final = 0.3
 """Seconds that the slowest call may take to the tenant's counter beyond the fastest."""
 
@@ -151,6 +154,8 @@ def repaired(pace: Any, rate: Rate) -> dict[str, float]:
         changed["cut_to"] = min(1.0, LEAST_SHARE if cut_to is None else max(LEAST_SHARE, cut_to))
     if longest is None or not 0 <= longest <= LONGEST_SILENCE:
         changed["longest"] = rate.seconds
+    if not (isinstance(pace.calls, int) and 0 <= pace.calls <= MOST_CALLS):
+        changed["calls"] = 0
     return changed | {name: 0.0 for name in ("cut_at", "epoch") if _number(getattr(pace, name)) is None}
 
 

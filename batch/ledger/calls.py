@@ -227,6 +227,15 @@ class Calls:
             self._ours = True
             return connection.execute(_PACE, of).one()
         if changed := repaired(row, rate):
+            if "calls" in changed:
+                # Nothing tells which numbers its calls have: forget them, and wait until the tenant counts none.
+                connection.execute(sa.delete(t.call).where(t.call.c.pace == row.id))
+                until = moment.now + window(rate.seconds) + SPREAD
+                changed |= _new_times(moment) | {
+                    "longest": rate.seconds,
+                    "silent_since": moment.now,
+                    "silent_until": until,
+                }
             connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
             row = connection.execute(_PACE, of).one()
         if row.boot == moment.boot and (moment.boot or self._ours):
@@ -267,13 +276,14 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Mo
         "dialect": rate_key.dialect,
         "calls": 0,
         "longest": rate.seconds,
-        "silent_since": 0.0,
-        "silent_until": 0.0,
         "cut_to": 1.0,
-        "cut_at": 0.0,
-        "boot": moment.boot,
-        "epoch": moment.epoch,
+        **_new_times(moment),
     }
+
+
+def _new_times(moment: _Moment) -> dict[str, Any]:
+    times = {"silent_since": 0.0, "silent_until": 0.0, "cut_at": 0.0}
+    return {**times, "boot": moment.boot, "epoch": moment.epoch}
 
 
 def _corrected(pace: Any, now: float) -> dict[str, Any]:

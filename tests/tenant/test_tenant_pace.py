@@ -446,6 +446,11 @@ DAMAGES = {
     "longest = 1e15": 0,
     "longest = 'long'": 0,
     "epoch = 9e999": 0,
+    "calls = 'many'": 0,
+    "calls = 'a' || char(0) || 'b'": 0,
+    "calls = 9223372036854775807": 0,
+    "calls = 1e308": 0,
+    "calls = 1e308, longest = 'long', epoch = 9e999": 0,
 }
 """Numbers that a damaged ledger may hold, and the seconds that they may hold a process up."""
 
