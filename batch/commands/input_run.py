@@ -142,6 +142,7 @@ class InputRun:
                 dropped = self._drop_what_others_planned(ledger, run)
                 tally = ledger.runs.tally(run)
                 if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                    ledger.plans.check_all()
                     self._require_wanted(ledger, run)
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
@@ -244,8 +245,7 @@ class InputRun:
         """
         total = 0
         for name, some in changes.items():
-            run = ledger.runs.named(name)
-            now = self._runtime.now()
+            run, now = ledger.runs.named(name), self._runtime.now()
             found, keys = ledger.plans.mistrust(run, some, self._runtime.process, now, planned=planned)
             total += found
             if found:

@@ -34,15 +34,16 @@ def hold_free(stack: ExitStack, runtime: Runtime, ledger: Ledger, names: Iterabl
     """Hold those of some runs on which no other process works, for as long as `stack` lasts.
 
     Raises:
-        LedgerChangedError: Somebody has changed one of them.
+        LedgerChangedError: Somebody has changed the ledger.
     """
     held = []
     for name in names:
         run = ledger.runs.named(name)
         with suppress(RunHeldError):
             stack.enter_context(runtime.holding(ledger, run))
-            ledger.requests.check(run, whole=True)
             held.append(run)
+    if held:
+        ledger.plans.check_all()
     return held
 
 
@@ -171,7 +172,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
     Raises:
         UsageError: The run does not exist, or was submitted to another tenant.
         RunHeldError: Another process works on it.
-        LedgerChangedError: Somebody has changed it.
+        LedgerChangedError: Somebody has changed the ledger: other runs' requests are the controls.
         StoppedError: The tenant can't be reached.
     """
     access = find_access(settings)
@@ -186,7 +187,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
                 next_step="`access-batch runs` lists the runs of each tenant.",
             )
         with runtime.holding(ledger, run):
-            ledger.requests.check(run, whole=True)
+            ledger.plans.check_all()
             before = count_states(ledger.runs.tally(run).changes)
             if not before["unconfirmed"]:
                 return SettledRun(run=run, head=ledger.head(run).short)

@@ -23,6 +23,7 @@ from batch.ledger.events import (
     FINDINGS,
     IMPORTED,
     IN_DOUBT,
+    LOST,
     NAMES,
     SEALED,
     SEALS,
@@ -71,7 +72,8 @@ class Chain:
         mistrusted: Of requests that were freed by a key that is not trusted and did not make the attempt, that key.
         parts: Of requests that were divided, their parts.
         attempts: How often requests were sent; imported ones count once.
-        claims: The `claimed` of each request, as far as events tell; None for imported ones, which have none.
+        claims: The `claimed` of each request, as far as events tell; None for those that have none.
+        attempted: The keys that have signed the latest attempts of requests.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
         tracked_by: The keys that have signed them.
@@ -94,17 +96,17 @@ class Chain:
         self.parts: dict[int, tuple[int, ...]] = {}
         self.attempts: dict[int, int] = {}
         self.claims: dict[int, int | None] = {}
+        self.attempted: dict[int, str] = {}
         self.about: Mapping[str, Any] | None = None
         self.findings: dict[int, str] = {}
         self.tracked_by: dict[int, str] = {}
         self._own_about: Mapping[str, Any] | None = None
         self._reported: set[int] = set()
         self._trusted = trusted
-        self._newest = newest
+        self.newest = newest
         self._unsigned: list[Birth] = []
         self._unsealed: list[int] = []
         self._moved: list[tuple[int, State, State]] = []
-        self._attempted: dict[int, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> None:
         """Read the next event: its columns, and the `public` key that signed it."""
@@ -138,6 +140,11 @@ class Chain:
         """Whether its newest event is signed."""
         return bool(self.signed) and self.signed[-1][0] == self.last
 
+    @property
+    def greatest_claim(self) -> int:
+        """The greatest number of a claim that is known from events; 0 if there is none."""
+        return max((claim for claim in self.claims.values() if claim), default=0)
+
     def _keep_about(self, public: str) -> None:
         """Only a trusted key may say that a run is another tenant's. Any key may say that the tenant has more names."""
         own, now = self._own_about, self.about
@@ -161,18 +168,18 @@ class Chain:
     def _attribute(self, request: int, before: State, after: State, public: str) -> None:
         """Find out which machine vouches for the state of a request."""
         if after is State.SENDING:
-            self._attempted[request] = public
+            self.attempted[request] = public
         elif before in DOUBTFUL and after in FREE:
             self.freed[request] = self.last.number
             if public in self._trusted:
                 # Settling asks the tenant about every attempt.
                 self.mistrusted.pop(request, None)
-            elif public != self._attempted.get(request):
+            elif public != self.attempted.get(request):
                 self.mistrusted[request] = public
         elif after is State.ACCEPTED:
             self.freed.pop(request, None)
         for part in self.parts.get(request, ()) if after is State.SPLIT else ():
-            for keys in (self._attempted, self.mistrusted):
+            for keys in (self.attempted, self.mistrusted):
                 if request in keys:
                     keys[part] = keys[request]
             if request in self.freed:
@@ -183,29 +190,26 @@ class Chain:
         found = {int(number): str(digest) for number, digest in detail.get(FINDINGS, {}).items()}
         self.findings |= found
         self._reported |= found.keys()
-        if name == Event.CLAIMED and request is not None:
-            self.claims.pop(request, None)
-            if CLAIM in detail:
-                self.claims[request] = int(detail[CLAIM])
+        if request is not None:
+            self._count_claims(name, request, detail)
         if name == Event.TAKEN_OVER:
             numbers = sorted(int(number) for number in detail.get("by", ()))
             self._refuse_known(event, numbers)
             if request is not None:
                 self.parts[request] = tuple(numbers)
-                self.claims |= dict.fromkeys(numbers, self.claims[request]) if request in self.claims else {}
             known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
             known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
             other = State.PLANNED if SEALS in detail else None
             self.states |= {number: known.get(number, other) for number in numbers}
         elif name in BORN:
             first, count = int(detail["first"]), int(detail["requests"])
-            if not 0 <= count <= self._newest:
+            if not 0 <= count <= self.newest:
                 raise ValueError(count)
             numbers = list(range(first, first + count))
             self._refuse_known(event, numbers)
             self.states |= dict.fromkeys(numbers, State.ACCEPTED if name == IMPORTED else State.PLANNED)
             self.attempts |= dict.fromkeys(numbers if name == IMPORTED else (), 1)
-            self.claims |= dict.fromkeys(numbers if name == IMPORTED else ())
+            self.claims |= dict.fromkeys(numbers)
             self.names = detail.get(NAMES, self.names)
         elif name == SEALED:
             arrived = set(detail.get(ARRIVED, ()))
@@ -219,6 +223,17 @@ class Chain:
             self._unsigned.append(Birth(numbers=tuple(numbers), root=seals, event=event))
         else:
             self._unsealed += numbers
+
+    def _count_claims(self, name: str, request: int, detail: Mapping[str, Any]) -> None:
+        if name == Event.CLAIMED:
+            self.claims.pop(request, None)
+            if CLAIM in detail:
+                self.claims[request] = int(detail[CLAIM])
+        elif name == Event.TAKEN_OVER and request in self.claims:
+            # What is to be sent again has no claim, nor has what arrived by a claim that the ledger has lost.
+            sent = {*detail.get(IN_DOUBT, ()), *(() if detail.get(LOST) else detail.get(ARRIVED, ()))}
+            claim = self.claims[request]
+            self.claims |= {int(number): claim if number in sent else None for number in detail.get("by", ())}
 
     def _refuse_known(self, event: int, numbers: Iterable[int]) -> None:
         if not self.states.keys().isdisjoint(numbers):

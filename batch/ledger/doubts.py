@@ -7,21 +7,19 @@ send the request: anybody who can write to the ledger could otherwise pretend th
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, is_existing
 from batch.ledger import tables as t
 from batch.ledger.engine import KEY, reading, writing
-from batch.ledger.events import GONE, SERVER_TIME, TOKEN_EXPIRES, changed
-from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.events import ATTEMPT, CLAIM, GONE, SERVER_TIME, TOKEN_EXPIRES, changed
+from batch.ledger.rows import load_requests
+from batch.ledger.witnesses import ClaimOrder, read_detail, request_of, sent_of, witnesses_of
 from batch.model import Doubt
 from batch.states import Event, State
-from batch.status.control import Witness, delay_now
+from batch.status.control import delay_now
 from batch.text import instant, moment
 
 if TYPE_CHECKING:
@@ -31,17 +29,10 @@ if TYPE_CHECKING:
 
     from batch.ledger.machine_key import MachineKey
     from batch.model import Request
-    from batch.status.control import Place
+    from batch.status.control import Witness
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Stands for the expiry of a token if the ledger does not know it."""
-
-_AFTER: Final = 3
-"""The first accepted requests after each ripe doubt, one of which can be its control: some may be held access without
-a row. The newest is read besides, so that no number of such requests leaves a doubt without a control."""
-
-_BEFORE: Final = 6
-"""Accepted requests before the control that must be listed completely: the newest, whose rows come last."""
 
 _ENDS: Final = (Event.UNDECIDED.value, Event.ABANDONED.value)
 _EVENTS: Final = (
@@ -76,20 +67,6 @@ _LAST_CLAIM: Final = (
     .order_by(t.event.c.number.desc())
     .limit(1)
 )
-_ACCEPTED_AT: Final = sa.select(t.event.c.request, t.event.c.detail).where(
-    t.event.c.request.in_(sa.bindparam("numbers", expanding=True)), t.event.c.event == Event.ACCEPTED.value
-)
-HAS_ROWS: Final = t.request.c.recipient_count * t.request.c.item_count > (
-    sa.select(sa.func.count())
-    .select_from(t.track)
-    .join(t.finding, t.finding.c.id == t.track.c.finding)
-    .where(
-        t.track.c.request == t.request.c.number,
-        (t.finding.c.state == EXISTING) | t.finding.c.said.startswith(EXISTING_SAID, autoescape=True),
-    )
-    .scalar_subquery()
-)
-"""Whether the tenant created something for a request, as far as its answer tells."""
 _FORGET: Final = sa.delete(t.doubt).where(t.doubt.c.request.in_(sa.bindparam("numbers", expanding=True)))
 _OF_ATTEMPT: Final = sa.select(t.request.c.number).where(
     t.request.c.number == sa.bindparam("of_request"),
@@ -101,42 +78,15 @@ _COPY: Final = ("tenant_time", "fence", "ripe")
 _KNOWN: Final = sa.select(*(t.doubt.c[name] for name in (*_COPY, "mac"))).where(
     t.doubt.c.request == sa.bindparam("of_request")
 )
-_SENT: Final = sa.select(t.request.c.number, t.request.c.attempts, t.request.c.parent).where(
-    t.request.c.number == sa.bindparam("of_request")
-)
-_ARRIVED: Final = (
-    sa.select(t.request.c.number)
-    .where(t.request.c.claimed == sa.bindparam("claim"), t.request.c.state == State.ACCEPTED.value)
-    .limit(1)
-)
-_ACCEPTED: Final = REQUEST.where(
-    t.request.c.claimed.between(sa.bindparam("least"), sa.bindparam("last")),
+_ARRIVED: Final = sa.select(t.request.c.number).where(
+    t.request.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
+    t.request.c.claimed == sa.bindparam("claim"),
     t.request.c.state == State.ACCEPTED.value,
-    t.run.c.tenant == sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run")).scalar_subquery(),
-    HAS_ROWS,
-).limit(sa.bindparam("most"))
-_NEWEST_ACCEPTED: Final = _ACCEPTED.order_by(t.request.c.claimed.desc())
-_OLDEST_ACCEPTED: Final = _ACCEPTED.order_by(t.request.c.claimed)
-_EVER: Final = (1 << 31) - 1
-"""More claims than there will ever be."""
+)
 _DELAY: Final = (
     sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
     .join(t.run, t.run.c.tenant == t.tenant.c.id)
     .where(t.run.c.id == sa.bindparam("of_run"))
-)
-_HELD: Final = (
-    sa.select(
-        t.track.c.request,
-        t.identity.c.external_id.label("identity"),
-        t.item.c.external_id.label("item"),
-        t.item.c.type,
-        t.finding.c.state,
-        t.finding.c.said,
-    )
-    .join(t.identity, t.identity.c.id == t.track.c.identity)
-    .join(t.item, t.item.c.id == t.track.c.item)
-    .join(t.finding, t.finding.c.id == t.track.c.finding)
-    .where(t.track.c.request.in_(sa.bindparam("numbers", expanding=True)))
 )
 
 
@@ -145,6 +95,7 @@ class DoubtStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._order = ClaimOrder()
 
     def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
         """Keeps the tenant's clock, read after the attempts had ended; an earlier reading stays."""
@@ -157,9 +108,16 @@ class DoubtStore:
 
         Returns:
             How many claims there were so far.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            LedgerLostError: The ledger has lost events.
         """
+        with reading(self._engine) as connection:
+            # Outside of the transaction that writes, for which all others wait.
+            self._order.greatest(connection)
         with writing(self._engine) as connection:
-            claims: int = connection.execute(sa.select(t.about.c.claims)).scalar_one()
+            claims = self._order.greatest(connection)
             for request in requests:
                 _keep(connection, request, "ripe", claims)
             return claims
@@ -170,24 +128,15 @@ class DoubtStore:
         They are bounded: for each moment at which doubts became ripe, the first accepted requests that were claimed
         later, the newest of all, and the newest that were claimed before, whose rows come last. Those were claimed
         after the first of the doubts, if there are any. A request for which the tenant created nothing proves nothing.
+
+        Raises:
+            LedgerChangedError: Somebody has changed the ledger.
+            LedgerLostError: The ledger has lost events.
         """
         if not doubts:
             return ()
         with reading(self._engine) as connection:
-            run, first = doubts[0].request.run, min(doubt.claimed for doubt in doubts)
-
-            def read(query: sa.Select[Any], *, least: int = 1, last: int = _EVER, most: int) -> dict[int, Any]:
-                asked = {"of_run": run, "least": least, "last": last, "most": most}
-                return {row.number: row for row in connection.execute(query, asked)}
-
-            rows: dict[int, Any] = {}
-            for ripe in {doubt.ripe for doubt in doubts}:
-                rows |= read(_NEWEST_ACCEPTED, least=first, last=_EVER if ripe is None else ripe, most=_BEFORE)
-                if ripe is not None:
-                    rows |= read(_OLDEST_ACCEPTED, least=ripe + 1, most=_AFTER)
-                    rows |= read(_NEWEST_ACCEPTED, least=ripe + 1, most=1)
-            rows = rows or read(_NEWEST_ACCEPTED, most=_AFTER)
-            return _load_witnesses(connection, sorted(rows.values(), key=lambda row: row.claimed))
+            return witnesses_of(connection, self._order, doubts)
 
     def listing_delay(self, run: str, now: datetime) -> float:
         """The longest delay of the tenant's list that still counts, in seconds; see `delay_now`."""
@@ -224,7 +173,7 @@ def _add(connection: Connection, number: int, known: Mapping[str, Any]) -> None:
 
 def _mac(connection: Connection, number: int, known: Mapping[str, Any]) -> str:
     """This machine's code of a row. It covers the attempt, so that no row of an earlier one takes its place."""
-    claim = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).first()
+    claim = connection.execute(_LAST_CLAIM, {"of_request": sent_of(connection, number)}).first()
     facts = [str(known[name] if known[name] is not None else "") for name in _COPY]
     key: MachineKey = connection.get_execution_options()[KEY]()
     return key.mac("doubt", claim.hash if claim else "", str(number), *facts)
@@ -284,12 +233,12 @@ def _fence(connection: Connection, number: int) -> str | None:
 
     None only if the machine that made the latest attempt says itself that the attempt has ended.
     """
-    events = connection.execute(_EVENTS, {"of_request": _sent(connection, number)}).all()
+    events = connection.execute(_EVENTS, {"of_request": sent_of(connection, number)}).all()
     claim = next((event for event in reversed(events) if event.event == Event.CLAIMED), None)
     last = events[-1] if events else None
     if claim is None or last is None or last is claim:
         return _expiry(connection, number)
-    has_ended = last.event == Event.UNDECIDED or _read(last.detail).get(GONE) is True
+    has_ended = last.event == Event.UNDECIDED or read_detail(last.detail).get(GONE) is True
     places = [{"of_run": event.run, "since": event.number} for event in (claim, last)]
     signers = {connection.execute(_SIGNER, place).scalar() for place in places}
     return None if has_ended and len(signers) == 1 and None not in signers else _expiry(connection, number)
@@ -300,8 +249,8 @@ _AT_ONCE: Final = 500
 
 def _expiry(connection: Connection, number: int) -> str:
     """When the token of a request's latest attempt expires; NEVER if the ledger does not know."""
-    claim = connection.execute(_LAST_CLAIM, {"of_request": _sent(connection, number)}).first()
-    expires = moment(_read(claim.detail if claim else None).get(TOKEN_EXPIRES))
+    claim = connection.execute(_LAST_CLAIM, {"of_request": sent_of(connection, number)}).first()
+    expires = moment(read_detail(claim.detail if claim else None).get(TOKEN_EXPIRES))
     return instant(expires or NEVER)
 
 
@@ -314,7 +263,7 @@ def load_doubts(connection: Connection, rows: Sequence[Any]) -> tuple[Doubt, ...
 
 
 def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
-    sent = _sent(connection, row.number)
+    sent = sent_of(connection, row.number)
     events = connection.execute(_EVENTS, {"of_request": sent}).all()
     if not events:
         raise changed(request.run, [f"request {row.number} is in doubt, but was never sent"])
@@ -322,79 +271,36 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
     ended = next((event.at for event in reversed(events) if event.event in _ENDS), first.at)
     before = connection.execute(_ANSWER_BEFORE, {"of_run": first.run, "before": first.number}).scalar()
     known = known_of(connection, row.number)
+    latest = next((read_detail(event.detail) for event in reversed(events) if event.event == Event.CLAIMED), {})
+    claimed = int(latest.get(CLAIM, row.claimed or 0))
     return Doubt(
         request=request,
         first_attempt=datetime.fromisoformat(first.at),
         ended=datetime.fromisoformat(ended),
-        sent="" if sent == row.number else _request(connection, sent).id,
-        claimed=row.claimed or 0,
-        arrived=_has_arrived(connection, row),
-        tenant_before=moment(_read(before).get(SERVER_TIME)),
+        sent="" if sent == row.number else request_of(connection, sent).id,
+        claimed=claimed,
+        arrived=_has_arrived(connection, request.run, latest, claimed),
+        tenant_before=moment(read_detail(before).get(SERVER_TIME)),
         tenant_time=moment(known["tenant_time"]),
         fence=moment(known["fence"]),
         ripe=known["ripe"],
     )
 
 
-def _request(connection: Connection, number: int) -> Request:
-    rows = connection.execute(REQUEST.where(t.request.c.number == number)).all()
-    return load_requests(connection, rows)[0]
-
-
-def _sent(connection: Connection, number: int) -> int:
-    """The number of the request whose id travelled with a request: its own, or one's that it is a part of."""
-    row = connection.execute(_SENT, {"of_request": number}).one()
-    # A part is newer than the whole; otherwise somebody has changed it.
-    while not row.attempts and row.parent is not None and row.parent < row.number:
-        row = connection.execute(_SENT, {"of_request": row.parent}).one()
-    return int(row.number)
-
-
-def _has_arrived(connection: Connection, row: Any) -> bool:
+def _has_arrived(connection: Connection, run_id: str, sent: Mapping[str, Any], claimed: int) -> bool:
     """Whether some request of the same body is known to have arrived.
 
     A body is accepted or refused as a whole: if one of its requests is ACCEPTED, the tenant has them all.
+
+    Args:
+        connection: In a transaction.
+        run_id: The run.
+        sent: The detail of the event of the latest attempt: all requests of its body have its id.
+        claimed: The number of its claim; 0 if the ledger does not know it.
     """
-    if row.claimed is None:
-        return False
-    return connection.execute(_ARRIVED, {"claim": row.claimed}).first() is not None
-
-
-def _load_witnesses(connection: Connection, rows: Sequence[Any]) -> tuple[Witness, ...]:
-    numbers = [row.number for row in rows]
-    answers = connection.execute(_ACCEPTED_AT, {"numbers": numbers}).all() if numbers else []
-    accepted_at = {answer.request: moment(_read(answer.detail).get(SERVER_TIME)) for answer in answers}
-    requests = load_requests(connection, rows)
-    held = _held(connection, requests)
-    return tuple(
-        Witness(
-            request=request,
-            sent=request.id if request.attempts else _request(connection, _sent(connection, request.number)).id,
-            claimed=row.claimed,
-            accepted_at=accepted_at.get(request.number),
-            held=frozenset(held[request.number]),
-        )
-        for request, row in zip(requests, rows, strict=True)
+    numbers = connection.execute(_ARRIVED, {"of_run": run_id, "claim": claimed}).scalars().all() if claimed else ()
+    return any(
+        read_detail(claim.detail).get(ATTEMPT) == sent.get(ATTEMPT)
+        for number in numbers
+        if (claim := connection.execute(_LAST_CLAIM, {"of_request": sent_of(connection, number)}).first()) is not None
     )
-
-
-def _held(connection: Connection, requests: Sequence[Request]) -> defaultdict[int, set[Place]]:
-    """Changes of requests for which the tenant created nothing, as it said."""
-    places = {
-        (request.number, identity, item.type.value, item.id): (r, i)
-        for request in requests
-        for r, identity in enumerate(request.recipients)
-        for i, item in enumerate(request.items)
-    }
-    found: defaultdict[int, set[Place]] = defaultdict(set)
-    numbers = [request.number for request in requests]
-    for row in connection.execute(_HELD, {"numbers": numbers}) if requests else ():
-        place = places.get((row.request, row.identity, row.type, row.item))
-        if place is not None and is_existing(row.state, row.said):
-            found[row.request].add(place)
-    return found
-
-
-def _read(detail: str | None) -> Mapping[str, Any]:
-    read = json.loads(detail) if detail else {}
-    return read if isinstance(read, dict) else {}

@@ -78,6 +78,9 @@ WITHIN: Final = "within"
 IN_DOUBT: Final = "in_doubt"
 """In the detail of a division: the numbers of the new requests that are UNCONFIRMED from their beginning."""
 
+LOST: Final = "lost"
+"""In the detail of a division: what arrived did so by an attempt that the ledger has lost, so it has no claim."""
+
 FINGERPRINT: Final = "body_sha256"
 """In the detail of an attempt: the fingerprint of the body that was sent."""
 
@@ -305,11 +308,11 @@ def is_own(connection: Connection, run_id: str, number: int) -> bool:
     return has_signed(public, signed_text(row.ledger, row.place or 0, before, head), row.signature)
 
 
-def changed(run_id: str, faults: Sequence[str]) -> LedgerChangedError:
+def changed(run_id: str, faults: Sequence[str], *, what: str = "Somebody has changed the ledger") -> LedgerChangedError:
     """The error that stops everything if somebody has changed a ledger: a run of it, or more than one."""
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
     return LedgerChangedError(
-        f"Somebody has changed the ledger: {f'in run {run_id}, ' if run_id else ''}{faults[0]}{more}.",
+        f"{what}: {f'in run {run_id}, ' if run_id else ''}{faults[0]}{more}.",
         next_step="Nothing more was sent. `access-batch ledger verify` lists all differences. Put the newest sound "
         "backup in the ledger's place: requests sent since then are looked up at the tenant first.",
     )

@@ -17,7 +17,7 @@ from batch.model import IMPORT
 from batch.text import id_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -110,18 +110,36 @@ def link_findings(connection: Connection, requests: pl.Series, now: datetime) ->
         events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail={FINDINGS: found})])
 
 
+def file_faults(connection: Connection) -> Sequence[str]:
+    """What SQLite itself finds wrong with a ledger's file: tables and indexes that are damaged, or do not match."""
+    if connection.dialect.name != "sqlite":
+        return ()
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    return [str(fault) for fault in found if fault != "ok"]
+
+
 def gap_faults(connection: Connection) -> Iterator[str]:
     """Runs, requests and signatures that were taken away, if later ones are left: their numbers have no gaps."""
     for what, number in (("run", t.run.c.number), ("request", t.request.c.number)):
         count, greatest = connection.execute(sa.select(sa.func.count(), sa.func.max(number))).one()
         if count != (greatest or 0):
             yield f"{count:,} of {greatest:,} {what}s are left"
-    claims = connection.execute(sa.select(t.about.c.claims)).scalar() or 0
-    if claims < (connection.execute(sa.select(sa.func.max(t.request.c.claimed))).scalar() or 0):
-        yield "the number of claims was changed"
     for public, count, greatest in connection.execute(_PLACES):
         if count != (greatest or 0) or not count:
             yield f"{count:,} of {greatest or 'its'} signatures of the key {key_name(public)} are left"
+
+
+def claim_faults(connection: Connection, greatest: int) -> Iterator[str]:
+    """Whether the ledger counts fewer claims than it has.
+
+    Args:
+        connection: In a transaction.
+        greatest: The greatest number of a claim that an event of any run has.
+    """
+    # Claims of older versions are in no event.
+    kept = connection.execute(sa.select(sa.func.max(t.request.c.claimed))).scalar() or 0
+    if (connection.execute(sa.select(t.about.c.claims)).scalar() or 0) < max(kept, greatest):
+        yield "the number of claims was changed"
 
 
 _PLACES: Final = (

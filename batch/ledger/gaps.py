@@ -15,7 +15,6 @@ from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import begin_attempts, ended
-from batch.ledger.doubts import HAS_ROWS
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
@@ -24,6 +23,7 @@ from batch.ledger.remembered import remembered_of, rows_elsewhere, runs_elsewher
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.track import write_statuses
+from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
 from batch.states import Event, State
 from batch.status.compare import Account, Remembered, account_for, pair_keys
@@ -307,7 +307,8 @@ class Gaps:
             for i, item in enumerate(request.items)
         }
         found = {place for place, row in rows.items() if whole or row is not None}
-        detail = {events.ACCESS_REQUESTS: sorted({row.access_request for row in listed.values()} - {""})}
+        accesses = sorted({row.access_request for row in listed.values()} - {""})
+        detail = {events.ACCESS_REQUESTS: accesses, events.LOST: True}
         parts = parts_by_arrival(request, found)
         if (state := free.state) is State.SENDING:
             move(connection, [request], state, Event.ABANDONED, now)

@@ -37,7 +37,7 @@ from batch.ledger.events import (
     own_part,
     signed_text,
 )
-from batch.ledger.facts import about, dictionary_faults, findings_of, gap_faults
+from batch.ledger.facts import about, claim_faults, dictionary_faults, file_faults, findings_of, gap_faults
 from batch.ledger.machine_key import has_signed, key_name
 from batch.model import Head
 from batch.states import FREE, State
@@ -108,6 +108,7 @@ class Sealed:
         parts: Of requests that were divided, their parts.
         last: The run's newest event.
         tracked_by: The names of the other machines' keys that alone have signed what the tenant reports, by requests.
+        claim: The greatest number of a claim that its events have.
     """
 
     ours: Mapping[int, str]
@@ -117,6 +118,7 @@ class Sealed:
     parts: Mapping[int, Sequence[int]]
     last: Head
     tracked_by: Mapping[int, str]
+    claim: int
 
 
 def require_ours(sealed: Sealed, request: Request) -> None:
@@ -198,6 +200,7 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
         parts=chain.parts,
         last=chain.last,
         tracked_by={number: key_name(key) for number, key in chain.tracked_by.items() if key != public},
+        claim=chain.greatest_claim,
     )
 
 
@@ -228,9 +231,7 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
 _PARENTS: Final = sa.select(t.request.c.number, t.request.c.parent).where(
     t.request.c.run == t.RUN_NUMBER, t.request.c.parent.is_not(None)
 )
-_CLAIMED: Final = sa.select(t.request.c.number, t.request.c.claimed).where(
-    t.request.c.run == t.RUN_NUMBER, t.request.c.claimed.is_not(None)
-)
+_CLAIMED: Final = sa.select(t.request.c.number, t.request.c.claimed).where(t.request.c.run == t.RUN_NUMBER)
 _ABOUT: Final = {
     "input": "the digest of its input",
     "run": "its date, its API or the list of its files",
@@ -243,16 +244,24 @@ _ABOUT: Final = {
 def check_all(connection: Connection) -> Mapping[str, Sealed]:
     """Compare everything by which earlier changes are found again with the chains of all runs.
 
+    An index that lacks entries, or a table out of order, hides changes from whoever looks them up, and not from
+    whoever reads everything: so the database's own check comes first.
+
     Returns:
         The runs, by their ids.
 
     Raises:
         LedgerChangedError: They differ: somebody has changed the ledger.
     """
+    if damage := file_faults(connection):
+        raise changed("", damage, what="The ledger's file is damaged, or somebody has changed it")
     if faults := [*gap_faults(connection), *dictionary_faults(connection)]:
         raise changed("", faults)
     runs = connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all()
-    return {run: check_run(connection, run, whole=True) for run in runs}
+    found = {run: check_run(connection, run, whole=True) for run in runs}
+    if faults := [*claim_faults(connection, max((sealed.claim for sealed in found.values()), default=0))]:
+        raise changed("", faults)
+    return found
 
 
 def check_runs_of(connection: Connection, tenants: Collection[int]) -> None:

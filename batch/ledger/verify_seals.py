@@ -13,7 +13,7 @@ from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
 from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
-from batch.ledger.facts import dictionary_faults, gap_faults
+from batch.ledger.facts import claim_faults, dictionary_faults, gap_faults
 from batch.ledger.machine_key import has_signed, key_name
 from batch.ledger.seals import fact_faults, root, seals_and_contents
 from batch.model import Head
@@ -118,10 +118,12 @@ def contents(connection: Connection) -> Iterator[str]:
     """
     yield from gap_faults(connection)
     yield from dictionary_faults(connection)
+    greatest_claim = 0
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))
         sealed = {number for birth in chain.births for number in birth.numbers}
         yield from (f"run {run_id}: {fault}" for fault in (*chain.faults, *fact_faults(connection, chain)))
+        greatest_claim = max(greatest_claim, chain.greatest_claim)
         for birth in chain.births:
             if root(found[number][0] for number in birth.numbers if number in found) != birth.root:
                 yield f"run {run_id}: requests that event {birth.event} added have other seals"
@@ -130,6 +132,7 @@ def contents(connection: Connection) -> Iterator[str]:
                 yield f"request {number}: no seal of run {run_id} covers it"
             elif kept != seal:
                 yield f"request {number}: its content was changed"
+    yield from claim_faults(connection, greatest_claim)
     paces = sa.select(t.pace, t.tenant.c.name).join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
     for pace in connection.execute(paces):
         if repaired(pace, Rate()):

@@ -263,7 +263,7 @@ class Settler:
         if one.reading is not None and one.reading.resembling:
             return True
         ripe = one.doubt.ripe
-        has_later = ripe is not None and any(witness.claimed > ripe for witness in accepted)
+        has_later = ripe is not None and any(one.proves and one.claimed > ripe for one in accepted)
         return has_later or one.waited(self._time()) >= 2 * self._wait
 
     async def _prove(self, late: list[OpenDoubt]) -> dict[int, Proof]:

@@ -87,6 +87,7 @@ class Witness:
         claimed: The place of its claim among all claims of the ledger.
         accepted_at: The tenant's clock when it was accepted; None if it told no time.
         held: Its changes that need no row: the tenant said, or shows, that they are held already.
+        proves: Whether this machine has signed when it was claimed. Else it can't be a control: anybody can write that.
     """
 
     request: Request
@@ -94,6 +95,7 @@ class Witness:
     claimed: int
     accepted_at: datetime | None = None
     held: frozenset[Place] = frozenset()
+    proves: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +176,8 @@ def proof_of(doubt: Doubt, witnesses: Sequence[Shown], *, current: bool = False)
     """
     complete = [one for one in witnesses if one.complete]
     lacking = [one.witness.claimed for one in witnesses if one.missing]
-    later = [one for one in witnesses if doubt.ripe is not None and one.witness.claimed > doubt.ripe]
+    proving = [one for one in witnesses if one.witness.proves]
+    later = [one for one in proving if doubt.ripe is not None and one.witness.claimed > doubt.ripe]
     controls = [one.witness.claimed for one in later if one.complete]
     # One control is enough; the earliest has the fewest requests before it that could lack a row.
     control = bool(controls) and not any(claimed < min(controls) for claimed in lacking)

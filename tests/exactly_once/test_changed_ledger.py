@@ -136,6 +136,26 @@ def test_nothing_is_sent_twice_because_somebody_has_changed_what_was_sent(
     assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(9, 9)]))
 
 
+def test_nothing_is_settled_by_other_runs_that_somebody_has_changed(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    first, path = write_rows(tmp_path / "a.csv", ROWS[:2]), write_rows(tmp_path / "b.csv", ROWS[2:])
+    ledger = tmp_path / "ledger.db"
+    here = ("--ledger", ledger)
+    options = ("--yes", "--check-tenant", "never", "--concurrency", "1", *here)
+    submit = ("submit", path, *options)
+    assert program("submit", first, *options, env=environment(tenant)).code == 0
+    tenant.faults.add(Fault.DROP_AFTER, Fault.UNAUTHORIZED_401, Fault.UNAUTHORIZED_401)
+    assert program(*submit, "--settle-after", "600", env=environment(tenant)).code == 4
+    run = rows(ledger, "SELECT id FROM run ORDER BY number")[1][0]
+    before = accepted(tenant)
+    for attack in changed_by(ledger, {"a control": ["UPDATE request SET claimed = 1000 WHERE run = 1"]}):
+        for command in (submit, ("settle", run, *here)):
+            ended = program(*command, env={**environment(tenant), "ACCESS_BATCH_SETTLE_AFTER": "0.2"})
+            assert (ended.code, "Somebody has changed the ledger: " in ended.err) == (2, True), (attack, ended)
+            assert accepted(tenant) == before
+
+
 def changed_by(ledger: Path, attacks: Mapping[str, list[str]]) -> Iterator[str]:
     """Change the ledger by one attack after the other, and put it back after each."""
     alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.errors import LedgerChangedError, LedgerLostError
 from batch.ledger.doubts import NEVER
 from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
 from batch.ledger.process import SILENT_FOR
@@ -308,6 +309,72 @@ def test_a_request_for_which_the_tenant_created_nothing_is_no_witness(ledger: Le
     record(ledger, later[-1], ACCEPTED)
     (ripe,) = ledger.requests.doubts(run)
     assert [one.request.number for one in ledger.doubts.witnesses([ripe])] == [later[-1].number]
+
+
+def test_what_was_sent_before_a_doubt_is_no_control_whatever_the_ledger_counts(ledger: Ledger, path: Path) -> None:
+    other, run = write(ledger, *singles(2, prefix="o"), digest="other"), write(ledger, *singles(2))
+    earlier = [claim(ledger, other), claim(ledger, other)]
+    for request in earlier:
+        record(ledger, request, ACCEPTED)
+    doubtful, last = claim(ledger, run), claim(ledger, run)
+    record(ledger, doubtful, FAILED)
+    record(ledger, last, ACCEPTED)
+    (doubt,) = ledger.requests.doubts(run)
+    alter(path, "UPDATE request SET claimed = NULL", "UPDATE about SET claims = 0")
+    assert ledger.doubts.ripen([doubt.request]) == 4
+    alter(path, "UPDATE request SET claimed = 1000 + number WHERE state = 'ACCEPTED'", "UPDATE about SET claims = 2000")
+    (doubt,) = ledger.requests.doubts(run)
+    assert (doubt.claimed, doubt.ripe) == (3, 4)
+    found = ledger.doubts.witnesses([doubt])
+    assert {one.request.number: one.claimed for one in found} == {last.number: 4}
+    alter(path, "UPDATE request SET claimed = 4 WHERE state = 'UNCONFIRMED'")
+    assert not ledger.requests.doubts(run)[0].arrived, "it shares its body with no other request"
+
+
+def test_events_that_are_taken_away_while_a_doubt_waits_end_the_waiting(ledger: Ledger, path: Path) -> None:
+    other, run = write(ledger, *singles(2, prefix="o"), digest="other"), write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    record(ledger, claim(ledger, other), ACCEPTED)
+    assert len(ledger.doubts.witnesses([doubt])) == 1
+    alter(path, "DELETE FROM event WHERE run = 1 AND event <> 'planned'")
+    with pytest.raises(LedgerLostError, match="has lost events that this process has read"):
+        ledger.doubts.ripen([doubt.request])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE event SET detail = json_set(detail, '$.claim', 9) WHERE run = 1 AND event = 'claimed'",
+        "DELETE FROM event WHERE run = 1 AND event = 'claimed'",
+        "UPDATE tenant SET name = 'https://other.example'",
+    ],
+)
+def test_a_doubt_is_not_judged_by_events_that_somebody_has_changed(ledger: Ledger, path: Path, attack: str) -> None:
+    other, run = write(ledger, *singles(1, prefix="o"), digest="other"), write(ledger, *singles(1))
+    record(ledger, claim(ledger, other), ACCEPTED)
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    alter(path, attack)
+    with pytest.raises(LedgerChangedError):
+        ledger.doubts.ripen([doubt.request])
+    with pytest.raises(LedgerChangedError):
+        ledger.doubts.witnesses([doubt])
+
+
+def test_a_claim_that_only_another_machine_has_signed_is_no_control(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.doubts.ripen([doubt.request])
+    with open_ledger(path, key=lambda: OTHER) as elsewhere:
+        theirs = write(elsewhere, *singles(1, prefix="o"), digest="other")
+        record(elsewhere, claim(elsewhere, theirs), ACCEPTED)
+    ours = write(ledger, *singles(1, prefix="p"), digest="ours")
+    record(ledger, claim(ledger, ours), ACCEPTED)
+    (ripe,) = ledger.requests.doubts(run)
+    found = ledger.doubts.witnesses([ripe])
+    assert [(one.claimed, one.proves) for one in found] == [(2, False), (3, True)]
 
 
 def test_the_delay_of_the_list_that_counts_most_is_remembered_and_counts_half_after_each_week(ledger: Ledger) -> None:

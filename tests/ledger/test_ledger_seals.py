@@ -289,6 +289,8 @@ FOUND_BESIDE = {
     "lost recipients": "DELETE FROM recipient WHERE request = 1",
     "other content of what was sent": "UPDATE detail SET comment = 'x'",
     "another number of attempts": "UPDATE request SET attempts = 2 WHERE number = 1",
+    "no place among all claims": ("UPDATE request SET claimed = NULL", "UPDATE about SET claims = 0"),
+    "a place among all claims without an attempt": "UPDATE request SET claimed = 1 WHERE number = 5",
 }
 """Attacks by which what was sent is not found again, or counts as rejected."""
 
@@ -429,3 +431,43 @@ def test_a_number_of_claims_that_was_put_back_stops_planning(ledger: Ledger, pat
     with pytest.raises(LedgerChangedError, match="the number of claims was changed"):
         ledger.plans.check_all()
     assert ledger.verify() != ()
+
+
+OUT_OF_STEP = {
+    "an index without an entry": (
+        ("ix_identity_key", 'ON identity (tenant, "key")', 'ON identity (tenant, "key") WHERE id > 1'),
+        ["REINDEX ix_identity_key"],
+    ),
+    "a table in another order": (
+        ("recipient", "PRIMARY KEY (identity, request)", "PRIMARY KEY (identity DESC, request)"),
+        [
+            "CREATE TEMP TABLE kept AS SELECT * FROM recipient",
+            "DELETE FROM recipient",
+            "INSERT INTO recipient SELECT * FROM kept",
+        ],
+    ),
+}
+"""By its name and part of its definition: what somebody writes while SQLite takes it for something else."""
+
+
+@pytest.mark.parametrize(("what", "statements"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
+def test_nothing_is_planned_while_a_look_up_finds_less_than_the_ledger_has(
+    ledger: Ledger, path: Path, run: Run, what: tuple[str, str, str], statements: list[str]
+) -> None:
+    name, *definitions = what
+    assert run.id in ledger.plans.check_all()
+    ledger.close()
+
+    def define(before: str, after: str) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            edit = "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = ? AND sql LIKE '%' || ? || '%'"
+            assert connection.execute(edit, (before, after, name, before)).rowcount == 1
+
+    define(*definitions)
+    alter(path, *statements)
+    define(*reversed(definitions))
+    with open_ledger(path) as opened:
+        with pytest.raises(LedgerChangedError, match="file is damaged, or somebody has changed it"):
+            opened.plans.check_all()
+        assert opened.verify() != ()
