@@ -116,6 +116,11 @@ def _several(value: Any) -> Any:
     return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _one_or_several(value: Any) -> Any:
+    """Reads a list, or one text, which may have commas."""
+    return (value,) if isinstance(value, str) else value
+
+
 def _resubmit(value: Any) -> Any:
     """Reads a list of outcomes, or a text with commas."""
     allowed = ",".join(RESUBMITTABLE)
@@ -218,6 +223,11 @@ class Settings(BaseModel):
     ] = None
     log_file: Annotated[Path | None, Option("Append events to this file, as JSON lines.", "PATH")] = None
     sheet: Annotated[str, Option("The sheet of a workbook to read, if it has several.", "NAME")] = ""
+    where: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_one_or_several),
+        Option("Take only rows with this: COLUMN=TEXT, COLUMN!=TEXT, or COLUMN~PART; repeatable.", "CONDITION"),
+    ] = ()
     map: Annotated[
         tuple[str, ...], BeforeValidator(_several), Option("Read your column as one of ours; repeatable.", "YOURS=OURS")
     ] = ()

@@ -37,7 +37,7 @@ def load(
 
     Raises:
         InputFileError: An input can't be loaded, or a map does not fit it.
-        UsageError: A map, the date format or the comment is invalid, or there is no map to save.
+        UsageError: A map, a condition, the date format or the comment is invalid, or there is no map to save.
         SettingsError: The maps can't be saved.
     """
     maps_required = "map" in settings.sources.flags
@@ -54,6 +54,7 @@ def load(
         # The same name in another field is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
         sheet=settings.sheet,
+        where=settings.where,
         limits=Limits.of_size(settings.max_input) if settings.max_input else LIMITS,
     )
     loaded = load_inputs(

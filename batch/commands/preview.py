@@ -140,6 +140,7 @@ def preview(
         files=files,
         elapsed=runtime.clock.monotonic() - began,
         names=names.counts,
+        left_out=table.left_out,
         precheck=check.checked(verdicts) if check else None,
     )
 

@@ -352,5 +352,6 @@ def _report(
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,
+        left_out=classified.table.left_out,
         head=ledger.head(run).short if run else "",
     )

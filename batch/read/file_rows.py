@@ -38,6 +38,7 @@ class FileRows:
         notices: Sentences for the user.
         typed: Columns whose type is a date; their text is ISO 8601.
         problems: For each row a sentence why it can't be read, or null; None if all can.
+        left_out: How many more rows the file has, which --where leaves out.
         translated: The rows as meant; None if that is the same.
     """
 
@@ -47,6 +48,7 @@ class FileRows:
     notices: tuple[str, ...]
     typed: frozenset[str] = frozenset()
     problems: pl.Series | None = None
+    left_out: int = 0
     translated: pl.DataFrame | None = None
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _NOTHING_SENT: Final = "Nothing was sent."
+_MOST_SHOWN: Final = 80
+_CONDITION: Final = re.compile(r"\s*([^=~]*?[^=~!\s])\s*(!=|=|~)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,26 @@ class ColumnMap:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What a row must have. Cells are compared as written, without surrounding blanks; an empty cell is an empty text.
+
+    Attributes:
+        column: The user's header, or the name that it is read as; case does not matter.
+        operator: `=` (is), `!=` (is not) or `~` (contains).
+        value: The text to compare with; case matters.
+    """
+
+    column: str
+    operator: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """The condition as the user writes it."""
+        return f"{self.column}{self.operator}{self.value}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Interpretation:
     """How to read input files.
 
@@ -63,6 +86,7 @@ class Interpretation:
         comment: For every row without a comment of its own; empty for none.
         identity_by: The kind of the identity names; empty if every kind is tried.
         sheet: The name of the sheet to read from each workbook; empty for the only one.
+        where: What a row must have to be taken.
         limits: How large the files may be; no part of the digest.
     """
 
@@ -72,6 +96,7 @@ class Interpretation:
     comment: str = ""
     identity_by: str = ""
     sheet: str = ""
+    where: tuple[Condition, ...] = ()
     limits: Limits = LIMITS
 
     def digest_part(self, applied: Sequence[Sequence[ColumnMap]]) -> str:
@@ -86,6 +111,7 @@ class Interpretation:
             "date_format": date_form(self.date_format).layout if self.date_format else None,
             "comment": self.comment or None,
             "identity_by": self.identity_by or None,
+            "where": sorted(one.text for one in self.where),
         }
         given = {name: value for name, value in parts.items() if value}
         return json.dumps(given, sort_keys=True) if given else ""
@@ -103,6 +129,7 @@ def make_interpretation(
     comment: str = "",
     identity_by: str = "",
     sheet: str = "",
+    where: Sequence[str] = (),
     limits: Limits = LIMITS,
 ) -> Interpretation:
     """Parse the reading options.
@@ -114,10 +141,11 @@ def make_interpretation(
         comment: As given by the user.
         identity_by: Value of an IdentityBy, or empty.
         sheet: As given by the user.
+        where: Each `column=value`, `column!=value` or `column~part`.
         limits: How large the files may be.
 
     Raises:
-        UsageError: A map or the date format is malformed, or the comment is blank.
+        UsageError: A map, a condition or the date format is malformed, or the comment is blank.
     """
     if date_format:
         date_form(date_format)
@@ -130,8 +158,20 @@ def make_interpretation(
         comment=comment.strip(),
         identity_by=identity_by,
         sheet=sheet,
+        where=tuple(map(_condition, where)),
         limits=limits,
     )
+
+
+def _condition(text: str) -> Condition:
+    found = _CONDITION.fullmatch(text)
+    if not found:
+        raise UsageError(
+            f"--where: {on_one_line(text, most=_MOST_SHOWN)!r} is no condition.",
+            next_step=f"{_NOTHING_SENT} Write it as --where 'Department=Finance'; != stands for “is not”, and ~ for "
+            "“contains”.",
+        )
+    return Condition(column=bare_name(found[1]), operator=found[2], value=found[3].strip())
 
 
 def _column_maps(texts: Iterable[str]) -> tuple[ColumnMap, ...]:
@@ -176,4 +216,4 @@ def _column_map(text: str) -> ColumnMap:
 
 
 def _shown(text: str) -> str:
-    return on_one_line(text, most=80)
+    return on_one_line(text, most=_MOST_SHOWN)

@@ -14,6 +14,7 @@ from batch.read.file_rows import interpret
 from batch.read.inputs import Content, LoadedInputs, load_inputs
 from batch.read.item_names import PART_SEPARATOR
 from batch.read.parquet_table import first_line, read_parquet
+from batch.read.where import none_taken, taken
 from batch.read.workbook_table import read_workbook
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Table:
         rejected: Records that can't be parsed: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text).
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
+        left_out: How many more rows the files have, which --where leaves out: they are no part of the input.
         digest: Identifies the inputs' bytes, see `LoadedInputs`.
     """
 
@@ -60,6 +62,7 @@ class Table:
     columns: tuple[Column, ...]
     notices: tuple[str, ...]
     digest: str
+    left_out: int = 0
 
 
 def read_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Table:
@@ -86,6 +89,7 @@ def read_loaded(loaded: LoadedInputs) -> Table:
     """
     files: list[tuple[str, FileRows]] = []
     errors: list[InputFileError] = []
+    where = loaded.interpretation.where
     for content in loaded.contents:
         try:
             with _explained(content.title):
@@ -95,6 +99,10 @@ def read_loaded(loaded: LoadedInputs) -> Table:
     if errors:
         steps = dict.fromkeys(error.next_step for error in errors)
         raise InputFileError("\n".join(error.message for error in errors), next_step="\n".join(steps))
+    chosen = [(name, taken(file_rows, name, where)) for name, file_rows in files]
+    if where and not any(file_rows.rows.height for _, file_rows in chosen):
+        raise none_taken([file_rows for _, file_rows in files], where)
+    files = chosen
     columns: dict[str, Column] = {}
     for _, file_rows in files:
         for column in file_rows.columns:
@@ -108,6 +116,7 @@ def read_loaded(loaded: LoadedInputs) -> Table:
         columns=tuple(columns.values()),
         notices=tuple(notice for _, file_rows in files for notice in file_rows.notices),
         digest=loaded.digest,
+        left_out=sum(file_rows.left_out for _, file_rows in files),
     )
 
 

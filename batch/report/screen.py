@@ -38,7 +38,8 @@ def describe_input(classified: Classified) -> Iterator[str]:
     """How many rows were read, and which are wrong or skipped and why."""
     rows = classified.rows
     files = _files(classified)
-    yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}."
+    left_out = f"; --where leaves out {classified.table.left_out:,} more" if classified.table.left_out else ""
+    yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}{left_out}."
     if classified.spelled:
         yield (
             f"{count(classified.spelled, 'id')} spelled in several ways, with other case or hyphens: each is sent as "

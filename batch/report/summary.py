@@ -38,6 +38,7 @@ class Summary:
         tracked: The states of the accepted changes at the tenant; None if not asked.
         was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
         waiting: Number of changes held back because another run may have submitted them.
+        left_out: How many rows of the files `--where` leaves out; `rows` does not have them.
         head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
 
@@ -56,6 +57,7 @@ class Summary:
     tracked: TrackSummary | None = None
     was_tracked: bool = False
     waiting: int = 0
+    left_out: int = 0
     head: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class Summary:
             "tenant": self.tenant,
             "dry_run": self.dry_run,
             "rows": {"read": sum(self.rows.values()), **{name.value: number for name, number in self.rows.items()}},
+            "left_out": self.left_out,
             "changes": count_states(self.tally.changes),
             "requests": {**count_states(self.tally.requests), "lower_bound": self.lower_bound},
             "http": {

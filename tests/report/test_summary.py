@@ -25,6 +25,7 @@ DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
           "already_held": 0, "held_back": 0, "submitted": 0},
+ "left_out": 0,
  "changes": {"planned": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
@@ -78,6 +79,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         files={"rejected": "out/rejected.csv"},
         elapsed=1.23456,
         names=NameCounts(calls=9, found=405, unknown=4, ambiguous=3),
+        left_out=7,
     ).as_json()
     assert made == {
         "run": "r1",
@@ -93,6 +95,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
             "held_back": 15,
             "submitted": 16,
         },
+        "left_out": 7,
         "changes": {"planned": 3100, "accepted": 400, "refused": 800, "unconfirmed": 1800, "unsent": 100},
         "requests": {"planned": 31, "accepted": 4, "refused": 8, "unconfirmed": 18, "unsent": 1, "lower_bound": 3},
         "http": {"posts": 21, "throttled": 22, "retried": 23, "posts_now": 20},
