@@ -5,6 +5,7 @@ AccessBatchError
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
 │   ├── UnsafePlaceError       … a folder or file that others can replace or lead elsewhere
+│   ├── UnreachableError       … a tenant that this command has never reached: its address or the network is wrong
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
 │   ├── LedgerRefusedError     … a ledger of another kind, too new, or not writable
 │   └── LedgerChangedError     … somebody has changed the ledger: nothing more is sent
@@ -59,6 +60,10 @@ class SettingsError(UsageError):
 
 class UnsafePlaceError(UsageError):
     """Something is not written where others could replace it or lead it elsewhere. Nothing was sent."""
+
+
+class UnreachableError(UsageError):
+    """A tenant that this command has never reached. Nothing was sent."""
 
 
 class UnfitTokenError(UsageError):

@@ -16,7 +16,7 @@ from batch.credentials.given import one_line
 from batch.credentials.logins import MOST_CHARACTERS, Login, entry, forget_login, store_login
 from batch.credentials.system_keyring import KeyringUnusableError, SystemKeyring
 from batch.credentials.vendor import SDK_SOURCE
-from batch.errors import CredentialsRefusedError, SettingsError, TenantLostError, UnfitTokenError
+from batch.errors import CredentialsRefusedError, SettingsError, TenantLostError, UnfitTokenError, UnreachableError
 from batch.settings import Credentials
 from batch.tenant.token import Token
 from batch.tenant.wire import http_client
@@ -59,7 +59,8 @@ def login(
         SettingsError: There is no usable keyring, or no terminal to ask on. As after all errors, nothing was stored.
         CredentialsRefusedError: The tenant refuses them.
         UnfitTokenError: They can't be used to submit.
-        TenantLostError: The tenant can't be reached.
+        TenantLostError: The tenant gives no token.
+        UnreachableError: It can't be reached.
     """
     if sys.stdin is None:
         raise SettingsError("Standard input is closed, so access-batch can't ask anything.", next_step=_NOT_STORED)
@@ -168,6 +169,10 @@ async def _try_out(
     except CredentialsRefusedError as error:
         raise CredentialsRefusedError(
             error.message, next_step=f"{_NOT_STORED} Check client id and secret, and that they are for this tenant."
+        ) from None
+    except UnreachableError as error:
+        raise UnreachableError(
+            error.message, next_step=error.next_step.replace("Nothing was sent.", _NOT_STORED)
         ) from None
     except (TenantLostError, TimeoutError) as error:
         message = error.message if isinstance(error, TenantLostError) else f"{base_url} does not answer."

@@ -195,6 +195,7 @@ class SessionFactory:
         self._stack = contextlib.ExitStack()
         self._connection: Connection | None = None
         self._shown: set[str] = set()
+        self._reached = False
 
     @property
     def connection(self) -> Connection:
@@ -281,11 +282,24 @@ class SessionFactory:
                 give_up_after=settings.give_up_after,
                 tell=tell,
                 ca_file=connection.ca_file,
-                on_claims=knows_tenant(ledger, self.access, runtime, identifies=identifies),
+                on_claims=self._reaching(knows_tenant(ledger, self.access, runtime, identifies=identifies)),
+                reached=self._reached,
             ) as tenant,
             contextlib.aclosing(pace),
         ):
             yield TenantSession(tenant=tenant, pace=pace)
+
+    def _reaching(
+        self, check: Callable[[TokenClaims], Awaitable[None]] | None
+    ) -> Callable[[TokenClaims], Awaitable[None]]:
+        """Remember that this command has reached the tenant: from then on it waits for it."""
+
+        async def on_claims(token_claims: TokenClaims) -> None:
+            self._reached = True
+            if check is not None:
+                await check(token_claims)
+
+        return on_claims
 
     def _once(self, tell: Tell) -> Tell:
         """Pass each notice on once, however many sessions are opened."""

@@ -11,6 +11,9 @@ import httpx
 from batch.errors import SettingsError
 
 _EXAMPLE: Final = "Give it as https://TENANT.api.identitynow.com."
+_TENANT: Final = re.compile(r"(?:https?://)?([0-9a-z-]+)(?:\.(identitynow(?:-demo)?\.com))?(?:[/?#].*)?", re.IGNORECASE)
+"""What people take for the base URL: a tenant's short name, or the address of its pages."""
+_ADDRESS: Final = re.compile(r"(?:https?://)?([0-9a-z.-]+\.[0-9a-z.-]+)(?:[/?#].*)?", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _LAST_PORT: Final = 65535
 _HOST: Final = re.compile(r"(?:[0-9a-z_-]+\.)*[0-9a-z_-]+|[0-9a-f:.]+")
@@ -23,6 +26,8 @@ def origin(base_url: str) -> str:
         SettingsError: It is no usable URL, or plain http to another machine.
     """
     shown = repr(base_url) if "@" not in base_url else "given"
+    meant = probable_origin(base_url)
+    example = f"Did you mean {meant}?" if meant else _EXAMPLE
     try:
         url = httpx.URL(base_url.strip())
         host, port = _canonical(url.raw_host.decode("ascii").lower()), url.port
@@ -30,10 +35,10 @@ def origin(base_url: str) -> str:
         named = bool(url.host and _HOST.fullmatch(host))
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(
-            f"The base URL {shown} is no URL{'' if '@' in base_url else f': {error}'}.", next_step=_EXAMPLE
+            f"The base URL {shown} is no URL{'' if '@' in base_url else f': {error}'}.", next_step=example
         ) from error
     if url.scheme not in _DEFAULT_PORTS or not named or not 0 < (port or 1) <= _LAST_PORT:
-        raise SettingsError(f"The base URL {shown} is no web address.", next_step=_EXAMPLE)
+        raise SettingsError(f"The base URL {shown} is no web address.", next_step=example)
     if url.userinfo:
         raise SettingsError("The base URL holds a user or password.", next_step=_EXAMPLE)
     if url.scheme == "http" and not is_loopback(host):
@@ -42,10 +47,20 @@ def origin(base_url: str) -> str:
         )
     if url.path not in {"", "/"} or url.query or url.fragment:
         raise SettingsError(
-            f"The base URL {shown} has a path.", next_step=f"Leave it out; --api names the version. {_EXAMPLE}"
+            f"The base URL {shown} has a path.", next_step=f"Leave it out; --api names the version. {example}"
         )
     named_port = f":{port}" if port not in {None, _DEFAULT_PORTS[url.scheme]} else ""
     return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{named_port}"
+
+
+def probable_origin(base_url: str) -> str:
+    """The tenant's origin that was probably meant; empty if there is nothing to guess."""
+    given = base_url.strip().rstrip("/")
+    if tenant := _TENANT.fullmatch(given):
+        name, domain = tenant[1].lower(), tenant[2] or "identitynow.com"
+        return "" if is_loopback(name) or name.isdecimal() else f"https://{name}.api.{domain.lower()}"
+    address = _ADDRESS.fullmatch(given)
+    return "" if not address or is_loopback(address[1]) else f"https://{address[1].lower()}"
 
 
 def _canonical(host: str) -> str:

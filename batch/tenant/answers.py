@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from batch.tenant.secrets import Secrets
 from batch.text import HIDDEN, on_one_line, without_entities
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MOST_BYTES: Final = 1 << 20
 """Most bytes of one answer; the answer to the largest submit has a few kilobytes."""
@@ -129,6 +130,7 @@ def from_failure(
     error: httpx.HTTPError | httpx.InvalidURL | OSError | UnicodeError,
     *,
     host: str = "the tenant",
+    proxy: str = "",
     sent: bool = True,
     secrets: Secrets | None = None,
 ) -> Answer:
@@ -137,6 +139,7 @@ def from_failure(
     Args:
         error: Raised by httpx or a layer below it.
         host: The tenant's host, for messages.
+        proxy: Host and port of the proxy that must be connected to instead; empty without one.
         sent: Whether bytes of the request may have left for the tenant.
         secrets: Hidden from every text of the answer.
     """
@@ -148,6 +151,8 @@ def from_failure(
     # An error on our side of the protocol may quote a header, and with it the token.
     ours = isinstance(error, httpx.LocalProtocolError | UnicodeError)
     text = "" if ours else _short(hide.hide(str(error)[:MOST_READ]))
+    if never and isinstance(error, _BEFORE_CONNECTING) and (plain := _why_not_connected(error, host, proxy)):
+        return Answer(failure=Failure.NEVER_CONNECTED, text=_short(hide.hide(plain)))
     if isinstance(error, httpx.ProxyError):
         text = f"the proxy of the environment does not let us through to {host}: {text}"
     return Answer(
@@ -165,6 +170,31 @@ def _distrust(error: BaseException | None) -> str:
             return problem
         return f"{problem}; if your company has a certificate authority of its own, give it with --ca-file"
     return "it does not speak https there" if error is not None and error.reason in _NOT_TLS else ""
+
+
+def _why_not_connected(error: BaseException, host: str, proxy: str) -> str:
+    """Why no connection came about, in words; empty if that needs the error's own."""
+    peer = f"the proxy {proxy} of the environment" if proxy else host
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            name = proxy.rpartition(":")[0] if proxy else host
+            of_proxy = " of the environment's proxy" if proxy else ""
+            return f"the name {name}{of_proxy} can't be looked up: {cause.strerror}"
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{peer} refuses connections"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"{peer} does not answer"
+    return f"{peer} can't be connected to: {error}" if proxy and isinstance(error, httpx.ConnectError) else ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what has led to it, the attempts of several addresses too."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__
 
 
 def _is_documented(status: int, document: Mapping[str, Any]) -> bool:
@@ -199,7 +229,10 @@ def _page(content: bytes, hide: Secrets) -> str:
 
 def _other(content: bytes, document: Any, hide: Secrets) -> str:
     """The beginning of a body that is no object of the API's."""
-    return _beginning(content, hide) if document is None else json.dumps(document, ensure_ascii=False)[:MOST_READ]
+    if document is None:
+        return _beginning(content, hide)
+    # Hidden again: a constant such as Infinity was no text in the document.
+    return hide.hide(json.dumps(document, ensure_ascii=False)[:MOST_READ])
 
 
 def _beginning(content: bytes, hide: Secrets) -> str:

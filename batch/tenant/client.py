@@ -46,6 +46,7 @@ class Tenant:
         tell: Takes each wait for a token before it begins, and once the notice that this API version ends.
         ca_file: PEM certificates to trust instead of the system's.
         on_claims: Takes the claims of each new token before its first use; see Token.
+        reached: Whether this command has reached the tenant before.
 
     Attributes:
         reader: Asks it questions.
@@ -69,6 +70,7 @@ class Tenant:
         tell: Tell,
         ca_file: Path | None = None,
         on_claims: Callable[[TokenClaims], Awaitable[None]] | None = None,
+        reached: bool = False,
     ) -> None:
         self._http = http_client(base_url, timeout=timeout, concurrency=concurrency, ca_file=ca_file)
         self._token = Token(
@@ -79,6 +81,7 @@ class Tenant:
             give_up_after=give_up_after,
             tell=tell,
             on_claims=on_claims,
+            reached=reached,
         )
         self._dialect = dialect
         self._tell = tell

@@ -13,8 +13,9 @@ from batch.answers.events import Waiting
 from batch.answers.outcome import WAITS, Retries
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
-from batch.errors import CredentialsRefusedError, TenantLostError
-from batch.model import Form
+from batch.errors import CredentialsRefusedError, TenantLostError, UnreachableError
+from batch.model import Failure, Form
+from batch.tenant.address import probable_origin
 from batch.tenant.wire import cleaning, fetch
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 RENEW_BEFORE: Final = 60.0
 """Seconds before its expiry at which a token is renewed, or half its life if that is shorter."""
+
+UNREACHED_FOR: Final = 15.0
+"""Most seconds to try a tenant that this command has never reached: an address that is wrong stays so."""
 
 DEFAULT_LIFETIME: Final = 60.0
 """Seconds that a token lives if the tenant gives no lifetime, or an impossible one."""
@@ -58,6 +62,7 @@ class Token:
         give_up_after: Seconds to keep trying; 0 tries once.
         tell: Takes each wait between two tries before it begins.
         on_claims: Takes the claims of each new token before the token is used; what it raises, `get` raises.
+        reached: Whether this command has reached the tenant before.
     """
 
     def __init__(
@@ -70,8 +75,10 @@ class Token:
         give_up_after: float,
         tell: Tell,
         on_claims: Callable[[TokenClaims], Awaitable[None]] | None = None,
+        reached: bool = False,
     ) -> None:
         self._http = http
+        self._reached = reached
         self._on_claims = on_claims
         self._credentials = credentials
         self._give_up_after = give_up_after
@@ -90,6 +97,7 @@ class Token:
         Raises:
             CredentialsRefusedError: The tenant refuses the client.
             TenantLostError: The token endpoint gives no usable token.
+            UnreachableError: The tenant can't be reached, and this command never has reached it.
         """
         return (await self._good(other_than)).value
 
@@ -130,11 +138,16 @@ class Token:
             if answer.status == 200:  # noqa: PLR2004 - HTTP
                 issued_at = answer.server_time or self._clock.now()
                 return _read(exchange, asked, issued_at, cleaning(self._http))
+            self._reached = self._reached or answer.status is not None
             if answer.status in {400, 401, 403}:
-                raise self._refused(answer)
+                raise self._refused(answer) if _is_the_endpoints(exchange) else self._turned_away(answer)
             decision = retries.decide(answer, now=self._clock.monotonic(), jitter=self._jitter())
             fails = answer.status is None or answer.status >= 400  # noqa: PLR2004 - HTTP
             ends = self._clock.monotonic() - began + decision.pause
+            if not self._reached and answer.failure is Failure.NEVER_CONNECTED:
+                took = self._clock.monotonic() - asked
+                if ends + took > min(UNREACHED_FOR, self._give_up_after):
+                    raise self._unreachable(decision.reason)
             if not fails or decision.then not in WAITS or ends > self._give_up_after:
                 raise self._lost(answer, decision.reason)
             self._tell(Waiting(seconds=decision.pause, reason=f"the tenant gives no token: {decision.reason}"))
@@ -148,12 +161,46 @@ class Token:
             "needed. Then run the same command again.",
         )
 
+    def _turned_away(self, answer: Answer) -> TenantLostError:
+        """Something that is not the token endpoint refuses, and it can't know the secret."""
+        code = f"it answered {answer.status}{f' ({answer.text})' if answer.text else ''}"
+        return TenantLostError(
+            f"Something in front of {self._http.base_url} turns this program away: {code}.",
+            next_step=f"{self._meant()}This says nothing about the client's secret. Ask whoever runs the firewall, "
+            "proxy or edge in between to let access-batch through, or try from another network; then run the same "
+            "command again.",
+        )
+
+    def _unreachable(self, reason: str) -> UnreachableError:
+        return UnreachableError(
+            f"{self._http.base_url} can't be reached: {reason}.",
+            next_step=f"Nothing was sent. {self._meant()}Check the base URL, the network and, if you need one, the "
+            "proxy (HTTPS_PROXY); then run the same command again.",
+        )
+
+    def _meant(self) -> str:
+        """The address that was probably meant, as a question; empty if it is this."""
+        meant = probable_origin(str(self._http.base_url))
+        return f"Did you mean {meant}? " if meant and meant != str(self._http.base_url).rstrip("/") else ""
+
     def _lost(self, answer: Answer, reason: str) -> TenantLostError:
         asked = f", and asks for a wait of {answer.retry_after:.0f} s" if answer.retry_after else ""
         return TenantLostError(
             f"{self._http.base_url} gives no token: {reason}{asked}.",
-            next_step="Check the base URL and the network, then run the same command again.",
+            next_step=f"{self._meant()}Check the base URL and the network, then run the same command again.",
         )
+
+
+def _is_the_endpoints(exchange: Exchange) -> bool:
+    """Whether a refusal has the form of the token endpoint's (RFC 6749, `{error}`) or of the API's.
+
+    An edge such as Cloudflare answers for itself, `error code: 1010` for a program that it does not like. A refusal
+    without any content may be either's.
+    """
+    document, answer = exchange.document, exchange.answer
+    if isinstance(document, dict):
+        return answer.form is Form.API or isinstance(document.get("error"), str)
+    return not answer.text
 
 
 def _read(exchange: Exchange, asked: float, issued_at: datetime, clean: Callable[[Any], Any]) -> _Issued:

@@ -31,8 +31,13 @@ CONNECT_TIMEOUT: Final = 10.0
 KEEP_ALIVE: Final = 4.0
 """Seconds to keep an idle connection: fewer than servers do, so that none closes during a request."""
 
+_PROXY_PORTS: Final = {"http": 80, "https": 443}
+
 _SENT: Final[WeakKeyDictionary[httpx.AsyncClient, Secrets]] = WeakKeyDictionary()
 """The secrets that each client has sent, to hide them in its answers."""
+
+_PROXIES: Final[WeakKeyDictionary[httpx.AsyncClient, str]] = WeakKeyDictionary()
+"""The proxy that a client takes, without its password."""
 
 
 def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Path | None = None) -> httpx.AsyncClient:
@@ -64,6 +69,8 @@ def http_client(base_url: str, *, timeout: float, concurrency: int, ca_file: Pat
         event_hooks={"response": [_set_location_aside]},
     )
     abort_connections(http)
+    if proxy is not None:
+        _PROXIES[http] = f"{proxy.url.host}:{proxy.url.port or _PROXY_PORTS[proxy.url.scheme]}"
     if proxy is not None and proxy.auth is not None:
         name, password = proxy.auth
         _secrets_of(http).learn(password)
@@ -127,7 +134,8 @@ async def fetch(
                 await seen.aclose()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         if seen is None:
-            answer = from_failure(error, host=http.base_url.host, sent=progress.sent, secrets=secrets)
+            proxy = _PROXIES.get(http, "")
+            answer = from_failure(error, host=http.base_url.host, proxy=proxy, sent=progress.sent, secrets=secrets)
             return Exchange(answer=answer)
         # The status has arrived and decides; the lost rest of the body is only commentary.
     return from_response(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import SettingsError
-from batch.tenant.address import is_loopback, origin
+from batch.tenant.address import is_loopback, origin, probable_origin
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,31 @@ def test_any_text_is_an_origin_or_a_settings_error(text: str) -> None:
 )
 def test_loopback_is_this_machine(host: str, expected: bool) -> None:  # noqa: FBT001
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    "given_url",
+    [
+        "acme",
+        "ACME",
+        "acme.identitynow.com",
+        "acme.api.identitynow.com",
+        "acme.api.identitynow.com/",
+        "https://acme.identitynow.com/ui/d/dashboard",
+        "https://acme.identitynow.com/ui/admin#admin:identities?x=1",
+        "https://acme.api.identitynow.com/v2025",
+    ],
+)
+def test_what_people_take_for_the_base_url_is_answered_with_the_right_one(given_url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        origin(given_url)
+    assert caught.value.next_step.endswith("Did you mean https://acme.api.identitynow.com?")
+
+
+def test_the_address_of_a_demonstration_tenant_is_guessed_too() -> None:
+    assert probable_origin("acme.identitynow-demo.com") == "https://acme.api.identitynow-demo.com"
+
+
+@pytest.mark.parametrize("given_url", ["localhost", "https://localhost", "127.0.0.1", "user:word@acme", "a b", "", "1"])
+def test_nothing_is_guessed_from_other_words(given_url: str) -> None:
+    assert probable_origin(given_url) == ""

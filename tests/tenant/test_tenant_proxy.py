@@ -106,8 +106,18 @@ async def test_a_refusal_of_the_proxy_is_reported_as_the_proxys(monkeypatch: pyt
 
 
 async def test_a_missing_proxy_was_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", unused_url())
-    assert (await ask()).failure is Failure.NEVER_CONNECTED
+    url = unused_url()
+    monkeypatch.setenv("HTTPS_PROXY", url.replace("http://", f"http://user:{PASSWORD}@"))
+    found = await ask()
+    assert found.failure is Failure.NEVER_CONNECTED
+    assert found.text == f"the proxy {url.removeprefix('http://')} of the environment refuses connections"
+
+
+async def test_a_proxy_whose_name_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    found = await ask()
+    assert found.failure is Failure.NEVER_CONNECTED
+    assert found.text.startswith("the name proxy.invalid of the environment's proxy can't be looked up: ")
 
 
 @pytest.mark.parametrize(

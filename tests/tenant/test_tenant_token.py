@@ -15,7 +15,7 @@ import pytest
 
 from batch.answers.events import tell_each
 from batch.answers.outcome import DEFAULT_PAUSE, MOST_BACKOFF, backoff
-from batch.errors import CredentialsRefusedError, TenantLostError
+from batch.errors import CredentialsRefusedError, TenantLostError, UnreachableError
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.settings import Credentials
@@ -66,13 +66,15 @@ def with_token(
     *,
     give_up_after: float = 600.0,
     jitter: float = 1.0,
+    base_url: str = "https://tenant.example",
+    reached: bool = False,
 ) -> list[tuple[float, str]]:
     """Run a program with a Token; return the waits that it reported."""
     events = Events()
 
     async def run() -> None:
         transport = httpx.MockTransport(endpoint)
-        async with httpx.AsyncClient(transport=transport, base_url="https://tenant.example") as http:
+        async with httpx.AsyncClient(transport=transport, base_url=base_url) as http:
             credentials = Credentials.model_validate(
                 {"client_id": "client", "client_secret": SECRET, "source": "the cupboard"}
             )
@@ -83,6 +85,7 @@ def with_token(
                 tell=events.append,
                 clock=VIRTUAL,
                 jitter=lambda: jitter,
+                reached=reached,
             )
             await program(token)
 
@@ -239,7 +242,7 @@ def test_a_tenant_that_stays_away_is_given_up_after_the_set_time(jitter: float) 
         assert caught.value.exit_code == 4
         assert 200 - MOST_BACKOFF <= now() - began <= 200
 
-    told += with_token(endpoint, program, give_up_after=200, jitter=jitter)
+    told += with_token(endpoint, program, give_up_after=200, jitter=jitter, reached=True)
     assert len(told) == len(endpoint.asked) - 1
 
 
@@ -247,11 +250,80 @@ def test_a_tenant_is_tried_once_if_there_is_no_time_to_wait() -> None:
     endpoint = TokenEndpoint(httpx.ConnectError("refused"))
 
     async def program(token: Token) -> None:
-        with pytest.raises(TenantLostError):
+        with pytest.raises(UnreachableError):
             await token.get()
 
     assert with_token(endpoint, program, give_up_after=0) == []
     assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+@pytest.mark.parametrize("latency", [0.0, 9.0])
+def test_a_tenant_that_was_never_reached_is_given_up_within_fifteen_seconds(jitter: float, latency: float) -> None:
+    endpoint = TokenEndpoint(*[httpx.ConnectError("refused")] * 100, latency=latency)
+
+    async def program(token: Token) -> None:
+        began = now()
+        with pytest.raises(UnreachableError, match=r"https://tenant\.example can't be reached: .*refused") as caught:
+            await token.get()
+        assert caught.value.exit_code == 2
+        assert caught.value.next_step.startswith("Nothing was sent. Check the base URL")
+        assert now() - began <= 15
+
+    with_token(endpoint, program, jitter=jitter)
+    assert (len(endpoint.asked) > 1) == (latency == 0.0)
+
+
+def test_an_outage_after_any_answer_is_waited_for() -> None:
+    async def program(token: Token) -> None:
+        assert await token.get()
+
+    endpoint = TokenEndpoint(httpx.Response(503), *[httpx.ConnectError("refused")] * 8)
+    with_token(endpoint, program)
+    assert endpoint.asked[-1][0] - endpoint.asked[0][0] > 60
+
+
+@pytest.mark.parametrize(
+    ("base_url", "meant"),
+    [
+        ("https://acme", "Did you mean https://acme.api.identitynow.com? "),
+        ("https://acme.identitynow.com", "Did you mean https://acme.api.identitynow.com? "),
+        ("https://acme.api.identitynow.com", ""),
+    ],
+)
+@pytest.mark.parametrize(
+    "first", [httpx.ConnectError("no such name"), httpx.Response(404), httpx.Response(403, text="?")]
+)
+def test_a_base_url_that_is_probably_wrong_is_named_with_the_right_one(
+    base_url: str, meant: str, first: httpx.Response | Exception
+) -> None:
+    async def program(token: Token) -> None:
+        with pytest.raises((UnreachableError, TenantLostError)) as caught:
+            await token.get()
+        assert ("Did you mean" in caught.value.next_step) == bool(meant)
+        assert meant in caught.value.next_step
+
+    with_token(TokenEndpoint(first), program, base_url=base_url, give_up_after=0)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(403, text="error code: 1010"),
+        httpx.Response(403, json={"message": "Forbidden"}),
+        httpx.Response(403, html="<html><title>Access denied</title>Ray ID: 8f1c2d3e4f5a6b7c</html>"),
+        httpx.Response(401, html="<html>Sign in to the proxy</html>"),
+    ],
+    ids=["Cloudflare", "API gateway", "page", "proxy"],
+)
+def test_a_refusal_by_an_edge_is_not_blamed_on_the_secret(refusal: httpx.Response) -> None:
+    said = failure_of(TokenEndpoint(refusal), TenantLostError)
+    assert (
+        f"Something in front of https://tenant.example turns this program away: it answered {refusal.status_code}"
+        in said
+    )
+    assert "This says nothing about the client's secret" in said
+    assert "Check the client's id and secret" not in said
 
 
 def test_a_wait_before_a_token_is_issued_does_not_shorten_its_life() -> None:
