@@ -20,6 +20,7 @@ from batch.pipeline import (
     plan_fresh,
     sent_before,
     to_take_over,
+    undone_by,
     with_classes,
     with_tenant_verdicts,
     without_unplanned,
@@ -199,7 +200,7 @@ class InputRun:
             ledger.plans.drop(run, others, self._runtime.process, self._runtime.now())
         return bool(others)
 
-    def _are_mistrusted(self, ledger: Ledger, classified: Classified) -> bool:
+    def _are_mistrusted(self, ledger: Ledger, classified: Classified, resubmit: Collection[TenantOutcome]) -> bool:
         """Check that the ledger may call changes fresh; return whether only another machine's word made them so.
 
         Raises:
@@ -211,18 +212,15 @@ class InputRun:
         sealed = ledger.plans.check_all()
         before = sent_before(classified)
         unsure = {run: changes for run, changes in before.items() if sealed[run].mistrusted.keys() & changes.keys()}
-        unproven = {
-            request: sealed[run].tracked_by[request]
-            for run, requests in came_to_nothing(classified).items()
-            for request in requests
-            if request in sealed[run].tracked_by
-        }
+        tracked = {request: key for one in sealed.values() for request, key in one.tracked_by.items()}
+        doubted = {*came_to_nothing(classified), *undone_by(classified, tracked, resubmit)} & tracked.keys()
+        unproven = {request: tracked[request] for request in doubted}
         if unproven:
             ledger.tracks.forget(unproven.keys(), self._runtime.now())
             keys = ", ".join(sorted(set(unproven.values())))
             self._screen.say(
-                f"Only another machine, with the key {keys}, has recorded that changes of "
-                f"{count(len(unproven), 'request')} came to nothing. This machine does not trust that key, and has "
+                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} came "
+                "to nothing, or undid changes that are wanted again. This machine does not trust that key, and has "
                 "dropped that record: `access-batch track` asks the tenant."
             )
         planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
@@ -345,7 +343,7 @@ class InputRun:
         now = self._runtime.now()
         self._moment = run.started_at if run else now
         classified = self._classified(ledger, run, resubmit=resubmit)
-        if self._are_mistrusted(ledger, classified):
+        if self._are_mistrusted(ledger, classified, resubmit):
             raise LedgerMovedError
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)

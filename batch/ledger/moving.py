@@ -82,7 +82,12 @@ def move(
     numbers = [request.number for request in requests]
     if state is State.UNCONFIRMED:
         doubts.end(connection, numbers)
-    if advance(state, event) is State.UNCONFIRMED:
+    if event is Event.MISTRUSTED:
+        # The process of another machine may still send it, whatever anybody has added to the events since.
+        doubts.end(connection, numbers)
+        for number in numbers:
+            doubts.inherit(connection, doubts.known_of(connection, number), [number])
+    elif advance(state, event) is State.UNCONFIRMED:
         doubts.begin(connection, numbers)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ from tests.ledger.ledger_helpers import (
     ME,
     REFUSED,
     THROTTLED,
+    a_process,
     alter,
     change_status,
     claim,
@@ -341,3 +343,16 @@ def test_what_another_machine_has_tracked_is_known_as_its_word_and_can_be_forgot
     assert ledger.plans.check_all()[run.id].tracked_by == {}
     assert rows(path, "SELECT request FROM track") == [(2,)]
     assert ledger.verify() == ()
+
+
+def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger, path: Path) -> None:
+    expires = NOW + timedelta(minutes=12)
+    with open_ledger(path, key=lambda: MachineKey(b"the machine of a colleague......")) as elsewhere:
+        run = write(elsewhere, *singles(1))
+        elsewhere.runs.hold(run, a_process(), NOW)
+        elsewhere.requests.claim(run, NOW, a_process(), token_expires=expires)
+    add(path, run, "abandoned", 1)
+    add(path, run, "not_found", 1)
+    alter(path, "UPDATE request SET state = 'PLANNED'", "DELETE FROM holder")
+    assert doubt_again(ledger, run, {1: ("a",)}) == 1
+    assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [expires]
