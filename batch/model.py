@@ -46,6 +46,7 @@ class RowClass(StrEnum):
     CONFLICT_IN_INPUT = "conflict_in_input"
     ALREADY_SUBMITTED = "already_submitted"
     ALREADY_HELD = "already_held"
+    NOT_HELD = "not_held"
     HELD_BACK = "held_back"
     SUBMITTED = "submitted"
 
@@ -59,10 +60,10 @@ class Effort(StrEnum):
 
 
 class IdentityBy(StrEnum):
-    """What a name in the column `identity` is."""
+    """What a name in the column `identity` is. For `auto`: an alias, an e-mail, an employee number or a name."""
 
     AUTO = "auto"
-    """An alias, an e-mail, an employee number or a name. An id is known by its shape."""
+    """An id is known by its shape."""
     ALIAS = "alias"
     EMAIL = "email"
     EMPLOYEE_NUMBER = "employee_number"
@@ -73,33 +74,14 @@ class IdentityBy(StrEnum):
 
 
 class CheckTenant(StrEnum):
-    """Whether a precheck asks the tenant which changes are in progress or held already."""
+    """Whether a precheck asks the tenant which changes are in progress or held already.
 
-    AUTO = "auto"
-    """If the tenant permits it. If not, the user is notified and the command goes on."""
-    ALWAYS = "always"
-    """If the tenant does not permit it, nothing is sent."""
-    NEVER = "never"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrecheckResult:
-    """The result of a precheck.
-
-    Attributes:
-        calls: Calls that this process made for it.
-        in_progress: Changes set aside because of something in progress; None if that is not known.
-        held: Changes set aside because they are held already; None if that is not known, or was not asked because only
-            revokes and grants with dates are wanted.
-        age: Seconds since the oldest answer that counted; None if an earlier process asked.
-        unclear: Rows in progress that may or may not be of wanted items.
+    If the tenant does not permit it, `auto` goes on with a notice, and with `always` nothing is sent.
     """
 
-    calls: int
-    in_progress: int | None
-    held: int | None
-    age: float | None
-    unclear: int
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,6 +82,29 @@ class StatusesRead:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrecheckResult:
+    """The result of a precheck.
+
+    Attributes:
+        calls: Calls that this process made for it.
+        in_progress: Changes set aside because of something in progress; None if that is not known.
+        held: Grants of held access, set aside; None if that is not known, or if no grant without dates is wanted.
+        not_held: Revokes of access that is not held, set aside; None if that is not known, or if none is wanted.
+        unsure: Revokes that are sent although the index shows no such access: it may have been granted since.
+        age: Seconds since the oldest answer that counted; None if an earlier process asked.
+        unclear: Rows in progress that may or may not be of wanted items.
+    """
+
+    calls: int
+    in_progress: int | None
+    held: int | None
+    age: float | None
+    unclear: int
+    not_held: int | None = None
+    unsure: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PrecheckCost:
     """A precheck is about to make most of its calls.
 

@@ -8,7 +8,7 @@ path as a literal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -94,6 +94,12 @@ case-sensitive. Employee numbers are documented in the first field; live tenants
 
 ACCESS_FIELD: Final = "access"
 """Field of an `IdentityDocument` that lists the access items held, each with `id` and `type` (`ItemType`)."""
+
+ACCESS_COUNT_FIELD: Final = "accessCount"
+"""Field of an `IdentityDocument`: how many access items it should list."""
+
+INDEX_LAG: Final = timedelta(hours=24)
+"""How old the search index may be. It is reported to lag by hours, and no limit is documented."""
 
 CANCEL_LIMIT: Final = 50
 """Most access requests in one bulk cancellation."""

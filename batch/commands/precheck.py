@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from batch.answers.events import PrecheckCost, tell_each
+from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
 from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import notices_on, require_fit_token
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
 from batch.errors import SettingsError
 from batch.loops.precheck import Precheck, PrecheckScope
-from batch.model import CheckTenant, PrecheckResult, RowClass
+from batch.model import CheckTenant, RowClass
 from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
 from batch.states import UNSENT, VOID
 from batch.status.cheapest_list import is_expensive
-from batch.status.in_progress import count_unclear, plain_grants, tenant_verdicts
+from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,7 +71,8 @@ class CommandPrecheck:
         self._unclear = 0
         self._closed_list = False
         self._closed_index = False
-        self._asked_held = True
+        self._asked_held = self._asked_not_held = True
+        self._unsure = 0
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
@@ -83,13 +85,9 @@ class CommandPrecheck:
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
         if self._when is CheckTenant.NEVER or fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
-        plain = plain_grants(fresh)
-        scope = PrecheckScope(
-            people=fresh.get_column("identity_id").unique().sort().to_list(),
-            holders=plain.get_column("identity_id").unique().sort().to_list(),
-            items=frozenset(plain_grants(classified.changes).select("item_type", "item_id").unique().rows()),
-        )
-        self._asked_held = bool(scope.holders)
+        scope = scope_of(fresh, classified.changes)
+        self._asked_held = not plain_grants(fresh).is_empty()
+        self._asked_not_held = bool(scope.revokes)
         # A fresh change that the ledger knows as sent has ended since: answers from before its end are out of date.
         is_unsent = pl.col("state").is_in([state.value for state in (*VOID, *UNSENT)])
         ended = classified.known.filter(~is_unsent).join(fresh, on=KEY, how="semi")
@@ -97,7 +95,10 @@ class CommandPrecheck:
             self._since = self._began
         tenant_view = asyncio.run(self._ask(ledger, scope))
         self._unclear += count_unclear(tenant_view, fresh)
-        return tenant_verdicts(fresh, classified.known, tenant_view)
+        verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
+        unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
+        self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
+        return verdicts
 
     def describe(self, verdicts: pl.DataFrame) -> None:
         """Show the result."""
@@ -107,11 +108,14 @@ class CommandPrecheck:
         """The result; None if the tenant was never asked."""
         if self._oldest is None and not self._calls and verdicts.is_empty():
             return None
-        held = int((verdicts.get_column("tenant_class") == RowClass.ALREADY_HELD.value).sum())
+        counted = Counter(verdicts.get_column("tenant_class").to_list())
+        held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(
             calls=self._calls,
-            in_progress=None if self._closed_list else verdicts.height - held,
+            in_progress=None if self._closed_list else verdicts.height - held - not_held,
             held=held if self._asked_held and not self._closed_index else None,
+            not_held=not_held if self._asked_not_held and not self._closed_index else None,
+            unsure=self._unsure,
             age=(self._runtime.now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,
         )
@@ -169,3 +173,18 @@ class CommandPrecheck:
             settings = self._settings
             dear = is_expensive(event.calls, event.people, settings.dialect.limits)
             self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
+
+
+def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:
+    """What to ask about the fresh ones among an input's changes."""
+    wanted = pl.concat([plain_grants(fresh), revokes(fresh)])
+    every = pl.concat([plain_grants(changes), revokes(changes)])
+    revoked: dict[str, list[tuple[str, str]]] = {}
+    for person, *item in revokes(fresh).select(KEY).sort(KEY).rows():
+        revoked.setdefault(person, []).append((item[0], item[1]))
+    return PrecheckScope(
+        people=fresh.get_column("identity_id").unique().sort().to_list(),
+        holders=wanted.get_column("identity_id").unique().sort().to_list(),
+        items=frozenset(every.select("item_type", "item_id").unique().rows()),
+        revokes=revoked,
+    )

@@ -19,6 +19,7 @@ STRONGEST_FIRST: Final = (
     RowClass.CONFLICT_IN_INPUT,
     RowClass.ALREADY_SUBMITTED,
     RowClass.ALREADY_HELD,
+    RowClass.NOT_HELD,
     RowClass.DUPLICATE_IN_INPUT,
 )
 """The class of a row with several items is the first of these among its changes."""

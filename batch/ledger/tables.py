@@ -357,7 +357,7 @@ set_aside = sa.Table(
     sa.Column("class", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     _one_of("item_type", ItemType),
-    _one_of("class", (RowClass.ALREADY_SUBMITTED, RowClass.ALREADY_HELD, RowClass.HELD_BACK)),
+    _one_of("class", (RowClass.ALREADY_SUBMITTED, RowClass.ALREADY_HELD, RowClass.NOT_HELD, RowClass.HELD_BACK)),
     sqlite_with_rowid=False,
     comment="Changes that a precheck set aside. `run_id`: of the input's run, which never began if all was set aside.",
 )

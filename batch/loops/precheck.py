@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from batch.answers.events import PrecheckCost
-from batch.api.dialects import PAGE_LIMIT
+from batch.api.dialects import INDEX_LAG, PAGE_LIMIT
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
-from batch.status.in_progress import InProgress, TenantView, open_rows
+from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
+from batch.tenant.paging import pages
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query, open_pages
 from batch.text import key_of
@@ -54,11 +57,13 @@ class PrecheckScope:
         people: Ids of the identities to ask for changes in progress.
         holders: Ids of the identities to ask for held items.
         items: The items that they may hold.
+        revokes: The items of which a revoke is wanted, by identity; each identity is one of the holders.
     """
 
     people: Sequence[str]
     holders: Sequence[str]
     items: Collection[Item]
+    revokes: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Precheck:
@@ -84,6 +89,7 @@ class Precheck:
         unread: Rows that do not name their identity.
         closed_list: Why the tenant does not show what is in progress; empty if it does.
         closed_index: Why it does not show what is held; empty if it does.
+        indexed: No index answer that counts is older; None without one.
     """
 
     def __init__(
@@ -122,6 +128,7 @@ class Precheck:
         self.unread = 0
         self.closed_list = ""
         self.closed_index = ""
+        self.indexed: datetime | None = None
 
     async def ask(self, scope: PrecheckScope) -> TenantView:
         """Ask the tenant. The view leaves out what it does not show.
@@ -140,6 +147,13 @@ class Precheck:
             progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
+        # The search index lags. If it does not show what is to be revoked, the person's own list may show a late grant.
+        unheld = [
+            person
+            for person, items in scope.revokes.items()
+            if (found := held.get(person)) is not None and not set(items) <= {(kind, name) for kind, name in found}
+        ]
+        granted = await self._ask_granted(unheld) if unheld else {}
         return TenantView(
             in_progress={
                 person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
@@ -149,6 +163,8 @@ class Precheck:
                 for person, entries in held.items()
                 if entries is not None
             },
+            granted=granted,
+            indexed=self.indexed,
         )
 
     def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
@@ -160,6 +176,8 @@ class Precheck:
         }
         for cached in found.values():
             self._rests_on(cached.at)
+        if kind == HELD and found:
+            self.indexed = min(cached.at for cached in found.values())
         return {person: cached.value["said"] for person, cached in found.items()}
 
     def _cache(self, kind: str, answers: Mapping[str, Any], at: datetime, of: str = "") -> None:
@@ -260,7 +278,29 @@ class Precheck:
         found = {person: sorted(held) for answer in answers for person, held in answer.items()}
         answers_by_person = {person: found.get(person) for person in people}
         self._cache(HELD, answers_by_person, at, of_items)
+        self.indexed = min(self.indexed or at, at)
         return dict(answers_by_person)
+
+    async def _ask_granted(self, people: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The items that people may have got since the index was last brought up to date, by status.in_progress.
+
+        Those whose list can't be read are left out. Answers are not cached: they must be newer than the index's.
+        """
+        if self.closed_list:
+            return {}
+        self._tell_cost(len(people))
+        answers = await _all([self._granted(person) for person in people])
+        return {person: items for person, items in zip(people, answers, strict=True) if items is not None}
+
+    async def _granted(self, person: str) -> frozenset[str] | None:
+        read_page = partial(self._page, Query(requested_for=person))
+        try:
+            rows = [row async for page in pages(read_page, subject="status list") for row in page.rows]
+        except ListingForbiddenError:
+            return None
+        indexed = self.indexed or self._clock.now()
+        offset = await self._listing.clock_offset()
+        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG)
 
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, Collection[Item]]:
         async with self._slots:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from batch.api.dialects import ADMIN_LEVEL
+from batch.api.dialects import ADMIN_LEVEL, INDEX_LAG
 from batch.report.screen import duration
 from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batch.answers.events import PrecheckResult
     from batch.api.dialects import Dialect, Rate
-    from batch.model import PrecheckResult
 
 _FEWEST_ANNOUNCED: Final = 20
 """Announce a precheck from this number of calls on."""
@@ -45,13 +46,20 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
         for number, state in ((precheck.in_progress, "in progress"), (precheck.held, "held"))
         if number is not None
     ]
-    if known:
+    if known or precheck.not_held:
         age = duration(precheck.age) if precheck.age and precheck.age > _FRESH else ""
+        found = _found(known, precheck.not_held or 0)
         if precheck.calls:
             ago = f" (some of it up to {age} ago)" if age else ""
-            yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {_found(known)}."
+            yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {found}."
         else:
-            yield f"The tenant was asked {f'up to {age}' if age else 'a moment'} ago: {_found(known)}."
+            yield f"The tenant was asked {f'up to {age}' if age else 'a moment'} ago: {found}."
+    if precheck.unsure:
+        it, they = ("It", "is") if precheck.unsure == 1 else ("They", "are")
+        yield (
+            f"The search index does not show the access of {count(precheck.unsure, 'revoke')}. {it} {they} sent all "
+            f"the same, since the access may have been granted in the last {INDEX_LAG / timedelta(hours=1):.0f} hours."
+        )
     if precheck.unclear:
         yield (
             f"{count(precheck.unclear, 'row')} in progress for these people {_are(precheck.unclear)} of items whose "
@@ -80,11 +88,16 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -
         )
 
 
-def _found(known: list[tuple[int, str]]) -> str:
-    if not any(number for number, _ in known):
-        return f"none of the changes is {' or '.join(state for _, state in known)} already"
-    parts = [f"{count(number, 'change')} {_are(number)} {state}" for number, state in known]
-    return f"{' and '.join(parts)} already"
+def _found(known: list[tuple[int, str]], not_held: int) -> str:
+    parts = []
+    if any(number for number, _ in known):
+        these = [f"{count(number, 'change')} {_are(number)} {state}" for number, state in known]
+        parts.append(f"{' and '.join(these)} already")
+    elif known:
+        parts.append(f"none of the changes is {' or '.join(state for _, state in known)} already")
+    if not_held:
+        parts.append(f"the access of {count(not_held, 'revoke')} is not held")
+    return ", and ".join(parts)
 
 
 def _are(number: int) -> str:

@@ -14,7 +14,8 @@ from batch.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from batch.model import PrecheckResult, Tally, TrackSummary
+    from batch.answers.events import PrecheckResult
+    from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
 
 
@@ -116,6 +117,8 @@ def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:
         "calls": precheck.calls,
         "in_progress": precheck.in_progress,
         "held": precheck.held,
+        "not_held": precheck.not_held,
+        "unsure": precheck.unsure,
         "unclear": precheck.unclear,
         "age_s": None if precheck.age is None else round(precheck.age, 3),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.api.dialects import REQUEST_TYPES, Operation
+from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, Operation
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
 from batch.model import RowClass
@@ -37,6 +37,9 @@ Item = tuple[str, str]
 _LONGEST_NAME: Final = 80
 _OPERATIONS: Final = {api: operation.value for operation, api in REQUEST_TYPES.items()}
 _HELD: Final = "held already, by the tenant's search index"
+_NOT_HELD: Final = "not held, by the tenant's search index"
+_GRANTED_NOTHING: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED)
+"""Outcomes of a grant without access. A duplicate shows that the access was held at that time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,10 +85,15 @@ class TenantView:
     Attributes:
         in_progress: What is in progress, by identity; a missing identity was not asked about.
         held: The wanted items that an identity holds; a missing identity is not in the index or was not asked about.
+        granted: By identity, from `granted_since`, the items that it may have got since the index was brought up to
+            date; a missing identity was not asked about.
+        indexed: When the oldest answer of `held` was given; None if there is none.
     """
 
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
+    granted: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
+    indexed: datetime | None = None
 
 
 def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
@@ -111,6 +119,38 @@ def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
     ]
 
 
+ANY_ITEM: Final = ""
+"""In place of an item's id: it may be any item."""
+
+
+def granted_since(rows: Iterable[StatusRow], since: datetime) -> frozenset[str]:
+    """The items that an identity may have got at some time or later, as ids are compared; or ANY_ITEM.
+
+    Args:
+        rows: The identity's complete list.
+        since: By the tenant's clock.
+    """
+    listed = list(rows)
+    ids_are_items = not ids_cover_several_items(listed) and not ids_change_with_requests(listed)
+    return frozenset(
+        key_of(named_item(row) or (listed_item(row) if ids_are_items else ANY_ITEM))
+        for row in listed
+        if row.request_type != REQUEST_TYPES[Operation.REVOKE]
+        and tenant_outcome(row.state, row.said) not in _GRANTED_NOTHING
+        and (_is_since(since, row.created, row.since) or _begins_since(since, row.start_date))
+    )
+
+
+def _is_since(since: datetime, *times: datetime | None) -> bool:
+    """Whether something may have happened then or later, by the times known of it: none proves nothing."""
+    known = [time for time in times if time is not None]
+    return not known or max(known) >= since
+
+
+def _begins_since(since: datetime, start_date: str) -> bool:
+    return bool(start_date) and ((start := moment(start_date)) is None or start >= since)
+
+
 def count_unclear(tenant_view: TenantView, wanted: pl.DataFrame) -> int:
     """How many rows in progress may or may not be of a wanted item.
 
@@ -129,6 +169,11 @@ def plain_grants(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.filter(without_dates & (pl.col("operation") == Operation.GRANT.value))
 
 
+def revokes(changes: pl.DataFrame) -> pl.DataFrame:
+    """Revokes, which need no request if the access is not held."""
+    return changes.filter(pl.col("operation") == Operation.REVOKE.value)
+
+
 def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
     """Which fresh changes need no request, or must wait, because of what the tenant shows.
 
@@ -145,9 +190,11 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         | the same operation and dates in progress | `already_submitted` |
         | other dates, the opposite or an unknown operation in progress | `held_back` |
         | the item is held, and a grant without dates is wanted | `already_held` |
+        | the item is not held, and a revoke is wanted | `not_held` |
 
         A held item does not count if the newest change of the key in the ledger is a revoke or a grant with dates: the
-        index may lag by hours, and it shows no end date, which a grant without dates would remove.
+        index may lag by hours, and it shows no end date, which a grant without dates would remove. See `not_held` for
+        the last line.
     """
     in_progress = pl.DataFrame(list(_in_progress(fresh, tenant_view)), schema=TENANT_VERDICTS, orient="row")
     held = pl.DataFrame(
@@ -168,7 +215,48 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         .join(newest.join(plain_grants(newest), on=KEY, how="anti"), on=KEY, how="anti")
         .with_columns(tenant_class=pl.lit(RowClass.ALREADY_HELD.value), tenant_reason=pl.lit(_HELD))
     )
-    return pl.concat([in_progress, already_held]).sort(KEY)
+    unneeded = (
+        not_held(fresh, known, tenant_view)
+        .filter("proven")
+        .join(in_progress, on=KEY, how="anti")
+        .select(*KEY, tenant_class=pl.lit(RowClass.NOT_HELD.value), tenant_reason=pl.lit(_NOT_HELD))
+    )
+    return pl.concat([in_progress, already_held, unneeded]).sort(KEY)
+
+
+def not_held(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
+    """The revokes of access that the search index does not show, and whether it is `proven` that it is not held.
+
+    It is not if the ledger, or the identity's own list, knows a grant that may be newer than the index: a needless
+    revoke is harmless, a missing one is not. Arguments as for `tenant_verdicts`.
+    """
+    people = {person: (frozenset(items), tenant_view.granted.get(person)) for person, items in tenant_view.held.items()}
+    by_ledger = _granted_by_ledger(known, tenant_view.indexed)
+    found = []
+    for key in revokes(fresh).select(KEY).rows():
+        person, item_type, item = key
+        items, granted = people.get(person, (frozenset(), None))
+        if person in people and (item_type, item) not in items:
+            lately = granted is None or ANY_ITEM in granted or key_of(item) in granted
+            found.append((*key, not lately and key not in by_ledger))
+    return pl.DataFrame(found, schema={**dict.fromkeys(KEY, pl.String), "proven": pl.Boolean}, orient="row")
+
+
+def _granted_by_ledger(known: pl.DataFrame, indexed: datetime | None) -> frozenset[tuple[str, ...]]:
+    """The keys that the ledger knows as granted, at a time that the index may not show yet."""
+    if indexed is None:
+        return frozenset(known.select(KEY).rows())
+    since = indexed - INDEX_LAG
+    grants = known.filter(
+        (pl.col("operation") == Operation.GRANT.value) & ~pl.col("state").is_in([state.value for state in VOID])
+    ).select(*KEY, "at", "tenant_since", "tenant_state", "tenant_comment", "start_date")
+    return frozenset(
+        tuple(key)
+        for *key, at, ended, state, said, starts in grants.rows()
+        if tenant_outcome(state, said) not in _GRANTED_NOTHING
+        # Without the time of its end, an accepted grant may have been provisioned at any time until now.
+        and (not ended or _is_since(since, moment(at), moment(ended)) or _begins_since(since, starts))
+    )
 
 
 def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batch.api.dialects import ACCESS_FIELD, PEOPLE_INDEX
+from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PEOPLE_INDEX
 from batch.tenant.reading import ForbiddenError, quoted
 from batch.text import key_of
 
@@ -23,7 +23,10 @@ class Holdings(Protocol):
     """Finds the items that people hold: a tenant's search index, or a fake."""
 
     async def of(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, frozenset[Item]]:
-        """The items that each person holds, with ids spelled as asked; people unknown to the tenant are left out.
+        """The items that each person holds, with ids spelled as asked.
+
+        People are left out if the tenant does not know them, or does not certainly show everything that they hold: an
+        item that is not shown is not held.
 
         Args:
             people: Ids of identities, at most dialects.PAGE_LIMIT.
@@ -58,7 +61,9 @@ class SearchIndex:
             body={
                 "indices": [PEOPLE_INDEX],
                 "query": {"query": f"id:({' OR '.join(map(quoted, _spellings(people)))})"},
-                "queryResultFilter": {"includes": ["id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type"]},
+                "queryResultFilter": {
+                    "includes": ["id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type", ACCESS_COUNT_FIELD]
+                },
                 "sort": ["id"],
             },
             settling=frozenset({404}),
@@ -68,11 +73,15 @@ class SearchIndex:
         asked = {key_of(person): person for person in people}
         wanted = {(kind, key_of(item)): (kind, item) for kind, item in items}
         found: dict[str, frozenset[Item]] = {}
+        incomplete: set[str] = set()
         for document in reply.rows:
             person = document.get("id") if isinstance(document, dict) else None
             if isinstance(person, str) and (name := asked.get(key_of(person))):
-                found[name] = found.get(name, frozenset()) | _held(document.get(ACCESS_FIELD), wanted)
-        return found
+                held = _held(document, wanted)
+                if held is None:
+                    incomplete.add(name)
+                found[name] = found.get(name, frozenset()) | (held or frozenset())
+        return {name: held for name, held in found.items() if name not in incomplete}
 
 
 def _spellings(people: Sequence[str]) -> list[str]:
@@ -80,7 +89,13 @@ def _spellings(people: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for person in people for name in (person, person.lower(), key_of(person))))
 
 
-def _held(access: Any, wanted: Mapping[Item, Item]) -> frozenset[Item]:
-    listed = [one for one in access if isinstance(one, dict)] if isinstance(access, list) else []
-    pairs = [(str(one.get("type")), key_of(str(one.get("id")))) for one in listed]
-    return frozenset(wanted[pair] for pair in pairs if pair in wanted)
+def _held(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> frozenset[Item] | None:
+    """The wanted items that a document lists; None if its list is missing, cut short or can't be read in full."""
+    access, total = document.get(ACCESS_FIELD), document.get(ACCESS_COUNT_FIELD)
+    if not isinstance(access, list) or (isinstance(total, int) and total > len(access)):
+        return None
+    pairs = [(one.get("type"), one.get("id")) if isinstance(one, dict) else (None, None) for one in access]
+    if not all(isinstance(kind, str) and isinstance(item, str) for kind, item in pairs):
+        return None
+    keys = [(str(kind), key_of(str(item))) for kind, item in pairs]
+    return frozenset(wanted[key] for key in keys if key in wanted)

@@ -1,6 +1,6 @@
 """Whose a run is, and what the tenant reports on its changes, are links of its chain. Those tables stay as they are.
 
-A doubt has a code of the machine that wrote it.
+A doubt has a code of the machine that wrote it. A change can be set aside because its access is not held.
 """
 
 import sqlalchemy as sa
@@ -23,4 +23,10 @@ def upgrade() -> None:
             "`fence`: when the token expires of a process that may live. `ripe`: `about.claims` once it would be "
             "listed; an accepted request that was claimed later can be its control. `mac`: proves which machine wrote "
             "the row.",
+        )
+    with op.batch_alter_table("set_aside", recreate="always" if is_sqlite else "never") as batch:
+        batch.drop_constraint(op.f("ck_set_aside_class_known"), type_="check")
+        batch.create_check_constraint(
+            op.f("ck_set_aside_class_known"),
+            "class IN ('already_submitted', 'already_held', 'not_held', 'held_back')",
         )

@@ -49,6 +49,7 @@ def test_the_tenant_accepts_exactly_the_changes_of_the_valid_sample_rows(
         "conflict_in_input": 2,
         "already_submitted": 0,
         "already_held": 0,
+        "not_held": 0,
         "held_back": 0,
         "submitted": 3108,
     }

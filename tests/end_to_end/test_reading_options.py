@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.api.dialects import ItemType
 from batch.settings import load
 from tests.end_to_end.program import accepted, environment, grant, identity, item, once, pair_of, read_rows, write_rows
 
@@ -75,6 +76,8 @@ def test_an_option_gives_a_comment_to_rows_without_a_comment(
     path = write_rows(tmp_path / "leavers.csv", rows)
     assert program("validate", path).code == 3
     assert program("validate", path, "--comment", "quarter").code == 0
+    for number in (1, 2):
+        tenant.tenant.hold(identity(number), ItemType.ROLE, item(number))
     assert program("submit", path, "--yes", "--comment", "quarter", env=environment(tenant)).code == 0
     assert accepted(tenant) == once([pair_of(row) for row in rows])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,9 @@ def test_cached_answers_are_reused_until_they_are_too_old() -> None:
     assert ask(again, people) == first
     assert (sum(tenant.calls.values()), again.calls, again.oldest) == (asked, 0, NOW)
     late = precheck(tenant, memory, since=NOW + timedelta(seconds=1), clock=at(NOW + timedelta(seconds=60)))
-    assert ask(late, people) == first
+    anew = ask(late, people)
+    assert (anew.in_progress, anew.held) == (first.in_progress, first.held)
+    assert (anew.indexed, first.indexed) == (NOW + timedelta(seconds=60), NOW)
     assert late.calls == asked
     assert late.oldest == NOW + timedelta(seconds=60)
 
@@ -236,3 +239,33 @@ def test_ids_that_the_tenant_spells_otherwise_are_found_and_its_own_user_is_nobo
     tenant = FakeTenant(rows=[row("a-B", "r1")], access={})
     said = ask(precheck(tenant), ["AB", "cd"], holders=[])
     assert {person: len(rows) for person, rows in said.in_progress.items()} == {"AB": 1, "cd": 0}
+
+
+def asked_to_revoke(tenant: FakeTenant, *people: str, memory: FakeMemory | None = None) -> TenantView:
+    question = PrecheckScope(
+        people=people, holders=people, items=frozenset({R1, R2}), revokes={person: [R1] for person in people}
+    )
+    return asyncio.run(precheck(tenant, memory).ask(question))
+
+
+def test_only_the_lists_of_people_who_do_not_hold_what_they_shall_lose_are_read_for_late_grants() -> None:
+    late, early = row("c", "r1", state="REQUEST_COMPLETED"), row("b", "r1", state="REQUEST_COMPLETED")
+    early = replace(early, created=NOW - timedelta(days=9), since=NOW - timedelta(days=8))
+    tenant = FakeTenant(access={"a": {R1}, "b": {R2}, "c": set()}, finished=[early, late])
+    found = asked_to_revoke(tenant, "a", "b", "c", "unknown")
+    assert found.granted == {"b": frozenset(), "c": frozenset({"r1"})}
+    assert found.indexed == NOW
+    assert tenant.calls["history"] == 2
+
+
+def test_late_grants_are_unknown_if_the_lists_are_forbidden() -> None:
+    access: dict[str, set[Item]] = {"a": set()}
+    for refused in ({"history"}, {"each", "everybody", "administration"}):
+        assert asked_to_revoke(FakeTenant(access=access, refuses=refused), "a").granted == {}
+
+
+def test_late_grants_are_looked_for_again_even_if_the_index_was_asked_a_moment_ago() -> None:
+    tenant, memory = FakeTenant(access={"a": set()}), FakeMemory()
+    for times in (1, 2):
+        asked_to_revoke(tenant, "a", memory=memory)
+        assert (tenant.calls["search"], tenant.calls["history"]) == (1, times)

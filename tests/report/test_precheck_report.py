@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from batch.answers.events import PrecheckResult
 from batch.api.dialects import DIALECTS, Rate
-from batch.model import PrecheckResult
 from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
 
 RATE = Rate(requests=100, seconds=10.0)
@@ -33,6 +33,16 @@ def test_unknown_is_not_reported_as_none() -> None:
     assert "in progress" not in described(in_progress=None)
     assert described(held=None, in_progress=None) == ""
     assert list(describe_precheck(None)) == []
+
+
+def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explained() -> None:
+    assert "and 1 change is held already, and the access of 2 revokes is not held." in described(not_held=2)
+    assert described(in_progress=None, held=None, not_held=2).endswith("3 calls: the access of 2 revokes is not held.")
+    assert described(in_progress=0, held=None, not_held=0).endswith("none of the changes is in progress already.")
+    assert described(unsure=1).endswith(
+        "The search index does not show the access of 1 revoke. It is sent all the same, since the access may have "
+        "been granted in the last 24 hours."
+    )
 
 
 def test_rows_without_a_known_item_are_reported() -> None:

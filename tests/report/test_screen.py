@@ -151,6 +151,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
         (RowClass.HELD_BACK, "1 row held back:"),
         (RowClass.ALREADY_SUBMITTED, "1 row skipped as submitted before:"),
         (RowClass.ALREADY_HELD, "1 row skipped as held already:"),
+        (RowClass.NOT_HELD, "1 row skipped because the access to revoke is not held:"),
     ],
 )
 def test_rows_set_aside_by_the_ledger_or_the_tenant_are_shown_with_the_reason(row_class: RowClass, header: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DOCUMENTED = """
 {"run": "…", "tenant": "…", "dry_run": false,
  "rows": {"read": 0, "rejected": 0, "duplicate_in_input": 0, "conflict_in_input": 0, "already_submitted": 0,
-          "already_held": 0, "held_back": 0, "submitted": 0},
+          "already_held": 0, "not_held": 0, "held_back": 0, "submitted": 0},
  "left_out": 0,
  "changes": {"planned": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
@@ -86,14 +86,15 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "tenant": "sandbox",
         "dry_run": False,
         "rows": {
-            "read": sum(range(10, 17)),
+            "read": sum(range(10, 18)),
             "rejected": 10,
             "duplicate_in_input": 11,
             "conflict_in_input": 12,
             "already_submitted": 13,
             "already_held": 14,
-            "held_back": 15,
-            "submitted": 16,
+            "not_held": 15,
+            "held_back": 16,
+            "submitted": 17,
         },
         "left_out": 7,
         "changes": {"planned": 3100, "accepted": 400, "refused": 800, "unconfirmed": 1800, "unsent": 100},
@@ -118,7 +119,7 @@ def test_split_and_discarded_requests_are_not_counted() -> None:
     assert set(count_states({State.SPLIT: 5, State.DISCARDED: 7}).values()) == {0}
 
 
-FINE = {RowClass.SUBMITTED: 1, RowClass.ALREADY_SUBMITTED: 1, RowClass.ALREADY_HELD: 1, RowClass.DUPLICATE_IN_INPUT: 1}
+FINE = {RowClass.SUBMITTED: 1, RowClass.ALREADY_SUBMITTED: 1, RowClass.NOT_HELD: 1, RowClass.DUPLICATE_IN_INPUT: 1}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.dialects import INDEX_LAG
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
 from batch.model import RowClass
 from batch.states import State
-from batch.status.in_progress import InProgress, TenantView, count_unclear, open_rows, tenant_verdicts
+from batch.status.in_progress import (
+    InProgress,
+    TenantView,
+    count_unclear,
+    granted_since,
+    not_held,
+    open_rows,
+    tenant_verdicts,
+)
 from tests.builders import change, status_row
 from tests.dedupe.test_classify import earlier, frame
 
@@ -289,3 +299,76 @@ def test_every_change_gets_at_most_one_verdict_and_only_if_the_tenant_shows_its_
     assert {(person, item) for person, item, _ in rows} & set(fresh.select("identity_id", "item_id").rows()) <= {
         (person, item) for person, _, item in found.select(KEY).rows()
     }
+
+
+INDEXED = datetime(2026, 11, 26, 12, tzinfo=UTC)
+LATELY = datetime(2026, 11, 26, 9, tzinfo=UTC)
+LONG_AGO = datetime(2026, 11, 20, 9, tzinfo=UTC)
+REVOKE = change("anna", "r1", operation="REVOKE")
+
+
+def unheld(*rows: StatusRow, known_list: bool = True) -> TenantView:
+    """Anna holds nothing, by the index of today, and her list has these rows."""
+    granted = {"anna": granted_since(rows, INDEXED - INDEX_LAG)} if known_list else {}
+    return TenantView(held={"anna": frozenset()}, granted=granted, indexed=INDEXED)
+
+
+NOT_HELD = (RowClass.NOT_HELD, "not held, by the tenant's search index")
+
+
+def test_a_revoke_of_access_that_is_not_held_is_not_requested() -> None:
+    assert verdict(unheld(), REVOKE) == NOT_HELD
+    assert verdict(unheld(), change("anna", "r1")) is None
+    assert verdict(tenant_view(held=[HELD]), REVOKE) is None
+    assert verdict(TenantView(granted={"anna": frozenset()}, indexed=INDEXED), REVOKE) is None, "not in the index"
+    assert verdict(unheld(known_list=False), REVOKE) is None, "nobody knows of late grants"
+
+
+@pytest.mark.parametrize(
+    ("granted", "sent"),
+    [
+        ({"created": LONG_AGO, "since": LATELY}, True),
+        ({"created": LONG_AGO, "since": None}, False),
+        ({"created": LATELY}, True),
+        ({"created": None, "since": None}, True),
+        ({"created": LATELY, "state": "REJECTED"}, False),
+        ({"created": LATELY, "state": "NOT_ALL_ITEMS_PROVISIONED"}, True),
+        ({"created": LATELY, "state": "CANCELLED", "said": "duplicate of another request"}, True),
+        ({"created": LATELY, "request_type": "REVOKE_ACCESS"}, False),
+        ({"created": LATELY, "request_type": ""}, True),
+        ({"created": LATELY, "item": "r2"}, False),
+        ({"created": LATELY, "item": "x", "access_request": "x"}, True),
+        ({"created": LONG_AGO, "start_date": "2026-12-01T00:00:00Z"}, True),
+    ],
+)
+def test_a_grant_that_the_index_may_not_show_yet_has_the_revoke_sent(granted: dict[str, Any], *, sent: bool) -> None:
+    listed = row(**{"state": "REQUEST_COMPLETED", "since": granted.get("created"), **granted})
+    assert (verdict(unheld(listed), REVOKE) is None) == sent
+    assert not_held(frame(REVOKE), pl.DataFrame(schema=KNOWN_SCHEMA), unheld(listed)).get_column("proven").all() != sent
+
+
+@pytest.mark.parametrize(
+    ("granted", "sent"),
+    [
+        ({"tenant_since": "2026-11-26T09:00:00.000Z"}, True),
+        ({"tenant_since": ""}, True),
+        ({"tenant_since": "2026-11-20T09:00:00.000Z"}, False),
+        ({"tenant_since": "2026-11-20T09:00:00.000Z", "at": "2026-11-26T09:00:00.000Z"}, True),
+        ({"tenant_since": "2026-11-20T09:00:00.000Z", "start_date": "2026-12-01T00:00:00Z"}, True),
+        ({"tenant_since": "2026-11-26T09:00:00.000Z", "operation": "REVOKE"}, False),
+        ({"tenant_since": "2026-11-26T09:00:00.000Z", "tenant_state": "REJECTED"}, False),
+        ({"state": State.REFUSED}, False),
+    ],
+)
+def test_a_late_grant_in_the_ledger_has_the_revoke_sent(granted: dict[str, Any], *, sent: bool) -> None:
+    usual = {"at": "2026-11-20T08:00:00.000Z", "tenant_state": "REQUEST_COMPLETED"}
+    known = {**earlier(State.ACCEPTED), **usual, **granted}
+    assert (verdict(unheld(), REVOKE, known) is None) == sent
+
+
+def test_a_revoke_in_progress_is_not_called_needless() -> None:
+    view = tenant_view([row(request_type="REVOKE_ACCESS")])
+    both = replace(view, held={"anna": frozenset()}, granted={"anna": frozenset()}, indexed=INDEXED)
+    found = verdict(both, REVOKE)
+    assert found is not None
+    assert found[0] == RowClass.ALREADY_SUBMITTED

@@ -32,14 +32,16 @@ class FakeTenant:
 
     Attributes:
         rows: Unfinished rows, oldest first.
+        finished: All other rows.
         access: The items that each identity holds; the index does not know other identities.
-        refuses: The calls that are not allowed: `each`, `everybody`, `administration`, `search`.
+        refuses: The calls that are not allowed: `each`, `everybody`, `administration`, `history`, `search`.
         counts: Whether it gives the length of its lists.
         meanwhile: Called before each page.
         calls: How often each call was made.
     """
 
     rows: list[StatusRow] = field(default_factory=list)
+    finished: list[StatusRow] = field(default_factory=list)
     access: dict[str, set[Item]] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)
     counts: bool = True
@@ -47,11 +49,14 @@ class FakeTenant:
     calls: Counter[str] = field(default_factory=Counter)
 
     async def page(self, query: Query, offset: int) -> Page:
-        assert query.executing
         name = "administration" if query.administration else "everybody" if query.everybody else "each"
+        if not query.executing:
+            assert query.requested_for
+            name = "history"
         self._ask(name, ListingForbiddenError)
         self.meanwhile()
-        found = [one for one in self.rows if query.requested_for in {"", one.identity}]
+        every = self.rows if query.executing else [*self.finished, *self.rows]
+        found = [one for one in every if query.requested_for in {"", one.identity}]
         if offset and offset >= len(found):
             return Page(rows=(), read=0, total=None, more=False)
         rows = tuple(found[offset : offset + 250])

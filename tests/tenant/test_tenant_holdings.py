@@ -50,7 +50,7 @@ def test_one_search_asks_only_for_the_access_of_many_people() -> None:
     body = json.loads(request.content)
     assert body["indices"] == ["identities"]
     assert body["query"] == {"query": r'id:("a" OR "b\" or id:*")'}
-    assert body["queryResultFilter"] == {"includes": ["id", "access.id", "access.type"]}
+    assert body["queryResultFilter"] == {"includes": ["id", "access.id", "access.type", "accessCount"]}
 
 
 def test_ids_are_found_however_the_input_spells_them_and_named_as_it_does() -> None:
@@ -71,7 +71,7 @@ def test_only_items_of_interest_are_returned_and_unknown_people_are_left_out() -
         [
             {"id": "a", "access": [role, other]},
             {"id": "b", "access": [other, {"id": "r1", "type": "ENTITLEMENT"}]},
-            {"id": "c"},
+            {"id": "c", "access": []},
             {"id": "not asked for", "access": [role]},
         ],
         "a", "b", "c", "d",
