@@ -267,7 +267,7 @@ def read_whole(
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) and not pipe:
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         if stat.S_ISFIFO(status.st_mode):
             chunks = written_to_pipe(handle, wait)
         else:

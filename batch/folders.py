@@ -64,7 +64,7 @@ class Folder(NamedTuple):
             raise
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         return handle
 
     def status(self, name: str) -> os.stat_result | None:

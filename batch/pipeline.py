@@ -275,7 +275,7 @@ def _own_changes(known: pl.DataFrame, run: str) -> pl.DataFrame:
     return known.filter((pl.col("run") == run) & ~pl.col("state").is_in(replaced)).sort("request")
 
 
-_UNPLANNED: Final = "not in the plan that this command has continued: run the same command again to submit it"
+_UNPLANNED: Final = "no longer blocked, but not part of this run's plan; run the same command again"
 
 
 def _count(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapping[RowClass, int]:

@@ -371,7 +371,7 @@ def test_a_log_pipe_that_nobody_reads_from_is_not_waited_for(tmp_path: Path) -> 
 def test_a_small_file_may_be_a_pipe_if_somebody_writes_to_it(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(SettingsError, match="it is no file"):
+    with pytest.raises(SettingsError, match="it is not a file"):
         read_small(pipe)
     waited: list[float] = []
     with pytest.raises(SettingsError, match="it is a pipe, and nobody has written to it for 60 seconds"):

@@ -202,8 +202,8 @@ def why_unfit(claims: TokenClaims) -> str:
 def token_needed(dialect: Dialect) -> str:
     """Which kind of token to make, and where, as sentences."""
     return (
-        f"A personal access token of an {ADMIN_LEVEL} user is needed, with the scopes {dialect.submit_scopes[0]} "
-        f"and {dialect.status_scopes[0]}, or {ALL_SCOPES}. It is made {WHERE_TOKENS_ARE_MADE}."
+        f"Use a personal access token of an {ADMIN_LEVEL} user with the scopes {dialect.submit_scopes[0]} "
+        f"and {dialect.status_scopes[0]}, or {ALL_SCOPES}. Make it {WHERE_TOKENS_ARE_MADE}."
     )
 
 
@@ -225,10 +225,10 @@ def what_is_missing(claims: TokenClaims, dialect: Dialect) -> str:
             "levels may submit only some requests for others"
         )
     if missing:
-        return f"What is missing: {'; and '.join(missing)}."
+        return f"Missing: {'; and '.join(missing)}."
     if claims.scopes is None or not claims.authorities:
         return (
-            f"What is missing can't be read from the token: its user needs the level {ADMIN_LEVEL}, and it needs the "
+            f"The token does not show what is missing. Its user needs the level {ADMIN_LEVEL}, and it needs the "
             f"scope {_any_of(dialect)}."
         )
     return (

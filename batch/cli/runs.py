@@ -122,7 +122,8 @@ def settle(
 
     if arrived and not_arrived:
         raise UsageError(
-            "Give either --arrived or --not-arrived, not both.", next_step="Without either, the tenant's list is asked."
+            "Give either --arrived or --not-arrived, not both.",
+            next_step="Without either, access-batch asks the tenant's list.",
         )
     if arrived or not_arrived:
         found = settle_by_hand(settings, run, runtime(), screen_of(call).say, arrived=arrived)

@@ -56,8 +56,8 @@ class CommandComparison:
             raise may_be_one(self._sessions.access.tenant, other)
         if compared.arrived:
             self._screen.say(
-                f"{count(compared.arrived, 'change')} had arrived at the tenant without the ledger knowing it, and "
-                "will not be sent again."
+                f"{count(compared.arrived, 'change')} had already arrived at the tenant, although the ledger did not "
+                "say so, and will not be sent again."
             )
         missing = self._import(compared.unknown) if compared.unknown else ""
         if heads is not None and lost and (missing or compared.left_alone):
@@ -68,8 +68,8 @@ class CommandComparison:
         doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
-                f"{count(in_doubt, 'planned request')} may have been sent without the ledger knowing it: unconfirmed "
-                "until the tenant's list decides."
+                f"{count(in_doubt, 'planned request')} may have been sent although the ledger does not say so: "
+                "unconfirmed until the tenant's list shows what became of them."
             )
         if heads is not None:
             heads.forget(ledger_id, lost)
@@ -119,9 +119,9 @@ class CommandComparison:
                 reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
                 reader.flush()
         except RunHeldError:
-            return "another process imports requested changes right now"
+            return "another process is importing requests right now"
         if imported := reader.outcomes[AdoptionOutcome.IMPORTED]:
-            self._screen.say(f"{count(imported, 'requested change')} that the ledger did not know: now imported.")
+            self._screen.say(f"Imported {count(imported, 'requested change')} that the ledger did not know.")
         if not (left := reader.not_adoptable.total()):
             return ""
         reasons = ", ".join(why for why, number in reader.not_adoptable.items() if number)

@@ -111,9 +111,9 @@ class InputRun:
             return False
         if (now := self._run(ledger)) is None or now.id != run.id:
             raise RunHeldError(
-                f"The tenant of run {run.id} turned out to be in the ledger under another address too, and "
-                f"{f'run {now.id}' if now else 'another run'} has this input now.",
-                next_step="Nothing more was sent. Run the same command again: it goes on with that run.",
+                f"The ledger knows the tenant of run {run.id} by another address too, and "
+                f"{f'run {now.id}' if now else 'another run'} now has this input.",
+                next_step="Nothing more was sent. Run the same command again: it continues that run.",
             )
         if self._classes is not None and not ledger.runs.has_lost_changes(run):
             return False
@@ -147,7 +147,7 @@ class InputRun:
                     self._require_wanted(ledger, run)
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
-                        self._screen.say("This run is finished first. Run the same command again for --resubmit.")
+                        self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
                     if tally.requests.get(State.PLANNED):
                         self._ask(tally)
                     return run
@@ -219,9 +219,9 @@ class InputRun:
             ledger.tracks.forget(unproven.keys(), self._runtime.now())
             keys = ", ".join(sorted(set(unproven.values())))
             self._screen.say(
-                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} came "
-                "to nothing, or undid changes that are wanted again. This machine does not trust that key, and has "
-                "dropped that record: `access-batch track` asks the tenant."
+                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} failed, "
+                "or undid changes that are wanted again. This machine does not trust that key, and has dropped that "
+                "record: `access-batch track` asks the tenant."
             )
         planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
         return bool(self._mistrusted(ledger, unsure, planned) or unproven)
@@ -249,7 +249,7 @@ class InputRun:
             if found:
                 self._screen.say(
                     f"{count(found, 'request')} of run {name} may have arrived: only another machine, with the key "
-                    f"{keys}, has settled the opposite. This machine does not trust that key, and asks the tenant "
+                    f"{keys}, says that they did not. This machine does not trust that key, and asks the tenant "
                     "itself."
                 )
         return total

@@ -43,7 +43,7 @@ def load(
     maps_required = "map" in settings.sources.flags
     if save_map and not maps_required:
         raise UsageError(
-            "--save-map saves the maps of this command, and there are none.",
+            "--save-map has nothing to save: this command has no --map.",
             next_step="Nothing was sent. Add them: --map YOURS=OURS --save-map.",
         )
     interpretation = make_interpretation(

@@ -87,18 +87,18 @@ def logout(settings: Settings, *, keyring: SystemKeyring | None = None) -> Seque
     """
     tenant = find_tenant(settings)
     if tenant is None:
-        return ["There is no login to forget."]
+        return ["There is no login to remove."]
     place = entry(tenant.origin, settings.sources.profile)
     try:
         forgotten = forget_login(keyring or SystemKeyring(), tenant.origin, settings.sources.profile)
     except KeyringUnusableError as error:
         raise SettingsError(
             error.message,
-            next_step=f"Nothing was forgotten. Unlock the keyring and try again, or remove this yourself: {place}.",
+            next_step=f"Nothing was removed. Unlock the keyring and try again, or remove this yourself: {place}.",
         ) from None
     if forgotten:
-        return [f"Forgot the login for {tenant.origin}: {place}."]
-    return [f"There was no login for {tenant.origin} to forget: nothing in {place}."]
+        return [f"Removed the login for {tenant.origin}: {place}."]
+    return [f"There was no login for {tenant.origin} to remove: nothing in {place}."]
 
 
 def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:

@@ -131,7 +131,7 @@ class Names:
 
 _NOT_PLANNED = NameMeaning(
     outcome=NameOutcome.UNKNOWN,
-    problem="its name was not looked up, because an unfinished run goes first: submit it again",
+    problem="its name is not looked up yet, because an unfinished run goes first; run the same command again",
     candidates=None,
 )
 

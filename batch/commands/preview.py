@@ -112,7 +112,7 @@ def preview(
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
-        screen.say(f"Not looked up: {count(sought, 'name')}. `plan` and `submit` do that.")
+        screen.say(f"Did not look up {count(sought, 'name')}; `plan` and `submit` do.")
     screen.say(*describe_input(classified))
     if check is not None:
         check.describe(verdicts)

@@ -115,7 +115,7 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
     """
     if head and not _HEAD.fullmatch(head):
         raise UsageError(
-            f"{head[:80]} is no head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
+            f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
         )
     trusted = _keys_in(Path(trust)) if trust else frozenset()
     with ledger_if_any(settings, runtime, say) as ledger:
@@ -149,7 +149,7 @@ def _keys_in(path: Path) -> frozenset[str]:
     lines = read.text.splitlines()
     keys = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     if strange := next((key for key in keys if not _KEY.fullmatch(key)), None):
-        raise UsageError(f"The file {path} holds {strange[:80]}, which is no public key.", next_step=_KEY_HELP)
+        raise UsageError(f"The file {path} holds {strange[:80]}, which is not a public key.", next_step=_KEY_HELP)
     return frozenset(keys)
 
 

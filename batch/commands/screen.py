@@ -89,15 +89,15 @@ def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool)
         return
     present = {name.upper() for name, value in os.environ.items() if value}
     for variable in sorted(present & {f"ACCESS_BATCH_{name.upper()}" for name in CONSENTS}):
-        screen.complain(f"{variable} is not read: only a flag of the command itself consents.")
+        screen.complain(f"{variable} has no effect: only a flag of the command itself consents.")
     if not stdin_is_input and sys.stdin is not None and sys.stdin.isatty():
         return
     if consent.names:
         raise SettingsError(
-            f"{consent.why}. Its name must be typed before something is sent, and there is no terminal to ask on.",
+            f"{consent.why}. Its name must be typed before anything is sent, and there is no terminal to type it on.",
             next_step=f"Nothing was sent. Give its name in the command: {consent.again} --confirm {consent.names[0]}",
         )
     raise SettingsError(
-        "There is no terminal to ask on before sending.",
+        "There is no terminal to ask for confirmation.",
         next_step="Nothing was sent. Add --yes to send without asking.",
     )

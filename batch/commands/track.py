@@ -77,7 +77,7 @@ class TrackResult:
         yield from describe_run(self.run, self.tally, self.tracked)
         if not self.tracked.reported:
             yield from (
-                describe_track(self.tracked) if self.tracked.silent else ["No change was accepted: none to track."]
+                describe_track(self.tracked) if self.tracked.silent else ["Nothing to track: no change was accepted."]
             )
         if self.file:
             yield f"  tracked: {self.file}"
@@ -205,7 +205,7 @@ def _open_changes_on(screen: Screen, clock: Clock) -> Tell:
         now = clock.monotonic()
         if isinstance(event, StatusesRead) and event.open_changes and now - shown_at >= LINE_EVERY:
             shown_at = now
-            then = f"; the next reading is in {duration(event.wait)}" if event.wait > 0 else ""
+            then = f"; next look in {duration(event.wait)}" if event.wait > 0 else ""
             screen.say(f"{count(event.open_changes, 'change')} still open{then}.")
 
     return tell

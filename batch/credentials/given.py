@@ -130,7 +130,8 @@ def one_line(text: str, name: str) -> SecretStr:
     secret = text.removeprefix("\ufeff").strip()
     if not secret or len(secret.splitlines()) > 1:
         raise SettingsError(
-            f"{name} does not hold one line with the client secret.", next_step="Remove everything else from it."
+            f"{name} must hold the client secret on one line, and nothing else.",
+            next_step="Remove everything else from it.",
         )
     return SecretStr(secret)
 

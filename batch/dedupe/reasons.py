@@ -13,11 +13,8 @@ from batch.text import phrase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUPERSEDED: Final = (
-    "this input submitted it, but run {} has requested a {} of it since: to submit it again, put the row into another "
-    "file"
-)
-UNSENT: Final = "a {} of it is planned in run {} and not sent yet: submit its input again, or discard that run"
+SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, put it in a new file"
+UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
 _BUSY: Final = "run {} has not sent it yet, and {}: submit it again after that"
 _BUSY_SENDING: Final = "run {} is sending it, and {}: submit it again after that"
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"

@@ -49,7 +49,7 @@ def ledger_url(location: str) -> sa.URL:
     try:
         url = sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
     except (ArgumentError, ValueError) as error:
-        raise LedgerRefusedError("--ledger is no database URL.", next_step=_URL_HELP) from error
+        raise LedgerRefusedError("--ledger is not a database URL.", next_step=_URL_HELP) from error
     if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
         raise LedgerRefusedError("A ledger in memory would forget what was sent.", next_step=_URL_HELP)
     return url
@@ -213,7 +213,7 @@ def _make_private_file(path: Path) -> os.stat_result:
                 os.close(handle)
                 return made
         if not path.is_file():
-            raise IsADirectoryError(errno.EISDIR, "it is no file")
+            raise IsADirectoryError(errno.EISDIR, "it is not a file")
         return path.stat()
 
 

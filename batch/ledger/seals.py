@@ -217,15 +217,15 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
     divided = {part: number for number, parts in chain.parts.items() for part in parts}
     for number in sorted(parents.keys() | divided.keys()):
         if parents.get(number) != divided.get(number):
-            yield f"of which request {number} is a part was changed"
+            yield f"the request that request {number} is a part of was changed"
     for number, claimed in connection.execute(_CLAIMED, {"of_run": run_id}):
         if chain.claims.get(number, claimed) != claimed:
-            yield f"when request {number} was sent, among all of the ledger, was changed"
+            yield f"the moment at which request {number} was sent was changed"
     if whole:
         findings = findings_of(connection, run_id)
         for number in sorted(findings.keys() | chain.findings.keys()):
             if findings.get(number, "") != chain.findings.get(number, ""):
-                yield f"what the tenant reports on request {number} was changed"
+                yield f"the tenant's report on request {number} was changed"
 
 
 _PARENTS: Final = sa.select(t.request.c.number, t.request.c.parent).where(

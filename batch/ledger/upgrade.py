@@ -40,11 +40,10 @@ _VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "000
 
 _FIRST_SEALED: Final = "0008"
 _FIRST_LINKED: Final = "0009"
-_SEALED_NOW: Final = "What it had until now is sealed as it is: changes that somebody made to it before can't be found."
+_SEALED_NOW: Final = "Its content is sealed as it is now: earlier changes by somebody else can't be found."
 
 _LINKED_NOW: Final = (
-    "Its tenants, and what they report on its changes, are sealed as they are: changes that somebody made to them "
-    "before can't be found."
+    "Its tenants and their reports are sealed as they are now: earlier changes by somebody else can't be found."
 )
 
 
@@ -83,7 +82,7 @@ def bring_up_to_date(
         file, is_empty = ledger_file(url), _version(looking) is None
         if is_empty and file is not None and file.is_symlink():
             raise LedgerRefusedError(
-                f"{file} is a link to {os.path.realpath(file)}, which is no ledger: none is made where a link leads.",
+                f"{file} is a link to {os.path.realpath(file)}, which is not a ledger: none is made where it leads.",
                 next_step="Nothing was sent. Remove the link, or name the file itself with --ledger.",
             )
         if memory is not None:
@@ -315,7 +314,7 @@ def back_up(url: sa.URL, target: Path) -> None:
     source = ledger_file(url)
     if source is None:
         raise LedgerRefusedError(
-            f"{place(url)} is no file, so access-batch does not copy it.",
+            f"{place(url)} is not a file, so access-batch does not copy it.",
             next_step="Back up this database by its own means, such as pg_dump. If a backup is put in its place, "
             "requests sent since then are looked up at the tenant first.",
         )

@@ -136,4 +136,4 @@ def contents(connection: Connection) -> Iterator[str]:
     paces = sa.select(t.pace, t.tenant.c.name).join(t.tenant, t.tenant.c.id == t.pace.c.tenant)
     for pace in connection.execute(paces):
         if repaired(pace, Rate()):
-            yield f"the pace of calls to {pace.name} holds numbers that no process writes: the next call mends them"
+            yield f"the pace of calls to {pace.name} holds numbers that no process writes: the next call repairs them"

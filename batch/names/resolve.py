@@ -285,7 +285,7 @@ def _item_meaning(item_type: str, name: str, meanings: Mapping[Name, NameMeaning
     if is_id(name):
         return _found(name)
     if _is_malformed(item_type, name):
-        return _unknown(f"'{shown_name(name)}' is no entitlement: write Source|attribute|value or Source|name")
+        return _unknown(f"'{shown_name(name)}' is not an entitlement: write Source|attribute|value or Source|name")
     return _meaning((item_type, name), meanings)
 
 

@@ -148,7 +148,7 @@ def _apply_maps(
             shown = _listed([name for name in names if name not in RESERVED_COLUMNS])
             raise InputFileError(
                 f"{file} has no column `{column_map.theirs}` to read as `{column_map.ours}`. Its columns are {shown}.",
-                next_step=f"Correct or remove the map: `--map {column_map.text}`.",
+                next_step=f"Fix or remove the mapping: `--map {column_map.text}`.",
             )
         if len(positions) > 1:
             raise InputFileError(

@@ -291,7 +291,7 @@ def _load_url(url: str, room: _Room, download: Download | None) -> bytes:
             return room.fill(chunks, name)
     if scheme not in _CLOUDS:
         raise InputFileError(
-            f"{name} is no https or cloud URL, and others are not read.",
+            f"{name} can't be read: only https and cloud URLs can.",
             next_step="Nothing was sent. Download the file and give its path.",
         )
     if not name.lower().endswith(_PARQUET_SUFFIXES):
@@ -330,7 +330,7 @@ def _explained(name: str) -> Iterator[None]:
             f"{name} does not exist.", next_step="Check the path; it starts at the current directory."
         ) from error
     except PermissionError as error:
-        raise InputFileError(f"{name} may not be read.", next_step="Give yourself the right to read it.") from error
+        raise InputFileError(f"You may not read {name}.", next_step="Give yourself the right to read it.") from error
     except (OSError, ValueError) as error:
         # ValueError: a NUL character in a path.
         raise InputFileError(f"{name} can't be read: {first_line(error)}.", next_step="Check the path.") from error

@@ -203,13 +203,13 @@ def _column_map(text: str) -> ColumnMap:
     shown = _shown(text)
     if not splits or not bare_name(text[: splits[-1]]):
         raise UsageError(
-            f"--map: {shown!r} is no map.",
+            f"--map: {shown!r} is not a mapping.",
             next_step=f"{_NOTHING_SENT} Write it as their_column=our_column, such as `--map User=identity`.",
         )
     ours = bare_name(text[splits[-1] + 1 :])
     near = difflib.get_close_matches(ours.lower(), KNOWN_COLUMNS, n=1)
     raise UsageError(
-        f"--map: {shown!r} maps to {_shown(ours)!r}, which is no column of access-batch"
+        f"--map: {shown!r} maps to {_shown(ours)!r}, which is not a column of access-batch"
         f"{f' (did you mean {near[0]!r}?)' if near else ''}.",
         next_step=f"{_NOTHING_SENT} The columns are {', '.join(KNOWN_COLUMNS)} and {METADATA_PREFIX}KEY.",
     )

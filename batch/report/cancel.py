@@ -118,7 +118,7 @@ _DONE: Final = {
 _OPEN: Final = {
     CancelOutcome.CANCELABLE: "can still be cancelled",
     CancelOutcome.UNDER_WAY: "approved, not provisioned yet: they can no longer be cancelled and can't yet be revoked",
-    CancelOutcome.REVOKED: "revoked already: nothing here gives the access back",
+    CancelOutcome.REVOKED: "revoked already; to give the access back, submit a grant",
     CancelOutcome.NOT_VISIBLE: "not in the tenant's list of this user's requests",
 }
 

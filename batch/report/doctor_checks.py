@@ -148,7 +148,7 @@ def _check_issued(claims: TokenClaims) -> DoctorCheck:
         return warning(
             "token",
             f"The tenant issues a token {lifetime}, but its content can't be read.",
-            "Nothing if submitting works: the first request shows whether its user may submit.",
+            "Nothing to do if submitting works: the first request shows whether its user may submit.",
         )
     return _ok("token", f"The tenant issues a token {lifetime}.")
 

@@ -71,7 +71,7 @@ def describe_import(summary: ImportSummary) -> Iterator[str]:
         f"{imported:,} imported, {updated:,} updated, {unchanged:,} unchanged."
     )
     if known := outcomes.get(AdoptionOutcome.KNOWN):
-        yield f"{count(known, 'row')} not imported: runs of this ledger have the same changes and take precedence."
+        yield f"{count(known, 'row')} not imported: the ledger has the same changes, and its record takes precedence."
     if unsettled := outcomes.get(AdoptionOutcome.UNSETTLED):
         yield f"{count(unsettled, 'row')} of requests that are not settled yet: submit their input again first."
     for reason, number in summary.not_adoptable.items():

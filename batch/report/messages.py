@@ -24,9 +24,7 @@ REFUSALS_SHOWN: Final = 20
 ENOUGH_REFUSALS: Final = "Further refusals are not shown here: results.csv lists them, and -v shows them."
 """Replaces the refusals beyond REFUSALS_SHOWN."""
 
-STOPPING: Final = (
-    "Stopping once the requests in flight are answered. Press Ctrl-C again to stop at once; that is safe, too."
-)
+STOPPING: Final = "Stopping: waiting for requests already sent. Press Ctrl-C again to stop at once; that is safe, too."
 """The user has interrupted for the first time."""
 
 _VERDICTS: Final[Mapping[str, str]] = MappingProxyType(
@@ -54,7 +52,7 @@ def refused(request: Request, reason: str) -> str:
 
 def taken_apart(request: Request, reason: str, parts: int) -> str:
     """A request that never gets through is divided."""
-    return f"Request {request.id} does not get through and others do, so it is sent in {parts} parts: {reason}"
+    return f"Request {request.id} never gets through although others do, so it is sent in {parts} parts: {reason}"
 
 
 def answered(event: AttemptEnded) -> str:
@@ -95,8 +93,8 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
     said = f": {next(iter(reasons))}" if len(reasons) == 1 else f" ({why})"
     if reasons.keys() <= NEEDS_CONTROL:
         first = (
-            "Waiting may not help, but the next request that the tenant accepts does, whatever its input: submit "
-            "another change, then run the same command again."
+            "Waiting may not help. Submit any other change; once the tenant has accepted it, run the same command "
+            "again."
         )
     elif reasons.keys() == {Why.INCOMPLETE}:
         first = "The tenant may list the rest later: run the same command again then."

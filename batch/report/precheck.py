@@ -33,7 +33,7 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
     if calls < _FEWEST_ANNOUNCED:
         return
     least = duration(calls * rate.seconds / rate.requests)
-    longer = "; that may be longer than sending takes: --check-tenant never skips it" if dear else ""
+    longer = "; that may take longer than sending: --check-tenant never skips it" if dear else ""
     yield f"Asking the tenant which changes are in progress or held: {calls:,.0f} calls, at least {least}{longer}."
 
 
@@ -51,9 +51,9 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
         found = _found(known, precheck.not_held or 0)
         if precheck.calls:
             ago = f" (some of it up to {age} ago)" if age else ""
-            yield f"The tenant was asked in {count(precheck.calls, 'call')}{ago}: {found}."
+            yield f"Asked the tenant in {count(precheck.calls, 'call')}{ago}: {found}."
         else:
-            yield f"The tenant was asked {f'up to {age}' if age else 'a moment'} ago: {found}."
+            yield f"The tenant answered {f'up to {age}' if age else 'a moment'} ago: {found}."
     if precheck.unsure:
         it, they = ("It", "is") if precheck.unsure == 1 else ("They", "are")
         yield (
@@ -62,8 +62,8 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
         )
     if precheck.unclear:
         yield (
-            f"{count(precheck.unclear, 'row')} in progress for these people {_are(precheck.unclear)} of items whose "
-            "ids the tenant does not show: check there whether your input has the same items."
+            f"{count(precheck.unclear, 'pending request')} of these people {_do(precheck.unclear)} not name the item, "
+            "so it could not be compared with your file: look at the tenant."
         )
 
 
@@ -91,13 +91,16 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -
 def _found(known: list[tuple[int, str]], not_held: int) -> str:
     parts = []
     if any(number for number, _ in known):
-        these = [f"{count(number, 'change')} {_are(number)} {state}" for number, state in known]
-        parts.append(f"{' and '.join(these)} already")
+        parts += [f"{count(number, 'change')} {_are(number)} already {state}" for number, state in known]
     elif known:
-        parts.append(f"none of the changes is {' or '.join(state for _, state in known)} already")
+        parts.append(f"no requested change is already {' or '.join(state for _, state in known)}")
     if not_held:
         parts.append(f"the access of {count(not_held, 'revoke')} is not held")
-    return ", and ".join(parts)
+    return " and ".join(parts)
+
+
+def _do(number: int) -> str:
+    return "does" if number == 1 else "do"
 
 
 def _are(number: int) -> str:

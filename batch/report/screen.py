@@ -43,13 +43,13 @@ def describe_input(classified: Classified) -> Iterator[str]:
     yield f"Read {count(sum(rows.values()), 'row')} from {', '.join(files)}{left_out}."
     if classified.spelled:
         yield (
-            f"{count(classified.spelled, 'id')} spelled in several ways, with other case or hyphens: each is sent as "
-            "its first row spells it."
+            f"{count(classified.spelled, 'id')} spelled in several ways (case or hyphens): each is sent as its first "
+            "row spells it."
         )
     if classified.respelled:
         yield (
-            f"{count(classified.respelled, 'id')} spelled otherwise in earlier runs, with other case or hyphens: the "
-            "same ids, sent as this input spells them."
+            f"{count(classified.respelled, 'id')} spelled differently in earlier runs (case or hyphens): sent as this "
+            "input spells them."
         )
     for row_class, words in _CLASS_WORDS.items():
         found = _reasons(classified, row_class)
@@ -134,8 +134,8 @@ def describe_platform(platform: str) -> Iterator[str]:
     """
     if platform not in {"linux", "darwin"}:
         yield (
-            f"On this system ({platform}), a request whose connection was lost may still arrive later, and a change is "
-            "there twice then: use Linux, macOS, or Windows through WSL 2."
+            f"On this system ({platform}), a request whose connection was lost may still arrive later, so a change may "
+            "be made twice: use Linux, macOS, or Windows through WSL 2."
         )
 
 
@@ -174,12 +174,12 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
     changes, requests = count_states(summary.tally.changes), count_states(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
-        bound = f" (no plan of the whole run needs fewer than {summary.lower_bound:,})"
-        yield f"submit would send {left}{bound}." if changes["unsent"] else "submit would have nothing to send."
+        bound = f" (minimum possible: {summary.lower_bound:,})"
+        yield f"{left}{bound}." if changes["unsent"] else "Nothing to send."
         yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
         return
     if not summary.posts_now:
-        nothing_needed = "Nothing to send: nothing in the input needs a request now."
+        nothing_needed = "Nothing to send: no row of the input needs a request now."
         yield nothing_needed if summary.complete else "Nothing was sent."
     if summary.run:
         yield (
@@ -210,8 +210,8 @@ def _how_to_continue(summary: Summary, again: str) -> Iterator[str]:
     yield f"To continue: {again}"
     if count_states(summary.tally.changes)["unconfirmed"]:
         yield (
-            "Unconfirmed changes may or may not have arrived. They are never sent again blindly: the same command "
-            "looks for them in the tenant first."
+            "Unconfirmed changes may have arrived. The same command looks for them in the tenant first, and never "
+            "sends them again blindly."
         )
     if summary.waiting:
         it = "it" if summary.waiting == 1 else "them"

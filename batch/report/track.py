@@ -47,7 +47,7 @@ def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
 
 
 def exit_code(tracked: TrackSummary) -> int:
-    """3 if a change was submitted twice, else 4 if one is open or not visible, else 3 if one came to nothing, else 0.
+    """3 if a change was submitted twice, else 4 if one is open or not visible, else 3 if one did not succeed, else 0.
 
     A duplicate is good: the same is held or was requested.
     """
@@ -78,7 +78,7 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
 
 
 def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
-    """What to do next about changes that are open, not visible or came to nothing; empty if all is well."""
+    """What to do next about changes that are open, not visible, rejected, cancelled or failed; empty if all is well."""
     found = counts(tracked)
     if tracked.submitted_twice:
         yield f"{count(tracked.submitted_twice, 'change')} submitted twice: `access-batch audit {run}` lists them."
@@ -88,12 +88,12 @@ def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
 
 
 def resubmission(tracked: TrackSummary) -> Iterator[str]:
-    """How many changes came to nothing, and how to submit them again; empty if none did."""
+    """How many changes were rejected, cancelled or failed, and how to submit them again; empty if none did."""
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
         yield (
-            f"{count(number, 'change')} came to nothing at the tenant. "
+            f"{count(number, 'change')} {'was' if number == 1 else 'were'} {' or '.join(bad)}. "
             f"To submit {'it' if number == 1 else 'them'} again: the same input with --resubmit {','.join(bad)}"
         )
 

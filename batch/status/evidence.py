@@ -61,10 +61,10 @@ class Why(StrEnum):
     """Why a request is still unconfirmed, as the end of a sentence about it."""
 
     TIME = "it may still arrive"
-    FENCED = "a process that is silent, not known to be dead, may still send it until its token has expired"
+    FENCED = "a silent process may still send it, until its token expires"
     CLOCK = "the tenant's clock stands still"
-    NO_CONTROL = "nothing that was requested later shows that the tenant's list is up to date"
-    UNRECOGNISED = "no accepted request is listed under the id that was sent with it"
+    NO_CONTROL = "no later request shows that the tenant's list is up to date"
+    UNRECOGNISED = "the tenant's list shows no accepted request under its own id"
     CONTROL_UNLISTED = "the tenant does not list accepted requests completely"
     RESEMBLING = "a row of the tenant's list may or may not be this request's"
     INCOMPLETE = "it has arrived, but the tenant does not list all of it"

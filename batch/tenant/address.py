@@ -35,10 +35,10 @@ def origin(base_url: str) -> str:
         named = bool(url.host and _HOST.fullmatch(host))
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(
-            f"The base URL {shown} is no URL{'' if '@' in base_url else f': {error}'}.", next_step=example
+            f"The base URL {shown} is not a URL{'' if '@' in base_url else f': {error}'}.", next_step=example
         ) from error
     if url.scheme not in _DEFAULT_PORTS or not named or not 0 < (port or 1) <= _LAST_PORT:
-        raise SettingsError(f"The base URL {shown} is no web address.", next_step=example)
+        raise SettingsError(f"The base URL {shown} is not a web address.", next_step=example)
     if url.userinfo:
         raise SettingsError("The base URL holds a user or password.", next_step=_EXAMPLE)
     if url.scheme == "http" and not is_loopback(host):

@@ -150,7 +150,9 @@ class Token:
                     raise self._unreachable(decision.reason)
             if not fails or decision.then not in WAITS or ends > self._give_up_after:
                 raise self._lost(answer, decision.reason)
-            self._tell(Waiting(seconds=decision.pause, reason=f"the tenant gives no token: {decision.reason}"))
+            self._tell(
+                Waiting(seconds=decision.pause, reason=f"could not get a token from the tenant: {decision.reason}")
+            )
             await asyncio.sleep(decision.pause)
 
     def _refused(self, answer: Answer) -> CredentialsRefusedError:
@@ -186,7 +188,7 @@ class Token:
     def _lost(self, answer: Answer, reason: str) -> TenantLostError:
         asked = f", and asks for a wait of {answer.retry_after:.0f} s" if answer.retry_after else ""
         return TenantLostError(
-            f"{self._http.base_url} gives no token: {reason}{asked}.",
+            f"Could not get a token from {self._http.base_url}: {reason}{asked}.",
             next_step=f"{self._meant()}Check the base URL and the network, then run the same command again.",
         )
 
@@ -212,7 +214,7 @@ def _read(exchange: Exchange, asked: float, issued_at: datetime, clean: Callable
         token, lifetime = "", 0.0
     if not _SENDABLE.fullmatch(token):
         raise TenantLostError(
-            "The tenant's token endpoint answered without a usable token.",
+            "Could not get a token: the tenant's token endpoint answered without a usable token.",
             next_step="Check the base URL: is it the API's?",
         )
     if not (math.isfinite(lifetime) and lifetime > 0):

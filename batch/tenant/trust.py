@@ -49,7 +49,7 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
 def _file(path: Path) -> Path:
     """Not a pipe: OpenSSL would wait for ever for its writer, and it is read more than once."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file")
+        raise OSError(errno.EINVAL, "it is not a file")
     return path
 
 
@@ -84,9 +84,9 @@ def proxy_for(base_url: str, trust: ssl.SSLContext | None) -> httpx.Proxy | None
         # Reading the host decodes it, and fails if it is no Unicode name.
         host = address.host
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise SettingsError("The proxy of the environment is no URL.", next_step=_NAME_THE_PROXY) from error
+        raise SettingsError("The proxy of the environment is not a URL.", next_step=_NAME_THE_PROXY) from error
     if address.scheme.startswith("socks"):
         raise SettingsError("The proxy of the environment is a SOCKS proxy: unsupported.", next_step=_NAME_THE_PROXY)
     if address.scheme not in {"http", "https"} or not host:
-        raise SettingsError("The proxy of the environment is no http or https address.", next_step=_NAME_THE_PROXY)
+        raise SettingsError("The proxy of the environment is not an http or https address.", next_step=_NAME_THE_PROXY)
     return httpx.Proxy(address, ssl_context=trust if address.scheme == "https" else None)

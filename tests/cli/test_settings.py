@@ -196,7 +196,7 @@ def test_a_link_that_leads_to_nothing_is_refused_and_no_file_is_made_there(confi
 @ONLY_POSIX
 def test_a_pipe_instead_of_the_file_is_refused_and_not_waited_for(config_file: Path) -> None:
     os.mkfifo(config_file)
-    assert "it is no file" in refusal(config_file)
+    assert "it is not a file" in refusal(config_file)
 
 
 def test_a_folder_instead_of_the_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
     heads.keep_user("ledger", "u1", ONE)
     assert heads.seen("ledger", ONE) == (Head(run=LOST.run, number=0, hash=""),)
     assert (heads.users("ledger", ONE), heads.accepted("ledger", [LOST], ONE)) == (frozenset(), ())
-    assert "it is no file" in heads.trouble
+    assert "it is not a file" in heads.trouble
 
 
 def test_a_file_that_is_not_text_is_skipped(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_secrets_file_holds_one_line(content: str) -> None:
 @pytest.mark.parametrize("content", ["", "\n", f"{SECRET}\n{SECRET}\n"])
 def test_a_secrets_file_without_exactly_one_line_is_refused(content: str) -> None:
     Path("secret").write_text(content)
-    with pytest.raises(SettingsError, match="does not hold one line") as caught:
+    with pytest.raises(SettingsError, match="must hold the client secret on one line") as caught:
         find(base_url=A, client_id="me", client_secret_file=Path("secret"))
     assert SECRET not in caught.value.message
 
@@ -235,7 +235,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(path: Path 
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     os.mkfifo(place)
-    with pytest.raises(SettingsError, match="it is no file"):
+    with pytest.raises(SettingsError, match="it is not a file"):
         find()
 
 

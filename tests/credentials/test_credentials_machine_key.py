@@ -84,5 +84,5 @@ def test_a_key_in_a_folder_in_which_everybody_can_replace_it_is_refused(path: Pa
 def test_a_pipe_in_the_place_of_the_key_is_refused_and_not_waited_for(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(SettingsError, match="it is no file"):
+    with pytest.raises(SettingsError, match="it is not a file"):
         machine_key(path)

@@ -220,7 +220,7 @@ def test_a_change_that_another_run_has_undone_is_held_back_with_a_reason() -> No
     undone = earlier(State.ACCEPTED, run="undo", request=6, operation="REVOKE", tenant_state=DONE)
     ((row_class, reason, number, fresh),) = classified(frame(change()), own, undone)
     assert (row_class, number, fresh) == ("held_back", 5, False)
-    assert reason.startswith("this input submitted it, but run undo has requested a revoke")
+    assert reason.startswith("run undo has since requested a revoke of this")
     assert classified(frame(change()), own, {**undone, "tenant_state": REJECTED}) == [("submitted", "", 5, False)]
 
 

@@ -340,7 +340,10 @@ def test_an_undone_input_reports_its_undo_and_a_changed_input_grants_again(progr
         again = ("submit", tmp_path / "wanted.csv", *ledger, "--yes", "--check-tenant", "never")
         same = program(*again, env=environment(tenant))
         assert same.code == 3
-        assert f"this input submitted it, but run {undone} has requested a revoke of it since" in same.err
+        assert (
+            f"run {undone} has since requested a revoke of this; to submit the row again, put it in a new file"
+            in same.err
+        )
         tenant.tenant.conclude("REQUEST_COMPLETED")
         program("track", undone, *ledger, "--track-for", "0", env=environment(tenant))
         assert program(*again, "--comment", "once more", env=environment(tenant)).code == 0

@@ -92,7 +92,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # On a slow machine, the message also gives the age of the answers.
-    assert "The tenant was asked in 2 calls" in ended.err
+    assert "Asked the tenant in 2 calls" in ended.err
     assert "1 change is in progress and 1 change is held already." in ended.err
 
 

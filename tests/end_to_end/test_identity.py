@@ -46,7 +46,7 @@ def test_an_api_clients_token_ends_the_command_before_anything_is_sent(program: 
         assert sandbox.tenant.audit.posts == 0
     assert ended.code == 2
     assert "no user behind it but the authority API" in ended.err
-    assert "A personal access token of an ORG_ADMIN user is needed" in ended.err
+    assert "Use a personal access token of an ORG_ADMIN user" in ended.err
     assert "Preferences, then Personal Access Tokens" in ended.err
     assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 
@@ -68,7 +68,7 @@ def test_a_token_without_the_scope_stops_the_run_and_names_the_scope(program: Pr
         assert accepted(sandbox) == {}
     assert ended.code == 4
     assert "has the scope idn:access-request-status:read, and not idn:access-request:create" in ended.err
-    assert "A personal access token of an ORG_ADMIN user is needed" in ended.err
+    assert "Use a personal access token of an ORG_ADMIN user" in ended.err
     assert "run the same command again" in ended.err
     assert_a_fit_token_submits_everything(program, path, sandbox.base_url)
 

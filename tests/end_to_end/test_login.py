@@ -98,7 +98,7 @@ def test_a_client_whose_token_may_not_submit_is_not_stored(
         ended = log_in_to(tenant, program, monkeypatch)
     assert ended.code == 2
     assert "no user behind it" in ended.err
-    assert "Nothing was stored. A personal access token" in ended.err
+    assert "Nothing was stored. Use a personal access token" in ended.err
     assert memory.entries == {}
 
 
@@ -131,11 +131,11 @@ def test_logout_without_a_keyring_reports_that_nothing_was_forgotten(program: Pr
 def test_logout_forgets_and_reports_whether_there_was_a_login(
     program: Program, tenant: RunningSandbox, memory: MemoryKeyring, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert program("logout").out == "There is no login to forget.\n"
+    assert program("logout").out == "There is no login to remove.\n"
     log_in_to(tenant, program, monkeypatch)
     forgotten = program("logout")
     assert (forgotten.code, memory.entries) == (0, {})
-    assert forgotten.out.startswith(f"Forgot the login for {tenant.base_url}")
+    assert forgotten.out.startswith(f"Removed the login for {tenant.base_url}")
     assert "There was no login" in program("logout", "--base-url", tenant.base_url).out
     assert program("submit", path, "--yes").code == 2
 
@@ -181,7 +181,7 @@ def test_login_refuses_standard_input_that_is_not_a_single_line(
 ) -> None:
     ended = log_in(program, monkeypatch, typed, "--base-url", NOWHERE, "--client-id", "me", "--no-check")
     assert ended.code == 2
-    assert "does not hold one line" in ended.err
+    assert "must hold the client secret on one line" in ended.err
     assert memory.entries == {}
 
 

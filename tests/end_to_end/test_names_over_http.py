@@ -231,7 +231,7 @@ def test_validate_checks_rows_without_looking_up_names_and_reports_it(program: P
     rows = [row("anna", "Clerk"), row("ANNA", "Clerk"), row("bob", ""), row("", "Clerk"), row("eve", "Spy|Clerk")]
     ended = program("validate", write_rows(tmp_path / "in.csv", rows), "--json")
     assert (ended.json["rows"]["rejected"], ended.json["rows"]["duplicate_in_input"]) == (2, 1)
-    assert "Not looked up: 6 names." in ended.err
+    assert "Did not look up 6 names" in ended.err
 
 
 def test_a_plan_with_names_needs_a_tenant(program: Program, tmp_path: Path) -> None:

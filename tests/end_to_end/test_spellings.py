@@ -34,7 +34,7 @@ def test_an_id_in_capitals_or_with_hyphens_is_the_same_id_in_one_input_and_in_la
     ended = program("submit", again, "--yes", "--json", env=environment(tenant))
     assert ended.code == 0
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (1, 1)
-    assert "2 ids spelled otherwise in earlier runs" in ended.err
+    assert "2 ids spelled differently in earlier runs" in ended.err
     assert read_rows(tmp_path / "b.results" / "results.csv")[0]["identity_id"] == rows[2]["identity_id"]
     assert sum(accepted(tenant).values()) == 3
     assert program("ledger", "verify").out == "The ledger is sound.\n"

@@ -130,7 +130,7 @@ def test_track_prints_the_next_command_for_open_and_failed_changes(work: Work, p
     ended = work("track", *ONCE)
     assert ended.code == 4
     assert look_again in ended.out
-    again = "2 changes came to nothing at the tenant. To submit them again: "
+    again = "2 changes were rejected or failed. To submit them again: "
     again += "the same input with --resubmit rejected,failed\n"
     assert again in ended.out
     assert again in work("submit", path, "--yes").out

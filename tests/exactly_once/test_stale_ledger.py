@@ -111,7 +111,7 @@ def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
         back_up(ledger, tmp_path / "backup.db")
         submit(revoke)
         put_back(tmp_path / "backup.db", ledger)
-        assert "1 requested change that the ledger did not know: now imported." in submit(other).err
+        assert "Imported 1 requested change that the ledger did not know." in submit(other).err
         assert ("REVOKE", "ACCEPTED") in rows(ledger, "SELECT operation, state FROM changes")
         submit(revoke)
         assert accepted(tenant) == once(map(pair_of, [granted, revoked, grant(5, 5)]))
@@ -136,7 +136,7 @@ def test_changes_that_a_stale_ledger_had_planned_and_a_user_discarded_are_import
     put_back(tmp_path / "backup.db", ledger)
     run = rows(ledger, "SELECT id FROM run ORDER BY number DESC LIMIT 1")[0][0]
     assert "3 requests discarded" in program("discard", run, "--ledger", ledger).out
-    assert "3 requested changes that the ledger did not know: now imported." in submit(other).err
+    assert "Imported 3 requested changes that the ledger did not know." in submit(other).err
     # Long after that, nothing compares the rows of the discarded requests again.
     tenant.tenant.audit.calls.clear()
     assert submit(path).code == 0

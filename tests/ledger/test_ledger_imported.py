@@ -96,7 +96,7 @@ def test_the_dates_by_which_imported_requests_are_ordered_are_sealed(path: Path)
         import_list(ledger, status_list([row(number) for number in range(2)]))
         ledger.plans.check_all()
         alter(path, "UPDATE request SET state_at = '2030-01-01T00:00:00.000Z' WHERE number = 1")
-        with pytest.raises(LedgerChangedError, match="what the tenant reports on request 1 was changed"):
+        with pytest.raises(LedgerChangedError, match="the tenant's report on request 1 was changed"):
             ledger.plans.check_all()
         assert ledger.verify() != ()
 

@@ -420,7 +420,7 @@ def test_a_part_that_is_made_another_requests_part_is_found(ledger: Ledger, path
     record(ledger, request, REFUSED, parts=divide(request, "", RefusalHistory()))
     ledger.requests.check(run)
     alter(path, "UPDATE request SET parent = 2 WHERE number = 4")
-    with pytest.raises(LedgerChangedError, match="of which request 4 is a part was changed"):
+    with pytest.raises(LedgerChangedError, match="the request that request 4 is a part of was changed"):
         ledger.requests.check(run)
     assert ledger.verify() != ()
 

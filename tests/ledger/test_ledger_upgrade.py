@@ -94,7 +94,7 @@ def test_the_old_ledger_holds_requests_in_every_state(old: Path) -> None:
 
 def test_the_upgrade_makes_a_backup_and_leaves_a_sound_ledger(upgraded: Ledger, old: Path, version: str) -> None:
     notice, sealed = upgraded.notices
-    assert re.search(r"sealed as (it is|they are): changes that somebody made to .* before can't be found", sealed)
+    assert re.search(r"sealed as (it is|they are) now: earlier changes by somebody else can't be found", sealed)
     assert notice.startswith(f"The ledger was upgraded from version {version} to {LEDGER_VERSION}; backup: ")
     assert upgraded.verify() == ()
     (backup,) = old.parent.glob("*.backup")
@@ -273,7 +273,7 @@ def test_what_a_newer_version_has_sealed_is_never_sealed_again(old: Path) -> Non
     open_ledger(old, key=lambda: KEY_OF_0008).close()
     alter(old, "UPDATE finding SET said = 'no' || id", "UPDATE alembic_version SET version_num = '0008'")
     with open_ledger(old, now=NOW.replace(hour=23), key=lambda: KEY_OF_0008) as again:
-        assert any("what the tenant reports on request" in finding for finding in again.verify())
+        assert any("the tenant's report on request" in finding for finding in again.verify())
 
 
 @pytest.mark.parametrize("version", ["0008"], indirect=True)

@@ -59,7 +59,7 @@ class ScriptedTenant:
         self.proofs += 1
 
     def explain_forbidden(self) -> str:
-        return "What is missing: everything."
+        return "Missing: everything."
 
     async def submit(self, body: Body, token: str, *, on_sent: Callable[[], None]) -> Answer:
         first = body.requests[0]

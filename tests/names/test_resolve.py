@@ -148,7 +148,7 @@ def test_the_name_beside_an_id_is_looked_up_too() -> None:
         ({"item_id": hex_id(0xA), "item": "Clerk|Chief"}, AUTO, f"item 'Clerk|Chief' has the id {hex_id(0xA)}|"),
         ({"item_id": f"{hex_id(0xA)}|{ITEM}"}, AUTO, f"item 'Clerk' has the id {hex_id(0xA)}, but item_id is"),
         ({"item_id": hex_id(0xC), "item_type": "ENTITLEMENT", "item": "AD|x"}, AUTO, "item 'AD|x' has the id"),
-        ({"item_id": hex_id(0xC), "item_type": "ENTITLEMENT", "item": "v"}, AUTO, "'v' is no entitlement: write"),
+        ({"item_id": hex_id(0xC), "item_type": "ENTITLEMENT", "item": "v"}, AUTO, "'v' is not an entitlement: write"),
     ],
 )
 def test_a_row_whose_name_and_id_contradict_each_other_is_rejected_naming_both(
@@ -226,7 +226,7 @@ def test_three_of_many_problems_of_a_cell_are_shown() -> None:
         ({"item": "Clerk||Chief"}, "an item has no name"),
         (
             {"item_type": "ENTITLEMENT", "item": "v"},
-            "'v' is no entitlement: write Source|",
+            "'v' is not an entitlement: write Source|",
         ),
     ],
 )

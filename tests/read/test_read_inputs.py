@@ -86,9 +86,9 @@ def test_the_digest_depends_only_on_contents_and_order() -> None:
         (["-"], "There is no standard input to read."),
         (["a\0b"], "a\0b can't be read: "),
         (["s3://bucket/x.csv"], "s3://bucket/x.csv is in cloud storage, from which only Parquet files can be read."),
-        (["http://acme.example/x.csv?sig=s"], "http://acme.example/x.csv is no https or cloud URL"),
-        (["ftp://acme.example/x.csv"], "ftp://acme.example/x.csv is no https or cloud URL"),
-        (["file://host/x.parquet"], "file://host/x.parquet is no https or cloud URL"),
+        (["http://acme.example/x.csv?sig=s"], "http://acme.example/x.csv can't be read: only https and cloud URLs"),
+        (["ftp://acme.example/x.csv"], "ftp://acme.example/x.csv can't be read: only https and cloud URLs"),
+        (["file://host/x.parquet"], "file://host/x.parquet can't be read: only https and cloud URLs"),
         (["https://acme.example/x.csv?sig=s"] * 2, "https://acme.example/x.csv is given twice."),
     ],
 )
@@ -101,7 +101,7 @@ def test_inputs_that_are_no_files_are_refused(inputs: list[str], message: str) -
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (PermissionError(errno.EACCES, "denied"), "b.csv may not be read."),
+        (PermissionError(errno.EACCES, "denied"), "You may not read b.csv."),
         (OSError(errno.EIO, os.strerror(errno.EIO)), "b.csv can't be read: "),
     ],
 )

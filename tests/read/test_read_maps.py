@@ -108,12 +108,12 @@ def test_an_optional_map_without_a_column_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        (["Role"], "'Role' is no map"),
-        (["=item"], "'=item' is no map"),
-        ([""], "'' is no map"),
-        (["Role=itm"], "no column of access-batch (did you mean 'item'?)"),
-        (["Role=metadata."], "no column of access-batch"),
-        (["Role=_line"], "no column of access-batch"),
+        (["Role"], "'Role' is not a mapping"),
+        (["=item"], "'=item' is not a mapping"),
+        ([""], "'' is not a mapping"),
+        (["Role=itm"], "not a column of access-batch (did you mean 'item'?)"),
+        (["Role=metadata."], "not a column of access-batch"),
+        (["Role=_line"], "not a column of access-batch"),
         (["_line=item"], "access-batch itself writes"),
         (["Role=item", " role =item_id"], "mapped twice, to `item` and to `item_id`"),
     ],

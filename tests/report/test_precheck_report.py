@@ -17,15 +17,17 @@ def described(**facts: Any) -> str:
 
 
 def test_the_age_of_an_answer_is_shown_once_it_matters() -> None:
-    assert described() == ("The tenant was asked in 3 calls: 2 changes are in progress and 1 change is held already.")
+    assert described() == (
+        "Asked the tenant in 3 calls: 2 changes are already in progress and 1 change is already held."
+    )
     assert "asked in 3 calls (some of it up to 3 min ago):" in described(age=124.2)
     assert described(calls=0, age=124.2).startswith("The tenant was asked up to 3 min ago: 2 changes are in progress")
     assert described(calls=0).startswith("The tenant was asked a moment ago: ")
 
 
 def test_a_precheck_without_findings_says_so() -> None:
-    assert described(in_progress=0, held=0).endswith("none of the changes is in progress or held already.")
-    assert described(in_progress=None, held=0).endswith("none of the changes is held already.")
+    assert described(in_progress=0, held=0).endswith("no requested change is already in progress or held.")
+    assert described(in_progress=None, held=0).endswith("no requested change is already held.")
 
 
 def test_unknown_is_not_reported_as_none() -> None:
@@ -46,7 +48,7 @@ def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explaine
 
 
 def test_rows_without_a_known_item_are_reported() -> None:
-    assert "4 rows in progress for these people are of items whose ids the tenant" in described(unclear=4)
+    assert "4 pending requests of these people do not name the item" in described(unclear=4)
 
 
 def test_a_long_precheck_is_announced_and_a_dear_one_can_be_skipped() -> None:

@@ -32,7 +32,7 @@ from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 
 RATE = Rate()
-NOTHING = "Nothing to send: nothing in the input needs a request now."
+NOTHING = "Nothing to send: no row of the input needs a request now."
 HEADER = "operation,identity_id,item_type,item_id,comment\n"
 
 
@@ -200,11 +200,11 @@ def counted(**states: int) -> Tally:
 def test_a_dry_run_shows_what_a_run_would_do_and_nothing_else() -> None:
     planned = dataclasses.replace(EMPTY_TALLY, requests={State.PLANNED: 1}, changes={State.PLANNED: 2000})
     assert list(describe_outcome(summary(dry_run=True, tally=planned), "again")) == [
-        "submit would send 2,000 changes in 1 request (no plan of the whole run needs fewer than 1).",
+        "2,000 changes in 1 request (minimum possible: 1).",
         "Nothing was written or sent.",
     ]
     assert list(describe_outcome(summary(dry_run=True), "again")) == [
-        "submit would have nothing to send.",
+        "Nothing to send.",
         "Nothing was written or sent.",
     ]
 
@@ -234,7 +234,7 @@ def test_an_open_run_shows_how_to_continue() -> None:
 def test_unconfirmed_changes_are_explained() -> None:
     lines = list(describe_outcome(summary(tally=counted(SENDING=1, UNCONFIRMED=2), posts_now=3), "again"))
     assert "3 unconfirmed" in lines[0]
-    assert "never sent again blindly: the same command looks for them" in lines[-1]
+    assert "never sends them again blindly" in lines[-1]
 
 
 def test_advice_on_unconfirmed_changes_is_left_to_the_error_that_gives_it() -> None:

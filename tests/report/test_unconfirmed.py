@@ -17,8 +17,8 @@ def test_if_only_another_accepted_request_helps_the_advice_begins_with_that(why:
     message, next_step = describe_unconfirmed(Counter({why: 2}), {"r1": {why}})
     assert message == f"2 requests stay unconfirmed, and are not sent again: {why}."
     assert next_step == (
-        "Waiting may not help, but the next request that the tenant accepts does, whatever its input: submit another "
-        f"change, then run the same command again. Or look for them in the tenant, and record what you find: {BY_HAND}."
+        "Waiting may not help. Submit any other change; once the tenant has accepted it, run the same command again. "
+        f"Or look for them in the tenant, and record what you find: {BY_HAND}."
     )
 
 

@@ -170,5 +170,5 @@ def test_an_unreadable_file_is_refused_by_name(name: str, tmp_path: Path) -> Non
 @ONLY_POSIX
 def test_a_pipe_is_no_file_of_certificates_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SettingsError, match="it is no file"):
+    with pytest.raises(SettingsError, match="it is not a file"):
         trusted(tmp_path / "pipe")
