@@ -14,6 +14,7 @@ AccessBatchError
 │   ├── CredentialsRefusedError … the tenant refuses the client, or the client lacks rights
 │   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
+│   ├── ForeignPlanError       … another machine has planned this run: the same command plans it anew
 │   ├── UnconfirmedError       … nothing proves yet what became of some requests
 │   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user declined to go on

@@ -1,9 +1,8 @@
 """The help topics: Markdown files that travel with the package."""
 
+import pkgutil
 import re
-import shutil
 import sys
-from importlib.resources import files
 from typing import Annotated, Final
 
 import typer
@@ -57,17 +56,17 @@ def help_(
 
 def text_of(topic: str) -> str:
     """A topic, as it was written."""
-    return (files("batch") / "help" / f"{topic}.md").read_text(encoding="utf-8")
+    return (pkgutil.get_data("batch", f"help/{topic}.md") or b"").decode()
 
 
-def rendered(text: str, width: int) -> str:
-    """A topic for a terminal of so many columns."""
+def rendered(text: str, width: int | None = None) -> str:
+    """A topic for a terminal of so many columns; None stands for those of this one."""
     from rich.console import Console
     from rich.markdown import Markdown
 
     without_images = re.sub(r"^!\[.*\n", "", text, flags=re.MULTILINE)
     linked = re.sub(r"\[[^\]]+\]\(([\w-]+)\.md\)", r"`access-batch help \1`", without_images)
-    console = Console(force_terminal=True, width=min(width, _WIDEST))
+    console = Console(force_terminal=True, width=min(width or Console().width, _WIDEST))
     with console.capture() as printed:
         console.print(Markdown(linked, code_theme="ansi_dark"))
     return printed.get()
@@ -75,7 +74,7 @@ def rendered(text: str, width: int) -> str:
 
 def _print(text: str) -> None:
     if sys.stdout.isatty():
-        sys.stdout.write(rendered(text, shutil.get_terminal_size().columns))
+        sys.stdout.write(rendered(text))
     else:
         show(text.splitlines(), is_all=True)
 

@@ -180,7 +180,7 @@ def test_nothing_is_taken_from_a_run_on_which_a_process_works(state: State, reas
 def test_a_submitted_change_is_held_back_if_another_run_has_planned_the_opposite() -> None:
     granted = earlier(State.ACCEPTED, run="spring", request=1)
     revoke = earlier(State.PLANNED, run="summer", request=2, operation="REVOKE")
-    reason = "a revoke of it is planned in run summer and not sent yet: submit its input again, or discard that run"
+    reason = "a revoke of this is planned in run summer and not sent yet: submit its input again, or discard that run"
     assert classified(frame(change()), granted, revoke) == [("held_back", reason, None, False)]
 
 

@@ -20,9 +20,9 @@ def test_the_age_of_an_answer_is_shown_once_it_matters() -> None:
     assert described() == (
         "Asked the tenant in 3 calls: 2 changes are already in progress and 1 change is already held."
     )
-    assert "asked in 3 calls (some of it up to 3 min ago):" in described(age=124.2)
-    assert described(calls=0, age=124.2).startswith("The tenant was asked up to 3 min ago: 2 changes are in progress")
-    assert described(calls=0).startswith("The tenant was asked a moment ago: ")
+    assert "Asked the tenant in 3 calls (some of it up to 3 min ago):" in described(age=124.2)
+    assert described(calls=0, age=124.2).startswith("The tenant answered up to 3 min ago: 2 changes are already in progress")
+    assert described(calls=0).startswith("The tenant answered a moment ago: ")
 
 
 def test_a_precheck_without_findings_says_so() -> None:

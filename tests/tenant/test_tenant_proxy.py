@@ -150,10 +150,10 @@ def test_a_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) 
     [
         (f"socks5://user:{PASSWORD}@proxy.example:1080", "SOCKS"),
         (f"socks5h://user:{PASSWORD}@proxy.example", "SOCKS"),
-        (f"ftp://user:{PASSWORD}@proxy.example", "no http"),
-        (f"http://user:{PASSWORD}@", "no http"),
-        (f"http://user:{PASSWORD}@proxy.example:port", "no URL"),
-        ("http://xn--a:8080", "no URL"),
+        (f"ftp://user:{PASSWORD}@proxy.example", "not an http"),
+        (f"http://user:{PASSWORD}@", "not an http"),
+        (f"http://user:{PASSWORD}@proxy.example:port", "not a URL"),
+        ("http://xn--a:8080", "not a URL"),
     ],
 )
 def test_an_unusable_proxy_is_refused_before_anything_is_sent(
