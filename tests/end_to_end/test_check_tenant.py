@@ -93,7 +93,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # On a slow machine, the message also gives the age of the answers.
     assert "Asked the tenant in 2 calls" in ended.err
-    assert "1 change is in progress and 1 change is held already." in ended.err
+    assert "1 change is already in progress and 1 change is already held." in ended.err
 
 
 def test_an_opposite_request_in_progress_holds_a_change_back(
@@ -221,7 +221,7 @@ def test_the_precheck_reuses_answers_until_they_are_too_old(
     assert again.json["rows"]["already_submitted"] == 4
     assert again.json["checked"]["calls"] == 0
     assert again.json["checked"]["age_s"] > 0
-    assert "The tenant was asked a moment ago" in again.err
+    assert "The tenant answered a moment ago" in again.err
     assert precheck_calls(tenant) == before
     anew = submit(program, tenant, path, "--max-age", "0")
     assert anew.json["rows"]["submitted"] == 4

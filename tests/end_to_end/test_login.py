@@ -124,7 +124,7 @@ def test_a_login_is_checked_with_the_given_certificates(
 def test_logout_without_a_keyring_reports_that_nothing_was_forgotten(program: Program) -> None:
     ended = program("logout", "--base-url", NOWHERE)
     assert ended.code == 2
-    assert "Nothing was forgotten" in ended.err
+    assert "Nothing was removed" in ended.err
     assert f"entry access-batch / {NOWHERE}" in ended.err
 
 
@@ -149,7 +149,7 @@ def test_a_login_creates_its_profile(
     assert list(memory.entries) == [("access-batch", f"{tenant.base_url} prod")]
     assert program("submit", path, "--yes", "--profile", "prod", env={"ACCESS_BATCH_RATE": FAST}).code == 0
     assert program("submit", path, "--yes").code == 2, "a profile's login is for that profile only"
-    assert "Forgot" in program("logout", "--profile", "prod").out
+    assert "Removed" in program("logout", "--profile", "prod").out
     assert program("plan", path, "--profile", "prod").code == 2
 
 
