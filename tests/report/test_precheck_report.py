@@ -21,7 +21,9 @@ def test_the_age_of_an_answer_is_shown_once_it_matters() -> None:
         "Asked the tenant in 3 calls: 2 changes are already in progress and 1 change is already held."
     )
     assert "Asked the tenant in 3 calls (some of it up to 3 min ago):" in described(age=124.2)
-    assert described(calls=0, age=124.2).startswith("The tenant answered up to 3 min ago: 2 changes are already in progress")
+    assert described(calls=0, age=124.2).startswith(
+        "The tenant answered up to 3 min ago: 2 changes are already in progress"
+    )
     assert described(calls=0).startswith("The tenant answered a moment ago: ")
 
 
