@@ -219,9 +219,9 @@ class InputRun:
             ledger.tracks.forget(unproven.keys(), self._runtime.now())
             keys = ", ".join(sorted(set(unproven.values())))
             self._screen.say(
-                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} failed, "
-                "or undid changes that are wanted again. This machine does not trust that key, and has dropped that "
-                "record: `access-batch track` asks the tenant."
+                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} "
+                "failed, or undid changes that are wanted again. This machine does not trust that key, and has "
+                "dropped that record: `access-batch track` asks the tenant."
             )
         planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
         return bool(self._mistrusted(ledger, unsure, planned) or unproven)
