@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
@@ -29,6 +29,9 @@ from batch.model import CheckTenant, Effort, IdentityBy
 
 if TYPE_CHECKING:
     from batch.api.dialects import Dialect
+
+OutFormat: TypeAlias = Literal["csv", "xlsx"]
+"""The forms of result files."""
 
 APPLICATION: Final = "access-batch"
 
@@ -169,6 +172,9 @@ class Settings(BaseModel):
     ] = ""
     production: bool = False
     """From the config file only: whether the tenant's name must be typed before something is sent."""
+    out_format: Annotated[
+        OutFormat, Option("Form of the result files: csv, or one workbook with a sheet per class: xlsx.", "FORMAT")
+    ] = "csv"
     out: Annotated[Path | None, Option("Folder for result files.", "DIR", default="INPUT.results beside the input")] = (
         None
     )

@@ -24,7 +24,7 @@ from batch.settings import Settings
 @takes(
     READING,
     TENANT,
-    ("yes", "confirm", "json", "out", "rate"),
+    ("yes", "confirm", "json", "out", "out_format", "rate"),
     PLANNING,
     "concurrency",
     HTTP,
@@ -88,7 +88,7 @@ def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
     examples=("wanted.csv", "wanted.csv --date-format us --out checked"),
     codes={0: "every row is valid", 2: "wrong usage, configuration or input", 3: "some rows were rejected"},
 )
-@takes(READING, ("api", "profile", "identity_by", "json", "out"), HTTP, "quiet")
+@takes(READING, ("api", "profile", "identity_by", "json", "out", "out_format"), HTTP, "quiet")
 def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     """Check the rows of the inputs and write rejected.csv. Needs no tenant and no ledger."""
     from batch.commands.preview import preview

@@ -52,7 +52,7 @@ HEADINGS: Final = {
     ),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
-    "Output": ("json", "out", "log_file", "quiet", "verbose"),
+    "Output": ("json", "out", "out_format", "log_file", "quiet", "verbose"),
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 

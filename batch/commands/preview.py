@@ -20,7 +20,7 @@ from batch.names.resolve import names_to_look_up, resolve
 from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
-from batch.report.files import make_folder, write_rejected
+from batch.report.files import make_folder, write_result_files
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
@@ -127,7 +127,14 @@ def preview(
         folder = results_folder(settings, given)
         if validated.rejected.height or table.rejected.height:
             make_folder(folder, given)
-            files["rejected"] = write_rejected(folder, table, validated.rejected, complain=screen.complain)
+            files |= write_result_files(
+                folder,
+                table,
+                validated.rejected,
+                None,
+                out_format=settings.out_format,
+                complain=screen.complain,
+            )
     return Summary(
         run=run_id,
         tenant=tenant,

@@ -31,7 +31,7 @@ from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.pipeline import doubts_elsewhere, with_outcomes
 from batch.read import shown
-from batch.report.files import make_folder, write_rejected, write_results
+from batch.report.files import make_folder, write_result_files
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally
-    from batch.settings import Settings
+    from batch.settings import OutFormat, Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +156,7 @@ def submit(
                 runtime=runtime,
                 tracked_now=settings.wait,
                 twice=twice,
+                out_format=settings.out_format,
                 complain=screen.complain,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -320,6 +321,7 @@ def _report(
     runtime: Runtime,
     tracked_now: bool,
     twice: int,
+    out_format: OutFormat,
     complain: Callable[[str], object],
 ) -> Summary:
     """Write the result files and sum up."""
@@ -342,10 +344,9 @@ def _report(
         tally=tally,
         lower_bound=run.lower_bound if run else 0,
         posts_now=tally.posts - posts_before,
-        files={
-            "rejected": write_rejected(folder, classified.table, classified.rejected, complain=complain),
-            "results": write_results(folder, classified.table, classified.rejected, outcomes, complain=complain),
-        },
+        files=write_result_files(
+            folder, classified.table, classified.rejected, outcomes, out_format=out_format, complain=complain
+        ),
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
         precheck=check.checked(set_aside),

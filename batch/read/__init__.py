@@ -1,6 +1,7 @@
 """Input files become frames with line numbers: nothing is guessed, merged, shifted or lost on the way."""
 
 from batch.read.columns import KNOWN_COLUMNS, METADATA_PREFIX, RESERVED_COLUMNS
+from batch.read.file_rows import PLAIN, Form
 from batch.read.header import Column
 from batch.read.inputs import LoadedInputs, load_inputs, shown
 from batch.read.interpretation import AS_WRITTEN, ColumnMap, Interpretation, make_interpretation
@@ -12,9 +13,11 @@ __all__ = [
     "KNOWN_COLUMNS",
     "LIMITS",
     "METADATA_PREFIX",
+    "PLAIN",
     "RESERVED_COLUMNS",
     "Column",
     "ColumnMap",
+    "Form",
     "Interpretation",
     "Limits",
     "LoadedInputs",

@@ -9,7 +9,7 @@ import polars as pl
 from batch.errors import BrokenPromiseError
 from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
-from batch.read.file_rows import REJECTED_SCHEMA, FileRows
+from batch.read.file_rows import REJECTED_SCHEMA, FileRows, Form
 from batch.read.header import read_header
 from batch.read.identityiq import recognised_names
 from batch.read.records import PhysicalLines, blank_pattern, blocks, records_at, row_pattern
@@ -51,7 +51,7 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
         InputFileError: The file as a whole can't be used: too large, empty, unreadable encoding, unusable header.
     """
     limits = interpretation.limits
-    text, notices = to_utf8(data, name, limits)
+    text, notices, is_plain = to_utf8(data, name, limits)
     layout = find_layout(text, name, recognised_names(interpretation), limits)
     header = read_header(layout.headers, name, interpretation)
     body = _parse_body(text, layout, name, limits)
@@ -60,6 +60,7 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
         rejected=body.rejected,
         columns=header.kept,
         notices=(*notices, *header.notices, *body.notices),
+        form=Form(layout.delimiter, not is_plain or layout.delimiter == ";" or text[:6].lower().startswith(b"sep=")),
     )
 
 

@@ -18,10 +18,14 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Text(NamedTuple):
-    """A file's text as UTF-8 without a byte-order mark, and sentences for the user about its decoding."""
+    """A file's text as UTF-8 without a byte-order mark, and sentences for the user about its decoding.
+
+    is_plain: Whether it was so before.
+    """
 
     data: bytes
     notices: tuple[str, ...]
+    is_plain: bool = True
 
 
 def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
@@ -37,6 +41,7 @@ def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
             too long.
     """
     notices: tuple[str, ...] = ()
+    is_plain = False
     if data.startswith(codecs.BOM_UTF8):
         data = data[len(codecs.BOM_UTF8) :]
         bad = _first_invalid_utf8(data)
@@ -49,13 +54,14 @@ def to_utf8(data: bytes, name: str, limits: Limits = LIMITS) -> Text:
         data = _from_utf16(data, utf16, name)
     else:
         bad = _first_invalid_utf8(data)
+        is_plain = bad is None
         if bad is not None:
             notices = (_windows_1252_notice(data, bad, name),)
             data = _from_windows_1252(data, bad, name)
     if b"\r" in data and b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     limits.check_lines(data, name)
-    return Text(data, notices)
+    return Text(data, notices, is_plain)
 
 
 def _first_invalid_utf8(data: bytes) -> int | None:

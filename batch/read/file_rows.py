@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -27,6 +27,22 @@ OUR_DATES = ("start_date", "remove_date")
 _MOST_SHOWN = 80
 
 
+class Form(NamedTuple):
+    """How result files are written, so that whoever wrote the input can open them.
+
+    delimiter: As in the input.
+    is_for_spreadsheets: Whether they begin with a byte-order mark, without which spreadsheets take them for another
+        encoding than UTF-8.
+    """
+
+    delimiter: str = ","
+    is_for_spreadsheets: bool = False
+
+
+PLAIN = Form()
+"""For programs."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRows:
     """The rows of one file.
@@ -38,6 +54,7 @@ class FileRows:
         notices: Sentences for the user.
         typed: Columns whose type is a date; their text is ISO 8601.
         problems: For each row a sentence why it can't be read, or null; None if all can.
+        form: Of result files.
         left_out: How many more rows the file has, which --where leaves out.
         translated: The rows as meant; None if that is the same.
     """
@@ -48,6 +65,7 @@ class FileRows:
     notices: tuple[str, ...]
     typed: frozenset[str] = frozenset()
     problems: pl.Series | None = None
+    form: Form = PLAIN
     left_out: int = 0
     translated: pl.DataFrame | None = None
 

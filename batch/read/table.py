@@ -10,7 +10,7 @@ import polars as pl
 
 from batch.errors import InputFileError
 from batch.read.csv_table import read_csv
-from batch.read.file_rows import interpret
+from batch.read.file_rows import PLAIN, Form, interpret
 from batch.read.inputs import Content, LoadedInputs, load_inputs
 from batch.read.item_names import PART_SEPARATOR
 from batch.read.parquet_table import first_line, read_parquet
@@ -52,6 +52,7 @@ class Table:
         rejected: Records that can't be parsed: `_file`, `_line`, `_rule`, `_message`, `_raw` (the original text).
         columns: The input's columns in order of first appearance.
         notices: Sentences for the user.
+        form: Of result files: that of the first file.
         left_out: How many more rows the files have, which --where leaves out: they are no part of the input.
         digest: Identifies the inputs' bytes, see `LoadedInputs`.
     """
@@ -62,6 +63,7 @@ class Table:
     columns: tuple[Column, ...]
     notices: tuple[str, ...]
     digest: str
+    form: Form = PLAIN
     left_out: int = 0
 
 
@@ -116,6 +118,7 @@ def read_loaded(loaded: LoadedInputs) -> Table:
         columns=tuple(columns.values()),
         notices=tuple(notice for _, file_rows in files for notice in file_rows.notices),
         digest=loaded.digest,
+        form=files[0][1].form,
         left_out=sum(file_rows.left_out for _, file_rows in files),
     )
 

@@ -13,7 +13,7 @@ from python_calamine import load_workbook
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, canonical_name, has_effect
 from batch.read.date_forms import ISO, date_form
-from batch.read.file_rows import OUR_DATES, REJECTED_SCHEMA, FileRows
+from batch.read.file_rows import OUR_DATES, REJECTED_SCHEMA, FileRows, Form
 from batch.read.header import read_header
 from batch.read.identityiq import DATE_COLUMNS, NAME_COLUMNS, is_identityiq, recognised_names
 from batch.read.parquet_table import explained
@@ -97,6 +97,7 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
         notices=(*header.notices, *_notices(grid.sheet, name), *doubts.notices),
         typed=frozenset(each for each, column in cells.items() if any(isinstance(cell, date) for cell in column)),
         problems=doubts.problems,
+        form=Form(is_for_spreadsheets=True),
     )
 
 

@@ -1,4 +1,7 @@
-"""The result files: `results.csv` shows the outcome of every row; `rejected.csv` can be corrected and resubmitted."""
+"""The result files: `results.csv` shows the outcome of every row; `rejected.csv` can be corrected and resubmitted.
+
+A workbook has both: a sheet for each class, and that of the rejected rows is as `rejected.csv`.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,34 @@ from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
+from batch.read import PLAIN
+from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.text import defused, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import BinaryIO
 
     from batch.folders import Folder
-    from batch.read import Table
+    from batch.read import Form, Table
+    from batch.settings import OutFormat
     from batch.status.matching import AcceptedChange
 
     Complain = Callable[[str], object]
 
+WORKBOOK: Final = "results.xlsx"
+REJECTED_WORKBOOK: Final = "rejected.xlsx"
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
 OPTION: Final = "--out"
+NAMES: Final = (RESULTS, REJECTED, WORKBOOK, REJECTED_WORKBOOK)
+"""The files that may be written for an input."""
+
 TRACKED: Final = "tracked.csv"
 UNDO: Final = "undo.csv"
 
 
-def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = (RESULTS, REJECTED)) -> None:
+def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = NAMES) -> None:
     """Before anything is sent, make sure that result files can be written to `folder` without overwriting an input.
 
     Args:
@@ -77,53 +89,82 @@ def _require_replaceable(folder: Folder, name: str) -> None:
         raise PermissionError(errno.EPERM, f"{name} is somebody else's file there")
 
 
-def write_rejected(folder: Path, table: Table, rejected: pl.DataFrame, *, complain: Complain) -> str | None:
-    """Write the rejected rows: the original columns in their original form, with `_line`, `_rule` and `_message`.
-
-    Rows that can't be parsed have empty columns and their text in `_raw`.
-
-    Args:
-        folder: Where to write.
-        table: As read.
-        rejected: `row`, `rule` and `message` from validation.
-        complain: Takes a sentence if it can't be written.
-
-    Returns:
-        The file's path; None if it can't be written, or if no row is rejected (then an older file is removed).
-    """
-    reasons = rejected.select(
-        pl.col("row").alias("_row"), pl.col("rule").alias("_rule"), pl.col("message").alias("_message")
-    )
-    rows = pl.concat([_with_originals(table, reasons), table.rejected], how="diagonal")
-    path = folder / REJECTED
-    if rows.is_empty():
-        try:
-            with open_folder(folder, option=OPTION) as opened:
-                opened.remove(REJECTED)
-        except (OSError, UnsafePlaceError) as error:
-            complain(_not_written(path, error))
-        return None
-    ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
-    return _write_with_originals(path, rows, table, ours, complain)
-
-
-def write_results(
-    folder: Path, table: Table, rejected: pl.DataFrame, changes: pl.DataFrame, *, complain: Complain
-) -> str | None:
-    """Write every row with its class, reason, request and state; a row with several items has a line for each.
-
-    Resolved ids are added if the input has names, and the tenant's columns if the tenant has listed any change.
+def write_result_files(
+    folder: Path,
+    table: Table,
+    rejected: pl.DataFrame,
+    changes: pl.DataFrame | None,
+    *,
+    out_format: OutFormat = "csv",
+    complain: Complain,
+) -> dict[str, str | None]:
+    """Write the rejected rows and the results, in the form of the first input's file or as one workbook.
 
     Args:
         folder: Where to write.
         table: As read.
         rejected: `row`, `rule` and `message` from validation.
         changes: From pipeline.with_outcomes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id`, `state`,
-            `tenant_state` and `tenant_said`.
-        complain: As above.
+            `tenant_state` and `tenant_said`. None to write the rejected rows only.
+        out_format: Of the files.
+        complain: Takes a sentence if they can't be written.
 
     Returns:
-        The file's path; None if it can't be written.
+        The paths of `rejected` and, with changes, `results`; None for one that is not written. Without rejected rows,
+        an older file of them is removed.
+    """
+    sheets = {RowClass.REJECTED.value: _rejected_rows(table, rejected)}
+    results = None if changes is None else _results(table, rejected, changes)
+    if out_format == "xlsx":
+        if results is not None:
+            sheets = _by_class(results) | sheets
+        filled = {name: _safe(sheet) for name, sheet in sheets.items() if not sheet.rows.is_empty()}
+        path = folder / (REJECTED_WORKBOOK if results is None else WORKBOOK)
+        if not (why := misfit(filled)):
+            written = _write(path, lambda file: write_workbook(file, filled), complain) if filled else None
+            in_book = written if RowClass.REJECTED.value in filled else None
+            return {"rejected": in_book} if results is None else {"rejected": in_book, "results": written}
+        complain(f"{path} can't be written as a workbook: {why}. CSV files are written instead.")
+    files = {"rejected": _write_rejected(folder, sheets[RowClass.REJECTED.value], table.form, complain)}
+    if results is not None:
+        files["results"] = _write_csv(folder / RESULTS, results, table.form, complain)
+    return files
+
+
+def _by_class(results: Sheet) -> dict[str, Sheet]:
+    """The results by class, those of rejected rows left out."""
+    classes = [each.value for each in RowClass if each is not RowClass.REJECTED]
+    return {name: Sheet(results.headers, results.rows.filter(pl.col("_class") == name)) for name in classes}
+
+
+def _rejected_rows(table: Table, rejected: pl.DataFrame) -> Sheet:
+    """The rejected rows: the original columns in their original form, with `_line`, `_rule` and `_message`.
+
+    Rows that can't be parsed have empty columns and their text in `_raw`.
+    """
+    reasons = rejected.select(
+        pl.col("row").alias("_row"), pl.col("rule").alias("_rule"), pl.col("message").alias("_message")
+    )
+    rows = pl.concat([_with_originals(table, reasons), table.rejected], how="diagonal")
+    ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
+    return _under_headers(rows, table, ours)
+
+
+def _write_rejected(folder: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+    if not sheet.rows.is_empty():
+        return _write_csv(folder / REJECTED, sheet, form, complain)
+    try:
+        with open_folder(folder, option=OPTION) as opened:
+            opened.remove(REJECTED)
+    except (OSError, UnsafePlaceError) as error:
+        complain(_not_written(folder / REJECTED, error))
+    return None
+
+
+def _results(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Sheet:
+    """Every row with its class, reason, request and state; a row with several items has a line for each.
+
+    Resolved ids are added if the input has names, and the tenant's columns if the tenant has listed any change.
     """
     input_columns = table.rows.columns
     has_several = changes.height > changes.get_column("row").n_unique()
@@ -159,7 +200,7 @@ def write_results(
         "_state",
         *(["_tenant_state", "_tenant_said"] if is_listed else []),
     ]
-    return _write_with_originals(folder / RESULTS, rows, table, ours, complain)
+    return _under_headers(rows, table, ours)
 
 
 def write_tracked(folder: Path, run: str, changes: pl.DataFrame, *, complain: Complain) -> str | None:
@@ -177,7 +218,7 @@ def write_tracked(folder: Path, run: str, changes: pl.DataFrame, *, complain: Co
         outcome_column(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
         pl.col("state", "who", "said", "since", "access_request"),
     )
-    return _write(folder / TRACKED, rows, complain)
+    return _write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain)
 
 
 def write_undo(
@@ -202,7 +243,7 @@ def write_undo(
         schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
         orient="row",
     )
-    return _write(folder / UNDO, rows, complain)
+    return _write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain)
 
 
 def _with_originals(table: Table, lines: pl.DataFrame) -> pl.DataFrame:
@@ -217,26 +258,37 @@ def _file_column(table: Table) -> list[str]:
     return ["_file"] if files.n_unique() > 1 else []
 
 
-def _write_with_originals(
-    path: Path, rows: pl.DataFrame, table: Table, ours: Sequence[str], complain: Complain
-) -> str | None:
-    """Write the originals under their own headers, then our columns."""
-    headers = pl.DataFrame({"header": [column.header for column in table.columns]}, schema={"header": pl.String})
-    safe_headers = headers.select(defused(pl.col("header"))).get_column("header").to_list()
+def _under_headers(rows: pl.DataFrame, table: Table, ours: Sequence[str]) -> Sheet:
+    """The originals under their own headers, then our columns."""
     columns = [*(str(n) for n in range(len(table.columns))), *ours]
     missing = [pl.lit(None, dtype=pl.String).alias(name) for name in columns if name not in rows.columns]
     written = rows.with_columns(missing).sort("_file", "_line", maintain_order=True).select(columns)
-    return _write(path, written, complain, headers=[*safe_headers, *ours])
+    return Sheet((*(column.header for column in table.columns), *ours), written)
 
 
-def _write(path: Path, rows: pl.DataFrame, complain: Complain, headers: Sequence[str] = ()) -> str | None:
-    """Write a file completely or not at all, with every cell safe in a spreadsheet; return its path if it was."""
-    safe = rows.with_columns(defused(pl.col(pl.String)))
-    if headers:
-        safe.columns = list(headers)
+def _safe(sheet: Sheet) -> Sheet:
+    """The same with every cell and header safe in a spreadsheet."""
+    headers = pl.select(defused(pl.lit(pl.Series(sheet.headers, dtype=pl.String)))).to_series().to_list()
+    return Sheet(tuple(headers), sheet.rows.with_columns(defused(pl.col(pl.String))))
+
+
+def _write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+    safe = _safe(sheet)
+    safe.rows.columns = list(safe.headers)
+    return _write(
+        path,
+        lambda file: safe.rows.write_csv(
+            file, quote_style="always", separator=form.delimiter, include_bom=form.is_for_spreadsheets
+        ),
+        complain,
+    )
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object], complain: Complain) -> str | None:
+    """Write a file completely or not at all; return its path if it was."""
     try:
         with whole_file(path, option=OPTION) as file:
-            safe.write_csv(file, quote_style="always")
+            write(file)
     except (OSError, UnsafePlaceError) as error:
         complain(_not_written(path, error))
         return None

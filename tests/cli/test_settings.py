@@ -56,6 +56,8 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("timeout", "ACCESS_BATCH_TIMEOUT", 1.5, 2.5, 3.5),
     ("ca_file", "ACCESS_BATCH_CA_FILE", Path("flag"), Path("environment"), Path("file")),
     ("out", "ACCESS_BATCH_OUT", Path("flag"), Path("environment"), Path("file")),
+    ("out_format", "ACCESS_BATCH_OUT_FORMAT", "xlsx", "csv", "xlsx"),
+    ("sheet", "ACCESS_BATCH_SHEET", "flag", "environment", "file"),
     ("wait", "ACCESS_BATCH_WAIT", True, False, True),
     ("track_for", "ACCESS_BATCH_TRACK_FOR", 0.0, 2.5, 3.5),
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
@@ -332,8 +334,15 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
     monkeypatch.setenv("ACCESS_BATCH_IDENTITY_BY", "email")
     monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
     monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
+    monkeypatch.setenv("ACCESS_BATCH_OUT_FORMAT", "xlsx")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - {"production"}
+
+
+def test_a_condition_from_the_environment_may_have_commas(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_BATCH_WHERE", "Team=Finance, Legal")
+    assert load({}, config_file=config_file).where == ("Team=Finance, Legal",)
+    assert load({"where": ["a=b,c", "d~e"]}, config_file=config_file).where == ("a=b,c", "d~e")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from batch.api.dialects import DIALECTS
 from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
 from batch.read.identityiq import PROBLEMS
 from batch.read.inputs import Content
-from batch.report.files import write_rejected
+from batch.report.files import write_result_files
 from batch.validate.prepare import prepare
 from batch.validate.rows import validate
 from tests.plan.changes import NOW
@@ -188,7 +188,7 @@ def test_rejected_rows_are_written_as_the_same_kind_of_file(tmp_path: Path) -> N
     def rejected_of(table: Table) -> bytes:
         everything = pl.DataFrame({"row": range(table.rows.height)}, schema={"row": pl.UInt32})
         about = everything.with_columns(rule=pl.lit("r"), message=pl.lit("m"))
-        path = write_rejected(tmp_path, table, about, complain=pytest.fail)
+        path = write_result_files(tmp_path, table, about, None, complain=pytest.fail)["rejected"]
         assert path
         return Path(path).read_bytes()
 

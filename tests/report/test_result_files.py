@@ -13,7 +13,7 @@ from batch.api.dialects import DIALECTS, Operation
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
-from batch.report.files import UNDO, make_folder, write_rejected, write_results, write_undo
+from batch.report.files import UNDO, make_folder, write_result_files, write_undo
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
@@ -38,9 +38,8 @@ def test_any_other_column_is_copied_to_the_result_files(name: str, tmp_path: Pat
     validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
     classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
 
-    write_rejected(tmp_path, table, classified.rejected, complain=pytest.fail)
     outcomes = with_outcomes(classified, run=RUN, reasons={}, ids={})
-    write_results(tmp_path, table, classified.rejected, outcomes, complain=pytest.fail)
+    write_result_files(tmp_path, table, classified.rejected, outcomes, complain=pytest.fail)
 
     def written(file: str) -> list[tuple[str, str]]:
         with (tmp_path / file).open(newline="", encoding="utf-8") as lines:

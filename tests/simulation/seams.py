@@ -67,8 +67,7 @@ def simulated(world: World, network: Network, protection: str) -> Iterator[None]
             replace(place, name, _once(getattr(place, name), key, (name, protection)))
         # Nobody reads what a process of the simulation shows or writes for people.
         replace(batch.commands.input_run, "describe_input", lambda *_: ())
-        for name in ("write_results", "write_rejected"):
-            replace(batch.commands.submit, name, lambda folder, *_, **_of: folder)
+        replace(batch.commands.submit, "write_result_files", lambda *_, **_of: {})
         for place in (batch.ledger.store, batch.ledger.upgrade):
             replace(place, "connect", lambda url, **of: _connect(world, url, **of))
         # A small page, so that a few rows are several pages.

@@ -1,0 +1,129 @@
+"""The spreadsheet that wrote an input opens its result files, and they come back as inputs."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from batch.api.dialects import DIALECTS
+from batch.pipeline import classify_input, with_outcomes
+from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
+from batch.read.inputs import Content
+from batch.report import workbook as written
+from batch.report.files import write_result_files
+from batch.validate.rows import validate
+from tests.plan.changes import RUN, hex_id
+from tests.read import workbooks
+
+if TYPE_CHECKING:
+    from batch.settings import OutFormat
+
+_HEADER = ("identity_id", "item_type", "item_id", "comment", "Team")
+_GOOD = (hex_id(1), "ROLE", hex_id(2), "=1+1", "Zoë")
+_BAD = ("00123", "ROLE", hex_id(2), "'-x", 'a;b,c\t"d"')
+
+
+def read(data: bytes, name: str = "in.csv", **options: Any) -> Table:
+    return read_loaded(LoadedInputs((Content(name, data),), "digest", make_interpretation(**options)))
+
+
+def write(
+    folder: Path, table: Table, out_format: OutFormat = "csv", complaints: list[str] | None = None
+) -> dict[str, str | None]:
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    classified = classify_input(table, validated, plans=None, tenant="t", run=RUN)
+    outcomes = with_outcomes(classified, run=RUN, reasons={}, ids={})
+    complain = pytest.fail if complaints is None else complaints.append
+    return write_result_files(folder, table, classified.rejected, outcomes, out_format=out_format, complain=complain)
+
+
+def lines(delimiter: str) -> str:
+    return "".join(
+        delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) + "\r\n" for row in (_HEADER, _GOOD, _BAD)
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "delimiter", "mark"),
+    [
+        (lines(",").encode(), ",", b""),
+        (lines("\t").encode(), "\t", b""),
+        (lines(";").encode(), ";", codecs.BOM_UTF8),
+        (lines(",").encode("utf-8-sig"), ",", codecs.BOM_UTF8),
+        (lines("\t").encode("utf-16"), "\t", codecs.BOM_UTF8),
+        (lines(",").encode("cp1252"), ",", codecs.BOM_UTF8),
+        (("sep=,\r\n" + lines(",")).encode(), ",", codecs.BOM_UTF8),
+        (workbooks.workbook(_HEADER, _GOOD, extra=lambda _, sheet: sheet.write_row("A3", _BAD)), ",", codecs.BOM_UTF8),
+    ],
+    ids=["plain", "tabs", "semicolons", "mark", "utf-16", "windows", "hint", "workbook"],
+)
+def test_result_files_have_the_form_of_their_input_and_come_back(
+    data: bytes, delimiter: str, mark: bytes, tmp_path: Path
+) -> None:
+    files = write(tmp_path, read(data))
+    for path in files.values():
+        content = Path(path or "").read_bytes()
+        assert content.startswith(codecs.BOM_UTF8) is bool(mark)
+        first = content.removeprefix(codecs.BOM_UTF8).decode().splitlines()[0]
+        assert first.startswith(delimiter.join(f'"{header}"' for header in _HEADER))
+    again = read(Path(files["rejected"] or "").read_bytes(), "rejected.csv")
+    assert again.originals.select(_HEADER).rows() == [_BAD]
+
+
+def test_a_workbook_has_a_sheet_for_each_class_and_comes_back(tmp_path: Path) -> None:
+    table = read("\n".join([lines(","), ",".join(_GOOD[:3]) + ",again,", "ragged"]).encode())
+    files = write(tmp_path, table, "xlsx")
+    assert files == {name: str(tmp_path / "results.xlsx") for name in ("rejected", "results")}
+    assert [path.name for path in tmp_path.iterdir()] == ["results.xlsx"]
+    data = (tmp_path / "results.xlsx").read_bytes()
+    again = read(data, "results.xlsx", sheet="rejected")
+    assert again.originals.select(_HEADER).rows() == [_BAD, (None,) * 5]
+    assert again.notices[0].startswith("results.xlsx is a result file of access-batch.")
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        parts = {name: book.read(name).decode() for name in book.namelist()}
+    assert parts["xl/workbook.xml"].count("<sheet ") == 3
+    for name in ("duplicate_in_input", "submitted", "rejected"):
+        assert f'name="{name}"' in parts["xl/workbook.xml"]
+    for name, part in parts.items():
+        if name.startswith("xl/worksheets/sheet"):
+            assert "<f>" not in part
+            assert set(pl.Series([part]).str.extract_all(r' t="\w+"').item()) == {' t="inlineStr"'}
+            # A number that somebody enters there stays text too.
+            assert ' s="1"' in part
+
+
+def test_only_rejected_rows_are_a_workbook_of_their_own(tmp_path: Path) -> None:
+    table = read(lines(",").encode())
+    about = pl.DataFrame({"row": [1], "rule": ["r"], "message": ["m"]}, schema_overrides={"row": pl.UInt32})
+    files = write_result_files(tmp_path, table, about, None, out_format="xlsx", complain=pytest.fail)
+    assert files == {"rejected": str(tmp_path / "rejected.xlsx")}
+    assert read((tmp_path / "rejected.xlsx").read_bytes()).originals.select(_HEADER).rows() == [_BAD]
+    none = about.clear()
+    assert write_result_files(tmp_path, table, none, None, out_format="xlsx", complain=pytest.fail) == {
+        "rejected": None
+    }
+
+
+@pytest.mark.parametrize("text", ["x" * 32_768, "<r><t>a</t></r>"])
+def test_what_a_workbook_cannot_hold_unchanged_is_written_as_csv(text: str, tmp_path: Path) -> None:
+    table = read(f"{','.join(_HEADER)}\n{','.join(_GOOD[:3])},x,{text}\n".encode())
+    complaints: list[str] = []
+    files = write(tmp_path, table, "xlsx", complaints)
+    assert files == {"rejected": None, "results": str(tmp_path / "results.csv")}
+    assert text in (tmp_path / "results.csv").read_text()
+    (complaint,) = complaints
+    assert complaint.startswith(f"{tmp_path / 'results.xlsx'} can't be written as a workbook: a cell ")
+    assert complaint.endswith(" CSV files are written instead.")
+
+
+def test_a_sheet_has_no_more_rows_than_spreadsheets_take() -> None:
+    rows = pl.DataFrame({"a": pl.repeat("x", written.MOST_ROWS + 1, eager=True)})
+    assert "1,048,576 rows" in written.misfit({"submitted": written.Sheet(("a",), rows)})
+    assert not written.misfit({"submitted": written.Sheet(("a",), rows.head(written.MOST_ROWS))})
