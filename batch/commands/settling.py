@@ -41,6 +41,7 @@ def hold_free(stack: ExitStack, runtime: Runtime, ledger: Ledger, names: Iterabl
         run = ledger.runs.named(name)
         with suppress(RunHeldError):
             stack.enter_context(runtime.holding(ledger, run))
+            ledger.requests.check(run)
             held.append(run)
     if held:
         ledger.plans.check_all()
@@ -188,6 +189,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
             )
         with runtime.holding(ledger, run):
             ledger.plans.check_all()
+            ledger.requests.check(run)
             before = count_states(ledger.runs.tally(run).changes)
             if not before["unconfirmed"]:
                 return SettledRun(run=run, head=ledger.head(run).short)

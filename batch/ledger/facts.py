@@ -85,6 +85,11 @@ def findings_of(connection: Connection, run_id: str) -> dict[int, str]:
     return _digests(select_frame(connection, _OF_RUN, _SCHEMA, {"of_run": run_id}))
 
 
+def findings_among(connection: Connection, requests: pl.Series) -> dict[int, str]:
+    """Like `findings_of`, for requests with these numbers, distinct and sorted."""
+    return _digests(select_among(connection, _REPORTS, t.track.c.request, requests, _SCHEMA))
+
+
 def _digests(reports: pl.DataFrame) -> dict[int, str]:
     # Each text follows its length, so that two different reports never read alike.
     lines = pl.concat_str(*(part for name in _TEXTS for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name)))
@@ -104,7 +109,7 @@ def link_findings(connection: Connection, requests: pl.Series, now: datetime) ->
         now: When.
     """
     runs = select_among(connection, _RUNS, t.request.c.number, requests, {"request": pl.Int64, "run": pl.String})
-    digests = _digests(select_among(connection, _REPORTS, t.track.c.request, requests, _SCHEMA))
+    digests = findings_among(connection, requests)
     for (run,), these in runs.sort("request").group_by("run", maintain_order=True):
         found = {str(number): digests.get(number, "") for number in these.get_column("request")}
         events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail={FINDINGS: found})])

@@ -58,7 +58,10 @@ def move(
 
     Raises:
         BrokenPromiseError: One of them is not.
+        LedgerChangedError: Somebody had changed one of them while this process judged that it was not found.
     """
+    if event is Event.NOT_FOUND:
+        _require_judged_as_sealed(connection, requests)
     same = {"state_before": state.value, "state_after": advance(state, event).value, "at": instant(now)}
     moved = connection.execute(
         _CLAIM if claims else _MOVE,
@@ -89,6 +92,15 @@ def move(
             doubts.inherit(connection, doubts.known_of(connection, number), [number])
     elif advance(state, event) is State.UNCONFIRMED:
         doubts.begin(connection, numbers)
+
+
+def _require_judged_as_sealed(connection: Connection, requests: Sequence[Request]) -> None:
+    following: dict[str, Followed] = connection.get_execution_options().get(events.FOLLOWED, {})
+    for request in requests:
+        followed = following.get(request.run)
+        sealed = followed.seal(request.number) if followed else None
+        if sealed and sealed != seal_of(request):
+            raise events.changed(request.run, [f"request {request.number} was changed"])
 
 
 def divide(

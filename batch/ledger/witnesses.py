@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, is_existing
@@ -22,8 +23,9 @@ from batch.ledger.bulk import greatest
 from batch.ledger.chain import EVENTS, Chain
 from batch.ledger.engine import KEY
 from batch.ledger.events import SERVER_TIME, UNSIGNED, changed, own_part
-from batch.ledger.facts import about
+from batch.ledger.facts import about, findings_among
 from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.seals import root, seal_of
 from batch.states import Event, State
 from batch.status.control import Witness
 from batch.text import moment
@@ -64,6 +66,9 @@ _RUNS: Final = sa.select(t.run.c.id, t.run.c.tenant).order_by(t.run.c.number)
 _OLD: Final = sa.select(t.request.c.number, t.request.c.claimed).where(
     t.request.c.run == t.RUN_NUMBER, t.request.c.claimed.is_not(None)
 )
+_SEALS: Final = sa.select(t.request.c.number, t.request.c.seal).where(
+    t.request.c.number.between(sa.bindparam("least"), sa.bindparam("last"))
+)
 _ACCEPTED_AT: Final = sa.select(t.event.c.request, t.event.c.detail).where(
     t.event.c.request.in_(sa.bindparam("numbers", expanding=True)), t.event.c.event == Event.ACCEPTED.value
 )
@@ -94,11 +99,13 @@ class Claim:
         place: Its place among all claims of the ledger.
         request: The request's number.
         proves: Whether this machine has signed that place: only then the request can be a control.
+        run: Its run's id.
     """
 
     place: int
     request: int
     proves: bool
+    run: str
 
 
 class ClaimOrder:
@@ -109,6 +116,7 @@ class ClaimOrder:
 
     def __init__(self) -> None:
         self._chains: dict[str, Chain] = {}
+        self._seals: dict[int, str] = {}
 
     def greatest(self, connection: Connection) -> int:
         """How many claims there were so far; every claim has a smaller number or this one.
@@ -142,8 +150,38 @@ class ClaimOrder:
                 place = old.get(number) if number in unknown else chain.claims[number]
                 if place is not None:
                     proves = number not in unknown and chain.attempted.get(number) == public
-                    found.append(Claim(place, number, proves))
+                    found.append(Claim(place, number, proves, name))
         return sorted(found)
+
+    def require_sealed(self, connection: Connection, requests: Iterable[Request]) -> None:
+        """Refuses requests whose content is not what the events say, which `accepted` has read.
+
+        Raises:
+            LedgerChangedError: Somebody has changed one of them.
+        """
+        for request in requests:
+            if request.number not in self._seals:
+                births = self._chains[request.run].births
+                birth = next((birth for birth in births if request.number in birth.numbers), None)
+                among = {"least": birth.numbers[0], "last": birth.numbers[-1]} if birth else {"least": 0, "last": 0}
+                seals: dict[int, str] = dict(connection.execute(_SEALS, among).all())
+                if birth is None or root(seals.get(number) for number in birth.numbers) != birth.root:
+                    raise changed(request.run, [f"request {request.number} was changed"])
+                self._seals[request.number] = seals[request.number]
+            if self._seals[request.number] != seal_of(request):
+                raise changed(request.run, [f"request {request.number} was changed"])
+
+    def require_found(self, connection: Connection, claims: Sequence[Claim]) -> None:
+        """Refuses requests on whose changes the tenant has reported something else than the ledger has.
+
+        Raises:
+            LedgerChangedError: Somebody has changed that.
+        """
+        found = findings_among(connection, pl.Series(sorted({claim.request for claim in claims}), dtype=pl.Int64))
+        for claim in claims:
+            said = self._chains[claim.run].findings.get(claim.request, "")
+            if found.get(claim.request, "") != said:
+                raise changed(claim.run, [f"what the tenant reports on request {claim.request} was changed"])
 
     def _follow(self, connection: Connection) -> Mapping[str, Chain]:
         """The chains of all runs, up to their newest events."""
@@ -185,8 +223,7 @@ def witnesses_of(connection: Connection, order: ClaimOrder, doubts: Sequence[Dou
     chosen: dict[Claim, Any] = {}
 
     def choose(some: Iterable[Claim], most: int) -> None:
-        rows = _rows_of(connection, some, most)
-        chosen.update(rows)
+        chosen.update(_rows_of(connection, order, some, most))
 
     for ripe in {doubt.ripe for doubt in doubts}:
         last = len(claims) if ripe is None else bisect_right(claims, ripe, key=_place)
@@ -198,18 +235,19 @@ def witnesses_of(connection: Connection, order: ClaimOrder, doubts: Sequence[Dou
             choose(controls[::-1], 1)
     if not chosen:
         choose(claims[::-1], _AFTER)
-    return _load(connection, dict(sorted(chosen.items())))
+    return _load(connection, order, dict(sorted(chosen.items(), key=lambda one: one[0])))
 
 
 def _place(claim: Claim) -> int:
     return claim.place
 
 
-def _rows_of(connection: Connection, claims: Iterable[Claim], most: int) -> dict[Claim, Any]:
+def _rows_of(connection: Connection, order: ClaimOrder, claims: Iterable[Claim], most: int) -> dict[Claim, Any]:
     """The rows of the first requests for which the tenant created something."""
     remaining, found = list(claims), {}
     for start in range(0, len(remaining), _AT_ONCE):
         some = remaining[start : start + _AT_ONCE]
+        order.require_found(connection, some)
         rows = connection.execute(_LISTED, {"numbers": [claim.request for claim in some]}).all()
         by_number = {row.number: row for row in rows}
         for claim in some:
@@ -220,11 +258,12 @@ def _rows_of(connection: Connection, claims: Iterable[Claim], most: int) -> dict
     return found
 
 
-def _load(connection: Connection, rows: Mapping[Claim, Any]) -> tuple[Witness, ...]:
+def _load(connection: Connection, order: ClaimOrder, rows: Mapping[Claim, Any]) -> tuple[Witness, ...]:
     numbers = [claim.request for claim in rows]
     answers = connection.execute(_ACCEPTED_AT, {"numbers": numbers}).all() if numbers else []
     accepted_at = {answer.request: moment(read_detail(answer.detail).get(SERVER_TIME)) for answer in answers}
     requests = load_requests(connection, [*rows.values()])
+    order.require_sealed(connection, requests)
     held = _held(connection, requests)
     return tuple(
         Witness(

@@ -21,6 +21,7 @@ from tests.ledger.ledger_helpers import (
     TENANT,
     a_process,
     alter,
+    change_status,
     claim,
     claim_if_any,
     open_ledger,
@@ -360,6 +361,41 @@ def test_a_doubt_is_not_judged_by_events_that_somebody_has_changed(ledger: Ledge
         ledger.doubts.ripen([doubt.request])
     with pytest.raises(LedgerChangedError):
         ledger.doubts.witnesses([doubt])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        ["UPDATE identity SET external_id = 'x' WHERE external_id = 'o000'"],
+        ["UPDATE identity SET external_id = 'x' WHERE external_id = 'o000'", "UPDATE request SET seal = 'x'"],
+        ["UPDATE finding SET state = 'EXISTING'"],
+    ],
+)
+def test_a_doubt_is_not_judged_by_requests_that_somebody_has_changed(
+    ledger: Ledger, path: Path, attack: list[str]
+) -> None:
+    other, run = write(ledger, *singles(1, prefix="o"), digest="other"), write(ledger, *singles(1))
+    record(ledger, claim(ledger, other), ACCEPTED)
+    ledger.tracks.write(other, [change_status(1, "o000", "EXECUTING")], NOW)
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    assert len(ledger.doubts.witnesses([doubt])) == 1
+    alter(path, *attack)
+    with pytest.raises(LedgerChangedError):
+        ledger.doubts.witnesses([doubt])
+
+
+def test_a_request_that_was_looked_for_under_another_name_is_not_sent_again(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, *singles(1))
+    record(ledger, claim(ledger, run), FAILED)
+    ledger.requests.check(run)
+    alter(path, "UPDATE identity SET external_id = 'x'")
+    (doubt,) = ledger.requests.doubts(run)
+    alter(path, "UPDATE identity SET external_id = 'i000'")
+    with pytest.raises(LedgerChangedError, match="request 1 was changed"):
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
 
 
 def test_a_claim_that_only_another_machine_has_signed_is_no_control(ledger: Ledger, path: Path) -> None:
