@@ -70,7 +70,7 @@ class Chain:
         last: The newest event.
         freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
         mistrusted: Of requests that were freed by a key that is not trusted and did not make the attempt, that key.
-        parts: Of requests that were divided, their parts.
+        parts: Of requests that were divided, their parts, of every time.
         attempts: How often requests were sent; imported ones count once.
         claims: The `claimed` of each request, as far as events tell; None for those that have none.
         attempted: The keys that have signed the latest attempts of requests.
@@ -100,6 +100,7 @@ class Chain:
         self.about: Mapping[str, Any] | None = None
         self.findings: dict[int, str] = {}
         self.tracked_by: dict[int, str] = {}
+        self._newest_parts: dict[int, tuple[int, ...]] = {}
         self._own_about: Mapping[str, Any] | None = None
         self._reported: set[int] = set()
         self._trusted = trusted
@@ -161,9 +162,18 @@ class Chain:
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
             return
+        if name == Event.MISTRUSTED and not self._may_be_doubted_again(request):
+            self.faults.append(f"event {event} doubts request {request} again without a reason")
         self._moved.append((request, state, after))
         if after is State.SENDING:
             self.attempts[request] = self.attempts.get(request, 0) + 1
+
+    def _may_be_doubted_again(self, request: int) -> bool:
+        """Whether a request was in doubt and settled as not arrived, and no part of it has arrived since."""
+        parts = [*self.parts.get(request, ())]
+        for part in parts:
+            parts += self.parts.get(part, ())
+        return request in self.freed and all(self.states.get(part) is not State.ACCEPTED for part in parts)
 
     def _attribute(self, request: int, before: State, after: State, public: str) -> None:
         """Find out which machine vouches for the state of a request."""
@@ -178,7 +188,7 @@ class Chain:
                 self.mistrusted[request] = public
         elif after is State.ACCEPTED:
             self.freed.pop(request, None)
-        for part in self.parts.get(request, ()) if after is State.SPLIT else ():
+        for part in self._newest_parts.get(request, ()) if after is State.SPLIT else ():
             for keys in (self.attempted, self.mistrusted):
                 if request in keys:
                     keys[part] = keys[request]
@@ -196,7 +206,8 @@ class Chain:
             numbers = sorted(int(number) for number in detail.get("by", ()))
             self._refuse_known(event, numbers)
             if request is not None:
-                self.parts[request] = tuple(numbers)
+                self._newest_parts[request] = tuple(numbers)
+                self.parts[request] = (*self.parts.get(request, ()), *numbers)
             known = dict.fromkeys(detail.get(ARRIVED, ()), State.ACCEPTED)
             known |= dict.fromkeys(detail.get(IN_DOUBT, ()), State.UNCONFIRMED)
             other = State.PLANNED if SEALS in detail else None

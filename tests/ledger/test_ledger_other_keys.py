@@ -232,6 +232,50 @@ def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger:
     assert states(path) == {1: "SPLIT", 2: "PLANNED"}
 
 
+def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i1", "i2", "i3"], ["r1"]))
+    record(ledger, claim(ledger, run), FAILED)
+    ledger.runs.release(run, ME, NOW)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        (doubt,) = elsewhere.requests.doubts(run)
+        elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+        elsewhere.runs.release(run, ME, NOW)
+        for number, (digest, wanted) in enumerate((("one", "i1"), ("two", "i2")), start=1):
+            if number == 2:
+                changes = {1: [("i1", "ROLE", "r1"), ("i2", "ROLE", "r1"), ("i3", "ROLE", "r1")]}
+                assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2, 3])[0] == 1
+                ledger.runs.hold(run, ME, NOW)
+                (doubt,) = ledger.requests.doubts(run)
+                ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+                ledger.runs.release(run, ME, NOW)
+            plan = plan_of(product([wanted], ["r1"]))
+            upto = rows(path, "SELECT max(number) FROM request")[0][0]
+            taken = TakenOver(requests=(1,), process=ME)
+            elsewhere.plans.write(new_run(digest), plan, upto=upto, now=NOW, taken=taken)
+    assert [row[0] for row in rows(path, "SELECT number FROM request WHERE parent = 1")] != []
+    assert ledger.verify() == ()
+    ledger.requests.check(run)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_request_is_not_doubted_again_if_it_was_refused_or_a_part_was_accepted(
+    ledger: Ledger, path: Path, *, settled: bool
+) -> None:
+    run = write(ledger, product(["i1", "i2"], ["r1"]))
+    parts = (Part(recipients=(0,), items=(0,)), Part(recipients=(1,), items=(0,)))
+    if settled:
+        record(ledger, claim(ledger, run), FAILED)
+        (doubt,) = ledger.requests.doubts(run)
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+    record(ledger, claim(ledger, run), REFUSED, parts=parts)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    add(path, run, "mistrusted", 1)
+    alter(path, "UPDATE request SET state = 'UNCONFIRMED' WHERE number = 1")
+    with pytest.raises(LedgerChangedError, match="doubts request 1 again without a reason"):
+        ledger.requests.check(run)
+
+
 def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Path) -> None:
     run = write(ledger, *singles(2))
     record(ledger, claim(ledger, run), ACCEPTED)
