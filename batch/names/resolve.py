@@ -16,6 +16,7 @@ from batch.api.dialects import ItemType
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
 from batch.names.meaning import NameMeaning, NameOutcome, is_id, shown_name
+from batch.read.columns import ITEM_TYPES, as_word
 from batch.read.item_names import entitlement_name, split_items
 from batch.text import key_of, tidy
 from batch.validate.prepare import (
@@ -169,8 +170,10 @@ def _named_cells(rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
 
 def _key(rows: pl.DataFrame, column: str) -> pl.Expr:
     """A column in the canonical form by which names are looked up."""
-    cells = blank_to_null(pl.col(column)) if column in rows.columns else pl.lit(None, pl.String)
-    return (cells.str.to_uppercase().fill_null("") if column == "item_type" else cells).alias(column)
+    cells = pl.col(column) if column in rows.columns else pl.lit(None, pl.String)
+    if column == "item_type":
+        return as_word(cells, ITEM_TYPES).fill_null("").alias(column)
+    return blank_to_null(cells).alias(column)
 
 
 def _is_blank(rows: pl.DataFrame, column: str) -> pl.Series:

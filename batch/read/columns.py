@@ -1,8 +1,17 @@
-"""Header names → canonical column names. Pure."""
+"""Header names → canonical column names, and the words of the columns that hold one of a few. Pure."""
 
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.api.dialects import ItemType, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KNOWN_COLUMNS = (
     "operation",
@@ -44,9 +53,42 @@ def canonical_name(header: str, position: int) -> str:
     lowered = name.lower()
     if lowered in KNOWN_COLUMNS or lowered in RESERVED_COLUMNS:
         return lowered
+    if ours := _BY_LETTERS.get(letters(name)):
+        return ours
     if lowered.startswith(METADATA_PREFIX):
         return METADATA_PREFIX + bare_name(name[len(METADATA_PREFIX) :])
     return name or f"column_{position}"
+
+
+def letters(name: str) -> str:
+    """A name without case, blanks and punctuation: `removeDate` and `Remove Date` are `remove_date`."""
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+_BY_LETTERS: Final = {letters(name): name for name in KNOWN_COLUMNS}
+
+
+def as_word(cell: pl.Expr, words: Mapping[str, str]) -> pl.Expr:
+    """A cell that holds one of a few words, in its usual spelling; any other in upper case, null if blank.
+
+    Args:
+        cell: As written.
+        words: OPERATIONS or ITEM_TYPES.
+    """
+    upper = cell.str.strip_chars().str.to_uppercase()
+    bare = upper.str.replace_all(r"[\s_\-\p{Cf}]+", "")
+    return pl.coalesce(
+        bare.replace_strict(dict(words), default=None, return_dtype=pl.String), pl.when(upper != "").then(upper)
+    )
+
+
+OPERATIONS: Final = MappingProxyType(
+    {word: one.value for one in Operation for word in (one.value, f"{one.value}ACCESS")}
+)
+"""Operations by their letters; the API's own words have `_ACCESS` at the end."""
+
+ITEM_TYPES: Final = MappingProxyType({one.value.replace("_", ""): one.value for one in ItemType})
+"""Types of items by their letters."""
 
 
 def bare_name(header: str) -> str:

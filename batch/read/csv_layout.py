@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS, canonical_name
 from batch.read.limits import LIMITS, Limits
 from batch.read.records import Scanner, line_range
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
 _MOST_BLANK_LINES = 1000
-_EXCEL_HINT = re.compile(r'"?sep=([,;\t])"?\s*')
-_BLANK_HEADER = re.compile(r'[\s,;\ufeff"]*')
+_EXCEL_HINT = re.compile(r'"?sep=([,;\t|])"?\s*')
+_BLANK_HEADER = re.compile(r'[\s,;|\ufeff"]*')
+_MOST_LINES_OF_TITLES = 10
+_FEWEST_NAMES = 2
+"""Names of columns in a line by which it looks like a header: a single one may be a word of a sentence."""
 
 
 class CsvLayout(NamedTuple):
     """The header record and the delimiter.
 
     headers: The header's cells, as written.
-    delimiter: One of `,` `;` tab.
-    lines: Physical lines up to the end of the header, including blank lines above it.
+    delimiter: One of `,` `;` tab `|`.
+    lines: Physical lines up to the end of the header, including those above it.
+    notices: Sentences for the user.
     """
 
     headers: tuple[str, ...]
     delimiter: str
     lines: int
+    notices: tuple[str, ...] = ()
 
 
 def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limits: Limits = LIMITS) -> CsvLayout:
     """Find the header, which is the first record that isn't blank, and choose the delimiter that fits it best.
+
+    Lines above it that begin with `#` are comments, unless they hold names of columns themselves.
 
     Args:
         data: The file's text as UTF-8.
@@ -42,22 +51,27 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
         limits: How many rows and columns there may be.
 
     Raises:
-        InputFileError: The file has only blank lines, the header's quotes are malformed, or a limit is exceeded.
+        InputFileError: The file has only blank lines, the header's quotes are malformed, another line looks like the
+            header, or a limit is exceeded.
     """
     rows = data.count(b"\n")
     limits.check(name, rows=rows)
     delimiters: tuple[str, ...] = _DELIMITERS
     start, number = 0, 0
+    comments: list[int] = []
     for line, end in _lines(data, 0):
         hint = _EXCEL_HINT.fullmatch(line)
         if hint:
             delimiters = (hint.group(1),)
+        elif line.lstrip('\ufeff" ').startswith("#") and _names_in(line, extra_names) < _FEWEST_NAMES:
+            comments.append(number + 1)
         elif not _BLANK_HEADER.fullmatch(line):
             break
         start, number = end, number + 1
         if number > _MOST_BLANK_LINES:
             raise InputFileError(
-                f"{name} has more than {_MOST_BLANK_LINES:,} blank lines above its header.", next_step="Remove them."
+                f"{name} has more than {_MOST_BLANK_LINES:,} blank lines and comments above its header.",
+                next_step="Remove them.",
             )
     else:
         raise InputFileError(
@@ -66,6 +80,8 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
     layouts = [
         layout for delimiter in delimiters if (layout := _scan_header(data, name, start, number, delimiter, limits))
     ]
+    best_names = max((_count_known(layout.headers, extra_names) for layout in layouts), default=0)
+    _check_titles(data, name, extra_names, start=start, number=number, best_names=best_names)
     if not layouts:
         raise InputFileError(
             f"The header of {name} ({line_range(number + 1, number + 1)}) has a stray or unclosed quote.",
@@ -74,7 +90,35 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
     # `max` keeps the first of equals, so a header with a single column counts as delimited by commas.
     best = max(layouts, key=lambda layout: (_count_known(layout.headers, extra_names), len(layout.headers)))
     limits.check(name, rows=rows, columns=len(best.headers))
+    if comments:
+        skipped = f"{name}: skipped {count(len(comments), 'comment line')} above the header, first line {comments[0]}."
+        return best._replace(notices=(skipped,))
     return best
+
+
+def _check_titles(
+    data: bytes, name: str, extra_names: Collection[str], *, start: int, number: int, best_names: int
+) -> None:
+    """Check that no line soon after the supposed header, which is at `start`, holds more names of columns.
+
+    Raises:
+        InputFileError: One does.
+    """
+    if best_names >= _FEWEST_NAMES:
+        return
+    for at, (line, _) in enumerate(islice(_lines(data, start), _MOST_LINES_OF_TITLES)):
+        if at and _names_in(line, extra_names) >= _FEWEST_NAMES:
+            first, last = number + 1, number + at
+            above = line_range(first, last)
+            raise InputFileError(
+                f"{name} has no column names in {above}: line {last + 1} looks like the header.",
+                next_step=f"Nothing was sent. Delete {above}.",
+            )
+
+
+def _names_in(line: str, extra_names: Collection[str]) -> int:
+    """How many names of columns a line holds, by the delimiter that gives most."""
+    return max(_count_known(line.split(delimiter), extra_names) for delimiter in _DELIMITERS)
 
 
 def _count_known(headers: Sequence[str], extra_names: Collection[str]) -> int:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from batch.errors import BrokenPromiseError
+from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS
 from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
-from batch.read.file_rows import REJECTED_SCHEMA, FileRows, Form
+from batch.read.file_rows import ALL_DATES, REJECTED_SCHEMA, FileRows, Form
 from batch.read.header import read_header
-from batch.read.identityiq import recognised_names
-from batch.read.records import PhysicalLines, blank_pattern, blocks, records_at, row_pattern
+from batch.read.identityiq import is_theirs, recognised_names
+from batch.read.records import PhysicalLines, Shape, blank_pattern, blocks, records_at, row_pattern
 from batch.text import count, restored
 
 if TYPE_CHECKING:
@@ -54,14 +55,29 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
     text, notices, is_plain = to_utf8(data, name, limits)
     layout = find_layout(text, name, recognised_names(interpretation), limits)
     header = read_header(layout.headers, name, interpretation)
-    body = _parse_body(text, layout, name, limits)
+    body = _parse_body(text, layout, _shape(header), name, limits)
     return FileRows(
         rows=_user_columns(body.rows, header, has_quotes=b'"' in text),
         rejected=body.rejected,
         columns=header.kept,
-        notices=(*notices, *header.notices, *body.notices),
+        notices=(*notices, *layout.notices, *header.notices, *body.notices),
         form=Form(layout.delimiter, not is_plain or layout.delimiter == ";" or text[:6].lower().startswith(b"sep=")),
     )
+
+
+def _shape(header: Header) -> Shape:
+    """How many cells a record may have. A spreadsheet leaves out empty ones at the end of a row."""
+    names = [column.name for column in header.columns]
+    needed = [at for at, name in enumerate(names) if not _may_be_left_out(name)]
+    dates = frozenset(at for at, name in enumerate(names) if name.lower() in ALL_DATES)
+    return Shape(len(names), max(needed, default=0) + 1, dates)
+
+
+def _may_be_left_out(name: str) -> bool:
+    """Whether a row needs no cell in this column; the operation decides too much to be left out by mistake."""
+    if name.lower() in ALL_DATES or name.lower() in {"comment", "comments"}:
+        return True
+    return name not in KNOWN_COLUMNS and name not in RESERVED_COLUMNS and not is_theirs(name)
 
 
 def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl.DataFrame:
@@ -80,13 +96,13 @@ def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl
     return rows.select("_line", *kept)
 
 
-def _parse_body(text: bytes, layout: CsvLayout, name: str, limits: Limits) -> _Body:
+def _parse_body(text: bytes, layout: CsvLayout, shape: Shape, name: str, limits: Limits) -> _Body:
     regular, blank = _classify_lines(text, layout)
     if regular.all() and not blank.any():
         numbers = pl.int_range(1, regular.len() + 1, dtype=pl.Int64, eager=True) + layout.lines
         rows = _parse_regular(text, numbers, layout, skip_lines=layout.lines)
         return _Body(rows, pl.DataFrame(schema=REJECTED_SCHEMA), ())
-    return _parse_irregular(PhysicalLines(text, name), regular, blank, layout=layout, limits=limits)
+    return _parse_irregular(PhysicalLines(text, name), regular, blank, layout=layout, shape=shape, limits=limits)
 
 
 def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Series]:
@@ -104,7 +120,7 @@ def _classify_lines(text: bytes, layout: CsvLayout) -> tuple[pl.Series, pl.Serie
 
 
 def _parse_irregular(
-    lines: PhysicalLines, regular: pl.Series, blank: pl.Series, *, layout: CsvLayout, limits: Limits
+    lines: PhysicalLines, regular: pl.Series, blank: pl.Series, *, layout: CsvLayout, shape: Shape, limits: Limits
 ) -> _Body:
     """Parse a body in which some lines are not a record on their own.
 
@@ -113,6 +129,7 @@ def _parse_irregular(
         regular: For each line after the header: whether it is a good record, unless an open quote covers it.
         blank: For each line after the header: whether it is blank, unless an open quote covers it.
         layout: The file's layout.
+        shape: How many cells a record may have.
         limits: How long a record may be.
 
     Raises:
@@ -122,8 +139,7 @@ def _parse_irregular(
     if len(lines) != layout.lines + regular.len():
         raise BrokenPromiseError(f"{name} has {len(lines)} lines, but polars counts {layout.lines + regular.len()}.")
     starts = (~(regular | blank)).arg_true() + layout.lines
-    width = len(layout.headers)
-    records = list(records_at(lines, starts, delimiter=layout.delimiter, width=width, limits=limits))
+    records = list(records_at(lines, starts, delimiter=layout.delimiter, shape=shape, limits=limits))
     covered = pl.Series([index for record in records for index in range(record.first, record.last + 1)], dtype=pl.Int64)
     free = pl.repeat(True, regular.len(), dtype=pl.Boolean, eager=True).scatter(covered - layout.lines, False)
     kept = (regular & ~blank & free).arg_true().cast(pl.Int64) + layout.lines
@@ -184,6 +200,16 @@ def _notices(lines: PhysicalLines, skipped: pl.Series, good: Sequence[Record]) -
     only_delimiters = [index + 1 for index in skipped if lines[index].strip(" \r")]
     if only_delimiters:
         notices.append(f"{name}: skipped {count(len(only_delimiters), 'empty line')}, first line {only_delimiters[0]}.")
+    if longer := [record.first + 1 for record in good if record.surplus > 0]:
+        notices.append(
+            f"{name}: left out empty cells after the header's last column in {count(len(longer), 'row')}, first line "
+            f"{longer[0]}."
+        )
+    if shorter := [record.first + 1 for record in good if record.surplus < 0]:
+        notices.append(
+            f"{name}: {count(len(shorter), 'row')} with fewer cells than the header, first line {shorter[0]}: "
+            "those missing at the end count as empty."
+        )
     swallowing = [record.first + 1 for record in good if record.swallows_row]
     if swallowing:
         more = f" ({count(len(swallowing) - 1, 'more such cell')})" if len(swallowing) > 1 else ""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from batch.api.dialects import Operation
+from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
-from batch.read.columns import SAYS_NOTHING
+from batch.read.columns import ITEM_TYPES, OPERATIONS, SAYS_NOTHING, as_word
 from batch.read.date_forms import ISO, date_form
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
-from batch.text import on_one_line
+from batch.read.item_names import with_bars
+from batch.text import count, on_one_line
 
 if TYPE_CHECKING:
     from batch.read.header import Column
@@ -23,6 +24,9 @@ REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.Str
 
 OUR_DATES = ("start_date", "remove_date")
 """Our columns that hold dates."""
+
+ALL_DATES = frozenset({*OUR_DATES, *DATE_COLUMNS})
+"""Columns of dates, ours and IdentityIQ's."""
 
 _MOST_SHOWN = 80
 
@@ -92,6 +96,7 @@ def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) ->
         rows, notices = translate(rows, names, file, interpretation)
     else:
         notices = check_columns(names, file)
+    rows, of_items = _with_bars(rows, file)
     rows = _with_date_forms(rows, file_rows, file, interpretation, is_foreign=is_foreign)
     if interpretation.comment:
         own = pl.col("comment") if "comment" in rows.columns else pl.lit(None, pl.String)
@@ -100,8 +105,24 @@ def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) ->
     if file_rows.problems is not None:
         others = pl.col("_row_problem") if "_row_problem" in rows.columns else pl.lit(None, pl.String)
         rows = rows.with_columns(pl.coalesce(pl.lit(file_rows.problems), others).alias("_row_problem"))
-    notices = (*file_rows.notices, *notices, *_idle_comments(rows, file))
+    notices = (*file_rows.notices, *notices, *of_items, *_idle_comments(rows, file))
     return replace(file_rows, notices=notices, translated=None if rows is file_rows.rows else rows)
+
+
+def _with_bars(rows: pl.DataFrame, file: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The rows with the entitlements of the vendor's editor extension in our form, and a notice if there are any."""
+    if not {"item", "item_type"} <= set(rows.columns):
+        return rows, ()
+    is_entitlement = as_word(pl.col("item_type"), ITEM_TYPES) == ItemType.ENTITLEMENT.value
+    is_several = pl.col("item").str.contains(r"\|.*;.*\|")
+    cells = rows.filter(is_entitlement & is_several).get_column("item").unique().to_list()
+    meant = {cell: ours for cell in cells if (ours := with_bars(cell)) is not None}
+    if not meant:
+        return rows, ()
+    is_theirs = is_entitlement & pl.col("item").is_in(list(meant))
+    found = rows.filter(is_theirs).get_column("_line")
+    rows = rows.with_columns(pl.when(is_theirs).then(pl.col("item").replace(meant)).otherwise("item").alias("item"))
+    return rows, (f"{file}: `;` separates the entitlements of {count(found.len(), 'row')}, first line {found[0]}.",)
 
 
 def _idle_comments(rows: pl.DataFrame, file: str) -> tuple[str, ...]:
@@ -109,7 +130,7 @@ def _idle_comments(rows: pl.DataFrame, file: str) -> tuple[str, ...]:
     if "comment" not in rows.columns:
         return ()
     operation = pl.col("operation") if "operation" in rows.columns else pl.lit(None, pl.String)
-    is_revoke = operation.str.strip_chars().str.to_uppercase().eq_missing(pl.lit(Operation.REVOKE.value))
+    is_revoke = as_word(operation, OPERATIONS).eq_missing(pl.lit(Operation.REVOKE.value))
     found = rows.filter(pl.col("comment").str.contains(SAYS_NOTHING) & (pl.col("comment").str.strip_chars() != ""))
     found = found.filter(~is_revoke)
     if found.is_empty():

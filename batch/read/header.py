@@ -17,6 +17,7 @@ from batch.read.columns import (
     bare_name,
     canonical_name,
     has_effect,
+    letters,
 )
 from batch.text import on_one_line, restored
 
@@ -30,6 +31,21 @@ _OF_OWN_FILES = (
     frozenset({"_line", "_rule", "_message"}),
     frozenset({"operation", "identity_id", "item_type", "item_id", "comment", "_run"}),
 )
+API_NAMES = {"requestedfor": "identity_id", "requesttype": "operation", "type": "item_type", "id": "item_id"}
+"""Names of the API's own fields, by their letters, that differ from ours in more than their spelling."""
+
+_OTHER_WORDS = {
+    "identity": {
+        "user", "username", "account", "alias", "login", "mail", "email", "employee", "person", "recipient", "name",
+        "benutzer", "benutzername", "mitarbeiter", "utilisateur", "usuario",
+    },
+    "item_type": {"type", "typ", "kind", "art", "tipo"},
+    "item": {
+        "role", "access", "profile", "entitlement", "group", "permission", "rolle", "recht", "berechtigung", "gruppe",
+    },
+}  # fmt: skip
+"""Words by which people call our columns: only for suggestions."""
+
 _MOST_LISTED = 30
 _MOST_SHOWN = 80
 
@@ -92,6 +108,7 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
         names = [canonical_name(header, position) for position, header in enumerate(headers, 1)]
     reserved = [name for name in names if name in RESERVED_COLUMNS]
     names, maps = _apply_maps(names, headers, file, interpretation)
+    names = _with_api_names(names)
     columns = tuple(Column(name=name, header=header) for name, header in zip(names, headers, strict=True))
     _check_unique(columns, file, maps)
     if METADATA_PREFIX in names:
@@ -108,8 +125,35 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
         f"{file} is a result file of access-batch. Its columns {_listed(reserved)} were left out, "
         "and the apostrophes that protect cells from being read as formulas were removed."
     )
-    notices = (own_file,) if is_own_file else ()
+    notices = (*([own_file] if is_own_file else []), *_respelled(columns, maps, file))
     return Header(columns=columns, dropped=frozenset(reserved), notices=notices, maps=maps)
+
+
+def _with_api_names(names: list[str]) -> list[str]:
+    """The names, with the API's own read as ours if `requestedFor` shows that they are these."""
+    bare = {letters(name): name for name in names if not has_effect(name)}
+    if "requestedfor" not in bare:
+        return names
+    absent = [ours for ours in API_NAMES.values() if not {ours, ours.removesuffix("_id")} & set(names)]
+    # An `id` alone may be anybody's.
+    is_item = "type" in bare or "item_type" in names
+    theirs = {
+        bare[word]: ours
+        for word, ours in API_NAMES.items()
+        if word in bare and ours in absent and (word != "id" or is_item)
+    }
+    return [theirs.get(name, name) for name in names]
+
+
+def _respelled(columns: Sequence[Column], maps: Sequence[ColumnMap], file: str) -> tuple[str, ...]:
+    """A notice about headers that are read as ours although they are spelled otherwise."""
+    mapped = {column_map.key for column_map in maps}
+    pairs = [
+        f"`{on_one_line(column.header, most=_MOST_SHOWN)}` as `{column.name}`"
+        for column in columns
+        if column.name in KNOWN_COLUMNS and bare_name(column.header).lower() not in {column.name, *mapped}
+    ]
+    return (f"{file}: read {', '.join(pairs)}.",) if pairs else ()
 
 
 def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
@@ -120,13 +164,13 @@ def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
         file: The file's name for messages.
 
     Raises:
-        InputFileError: A required column is missing, or a name is a misspelling of ours.
+        InputFileError: A required column is missing.
     """
     _check_required(names, file)
-    check_misspelt(names, file)
     absent = [name for name in KNOWN_COLUMNS if name not in names]
     return tuple(
-        f"{file}: column `{name}` has no effect and is only copied to the result files (did you mean `{match}`?)."
+        f"{file}: column `{name}` has no effect and is only copied to the result files (did you mean `{match}`? "
+        f"Then add --map '{name}={match}')."
         for name in names
         if not has_effect(name)
         for match in _nearest(name, absent, cutoff=0.8)
@@ -182,45 +226,34 @@ def _check_required(names: Sequence[str], file: str) -> None:
     if not missing:
         return
     required = ", ".join(" or ".join(f"`{name}`" for name in choices) for choices in missing)
-    unknown = [name for name in names if not has_effect(name)]
-    hints = []
+    unknown = [name for name in names if not has_effect(name) and name not in RESERVED_COLUMNS]
+    maps = []
     for choices in missing:
-        near = [(name, match) for name in choices for match in _nearest(name, unknown, cutoff=0.6)]
-        hints += [f"`{match}` looks like `{name}`: rename it." for name, match in near[:1]]
+        theirs, ours = _meant(choices, unknown)
+        unknown = [name for name in unknown if name != theirs]
+        maps.append(f"--map '{on_one_line(theirs, most=_MOST_SHOWN)}={ours}'")
+    add = "column" if len(missing) == 1 else "columns"
     raise InputFileError(
         f"{file} has no column {required}. Its columns are {_listed(names)}.",
-        next_step=" ".join(hints) or "Add what is missing; the first line must hold the column names.",
+        next_step=f"Nothing was sent. Add the {add}, or map yours: `{' '.join(maps)}`.",
     )
 
 
-def check_misspelt(names: Sequence[str], file: str) -> None:
-    """Check that no column differs from one of ours only in case and punctuation.
-
-    Args:
-        names: Canonical names of the user's columns.
-        file: The file's name for messages.
-
-    Raises:
-        InputFileError: A column does.
-    """
-    # A `removeDate` without effect would grant access without an end: too dangerous for a notice.
-    absent = {_squashed(name): name for name in KNOWN_COLUMNS if name not in names}
-    for name in names:
-        meant = None if has_effect(name) else absent.get(_squashed(name))
-        if meant:
-            raise InputFileError(
-                f"{file} has a column `{name}`, which would have no effect; it looks like `{meant}`.",
-                next_step=f"Rename it to `{meant}`, or to something quite different if you don't mean that.",
-            )
+def _meant(choices: Sequence[str], unknown: Sequence[str]) -> tuple[str, str]:
+    """The column of the user's that may be meant by one of `choices`, and by which; a placeholder if none may."""
+    for ours in choices:
+        if near := _nearest(ours, unknown, cutoff=0.75):
+            return near[0], ours
+    ours = choices[-1]
+    for name in unknown:
+        if _OTHER_WORDS[ours] & {name.lower(), *re.findall(r"[^\W\d_]+", name.lower())}:
+            return name, ours
+    return "YOUR COLUMN", ours
 
 
 def _nearest(name: str, candidates: Sequence[str], *, cutoff: float) -> list[str]:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     return [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)]
-
-
-def _squashed(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ import polars as pl
 
 from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS
+from batch.read.columns import ITEM_TYPES, KNOWN_COLUMNS, as_word
 from batch.read.date_forms import US
-from batch.read.header import check_misspelt
+from batch.read.header import API_NAMES
 from batch.read.item_names import EntitlementName, join_items
 
 if TYPE_CHECKING:
@@ -58,8 +58,13 @@ _SOURCES: Final = {"identity": "identityname", "comment": "comments", "start_dat
 
 
 def recognised_names(interpretation: Interpretation) -> frozenset[str]:
-    """Lower-case column names that identify a header as well as our own do."""
-    return frozenset({*_COLUMNS, *(column_map.key for column_map in interpretation.maps)})
+    """Lower-case column names that identify a header as well as our own do, the API's among them."""
+    return frozenset({*_COLUMNS, *API_NAMES, *(column_map.key for column_map in interpretation.maps)})
+
+
+def is_theirs(name: str) -> bool:
+    """Whether a column has one of IdentityIQ's names, in any case."""
+    return name.lower() in _COLUMNS
 
 
 def is_identityiq(rows: pl.DataFrame) -> bool:
@@ -88,10 +93,9 @@ def translate(
         The rows with our columns filled, plus `_row_problem` and `_dates` for IdentityIQ's rows; and notices.
 
     Raises:
-        InputFileError: Two columns have one name in IdentityIQ, or a name is a misspelling of ours.
+        InputFileError: Two columns have one name in IdentityIQ.
     """
     theirs = _their_columns(names, file)
-    check_misspelt([name for name in names if name.lower() not in _COLUMNS], file)
     cells = _cells(rows, theirs).with_columns(
         _by_word(_ITEM_TYPE_OF).alias("their_item_type"), _by_word(_OPERATION_OF).alias("their_operation")
     )
@@ -160,14 +164,14 @@ def _item(theirs: Mapping[str, str]) -> pl.Expr:
 
 
 def _problem(theirs: Mapping[str, str], names: Sequence[str]) -> pl.Expr:
-    own_type = pl.col("our_item_type").str.strip_chars().str.to_uppercase()
+    own_type = as_word(pl.col("our_item_type"), ITEM_TYPES)
     has_identity = "identityname" not in theirs and "identity" in names
     is_account = pl.col("identityname").is_null() & pl.col("nativeidentity").is_not_null()
     is_incomplete = _is_entitlement() & pl.col("entitlements").is_null()
     return (
         pl.when(_is_unsupported())
         .then(pl.lit("operation"))
-        .when((own_type != "") & (own_type != pl.col("their_item_type")))
+        .when(own_type != pl.col("their_item_type"))
         .then(pl.lit("item_type"))
         .when(pl.lit(not has_identity) & pl.col("their_item_type").is_not_null() & is_account)
         .then(pl.lit("account"))

@@ -1,8 +1,9 @@
 r"""The names of access items in one cell: several items, and an entitlement's source, attribute and value. Pure.
 
 `|` separates the names of roles or access profiles: `Name|Name`. An entitlement is `Source|attribute|value` or
-`Source|name`, and `||` separates entitlements. A `|` in a name is written `\|`. A backslash is an escape only before
-a `|`: `\\|` is a backslash at the end of a name, and `DOMAIN\group` is itself.
+`Source|name`, and `||` separates entitlements; the vendor's editor extension writes `;` instead, see `with_bars`. A `|`
+in a name is written `\|`. A backslash is an escape only before a `|`: `\\|` is a backslash at the end of a name, and
+`DOMAIN\group` is itself.
 """
 
 from __future__ import annotations
@@ -68,6 +69,27 @@ def entitlement_name(text: str) -> EntitlementName | None:
     if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS or not all(parts):
         return None
     return EntitlementName(source=parts[0], attribute=parts[1] if len(parts) == _MOST_PARTS else "", value=parts[-1])
+
+
+def with_bars(cell: str) -> str | None:
+    """A cell of entitlements in our form if the vendor's editor extension wrote it: `S|a|v;S|a|v`; None otherwise.
+
+    Only what would be no entitlement is split at `;`, and only into entitlements with source, attribute and value.
+    """
+    items = split_items(ItemType.ENTITLEMENT, cell)
+    pieces = [_semicolon_parts(item) for item in items]
+    if pieces == [(item,) for item in items]:
+        return None
+    return join_items(ItemType.ENTITLEMENT, [part for piece in pieces for part in piece])
+
+
+def _semicolon_parts(item: str) -> tuple[str, ...]:
+    if entitlement_name(item) is None:
+        parts = tuple(part.strip() for part in item.split(";"))
+        names = [entitlement_name(part) for part in parts]
+        if all(name and name.attribute for name in names):
+            return parts
+    return (item,)
 
 
 def join_items(item_type: str, items: Iterable[str]) -> str:

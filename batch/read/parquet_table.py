@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.errors import AccessBatchError, InputFileError
-from batch.read.columns import has_effect
+from batch.read.columns import ITEM_TYPES, as_word, has_effect
 from batch.read.file_rows import REJECTED_SCHEMA, FileRows
 from batch.read.header import read_header
 from batch.read.item_names import PART_SEPARATOR, join_items
@@ -165,7 +165,8 @@ def _members(column: pl.Series) -> pl.Series:
 
 def _named_items(column: pl.Series, text: pl.DataFrame) -> pl.Series:
     """Lists of names as one cell each; an entitlement's name is `Source|attribute|value`."""
-    types = text["item_type"].fill_null("").str.strip_chars().str.to_uppercase() if "item_type" in text else None
+    is_typed = "item_type" in text
+    types = text.select(as_word(pl.col("item_type"), ITEM_TYPES).fill_null(""))["item_type"] if is_typed else None
     cells = [
         join_items(types[row] if types is not None else "", (name.strip() for name in names))
         if names and all(names)

@@ -6,15 +6,19 @@ breaks this is rejected with the lines that it covers; the next line starts a ne
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch.read.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 RAGGED_LINE = "ragged_line"
 MALFORMED_QUOTES = "malformed_quotes"
+
+_DATE = re.compile(r"\s*[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ][0-9]{1,4}\b|\s*[0-9]{5,8}(?:\.[0-9]+)?\s*\Z")
+"""What may be a date in any form; also one of a spreadsheet."""
 
 
 class Record(NamedTuple):
@@ -24,6 +28,7 @@ class Record(NamedTuple):
     cells: Empty if the record is rejected.
     rule, message: Why it is rejected; empty if it is good.
     swallows_row: A line inside a quoted cell looks like a row of its own: perhaps a quote is missing.
+    surplus: How many empty cells it has beyond the header's; negative if so many were missing and count as empty.
     """
 
     first: int
@@ -32,6 +37,36 @@ class Record(NamedTuple):
     rule: str = ""
     message: str = ""
     swallows_row: bool = False
+    surplus: int = 0
+
+
+class Shape(NamedTuple):
+    """How many cells a record may have.
+
+    width: The number of fields in the header.
+    fewest: So many cells a record must have; the columns after these may be left out at its end.
+    dates: Indexes of the columns of dates.
+    """
+
+    width: int
+    fewest: int
+    dates: frozenset[int] = frozenset()
+
+    def fitted(self, cells: Sequence[str]) -> tuple[str, ...] | None:
+        """As many cells as the header has: without empty ones at the end, or with empty ones there; None for neither.
+
+        If a date is empty then, no text may look like one on the side where the date would stand if a cell were
+        missing, or one too many.
+        """
+        if any(cell.strip() for cell in cells[self.width :]) or len(cells) < self.fewest:
+            return None
+        fitted = (*cells[: self.width], *[""] * (self.width - len(cells)))
+        texts = [at for at, cell in enumerate(fitted) if at not in self.dates and _DATE.match(cell)]
+        is_short = len(cells) < self.width
+        empty = [at for at in self.dates if not fitted[at].strip()]
+        if any(self.fewest <= text < date if is_short else text > date for date in empty for text in texts):
+            return None
+        return fitted
 
 
 class Scanner:
@@ -99,7 +134,7 @@ class Scanner:
 
 
 def records_at(
-    lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, width: int, limits: Limits = LIMITS
+    lines: PhysicalLines, starts: Iterable[int], *, delimiter: str, shape: Shape, limits: Limits = LIMITS
 ) -> Iterator[Record]:
     """The records that begin on the given lines; a start inside an earlier of these records is skipped.
 
@@ -107,7 +142,7 @@ def records_at(
         lines: All physical lines of the file.
         starts: Ascending indexes of lines on which a record begins, unless an earlier record covers them.
         delimiter: One character.
-        width: The number of fields in the header.
+        shape: How many cells a record may have.
         limits: How long a record may be.
 
     Raises:
@@ -117,12 +152,13 @@ def records_at(
     for start in starts:
         if start < free:
             continue
-        record = _record(lines, start, delimiter=delimiter, width=width, limits=limits)
+        record = _record(lines, start, delimiter=delimiter, shape=shape, limits=limits)
         free = record.last + 1
         yield record
 
 
-def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int, limits: Limits) -> Record:
+def _record(lines: PhysicalLines, first: int, *, delimiter: str, shape: Shape, limits: Limits) -> Record:
+    width = shape.width
     scanner = Scanner(delimiter)
     last = first
     scanner.feed(lines[first])
@@ -144,12 +180,15 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, width: int, lim
         message = f"A cell on {span} contains a quote: put the whole cell in quotes and double each inner quote."
         return Record(first, last, (), MALFORMED_QUOTES, message)
     found = len(scanner.cells)
-    if found != width:
+    # A last line without a line end may be cut off.
+    is_whole = found >= width or lines.is_ended(last)
+    fitted = scanner.cells if found == width else shape.fitted(scanner.cells) if is_whole else None
+    if fitted is None:
         # The row's own line number is enough for a record of one line.
         covered = f" ({span})" if last > first else ""
         message = f"The row has {found} field{'s' * (found != 1)}, but the header has {width}{covered}."
         return Record(first, last, (), RAGGED_LINE, message)
-    return Record(first, last, tuple(scanner.cells), swallows_row=swallows_row)
+    return Record(first, last, tuple(fitted), swallows_row=swallows_row, surplus=found - width)
 
 
 def line_range(first: int, last: int) -> str:
@@ -163,14 +202,15 @@ def row_pattern(delimiter: str, width: int) -> str:
     It excludes lines with carriage returns and byte-order marks, which polars drops from unquoted cells: `Scanner`
     keeps them.
     """
-    field = f'(?:[^"{delimiter}\r\ufeff]*|"(?:[^"]|"")*")'
-    return f"^{field}(?:{delimiter}{field}){{{width - 1}}}$"
+    bare = re.escape(delimiter)
+    field = f'(?:[^"{bare}\r\ufeff]*|"(?:[^"]|"")*")'
+    return f"^{field}(?:{bare}{field}){{{width - 1}}}$"
 
 
 def blank_pattern(delimiter: str) -> str:
     """A regular expression for a line whose every cell is empty or white space."""
     cell = r'(?:\s*|"\s*")'
-    return f"^{cell}(?:{delimiter}{cell})*$"
+    return f"^{cell}(?:{re.escape(delimiter)}{cell})*$"
 
 
 class PhysicalLines:
@@ -200,6 +240,10 @@ class PhysicalLines:
     def __getitem__(self, index: int) -> str:
         """One line without its line feed."""
         return self._text[self._starts[index] : self._starts[index + 1] - 1].decode()
+
+    def is_ended(self, index: int) -> bool:
+        """Whether a line ends with a line feed."""
+        return self._starts[index + 1] <= len(self._text)
 
     def block(self, first: int, end: int) -> bytes:
         """The lines from `first` up to but not including `end`; each ends with a line feed, also the file's last."""

@@ -10,12 +10,12 @@ from unicodedata import category
 
 import polars as pl
 
-from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, ItemType, Operation
-from batch.read.columns import METADATA_PREFIX
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
+from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
 from batch.read.date_forms import ISO, MONTHS, date_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batch.read.date_forms import DateForm
 
@@ -59,7 +59,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
         `…_zoneless` (whether it has a time of day without a zone).
     """
 
-    def column(name: str, words: Iterable[str] = ()) -> pl.Expr:
+    def column(name: str, words: Mapping[str, str] | None = None) -> pl.Expr:
         return _canonical(rows, name, words)
 
     keys = [name for name in rows.columns if name.startswith(METADATA_PREFIX)]
@@ -69,9 +69,9 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
         rows.lazy()
         .select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-            column("operation", Operation).fill_null(Operation.GRANT.value).alias("operation"),
+            column("operation", OPERATIONS).fill_null(Operation.GRANT.value).alias("operation"),
             column("identity_id").alias("identity_id"),
-            column("item_type", ItemType).alias("item_type"),
+            column("item_type", ITEM_TYPES).alias("item_type"),
             column("item_id").alias("item_id"),
             column(IDENTITY_PROBLEM).alias("identity_problem"),
             column(ITEM_PROBLEM).alias("item_problem"),
@@ -107,8 +107,8 @@ def _date_example(forms: dict[str, DateForm]) -> pl.Expr:
     return pl.col("_dates").fill_null(ISO).replace_strict(examples, default=None, return_dtype=pl.String)
 
 
-def _canonical(rows: pl.DataFrame, name: str, words: Iterable[str]) -> pl.Expr:
-    """A column without surrounding space, upper case if `words` are given; null if blank or absent.
+def _canonical(rows: pl.DataFrame, name: str, words: Mapping[str, str] | None) -> pl.Expr:
+    """A column without surrounding space, as one of `words` if they are given; null if blank or absent.
 
     A column that is canonical already is used as it is: copying all cells takes time and memory.
     """
@@ -116,8 +116,8 @@ def _canonical(rows: pl.DataFrame, name: str, words: Iterable[str]) -> pl.Expr:
         return pl.lit(None, dtype=pl.String)
     cells = rows.get_column(name)
     if words:
-        known = cells.is_in(list(words)).all()
-        return pl.col(name) if known else blank_to_null(pl.col(name)).str.to_uppercase()
+        known = cells.is_in(list(words.values())).all()
+        return pl.col(name) if known else as_word(pl.col(name), words)
     lengths = cells.str.len_bytes()
     trimmed = ((lengths > 0) & (lengths == cells.str.strip_chars().str.len_bytes())).all()
     return pl.col(name) if trimmed else blank_to_null(pl.col(name))

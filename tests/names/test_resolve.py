@@ -87,6 +87,11 @@ def test_a_name_of_invisible_characters_is_no_name() -> None:
     assert row[2] == "the identity's name has no visible character"
 
 
+def test_a_type_is_known_in_each_spelling() -> None:
+    rows = frame({"identity": IDENTITY, "item_type": "Access Profile"})
+    assert names_to_look_up(rows, AUTO) == (("ACCESS_PROFILE", "Clerk"),)
+
+
 def test_ids_and_malformed_names_are_not_looked_up() -> None:
     rows = frame(
         {"identity": IDENTITY, "item": f"{ITEM}|{OTHER_ITEM}"},

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS
+from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS, LoadedInputs, make_interpretation, read_loaded
 from batch.read.columns import canonical_name
+from batch.read.inputs import Content
 from batch.text import defused
 from tests.read.read_helpers import HEADER, cells, read_text, refusal
 
@@ -54,29 +55,78 @@ def test_metadata_keys_keep_their_case_and_need_a_name() -> None:
 
 
 def test_missing_columns_are_named_with_the_columns_found_and_the_nearest() -> None:
-    error = refusal(lambda: read_text("identityid,type,comment\n1,2,3\n"))
+    error = refusal(lambda: read_text("identitee,type,comment\n1,2,3\n"))
     assert error.message == (
         "in.csv has no column `identity_id` or `identity`, `item_type`, `item_id` or `item`. "
-        "Its columns are `identityid`, `type`, `comment`."
+        "Its columns are `identitee`, `type`, `comment`."
     )
-    assert error.next_step.startswith("`identityid` looks like `identity_id`: rename it.")
+    assert error.next_step == (
+        "Nothing was sent. Add the columns, or map yours: "
+        "`--map 'identitee=identity' --map 'type=item_type' --map 'YOUR COLUMN=item'`."
+    )
+
+
+def test_a_column_by_another_name_is_suggested_for_the_map() -> None:
+    error = refusal(lambda: read_text("Nr;Benutzer;item_type;item\n7;anna;ROLE;Clerk\n"))
+    assert error.next_step == "Nothing was sent. Add the column, or map yours: `--map 'Benutzer=identity'`."
 
 
 def test_a_file_without_any_known_column_explains_the_header() -> None:
-    assert "first line" in refusal(lambda: read_text("a;b\n1;2\n")).next_step
+    assert "--map 'YOUR COLUMN=identity'" in refusal(lambda: read_text("a;b\n1;2\n")).next_step
     many = ",".join(f"x{number}" for number in range(40))
     assert refusal(lambda: read_text(f"{many}\n1\n")).message.endswith("`x29` and 10 more.")
 
 
-@pytest.mark.parametrize("header", ["removeDate", "Remove Date", "start-date", "OPERATION:"])
-def test_a_misspelt_column_that_would_change_a_grant_is_refused(header: str) -> None:
-    error = refusal(lambda: read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,x\n"))
-    assert f"`{header}`, which would have no effect" in error.message
+@pytest.mark.parametrize(
+    ("header", "ours"),
+    [
+        ("removeDate", "remove_date"),
+        ("Remove Date", "remove_date"),
+        ("start-date", "start_date"),
+        ("OPERATION:", "operation"),
+        ('"Remove\nDate"', "remove_date"),
+    ],
+)
+def test_a_column_of_ours_in_another_spelling_is_read_with_a_notice(header: str, ours: str) -> None:
+    table = read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,x\n")
+    assert table.rows[ours].to_list() == ["x"]
+    shown = header.strip('"').replace("\n", " ")
+    assert table.notices == (f"in.csv: read `{shown}` as `{ours}`.",)
+
+
+def test_two_spellings_of_one_column_are_refused() -> None:
+    text = "identity_id,item_type,item_id,remove_date,removeDate\n1,ROLE,2,,2027-01-31\n"
+    assert "two columns for `remove_date`" in refusal(lambda: read_text(text)).message
+
+
+def test_the_apis_own_names_are_read_with_a_notice() -> None:
+    table = read_text("requestedFor,requestType,type,id,removeDate,comment\n1,GRANT_ACCESS,ROLE,2,2027-01-31,c\n")
+    assert table.rows.columns[2:] == ["identity_id", "operation", "item_type", "item_id", "remove_date", "comment"]
+    (notice,) = table.notices
+    assert notice == (
+        "in.csv: read `requestedFor` as `identity_id`, `requestType` as `operation`, `type` as `item_type`, "
+        "`id` as `item_id`, `removeDate` as `remove_date`."
+    )
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["id,type,comment", "identity,type,id", "requestedFor,id,item", "requestedFor,item_type,kind"],
+)
+def test_an_id_or_a_type_alone_is_nobodys(header: str) -> None:
+    assert "has no column" in refusal(lambda: read_text(f"{header}\n1,2,3\n")).message
+
+
+def test_the_users_map_counts_more_than_the_apis_name() -> None:
+    interpretation = make_interpretation(maps=["requestedFor=identity", "id=metadata.id"])
+    text = "requestedFor,type,id,item,item_type\nanna,x,7,Clerk,ROLE\n"
+    table = read_loaded(LoadedInputs((Content("in.csv", text.encode()),), "digest", interpretation))
+    assert table.rows.columns[2:] == ["identity", "type", "metadata.id", "item", "item_type"]
 
 
 def test_a_nearly_known_column_gets_a_notice() -> None:
     table = read_text("identity_id,item_type,item_id,comments\n1,ROLE,2,x\n")
-    assert "did you mean `comment`?" in table.notices[0]
+    assert "did you mean `comment`? Then add --map 'comments=comment'" in table.notices[0]
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_COLUMNS))

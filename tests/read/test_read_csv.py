@@ -75,15 +75,85 @@ def test_blank_lines_inside_quotes_belong_to_the_cell() -> None:
 
 
 def test_ragged_lines_are_rejected_whole() -> None:
-    table = read_text(f"{HEADER}\n1,ROLE,2\n3,ROLE,4,b\n5,ROLE,6,c,d\r\nalone\n")
+    table = read_text(f"{HEADER}\n1,ROLE\n3,ROLE,4,b\n5,ROLE,6,c,d\r\nalone\n")
     assert cells(table) == [("3", "ROLE", "4", "b")]
     assert rejections(table) == [(2, "ragged_line"), (4, "ragged_line"), (5, "ragged_line")]
-    assert table.rejected["_raw"].to_list() == ["1,ROLE,2", "5,ROLE,6,c,d", "alone"]
+    assert table.rejected["_raw"].to_list() == ["1,ROLE", "5,ROLE,6,c,d", "alone"]
     assert table.rejected["_message"].to_list() == [
-        "The row has 3 fields, but the header has 4.",
+        "The row has 2 fields, but the header has 4.",
         "The row has 5 fields, but the header has 4.",
         "The row has 1 field, but the header has 4.",
     ]
+
+
+def test_empty_cells_beyond_the_header_are_left_out() -> None:
+    table = read_text(f'{HEADER}\n1,ROLE,2,a,,\n3,ROLE,4,b\n5,ROLE,6,c, ,""\n')
+    assert cells(table) == [("1", "ROLE", "2", "a"), ("3", "ROLE", "4", "b"), ("5", "ROLE", "6", "c")]
+    assert table.notices == ("in.csv: left out empty cells after the header's last column in 2 rows, first line 2.",)
+
+
+DATED = "identity_id,item_type,item_id,comment,remove_date,note"
+
+
+def test_optional_cells_that_are_missing_at_the_end_are_empty() -> None:
+    table = read_text(f"{DATED}\n1,ROLE,2\n3,ROLE,4,b,2027-01-31,n\n5,ROLE,6,c\n7,ROLE,8,,2027-01-31\n")
+    assert cells(table) == [
+        ("1", "ROLE", "2", None, None, None),
+        ("3", "ROLE", "4", "b", "2027-01-31", "n"),
+        ("5", "ROLE", "6", "c", None, None),
+        ("7", "ROLE", "8", None, "2027-01-31", None),
+    ]
+    assert table.notices == (
+        "in.csv: 3 rows with fewer cells than the header, first line 2: those missing at the end count as empty.",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DATED}\n1,ROLE\n",
+        f"{DATED}\n1,ROLE,2,2027-01-31\n",
+        f"{DATED}\n1,ROLE,2,31.1.2027\n",
+        f"{DATED}\n1,ROLE,2,46053\n",
+        f"{DATED}\n1,ROLE,2,x,,2027-01-31,\n",
+        f"{DATED}\n1,ROLE,2,cut o",
+        "identity_id,item_type,item_id,operation\n1,ROLE,2\n",
+        "operation,identityName,roles\nAddRole,x\nAddRole,y,Clerk\n",
+    ],
+)
+def test_a_row_is_not_completed_if_a_cell_may_be_lost_or_shifted(text: str) -> None:
+    assert rejections(read_text(text)) == [(2, "ragged_line")]
+
+
+def test_a_bar_may_separate_cells() -> None:
+    table = read_text('identity_id|item_type|item|comment\n1|ROLE|"a|b"|c\n||| \n2|ROLE|d|\n')
+    assert cells(table) == [("1", "ROLE", "a|b", "c"), ("2", "ROLE", "d", None)]
+    assert lines(table) == [2, 4]
+    assert cells(read_text("sep=|\nidentity|item_type|item\n1|ROLE|a,b\n")) == [("1", "ROLE", "a,b")]
+
+
+def test_comments_above_the_header_are_skipped_but_counted_as_lines() -> None:
+    table = read_text(f"# Exported by A, B and C\n\n#\n{HEADER}\n1,ROLE,2,x\n")
+    assert lines(table) == [5]
+    assert table.notices == ("in.csv: skipped 2 comment lines above the header, first line 1.",)
+    numbered = read_text(f"#,{HEADER}\n7,1,ROLE,2,x\n")
+    assert numbered.rows.columns[2] == "#"
+    assert numbered.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "step"),
+    [
+        (f"Access requests, Q1\n{HEADER}\n1,ROLE,2,x\n", "in line 1: line 2 looks like the header", "Delete line 1."),
+        (f'\n"My item"\nof a "b"\n\n{HEADER}\n', "in lines 2-4: line 5 looks like", "Delete lines 2-4."),
+        ("Title\noperation;roles;identityName\nAddRole;a;b\n", "in line 1: line 2", "Delete line 1."),
+        ("Title;;\nrequestedFor;type;id\n1;ROLE;2\n", "in line 1: line 2", "Delete line 1."),
+    ],
+)
+def test_a_title_above_the_header_is_named(text: str, message: str, step: str) -> None:
+    error = refusal(lambda: read_text(text))
+    assert message in error.message
+    assert error.next_step == f"Nothing was sent. {step}"
 
 
 def test_a_stray_quote_rejects_its_own_line_only() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import ItemType
-from batch.read.item_names import EntitlementName, entitlement_name, join_items, split_items
+from batch.read.item_names import EntitlementName, entitlement_name, join_items, split_items, with_bars
+from tests.read.read_helpers import read_text
 
 # Mostly the risky characters: separators and backslashes, in runs.
 NAMES = st.text(st.sampled_from("ab|\\ "), max_size=8).map(str.strip) | st.text(max_size=8).map(str.strip)
@@ -61,3 +62,30 @@ def test_joined_names_split_into_the_same_names(names: list[str]) -> None:
 def test_joined_entitlements_split_into_the_same_entitlements(names: list[EntitlementName]) -> None:
     cell = join_items("ENTITLEMENT", [name.text for name in names])
     assert [entitlement_name(text) for text in split_items("ENTITLEMENT", cell)] == names
+
+
+@pytest.mark.parametrize(
+    ("cell", "ours"),
+    [
+        ("AD|g|x;AD|g|y", "AD|g|x||AD|g|y"),
+        (" AD|g|x ; SAP|r|y ;HR|p|z", "AD|g|x||SAP|r|y||HR|p|z"),
+        (r"AD|g|a\|b;AD|g|y||SAP|T", r"AD|g|a\|b||AD|g|y||SAP|T"),
+        ("AD|g|x;y", None),
+        ("AD|x;AD|y", None),
+        ("AD|g|x;y;AD|g|z", None),
+        ("AD|g|x;AD|y", None),
+        ("AD|g|x;", None),
+        ("AD|g|x;;AD|g|y", None),
+    ],
+)
+def test_semicolons_separate_entitlements_only_if_nothing_else_can_be_meant(cell: str, ours: str | None) -> None:
+    assert with_bars(cell) == ours
+
+
+def test_the_entitlements_of_the_editor_extension_are_read_with_a_notice() -> None:
+    table = read_text(
+        "identity,item_type,item\nanna,Entitlement,AD|g|x;AD|g|y\nanna,ROLE,AD|g|x;AD|g|y\nbob,ENTITLEMENT,AD|g|x;y\n"
+    )
+    assert table.rows["item"].to_list() == ["AD|g|x||AD|g|y", "AD|g|x;AD|g|y", "AD|g|x;y"]
+    assert table.originals["item"][0] == "AD|g|x;AD|g|y"
+    assert table.notices == ("in.csv: `;` separates the entitlements of 1 row, first line 2.",)

@@ -24,13 +24,13 @@ class _Style(NamedTuple):
 
 _STYLES = st.builds(
     _Style,
-    delimiter=st.sampled_from(",;\t"),
+    delimiter=st.sampled_from(",;\t|"),
     newline=st.sampled_from(["\n", "\r\n", "\r"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le"]),
 )
 _CELL = st.one_of(
-    st.sampled_from(["", "x", "5", '"', "\n", "\r\n"]), st.text(alphabet='ab,;\t" \n\ré€\0\ufeff=', max_size=6)
+    st.sampled_from(["", "x", "5", '"', "\n", "\r\n"]), st.text(alphabet='ab,;|\t" \n\ré€\0\ufeff=', max_size=6)
 )
 
 
@@ -99,7 +99,8 @@ def _reference(text: str, delimiter: str, width: int) -> list[_Expected]:
             position += 1
         is_blank = not bad and first == line and not "".join(found).strip()
         if not is_blank:
-            records.append(_Expected(first, line, None if bad or len(found) != width else tuple(found)))
+            is_good = not bad and len(found) >= width and not "".join(found[width:]).strip()
+            records.append(_Expected(first, line, tuple(found[:width]) if is_good else None))
         line += 1
     return records
 

@@ -31,6 +31,7 @@ LONG = "no identity has 'anna' as " + "this or that or " * 20 + "another"
 # rule, API version, cells that break it and nothing else, and a part of the message
 BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is unknown: write GRANT or REVOKE"),
+    ("operation_known", "beta", {"operation": "MODIFY_ACCESS"}, "'MODIFY_ACCESS' is unknown"),
     ("operation_possible", "beta", {"_row_problem": "operation", "operation": "CreateIdentity"}, "access-batch can't"),
     ("operation_fits_item_type", "beta", {"_row_problem": "item_type"}, "the operation is for ROLEs"),
     ("identity_not_account", "beta", {"_row_problem": "account", "identity_id": None}, "give identityName"),
@@ -121,8 +122,12 @@ def test_every_rule_has_exactly_one_message(api: str) -> None:
         ("beta", {}),
         ("beta", {"operation": " grant "}),
         ("beta", {"operation": "Revoke", "comment": "left"}),
+        ("beta", {"operation": "revoke-access", "comment": "left"}),
         ("beta", {"item_type": "\taccess_Profile "}),
         ("beta", {"item_type": "entitlement"}),
+        ("beta", {"item_type": "Access Profile"}),
+        ("beta", {"item_type": "accessProfile\u200b"}),
+        ("beta", {"operation": "GRANT_ACCESS"}),
         ("beta", {"identity_id": OTHER_IDENTITY}),
         ("beta", {"identity_id": f" {IDENTITY}\n"}),
         ("beta", {"comment": 'two lines\r\nand a\ttab, «quotes» " and 🎉'}),
@@ -207,6 +212,11 @@ def test_a_row_that_breaks_several_rules_names_each_with_its_message() -> None:
     sentences = [rules(DIALECTS["beta"], NOW)[name].message for name in broken]
     shown = iter(["joe", "soon", "2027-01-31 or 2027-01-31T09:00:00Z", PAST])
     assert message == "; ".join(text.format(*(next(shown) for _ in range(text.count("{}")))) for text in sentences)
+
+
+def test_the_apis_words_are_sent_as_ours() -> None:
+    change = only_change(operation="REVOKE_ACCESS", item_type="access profile", comment="left")
+    assert (change["operation"], change["item_type"]) == ("REVOKE", "ACCESS_PROFILE")
 
 
 def test_a_cell_with_braces_is_shown_as_it_is() -> None:
