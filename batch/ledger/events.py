@@ -59,6 +59,9 @@ SEALS: Final = "seals"
 NAMES: Final = "names"
 """In the detail of a plan: the hash of what the names of the input mean, see `seals.names_digest`."""
 
+OTHERS: Final = "others"
+"""In the detail of a plan: what this machine had seen of other keys, see `facts.seen_of_others`; older ones none."""
+
 ARRIVED: Final = "arrived"
 """In the detail of a division: the numbers of the new requests that are ACCEPTED from their beginning."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -11,13 +12,14 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among, select_frame
+from batch.ledger.engine import KEY
 from batch.ledger.events import ABOUT, FINDINGS, Entry
 from batch.ledger.machine_key import key_name
 from batch.model import IMPORT
 from batch.text import id_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -151,6 +153,51 @@ _PLACES: Final = (
     sa.select(t.signer.c.public, sa.func.count(t.event.c.place), sa.func.max(t.event.c.place))
     .outerjoin(t.event, t.event.c.signer == t.signer.c.id)
     .group_by(t.signer.c.id, t.signer.c.public)
+)
+
+
+def seen_of_others(connection: Connection) -> Mapping[str, Any] | None:
+    """The newest event of each run that another key has signed: `runs` has their places, `hash` covers their hashes.
+
+    Each covers all events of its run before, so nobody can change or remove them afterwards without being found.
+    None if there are no others.
+    """
+    public: str = connection.get_execution_options()[KEY]().public
+    places = [list(row) for row in connection.execute(_SIGNED_BY_OTHERS, {"of_public": public})]
+    return {"runs": places, "hash": _hash_of(connection, places)} if places else None
+
+
+def _hash_of(connection: Connection, places: Iterable[Sequence[int]]) -> str:
+    digest = hashlib.sha256()
+    for run, number in places:
+        digest.update(f"{connection.execute(_HASH_AT, {'of_number': number, 'in_run': run}).scalar()}\n".encode())
+    return digest.hexdigest()
+
+
+def faults_of_others(connection: Connection, public: str) -> Iterator[str]:
+    """Whether what a key had seen of other keys at its newest plan is as it was; that covers its older plans."""
+    plan = connection.execute(_OWN_PLAN, {"of_public": public}).first()
+    seen = json.loads(plan.detail).get(events.OTHERS) if plan else None
+    if seen and _hash_of(connection, seen["runs"]) != seen["hash"]:
+        yield f"what others had signed when the key {key_name(public)} last planned something was changed"
+
+
+_SIGNED_BY_OTHERS: Final = (
+    sa.select(t.event.c.run, sa.func.max(t.event.c.number))
+    .join(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.signer.c.public != sa.bindparam("of_public"))
+    .group_by(t.event.c.run)
+    .order_by(t.event.c.run)
+)
+_HASH_AT: Final = sa.select(t.event.c.hash).where(
+    t.event.c.run == sa.bindparam("in_run"), t.event.c.number == sa.bindparam("of_number")
+)
+_OWN_PLAN: Final = (
+    sa.select(t.event.c.detail)
+    .join(t.signer, t.signer.c.id == t.event.c.signer)
+    .where(t.signer.c.public == sa.bindparam("of_public"), t.event.c.event == events.PLANNED)
+    .order_by(t.event.c.place.desc())
+    .limit(1)
 )
 
 

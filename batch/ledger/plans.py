@@ -18,7 +18,7 @@ from batch.ledger.bulk import greatest, insert_frame, intern, select_frame, spel
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
-from batch.ledger.facts import about
+from batch.ledger.facts import about, seen_of_others
 from batch.ledger.history import earlier
 from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
@@ -276,6 +276,7 @@ class Plans:
                 events.SEALS: root(write_seals(connection, range(last + 1, last + 1 + plan.requests))),
                 events.NAMES: names_digest(connection, run_id),
                 events.ABOUT: about(connection, run_id),
+                events.OTHERS: seen_of_others(connection),
             }
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
         return run_id

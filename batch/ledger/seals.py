@@ -37,7 +37,15 @@ from batch.ledger.events import (
     own_part,
     signed_text,
 )
-from batch.ledger.facts import about, claim_faults, dictionary_faults, file_faults, findings_of, gap_faults
+from batch.ledger.facts import (
+    about,
+    claim_faults,
+    dictionary_faults,
+    faults_of_others,
+    file_faults,
+    findings_of,
+    gap_faults,
+)
 from batch.ledger.machine_key import has_signed, key_name
 from batch.model import Head
 from batch.states import FREE, State
@@ -255,7 +263,12 @@ def check_all(connection: Connection) -> Mapping[str, Sealed]:
     """
     if damage := file_faults(connection):
         raise changed("", damage, what="The ledger's file is damaged, or somebody has changed it")
-    if faults := [*gap_faults(connection), *dictionary_faults(connection)]:
+    public = connection.get_execution_options()[KEY]().public
+    if faults := [
+        *gap_faults(connection),
+        *faults_of_others(connection, public),
+        *dictionary_faults(connection),
+    ]:
         raise changed("", faults)
     runs = connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all()
     found = {run: check_run(connection, run, whole=True) for run in runs}

@@ -13,7 +13,7 @@ from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
 from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
-from batch.ledger.facts import claim_faults, dictionary_faults, gap_faults
+from batch.ledger.facts import claim_faults, dictionary_faults, faults_of_others, gap_faults
 from batch.ledger.machine_key import has_signed, key_name
 from batch.ledger.seals import fact_faults, root, seals_and_contents
 from batch.model import Head
@@ -117,6 +117,8 @@ def contents(connection: Connection) -> Iterator[str]:
     No event covers the pace of calls, but numbers that no process writes are reported.
     """
     yield from gap_faults(connection)
+    for public in connection.execute(sa.select(t.signer.c.public)).scalars().all():
+        yield from faults_of_others(connection, public)
     yield from dictionary_faults(connection)
     greatest_claim = 0
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batch.ledger.machine_key import key_name
 from batch.report.summary import count_states, describe_heads, describe_refused
 from batch.report.track import counts, describe_track, track_as_json
 from batch.states import State
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from batch.ledger.verify_seals import Signer
     from batch.model import Run, Tally, TrackSummary
 
 
-def describe_signers(signers: Sequence[Signer], trusted: Container[str], file: str) -> Iterator[str]:
+def describe_signers(signers: Sequence[Signer], trusted: Collection[str], file: str) -> Iterator[str]:
     """Who has signed what in a ledger, and which keys are trusted and why.
 
     Args:
@@ -39,6 +40,8 @@ def describe_signers(signers: Sequence[Signer], trusted: Container[str], file: s
         )
         yield f"Key {one.name}: {signed}; {why}."
         yield f"  {one.public}"
+    for public in sorted(set(trusted) - {one.public for one in signers if one.events}):
+        yield f"Trusted key {key_name(public)}: it has signed nothing in this ledger, though {file} names it."
 
 
 def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]:

@@ -400,3 +400,37 @@ def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger,
     alter(path, "UPDATE request SET state = 'PLANNED'", "DELETE FROM holder")
     assert doubt_again(ledger, run, {1: ("a",)}) == 1
     assert [doubt.fence for doubt in ledger.requests.doubts(run)] == [expires]
+
+
+@pytest.mark.parametrize("rewritten", [True, False])
+def test_what_was_seen_of_another_machine_can_be_rewritten_under_no_other_key(
+    ledger: Ledger, path: Path, *, rewritten: bool
+) -> None:
+    with open_ledger(path, key=lambda: MachineKey(b"the machine of a colleague......")) as elsewhere:
+        theirs = write(elsewhere, *singles(1), digest="theirs")
+    write(ledger, *singles(2, prefix="o"), digest="ours")
+    if rewritten:
+        rewrite(path, theirs)
+        with pytest.raises(LedgerChangedError, match="what others had signed when the key"):
+            ledger.plans.check_all()
+        assert any("what others had signed" in finding for finding in ledger.verify())
+    else:
+        # Whatever follows is sound.
+        with open_ledger(path, key=lambda: THIEF) as elsewhere:
+            write(elsewhere, *singles(1, prefix="t"), digest="theirs")
+        ledger.plans.check_all()
+        assert ledger.verify() == ()
+
+
+def rewrite(path: Path, run: Run) -> None:
+    """Sign the only event of a run anew, with another time, under the thief's key in place of the machine's."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
+        (event,) = connection.execute("SELECT * FROM event WHERE run = 1").fetchall()
+        columns = {**dict(event), "at": "2026-01-01T00:00:00.000Z"}
+        hashed = chained_hash("", run.id, columns)
+        signature = THIEF.sign(signed_text(ledger, 1, "", Head(run=run.id, number=1, hash=hashed)))
+        connection.execute("UPDATE signer SET public = ? WHERE id = ?", [THIEF.public, event["signer"]])
+        changed = [columns["at"], hashed, signature]
+        connection.execute("UPDATE event SET at = ?, hash = ?, signature = ? WHERE run = 1", changed)
