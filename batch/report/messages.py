@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REFUSALS_SHOWN: Final = 20
 """Refusals that are shown one by one; the result files list all."""
 
-ENOUGH_REFUSALS: Final = "Further refusals are not shown here: results.csv lists them, and -v shows them."
+ENOUGH_REFUSALS: Final = "Further refusals are not shown here: the results list them, and -v shows them."
 """Replaces the refusals beyond REFUSALS_SHOWN."""
 
 STOPPING: Final = "Stopping: waiting for requests already sent. Press Ctrl-C again to stop at once; that is safe, too."

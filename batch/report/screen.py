@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -201,9 +202,19 @@ def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
         yield from _how_to_continue(summary, again)
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
-    yield from describe_refused(count_states(summary.tally.changes)["refused"])
-    if summary.files.get("rejected"):
-        yield "Correct the rows in rejected.csv and submit that file."
+    results = PurePath(summary.files.get("results") or "results.csv").name
+    yield from describe_refused(count_states(summary.tally.changes)["refused"], results)
+    yield from _correct(summary)
+
+
+def _correct(summary: Summary) -> Iterator[str]:
+    """How rejected rows come back; nothing without any."""
+    if rejected := summary.files.get("rejected"):
+        file = PurePath(rejected).name
+        if rejected == summary.files.get("results"):
+            yield f"Correct the rows on the sheet rejected of {file} and submit that file: --sheet rejected"
+        else:
+            yield f"Correct the rows in {file} and submit that file."
 
 
 def _how_to_continue(summary: Summary, again: str) -> Iterator[str]:
@@ -236,7 +247,7 @@ def describe_verdict(summary: Summary) -> Iterator[str]:
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):
         yield f"  rejected: {summary.files['rejected']}"
-        yield "Correct the rows in rejected.csv and submit that file."
+    yield from _correct(summary)
 
 
 def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator_token: str) -> Iterator[str]:

@@ -137,12 +137,12 @@ def count_states(by_state: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def describe_refused(changes: int) -> Iterator[str]:
+def describe_refused(changes: int, results: str = "results.csv") -> Iterator[str]:
     """What to do about refused changes; nothing without any."""
     if changes:
         again = "it" if changes == 1 else "them"
         yield (
-            f"{count(changes, 'change')} refused: results.csv has the reasons. To send {again} again, submit the same "
+            f"{count(changes, 'change')} refused: {results} has the reasons. To send {again} again, submit the same "
             "input again."
         )
 

@@ -137,7 +137,7 @@ def test_twenty_refusals_are_shown_and_then_where_to_find_the_others() -> None:
     lines = shown(without_terminal(), many)
     assert len(lines) == 21
     assert "run-19" in lines[19]
-    assert lines[20] == "Further refusals are not shown here: results.csv lists them, and -v shows them."
+    assert lines[20] == "Further refusals are not shown here: the results list them, and -v shows them."
 
 
 @pytest.mark.parametrize(

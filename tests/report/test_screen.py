@@ -251,6 +251,10 @@ def test_advice_on_unconfirmed_changes_is_left_to_the_error_that_gives_it() -> N
 def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
     made = summary(rows={RowClass.REJECTED: 1}, files={"rejected": "in.results/rejected.csv"})
     assert list(describe_outcome(made, "again"))[-1] == "Correct the rows in rejected.csv and submit that file."
+    made = summary(rows={RowClass.REJECTED: 1}, files=dict.fromkeys(("rejected", "results"), "in.results/results.xlsx"))
+    assert list(describe_outcome(made, "again"))[-1] == (
+        "Correct the rows on the sheet rejected of results.xlsx and submit that file: --sheet rejected"
+    )
 
 
 def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
