@@ -411,8 +411,11 @@ class _SheetScan:
         """Takes the text of an element."""
         if self._inside == "v":
             if self._kind == "s":
-                if piece.isspace():
+                # Blanks may stand behind the value. The library would take anything else for the first text.
+                if self._has_value and piece.isspace():
                     return
+                if not (piece.isascii() and piece.isdecimal()):
+                    raise DamagedError("a cell names none of the texts")
                 self._text_left -= self._lengths[int(piece)]
             elif self._kind == "str" or not piece.isspace():
                 self._text_left -= len(piece)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
-from python_calamine import load_workbook
+from python_calamine import CalamineError, load_workbook
 
 from batch.errors import InputFileError
 from batch.read.columns import KNOWN_COLUMNS, canonical_name, has_effect
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable, Iterator, Sequence
 
+    from python_calamine import CalamineSheet
+
     from batch.read.interpretation import Interpretation
     from batch.read.workbook_parts import Sheet
 
@@ -35,6 +37,7 @@ _MOST_ABOVE: Final = 1000
 _MOST_SOUGHT: Final = 20
 _MOST_NAMED: Final = 5
 _MOST_SHOWN: Final = 80
+_LIKE_A_DATE: Final = re.compile(r"\d\D+\d|^\d+$")
 _AS_TEXT: Final = "format the column as text, then enter the value again"
 
 
@@ -82,14 +85,14 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
         raise limits.row_exceeded(f"A row of {name} is")
     is_foreign = is_identityiq(rows)
     positions = dict(zip(names, grid.positions, strict=True))
-    doubts = _Doubts(name, grid.lines)
+    doubts = _Doubts(name, grid.lines, grid.sheet)
     for each, column in cells.items():
         is_id = each in _ID_COLUMNS or (is_foreign and each.lower() in NAME_COLUMNS)
         is_date = each in OUR_DATES or (is_foreign and each.lower() in DATE_COLUMNS)
         if is_date:
             _check_dates(each, column, doubts)
         if is_id or is_date or has_effect(each):
-            doubts.look(each, column, grid.sheet, positions[each], is_id=is_id, is_date=is_date)
+            doubts.look(each, column, positions[each], is_id=is_id, is_date=is_date)
     return FileRows(
         rows=rows,
         rejected=pl.DataFrame(schema=REJECTED_SCHEMA),
@@ -114,8 +117,7 @@ def _grid(data: bytes, name: str, interpretation: Interpretation) -> _Grid:
     limits = interpretation.limits
     with explained(f"{name} is not a readable workbook", next_step="Save it again as .xlsx, or as CSV."):
         sheet = checked_sheet(data, name, interpretation.sheet, limits)
-        read = load_workbook(sheet.workbook).get_sheet_by_name(SHEET)
-        sheet.workbook.close()
+        read = _read(sheet, name)
         top, left = read.start or (0, 0)
         cells = read.to_python() if read.start else []
         merged = read.merged_cell_ranges or []
@@ -147,6 +149,23 @@ def _grid(data: bytes, name: str, interpretation: Interpretation) -> _Grid:
         [top + below + 1 for below in lines],
         [columns[n] for n in filled],
     )
+
+
+def _read(sheet: Sheet, name: str) -> CalamineSheet:
+    try:
+        return load_workbook(sheet.workbook).get_sheet_by_name(SHEET)
+    except CalamineError as error:
+        # The library knows no errors of newer spreadsheets, such as #SPILL!.
+        if not sheet.errors or "cell error" not in str(error):
+            raise
+        cells = ", ".join(cell_name(at) for at in sheet.errors[:_MOST_NAMED])
+        raise InputFileError(
+            f"The sheet '{shown_name(sheet.name)}' of {name} has cells with errors: {cells}"
+            f"{' …' if len(sheet.errors) > _MOST_NAMED else ''}.",
+            next_step="Nothing was sent. Correct these cells.",
+        ) from error
+    finally:
+        sheet.workbook.close()
 
 
 def _refuse_what_stands_above(
@@ -197,7 +216,8 @@ def _check_dates(name: str, column: Sequence[Any], doubts: _Doubts) -> None:
     pattern = re.compile(date_form(ISO).pattern)
     for at, cell in enumerate(column):
         text = (_text(cell) or "").strip()
-        if dated >= 0 and not isinstance(cell, date) and text and not pattern.match(text):
+        # Other text, such as TBD, rejects its row alone.
+        if dated >= 0 and not isinstance(cell, date) and _LIKE_A_DATE.search(text) and not pattern.match(text):
             raise InputFileError(
                 f"In {doubts.file}, column `{name}` holds a date in row {doubts.lines[dated]} but "
                 f"'{on_one_line(text, most=_MOST_SHOWN)}' in row {doubts.lines[at]}: the spreadsheet may have made "
@@ -209,9 +229,11 @@ def _check_dates(name: str, column: Sequence[Any], doubts: _Doubts) -> None:
 class _Doubts:
     """What stands in cells but may not be what somebody typed."""
 
-    def __init__(self, file: str, lines: Sequence[int]) -> None:
+    def __init__(self, file: str, lines: Sequence[int], sheet: Sheet) -> None:
         self.file = file
         self.lines = lines
+        self._numbers = {line: at for at, line in enumerate(lines)}
+        self._errors, self._unsaved, self._formatted = map(_by_column, (sheet.errors, sheet.unsaved, sheet.formatted))
         self.notices: list[str] = []
         self._found: dict[int, list[str]] = defaultdict(list)
 
@@ -223,24 +245,23 @@ class _Doubts:
         sentences = ["; ".join(self._found[at]) if at in self._found else None for at in range(len(self.lines))]
         return pl.Series(sentences, dtype=pl.String)
 
-    def look(self, name: str, cells: Sequence[Any], sheet: Sheet, column: int, *, is_id: bool, is_date: bool) -> None:
+    def look(self, name: str, cells: Sequence[Any], column: int, *, is_id: bool, is_date: bool) -> None:
         """Looks at a column that has an effect; `column` is its position in the sheet, from 0."""
-        numbers = {line: at for at, line in enumerate(self.lines)}
-        for line in _rows_of(sheet.errors, column):
-            self._add(numbers.get(line), f"column `{name}` holds an error, such as #N/A: correct the cell")
-        for line in _rows_of(sheet.unsaved, column):
+        for line in self._errors.get(column, ()):
+            self._add(line, f"column `{name}` holds an error, such as #N/A: correct the cell")
+        for line in self._unsaved.get(column, ()):
             why = "holds a formula whose value is not saved: open and save the file in a spreadsheet"
-            self._add(numbers.get(line), f"column `{name}` {why}")
+            self._add(line, f"column `{name}` {why}")
         if is_date:
             return
-        formatted = frozenset(_rows_of(sheet.formatted, column)) if is_id else frozenset()
+        formatted = frozenset(self._formatted.get(column, ()) if is_id else ())
         plain = []
         for at, cell in enumerate(cells):
             if isinstance(cell, str):
                 continue
             doubt = _doubt(cell, is_id=is_id, is_formatted=self.lines[at] in formatted)
             if doubt:
-                self._add(at, f"column `{name}` holds {doubt}: {_AS_TEXT}")
+                self._add(self.lines[at], f"column `{name}` holds {doubt}: {_AS_TEXT}")
             elif is_id:
                 plain.append(at)
         if plain:
@@ -250,9 +271,10 @@ class _Doubts:
                 "has dropped these: format the column as text, then enter them again."
             )
 
-    def _add(self, at: int | None, sentence: str) -> None:
-        if at is not None:
-            self._found[at].append(sentence)
+    def _add(self, line: int, sentence: str) -> None:
+        # Cells above the header have no row here.
+        if line in self._numbers:
+            self._found[self._numbers[line]].append(sentence)
 
 
 def _doubt(cell: Any, *, is_id: bool, is_formatted: bool) -> str:
@@ -267,9 +289,12 @@ def _doubt(cell: Any, *, is_id: bool, is_formatted: bool) -> str:
     return f"{kind}, which the spreadsheet may have made of other text"
 
 
-def _rows_of(positions: array[int], column: int) -> Iterator[int]:
-    """The numbers of the rows, from 1, in which a column has one of the positions."""
-    return ((at >> COLUMN_BITS) + 1 for at in positions if at & ((1 << COLUMN_BITS) - 1) == column)
+def _by_column(positions: array[int]) -> dict[int, list[int]]:
+    """For each column the numbers of the rows, from 1, in which it has one of the positions."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for at in positions:
+        found[at & ((1 << COLUMN_BITS) - 1)].append((at >> COLUMN_BITS) + 1)
+    return found
 
 
 def _notices(sheet: Sheet, name: str) -> Iterator[str]:
@@ -278,7 +303,8 @@ def _notices(sheet: Sheet, name: str) -> Iterator[str]:
         yield f"{name}: the sheet '{shown_name(sheet.name)}' is read, and its hidden sheets are not: {skipped}."
     if saved := len(sheet.formulas) - len(sheet.unsaved):
         cells = "1 cell holds a formula" if saved == 1 else f"{saved:,} cells hold formulas"
-        first = next(at for at in sheet.formulas if at not in sheet.unsaved[:1])
+        unsaved = frozenset(sheet.unsaved)
+        first = next(at for at in sheet.formulas if at not in unsaved)
         yield f"{name}: {cells}, such as {cell_name(first)}. Their values are read as they were last saved."
     if sheet.hidden_rows:
         rows = "1 row is" if sheet.hidden_rows == 1 else f"{sheet.hidden_rows:,} rows are"

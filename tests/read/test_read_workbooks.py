@@ -113,6 +113,19 @@ def test_a_cell_that_has_lost_what_somebody_typed_rejects_its_row(column: str, v
     assert lines(table)[1] == 3
 
 
+def test_an_error_that_the_library_does_not_know_is_named_by_its_cell() -> None:
+    data = with_part(with_error(workbook(HEADER, ROW), "E2"), _SHEET, lambda text: text.replace("#N/A", "#SPILL!"))
+    error = refusal(lambda: read_workbook(data))
+    assert error.message == "The sheet 'Sheet1' of in.xlsx has cells with errors: E2."
+
+
+def test_a_text_that_is_no_date_at_all_rejects_its_row_alone() -> None:
+    rows = [changed("remove_date", cell) for cell in (date(2099, 1, 31), "TBD", "2099-02-01")]
+    ((rule, message),) = rejected(read_workbook(workbook(HEADER, *rows), date_format="us"))
+    assert rule == "remove_date_readable"
+    assert "'TBD'" in message
+
+
 def test_what_a_cell_of_another_column_has_lost_does_not_matter() -> None:
     table = read_workbook(workbook(HEADER, changed("Department", 12345678901234567890), changed("Department", True)))
     assert rejected(table) == []
@@ -263,6 +276,9 @@ def test_a_workbook_whose_names_have_prefixes_and_no_positions_is_read() -> None
             "beyond the edges of a sheet",
         ),
         (lambda data: with_part(data, _SHEET, lambda text: text.replace("<v>0</v>", "<v>999</v>")), "contradict"),
+        (lambda data: with_part(data, _SHEET, lambda text: text.replace("<v>0</v>", "<v> 0</v>")), "none of the texts"),
+        (lambda data: with_part(data, _SHEET, lambda text: text.replace("<v>7</v>", "<v> </v>")), "none of the texts"),
+        (lambda data: with_part(data, _SHEET, lambda text: text.replace("<v>7</v>", "<v>-7</v>")), "none of the texts"),
     ],
 )  # fmt: skip
 def test_a_damaged_workbook_is_refused(change: Any, message: str) -> None:
