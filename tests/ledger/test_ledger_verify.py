@@ -107,7 +107,7 @@ def test_a_ledger_that_only_the_program_wrote_is_sound(path: Path) -> None:
         ("UPDATE detail SET comment = comment || '!'", "sent something else"),
         ("UPDATE identity SET external_id = external_id || 'x'", "sent something else"),
         ("UPDATE request_item SET detail = 999 WHERE request = 2", "points at nothing"),
-        ("UPDATE request SET claimed = 1000 WHERE state = 'ACCEPTED'", "when request 3 was sent"),
+        ("UPDATE request SET claimed = 1000 WHERE state = 'ACCEPTED'", "the moment at which request 3 was sent"),
         ("UPDATE run SET tenant = 99", "the list of its tenant's addresses was changed"),
         ("DELETE FROM tenant", "points at nothing"),
         (SENT_AGAIN, "again"),
