@@ -1,8 +1,8 @@
 """The newest head of each run that this machine has seen, kept outside of the ledger: a ledger without it is stale.
 
 A head is written after each claim, before the first byte of the claimed bodies leaves, with the names of its tenant:
-a stale ledger must be compared with each of its tenants. Two more facts that it may lack are kept beside the heads: the
-users whose tokens sent requests, and each run's last accepted request.
+a stale ledger must be compared with each of its tenants. Three more facts that it may lack are kept beside the heads:
+the users whose tokens sent requests, each run's last accepted request, and how late a tenant's list was.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from batch.files import read_whole, write_small
 from batch.folders import open_folder
 from batch.loops.compare import LastAccepted
 from batch.model import Head
+from batch.status.control import delay_now
+from batch.text import instant, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from batch.model import Request
 
 _LENGTH: Final = 800
-"""Of the file of an accepted request: it always has the same length."""
+"""Of the file of an accepted request or a delay: it always has the same length."""
 
 _MOST: Final = 1 << 26
 """Most bytes of a file: that of the users grows."""
@@ -81,6 +84,21 @@ class Heads:
     def _sealed(self, ledger: str, where: str) -> tuple[Path, Path]:
         # Whoever changes a ledger may give it another id as well.
         return self.folder / f"{_name(ledger)}.sealed", self.folder / f"{_digest(where)}.sealed-place"
+
+    def keep_delay(self, ledger: str, seconds: float, now: datetime) -> None:
+        """Keeps how late the list of one of a ledger's tenants was: the ledger can be put back, or changed."""
+        line = json.dumps({"seconds": seconds, "at": instant(now)})
+        self._write(self._delay_of(ledger), f"{line}\n".ljust(_LENGTH) + "\n")
+
+    def delay(self, ledger: str, now: datetime) -> float:
+        """The delay that still counts, in seconds; see `delay_now`."""
+        for line in self._lines(self._delay_of(ledger)):
+            with suppress(KeyError, TypeError, ValueError):
+                return delay_now(float(line["seconds"]), moment(line["at"]), now)
+        return 0.0
+
+    def _delay_of(self, ledger: str) -> Path:
+        return self.folder / f"{_name(ledger)}.delay"
 
     def complaints(self) -> tuple[str, ...]:
         """What the user should know if something can't be kept, unless they have been told."""

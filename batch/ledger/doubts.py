@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.ledger.machine_key import MachineKey
+    from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.model import Request
     from batch.status.control import Witness
 
@@ -83,18 +83,23 @@ _ARRIVED: Final = sa.select(t.request.c.number).where(
     t.request.c.claimed == sa.bindparam("claim"),
     t.request.c.state == State.ACCEPTED.value,
 )
-_DELAY: Final = (
-    sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
-    .join(t.run, t.run.c.tenant == t.tenant.c.id)
-    .where(t.run.c.id == sa.bindparam("of_run"))
-)
+_DELAY: Final = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
+_LEDGER: Final = sa.select(t.about.c.ledger)
+_DELAY_OF_RUN: Final = _DELAY.join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == sa.bindparam("of"))
+_DELAY_AT: Final = _DELAY.where(t.tenant.c.id == t.tenant_at(sa.bindparam("of")))
 
 
 class DoubtStore:
-    """What a ledger knows of its UNCONFIRMED requests."""
+    """What a ledger knows of its UNCONFIRMED requests.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The ledger.
+        memory: What this machine knows of ledgers. No chain has how late a list was, so that is kept there too.
+    """
+
+    def __init__(self, engine: Engine, memory: LedgerMemory | None = None) -> None:
         self._engine = engine
+        self._memory = memory
         self._order = ClaimOrder()
 
     def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
@@ -139,22 +144,32 @@ class DoubtStore:
             return witnesses_of(connection, self._order, doubts)
 
     def listing_delay(self, run: str, now: datetime) -> float:
-        """The longest delay of the tenant's list that still counts, in seconds; see `delay_now`."""
+        """The longest delay of the list of a run's tenant that still counts, in seconds; see `delay_now`."""
         with reading(self._engine) as connection:
-            return _delay_now(connection, run, now)
+            return self._delay(connection, _DELAY_OF_RUN, run, now)
+
+    def listing_delay_at(self, url: str, now: datetime) -> float:
+        """The same, of the tenant with this address."""
+        with reading(self._engine) as connection:
+            return self._delay(connection, _DELAY_AT, url, now)
 
     def keep_listing_delay(self, run: str, seconds: float, now: datetime) -> None:
         """Keeps a delay that was seen at the run's tenant, unless an earlier one counts more."""
         tenant = sa.select(t.run.c.tenant).where(t.run.c.id == run).scalar_subquery()
         with writing(self._engine) as connection:
-            if seconds > _delay_now(connection, run, now):
+            if seconds > self._delay(connection, _DELAY_OF_RUN, run, now):
                 update = sa.update(t.tenant).where(t.tenant.c.id == tenant)
                 connection.execute(update.values(listing_delay=seconds, listing_delay_at=instant(now)))
+                if self._memory is not None:
+                    self._memory.keep_delay(connection.execute(_LEDGER).scalar_one(), seconds, now)
 
-
-def _delay_now(connection: Connection, run: str, now: datetime) -> float:
-    found = connection.execute(_DELAY, {"of_run": run}).one()
-    return delay_now(found.listing_delay, moment(found.listing_delay_at), now)
+    def _delay(self, connection: Connection, query: sa.Select[Any], of: str, now: datetime) -> float:
+        if (found := connection.execute(query, {"of": of}).first()) is None:
+            return 0.0
+        known = delay_now(found.listing_delay, moment(found.listing_delay_at), now)
+        if self._memory is None:
+            return known
+        return max(known, self._memory.delay(connection.execute(_LEDGER).scalar_one(), now))
 
 
 def _keep(connection: Connection, request: Request, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The key of this machine. It signs everything that this machine adds to a ledger, so that no other hand can change it.
+"""This machine's key and memory. The key signs whatever this machine adds to a ledger, so that no other hand changes it.
 
 A run's events are a chain of hashes, which anybody could compute again. So the last event of each transaction carries a
 signature of its hash. The signatures of one key are a chain too: each covers the one before. An event that is taken
@@ -10,10 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 SECRET_LENGTH: Final = 32
 """Bytes of a key's secret."""
@@ -59,3 +62,19 @@ def has_signed(public: str, message: str, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+class LedgerMemory(Protocol):
+    """What this machine knows of ledgers, outside of them: `commands.heads.Heads`, or none."""
+
+    def sealed(self, ledger: str, where: str) -> str:
+        """The files that say so if the ledger with this id, or the one at this place, was sealed before; else empty."""
+
+    def keep_sealed(self, ledger: str, where: str) -> None:
+        """Keeps that the ledger with this id, at this place, is sealed."""
+
+    def keep_delay(self, ledger: str, seconds: float, now: datetime) -> None:
+        """Keeps how late the list of one of a ledger's tenants was."""
+
+    def delay(self, ledger: str, now: datetime) -> float:
+        """The delay that still counts; see `status.control.delay_now`."""

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from batch.api.dialects import Rate
     from batch.ledger.calls import RateKey
     from batch.ledger.health import Health
-    from batch.ledger.machine_key import MachineKey
+    from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.ledger.process import Process
-    from batch.ledger.upgrade import SealMemory
     from batch.ledger.verify_seals import Signer
     from batch.model import Clock, Head, Run
 
@@ -58,12 +57,18 @@ class Ledger:
         notices: What was done to open it, for the user.
     """
 
-    def __init__(self, engine: Engine, new_id: Callable[[], str], notices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        new_id: Callable[[], str],
+        notices: tuple[str, ...] = (),
+        memory: LedgerMemory | None = None,
+    ) -> None:
         self._engine = engine
         self.runs = Runs(engine)
         self.plans = Plans(engine, new_id)
         self.requests = Requests(engine, new_id)
-        self.doubts = DoubtStore(engine)
+        self.doubts = DoubtStore(engine, memory)
         self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)
@@ -82,7 +87,7 @@ class Ledger:
         now: datetime,
         new_id: Callable[[], str],
         key: Callable[[], MachineKey],
-        memory: SealMemory | None = None,
+        memory: LedgerMemory | None = None,
     ) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
@@ -92,7 +97,7 @@ class Ledger:
             now: This moment.
             new_id: A random id, new each time, for the ids of requests and attempts.
             key: Returns this machine's key. It is not called before something must be signed or checked.
-            memory: What this machine knows of sealed ledgers; None to know nothing.
+            memory: What this machine knows of ledgers; None to know nothing.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
@@ -100,7 +105,7 @@ class Ledger:
         """
         url = ledger_url(location)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory)
-        return cls(connect(url, key=key), new_id, notices)
+        return cls(connect(url, key=key), new_id, notices, memory)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""

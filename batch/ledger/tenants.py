@@ -22,8 +22,6 @@ from batch.ledger.runs import RUN, as_run, refuse_if_held
 from batch.ledger.seals import check_runs_of
 from batch.ledger.take_over import take_changes
 from batch.states import VOID, State
-from batch.status.control import delay_now
-from batch.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,15 +97,6 @@ class Tenants:
                 return False
         with writing(self._engine) as connection:
             return _bind(connection, url, names, process, now, self._new_id)
-
-    def listing_delay(self, url: str, now: datetime) -> float:
-        """The longest delay of the tenant's list that still counts, in seconds; see `status.control.delay_now`."""
-        query = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at).where(
-            t.tenant.c.id == t.tenant_at(url)
-        )
-        with reading(self._engine) as connection:
-            found = connection.execute(query).first()
-            return delay_now(found.listing_delay, moment(found.listing_delay_at), now) if found else 0.0
 
     def requesters(self, url: str) -> frozenset[str]:
         """Ids of the users with whose tokens requests were sent to the tenant."""

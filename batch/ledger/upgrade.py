@@ -12,7 +12,7 @@ import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.ledger.machine_key import MachineKey
+    from batch.ledger.machine_key import LedgerMemory, MachineKey
 
 _VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every version that a ledger can have, oldest first."""
@@ -47,18 +47,8 @@ _LINKED_NOW: Final = (
 )
 
 
-class SealMemory(Protocol):
-    """What this machine knows of sealed ledgers, outside of them: `commands.heads.Heads`, or none."""
-
-    def sealed(self, ledger: str, where: str) -> str:
-        """The files that say so if the ledger with this id, or the one at this place, was sealed before; else empty."""
-
-    def keep_sealed(self, ledger: str, where: str) -> None:
-        """Keeps that the ledger with this id, at this place, is sealed."""
-
-
 def bring_up_to_date(
-    url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], memory: SealMemory | None = None
+    url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], memory: LedgerMemory | None = None
 ) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
@@ -128,7 +118,7 @@ def _bring_up_to_date(
     )
 
 
-def _refuse_older(engine: Engine, url: sa.URL, memory: SealMemory) -> None:
+def _refuse_older(engine: Engine, url: sa.URL, memory: LedgerMemory) -> None:
     """Refuses a sealed ledger that came back as one of an older version: sealing it again would hide any change."""
     version = _version(engine)
     if version is None or version >= _FIRST_SEALED or not (known := memory.sealed(_id(engine), _where(url))):

@@ -108,7 +108,7 @@ class Comparison:
         """
         age = await asyncio.to_thread(self._ledger.gaps.age, self._tenant)
         if stale:
-            delay = await asyncio.to_thread(self._ledger.tenants.listing_delay, self._tenant, self._clock.now())
+            delay = await asyncio.to_thread(self._ledger.doubts.listing_delay_at, self._tenant, self._clock.now())
             wait = max(self._settle_after, 3 * delay)
             self._tell(
                 Notice(

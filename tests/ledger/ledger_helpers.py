@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch.ledger.decisions import Decisions
-    from batch.ledger.machine_key import MachineKey
-    from batch.ledger.upgrade import SealMemory
+    from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.model import Part, Request
 
 ME = Process.current()
@@ -69,7 +68,7 @@ def open_ledger(
     now: datetime = NOW,
     new_id: Callable[[], str] = new_id,
     key: Callable[[], MachineKey] = key,
-    memory: SealMemory | None = None,
+    memory: LedgerMemory | None = None,
 ) -> Ledger:
     return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key, memory=memory)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.commands.heads import Heads
 from batch.errors import LedgerChangedError, LedgerLostError
 from batch.ledger.doubts import NEVER
 from batch.ledger.machine_key import SECRET_LENGTH, MachineKey
@@ -413,6 +414,17 @@ def test_a_claim_that_only_another_machine_has_signed_is_no_control(ledger: Ledg
     assert [(one.claimed, one.proves) for one in found] == [(2, False), (3, True)]
 
 
+def test_the_delay_of_the_list_does_not_end_with_a_change_of_the_ledger(path: Path, tmp_path: Path) -> None:
+    heads = Heads(folder=tmp_path / "state" / "heads")
+    with open_ledger(path, memory=heads) as ledger:
+        run = write(ledger, *singles(1))
+        ledger.doubts.keep_listing_delay(run.id, 9.0, NOW)
+    alter(path, "UPDATE tenant SET listing_delay = 0, listing_delay_at = NULL")
+    with open_ledger(path, memory=heads) as ledger:
+        assert ledger.doubts.listing_delay(run.id, NOW + timedelta(days=7)) == 4.5
+        assert ledger.doubts.listing_delay_at(TENANT, NOW) == 9.0
+
+
 def test_the_delay_of_the_list_that_counts_most_is_remembered_and_counts_half_after_each_week(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     week = timedelta(days=7)
@@ -420,9 +432,9 @@ def test_the_delay_of_the_list_that_counts_most_is_remembered_and_counts_half_af
     assert delay(run.id, NOW) == 0
     for seconds in (3.0, 9.0, 5.0):
         ledger.doubts.keep_listing_delay(run.id, seconds, NOW)
-    assert delay(run.id, NOW) == ledger.tenants.listing_delay(TENANT, NOW) == 9.0
+    assert delay(run.id, NOW) == ledger.doubts.listing_delay_at(TENANT, NOW) == 9.0
     assert delay(run.id, NOW - week) == 9.0, "a clock that was set back makes nothing shorter or longer"
-    assert delay(run.id, NOW + week) == ledger.tenants.listing_delay(TENANT, NOW + week) == 4.5
+    assert delay(run.id, NOW + week) == ledger.doubts.listing_delay_at(TENANT, NOW + week) == 4.5
     ledger.doubts.keep_listing_delay(run.id, 4.0, NOW + week)
     assert delay(run.id, NOW + week) == 4.5
     ledger.doubts.keep_listing_delay(run.id, 5.0, NOW + week)
