@@ -1,4 +1,4 @@
-"""This machine's key and memory. The key signs whatever this machine adds to a ledger, so that no other hand changes it.
+"""This machine's key and memory. The key signs what this machine adds to a ledger, so that no other hand changes it.
 
 A run's events are a chain of hashes, which anybody could compute again. So the last event of each transaction carries a
 signature of its hash. The signatures of one key are a chain too: each covers the one before. An event that is taken
