@@ -151,7 +151,7 @@ def test_a_plan_needs_no_tenant_and_leaves_nothing_behind(program: Program, path
 def test_a_plan_leaves_out_changes_that_the_ledger_has(program: Program, tenant: RunningSandbox, path: Path) -> None:
     program("submit", path, "--yes", env=environment(tenant))
     ended = program("plan", path, env=environment(tenant))
-    assert "nothing to send" in ended.out
+    assert "Nothing to send" in ended.out
 
 
 def test_validate_writes_the_rejected_rows_and_touches_no_ledger(program: Program, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_variable_does_not_consent_and_is_not_ignored_silently(
     env = {**environment(tenant), **QUICK, variable: tenant.base_url if "CONFIRM" in variable else "true"}
     ended = program("submit", path, env=env)
     assert ended.code == 2
-    assert f"{variable.upper()} is not read" in ended.err
+    assert f"{variable.upper()} has no effect" in ended.err
     assert "no terminal to ask on" in ended.err
     assert accepted(tenant) == {}
 
@@ -73,7 +73,7 @@ def test_at_a_terminal_a_variable_leaves_the_question_and_the_flag_as_they_are(
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     ended = program("submit", path, "--quiet", env=env)
     assert (ended.code, accepted(tenant)) == (130, {})
-    assert "ACCESS_BATCH_YES is not read" in ended.err
+    assert "ACCESS_BATCH_YES has no effect" in ended.err
     assert program("submit", path, "--yes", env=env).code == 0
 
 

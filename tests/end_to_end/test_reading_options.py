@@ -119,7 +119,7 @@ def test_a_link_to_the_config_file_stays_a_link(program: Program, path: Path, co
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--save-map"], "there are none"),
+        (["--save-map"], "has nothing to save"),
         (["--map", "Nobody=identity", "--save-map"], "no column `Nobody`"),
         (["--map", "Who=identy"], "did you mean 'identity'"),
         (["--date-format", "%m"], "has no year"),
