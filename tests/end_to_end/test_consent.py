@@ -62,7 +62,7 @@ def test_a_variable_does_not_consent_and_is_not_ignored_silently(
     ended = program("submit", path, env=env)
     assert ended.code == 2
     assert f"{variable.upper()} has no effect" in ended.err
-    assert "no terminal to ask on" in ended.err
+    assert "no terminal to ask for confirmation" in ended.err
     assert accepted(tenant) == {}
 
 
