@@ -239,9 +239,12 @@ class Settings(BaseModel):
     ] = ()
     date_format: Annotated[
         str,
-        Option("Form of dates: iso, us, eu, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
+        Option("Form of dates: iso, us, eu, excel, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
     ] = ""
     """Empty: ISO 8601, or the usual form of files of another kind."""
+    time_zone: Annotated[
+        str, Option("Zone of dates and times that name none, such as Europe/Berlin.", "NAME", default="UTC for dates")
+    ] = ""
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
     max_input: Annotated[
         int | None,

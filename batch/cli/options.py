@@ -34,7 +34,7 @@ class Call:
     save_map: Annotated[bool, Option("Save these maps in the config file, for the next time.")] = False
 
 
-READING: Final = ("sheet", "where", "map", "save_map", "date_format", "comment", "max_input")
+READING: Final = ("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input")
 LEDGER: Final = ("ledger", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = ("ledger", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox")
@@ -47,8 +47,8 @@ TRACKING: Final = ("track_for", "log_file")
 
 HEADINGS: Final = {
     "What": (
-        *("sheet", "where", "map", "save_map", "date_format", "comment", "max_input", "identity_by", "resubmit"),
-        *("check_tenant", "max_age", "yes", "confirm"),
+        *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
+        *("resubmit", "check_tenant", "max_age", "yes", "confirm"),
     ),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),

@@ -50,6 +50,7 @@ def load(
         maps=settings.map,
         maps_required=maps_required,
         date_format=settings.date_format,
+        time_zone=settings.time_zone,
         comment=settings.comment,
         # The same name in another field is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,

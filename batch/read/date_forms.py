@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Final
@@ -16,6 +16,12 @@ ISO: Final = "iso"
 
 US: Final = "us"
 """The form of IdentityIQ's batch files."""
+
+EXCEL: Final = "excel"
+"""The form in which spreadsheets keep dates: days since 1899-12-30, with the time of day as a fraction."""
+
+FIRST_DAY: Final = 61
+"""The first day of that form that all spreadsheets agree on: some have a 29 February 1900."""
 
 MONTHS: Final = (
     "january", "february", "march", "april", "may", "june",
@@ -49,6 +55,8 @@ _DIRECTIVES: Final = {
 _DIGITS: Final = frozenset("YymdHMS")
 _TOKEN: Final = re.compile(r"%(.)|(\[)|(\])|( +)|([^%\[\] ]+)|(%)\Z", re.DOTALL)
 _LONGEST: Final = 60
+# No format contains it.
+_ZONE_MARK: Final = "\x1f"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,13 +67,15 @@ class DateForm:
         layout: Identifies the form: a format, or ISO.
         pattern: A regular expression. Its groups are `year` or `short_year`, `month` or `month_name`, `day`, and
             optionally `hour`, `minute`, `second` and `zone`. For ISO they are `date`, `clock` (hours and minutes),
-            `seconds` (with a fraction) and `zone`.
+            `seconds` (with a fraction) and `zone`; for EXCEL `days` and `fraction`.
         example: How to write a date, for messages.
+        time_zone: The name of the zone of dates and times that name none; empty if there is no such zone.
     """
 
     layout: str
     pattern: str
     example: str
+    time_zone: str = ""
 
     @property
     def groups(self) -> frozenset[str]:
@@ -73,7 +83,19 @@ class DateForm:
         return frozenset(re.compile(self.pattern).groupindex)
 
 
-_ISO_FORM: Final = DateForm(layout=ISO, pattern=_ISO_PATTERN, example="2027-01-31 or 2027-01-31T09:00:00Z")
+_EXCEL_FORM: Final = DateForm(
+    layout=EXCEL,
+    pattern=r"^(?P<days>[0-9]{1,7})(?P<fraction>\.[0-9]{1,15})?$",
+    example="46418 for 2027-01-31 (excel)",
+)
+_ISO_FORM: Final = DateForm(
+    layout=ISO, pattern=_ISO_PATTERN, example="2027-01-31 or 2027-01-31T09:00:00Z, or give --date-format"
+)
+
+
+def in_zone(name: str, time_zone: str) -> str:
+    """The name of a form with a zone for dates and times that name none; `time_zone` may be empty."""
+    return f"{name}{_ZONE_MARK}{time_zone}" if time_zone else name
 
 
 @cache
@@ -81,25 +103,25 @@ def date_form(name: str) -> DateForm:
     """The form of a given name or format.
 
     Args:
-        name: `iso`, `us`, `eu`, or a format of %Y %y %m %b %B %d %H %M %S %z %Z %% and text, with optional parts in
-            brackets: `%m/%d/%Y[ %H:%M %z]`.
+        name: `iso`, `us`, `eu`, `excel`, or a format of %Y %y %m %b %B %d %H %M %S %z %Z %% and text, with optional
+            parts in brackets: `%m/%d/%Y[ %H:%M %z]`. Or one of these with a zone, from `in_zone`.
 
     Raises:
         UsageError: The format is malformed, or does not determine an instant.
     """
-    word = name.strip()
-    if word.lower() == ISO:
-        return _ISO_FORM
+    word, _, time_zone = name.strip().partition(_ZONE_MARK)
+    if word.lower() in {ISO, EXCEL}:
+        return replace(_ISO_FORM if word.lower() == ISO else _EXCEL_FORM, time_zone=time_zone)
     layout = _WORDS.get(word.lower(), word)
     if len(layout) > _LONGEST:
         raise _bad_format(word, f"is longer than {_LONGEST} characters")
     if not layout.isprintable():
         raise _bad_format(word, "contains characters that can't be printed")
     tokens = list(_tokens(layout, word))
-    _check_parts(tokens, word)
+    _check_parts(tokens, word, has_zone=bool(time_zone))
     short, long = _example(tokens, with_optional=False), _example(tokens, with_optional=True)
     examples = " or ".join(dict.fromkeys((short, long)))
-    return DateForm(layout=layout, pattern=_pattern(tokens), example=f"{examples} ({word})")
+    return DateForm(layout=layout, pattern=_pattern(tokens), example=f"{examples} ({word})", time_zone=time_zone)
 
 
 def _tokens(layout: str, word: str) -> list[tuple[str, str]]:
@@ -125,7 +147,7 @@ def _tokens(layout: str, word: str) -> list[tuple[str, str]]:
     return found
 
 
-def _check_parts(tokens: list[tuple[str, str]], word: str) -> None:
+def _check_parts(tokens: list[tuple[str, str]], word: str, *, has_zone: bool) -> None:
     """Refuse a format that does not determine exactly one instant."""
     depth = 0
     always: list[str] = []
@@ -142,8 +164,8 @@ def _check_parts(tokens: list[tuple[str, str]], word: str) -> None:
     clock = [part for part in ("hour", "minute", "second") if part in everything]
     if clock and clock != ["hour", "minute", "second"][: max(len(clock), 2)]:
         raise _bad_format(word, "has a time of day without both hour and minute")
-    if clock and "zone" not in everything:
-        raise _bad_format(word, "has a time of day but no zone (%z)")
+    if clock and not has_zone and "zone" not in everything:
+        raise _bad_format(word, "has a time of day but no zone (%z), and no --time-zone is given")
 
 
 def _pattern(tokens: list[tuple[str, str]]) -> str:
@@ -180,5 +202,5 @@ def _example(tokens: list[tuple[str, str]], *, with_optional: bool) -> str:
 def _bad_format(word: str, why: str) -> UsageError:
     return UsageError(
         f"--date-format: {on_one_line(word, most=_LONGEST)!r} {why}.",
-        next_step="Nothing was sent. Give iso, us, eu, or a format such as %m/%d/%Y or '%d %b %Y[ %H:%M %z]'.",
+        next_step="Nothing was sent. Give iso, us, eu, excel, or a format such as %m/%d/%Y or '%d %b %Y[ %H:%M %z]'.",
     )

@@ -10,7 +10,7 @@ import polars as pl
 from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
 from batch.read.columns import ITEM_TYPES, OPERATIONS, SAYS_NOTHING, as_word
-from batch.read.date_forms import ISO, date_form
+from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
 from batch.read.item_names import with_bars
@@ -145,11 +145,13 @@ def _with_date_forms(
     rows: pl.DataFrame, file_rows: FileRows, file: str, interpretation: Interpretation, *, is_foreign: bool
 ) -> pl.DataFrame:
     """Add `_dates`, the form of each row's dates, unless every date is ISO 8601."""
-    date_format = interpretation.date_format
+    usual, date_format = interpretation.dates(ISO), interpretation.date_format
     if (not date_format or date_form(date_format).layout == ISO) and "_dates" not in rows.columns:
-        return rows
+        return rows.with_columns(pl.lit(usual).alias("_dates")) if interpretation.time_zone else rows
     if date_format:
-        rows = rows.with_columns(pl.lit(date_format).alias("_dates"))
+        rows = rows.with_columns(pl.lit(usual).alias("_dates"))
+    elif interpretation.time_zone:
+        rows = rows.with_columns(pl.col("_dates").fill_null(usual))
     date_columns = {*OUR_DATES, *(DATE_COLUMNS if is_foreign else ())}
     written = file_rows.rows
     filled = [column.name for column in file_rows.columns if written[column.name].null_count() < written.height]
@@ -161,4 +163,4 @@ def _with_date_forms(
             f"In {file}, column `{typed[0]}` holds dates but column `{text}` holds text in another date format.",
             next_step="Write both as dates, or both as text.",
         )
-    return rows.with_columns(pl.lit(ISO).alias("_dates")) if typed else rows
+    return rows.with_columns(pl.lit(in_zone(ISO, interpretation.time_zone)).alias("_dates")) if typed else rows

@@ -112,7 +112,7 @@ def translate(
         "item_type": pl.coalesce("their_item_type", "our_item_type"),
         "item": pl.when(is_access).then(_item(theirs)).otherwise(pl.col("our_item")),
         "_row_problem": _problem(theirs, names),
-        "_dates": pl.when(is_foreign).then(pl.lit(interpretation.date_format or US)),
+        "_dates": pl.when(is_foreign).then(pl.lit(interpretation.dates(US))),
     }
     translated = cells.select(expression.alias(name) for name, expression in translations.items())
     notices = tuple(_notices(file, interpretation, cells.filter(is_access)))

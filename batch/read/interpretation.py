@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
 from batch.errors import UsageError
 from batch.read.columns import (
     KNOWN_COLUMNS,
@@ -20,7 +22,7 @@ from batch.read.columns import (
     canonical_name,
     has_effect,
 )
-from batch.read.date_forms import date_form
+from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.limits import LIMITS, Limits
 from batch.text import on_one_line
 
@@ -83,6 +85,7 @@ class Interpretation:
         maps: Columns to read as ours.
         maps_required: Whether every map must match a column. Maps from the environment or config file need not.
         date_format: The dates' form, see `date_form`; empty for the usual form of each kind of file.
+        time_zone: The name of the zone of dates and times that name none. Empty: dates are in UTC, times are rejected.
         comment: For every row without a comment of its own; empty for none.
         identity_by: The kind of the identity names; empty if every kind is tried.
         sheet: The name of the sheet to read from each workbook; empty for the only one.
@@ -93,11 +96,16 @@ class Interpretation:
     maps: tuple[ColumnMap, ...] = ()
     maps_required: bool = False
     date_format: str = ""
+    time_zone: str = ""
     comment: str = ""
     identity_by: str = ""
     sheet: str = ""
     where: tuple[Condition, ...] = ()
     limits: Limits = LIMITS
+
+    def dates(self, usual: str) -> str:
+        """The name of the dates' form and zone, for `date_form`; `usual` is the form if none is given."""
+        return in_zone(self.date_format or usual, self.time_zone)
 
     def digest_part(self, applied: Sequence[Sequence[ColumnMap]]) -> str:
         """What the options add to an input's digest; empty if nothing.
@@ -108,7 +116,8 @@ class Interpretation:
         pairs = [sorted([column_map.key, column_map.ours] for column_map in maps) for maps in applied]
         parts = {
             "map": pairs if any(pairs) else None,
-            "date_format": date_form(self.date_format).layout if self.date_format else None,
+            "date_format": date_form(self.dates(ISO)).layout if self.date_format else None,
+            "time_zone": self.time_zone or None,
             "comment": self.comment or None,
             "identity_by": self.identity_by or None,
             "where": sorted(one.text for one in self.where),
@@ -126,6 +135,7 @@ def make_interpretation(
     maps: Sequence[str] = (),
     maps_required: bool = False,
     date_format: str = "",
+    time_zone: str = "",
     comment: str = "",
     identity_by: str = "",
     sheet: str = "",
@@ -138,6 +148,7 @@ def make_interpretation(
         maps: Each `their_column=our_column`.
         maps_required: As in `Interpretation`, like the following.
         date_format: As given by the user.
+        time_zone: As given by the user.
         comment: As given by the user.
         identity_by: Value of an IdentityBy, or empty.
         sheet: As given by the user.
@@ -145,22 +156,36 @@ def make_interpretation(
         limits: How large the files may be.
 
     Raises:
-        UsageError: A map, a condition or the date format is malformed, or the comment is blank.
+        UsageError: A map, a condition or the date format is malformed, the time zone is unknown, or the comment is
+            blank.
     """
+    if time_zone:
+        _check_zone(time_zone)
     if date_format:
-        date_form(date_format)
+        date_form(in_zone(date_format, time_zone))
     if comment and not comment.strip():
         raise UsageError("--comment is blank.", next_step=f"{_NOTHING_SENT} Give it a text, or leave it out.")
     return Interpretation(
         maps=_column_maps(maps),
         maps_required=maps_required,
         date_format=date_format.strip(),
+        time_zone=time_zone,
         comment=comment.strip(),
         identity_by=identity_by,
         sheet=sheet,
         where=tuple(map(_condition, where)),
         limits=limits,
     )
+
+
+def _check_zone(name: str) -> None:
+    try:
+        pl.select(pl.datetime(2027, 1, 31).dt.replace_time_zone(name))
+    except pl.exceptions.PolarsError:
+        raise UsageError(
+            f"--time-zone: {on_one_line(name, most=_MOST_SHOWN)!r} is no time zone.",
+            next_step=f"{_NOTHING_SENT} Give the name of one, such as Europe/Berlin, America/New_York or UTC.",
+        ) from None
 
 
 def _condition(text: str) -> Condition:

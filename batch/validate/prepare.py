@@ -12,7 +12,7 @@ import polars as pl
 
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
-from batch.read.date_forms import ISO, MONTHS, date_form
+from batch.read.date_forms import EXCEL, FIRST_DAY, ISO, MONTHS, date_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -188,6 +188,8 @@ def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
     def part(group: str) -> pl.Expr:
         return field(group) if group in form.groups else pl.lit(None, pl.String)
 
+    if form.layout == EXCEL:
+        return _read_spreadsheet_date(part("days"), part("fraction"), form)
     if form.layout == ISO:
         day, clock, seconds = part("date"), part("clock"), part("seconds").str.replace(",", ".", literal=True)
     else:
@@ -214,7 +216,36 @@ def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
         pl.when(zone != "").then(zone.str.pad_end(5, "0")).otherwise(pl.lit("+0000")),
     )
     parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us", time_zone="UTC")
-    return parsed, clock.is_not_null() & part("zone").is_null()
+    return _in_default_zone(parsed, part("zone").is_null(), clock.is_not_null(), form.time_zone)
+
+
+def _read_spreadsheet_date(days: pl.Expr, fraction: pl.Expr, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
+    number = days.cast(pl.Int64)
+    # Spreadsheets show seconds, and their fractions are not exact.
+    seconds = (fraction.cast(pl.Float64) * 86_400).round().cast(pl.Int64).fill_null(0)
+    instant = pl.datetime(1899, 12, 30, time_zone="UTC") + pl.duration(days=number, seconds=seconds)
+    instant = pl.when(number >= FIRST_DAY).then(instant)
+    return _in_default_zone(instant, pl.lit(value=True), seconds > 0, form.time_zone)
+
+
+def _in_default_zone(
+    instant: pl.Expr, is_zoneless: pl.Expr, has_clock: pl.Expr, time_zone: str
+) -> tuple[pl.Expr, pl.Expr]:
+    """An instant that was read as if it were in UTC, and whether its zone is missing.
+
+    Args:
+        instant: As read.
+        is_zoneless: Whether it names no zone.
+        has_clock: Whether it has a time of day.
+        time_zone: The zone of those that name none, or empty. A time that a clock there shows twice or never has none.
+    """
+    if not time_zone:
+        return instant, is_zoneless & has_clock
+    local = instant.dt.replace_time_zone(time_zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+    return (
+        pl.when(is_zoneless).then(pl.coalesce(local, instant)).otherwise(instant),
+        is_zoneless & instant.is_not_null() & local.is_null(),
+    )
 
 
 def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:

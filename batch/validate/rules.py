@@ -178,7 +178,7 @@ def _readable(name: str) -> Rule:
 
 
 def _has_zone(name: str) -> Rule:
-    message = f"{name} '{{}}' has a time without a zone: add Z or +01:00"
+    message = f"{name} '{{}}' has a time without a zone: add Z or +01:00, or give --time-zone"
     return Rule(~pl.col(f"{name}_zoneless"), message, (f"{name}_text",))
 
 

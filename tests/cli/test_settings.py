@@ -62,6 +62,7 @@ OPTIONS: list[tuple[str, str, Any, Any, Any]] = [
     ("track_for", "ACCESS_BATCH_TRACK_FOR", 0.0, 2.5, 3.5),
     ("log_file", "ACCESS_BATCH_LOG_FILE", Path("flag"), Path("environment"), Path("file")),
     ("date_format", "ACCESS_BATCH_DATE_FORMAT", "us", "eu", "%d %b %Y"),
+    ("time_zone", "ACCESS_BATCH_TIME_ZONE", "flag", "environment", "file"),
     ("comment", "ACCESS_BATCH_COMMENT", "flag", "environment", "file"),
     ("identity_by", "ACCESS_BATCH_IDENTITY_BY", "alias", "email", "name"),
     ("max_age", "ACCESS_BATCH_MAX_AGE", 1.5, 2.5, 3.5),

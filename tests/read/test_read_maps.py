@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +15,7 @@ from batch.errors import UsageError
 from batch.read import KNOWN_COLUMNS, Interpretation, LoadedInputs, Table, load_inputs, make_interpretation, read_loaded
 from batch.read.columns import bare_name
 from batch.read.inputs import Content
+from batch.validate.prepare import prepare, rfc3339
 from tests.read.read_helpers import cells, refusal
 
 if TYPE_CHECKING:
@@ -155,6 +157,8 @@ def test_the_same_bytes_with_another_interpretation_are_another_input(path: str)
         required("User Name=identity_id", *MAPS[1:]),
         make_interpretation(date_format="us"),
         make_interpretation(date_format="eu"),
+        make_interpretation(time_zone="Europe/Berlin"),
+        make_interpretation(date_format="us", time_zone="Europe/Berlin"),
         make_interpretation(comment="why"),
         make_interpretation(comment="else"),
         make_interpretation(maps=MAPS, comment="why"),
@@ -198,6 +202,38 @@ def test_the_default_comment_fills_rows_without_one() -> None:
         read("identity_id,item_type,item_id\n1,ROLE,2\n", make_interpretation(comment="all")).rows["comment"].item()
         == "all"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format", "sent"),
+    [
+        ("identity,item_type,item,remove_date\na,ROLE,b,2027-01-31T09:00\n", "", "2027-01-31T08:00:00Z"),
+        ("identity,item_type,item,remove_date\na,ROLE,b,46418.375\n", "excel", "2027-01-31T08:00:00Z"),
+        ("operation,identityName,roles,sunset\nAddRole,a,b,1/31/2027\n", "", "2027-01-30T23:00:00Z"),
+        ("operation,identityName,roles,sunset\nAddRole,a,b,31.1.2027\n", "eu", "2027-01-30T23:00:00Z"),
+    ],
+)
+def test_the_time_zone_holds_for_every_kind_of_file(text: str, date_format: str, sent: str) -> None:
+    table = read(text, make_interpretation(date_format=date_format, time_zone="Europe/Berlin"))
+    (date,) = prepare(table.rows).select(rfc3339(pl.col("remove_date"))).collect().to_series()
+    assert date == sent
+
+
+def test_dates_of_a_parquet_file_get_the_time_zone_too() -> None:
+    frame = pl.DataFrame({"identity": ["a"], "item_type": ["ROLE"], "item": ["b"]})
+    frame = frame.with_columns(remove_date=pl.lit(datetime(2027, 1, 31, 9)))  # noqa: DTZ001 - without a zone
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    interpretation = make_interpretation(time_zone="Europe/Berlin")
+    table = read_loaded(LoadedInputs((Content("in.parquet", buffer.getvalue()),), "digest", interpretation))
+    (date,) = prepare(table.rows).select(rfc3339(pl.col("remove_date"))).collect().to_series()
+    assert date == "2027-01-31T08:00:00Z"
+
+
+def test_an_unknown_time_zone_is_refused() -> None:
+    with pytest.raises(UsageError, match="'Berlin' is no time zone") as caught:
+        make_interpretation(time_zone="Berlin")
+    assert "Europe/Berlin" in caught.value.next_step
 
 
 def test_a_blank_comment_is_refused() -> None:

@@ -43,6 +43,16 @@ def broken(form: str, written: str) -> list[str]:
         ("%d.%m.%Y (%H.%M%Z)", "31.01.2027 (9.00Z)", "2027-01-31T09:00:00Z"),
         ("%Y-%m-%d[ %H[:%M] %z]", "2027-01-31 9 Z", "2027-01-31T09:00:00Z"),
         ("iso", "2027-01-31", "2027-01-31T00:00:00Z"),
+        ("excel", "46418", "2027-01-31T00:00:00Z"),
+        ("Excel", "046418.0", "2027-01-31T00:00:00Z"),
+        ("excel\x1fEurope/Berlin", "46418", "2027-01-30T23:00:00Z"),
+        ("excel\x1fEurope/Berlin", "46418.4166666667", "2027-01-31T09:00:00Z"),
+        ("iso\x1fEurope/Berlin", "2027-01-31", "2027-01-30T23:00:00Z"),
+        ("iso\x1fEurope/Berlin", "2027-07-31T09:00", "2027-07-31T07:00:00Z"),
+        ("iso\x1fEurope/Berlin", "2027-01-31T09:00Z", "2027-01-31T09:00:00Z"),
+        ("iso\x1fAmerica/New_York", "2027-01-31T09:00:00.5", "2027-01-31T14:00:00.500Z"),
+        ("us\x1fUTC", "1/31/2027 9:05:07", "2027-01-31T09:05:07Z"),
+        ("%d.%m.%Y %H:%M\x1fEurope/Berlin", "31.1.2027 9:05", "2027-01-31T08:05:00Z"),
     ],
 )
 def test_a_date_in_its_form_is_sent_as_an_instant_in_utc(form: str, written: str, instant: str) -> None:
@@ -66,6 +76,13 @@ def test_a_date_in_its_form_is_sent_as_an_instant_in_utc(form: str, written: str
         ("%Y-%m-%d[ %Hh][ %Mm][ %Ss] %z", "2027-01-31 30m Z"),
         ("%Y-%m-%d[ %Hh][ %Mm][ %Ss] %z", "2027-01-31 9h 30s Z"),
         ("%d %b %Y", "31 Jan 12027"),
+        ("excel", "2027-01-31"),
+        ("excel", "60"),
+        ("excel", "9999999"),
+        ("excel", "46,418"),
+        ("excel", "46418.5.1"),
+        ("iso", "46418"),
+        ("iso\x1fEurope/Berlin", "2027-02-30T09:00"),
     ],
 )
 def test_another_form_is_never_guessed(form: str, written: str) -> None:
@@ -74,6 +91,13 @@ def test_another_form_is_never_guessed(form: str, written: str) -> None:
 
 def test_a_time_without_a_zone_is_no_instant_in_any_form() -> None:
     assert broken("us", "1/31/2027 09:00:00") == ["remove_date_has_zone"]
+    assert broken("excel", "46418.375") == ["remove_date_has_zone"]
+
+
+@pytest.mark.parametrize("written", ["2027-03-28T02:30", "2027-10-31T02:30"])
+def test_a_time_that_clocks_show_never_or_twice_needs_a_zone_of_its_own(written: str) -> None:
+    assert broken("iso\x1fEurope/Berlin", written) == ["remove_date_has_zone"]
+    assert sent("iso\x1fEurope/Berlin", written + "+01:00") == f"{written[:11]}01:30:00Z"
 
 
 def test_the_message_shows_the_expected_form() -> None:
