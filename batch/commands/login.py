@@ -118,7 +118,8 @@ def _tenant_to_log_in_to(settings: Settings, screen: Screen) -> FoundTenant:
 def _ask(screen: Screen, question: str, option: str, *, proposal: str = "") -> str:
     if not sys.stdin.isatty():
         raise SettingsError(
-            f"There is no terminal to ask on: {question.lower()}?", next_step=f"Give it with {option}. {_NOT_STORED}"
+            f"There is no terminal to ask for the {question[0].lower()}{question[1:]}.",
+            next_step=f"Give it with {option}. {_NOT_STORED}",
         )
     proposed = f" [{proposal}]" if proposal else ""
     screen.console.print(f"{question}{proposed}: ", markup=False, highlight=False, soft_wrap=True, end="")

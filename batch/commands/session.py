@@ -114,7 +114,7 @@ def consent_of(settings: Settings, inputs: Sequence[str] = ()) -> Consent:
     if tenant and tenant.source == SDK_SOURCE and (settings.yes or named):
         raise SettingsError(
             f"The tenant {tenant.origin} comes from {SDK_SOURCE} in the current folder, which anybody may have put "
-            "there. Without a question, nothing is sent to it unless you name it too.",
+            "there. Nothing is sent to it unasked unless you name it too.",
             next_step=f"Nothing was sent. If you mean this tenant: {again} --base-url {tenant.origin}",
         )
     is_production = tenant is not None and is_for_production(settings, tenant)
@@ -330,7 +330,9 @@ def why_guarded(ledger: Ledger, claims: TokenClaims, tenant: str, production: st
     # This token's tenant is in the ledger by now, so an address of which a token was seen is known to be another's.
     if is_told or (claims.tenant_names and not ledger.tenants.is_open(production)):
         return ""
-    return f"{tenant} may be the tenant of {production}, which is for production: no token has told them apart"
+    return (
+        f"{tenant} may be the tenant of {production}, which is for production: no token has shown yet that they differ"
+    )
 
 
 def knows_tenant(
@@ -346,8 +348,7 @@ def knows_tenant(
         if moved and not identifies:
             # This command has read another tenant's part of the ledger: it must read again.
             raise RunHeldError(
-                f"{access.tenant} has just proved to be a tenant that the ledger knew by another address, so its runs "
-                "were joined.",
+                f"{access.tenant} is a tenant that the ledger knew by another address; its runs are joined now.",
                 next_step="Nothing more was sent. Run the same command again: it goes on from there.",
             )
 

@@ -203,7 +203,7 @@ class _Sending:
             if others:
                 names = " and ".join(f"run {one.id}" for one in others)
                 self._screen.say(
-                    f"Rows that {names} may have submitted wait until the tenant's list shows them or not."
+                    f"Rows that {names} may have submitted wait until the tenant's list shows whether they arrived."
                 )
             tally = ledger.runs.tally(run) if run else EMPTY_TALLY
             if run and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):

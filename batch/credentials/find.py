@@ -220,13 +220,13 @@ def _from_flags_and_environment(given: Layer, tenant: FoundTenant, wanted: str) 
         return Candidate(source=given.source, problem=f"{missing} not set")
     if tenant.ambient:
         raise SettingsError(
-            f"A client secret is given ({given.secret.source}), but no tenant. {tenant.origin}, from {tenant.source}, "
-            "is not used for it.",
+            f"A client secret is given ({given.secret.source}) without its tenant, and is not sent to "
+            f"{tenant.origin}, which comes from {tenant.source}.",
             next_step="Nothing was sent. Name the tenant of the secret: SAIL_BASE_URL or --base-url.",
         )
     if given.secret_tenant and not belongs(given.secret_tenant, tenant):
         raise SettingsError(
-            f"A client secret is given ({given.secret.source}) beside another tenant than {tenant.origin}.",
+            f"The client secret ({given.secret.source}) is given for another tenant than {tenant.origin}.",
             next_step="Nothing was sent. Change the base URL in the environment too, if the secret is for this tenant; "
             "else unset both.",
         )
@@ -238,7 +238,7 @@ def _from_config_file(layer: Layer, home: str, tenant: FoundTenant, wanted: str)
         return Candidate(source=layer.source, problem="names no secret")
     if not home:
         raise SettingsError(
-            f"A client secret is given ({layer.secret.source}), but not its tenant.",
+            f"A client secret is given ({layer.secret.source}) without its tenant.",
             next_step="Put base_url beside it.",
         )
     if problem := mismatch(tenant, wanted, base_url=home, client_id=layer.client_id):

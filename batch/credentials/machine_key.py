@@ -59,7 +59,7 @@ def machine_key(
         return machine_key(path, keyring, say=say)
     except OSError as error:
         raise SettingsError(
-            f"The key of this machine can't be kept in {path}: {error.strerror}.", next_step=_NEXT_STEP
+            f"The key of this machine can't be stored in {path}: {error.strerror}.", next_step=_NEXT_STEP
         ) from None
     return _read(new, str(path))
 
@@ -74,7 +74,9 @@ def _kept(path: Path, say: Callable[[str], object]) -> MachineKey | None:
     if not HAS_MODES:
         return _read(found.text, str(path))
     owner, mode, quoted = found.status.st_uid, found.status.st_mode, shlex.quote(str(path))
-    new_key = f"Nothing was sent. Run: rm {quoted}\nA new key is made then, and what is not sent yet is planned again."
+    new_key = (
+        f"Nothing was sent. Run: rm {quoted}\nThe next command makes a new key, and plans again what was not sent yet."
+    )
     if owner not in {os.geteuid(), 0}:
         raise UnsafePlaceError(
             f"The key of this machine in {path} belongs to {user_called(owner)}, who could use and replace it.",

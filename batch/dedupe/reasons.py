@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, put it in a new file"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
-_BUSY: Final = "run {} has not sent it yet, and {}: submit it again after that"
-_BUSY_SENDING: Final = "run {} is sending it, and {}: submit it again after that"
+_BUSY: Final = "run {} has not sent this yet, and {}: run the same command again after that"
+_BUSY_SENDING: Final = "run {} is sending this, and {}: run the same command again after that"
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 

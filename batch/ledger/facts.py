@@ -179,7 +179,7 @@ def faults_of_others(connection: Connection, public: str) -> Iterator[str]:
     plan = connection.execute(_OWN_PLAN, {"of_public": public}).first()
     seen = json.loads(plan.detail).get(events.OTHERS) if plan else None
     if seen and _hash_of(connection, seen["runs"]) != seen["hash"]:
-        yield f"what others had signed when the key {key_name(public)} last planned something was changed"
+        yield f"the record that the key {key_name(public)} last made of others' signatures was changed"
 
 
 _SIGNED_BY_OTHERS: Final = (

@@ -181,7 +181,7 @@ class ClaimOrder:
         for claim in claims:
             said = self._chains[claim.run].findings.get(claim.request, "")
             if found.get(claim.request, "") != said:
-                raise changed(claim.run, [f"what the tenant reports on request {claim.request} was changed"])
+                raise changed(claim.run, [f"the tenant's report on request {claim.request} was changed"])
 
     def _follow(self, connection: Connection) -> Mapping[str, Chain]:
         """The chains of all runs, up to their newest events."""
@@ -201,7 +201,7 @@ class ClaimOrder:
             faults = [*chain.faults, *([] if chain.is_signed or not chain.last.number else [UNSIGNED])]
             now = about(connection, run.id) if chain.about is not None else {}
             if any((chain.about or {}).get(name) != value for name, value in now.items()):
-                faults.append("whose it is was changed")
+                faults.append("its input or tenant was changed")
             if faults:
                 raise changed(run.id, faults)
             self._chains[run.id] = chain

@@ -192,7 +192,7 @@ def _condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if not found:
         raise UsageError(
-            f"--where: {on_one_line(text, most=_MOST_SHOWN)!r} is no condition.",
+            f"--where: {on_one_line(text, most=_MOST_SHOWN)!r} is not a condition.",
             next_step=f"{_NOTHING_SENT} Write it as --where 'Department=Finance'; != stands for “is not”, and ~ for "
             "“contains”.",
         )

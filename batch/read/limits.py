@@ -77,8 +77,8 @@ class Limits:
         """The error for an input over a limit."""
         return InputFileError(
             f"{message}, {limit}.",
-            next_step="Nothing was sent. Divide the input if it is as large as it should be; or raise all limits in "
-            f"proportion, if this machine has the memory: --max-input SIZE (now {self.megabytes}).",
+            next_step="Nothing was sent. Divide the input. Or, if this machine has the memory, raise all limits in "
+            f"proportion: --max-input SIZE (now {self.megabytes}).",
         )
 
 

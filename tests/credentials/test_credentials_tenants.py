@@ -81,7 +81,7 @@ def test_the_config_files_client_id_is_not_used_for_another_tenant(monkeypatch: 
 def test_a_secret_in_the_config_file_needs_its_tenant_beside_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     write_config(f"client_id = 'a'\nclient_secret_file = '{tmp_path / 'secret'}'\n")
-    with pytest.raises(SettingsError, match="but not its tenant"):
+    with pytest.raises(SettingsError, match="without its tenant"):
         found(base_url=A)
 
 
@@ -97,7 +97,7 @@ def test_a_secret_beside_another_tenant_in_the_environment_goes_only_there(
 ) -> None:
     for name, value in (("BASE_URL", B), ("CLIENT_ID", "sail"), ("CLIENT_SECRET", SECRET)):
         monkeypatch.setenv(f"{variables}_{name}", value)
-    with pytest.raises(SettingsError, match="beside another tenant") as caught:
+    with pytest.raises(SettingsError, match="for another tenant") as caught:
         found(base_url=A)
     assert SECRET not in str(caught.value)
     assert found(base_url=B) == ("sail", SECRET)
@@ -122,7 +122,7 @@ def test_a_secret_from_the_environment_is_not_sent_to_an_ambient_tenant(
         write_cli({"default": A})
     monkeypatch.setenv("SAIL_CLIENT_ID", "sail")
     monkeypatch.setenv("SAIL_CLIENT_SECRET", SECRET)
-    with pytest.raises(SettingsError, match="but no tenant") as caught:
+    with pytest.raises(SettingsError, match="without its tenant") as caught:
         found()
     assert "SAIL_BASE_URL" in caught.value.next_step
     assert found(base_url=A) == ("sail", SECRET)

@@ -165,9 +165,15 @@ def test_a_change_that_another_run_has_planned_and_not_sent_is_taken_over(operat
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        (State.PLANNED, "run spring has not sent it yet, and somebody works on it: submit it again after that"),
-        (State.SENDING, "run spring is sending it, and somebody works on it: submit it again after that"),
-        (State.UNCONFIRMED, "run spring is sending it, and somebody works on it: submit it again after that"),
+        (
+            State.PLANNED,
+            "run spring has not sent this yet, and somebody works on it: run the same command again after that",
+        ),
+        (State.SENDING, "run spring is sending this, and somebody works on it: run the same command again after that"),
+        (
+            State.UNCONFIRMED,
+            "run spring is sending this, and somebody works on it: run the same command again after that",
+        ),
     ],
 )
 @pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
