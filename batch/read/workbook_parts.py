@@ -265,7 +265,7 @@ def _sheets(package: _Package, book: str, relations: Mapping[str, tuple[str, str
         if local == "workbookPr":
             is_1904 = attributes.get("date1904") in {"1", "true"}
         elif local == "sheet":
-            reference = next(value for key, value in attributes.items() if key.rpartition(":")[2] == "id")
+            reference = next((value for key, value in attributes.items() if key.rpartition(":")[2] == "id"), "")
             kind, part = relations[reference]
             if kind == "worksheet":
                 listed.append(_Listed(attributes["name"], part, attributes.get("state", "visible") != "visible"))
@@ -278,7 +278,7 @@ def _chosen(listed: Sequence[_Listed], wanted: str, name: str) -> _Listed:
     if not listed:
         raise DamagedError("it has no sheet with cells")
     visible = [one for one in listed if not one.is_hidden] or listed
-    chosen = [one for one in listed if one.name.casefold() == wanted.strip().casefold()] if wanted else visible
+    chosen = [one for one in listed if one.name.strip().casefold() == wanted.strip().casefold()] if wanted else visible
     if len(chosen) == 1:
         return chosen[0]
     names = ", ".join(f"'{shown_name(one.name)}'" for one in listed[:_MOST_NAMED])
