@@ -11,14 +11,16 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import dialect_named
+from batch.read import load_inputs, make_interpretation, read_loaded
 from batch.validate.rows import validate
 from tests.read.read_helpers import cells, lines, read_bytes, refusal
 from tests.read.workbooks import HEADER, ROW, read_workbook, with_error, with_part, workbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from batch.read import Table
+    from batch.read import LoadedInputs, Table
 
 _SHEET = "xl/worksheets/sheet1.xml"
 
@@ -290,3 +292,23 @@ def test_an_archive_of_another_kind_is_named_by_its_kind() -> None:
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("a.csv", "x")
     assert "a ZIP archive, not a workbook" in refusal(lambda: read_bytes(buffer.getvalue())).message
+
+
+def test_a_map_that_fits_no_column_of_a_workbook_is_refused_before_it_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "in.xlsx"
+    path.write_bytes(workbook(["Who", "item_type", "item"], ["ann", "ROLE", "x"]))
+
+    def load(their: str) -> LoadedInputs:
+        return load_inputs(
+            [str(path)], interpretation=make_interpretation(maps=[f"{their}=identity"], maps_required=True)
+        )
+
+    assert "has no column `User` to read as `identity`" in refusal(lambda: load("User")).message
+    assert read_loaded(load("who")).rows["identity"].to_list() == ["ann"]
+
+
+def test_our_own_file_that_a_spreadsheet_has_saved_as_a_workbook_comes_back() -> None:
+    header = (*HEADER, "_line", "_rule", "_message")
+    table = read_workbook(workbook(header, (*changed("comment", "'=1+1"), 2, "identity_found", "no such person")))
+    assert cells(table) == [tuple(changed("comment", "=1+1"))]
+    assert "is a result file of access-batch" in table.notices[0]
