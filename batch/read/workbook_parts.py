@@ -73,6 +73,7 @@ class Sheet:
         errors: Cells that hold an error, such as #N/A.
         formatted: Numbers whose format shows something else, such as zeros in front.
         hidden_rows: How many rows with cells are hidden, perhaps by a filter.
+        is_1904: Whether the workbook counts its days from 1904.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Sheet:
     errors: array[int] = field(default_factory=lambda: array("Q"))
     formatted: array[int] = field(default_factory=lambda: array("Q"))
     hidden_rows: int = 0
+    is_1904: bool = False
 
 
 def checked_sheet(data: bytes, name: str, wanted: str, limits: Limits) -> Sheet:
@@ -236,6 +238,7 @@ def _checked(package: _Package, wanted: str) -> Sheet:
         scan.errors,
         scan.formatted,
         scan.hidden_rows,
+        is_1904,
     )
 
 

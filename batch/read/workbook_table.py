@@ -38,6 +38,7 @@ _MOST_SOUGHT: Final = 20
 _MOST_NAMED: Final = 5
 _MOST_SHOWN: Final = 80
 _LIKE_A_DATE: Final = re.compile(r"\d\D+\d|^\d+$")
+_OTHER_DAYS: Final = "a number, and this workbook counts its days from 1904: format the cell as a date"
 _AS_TEXT: Final = "format the column as text, then enter the value again"
 
 
@@ -232,6 +233,7 @@ class _Doubts:
     def __init__(self, file: str, lines: Sequence[int], sheet: Sheet) -> None:
         self.file = file
         self.lines = lines
+        self._is_1904 = sheet.is_1904
         self._numbers = {line: at for at, line in enumerate(lines)}
         self._errors, self._unsaved, self._formatted = map(_by_column, (sheet.errors, sheet.unsaved, sheet.formatted))
         self.notices: list[str] = []
@@ -252,23 +254,26 @@ class _Doubts:
         for line in self._unsaved.get(column, ()):
             why = "holds a formula whose value is not saved: open and save the file in a spreadsheet"
             self._add(line, f"column `{name}` {why}")
-        if is_date:
-            return
-        formatted = frozenset(self._formatted.get(column, ()) if is_id else ())
-        plain = []
+        formatted = frozenset(self._formatted.get(column, ()))
+        noticed = []
         for at, cell in enumerate(cells):
-            if isinstance(cell, str):
+            if isinstance(cell, str) or (is_date and not (self._is_1904 and isinstance(cell, float))):
                 continue
-            doubt = _doubt(cell, is_id=is_id, is_formatted=self.lines[at] in formatted)
+            is_formatted = self.lines[at] in formatted
+            doubt = _OTHER_DAYS if is_date else _doubt(cell, is_id=is_id, is_formatted=is_formatted)
             if doubt:
-                self._add(self.lines[at], f"column `{name}` holds {doubt}: {_AS_TEXT}")
-            elif is_id:
-                plain.append(at)
-        if plain:
+                self._add(self.lines[at], f"column `{name}` holds {doubt}")
+            elif is_id or is_formatted:
+                noticed.append(at)
+        if noticed:
+            why = (
+                "If such values begin with zeros, the spreadsheet has dropped these"
+                if is_id
+                else "The spreadsheet shows something else"
+            )
             self.notices.append(
-                f"{self.file}: column `{name}` holds {count(len(plain), 'number')}, the first in row "
-                f"{self.lines[plain[0]]}: {_text(cells[plain[0]])}. If such values begin with zeros, the spreadsheet "
-                "has dropped these: format the column as text, then enter them again."
+                f"{self.file}: column `{name}` holds {count(len(noticed), 'number')}, the first in row "
+                f"{self.lines[noticed[0]]}: {_text(cells[noticed[0]])}. {why}: {_AS_TEXT}."
             )
 
     def _add(self, line: int, sentence: str) -> None:
@@ -281,12 +286,13 @@ def _doubt(cell: Any, *, is_id: bool, is_formatted: bool) -> str:
     """What is doubtful about a cell that is no text; empty if nothing is."""
     if isinstance(cell, float):
         if abs(cell) >= _EXACT or (is_id and not cell.is_integer()):
-            return f"the number {cell:g}, which has lost digits or is rounded"
-        return f"the number {_text(cell)} but shows it otherwise, perhaps with zeros" if is_formatted else ""
-    if not is_id:
-        return ""
-    kind = "TRUE or FALSE" if isinstance(cell, bool) else "a date or time"
-    return f"{kind}, which the spreadsheet may have made of other text"
+            return f"the number {cell:g}, which has lost digits or is rounded: {_AS_TEXT}"
+        if is_formatted and is_id:
+            return f"the number {_text(cell)} but shows it otherwise, perhaps with zeros: {_AS_TEXT}"
+    elif is_id:
+        kind = "TRUE or FALSE" if isinstance(cell, bool) else "a date or time"
+        return f"{kind}, which the spreadsheet may have made of other text: {_AS_TEXT}"
+    return ""
 
 
 def _by_column(positions: array[int]) -> dict[int, list[int]]:

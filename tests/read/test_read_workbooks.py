@@ -75,6 +75,11 @@ def test_days_since_1904_are_read_as_such() -> None:
     data = workbook(HEADER, changed("remove_date", date(2099, 1, 31)))
     data = with_part(data, "xl/workbook.xml", lambda text: text.replace("<workbookPr ", '<workbookPr date1904="1" '))
     assert read_workbook(data).rows["remove_date"].to_list() == ["2103-02-02"]
+    data = workbook(HEADER, changed("remove_date", 72716))
+    assert rejected(read_workbook(data, date_format="excel")) == []
+    data = with_part(data, "xl/workbook.xml", lambda text: text.replace("<workbookPr ", '<workbookPr date1904="1" '))
+    ((_, message),) = rejected(read_workbook(data, date_format="excel"))
+    assert "counts its days from 1904" in message
 
 
 @pytest.mark.parametrize("value", ["31/01/2099", 72716, time(9, 30)])
@@ -142,6 +147,15 @@ def test_a_number_that_shows_as_it_is_names_somebody_with_a_notice() -> None:
     (notice,) = table.notices
     assert notice.startswith("in.xlsx: column `identity` holds 3 numbers, the first in row 3: 4711.")
     assert "begin with zeros" in notice
+
+
+def test_a_number_of_another_column_that_shows_otherwise_is_read_with_a_notice() -> None:
+    table = read_workbook(workbook(HEADER, changed("comment", 12), changed("comment", (0.25, "0 %"))))
+    assert table.rows["comment"].to_list() == ["12", "0.25"]
+    (notice,) = table.notices
+    assert notice.startswith(
+        "in.xlsx: column `comment` holds 1 number, the first in row 3: 0.25. The spreadsheet shows something else: "
+    )
 
 
 def test_the_columns_of_identityiq_are_looked_at_as_ours() -> None:
