@@ -59,6 +59,10 @@ class SettingsError(UsageError):
     """A missing or contradictory option, environment variable or config file entry."""
 
 
+class NoCredentialsError(SettingsError):
+    """A tenant is given, and nothing to sign in with."""
+
+
 class UnsafePlaceError(UsageError):
     """Something is not written where others could replace it or lead it elsewhere. Nothing was sent."""
 

@@ -185,14 +185,10 @@ class Settings(BaseModel):
         Effort.NORMAL
     )
     check_tenant: Annotated[
-        CheckTenant | None,
-        Option(
-            "First ask the tenant what is in progress or held already: auto, always or never.",
-            "WHEN",
-            default="auto; for plan never",
-        ),
-    ] = None
-    """None: as the command does."""
+        CheckTenant,
+        Option("First ask the tenant what is in progress or held already: auto, always or never.", "WHEN"),
+    ] = CheckTenant.AUTO
+    new_ledger: Annotated[bool, Option("Go on although another ledger has submitted there.", consents=True)] = False
     concurrency: Annotated[int, Field(ge=1, le=100), Option("Attempts in progress at a time, at most.", "N")] = 20
     timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
     ca_file: Annotated[

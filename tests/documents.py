@@ -36,6 +36,7 @@ _STEADY: Final = (
     (r"head: \d+:[0-9a-f]{16}", "head: 412:9f86d081884c7d65"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "2027-01-11 09:30 UTC"),
     (r" \(some of it up to [^)]+ ago\)", ""),
+    (r"answered up to \d+ s ago", "answered a moment ago"),
     (r", \d+ kB,", ", 197 kB,"),
 )
 """The parts of a screen that every call has anew, and what the README shows."""

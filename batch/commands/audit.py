@@ -51,7 +51,7 @@ def audit(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> Au
     if settings.sandbox:
         screen.say(SANDBOX_FORGETS)
     screen.say(*access.notices)
-    with SessionFactory(settings, access, runtime) as sessions, runtime.open_ledger(settings, screen.say) as ledger:
+    with SessionFactory(settings, access, runtime) as sessions, runtime.existing_ledger(settings, screen.say) as ledger:
         sessions.identify(ledger, notices_on(screen))
         tenant = ledger.tenants.name_of(access.tenant)
         runs = _chosen(ledger, name, tenant)

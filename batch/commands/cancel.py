@@ -97,7 +97,7 @@ def cancel(
     screen.say(*access.notices)
     with (
         SessionFactory(settings, access, runtime) as sessions,
-        runtime.open_ledger(settings, screen.say) as ledger,
+        runtime.existing_ledger(settings, screen.say) as ledger,
     ):
         run = ledger.runs.named(name)
         _require_not_imported(run)

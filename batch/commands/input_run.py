@@ -145,6 +145,7 @@ class InputRun:
                 if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     ledger.plans.check_all()
                     self._require_wanted(ledger, run)
+                    check.require_no_other_ledger(ledger, run)
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
                         self._screen.say("Finishing this run first. Run the same command again for --resubmit.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -14,15 +14,17 @@ from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import notices_on, require_fit_token
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
-from batch.errors import SettingsError
+from batch.errors import SettingsError, StoppedError
+from batch.loops.compare import other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, RowClass
-from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
+from batch.report.precheck import describe_cost, describe_other_runs, describe_precheck, describe_unknown
 from batch.states import UNSENT, VOID
 from batch.status.cheapest_list import is_expensive
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from datetime import datetime
 
     from batch.answers.events import RunEvent, Tell
@@ -30,9 +32,14 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
+    from batch.model import Run
     from batch.pipeline import Classified
     from batch.settings import Settings
     from batch.status.in_progress import TenantView
+    from batch.tenant.status import Listing
+
+
+_Answer = TypeVar("_Answer")
 
 
 class CommandPrecheck:
@@ -43,7 +50,6 @@ class CommandPrecheck:
         screen: For messages.
         sessions: How to reach the tenant.
         runtime: Clock, randomness and process.
-        usual: Whether to ask if the settings leave it open.
         log: Takes the events.
     """
 
@@ -54,14 +60,13 @@ class CommandPrecheck:
         sessions: SessionFactory,
         runtime: Runtime,
         *,
-        usual: CheckTenant,
         log: Tell | None = None,
     ) -> None:
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
         self._tell = tell_each(self._show_cost, notices_on(screen), *([log] if log else []))
-        self._when = settings.check_tenant or usual
+        self._when = settings.check_tenant
         self._runtime = runtime
         self._began = runtime.now()
         # Answers that this command received itself stay valid while it runs.
@@ -72,18 +77,23 @@ class CommandPrecheck:
         self._closed_list = False
         self._closed_index = False
         self._asked_held = self._asked_not_held = True
+        self._has_looked = False
         self._unsure = 0
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
 
         Raises:
-            SettingsError: The precheck is required, and the tenant does not allow it.
+            SettingsError: The precheck is required, and the tenant does not allow it; or the ledger is new, and another
+                ledger has submitted to this tenant.
             UnfitTokenError: Nobody can submit with the token.
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
-        if self._when is CheckTenant.NEVER or fresh.is_empty():
+        if fresh.is_empty():
+            return pl.DataFrame(schema=TENANT_VERDICTS)
+        if self._when is CheckTenant.NEVER:
+            self.require_no_other_ledger(ledger)
             return pl.DataFrame(schema=TENANT_VERDICTS)
         scope = scope_of(fresh, classified.changes)
         self._asked_held = not plain_grants(fresh).is_empty()
@@ -93,12 +103,61 @@ class CommandPrecheck:
         ended = classified.known.filter(~is_unsent).join(fresh, on=KEY, how="semi")
         if not ended.is_empty():
             self._since = self._began
-        tenant_view = asyncio.run(self._ask(ledger, scope))
+        tenant_view = asyncio.run(self._awaited(self._run(ledger, scope)))
         self._unclear += count_unclear(tenant_view, fresh)
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
         return verdicts
+
+    def require_no_other_ledger(self, ledger: Ledger, planned: Run | None = None) -> None:
+        """Check that no other ledger has submitted to the tenant, if this one has never sent anything there.
+
+        Args:
+            ledger: May be new.
+            planned: The run that it is about to begin; None before that is planned.
+
+        Raises:
+            SettingsError: One has.
+        """
+        if self._is_known(ledger):
+            return
+        try:
+            asyncio.run(self._awaited(self._look(ledger, planned)))
+        except StoppedError:
+            if self._when is not CheckTenant.NEVER:
+                raise
+            # Then nothing can be sent either; the command that sends looks again.
+
+    async def _look(self, ledger: Ledger, planned: Run | None) -> None:
+        async with self._sessions.open(ledger, self._tell) as session:
+            await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
+            await self._refuse_others(session.tenant.statuses, ledger, planned)
+
+    async def _refuse_others(self, listing: Listing, ledger: Ledger, planned: Run | None = None) -> None:
+        if others := await other_runs(listing, {run.id for run in ledger.runs.all()}):
+            drop = f"first `access-batch discard {planned.id}`, then " if planned else ""
+            raise SettingsError(
+                f"The ledger {self._settings.ledger_location} has sent nothing to {self._sessions.access.tenant} yet, "
+                f"but the tenant lists {describe_other_runs(others)}: another ledger has submitted there.",
+                next_step=f"Nothing was sent. Name that ledger with --ledger; or {drop}take over what it has requested "
+                "with `access-batch ledger import`; or add --new-ledger to go on without knowing it.",
+            )
+        self._has_looked = True
+
+    def _is_known(self, ledger: Ledger) -> bool:
+        """Whether the ledger has sent something to the tenant, imported its requests, or may be new there."""
+        # The embedded sandbox begins empty with each command.
+        if self._settings.new_ledger or self._sessions.access.reached_by is None or self._has_looked:
+            return True
+        tenants, heads = ledger.tenants, self._runtime.heads
+        address = self._sessions.access.tenant
+        name = tenants.name_of(address)
+        here = [run for run in reversed(ledger.runs.all()) if run.tenant == name]
+        if any(run.imported or ledger.runs.tally(run).posts for run in here):
+            return True
+        # A ledger that was put back is compared with the tenant before anything is sent.
+        return bool(heads and heads.seen(ledger.gaps.ledger_id(), tenants.addresses(address)))
 
     def describe(self, verdicts: pl.DataFrame) -> None:
         """Show the result."""
@@ -120,8 +179,9 @@ class CommandPrecheck:
             unclear=self._unclear,
         )
 
-    async def _ask(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
-        asking = asyncio.ensure_future(self._run(ledger, scope))
+    async def _awaited(self, answer: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """The answer, unless the user interrupts."""
+        asking = asyncio.ensure_future(answer)
 
         def stop() -> None:
             asking.cancel()
@@ -139,6 +199,8 @@ class CommandPrecheck:
         async with self._sessions.open(ledger, self._tell) as session:
             # Sending gives the notice about an unreadable token.
             await require_fit_token(session.tenant, dialect, lambda _event: None)
+            if not self._is_known(ledger):
+                await self._refuse_others(session.tenant.statuses, ledger)
             token_claims = await session.tenant.token_claims()
             precheck = Precheck(
                 listing=session.tenant.statuses,

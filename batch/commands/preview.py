@@ -11,16 +11,18 @@ from batch.commands.input_run import digest_in
 from batch.commands.loading import load
 from batch.commands.names import Names
 from batch.commands.precheck import CommandPrecheck
-from batch.commands.runs import ledger_if_any
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import count_set_aside
+from batch.errors import NoCredentialsError
+from batch.ledger.engine import ledger_file, ledger_url
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.names.resolve import names_to_look_up, resolve
 from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
 from batch.report.files import make_folder, write_result_files
+from batch.report.precheck import describe_unchecked
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
 from batch.states import IN_DOUBT, UNSENT
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from batch.commands.runtime import Runtime
+    from batch.commands.runtime import Runtime, Say
     from batch.commands.screen import Screen
+    from batch.commands.session import Access
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.pipeline import Classified
@@ -75,17 +78,19 @@ def preview(
     names = Names(settings, screen, runtime)
     sought = len(names_to_look_up(table.rows, settings.identity_by))
     prechecks = not only_rows and _has_precheck(settings, tenant)
+    access = (
+        _access(settings, required=bool(sought) or settings.check_tenant is CheckTenant.ALWAYS)
+        if (prechecks or (sought and not only_rows))
+        else None
+    )
+    screen.say(*(access.notices if access else ()))
     with (
-        _sessions(settings, runtime, asked=prechecks or (bool(sought) and not only_rows)) as sessions,
+        _sessions(settings, runtime, access) as sessions,
         runtime.open_ledger(settings, screen.say)
         if sessions
-        else ledger_if_any(settings, runtime, screen.say, asked=bool(tenant)) as ledger,
+        else _ledger_if_any(settings, runtime, screen.say, asked=bool(tenant)) as ledger,
     ):
-        check = (
-            CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.NEVER)
-            if sessions and prechecks
-            else None
-        )
+        check = CommandPrecheck(settings, screen, sessions, runtime) if sessions and prechecks else None
         if sessions and ledger:
             sessions.identify(ledger, notices_on(screen))
         digest = digest_in(ledger, tenant, table, settings.identity_by) if ledger else ""
@@ -116,12 +121,8 @@ def preview(
     screen.say(*describe_input(classified))
     if check is not None:
         check.describe(verdicts)
-    if not only_rows and not tenant:
-        screen.say("No tenant is given: rows are not compared with the ledger or with a tenant.")
-    elif not only_rows and check is None:
-        screen.say(
-            "The tenant was not asked which changes are in progress or held already: --check-tenant auto asks it."
-        )
+    if not only_rows and check is None:
+        screen.say(describe_unchecked(tenant, settings.check_tenant))
     if only_rows:
         given = [content.name for content in loaded.contents]
         folder = results_folder(settings, given)
@@ -170,15 +171,36 @@ def _has_precheck(settings: Settings, tenant: str) -> bool:
     return settings.check_tenant is CheckTenant.ALWAYS or (settings.check_tenant is CheckTenant.AUTO and bool(tenant))
 
 
-@contextmanager
-def _sessions(settings: Settings, runtime: Runtime, *, asked: bool) -> Iterator[SessionFactory | None]:
-    """Sessions with the tenant; None if it is not asked.
+def _access(settings: Settings, *, required: bool) -> Access | None:
+    """The tenant and its credentials; None if there are no credentials and the plan can do without.
 
     Raises:
         SettingsError: No tenant or no credentials are given.
     """
-    if not asked:
+    try:
+        return find_access(settings)
+    except NoCredentialsError:
+        if required:
+            raise
+        return None
+
+
+@contextmanager
+def _sessions(settings: Settings, runtime: Runtime, access: Access | None) -> Iterator[SessionFactory | None]:
+    """Sessions with the tenant; None if it is not asked."""
+    if access is None:
         yield None
         return
-    with SessionFactory(settings, find_access(settings), runtime) as sessions:
+    with SessionFactory(settings, access, runtime) as sessions:
         yield sessions
+
+
+@contextmanager
+def _ledger_if_any(settings: Settings, runtime: Runtime, say: Say, *, asked: bool) -> Iterator[Ledger | None]:
+    """The ledger, opened; None if it is not asked for, or if its file does not exist yet."""
+    file = ledger_file(ledger_url(settings.ledger_location))
+    if not asked or (file is not None and not file.exists()):
+        yield None
+        return
+    with runtime.open_ledger(settings, say) as ledger:
+        yield ledger

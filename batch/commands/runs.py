@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.errors import UsageError
 from batch.files import read_small
-from batch.ledger.engine import ledger_file, ledger_url
+from batch.ledger.engine import ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.report.runs import describe_signers
 from batch.report.summary import count_states
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 def runs(settings: Settings, runtime: Runtime, say: Say) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
     """Every run of the ledger, oldest first, with its tally and the tenant's last states."""
-    with ledger_if_any(settings, runtime, say) as ledger:
-        every = ledger.runs.all() if ledger else ()
-        return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in every) if ledger else ()
+    with runtime.existing_ledger(settings, say) as ledger:
+        return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in ledger.runs.all())
 
 
 def status(
@@ -44,13 +43,12 @@ def status(
         tenant: An address; consider only its tenant's runs, without imported ones; empty for all runs.
 
     Raises:
-        UsageError: No run or more than one run matches.
+        UsageError: There is no ledger, or no run or more than one run matches.
     """
-    with ledger_if_any(settings, runtime, say) as ledger:
-        all_runs = ledger.runs.all() if ledger else ()
-        tenant = ledger.tenants.name_of(tenant) if ledger else tenant
-        every = [run for run in all_runs if name or not tenant or (run.tenant == tenant and not run.imported)]
-        if ledger is None or not every:
+    with runtime.existing_ledger(settings, say) as ledger:
+        tenant = ledger.tenants.name_of(tenant)
+        every = [run for run in ledger.runs.all() if name or not tenant or (run.tenant == tenant and not run.imported)]
+        if not every:
             raise UsageError(
                 "The ledger has no runs" + (f" for {tenant}." if tenant else "."),
                 next_step="`access-batch submit INPUT` begins one.",
@@ -118,9 +116,7 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
             f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
         )
     trusted = _keys_in(Path(trust)) if trust else frozenset()
-    with ledger_if_any(settings, runtime, say) as ledger:
-        if ledger is None:
-            raise UsageError(f"There is no ledger at {settings.ledger_location}.", next_step="Name it with --ledger.")
+    with runtime.existing_ledger(settings, say) as ledger:
         for line in describe_signers(ledger.signers(), trusted, trust):
             say(line)
         findings = ledger.verify()
@@ -164,14 +160,3 @@ def _held(settings: Settings, name: str, runtime: Runtime, say: Say) -> Iterator
     run, *_ = status(settings, name, runtime, say)
     with runtime.open_ledger(settings, say) as ledger, runtime.holding(ledger, run) as abandoned:
         yield ledger, run, abandoned
-
-
-@contextmanager
-def ledger_if_any(settings: Settings, runtime: Runtime, say: Say, *, asked: bool = True) -> Iterator[Ledger | None]:
-    """The ledger, opened; None if it is not asked for, or if its file does not exist yet."""
-    file = ledger_file(ledger_url(settings.ledger_location))
-    if not asked or (file is not None and not file.exists()):
-        yield None
-        return
-    with runtime.open_ledger(settings, say) as ledger:
-        yield ledger

@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from batch.errors import LedgerLostError
+from batch.errors import LedgerLostError, UsageError
+from batch.ledger.engine import ledger_file, ledger_url
 from batch.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -73,6 +74,20 @@ class Runtime:
         )
         say(*ledger.notices)
         return ledger
+
+    def existing_ledger(self, settings: Settings, say: Say) -> Ledger:
+        """As `open_ledger`, for commands that begin no run: an empty ledger would hide that the right one is elsewhere.
+
+        Raises:
+            UsageError: There is no ledger there. And as `open_ledger`.
+        """
+        file = ledger_file(ledger_url(settings.ledger_location))
+        if file is not None and not file.exists():
+            raise UsageError(
+                f"There is no ledger at {file}.",
+                next_step="Name it with --ledger. `access-batch submit INPUT` begins a new one.",
+            )
+        return self.open_ledger(settings, say)
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

@@ -178,7 +178,7 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
     """
     access = find_access(settings)
     screen.say(*access.notices)
-    with SessionFactory(settings, access, runtime) as sessions, runtime.open_ledger(settings, screen.say) as ledger:
+    with SessionFactory(settings, access, runtime) as sessions, runtime.existing_ledger(settings, screen.say) as ledger:
         run = ledger.runs.named(name)
         tell = notices_on(screen)
         sessions.identify(ledger, tell)

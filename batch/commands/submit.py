@@ -28,7 +28,7 @@ from batch.commands.track import track_run
 from batch.dedupe.row_class import count_set_aside
 from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
-from batch.model import EMPTY_TALLY, CheckTenant
+from batch.model import EMPTY_TALLY
 from batch.pipeline import doubts_elsewhere, with_outcomes
 from batch.read import shown
 from batch.report.files import make_folder, write_result_files
@@ -113,7 +113,7 @@ def submit(
         job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)], consent=consent)
         # InputRun frees the file's bytes once they are parsed.
         del loaded
-        check = CommandPrecheck(settings, screen, sessions, runtime, usual=CheckTenant.AUTO, log=log.tell)
+        check = CommandPrecheck(settings, screen, sessions, runtime, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
         twice = 0

@@ -12,7 +12,7 @@ from batch.credentials.given import config_file_layers, flags_and_environment, r
 from batch.credentials.logins import entry, logins_file, remembered_tenant, stored_login
 from batch.credentials.system_keyring import WITHOUT_KEYRING, KeyringUnusableError, SystemKeyring
 from batch.credentials.vendor import SDK_SOURCE, cli_environment, cli_login, sdk_config
-from batch.errors import SettingsError
+from batch.errors import NoCredentialsError, SettingsError
 from batch.settings import Credentials
 from batch.tenant.address import origin
 
@@ -129,7 +129,7 @@ def find_credentials(settings: Settings, tenant: FoundTenant, keyring: SystemKey
     if chosen is None or chosen.client_secret is None:
         looked = "".join(f"\n  {line}" for line in choice.skipped)
         login = f"Run `access-batch login --base-url {tenant.origin}`: it asks for an ORG_ADMIN user's access token."
-        raise SettingsError(
+        raise NoCredentialsError(
             f"There are no credentials for {tenant.origin}. Looked at:{looked}",
             next_step=f"{WITHOUT_KEYRING if keyring.trouble else login} Or try --sandbox.",
         )

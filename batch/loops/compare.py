@@ -21,7 +21,7 @@ from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from batch.answers.events import Tell
@@ -187,6 +187,56 @@ class Comparison:
                 if any([RequestId.read(request_id(row)) == wanted async for row in rows]):
                     return True
         return False
+
+
+LOOK_PAGES: Final = 4
+"""How many of the newest pages of the user's list a new ledger looks at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherRun:
+    """A run of another ledger, by the tenant's list; the times are None if it tells none.
+
+    Attributes:
+        id: Its id.
+        first: When its first listed request was created.
+        last: The same of its last.
+        changes: Rows of the list.
+    """
+
+    id: str
+    first: datetime | None
+    last: datetime | None
+    changes: int
+
+
+async def other_runs(listing: Listing, known: Collection[str]) -> tuple[OtherRun, ...]:
+    """The runs of other ledgers among the newest requests of the token's user, the newest run first.
+
+    None if the tenant does not list them: the comparison says so before anything is sent.
+
+    Args:
+        listing: The tenant's status list.
+        known: Ids of the runs that the ledger has.
+
+    Raises:
+        TenantLostError: The list can't be read.
+    """
+    found: dict[str, list[datetime | None]] = {}
+    with suppress(ListingForbiddenError):
+        looked = 0
+        async for page in pages(listing, Query(newest_first=True)):
+            for row in page.rows:
+                if (request := RequestId.read(request_id(row))) is not None and request.run not in known:
+                    found.setdefault(request.run, []).append(row.created)
+            looked += 1
+            if looked == LOOK_PAGES:
+                break
+    times = {run: [time for time in created if time is not None] for run, created in found.items()}
+    return tuple(
+        OtherRun(id=run, first=min(times[run], default=None), last=max(times[run], default=None), changes=len(created))
+        for run, created in found.items()
+    )
 
 
 def _since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:

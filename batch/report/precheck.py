@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ADMIN_LEVEL, INDEX_LAG
+from batch.model import CheckTenant
 from batch.report.screen import duration
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from batch.answers.events import PrecheckResult
     from batch.api.dialects import Dialect, Rate
+    from batch.loops.compare import OtherRun
 
 _FEWEST_ANNOUNCED: Final = 20
 """Announce a precheck from this number of calls on."""
+
+_RUNS_SHOWN: Final = 5
+"""Runs of other ledgers that a message names."""
 
 _FRESH: Final = 5.0
 """Show the age of answers older than this number of seconds."""
@@ -67,6 +72,19 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
         )
 
 
+def describe_unchecked(tenant: str, when: CheckTenant) -> str:
+    """What a plan did not check that `submit` does, and why.
+
+    Args:
+        tenant: Empty if none is given.
+        when: Whether the tenant was to be asked.
+    """
+    if not tenant:
+        return "Not checked, because no tenant is given: what was submitted before, and what is in progress or held."
+    why = "--check-tenant never" if when is CheckTenant.NEVER else "there are no credentials for it"
+    return f"Not checked at the tenant ({why}): what is in progress or held there."
+
+
 def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
     """What the tenant does not show us, why, and what the token lacks.
 
@@ -86,6 +104,20 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -
             f"The tenant does not show what is held already ({closed_index}): that takes the scope "
             f"{dialect.search_scopes[0]}."
         )
+
+
+def describe_other_runs(runs: Sequence[OtherRun]) -> str:
+    """The runs of other ledgers and their times, as a part of a sentence."""
+    shown = [f"run {run.id} ({count(run.changes, 'change')}{_times(run)})" for run in runs[:_RUNS_SHOWN]]
+    more = [f"{count(len(runs) - _RUNS_SHOWN, 'more run')}"] if len(runs) > _RUNS_SHOWN else []
+    return ", ".join([*shown, *more])
+
+
+def _times(run: OtherRun) -> str:
+    if run.first is None or run.last is None:
+        return ""
+    first, last = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M}" for time in (run.first, run.last))
+    return f", {first} UTC" if first == last else f", {first} to {last} UTC"
 
 
 def _found(known: list[tuple[int, str]], not_held: int) -> str:

@@ -182,7 +182,7 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     )
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC), new_id=new_id, key=lambda: KEY) as opened:
         reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)
-        check = CommandPrecheck(settings, screen, reach, surroundings, usual=CheckTenant.NEVER)
+        check = CommandPrecheck(settings, screen, reach, surroundings)
         run = planner.planned(opened, reach, check)
         tally = opened.runs.tally(run) if run else None
     requests = sum(tally.requests.values()) if tally else 0

@@ -57,7 +57,7 @@ def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) ->
 
 
 def precheck_calls(sandbox: RunningSandbox) -> int:
-    """How many calls of the precheck the tenant has received, and of the comparison before something is sent."""
+    """How many calls of the precheck the tenant has received, of a new ledger's look, and of the comparison."""
     calls = sandbox.tenant.audit.calls
     return sum(calls[name] for name in ("status", "administration", "search"))
 
@@ -84,7 +84,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert sum(rows.values()) == 2 * rows["read"]
     checked = ended.json["checked"]
     assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
-    assert checked["calls"] + 1 == precheck_calls(tenant) == 3
+    assert checked["calls"] + 2 == precheck_calls(tenant) == 4
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     row_class, reason = result_of(path, 0)
     assert row_class == "already_submitted"
@@ -205,7 +205,7 @@ def test_the_precheck_can_be_switched_off(program: Program, tenant: RunningSandb
     hold(tenant, 1)
     ended = submit(program, tenant, path, "--check-tenant", "never")
     assert ended.json["checked"] is None
-    assert precheck_calls(tenant) == 1, "only the ledger is compared with the tenant"
+    assert precheck_calls(tenant) == 2, "the ledger is new, and is compared with the tenant"
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
@@ -222,7 +222,7 @@ def test_the_precheck_reuses_answers_until_they_are_too_old(
     assert again.json["checked"]["calls"] == 0
     assert again.json["checked"]["age_s"] > 0
     assert "The tenant answered a moment ago" in again.err
-    assert precheck_calls(tenant) == before
+    assert precheck_calls(tenant) == before + 1, "the ledger is still new"
     anew = submit(program, tenant, path, "--max-age", "0")
     assert anew.json["rows"]["submitted"] == 4
     assert precheck_calls(tenant) > before
@@ -292,22 +292,56 @@ def test_an_interrupted_precheck_sends_nothing(number: signal.Signals, path: Pat
         assert sandbox.tenant.audit.posts == 0
 
 
-def test_a_plan_skips_the_precheck_unless_an_option_requests_it(
+def test_a_plan_asks_what_submit_asks_and_says_what_it_could_not_check(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:
     hold(tenant, 1)
-    silent = program("plan", path, "--json", env=environment(tenant))
-    assert "The tenant was not asked" in silent.err
-    assert precheck_calls(tenant) == 0
-    assert silent.json["changes"]["unsent"] == 4
-    ended = program("plan", path, "--json", "--check-tenant", "auto", env=environment(tenant))
+    ended = program("plan", path, "--json", env=environment(tenant))
+    assert "Not checked" not in ended.err
     assert ended.json["rows"]["already_held"] == 1
     assert ended.json["changes"]["unsent"] == 3
     assert ended.json["checked"]["held"] == 1
     assert "no runs" in program("runs").out
     assert tenant.tenant.audit.posts == 0
+    before = precheck_calls(tenant)
+    offline = program("plan", path, "--json", "--check-tenant", "never", env=environment(tenant))
+    assert "Not checked at the tenant (--check-tenant never)" in offline.err
+    assert offline.json["changes"]["unsent"] == 4
+    unknown = program("plan", path, env={"SAIL_BASE_URL": tenant.base_url})
+    assert (unknown.code, "there are no credentials for it" in unknown.err) == (0, True)
+    assert "Not checked, because no tenant is given" in program("plan", path).err
     assert program("plan", path, "--check-tenant", "always").code == 2
-    assert "No tenant is given" in program("plan", path, "--check-tenant", "auto").err
+    assert precheck_calls(tenant) == before
+
+
+def test_a_new_ledger_stops_if_another_one_has_submitted_to_the_tenant(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    first = submit(program, tenant, path, "--ledger", str(tmp_path / "first.db"))
+    new = ("--ledger", str(tmp_path / "new.db"))
+    other = write_rows(tmp_path / "b.csv", [grant(person, 2) for person in range(2)])
+    for words in (("submit", other, "--yes"), ("submit", other, "--yes", "--check-tenant", "never"), ("plan", other)):
+        stopped = program(*words, *new, env=environment(tenant))
+        assert stopped.code == 2
+        assert f"run {first.json['run']} (4 changes, {datetime.now(UTC):%Y-%m}" in stopped.err
+        for choice in ("--ledger", "access-batch ledger import", "--new-ledger"):
+            assert choice in stopped.err
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+    assert submit(program, tenant, other, *new, "--new-ledger").json["rows"]["submitted"] == 2
+    assert submit(program, tenant, path, *new).code == 0, "the ledger is new no more"
+    imported = ("--ledger", str(tmp_path / "imported.db"))
+    assert program("ledger", "import", *imported, env=environment(tenant)).code == 0
+    assert submit(program, tenant, path, *imported).json["rows"]["already_submitted"] == 4
+
+
+def test_commands_that_begin_no_run_do_not_make_a_ledger(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    typo = tmp_path / "typo.db"
+    for words in ("runs", "status", "track", "audit", "settle x", "cancel x --yes", "discard x", "ledger verify"):
+        ended = program(*words.split(), "--ledger", typo, env=environment(tenant))
+        assert (ended.code, f"There is no ledger at {typo}." in ended.err) == (2, True), words
+    assert not typo.exists()
 
 
 def test_the_precheck_asks_the_embedded_sandbox_like_any_tenant(program: Program, path: Path) -> None:

@@ -86,9 +86,8 @@ def test_a_refused_refresh_stops_the_run_and_the_next_token_continues_it(program
     path = write_rows(tmp_path / "a.csv", WANTED)
     with running_sandbox(SandboxSettings(rate=RATE, tokens=2), clock=SteppingClock()) as first:
         # Comparing uses up the first token, sending the second.
-        ended = program(
-            "submit", path, "--yes", "--concurrency", "1", "--check-tenant", "never", env=environment(first)
-        )
+        options = ("--yes", "--concurrency", "1", "--check-tenant", "never", "--new-ledger")
+        ended = program("submit", path, *options, env=environment(first))
     assert ended.code == 4
     assert "The tenant refuses the client: it answered 401" in ended.err
     assert first.client_secret not in ended.err

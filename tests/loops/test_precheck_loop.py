@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.answers.events import tell_each
+from batch.loops.compare import OtherRun, other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.tenant.status import ListingForbiddenError, Page, Query, open_pages
 from tests.clocks import at
@@ -269,3 +270,35 @@ def test_late_grants_are_looked_for_again_even_if_the_index_was_asked_a_moment_a
     for times in (1, 2):
         asked_to_revoke(tenant, "a", memory=memory)
         assert (tenant.calls["search"], tenant.calls["history"]) == (1, times)
+
+
+class OwnList:
+    """The list of the token's user, newest row first, in pages of two rows."""
+
+    def __init__(self, *rows: StatusRow) -> None:
+        self.rows = rows
+        self.pages = 0
+
+    async def page(self, query: Query, offset: int) -> Page:
+        assert query == Query(newest_first=True)
+        self.pages += 1
+        found = self.rows[offset : offset + 2]
+        return Page(rows=found, read=len(found), total=len(self.rows), more=offset + 2 < len(self.rows))
+
+    async def clock_offset(self) -> timedelta:
+        return timedelta()
+
+
+def ours(run: str, number: int, hours_ago: float) -> StatusRow:
+    created = NOW - timedelta(hours=hours_ago)
+    return row("a", "r1", created=created, metadata={"accessBatchRequest": f"{run}-{number}-abcdefghij".upper()})
+
+
+def test_the_runs_of_other_ledgers_are_found_in_the_users_own_list() -> None:
+    one, two = "0a1b2c3d4e5f", "5f4e3d2c1b0a"
+    listing = OwnList(row("a", "r1"), ours(one, 2, 1), ours(two, 1, 2), ours(one, 1, 3), row("b", "r1"))
+    found = asyncio.run(other_runs(listing, {two}))
+    assert found == (OtherRun(id=one, first=NOW - timedelta(hours=3), last=NOW - timedelta(hours=1), changes=2),)
+    assert asyncio.run(other_runs(listing, {one, two})) == ()
+    long = OwnList(*(row("a", f"r{n}") for n in range(20)), ours(one, 1, 9))
+    assert (asyncio.run(other_runs(long, ())), long.pages) == ((), 4)

@@ -159,6 +159,8 @@ class Host:
                 "api": options.api,
                 "rate": f"{options.rate[0]}/{options.rate[1]:g}",
                 "check_tenant": "never",
+                # Each machine knows that its ledger is new.
+                "new_ledger": True,
                 "concurrency": options.concurrency,
                 "timeout": options.timeout,
                 "settle_after": options.settle_after,
