@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import stat
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COLLEAGUE = 4242
 """The number of another user."""
@@ -23,6 +30,31 @@ def mode(path: Path) -> int:
 def give_away(path: Path) -> None:
     """Makes it somebody else's."""
     os.chown(path, COLLEAGUE, COLLEAGUE)
+
+
+_OVERRIDES = 0b110
+"""Linux's capabilities CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+
+
+@contextlib.contextmanager
+def held_back_by_rights() -> Iterator[None]:
+    """While the block lasts, rights hold back root's thread too."""
+    if os.geteuid():
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("this system's root can write anywhere")
+    libc, header = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # Effective, permitted and inheritable ones; then the same of those above 31.
+    before = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, before) == 0
+    fewer = (ctypes.c_uint32 * 6)(*before)
+    fewer[0] &= ~_OVERRIDES
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, before) == 0
 
 
 def folder_with(path: Path, rights: int) -> Path:

@@ -42,12 +42,18 @@ def runs(settings: Settings, call: Call) -> None:
         4: "some changes are still open, or tracking stopped; run the same command again",
     },
 )
-@takes(TENANT, ("json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet")
-def track(settings: Settings, call: Call, run: NewestRun = "") -> None:
+@takes(TENANT, ("offline", "json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet")
+def track(
+    settings: Settings,
+    call: Call,
+    run: NewestRun = "",
+    offline: Annotated[bool, Option("Don't ask the tenant: show what the ledger knows.")] = False,
+) -> None:
     """Follow a run's accepted changes until they are provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
+    from batch.commands.track import track_offline
 
-    result = follow_up(settings, run, screen_of(call), runtime())
+    result = (track_offline if offline else follow_up)(settings, run, screen_of(call), runtime())
     show(result.as_json() if call.json else result.describe())
     if result.stopped is not None:
         raise result.stopped

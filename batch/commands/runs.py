@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def runs(settings: Settings, runtime: Runtime, say: Say) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
     """Every run of the ledger, oldest first, with its tally and the tenant's last states."""
-    with runtime.existing_ledger(settings, say) as ledger:
+    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
         return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in ledger.runs.all())
 
 
@@ -45,7 +45,7 @@ def status(
     Raises:
         UsageError: There is no ledger, or no run or more than one run matches.
     """
-    with runtime.existing_ledger(settings, say) as ledger:
+    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
         tenant = ledger.tenants.name_of(tenant)
         every = [run for run in ledger.runs.all() if name or not tenant or (run.tenant == tenant and not run.imported)]
         if not every:
@@ -116,7 +116,7 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
             f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
         )
     trusted = _keys_in(Path(trust)) if trust else frozenset()
-    with runtime.existing_ledger(settings, say) as ledger:
+    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
         for line in describe_signers(ledger.signers(), trusted, trust):
             say(line)
         findings = ledger.verify()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import LedgerLostError, UsageError
-from batch.ledger.engine import ledger_file, ledger_url
+from batch.ledger.engine import ledger_exists, ledger_file, ledger_url
 from batch.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ class Runtime:
         """The wall clock, in UTC."""
         return self.clock.now()
 
-    def open_ledger(self, settings: Settings, say: Say) -> Ledger:
+    def open_ledger(self, settings: Settings, say: Say, *, only_read: bool = False) -> Ledger:
         """Open the ledger that the settings name; create or upgrade it if necessary.
 
         Args:
             settings: Name the ledger.
             say: Shows what was done to open it.
+            only_read: Whether one that can't be written will do.
 
         Raises:
             LedgerRefusedError: It can't or must not be used.
@@ -71,23 +72,24 @@ class Runtime:
             new_id=self.new_id,
             key=self.key,
             memory=self.heads,
+            only_read=only_read,
         )
         say(*ledger.notices)
         return ledger
 
-    def existing_ledger(self, settings: Settings, say: Say) -> Ledger:
+    def existing_ledger(self, settings: Settings, say: Say, *, only_read: bool = False) -> Ledger:
         """As `open_ledger`, for commands that begin no run: an empty ledger would hide that the right one is elsewhere.
 
         Raises:
             UsageError: There is no ledger there. And as `open_ledger`.
         """
-        file = ledger_file(ledger_url(settings.ledger_location))
-        if file is not None and not file.exists():
+        url = ledger_url(settings.ledger_location)
+        if not ledger_exists(url):
             raise UsageError(
-                f"There is no ledger at {file}.",
+                f"There is no ledger at {ledger_file(url)}.",
                 next_step="Name it with --ledger. `access-batch submit INPUT` begins a new one.",
             )
-        return self.open_ledger(settings, say)
+        return self.open_ledger(settings, say, only_read=only_read)
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

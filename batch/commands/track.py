@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.answers.events import StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import status
-from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
 from batch.errors import StoppedError, UsageError
 from batch.loops.track import Tracker
 from batch.report.files import make_folder, write_tracked
@@ -125,19 +125,65 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
         run = _of_tenant(ledger, run, sessions, screen)
         ledger.requests.check(run, whole=True)
         stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
-        changes = ledger.tracks.of_run(run) if settings.out is not None else None
-        return TrackResult(
-            run=run,
-            tally=ledger.runs.tally(run),
-            tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
-            file=None
-            if settings.out is None or changes is None
-            else write_tracked(settings.out, run.id, changes, complain=screen.complain),
-            head=ledger.head(run).short,
-            elapsed=runtime.clock.monotonic() - began,
+        return _result(
+            ledger,
+            run,
+            settings,
+            screen,
+            runtime,
+            began=began,
+            twice=twice,
             stopped=stopped,
             interrupted=interrupted,
         )
+
+
+def track_offline(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> TrackResult:
+    """What the ledger knows of a run's accepted changes; the tenant is not asked, and nothing is recorded.
+
+    Args:
+        settings: Ledger, and where to write tracked.csv. A tenant narrows the choice of the newest run.
+        name: As for `track`.
+        screen: For messages.
+        runtime: Clock, randomness and process.
+
+    Raises:
+        UsageError: The run does not exist.
+    """
+    began = runtime.clock.monotonic()
+    run, *_ = status(settings, name, runtime, screen.say, tenant=tenant_name(settings))
+    if settings.out is not None:
+        make_folder(settings.out, [])
+    with runtime.open_ledger(settings, screen.say, only_read=True) as ledger:
+        return _result(ledger, run, settings, screen, runtime, began=began)
+
+
+def _result(
+    ledger: Ledger,
+    run: Run,
+    settings: Settings,
+    screen: Screen,
+    runtime: Runtime,
+    *,
+    began: float,
+    twice: int = 0,
+    stopped: StoppedError | None = None,
+    interrupted: bool = False,
+) -> TrackResult:
+    """Sum up, and write tracked.csv."""
+    file = None
+    if settings.out is not None:
+        file = write_tracked(settings.out, run.id, ledger.tracks.of_run(run), complain=screen.complain)
+    return TrackResult(
+        run=run,
+        tally=ledger.runs.tally(run),
+        tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
+        file=file,
+        head=ledger.head(run).short,
+        elapsed=runtime.clock.monotonic() - began,
+        stopped=stopped,
+        interrupted=interrupted,
+    )
 
 
 def _of_tenant(ledger: Ledger, run: Run, sessions: SessionFactory, screen: Screen) -> Run:

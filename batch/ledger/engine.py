@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -100,6 +101,71 @@ def connect(
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
         _watch_file(engine, path, original)
     return engine
+
+
+def ledger_exists(url: sa.URL) -> bool:
+    """Whether there is such a file; True for any other database.
+
+    Raises:
+        LedgerRefusedError: It can't be looked at.
+    """
+    path = ledger_file(url)
+    if path is None:
+        return True
+    with _opening(path):
+        return path.exists()
+
+
+def can_be_written(path: Path) -> bool:
+    """Whether a ledger's file can be written, and its folder too, where SQLite keeps its other files."""
+    file = Path(os.path.realpath(path))
+    effective = os.access in os.supports_effective_ids
+    return not file.exists() or all(os.access(one, os.W_OK, effective_ids=effective) for one in (file, file.parent))
+
+
+def for_reading(url: sa.URL, path: Path) -> sa.URL:
+    """The URL by which a ledger that can't be written can be read.
+
+    SQLite reads it as usual if the files beside it allow that. Else it must be told that nobody writes to it, and then
+    it looks at the file alone.
+
+    Raises:
+        LedgerRefusedError: It can't be read, or its newest entries are not in the file itself.
+    """
+    file = Path(os.path.realpath(path))
+    usual, unchanging = (f"{file.as_uri()}?{how}" for how in ("mode=ro", "mode=ro&immutable=1"))
+    beside = [file.with_name(f"{file.name}-{end}") for end in ("wal", "journal")]
+    why = _why_unreadable(usual)
+    if not why:
+        return _uri(url, usual)
+    with _opening(path):
+        newest = next((one for one in beside if one.exists() and one.stat().st_size), None)
+    if newest is not None:
+        raise LedgerRefusedError(
+            f"The newest entries of the ledger {path} are in {newest}, which can't be read without write permission.",
+            next_step=f"Copy {file.name} and {newest.name} into a folder of your own, and name it with --ledger.",
+        )
+    if why := _why_unreadable(unchanging):
+        raise LedgerRefusedError(
+            f"The ledger {path} can't be read: {why}.", next_step="Give yourself the right to read it."
+        )
+    return _uri(url, unchanging)
+
+
+def _uri(url: sa.URL, address: str) -> sa.URL:
+    database, _, query = address.partition("?")
+    options = dict(one.split("=") for one in query.split("&"))
+    return url.set(database=database, query={**options, "uri": "true"})
+
+
+def _why_unreadable(address: str) -> str:
+    """Why SQLite can't read a database; empty if it can."""
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return ""
 
 
 def close_ledger_to_others(url: sa.URL) -> tuple[str, ...]:

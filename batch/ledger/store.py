@@ -20,7 +20,7 @@ from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
 from batch.ledger.unreadable import explain
-from batch.ledger.upgrade import bring_up_to_date
+from batch.ledger.upgrade import bring_up_to_date, for_reading_only
 from batch.ledger.verify import verify
 from batch.ledger.verify_seals import has_head, signers
 
@@ -88,6 +88,7 @@ class Ledger:
         new_id: Callable[[], str],
         key: Callable[[], MachineKey],
         memory: LedgerMemory | None = None,
+        only_read: bool = False,
     ) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
@@ -98,12 +99,15 @@ class Ledger:
             new_id: A random id, new each time, for the ids of requests and attempts.
             key: Returns this machine's key. It is not called before something must be signed or checked.
             memory: What this machine knows of ledgers; None to know nothing.
+            only_read: Whether it will only be read, so that one that can't be written will do.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
             LedgerChangedError: Somebody has changed it.
         """
         url = ledger_url(location)
+        if only_read and (readable := for_reading_only(url, sandbox=sandbox)) is not None:
+            return cls(connect(readable, key=key, only_look=True), new_id, memory=memory)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory)
         return cls(connect(url, key=key), new_id, notices, memory)
 

@@ -21,7 +21,16 @@ from batch.files import unfinished_file
 from batch.ledger import tables as t
 from batch.ledger.chain import read_chain
 from batch.ledger.doubts import adopt
-from batch.ledger.engine import close_ledger_to_others, connect, ledger_file, place, reading, writing
+from batch.ledger.engine import (
+    can_be_written,
+    close_ledger_to_others,
+    connect,
+    for_reading,
+    ledger_file,
+    place,
+    reading,
+    writing,
+)
 from batch.ledger.schema import HAS_VERSION, differences
 from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.ledger.unreadable import refuse_unreadable
@@ -88,6 +97,38 @@ def bring_up_to_date(
     finally:
         looking.dispose()
     return notices
+
+
+def for_reading_only(url: sa.URL, *, sandbox: bool) -> sa.URL | None:
+    """The URL by which a ledger that can't be written can be read, after the same checks; None if it can be written.
+
+    Args:
+        url: Where the ledger is.
+        sandbox: See `bring_up_to_date`.
+
+    Raises:
+        LedgerRefusedError: It can't be read as it is, and as `bring_up_to_date`.
+        LedgerChangedError: Somebody has changed it.
+    """
+    file = ledger_file(url)
+    if file is None or can_be_written(file):
+        return None
+    readable = for_reading(url, file)
+    looking = connect(readable, only_look=True)
+    try:
+        if (version := _version(looking)) != t.LEDGER_VERSION:
+            raise LedgerRefusedError(
+                f"The ledger {file} has version {version}, which this access-batch can't read as it is.",
+                next_step="Copy it into a folder of your own, and name that copy with --ledger: it is upgraded there.",
+            )
+        _refuse_other_schema(looking, url)
+        refuse_unreadable(looking)
+        _refuse_other_kind(looking, url, sandbox=sandbox)
+    except LedgerLostError as error:
+        raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
+    finally:
+        looking.dispose()
+    return readable
 
 
 _UNUSABLE: Final = (
