@@ -113,7 +113,7 @@ class Names:
     ) -> dict[Name, NameMeaning]:
         tell = notices_on(self._screen)
         async with sessions.open(ledger, tell) as session:
-            directory = Directory(session.tenant.reader, self._settings.dialect, tell=tell)
+            directory = Directory(session.tenant.reader, self._settings.dialect, tell=tell, suggests=True)
             try:
                 return await lookup.ask(names, directory)
             finally:
@@ -222,7 +222,9 @@ def _which(kind: str, name: str, found: NameMatches) -> NameMeaning:
 
 
 def _cached(found: NameMatches) -> dict[str, Any]:
-    return {"looked": list(found.fields), "found": [[one.id, one.description, one.exact] for one in found.candidates]}
+    candidates = [[one.id, one.description, one.exact] for one in found.candidates]
+    near = {"near": list(found.near)} if found.near else {}
+    return {"looked": list(found.fields), "found": candidates, **near}
 
 
 def _found(value: Any) -> NameMatches:
@@ -231,4 +233,5 @@ def _found(value: Any) -> NameMatches:
             NameCandidate(id=id_, description=description, exact=exact) for id_, description, exact in value["found"]
         ),
         fields=tuple(map(IdentityBy, value["looked"])),
+        near=tuple(value.get("near", ())),
     )

@@ -6,6 +6,7 @@ Nothing is guessed: a name resolves only if it fits exactly one; every other out
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType
 from batch.model import IdentityBy
-from batch.read.item_names import entitlement_name
+from batch.read.item_names import EntitlementName, entitlement_name
 from batch.text import tidy, written_out
 from batch.validate.prepare import ID_PATTERN, MOST_SHOWN
 
@@ -39,6 +40,10 @@ FIELD_WORDS: Final[Mapping[IdentityBy, str]] = MappingProxyType(
     }
 )
 """The fields of an identity that can name it."""
+
+_SUGGESTED: Final = 3
+_NEARNESS: Final = 0.8
+"""How near a spelling must be to be suggested, from 0 to 1: in ten letters one may be wrong and one missing."""
 
 _ID: Final = re.compile(ID_PATTERN)
 
@@ -106,11 +111,13 @@ class NameMatches:
         candidates: The identities or items that the name may mean.
         fields: The fields compared; empty for items.
         refusal: Why the tenant can't look the name up; empty if it did.
+        near: If it means nobody, names that are spelled nearly so: only suggestions.
     """
 
     candidates: tuple[NameCandidate, ...] = ()
     fields: tuple[IdentityBy, ...] = ()
     refusal: str = ""
+    near: tuple[str, ...] = ()
 
 
 class NameOutcome(StrEnum):
@@ -215,7 +222,8 @@ def person_meaning(name: str, matches: NameMatches) -> NameMeaning:
     if matches.refusal:
         return _refused(shown, matches)
     if not matches.candidates:
-        problem = f"no identity has '{shown}' as {_either([FIELD_WORDS[field] for field in matches.fields])}"
+        by = _either([FIELD_WORDS[field] for field in matches.fields])
+        problem = f"no identity has '{shown}' as {by}{_suggested(matches)}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
     if len(matches.candidates) == 1:
         return NameMeaning(outcome=NameOutcome.FOUND, id=matches.candidates[0].id)
@@ -229,12 +237,39 @@ def item_meaning(item_type: ItemType, name: str, matches: NameMatches) -> NameMe
         return _refused(shown, matches)
     if not matches.candidates:
         hint = ", and the tenant can't look up names with a +: give its id" if "+" in name else ""
-        problem = f"there is no {word} '{shown}'{hint}"
+        problem = f"there is no {word} '{shown}'{hint}{_suggested(matches)}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem, candidates=None if hint else ())
     exact = [candidate for candidate in matches.candidates if candidate.exact]
     if len(exact) == 1 or len(matches.candidates) == 1:
         return NameMeaning(outcome=NameOutcome.FOUND, id=(exact or matches.candidates)[0].id)
     return _ambiguous(f"'{shown}' may be any of {len(matches.candidates)} {word}s", matches.candidates)
+
+
+def nearest(name: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts that are spelled nearly like a name, the nearest first."""
+    by_folded = {_folded(text): text for text in texts}
+    near = difflib.get_close_matches(_folded(name), by_folded, n=_SUGGESTED, cutoff=_NEARNESS)
+    return tuple(by_folded[folded] for folded in near)
+
+
+def person_texts(person: Person) -> tuple[str, ...]:
+    """The names of a person that a suggestion may show; an employee number is near to many."""
+    return tuple(filter(None, (person.alias, person.email, person.name)))
+
+
+def item_texts(item_type: ItemType, item: Item) -> tuple[str, ...]:
+    """The names of an item as they are written in a cell."""
+    if item_type is not ItemType.ENTITLEMENT:
+        return item.names
+    parts = [(item.source, "", name) for name in item.names]
+    if item.attribute and item.value:
+        parts.append((item.source, item.attribute, item.value))
+    return tuple(EntitlementName(source=one, attribute=two, value=three).text for one, two, three in parts)
+
+
+def _suggested(matches: NameMatches) -> str:
+    near = [f"'{shown_name(name)}'" for name in matches.near]
+    return f" (did you mean {_either(near)}?)" if near else ""
 
 
 def _folded(text: str) -> str:

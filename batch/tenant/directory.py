@@ -6,12 +6,24 @@ the list of identities. We compare every match of the tenant's again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import Notice
 from batch.api.dialects import ItemType
 from batch.errors import SettingsError
-from batch.names.meaning import FIELD_WORDS, ITEM_WORDS, NameMatches, identity_fields, match_items, match_people
+from batch.names.meaning import (
+    FIELD_WORDS,
+    ITEM_WORDS,
+    NameMatches,
+    identity_fields,
+    item_texts,
+    match_items,
+    match_people,
+    nearest,
+    person_texts,
+)
 from batch.read.item_names import entitlement_name
 from batch.tenant.collection import answers
 from batch.tenant.directory_questions import Caller, Items, People, Search
@@ -19,7 +31,7 @@ from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from batch.answers.events import Tell
     from batch.api.dialects import Dialect
@@ -29,6 +41,9 @@ if TYPE_CHECKING:
 MOST_TEXT: Final = 100
 """Most characters kept of a text from the tenant."""
 
+MOST_SUGGESTED: Final = 20
+"""For so many names of a kind that nobody has, names that are spelled nearly so are looked for."""
+
 
 class Directory:
     """The directory of one tenant in one dialect.
@@ -37,9 +52,11 @@ class Directory:
         reader: Asks the tenant.
         dialect: The API version.
         tell: Takes notices.
+        suggests: Whether to look for names that are spelled nearly like one that nobody has: one call for each kind.
     """
 
-    def __init__(self, reader: Reader, dialect: Dialect, *, tell: Tell) -> None:
+    def __init__(self, reader: Reader, dialect: Dialect, *, tell: Tell, suggests: bool = False) -> None:
+        self._suggests = suggests
         self._caller = Caller(reader, dialect)
         self._reader = reader
         self._dialect = dialect
@@ -95,11 +112,13 @@ class Directory:
         for field, group in groups:
             question = Items(self._caller, item_type, field)
             try:
+                unknown: dict[str, NameMatches] = {}
                 async for answer in answers(question, question.portions(group)):
                     named = match_items(item_type, answer.values, answer.rows, self._clean)
-                    yield {
-                        name: NameMatches(candidates=named[name], refusal=self._clean(answer.refused)) for name in named
-                    }
+                    refusal = self._clean(answer.refused)
+                    found = {name: NameMatches(candidates=named[name], refusal=refusal) for name in named}
+                    yield _without_unknown(found, unknown)
+                yield await self._with_suggestions(question, unknown, partial(item_texts, item_type))
             except ForbiddenError:
                 scopes = _scopes(self._dialect, item_type)
                 raise self._forbidden(f"read {ITEM_WORDS[item_type]}s", scopes, "item_id") from None
@@ -118,16 +137,27 @@ class Directory:
     ) -> AsyncIterator[dict[str, NameMatches]]:
         """The people of each name in the list of identities; names that can't stand in it are not looked up."""
         question = People(self._caller, tuple(field for field in fields if field in self._dialect.people_filters))
-        hopeless = [name for name in names if not question.terms(name)]
-        if hopeless:
-            yield {name: NameMatches(fields=fields) for name in hopeless}
+        unknown = {name: NameMatches(fields=fields) for name in names if not question.terms(name)}
         try:
             async for answer in answers(question, question.portions(name for name in names if question.terms(name))):
                 named = match_people(answer.values, answer.rows, fields, self._clean)
                 refused = self._clean(answer.refused)
-                yield {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
+                found = {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
+                yield _without_unknown(found, unknown)
+            yield await self._with_suggestions(question, unknown, person_texts)
         except ForbiddenError:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
+
+    async def _with_suggestions(
+        self, question: People | Items, unknown: dict[str, NameMatches], texts_of: Callable[[Any], Iterable[str]]
+    ) -> dict[str, NameMatches]:
+        """The names that nobody has, the first of them with names that are spelled nearly so."""
+        asked = list(unknown)[:MOST_SUGGESTED] if self._suggests and question.fields else []
+        if not asked:
+            return unknown
+        rows = map(question.read, await question.ask_beginnings(asked))
+        texts = {self._clean(text) for row in rows if row is not None for text in texts_of(row)}
+        return unknown | {name: replace(unknown[name], near=nearest(name, sorted(texts))) for name in asked}
 
     def _clean(self, text: str) -> str:
         return on_one_line(text[: 4 * MOST_TEXT], most=MOST_TEXT)
@@ -144,6 +174,12 @@ class Directory:
             next_step=f"Nothing was sent. Give the token the scope {scopes[0]}, or give ids alone, in the column "
             f"{column}.",
         )
+
+
+def _without_unknown(found: dict[str, NameMatches], unknown: dict[str, NameMatches]) -> dict[str, NameMatches]:
+    """The names that have a candidate, or that were refused; the others go into `unknown`."""
+    unknown |= {name: one for name, one in found.items() if not one.candidates and not one.refusal}
+    return {name: one for name, one in found.items() if name not in unknown}
 
 
 def _scopes(dialect: Dialect, item_type: ItemType) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from batch.tenant.directory_rows import item_listed, person_found, person_listed
 from batch.tenant.reading import EXPERIMENTAL, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batch.api.dialects import Dialect
     from batch.names.meaning import Item, Person
@@ -38,6 +38,10 @@ MOST_LISTED_ROWS: Final = 100_000
 """Most rows of one list that we read."""
 
 _SEARCH_KEEPS: Final = ("id", *dict.fromkeys(field for fields in SEARCH_FIELDS.values() for field in fields))
+_SHORTEST: Final = 3
+_LONGEST: Final = 8
+# All but those that another token or patience may mend.
+_ERRORS: Final = frozenset(range(400, 600)) - {401, 429}
 _BLANKS: Final = re.compile(" {2,}")
 _AROUND: Final = 50
 """Most characters around the values of a filter."""
@@ -68,10 +72,10 @@ class Caller:
         *,
         params: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
+        settling: frozenset[int] = frozenset({TOO_LONG}),
     ) -> Reply:
         """See Reader.ask; a too long address settles the question too."""
         self.calls += 1
-        settling = frozenset({TOO_LONG})
         return await self._reader.ask(
             method, path, subject=subject, params=params, body=body, headers=EXPERIMENTAL, settling=settling
         )
@@ -133,6 +137,8 @@ class _Listed(ABC):
     page_limit = PAGE_LIMIT
     most_rows = MOST_LISTED_ROWS
 
+    fields: tuple[str, ...] = ()
+
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
@@ -158,6 +164,21 @@ class _Listed(ABC):
         }
         return await self._caller.ask("GET", self.path, self.subject, params=params)
 
+    async def ask_beginnings(self, names: Iterable[str]) -> Sequence[Any]:
+        """Rows whose names begin like the given ones, from one page only; none if the tenant refuses.
+
+        Nothing depends on the answer, so no error is worth another call.
+        """
+        beginnings = dict.fromkeys(_beginning(self.word(name)) for name in names)
+        terms = [f"{field} sw {quoted(beginning)}" for beginning in beginnings for field in self.fields]
+        params = {"filters": " or ".join(terms), "sorters": self.sorters, **_page(self.page_limit, 0)}
+        reply = await self._caller.ask("GET", self.path, self.subject, params=params, settling=_ERRORS)
+        return reply.rows
+
+    def word(self, name: str) -> str:
+        """The part of a name by which the list is asked."""
+        return name
+
     @abstractmethod
     def terms(self, name: str) -> list[str]:
         """The terms of the filter for a name; none if the name can't stand in the list."""
@@ -180,11 +201,11 @@ class People(_Listed):
     def __init__(self, caller: Caller, fields: tuple[IdentityBy, ...]) -> None:
         super().__init__(caller)
         self.path = caller.dialect.paths.people
-        self._fields = fields
+        self.fields = self._by = fields
 
     def terms(self, name: str) -> list[str]:
         """A comparison for each kind of name that it may be."""
-        fields = [field for field in self._fields if _may_be(name, field)]
+        fields = [field for field in self._by if _may_be(name, field)]
         return [f"{field} eq {quoted(spelling)}" for spelling in _spellings(name) for field in fields]
 
     def read(self, raw: Any) -> Person | None:
@@ -206,6 +227,7 @@ class Items(_Listed):
         paths = caller.dialect.paths
         self.subject = f"list of {ITEM_WORDS[item_type]}s"
         self._field = field
+        self.fields = (field,)
         self._entitlements = item_type is ItemType.ENTITLEMENT
         match item_type:
             case ItemType.ROLE:
@@ -222,6 +244,11 @@ class Items(_Listed):
         parts = entitlement_name(name)
         return list(map(quoted, _spellings(parts.value))) if parts else []
 
+    def word(self, name: str) -> str:
+        """An entitlement's value."""
+        parts = entitlement_name(name) if self._entitlements else None
+        return parts.value if parts else name
+
     def filters(self, terms: list[str]) -> str:
         """Comparisons; for entitlements a list of values."""
         terms = list(dict.fromkeys(terms))
@@ -234,6 +261,11 @@ class Items(_Listed):
 
 def _page(limit: int, offset: int) -> dict[str, str]:
     return {"limit": str(limit), "offset": str(offset), "count": "true"}
+
+
+def _beginning(name: str) -> str:
+    """So much of a name as is probably right; more would miss a wrong letter, less would find too much."""
+    return name[: min(max(_SHORTEST, len(name) // 3), _LONGEST)].strip()
 
 
 def _spellings(name: str) -> list[str]:

@@ -87,8 +87,8 @@ def test_rows_with_clear_names_are_submitted_and_all_others_are_rejected(
 def test_the_screen_and_the_json_report_the_names(program: Program, tenant: RunningSandbox, sample: Path) -> None:
     ended = program("plan", sample, "--json", env=environment(tenant))
     names = ended.json["names"]
-    assert names == {"looked_up": names["found"] + 3, "calls": 6, "found": names["found"], "unknown": 2, "ambiguous": 1}
-    assert f"{names['looked_up']} names looked up in 6 calls: {names['found']} found, 2 unknown, 1 amb" in ended.err
+    assert names == {"looked_up": names["found"] + 3, "calls": 8, "found": names["found"], "unknown": 2, "ambiguous": 1}
+    assert f"{names['looked_up']} names looked up in 8 calls: {names['found']} found, 2 unknown, 1 amb" in ended.err
     assert accepted(tenant) == {}
 
 
@@ -194,6 +194,7 @@ def test_an_id_in_a_name_column_counts_as_an_id_and_a_name_beside_an_id_must_be_
         row(third.alias, role(0), identity_id=third.id),
         row("who knows", role(1), identity_id=second.id),
         row(first.alias, role(1), identity_id=second.id),
+        row("", role(1)[:-1], identity_id=second.id),
     ]
     given = write_rows(tmp_path / "in.csv", rows)
     ended = program("submit", given, "--yes", env=environment(tenant))
@@ -202,7 +203,9 @@ def test_an_id_in_a_name_column_counts_as_an_id_and_a_name_beside_an_id_must_be_
     assert [(mistake["_line"], mistake["_rule"]) for mistake in mistakes] == [
         ("5", "identity_agrees"),
         ("6", "identity_agrees"),
+        ("7", "item_found"),
     ]
+    assert mistakes[2]["_message"].startswith(f"there is no role '{role(1)[:-1]}' (did you mean '{role(1)}'")
     assert f"line 6: identity '{first.alias}' has the id {first.id}, but identity_id is '{second.id}'" in ended.err
 
 

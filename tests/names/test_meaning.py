@@ -18,8 +18,10 @@ from batch.names.meaning import (
     Person,
     identity_fields,
     item_meaning,
+    item_texts,
     match_items,
     match_people,
+    nearest,
     person_meaning,
 )
 from tests.plan.changes import hex_id
@@ -111,6 +113,33 @@ def test_a_name_that_the_tenant_refuses_to_look_up_shows_its_reason() -> None:
         assert meaning == NameMeaning(
             outcome=NameOutcome.UNKNOWN, problem="'x' can't be looked up, give its id instead: too many have it"
         )
+
+
+def test_names_that_are_spelled_nearly_so_are_suggested_and_never_taken() -> None:
+    people = NameMatches(fields=(IdentityBy.ALIAS,), near=("jane.doe", "jane.dow"))
+    assert person_meaning("jane.deo", people) == NameMeaning(
+        outcome=NameOutcome.UNKNOWN,
+        problem="no identity has 'jane.deo' as alias (did you mean 'jane.doe' or 'jane.dow'?)",
+    )
+    role = item_meaning(ItemType.ROLE, "Payrol Reader", NameMatches(near=("Payroll Reader",)))
+    assert role.problem == "there is no role 'Payrol Reader' (did you mean 'Payroll Reader'?)"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("payrol reader", ("Payroll Reader", "Payroll Readers")),
+        ("Payroll Writer", ("Payroll Writers",)),
+        ("Chief", ()),
+    ],
+)
+def test_only_a_few_names_that_are_near_enough_are_suggested(name: str, near: tuple[str, ...]) -> None:
+    assert nearest(name, ["Payroll Readers", "Payroll Reader", "Chef", "Payroll Writers", "Clerk"])[: len(near)] == near
+
+
+def test_an_entitlement_is_suggested_as_it_is_written() -> None:
+    group = Item(id=hex_id(1), names=("Readers",), source="AD", attribute="memberOf", value="CN=a|b")
+    assert item_texts(ItemType.ENTITLEMENT, group) == ("AD|Readers", r"AD|memberOf|CN=a\|b")
 
 
 def test_a_long_name_is_cut_short_in_messages() -> None:

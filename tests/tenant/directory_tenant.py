@@ -57,13 +57,17 @@ class DirectoryTenant:
                     self._by_word[word][document["id"]] = document
 
     def found(
-        self, ask: Callable[[Directory], AsyncIterator[dict[str, NameMatches]]], *, api: str = "beta"
+        self,
+        ask: Callable[[Directory], AsyncIterator[dict[str, NameMatches]]],
+        *,
+        api: str = "beta",
+        suggests: bool = False,
     ) -> dict[str, NameMatches]:
         """All answers of the directory to a question."""
         events = Events()
 
         async def everything(reader: Reader) -> dict[str, NameMatches]:
-            directory = Directory(reader, DIALECTS[api], tell=events.append)
+            directory = Directory(reader, DIALECTS[api], tell=events.append, suggests=suggests)
             found: dict[str, NameMatches] = {}
             async for part in ask(directory):
                 assert not found.keys() & part.keys()
@@ -93,6 +97,10 @@ class DirectoryTenant:
         return [found[id_] for id_ in sorted(found)]
 
     def _list(self, name: str, request: httpx.Request) -> list[dict[str, Any]]:
+        begun = re.findall(rf"(\w+) sw {_QUOTED}", request.url.params["filters"])
+        if begun:
+            rows = self._listed.get(name, [])
+            return [row for row in rows if any(row.get(field, "").startswith(value) for field, value in begun)]
         wanted = {(field, value.casefold()) for field, value in asked_of_list(request)}
 
         def told(row: dict[str, Any]) -> set[tuple[str, str]]:

@@ -262,6 +262,42 @@ def test_no_address_is_too_long_for_a_gateway_in_any_script() -> None:
     assert max(len(request.url.params["filters"]) for request in tenant.requests) <= 4_000
 
 
+def suggested(tenant: DirectoryTenant, ask: Any) -> Mapping[str, tuple[str, ...]]:
+    return {name: one.near for name, one in tenant.found(ask, suggests=True).items()}
+
+
+def test_names_that_are_spelled_nearly_like_unknown_ones_take_one_call_for_each_kind() -> None:
+    roles = [{"id": hex_id(n), "name": name} for n, name in enumerate(("Payroll Reader", "Payroll Auditor", "Clerk"))]
+    group = entitlement(9, "AD", "CN=Readers", "Readers")
+    listed = {"roles": roles, "entitlements": [group], "identities": [{"id": hex_id(5), "alias": "jane.doe"}]}
+    tenant = DirectoryTenant(listed=listed)
+    found = suggested(tenant, lambda one: one.items(ItemType.ROLE, ["Payrol Reader", "Clerk", "Janitor", "R+D"]))
+    assert found == {"Clerk": (), "Payrol Reader": ("Payroll Reader",), "Janitor": (), "R+D": ()}
+    assert tenant.calls == 2
+    assert tenant.requests[-1].url.params["filters"] == 'name sw "Payr" or name sw "Jan" or name sw "R+D"'
+    found = suggested(tenant, lambda one: one.items(ItemType.ENTITLEMENT, ["AD|memberOf|CN=Reader", "AD|Reader"]))
+    assert found == {"AD|memberOf|CN=Reader": ("AD|memberOf|CN=Readers",), "AD|Reader": ("AD|Readers",)}
+    found = suggested(tenant, lambda one: one.people(["jane.deo"], AUTO))
+    assert found == {"jane.deo": ("jane.doe",)}
+
+
+def test_a_tenant_that_refuses_to_suggest_keeps_no_name_waiting() -> None:
+    def answer(request: httpx.Request) -> Reply | None:
+        return (500, {}, {}) if " sw " in request.url.params["filters"] else None
+
+    tenant = DirectoryTenant(listed={"roles": [{"id": hex_id(1), "name": "Clerk"}]}, answers={"roles": answer})
+    assert suggested(tenant, lambda one: one.items(ItemType.ROLE, ["Clerc", "Clerk"])) == {"Clerk": (), "Clerc": ()}
+    assert tenant.calls == 2
+
+
+def test_no_more_than_a_few_unknown_names_get_suggestions() -> None:
+    tenant = DirectoryTenant(listed={"roles": [{"id": hex_id(1), "name": "Role 1"}]})
+    found = suggested(tenant, lambda one: one.items(ItemType.ROLE, [f"Role {n}" for n in range(2, 92)]))
+    assert len(found) == 90
+    assert 0 < len(list(filter(None, found.values()))) <= 20
+    assert [found[f"Role {n}"] for n in range(2, 10)] == [("Role 1",)] * 8
+
+
 def refusing(bad: Sequence[str], status: int = 400) -> Any:
     def answer(request: httpx.Request) -> Reply | None:
         asked = {value for _, value in asked_of_list(request)}
