@@ -73,7 +73,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
 )
 @takes(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES, ("json", "quiet"))
 def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
-    """Show the requests that submit would send; send nothing. Asks the tenant for names, and with --check-tenant."""
+    """Show the requests that submit would send; send nothing. --check-tenant never plans without asking."""
     from batch.commands.preview import preview
     from batch.commands.streams import standard_input
     from batch.report.screen import describe_outcome

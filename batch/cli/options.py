@@ -7,7 +7,7 @@ An option that only one command has is a parameter of that command.
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
@@ -57,20 +57,23 @@ HEADINGS: Final = {
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 
 
-def takes(*options: str | tuple[str, ...], new_profile: bool = False) -> Callable[[Callable[..., None]], Any]:
+def takes(
+    *options: str | tuple[str, ...], new_profile: bool = False, **defaults: str
+) -> Callable[[Callable[..., None]], Any]:
     """Gives a command its options. It receives them as `settings` and `call`.
 
     Args:
         options: Groups and single options, in the order of help. The command's own parameters that are not named here
             come last.
         new_profile: Whether `--profile` may name a profile that does not exist yet.
+        defaults: What help shows as the default of an option, if this command has another one than the rest.
     """
     names = [name for option in options for name in ((option,) if isinstance(option, str) else option)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command).parameters
         own = {name: _own(one) for name, one in signature.items() if name not in {"settings", "call"}}
-        shared = {name: _shared(name) for name in names if name not in own}
+        shared = {name: _shared(name, defaults.get(name, "")) for name in names if name not in own}
         rest = [one for name, one in own.items() if name not in names]
 
         @functools.wraps(command)
@@ -110,10 +113,11 @@ _CALL: Final = {
 }
 
 
-def _shared(name: str) -> inspect.Parameter:
+def _shared(name: str, in_words: str) -> inspect.Parameter:
     if name in _CALL:
         return _parameter(name, *_CALL[name], variable=True)
-    return _parameter(name, *_SETTINGS[name], variable=False)
+    option, default = _SETTINGS[name]
+    return _parameter(name, replace(option, default=in_words or option.default), default, variable=False)
 
 
 def _own(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -42,12 +42,12 @@ def runs(settings: Settings, call: Call) -> None:
         4: "some changes are still open, or tracking stopped; run the same command again",
     },
 )
-@takes(TENANT, ("offline", "json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet")
+@takes(TENANT, ("offline", "json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet", out="none; writes no file")
 def track(
     settings: Settings,
     call: Call,
     run: NewestRun = "",
-    offline: Annotated[bool, Option("Don't ask the tenant: show what the ledger knows.")] = False,
+    offline: Annotated[bool, Option("Show what the ledger knows, without asking the tenant.")] = False,
 ) -> None:
     """Follow a run's accepted changes until they are provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
