@@ -18,6 +18,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from batch.errors import InputFileError
+from batch.read.workbook_scan import QUARTER, DamagedError, SheetScan, local_name
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ MAGIC: Final = b"PK\x03\x04"
 SHEET: Final = "sheet"
 """The name of the only sheet of the workbook that is packed anew."""
 
-COLUMN_BITS: Final = 14
-"""A cell's position is its row, shifted by so many bits, and its column; both count from 0."""
-
-_MOST_ROWS: Final = 1 << 20
-_MOST_COLUMNS: Final = 1 << COLUMN_BITS
 _MOST_PARTS: Final = 10_000
 _MOST_NAMED: Final = 20
 _MOST_SHOWN: Final = 80
@@ -44,8 +40,6 @@ _PLAIN_FORMATS: Final = frozenset({"0", "1", "49"})
 
 _PLAIN_CODES: Final = frozenset({"general", "0", "@"})
 _ENCODINGS: Final = frozenset({"utf-8", "utf-16", "us-ascii"})
-_QUARTER: Final = "a quarter of the limit"
-_DIGITS: Final = "0123456789"
 _MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006/relationships"
@@ -54,10 +48,6 @@ _OTHER_KINDS: Final = {
     "content.xml": "an OpenDocument file",
     "word/document.xml": "a Word document",
 }
-
-
-class DamagedError(ValueError):
-    """The bytes are no workbook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +167,7 @@ class _Package:
                 if self._left < 0:
                     quarter = self.limits.size // 4
                     raise self.limits.exceeded(
-                        f"{self.name} takes more than {quarter:,} bytes once it is unpacked", _QUARTER
+                        f"{self.name} takes more than {quarter:,} bytes once it is unpacked", QUARTER
                     )
                 self._elements += piece.count(b"<") - piece.count(b"</")
                 if self._elements > self.limits.cells // 20:
@@ -196,11 +186,6 @@ def _refuse_document_type(*_: object) -> None:
 def _refuse_odd_encoding(_: str, encoding: str | None, __: int) -> None:
     if encoding is not None and encoding.lower() not in _ENCODINGS:
         raise DamagedError("a part of it has an unusual encoding")
-
-
-def _local(name: str) -> str:
-    """An element's name without its prefix."""
-    return name.rpartition(":")[2] if ":" in name else name
 
 
 def _checked(package: _Package, wanted: str) -> Sheet:
@@ -225,7 +210,7 @@ def _checked(package: _Package, wanted: str) -> Sheet:
         _write_frame(copy, is_1904=is_1904)
         plain = _scan_styles(package, parts.get("styles"), copy)
         lengths = _scan_texts(package, parts.get("sharedStrings"), copy)
-        scan = _SheetScan(package, plain, lengths)
+        scan = SheetScan(package.name, package.limits, plain, lengths)
         package.scan(sheet.part, scan.start, scan.text, copy, "xl/worksheets/sheet1.xml")
         scan.finish()
     workbook.seek(0)
@@ -248,7 +233,7 @@ def _relations(package: _Package, source: str) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
 
     def start(name: str, attributes: Mapping[str, str]) -> None:
-        if _local(name) == "Relationship" and attributes.get("TargetMode") != "External":
+        if local_name(name) == "Relationship" and attributes.get("TargetMode") != "External":
             target = attributes["Target"].replace("\\", "/")
             path = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
             found[attributes["Id"]] = attributes["Type"].rpartition("/")[2], path
@@ -264,7 +249,7 @@ def _sheets(package: _Package, book: str, relations: Mapping[str, tuple[str, str
 
     def start(name: str, attributes: Mapping[str, str]) -> None:
         nonlocal is_1904
-        local = _local(name)
+        local = local_name(name)
         if local == "workbookPr":
             is_1904 = attributes.get("date1904") in {"1", "true"}
         elif local == "sheet":
@@ -326,7 +311,7 @@ def _scan_styles(package: _Package, part: str | None, copy: zipfile.ZipFile) -> 
 
     def start(name: str, attributes: Mapping[str, str]) -> None:
         nonlocal inside
-        local = _local(name)
+        local = local_name(name)
         if local in {"cellXfs", "cellStyleXfs", "cellStyles", "dxfs"}:
             inside = local
         elif local == "numFmt":
@@ -345,7 +330,7 @@ def _scan_texts(package: _Package, part: str | None, copy: zipfile.ZipFile) -> a
     lengths: array[int] = array("Q")
 
     def start(name: str, attributes: Mapping[str, str]) -> None:
-        local = _local(name)
+        local = local_name(name)
         if local == "si":
             lengths.append(0)
         elif local == "sst" and int(attributes.get("uniqueCount", "0")) > package.limits.cells // 20:
@@ -359,137 +344,3 @@ def _scan_texts(package: _Package, part: str | None, copy: zipfile.ZipFile) -> a
     if part is not None:
         package.scan(part, start, text, copy, "xl/sharedStrings.xml")
     return lengths
-
-
-class _SheetScan:
-    """Measures a sheet's cells, and finds the special ones."""
-
-    def __init__(self, package: _Package, plain: Sequence[bool], lengths: Sequence[int]) -> None:
-        self.formulas: array[int] = array("Q")
-        self.unsaved: array[int] = array("Q")
-        self.errors: array[int] = array("Q")
-        self.formatted: array[int] = array("Q")
-        self.hidden_rows = 0
-        self._package = package
-        self._plain = plain
-        self._lengths = lengths
-        self._columns: dict[str, int] = {}
-        self._row, self._next_row, self._next_column = 0, 0, 0
-        self._at_row, self._at_column = 0, 0
-        self._kind, self._style, self._inside = "", 0, ""
-        self._has_formula = self._has_value = self._is_hidden = False
-        self._text_left = package.limits.size // 4
-        self._top, self._bottom, self._left, self._right = _MOST_ROWS, -1, _MOST_COLUMNS, -1
-
-    # These two are called for each element and text, so a millionth of a second more is a second for a large sheet.
-
-    def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Takes the beginning of an element."""
-        if ":" in name:
-            name = _local(name)
-        self._inside = name
-        if name == "c":
-            if self._has_value or self._has_formula:
-                self.finish()
-            reference = attributes.get("r")
-            if reference is None:
-                self._at_row, self._at_column = self._row, self._next_column
-            else:
-                letters = reference.rstrip(_DIGITS)
-                self._at_row = int(reference[len(letters) :]) - 1
-                self._at_column = self._columns[letters] if letters in self._columns else self._new_column(letters)
-            self._next_column = self._at_column + 1
-            self._kind = attributes.get("t", "n")
-            self._style = int(attributes.get("s", 0))
-        elif name == "f":
-            self._has_formula = True
-        elif name == "row":
-            self.finish()
-            number = attributes.get("r")
-            self._row = int(number) - 1 if number else self._next_row
-            self._next_row, self._next_column = self._row + 1, 0
-            self._is_hidden = attributes.get("hidden") in {"1", "true"}
-
-    def text(self, piece: str) -> None:
-        """Takes the text of an element."""
-        if self._inside == "v":
-            if self._kind == "s":
-                # Blanks may stand behind the value. The library would take anything else for the first text.
-                if self._has_value and piece.isspace():
-                    return
-                if not (piece.isascii() and piece.isdecimal()):
-                    raise DamagedError("a cell names none of the texts")
-                self._text_left -= self._lengths[int(piece)]
-            elif self._kind == "str" or not piece.isspace():
-                self._text_left -= len(piece)
-            else:
-                return
-        elif self._inside == "t" and (self._has_value or not piece.isspace()):
-            self._text_left -= len(piece)
-        else:
-            return
-        self._has_value = True
-        if self._text_left < 0:
-            quarter = self._package.limits.size // 4
-            raise self._package.limits.exceeded(
-                f"{self._package.name} holds more than {quarter:,} characters", _QUARTER
-            )
-
-    def finish(self) -> None:
-        """Takes note of the cell that has ended."""
-        row, column = self._at_row, self._at_column
-        if self._has_value or self._has_formula:
-            if not (self._top <= row <= self._bottom and self._left <= column <= self._right):
-                self._extend(row, column)
-            self.hidden_rows += self._is_hidden
-            self._is_hidden = False
-            at = row << COLUMN_BITS | column
-            if self._kind == "e":
-                self.errors.append(at)
-            elif self._style and self._kind == "n" and self._style < len(self._plain) and not self._plain[self._style]:
-                self.formatted.append(at)
-            if self._has_formula:
-                self.formulas.append(at)
-                if not self._has_value and self._kind != "str":
-                    self.unsaved.append(at)
-        self._has_formula = self._has_value = False
-
-    def _extend(self, row: int, column: int) -> None:
-        """Checks the size of the smallest rectangle around all cells, which the library reserves."""
-        if not (0 <= row < _MOST_ROWS and 0 <= column < _MOST_COLUMNS):
-            raise DamagedError("a cell is beyond the edges of a sheet")
-        self._top, self._bottom = min(self._top, row), max(self._bottom, row)
-        self._left, self._right = min(self._left, column), max(self._right, column)
-        limits = self._package.limits
-        height, width = self._bottom - self._top + 1, self._right - self._left + 1
-        limits.check(self._package.name, rows=height, columns=width)
-        if height * width > limits.cells // 10:
-            raise limits.exceeded(f"{self._package.name} spans more than {limits.cells // 10:,} cells")
-
-    def _new_column(self, letters: str) -> int:
-        column = self._columns[letters] = _column_number(letters)
-        return column
-
-
-def _column_number(letters: str) -> int:
-    number = 0
-    for letter in letters.upper():
-        if not "A" <= letter <= "Z":
-            raise DamagedError("a cell has no valid name")
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number - 1
-
-
-def cell_name(at: int) -> str:
-    """A cell's name as spreadsheets show it, such as `B2`."""
-    return f"{column_name(at & (_MOST_COLUMNS - 1))}{(at >> COLUMN_BITS) + 1}"
-
-
-def column_name(column: int) -> str:
-    """A column's name as spreadsheets show it; the argument counts from 0."""
-    name = ""
-    while column >= 0:
-        column, letter = divmod(column, 26)
-        name = chr(ord("A") + letter) + name
-        column -= 1
-    return name

@@ -17,7 +17,8 @@ from batch.read.file_rows import OUR_DATES, REJECTED_SCHEMA, FileRows, Form
 from batch.read.header import read_header
 from batch.read.identityiq import DATE_COLUMNS, NAME_COLUMNS, is_identityiq, recognised_names
 from batch.read.parquet_table import explained
-from batch.read.workbook_parts import COLUMN_BITS, SHEET, cell_name, checked_sheet, shown_name
+from batch.read.workbook_parts import SHEET, checked_sheet, shown_name
+from batch.read.workbook_scan import COLUMN_BITS, cell_name
 from batch.text import count, on_one_line, restored
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from batch.errors import InputFileError
 from batch.read import LIMITS, Limits
-from batch.read.workbook_parts import DamagedError, checked_sheet
+from batch.read.workbook_parts import checked_sheet
+from batch.read.workbook_scan import DamagedError
 from tests.read.read_helpers import refusal
 from tests.read.workbooks import HEADER, ROW, read_workbook, with_part, workbook
 
