@@ -194,7 +194,7 @@ def test_rows_of_others_and_of_other_ledgers_are_not_compared(
     now = datetime.now(UTC)
     tenant.tenant.request_by_other(now, identity=identity(50), item_type=ItemType.ROLE, item_id=item(1))
     other = worker(program, tenant, tmp_path / "other.db")
-    assert other("submit", write_rows(tmp_path / "b.csv", [grant(60, 1)]), "--yes").code == 0
+    assert other("submit", write_rows(tmp_path / "b.csv", [grant(60, 1)]), "--yes", "--new-ledger").code == 0
     ended = work("audit", "--json")
     assert found(ended) == {}
     assert ended.json["of_other_ledgers"] == 1
@@ -238,6 +238,9 @@ def test_one_run_can_be_audited_alone(work: Callable[..., Ended], tenant: Runnin
 
 
 def test_a_ledger_without_runs_has_nothing_to_audit(program: Program, tenant: RunningSandbox, ledger: Path) -> None:
-    ended = worker(program, tenant, ledger)("audit")
+    run = worker(program, tenant, ledger)
+    assert "There is no ledger at" in run("audit").err
+    assert run("doctor").code == 0
+    ended = run("audit")
     assert ended.code == 2
     assert "The ledger has no runs for" in ended.err
