@@ -155,21 +155,10 @@ def test_a_row_that_names_a_request_which_the_ledger_does_not_have_is_reported(
     assert found(work("audit", "--json")) == {}
 
 
-def test_requests_that_are_newer_than_a_ledger_put_back_to_an_earlier_state_are_reported(
+def put_back_to_its_plan(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
-) -> None:
-    hold_what_is_revoked(tenant)
-    run = worker(program, tenant, ledger)
-    path = write_rows(tmp_path / "a.csv", ROWS)
-    assert run("submit", path, "--yes", "--json").code == 0
-    alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
-    alter(ledger, "UPDATE request SET state = 'PLANNED', attempts = 0", "DELETE FROM event WHERE event <> 'planned'")
-    assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
-
-
-def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows_it(
-    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
-) -> None:
+) -> tuple[Callable[..., Ended], tuple[str | Path, ...]]:
+    """A ledger as it was before its run was sent: how to run a command on it, and the command that has sent the run."""
     run = worker(program, tenant, ledger)
     path = write_rows(tmp_path / "a.csv", ROWS)
     submit = ("submit", path, "--yes", "--check-tenant", "never")
@@ -180,6 +169,20 @@ def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows
     assert run(*submit).code == 0
     alter(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
     ledger.write_bytes(planned)
+    return run, submit
+
+
+def test_requests_that_are_newer_than_a_ledger_put_back_to_an_earlier_state_are_reported(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    run, _ = put_back_to_its_plan(program, tenant, ledger, tmp_path)
+    assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
+
+
+def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows_it(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    run, submit = put_back_to_its_plan(program, tenant, ledger, tmp_path)
     assert run("discard", rows(ledger, "SELECT id FROM run")[0][0]).code == 0
     assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
     again = run(*submit, "--settle-after", "0.2")
