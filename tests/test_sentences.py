@@ -17,7 +17,7 @@ ROOT = Path(batch.__file__).parent
 RIDDLE = re.compile(
     r"^(What|Whoever|That which) |^(what|of which|whose it) .* (was|were|is) |\. (What|Whoever) |: what .* was "
     r"|came to nothing| word counts|[Mm]end the |can be had|what has left|nothing of what"
-    r"|(?<![Tt]here) is no [a-z]+[.,:]"
+    r"|(?<![Tt]here) is no (?!longer|more)"
 )
 
 

@@ -183,7 +183,7 @@ def _check_zone(name: str) -> None:
         pl.select(pl.datetime(2027, 1, 31).dt.replace_time_zone(name))
     except pl.exceptions.PolarsError:
         raise UsageError(
-            f"--time-zone: {on_one_line(name, most=_MOST_SHOWN)!r} is no time zone.",
+            f"--time-zone: {on_one_line(name, most=_MOST_SHOWN)!r} is not a time zone.",
             next_step=f"{_NOTHING_SENT} Give the name of one, such as Europe/Berlin, America/New_York or UTC.",
         ) from None
 

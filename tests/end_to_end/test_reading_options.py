@@ -123,7 +123,7 @@ def test_a_link_to_the_config_file_stays_a_link(program: Program, path: Path, co
         (["--map", "Nobody=identity", "--save-map"], "no column `Nobody`"),
         (["--map", "Who=identy"], "did you mean 'identity'"),
         (["--date-format", "%m"], "has no year"),
-        (["--time-zone", "Berlin"], "'Berlin' is no time zone"),
+        (["--time-zone", "Berlin"], "'Berlin' is not a time zone"),
         (["--comment", " "], "--comment is blank"),
     ],
 )

@@ -231,7 +231,7 @@ def test_dates_of_a_parquet_file_get_the_time_zone_too() -> None:
 
 
 def test_an_unknown_time_zone_is_refused() -> None:
-    with pytest.raises(UsageError, match="'Berlin' is no time zone") as caught:
+    with pytest.raises(UsageError, match="'Berlin' is not a time zone") as caught:
         make_interpretation(time_zone="Berlin")
     assert "Europe/Berlin" in caught.value.next_step
 
