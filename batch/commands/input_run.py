@@ -198,8 +198,9 @@ class InputRun:
                 f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run {run.id}: "
                 "planning them anew from this input."
             )
-            ledger.plans.drop(run, others, self._runtime.process, self._runtime.now())
-        return bool(others)
+        if again := {*others, *sealed.revived}:
+            ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
+        return bool(again)
 
     def _are_mistrusted(self, ledger: Ledger, classified: Classified, resubmit: Collection[TenantOutcome]) -> bool:
         """Check that the ledger may call changes fresh; return whether only another machine's word made them so.

@@ -31,7 +31,7 @@ from batch.ledger.events import (
 )
 from batch.ledger.machine_key import key_name
 from batch.model import Head
-from batch.states import FREE, TRANSITIONS, Event, State
+from batch.states import FREE, TRANSITIONS, VOID, Event, State
 from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Chain:
         names: The hash of what the input's names mean, in the newest plan; None before there were seals.
         last: The newest event.
         freed: Of requests that may be sent again after an attempt, the signed event that says so, by its number.
+        revived: Requests that were doubted again after others could have taken their changes over.
         mistrusted: Of requests that were freed by a key that is not trusted and did not make the attempt, that key.
         parts: Of requests that were divided, their parts, of every time.
         attempts: How often requests were sent; imported ones count once.
@@ -92,6 +93,7 @@ class Chain:
         self.names: str | None = None
         self.last = Head(run=run_id, number=0, hash="")
         self.freed: dict[int, int] = {}
+        self.revived: set[int] = set()
         self.mistrusted: dict[int, str] = {}
         self.parts: dict[int, tuple[int, ...]] = {}
         self.attempts: dict[int, int] = {}
@@ -162,6 +164,8 @@ class Chain:
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
             return
+        if name == Event.MISTRUSTED and state in VOID:
+            self.revived.add(request)
         if name == Event.MISTRUSTED and not self._may_be_doubted_again(request):
             self.faults.append(f"event {event} doubts request {request} again without a reason")
         self._moved.append((request, state, after))

@@ -161,8 +161,13 @@ def seen_of_others(connection: Connection) -> Mapping[str, Any] | None:
 
     Each covers all events of its run before, so nobody can change or remove them afterwards without being found.
     None if there are no others.
+
+    Raises:
+        LedgerChangedError: What this machine had seen of them before was changed: the new record would hide that.
     """
     public: str = connection.get_execution_options()[KEY]().public
+    if faults := [*faults_of_others(connection, public)]:
+        raise events.changed("", faults)
     places = [list(row) for row in connection.execute(_SIGNED_BY_OTHERS, {"of_public": public})]
     return {"runs": places, "hash": _hash_of(connection, places)} if places else None
 
@@ -175,7 +180,10 @@ def _hash_of(connection: Connection, places: Iterable[Sequence[int]]) -> str:
 
 
 def faults_of_others(connection: Connection, public: str) -> Iterator[str]:
-    """Whether what a key had seen of other keys at its newest plan is as it was; that covers its older plans."""
+    """Whether what a key had seen of other keys at its newest plan is as it was.
+
+    That covers its older plans: each was checked in the transaction that made the next one.
+    """
     plan = connection.execute(_OWN_PLAN, {"of_public": public}).first()
     seen = json.loads(plan.detail).get(events.OTHERS) if plan else None
     if seen and _hash_of(connection, seen["runs"]) != seen["hash"]:

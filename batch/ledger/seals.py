@@ -114,6 +114,7 @@ class Sealed:
         mistrusted: By the numbers of requests in any state of FREE that may have arrived: the name of the key on whose
             word alone they have not.
         parts: Of requests that were divided, their parts.
+        revived: Planned requests whose changes may have been submitted in others: they are planned anew.
         last: The run's newest event.
         tracked_by: The names of the other machines' keys that alone have signed what the tenant reports, by requests.
         claim: The greatest number of a claim that its events have.
@@ -124,6 +125,7 @@ class Sealed:
     doubtful: Mapping[int, str]
     mistrusted: Mapping[int, str]
     parts: Mapping[int, Sequence[int]]
+    revived: frozenset[int]
     last: Head
     tracked_by: Mapping[int, str]
     claim: int
@@ -140,6 +142,11 @@ def require_ours(sealed: Sealed, request: Request) -> None:
             f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
             "not, and this machine does not trust it.",
             next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
+        )
+    if request.number in sealed.revived:
+        raise ForeignPlanError(
+            f"Request {request.id} did not arrive, and its changes may have been submitted in another request since.",
+            next_step="Nothing of it was sent. Run the same command again: it plans these changes anew.",
         )
     if key := sealed.others.get(request.number):
         raise ForeignPlanError(
@@ -206,6 +213,7 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
         doubtful=doubtful,
         mistrusted=mistrusted,
         parts=chain.parts,
+        revived=frozenset(chain.revived & planned),
         last=chain.last,
         tracked_by={number: key_name(key) for number, key in chain.tracked_by.items() if key != public},
         claim=chain.greatest_claim,

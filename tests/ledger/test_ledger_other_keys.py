@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.answers.poison import Failed
-from batch.errors import LedgerChangedError, StoppedError
+from batch.errors import ForeignPlanError, LedgerChangedError, StoppedError
 from batch.ledger.decisions import Decisions
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.machine_key import MachineKey
@@ -225,6 +225,24 @@ def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_aw
     assert ledger.verify() == ()
 
 
+def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_itself(
+    ledger: Ledger, path: Path
+) -> None:
+    run = taken_over_elsewhere(ledger, path)
+    # Whoever did it: the changes were accepted in the other request.
+    add(path, run, "mistrusted", 1)
+    alter(path, "UPDATE request SET state = 'UNCONFIRMED' WHERE number = 1")
+    ledger.runs.hold(run, ME, NOW)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+    with pytest.raises(ForeignPlanError, match="may have been submitted in another request since"):
+        claim_if_any(ledger, run)
+    assert ledger.requests.check(run).revived == {1}
+    ledger.plans.drop(run, [1], ME, NOW)
+    assert (ledger.requests.check(run).revived, states(path)) == (set(), {1: "SPLIT", 2: "PLANNED"})
+    assert claim_if_any(ledger, run) is None
+
+
 def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger: Ledger, path: Path) -> None:
     run = taken_over_elsewhere(ledger, path)
     with pytest.raises(StoppedError, match="Some of its changes were submitted in another request since"):
@@ -414,6 +432,9 @@ def test_what_was_seen_of_another_machine_can_be_rewritten_under_no_other_key(
         with pytest.raises(LedgerChangedError, match=r"the record that the key .* last made of others' signatures"):
             ledger.plans.check_all()
         assert any("others' signatures was changed" in finding for finding in ledger.verify())
+        # A plan that was checked before would record the others as they are now.
+        with pytest.raises(LedgerChangedError, match="others' signatures was changed"):
+            write(ledger, *singles(1, prefix="p"), digest="one more")
     else:
         # Whatever follows is sound.
         with open_ledger(path, key=lambda: THIEF) as elsewhere:
