@@ -61,8 +61,8 @@ def canonical_name(header: str, position: int) -> str:
 
 
 def letters(name: str) -> str:
-    """A name without case, blanks and punctuation: `removeDate` and `Remove Date` are `remove_date`."""
-    return re.sub(r"[\W_]", "", name.lower())
+    """A name without case and blanks: `removeDate` and `Remove Date:` are `remove_date`; `Item #` is something else."""
+    return re.sub(r"[\s_.:*/-]", "", name.lower())
 
 
 _BY_LETTERS: Final = {letters(name): name for name in KNOWN_COLUMNS}

@@ -134,13 +134,12 @@ def _with_api_names(names: list[str]) -> list[str]:
     bare = {letters(name): name for name in names if not has_effect(name)}
     if "requestedfor" not in bare:
         return names
-    absent = [ours for ours in API_NAMES.values() if not {ours, ours.removesuffix("_id")} & set(names)]
     # An `id` alone may be anybody's.
     is_item = "type" in bare or "item_type" in names
     theirs = {
         bare[word]: ours
         for word, ours in API_NAMES.items()
-        if word in bare and ours in absent and (word != "id" or is_item)
+        if word in bare and ours not in names and (word != "id" or is_item)
     }
     return [theirs.get(name, name) for name in names]
 

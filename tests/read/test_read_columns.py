@@ -117,6 +117,16 @@ def test_an_id_or_a_type_alone_is_nobodys(header: str) -> None:
     assert "has no column" in refusal(lambda: read_text(f"{header}\n1,2,3\n")).message
 
 
+def test_the_apis_ids_are_read_beside_names_too_so_that_they_can_be_compared() -> None:
+    table = read_text("requestedFor,identity,type,id,item\n1,anna,ROLE,2,Clerk\n")
+    assert table.rows.columns[2:] == ["identity_id", "identity", "item_type", "item_id", "item"]
+
+
+def test_a_number_of_an_item_is_not_the_item() -> None:
+    table = read_text(f"{HEADER},Item #\n1,ROLE,2,a,7\n")
+    assert table.rows.columns[-1] == "Item #"
+
+
 def test_the_users_map_counts_more_than_the_apis_name() -> None:
     interpretation = make_interpretation(maps=["requestedFor=identity", "id=metadata.id"])
     text = "requestedFor,type,id,item,item_type\nanna,x,7,Clerk,ROLE\n"
