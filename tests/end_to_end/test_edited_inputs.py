@@ -127,8 +127,8 @@ def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "a.csv", ROWS[:3])
-    # The process compares, sends two requests, and waits an hour before the third.
-    first = fork("submit", path, "--yes", "--check-tenant", "never", "--rate", "3/3600", env=environment(tenant))
+    # The process looks whether another ledger has submitted here, compares, sends two requests, and waits an hour.
+    first = fork("submit", path, "--yes", "--check-tenant", "never", "--rate", "4/3600", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 2, first)
     (ledger,) = (tmp_path / "data").rglob("ledger.db")
     wait_until(lambda: rows(ledger, "SELECT count(*) FROM request WHERE state = 'ACCEPTED'") == [(2,)], first)
