@@ -11,7 +11,9 @@ __all__ = ["app", "inputs", "main", "runs", "tenants", "topics"]
 def main() -> None:
     """The program: turns every error into a message and an exit code."""
     from batch.cli.boundary import run
+    from batch.commands.interrupt import end_as_by_ctrl_c
     from batch.commands.streams import keep_streams
 
     keep_streams()
+    end_as_by_ctrl_c()
     sys.exit(run(app))

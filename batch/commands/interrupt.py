@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+_SIGNALS: Final = tuple(signal.Signals[name] for name in _NAMES if hasattr(signal, name))
+"""Ctrl-C, an end by the system, a terminal that was closed, and Ctrl-\\. Windows lacks the last two."""
+
+_OFTEN_IGNORED: Final = frozenset({"SIGHUP", "SIGQUIT"})
+"""`nohup` and shells have background programs ignore these, which then stays so."""
 
 
 class Interruption:
@@ -22,7 +27,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> Iterator[Interruption]:
-    """While the block runs, the first Ctrl-C (or SIGTERM) calls `first`, and every further one `second`.
+    """While the block runs, the first Ctrl-C (or its like) calls `first`, and every further one `second`.
 
     If the event loop can't handle signals (Windows), Ctrl-C ends the loop at once, as `second` does.
     """
@@ -35,15 +40,28 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as stack:
         for number in _SIGNALS:
+            before = signal.getsignal(number)
+            if before is signal.SIG_IGN and number.name in _OFTEN_IGNORED:
+                continue
             with contextlib.suppress(NotImplementedError, RuntimeError):
                 loop.add_signal_handler(number, interrupted)
+                if number is not signal.SIGINT:
+                    # The loop puts back the system's own handler, and Python's only for Ctrl-C.
+                    stack.callback(signal.signal, number, before)
                 stack.callback(loop.remove_signal_handler, number)
         yield interruption
 
 
+def end_as_by_ctrl_c() -> None:
+    """From now on, every signal that ends this program does so as Ctrl-C does: with a message, and in order."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """While the block runs, Ctrl-C and SIGTERM do nothing. For a short block that reports how everything ended."""
+    """While the block runs, Ctrl-C and its like do nothing. For a short block that reports how everything ended."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield
