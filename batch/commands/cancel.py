@@ -85,8 +85,6 @@ def cancel(
     """
     began = runtime.clock.monotonic()
     consent = Consent() if dry_run else consent_of(settings)
-    if not dry_run:
-        require_an_answer(consent, screen, stdin_is_input=False)
     if len(comment) > LONGEST_COMMENT:
         raise SettingsError(
             f"--comment is longer than {LONGEST_COMMENT} characters.", next_step="Nothing was sent. Shorten it."
@@ -101,6 +99,8 @@ def cancel(
     ):
         run = ledger.runs.named(name)
         _require_not_imported(run)
+        if not dry_run:
+            require_an_answer(consent, screen, stdin_is_input=False)
         if dry_run:
             sessions.identify(ledger, notices_on(screen))
         else:

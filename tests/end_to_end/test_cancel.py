@@ -283,6 +283,9 @@ def test_cancel_does_nothing_without_confirmation(program: Program, tmp_path: Pa
         run = work.submit()
         ended = program("cancel", run, "--ledger", work.ledger, env=environment(tenant))
         assert (ended.code, work.states()) == (2, all_in("EXECUTING"))
+        assert "no terminal" in ended.err
+        unknown = program("cancel", "zz", "--ledger", work.ledger, env=environment(tenant))
+        assert (unknown.code, "no terminal" in unknown.err, "zz" in unknown.err) == (2, False, True)
 
 
 def test_ctrl_c_ends_the_wait_and_the_same_command_continues(program: Program, tmp_path: Path) -> None:
