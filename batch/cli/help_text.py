@@ -1,6 +1,7 @@
 """Help of a command: its options in groups with their defaults, two examples, and its exit codes."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -58,7 +59,12 @@ class Command(TyperCommand):
         for heading, rows in grouped(self).items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
-        formatter.write(f"\n{self.epilog}\n")
+        formatter.write("\n")
+        for line in str(self.epilog).splitlines():
+            # A terminal would break a longer line within a word. An example stays in one line, to be copied.
+            is_code = line.lstrip()[:1].isdigit()
+            lines = textwrap.wrap(line, formatter.width, subsequent_indent=" " * 7) if is_code else [line]
+            formatter.write("".join(f"{one}\n" for one in lines))
 
 
 class Group(TyperGroup):

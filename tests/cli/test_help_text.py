@@ -70,6 +70,7 @@ def test_help_leaves_nothing_out_and_shows_arguments_as_one_types_them(
         shown = help_of(path)
         assert not re.search(r"[a-z ]\.\.\.$|\[\[|\{|<\w", shown, re.MULTILINE)
         assert max(map(len, shown.splitlines())) <= 100
+        assert max(map(len, shown.partition("Exit codes:")[2].splitlines()), default=0) <= 80
 
 
 def test_the_list_of_commands_has_whole_sentences() -> None:

@@ -55,7 +55,9 @@ def test_a_stream_that_can_not_be_written_changes_nothing_but_what_is_shown(
     assert "a bug" not in err
 
 
-@pytest.mark.parametrize("words", [("validate", "joiners.csv"), ("plan", "joiners.csv", "--json"), ("doctor",)], ids=str)
+@pytest.mark.parametrize(
+    "words", [("validate", "joiners.csv"), ("plan", "joiners.csv", "--json"), ("doctor",)], ids=str
+)
 def test_a_command_that_only_shows_something_ends_as_one_to_repeat_if_it_can_not(
     words: tuple[str, ...], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
