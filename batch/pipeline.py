@@ -315,6 +315,12 @@ def as_if_planned(tally: Tally, plan: Plan) -> Tally:
     )
 
 
+def latest_states(classified: Classified, run: str) -> Mapping[str, int]:
+    """How many of the input's changes the run's requests have in each state; one submitted again counts once."""
+    latest = _own_changes(classified.known, run).unique(KEY, keep="last")
+    return {str(state): int(number) for state, number in latest.get_column("state").value_counts().rows()}
+
+
 def with_outcomes(
     classified: Classified, *, run: str, reasons: Mapping[int, str], ids: Mapping[int, str]
 ) -> pl.DataFrame:

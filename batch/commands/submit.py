@@ -29,7 +29,7 @@ from batch.dedupe.row_class import count_set_aside
 from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY
-from batch.pipeline import doubts_elsewhere, with_outcomes
+from batch.pipeline import doubts_elsewhere, latest_states, with_outcomes
 from batch.read import shown
 from batch.report.files import make_folder, write_result_files
 from batch.report.log_file import LogFile
@@ -353,6 +353,7 @@ def _report(
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,
+        changes=latest_states(classified, run_id) if run else None,
         left_out=classified.table.left_out,
         head=ledger.head(run).short if run else "",
     )

@@ -119,7 +119,7 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
     if reserved and not is_own_file:
         raise InputFileError(
             f"{file} has columns named as in our own result files: {_listed(reserved)}.",
-            next_step="Remove or rename them. Only `rejected.csv` and `undo.csv` of our result files can be submitted.",
+            next_step="Remove or rename them. `results.csv` and `tracked.csv` can't be submitted; the other files can.",
         )
     own_file = (
         f"{file} is a result file of access-batch. Its columns {_listed(reserved)} were left out, "

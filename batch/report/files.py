@@ -1,6 +1,8 @@
-"""The result files: `results.csv` shows the outcome of every row; `rejected.csv` can be corrected and resubmitted.
+"""The result files: `results.csv` shows the outcome of every row, and others give rows back to be submitted again.
 
-A workbook has both: a sheet for each class, and that of the rejected rows is as `rejected.csv`.
+Those rows are in the input's own form: `rejected.csv` broke rules, `refused.csv` was refused by the tenant,
+`unsent.csv` was not sent, and `failed.csv` was accepted and then rejected, cancelled or failed. A workbook has a sheet
+for each class, and one for each of these files.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.api.tenant_outcome import outcome_column
+from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
 from batch.read import PLAIN
 from batch.report.workbook import Sheet, misfit, write_workbook
+from batch.states import State
 from batch.text import defused, phrase
 
 if TYPE_CHECKING:
@@ -39,7 +42,10 @@ REJECTED_WORKBOOK: Final = "rejected.xlsx"
 RESULTS: Final = "results.csv"
 REJECTED: Final = "rejected.csv"
 OPTION: Final = "--out"
-NAMES: Final = (RESULTS, REJECTED, WORKBOOK, REJECTED_WORKBOOK)
+WAYS_BACK: Final = ("refused", "unsent", "failed")
+"""Files of rows besides the rejected ones that can be submitted again, and their sheets."""
+
+NAMES: Final = (RESULTS, REJECTED, *(f"{name}.csv" for name in WAYS_BACK), WORKBOOK, REJECTED_WORKBOOK)
 """The files that may be written for an input."""
 
 TRACKED: Final = "tracked.csv"
@@ -110,22 +116,23 @@ def write_result_files(
         complain: Takes a sentence if they can't be written.
 
     Returns:
-        The paths of `rejected` and, with changes, `results`; None for one that is not written. Without rejected rows,
-        an older file of them is removed.
+        The paths of `rejected` and, with changes, `results` and WAYS_BACK; None for one that is not written. An older
+        file whose rows are gone is removed.
     """
-    sheets = {RowClass.REJECTED.value: _rejected_rows(table, rejected)}
+    backs = {RowClass.REJECTED.value: _rejected_rows(table, rejected)}
+    if changes is not None:
+        backs |= _ways_back(table, changes)
     results = None if changes is None else _results(table, rejected, changes)
     if out_format == "xlsx":
-        if results is not None:
-            sheets = _by_class(results) | sheets
+        sheets = backs if results is None else _by_class(results) | backs
         filled = {name: _safe(sheet) for name, sheet in sheets.items() if not sheet.rows.is_empty()}
         path = folder / (REJECTED_WORKBOOK if results is None else WORKBOOK)
         if not (why := misfit(filled)):
             written = _write(path, lambda file: write_workbook(file, filled), complain) if filled else None
-            in_book = written if RowClass.REJECTED.value in filled else None
-            return {"rejected": in_book} if results is None else {"rejected": in_book, "results": written}
+            in_book = {name: written if name in filled else None for name in backs}
+            return in_book if results is None else {**in_book, "results": written}
         complain(f"{path} can't be written as a workbook: {why}. CSV files are written instead.")
-    files = {"rejected": _write_rejected(folder, sheets[RowClass.REJECTED.value], table.form, complain)}
+    files = {name: _write_back(folder / f"{name}.csv", sheet, table.form, complain) for name, sheet in backs.items()}
     if results is not None:
         files["results"] = _write_csv(folder / RESULTS, results, table.form, complain)
     return files
@@ -150,14 +157,40 @@ def _rejected_rows(table: Table, rejected: pl.DataFrame) -> Sheet:
     return _under_headers(rows, table, ours)
 
 
-def _write_rejected(folder: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
+    """The rows of WAYS_BACK in their original form, with `_line`, `_rule` (the file's name) and `_message`.
+
+    A row with several items comes back whole: the items that were accepted are known when it is submitted again.
+    """
+    outcome = outcome_column(pl.col("tenant_state"), pl.col("tenant_said"))
+    set_aside = pl.col("class").is_in([RowClass.HELD_BACK.value, RowClass.CONFLICT_IN_INPUT.value])
+    said = pl.concat_str("tenant_state", "tenant_said", separator=": ", ignore_nulls=True)
+    why = pl.when(pl.col("reason") == "").then(pl.lit("not sent")).otherwise("reason")
+    which = {
+        "refused": (pl.col("state") == State.REFUSED.value, pl.col("reason")),
+        "unsent": (set_aside | (pl.col("state") == State.PLANNED.value), why),
+        "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]), said),
+    }
+    return {name: _back(table, changes.filter(wanted), name, reason) for name, (wanted, reason) in which.items()}
+
+
+def _back(table: Table, changes: pl.DataFrame, name: str, reason: pl.Expr) -> Sheet:
+    reasons = (
+        changes.select(pl.col("row").alias("_row"), reason.alias("_message"))
+        .group_by("_row", maintain_order=True)
+        .agg(pl.lit(name).alias("_rule"), pl.col("_message").unique(maintain_order=True).str.join("; "))
+    )
+    return _under_headers(_with_originals(table, reasons), table, [*_file_column(table), "_line", "_rule", "_message"])
+
+
+def _write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
     if not sheet.rows.is_empty():
-        return _write_csv(folder / REJECTED, sheet, form, complain)
+        return _write_csv(path, sheet, form, complain)
     try:
-        with open_folder(folder, option=OPTION) as opened:
-            opened.remove(REJECTED)
+        with open_folder(path.parent, option=OPTION) as opened:
+            opened.remove(path.name)
     except (OSError, UnsafePlaceError) as error:
-        complain(_not_written(folder / REJECTED, error))
+        complain(_not_written(path, error))
     return None
 
 
@@ -215,7 +248,7 @@ def write_tracked(folder: Path, run: str, changes: pl.DataFrame, *, complain: Co
     rows = changes.select(
         phrase("{}-{}", pl.lit(run), pl.col("request")).alias("request"),
         pl.exclude("request", "state", "who", "said", "since", "access_request"),
-        outcome_column(pl.col("state"), pl.col("said")).fill_null("not visible").alias("standing"),
+        outcome_column(pl.col("state"), pl.col("said")).fill_null("no report yet").alias("standing"),
         pl.col("state", "who", "said", "since", "access_request"),
     )
     return _write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain)

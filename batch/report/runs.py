@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batch.api.tenant_outcome import OUTCOME_WORDS, TenantOutcome
 from batch.ledger.machine_key import key_name
 from batch.report.summary import count_states, describe_heads, describe_refused
 from batch.report.track import counts, describe_track, track_as_json
@@ -95,16 +96,20 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
             "refused": changes["refused"],
             "discarded": tally.changes.get(State.DISCARDED, 0),
         }
-        state = ", ".join(f"{number:,} {name}" for name, number in open_changes.items() if number) or "complete"
+        state = ", ".join(f"{number:,} {name}" for name, number in open_changes.items() if number) or "all sent"
         if tracked.reported:
-            outcomes = ", ".join(
-                f"{number:,} {name.replace('_', ' ')}" for name, number in counts(tracked).items() if number
-            )
-            state = f"{state} ({outcomes})"
+            outcomes = ", ".join(f"{number:,} {_words(name)}" for name, number in counts(tracked).items() if number)
+            state = f"{state}; at the tenant {outcomes}"
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"
         )
+
+
+def _words(name: str) -> str:
+    """A count of `counts` in words."""
+    own = {"not_visible": "without a report yet", "submitted_twice": "submitted twice"}
+    return own.get(name) or OUTCOME_WORDS[TenantOutcome(name)]
 
 
 def describe_discard(run: Run, discarded: int, unconfirmed: int, head: str) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.tenant_outcome import RESUBMITTABLE
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import count_states, describe_heads, describe_refused
@@ -172,7 +174,7 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
         again: The command that continues the run.
         is_advised: Whether an error follows that says what to do about unconfirmed requests.
     """
-    changes, requests = count_states(summary.tally.changes), count_states(summary.tally.requests)
+    changes, requests = summary.by_state, count_states(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
         bound = f" (minimum possible: {summary.lower_bound:,})"
@@ -202,19 +204,28 @@ def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
         yield from _how_to_continue(summary, again)
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
-    results = PurePath(summary.files.get("results") or "results.csv").name
-    yield from describe_refused(count_states(summary.tally.changes)["refused"], results)
-    yield from _correct(summary)
+    yield from _ways_back(summary)
 
 
-def _correct(summary: Summary) -> Iterator[str]:
-    """How rejected rows come back; nothing without any."""
-    if rejected := summary.files.get("rejected"):
-        file = PurePath(rejected).name
-        if rejected == summary.files.get("results"):
-            yield f"Correct the rows on the sheet rejected of {file} and submit that file: --sheet rejected"
-        else:
-            yield f"Correct the rows in {file} and submit that file."
+def _ways_back(summary: Summary) -> Iterator[str]:
+    """The files of rows that can be submitted again, each with the command to type; nothing without any."""
+    if summary.by_state["refused"] and not summary.files.get("refused"):
+        results = PurePath(summary.files.get("results") or "results.csv").name
+        yield from describe_refused(summary.by_state["refused"], results)
+    for name, words in _WAYS_BACK.items():
+        if file := summary.files.get(name):
+            options = ["--sheet", name] if file == summary.files.get("results") else []
+            if name == "failed":
+                options += ["--resubmit", ",".join(outcome.value for outcome in RESUBMITTABLE)]
+            yield f"{words}: {shlex.join(['access-batch', 'submit', file, *options])}"
+
+
+_WAYS_BACK: Final = {
+    "failed": "Rejected, cancelled or failed at the tenant; to submit these rows again",
+    "unsent": "Not sent; once nothing is in the way of these rows",
+    "refused": "Refused by the tenant; correct these rows, then",
+    "rejected": "Correct the rejected rows, then",
+}
 
 
 def _how_to_continue(summary: Summary, again: str) -> Iterator[str]:
@@ -247,7 +258,7 @@ def describe_verdict(summary: Summary) -> Iterator[str]:
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):
         yield f"  rejected: {summary.files['rejected']}"
-    yield from _correct(summary)
+    yield from _ways_back(summary)
 
 
 def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator_token: str) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Summary:
         tracked: The states of the accepted changes at the tenant; None if not asked.
         was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
         waiting: Number of changes held back because another run may have submitted them.
+        changes: The input's changes in the run by state, each once, however often it was submitted; None as in `tally`.
         left_out: How many rows of the files `--where` leaves out; `rows` does not have them.
         head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
@@ -58,6 +59,7 @@ class Summary:
     tracked: TrackSummary | None = None
     was_tracked: bool = False
     waiting: int = 0
+    changes: Mapping[str, int] | None = None
     left_out: int = 0
     head: str = ""
 
@@ -86,10 +88,15 @@ class Summary:
             },
             "checked": self.precheck and _precheck_as_json(self.precheck),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
-            "files": {"rejected": None, "results": None, "report": None, **self.files},
+            "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,
             "elapsed_s": round(self.elapsed, 3),
         }
+
+    @property
+    def by_state(self) -> dict[str, int]:
+        """The input's changes under the JSON's names of their states, each counted once."""
+        return count_states(self.tally.changes if self.changes is None else self.changes)
 
     @property
     def complete(self) -> bool:
@@ -110,6 +117,9 @@ class Summary:
             return 4
         track_code = exit_code(self.tracked) if self.was_tracked and self.tracked else 0
         return max(track_code, 0 if self.flawless else 3)
+
+
+_FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report")
 
 
 def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
         if name is not TenantOutcome.DUPLICATE:
             yield from _largest(groups[name], "by ")
     if tracked.silent:
-        yield f"  not visible: {tracked.silent:,}"
+        yield f"  no report yet: {tracked.silent:,}"
 
 
 def advice(tracked: TrackSummary, run: str) -> Iterator[str]:

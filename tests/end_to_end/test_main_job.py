@@ -164,6 +164,15 @@ def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tm
         refused = [row for row in results if row["_state"] == "REFUSED"]
         assert {row["identity_id"] for row in refused} == {identity(6)}
         assert all("tracking id" in row["_reason"] for row in refused)
+        back = tmp_path / "a.results" / "refused.csv"
+        assert ended.json["files"]["refused"] == str(back)
+        assert all("tracking id" in row["_message"] for row in read_rows(back))
+        corrected = back.with_name("corrected.csv")
+        corrected.write_text(back.read_text("utf-8").replace(identity(6), identity(7)), "utf-8")
+        repeated = program("submit", corrected, "--yes", "--json", env=environment(sandbox))
+        assert (repeated.code, repeated.json["rows"]["already_submitted"]) == (0, 5)
+        again = program("submit", path, "--yes", env=environment(sandbox))
+        assert again.out.endswith(f"correct these rows, then: access-batch submit {back}\n")
         again = program("submit", path, "--yes", "--json", env=environment(sandbox))
         assert again.json["changes"]["refused"] == 5
         assert again.json["http"]["posts_now"] > 0

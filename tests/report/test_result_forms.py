@@ -17,7 +17,7 @@ from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
 from batch.read.inputs import Content
 from batch.report import workbook as written
-from batch.report.files import write_result_files
+from batch.report.files import WAYS_BACK, write_result_files
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 from tests.read import workbooks
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from batch.settings import OutFormat
 
 _HEADER = ("identity_id", "item_type", "item_id", "comment", "Team")
+NONE = dict.fromkeys(("rejected", *WAYS_BACK))
 _GOOD = (hex_id(1), "ROLE", hex_id(2), "=1+1", "Zoë")
 _BAD = ("00123", "ROLE", hex_id(2), "'-x", 'a;b,c\t"d"')
 
@@ -68,8 +69,8 @@ def test_result_files_have_the_form_of_their_input_and_come_back(
     data: bytes, delimiter: str, mark: bytes, tmp_path: Path
 ) -> None:
     files = write(tmp_path, read(data))
-    for path in files.values():
-        content = Path(path or "").read_bytes()
+    for path in filter(None, files.values()):
+        content = Path(path).read_bytes()
         assert content.startswith(codecs.BOM_UTF8) is bool(mark)
         first = content.removeprefix(codecs.BOM_UTF8).decode().splitlines()[0]
         assert first.startswith(delimiter.join(f'"{header}"' for header in _HEADER))
@@ -80,7 +81,7 @@ def test_result_files_have_the_form_of_their_input_and_come_back(
 def test_a_workbook_has_a_sheet_for_each_class_and_comes_back(tmp_path: Path) -> None:
     table = read("\n".join([lines(","), ",".join(_GOOD[:3]) + ",again,", "ragged"]).encode())
     files = write(tmp_path, table, "xlsx")
-    assert files == {name: str(tmp_path / "results.xlsx") for name in ("rejected", "results")}
+    assert files == NONE | {name: str(tmp_path / "results.xlsx") for name in ("rejected", "results")}
     assert [path.name for path in tmp_path.iterdir()] == ["results.xlsx"]
     data = (tmp_path / "results.xlsx").read_bytes()
     again = read(data, "results.xlsx", sheet="rejected")
@@ -116,7 +117,7 @@ def test_what_a_workbook_cannot_hold_unchanged_is_written_as_csv(text: str, tmp_
     table = read(f"{','.join(_HEADER)}\n{','.join(_GOOD[:3])},x,{text}\n".encode())
     complaints: list[str] = []
     files = write(tmp_path, table, "xlsx", complaints)
-    assert files == {"rejected": None, "results": str(tmp_path / "results.csv")}
+    assert files == NONE | {"results": str(tmp_path / "results.csv")}
     assert text in (tmp_path / "results.csv").read_text()
     (complaint,) = complaints
     assert complaint.startswith(f"{tmp_path / 'results.xlsx'} can't be written as a workbook: a cell ")
@@ -127,3 +128,51 @@ def test_a_sheet_has_no_more_rows_than_spreadsheets_take() -> None:
     rows = pl.DataFrame({"a": pl.repeat("x", written.MOST_ROWS + 1, eager=True)})
     assert "1,048,576 rows" in written.misfit({"submitted": written.Sheet(("a",), rows)})
     assert not written.misfit({"submitted": written.Sheet(("a",), rows.head(written.MOST_ROWS))})
+
+
+@pytest.mark.parametrize("out_format", ["csv", "xlsx"])
+def test_refused_unsent_and_failed_rows_come_back_in_their_own_form_with_the_reason(
+    out_format: OutFormat, tmp_path: Path
+) -> None:
+    several = (hex_id(1), "ROLE", f"{hex_id(7)}|{hex_id(8)}|{hex_id(9)}", "c;d", "Zoë")
+    rows = [(hex_id(number), *_GOOD[1:]) for number in range(1, 6)]
+    text = "\n".join(";".join(f'"{cell}"' for cell in row) for row in (_HEADER, several, *rows))
+    table = read(text.encode())
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    changes = with_outcomes(
+        classify_input(table, validated, plans=None, tenant="t", run=RUN), run=RUN, reasons={}, ids={}
+    )
+    told = [
+        ("submitted", "ACCEPTED", "", "REQUEST_COMPLETED", ""),
+        ("submitted", "REFUSED", "no such item [t-1]", None, None),
+        ("submitted", "REFUSED", "no such item [t-2]", None, None),
+        ("submitted", "ACCEPTED", "", "EXECUTING", "Ann"),
+        ("submitted", "ACCEPTED", "", "REJECTED", "Ann: not now"),
+        ("submitted", "PLANNED", "", None, None),
+        ("held_back", None, "in_progress_conflict: …", None, None),
+        ("submitted", "UNCONFIRMED", "", None, None),
+    ]
+    schema = dict.fromkeys(("class", "state", "reason", "tenant_state", "tenant_said"), pl.String)
+    outcomes = changes.with_columns(pl.DataFrame(told, schema, orient="row"))
+    files = write_result_files(
+        tmp_path, table, validated.rejected, outcomes, out_format=out_format, complain=pytest.fail
+    )
+
+    def back(name: str) -> Table:
+        path = Path(files[name] or "")
+        return read(path.read_bytes(), path.name, sheet="" if out_format == "csv" else name)
+
+    assert back("refused").originals.select(_HEADER).rows() == [several]
+    assert back("failed").originals.select(_HEADER).rows() == [rows[1]]
+    assert back("unsent").originals.select(_HEADER).rows() == [rows[2], rows[3]]
+    assert back("unsent").form == table.form or out_format == "xlsx"
+    if out_format == "csv":
+        assert '"2";"refused";"no such item [t-1]; no such item [t-2]"' in (tmp_path / "refused.csv").read_text(
+            "utf-8-sig"
+        )
+        assert "not sent" in (tmp_path / "unsent.csv").read_text("utf-8-sig")
+        assert "REJECTED: Ann: not now" in (tmp_path / "failed.csv").read_text("utf-8-sig")
+        done = outcomes.with_columns(pl.lit("submitted").alias("class"), pl.lit("ACCEPTED").alias("state"))
+        done = done.with_columns(pl.lit("REQUEST_COMPLETED").alias("tenant_state"))
+        write_result_files(tmp_path, table, validated.rejected, done, complain=pytest.fail)
+        assert [path.name for path in tmp_path.iterdir()] == ["results.csv"], "files of earlier rows are removed"

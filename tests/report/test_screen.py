@@ -250,11 +250,32 @@ def test_advice_on_unconfirmed_changes_is_left_to_the_error_that_gives_it() -> N
 
 def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
     made = summary(rows={RowClass.REJECTED: 1}, files={"rejected": "in.results/rejected.csv"})
-    assert list(describe_outcome(made, "again"))[-1] == "Correct the rows in rejected.csv and submit that file."
+    assert list(describe_outcome(made, "again"))[-1] == (
+        "Correct the rejected rows, then: access-batch submit in.results/rejected.csv"
+    )
     made = summary(rows={RowClass.REJECTED: 1}, files=dict.fromkeys(("rejected", "results"), "in.results/results.xlsx"))
     assert list(describe_outcome(made, "again"))[-1] == (
-        "Correct the rows on the sheet rejected of results.xlsx and submit that file: --sheet rejected"
+        "Correct the rejected rows, then: access-batch submit in.results/results.xlsx --sheet rejected"
     )
+
+
+def test_each_file_of_rows_to_submit_again_comes_with_its_command() -> None:
+    files = {name: f"my in/{name}.csv" for name in ("rejected", "refused", "unsent", "failed")}
+    made = summary(tally=counted(ACCEPTED=1, REFUSED=1), files=files)
+    assert list(describe_outcome(made, "again"))[-4:] == [
+        (
+            "Rejected, cancelled or failed at the tenant; to submit these rows again: "
+            "access-batch submit 'my in/failed.csv' --resubmit rejected,cancelled,failed"
+        ),
+        "Not sent; once nothing is in the way of these rows: access-batch submit 'my in/unsent.csv'",
+        "Refused by the tenant; correct these rows, then: access-batch submit 'my in/refused.csv'",
+        "Correct the rejected rows, then: access-batch submit 'my in/rejected.csv'",
+    ]
+
+
+def test_a_change_that_was_submitted_twice_counts_once() -> None:
+    made = summary(tally=counted(ACCEPTED=2540), changes={State.ACCEPTED: 2400}, posts_now=1)
+    assert next(iter(describe_outcome(made, "again"))).startswith("Run r1: of 2,400 changes in ")
 
 
 def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
@@ -262,7 +283,7 @@ def test_the_verdict_of_a_validation_counts_the_good_rows() -> None:
     assert list(describe_verdict(summary(files={"rejected": "out/rejected.csv"}))) == [
         "0 rows could be submitted.",
         "  rejected: out/rejected.csv",
-        "Correct the rows in rejected.csv and submit that file.",
+        "Correct the rejected rows, then: access-batch submit out/rejected.csv",
     ]
 
 

@@ -31,7 +31,8 @@ DOCUMENTED = """
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
  "tracked": null, "checked": null,
- "files": {"rejected": null, "results": null, "report": null}, "head": null, "elapsed_s": 0.0}
+ "files": {"rejected": null, "refused": null, "unsent": null, "failed": null, "results": null, "report": null},
+ "head": null, "elapsed_s": 0.0}
 """
 
 NO_ROWS = dict.fromkeys(RowClass, 0)
@@ -103,7 +104,14 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
         "tracked": None,
         "checked": None,
-        "files": {"rejected": "out/rejected.csv", "results": None, "report": None},
+        "files": {
+            "rejected": "out/rejected.csv",
+            "refused": None,
+            "unsent": None,
+            "failed": None,
+            "results": None,
+            "report": None,
+        },
         "head": None,
         "elapsed_s": 1.235,
     }
@@ -209,7 +217,7 @@ def test_the_rest_of_a_run_comes_with_the_commands_to_type_next() -> None:
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
-        ({State.ACCEPTED: 5}, "complete"),
+        ({State.ACCEPTED: 5}, "all sent"),
         ({State.ACCEPTED: 5, State.REFUSED: 1}, "1 refused"),
         ({State.PLANNED: 1999, State.UNCONFIRMED: 1}, "1,999 to send, 1 unconfirmed"),
         ({State.SENDING: 1}, "1 unconfirmed"),
@@ -267,7 +275,7 @@ def test_outcomes_are_described_with_approvers_and_comments() -> None:
         "  cancelled by the tenant as a duplicate: 2",
         "  failed: 1",
         "    1: no account",
-        "  not visible: 7",
+        "  no report yet: 7",
     ]
 
 
@@ -319,10 +327,11 @@ def test_the_exit_code_of_a_tracked_run_shows_its_worst_outcome(state: str, word
 
 
 def test_runs_show_outcomes_once_any_is_known() -> None:
-    assert "  not visible: 7" in list(describe_run(RUN, TALLY, SAID))
+    assert "  no report yet: 7" in list(describe_run(RUN, TALLY, SAID))
     assert run_as_json(RUN, TALLY, SAID)["tracked"]["rejected"] == 6
     (line,) = list_runs([(RUN, TALLY, SAID)])
-    assert "17 open, 40 provisioned, 6 rejected, 1 cancelled, 2 duplicate, 1 failed, 7 not visible" in line
+    assert "; at the tenant 17 in progress, 40 provisioned, 6 rejected, 1 cancelled, 2 cancelled by the tenant" in line
+    assert "1 failed, 7 without a report yet" in line
 
 
 @pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
