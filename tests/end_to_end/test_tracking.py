@@ -322,8 +322,8 @@ def test_runs_shows_the_open_changes_of_each_run(work: Work, path: Path, tmp_pat
     second = work.submit(write_rows(tmp_path / "b.csv", [grant(9, 2)])).json["run"]
     assert work.track().json["run"] == second, "the newest run if none is named"
     first, other = work("runs").out.splitlines()
-    assert " open)" not in first
-    assert "(1 open)" in other
+    assert "at the tenant" not in first
+    assert "all sent; at the tenant 1 in progress" in other
     assert item(2) not in other
 
 

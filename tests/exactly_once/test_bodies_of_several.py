@@ -120,6 +120,7 @@ def test_killed_around_commits_and_exchanges(tmp_path: Path, program: Program, f
             these = [{**row, "identity_id": identity(1000 * point + n)} for n, row in enumerate(rows)]
             path, ledger = write_rows(tmp_path / f"{point}.csv", these), tmp_path / f"{point}.db"
             command = ["submit", str(path), "--yes", "--api", "v1", "--settle-after", "0.2", "--ledger", str(ledger)]
+            command += ["--new-ledger"]
             tenant.faults.add(fault)
             orders = Orders(
                 arguments=[*command, "--concurrency", "1"],

@@ -44,7 +44,7 @@ def test_killed_around_commits_and_exchanges(tmp_path: Path, program: Program, f
             ledger = tmp_path / f"{point}.db"
             command = ["submit", str(path), "--yes", "--settle-after", "0.2", "--ledger", str(ledger)]
             # While the tenant is asked beforehand nothing can be lost, and each of its points takes seconds.
-            command += ["--check-tenant", "never"]
+            command += ["--check-tenant", "never", "--new-ledger"]
             tenant.faults.add(*faults)
             orders = Orders(
                 arguments=[*command, "--concurrency", "1"],
