@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.api.dialects import REQUEST_TYPES
 from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
-from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, stage_at
+from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXECUTING, SCHEMES, Approval, stage_at
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class StatusRow:
         name: Display name of the item.
         approver: The first approver.
         lifecycle: Its times without interventions.
+        owners_listed: Whether its approval is written as today's tenants write it.
         ending: The intervention that overrides them; None without one.
     """
 
@@ -51,6 +52,7 @@ class StatusRow:
     name: str
     approver: Reference
     lifecycle: Lifecycle
+    owners_listed: bool = False
     ending: Ending | None = None
 
     def stage(self, now: datetime) -> Stage:
@@ -123,6 +125,16 @@ class StatusRow:
             "scheme": SCHEMES[self.change.item_type],
             "comment": None if stage.cancelable or stage.state == CANCELLED else _approvers_comment(stage),
         }
+        if self.owners_listed:
+            decided = stage.approval in {Approval.APPROVED, Approval.REJECTED}
+            said = approval["comment"]
+            approval |= {
+                "currentOwner": None,
+                "currentOwners": [decided_by.as_json()],
+                "reviewedBy": decided_by.as_json() if decided else None,
+                "comment": None,
+                "approverComments": [{"comment": said, "author": decided_by.as_json()}] if said else None,
+            }
         return [approval]
 
 

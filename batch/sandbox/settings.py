@@ -52,6 +52,8 @@ class SandboxSettings:
         latency: Fewest and most seconds that an API call takes.
         expires_in: Lifetime of a token in seconds; the default is the example in the vendor's documents.
         tracking_response: Whether a 202 has a body (`newRequests`) instead of `{}`.
+        owners_listed: Whether approvals have the fields of 2025 and later (`currentOwners`, `reviewedBy`,
+            `approverComments`) instead of `currentOwner` and `comment`.
         people: Number of people in the made-up directory; None for no directory.
         strict_ids: Whether only ids in the directory, `identities` and `items` exist. Without a directory, and without
             this, every id exists.
@@ -90,6 +92,7 @@ class SandboxSettings:
     latency: tuple[float, float] = (0.0, 0.0)
     expires_in: int = 749
     tracking_response: bool = False
+    owners_listed: bool = False
     people: int | None = None
     strict_ids: bool = True
     identities: frozenset[str] | None = None
@@ -141,6 +144,7 @@ class SandboxSettings:
         return SimulatedTenant(
             visibility_delay=self.visibility_delay,
             tracking_response=self.tracking_response,
+            owners_listed=self.owners_listed,
             known=self._known(),
             handling=handling,
             cancels_duplicates=self.cancels_duplicates,

@@ -44,6 +44,8 @@ class SimulatedTenant:
     Args:
         visibility_delay: Seconds from the acceptance of a request until its status rows are visible.
         tracking_response: Whether a 202 has the body of December 2024 and later (`newRequests`) instead of `{}`.
+        owners_listed: Whether approvals have the fields of 2025 and later (`currentOwners`, `reviewedBy`,
+            `approverComments`) instead of `currentOwner` and `comment`.
         known: The people and items that exist; None if every id exists.
         handling: The lifecycle of accepted changes; None leaves them waiting for approval forever.
         cancels_duplicates: Whether a change that is held or in progress already is cancelled on acceptance.
@@ -57,6 +59,7 @@ class SimulatedTenant:
         *,
         visibility_delay: float = 0.0,
         tracking_response: bool = False,
+        owners_listed: bool = False,
         known: Known | None = None,
         handling: Handling | None = None,
         cancels_duplicates: bool = True,
@@ -68,6 +71,7 @@ class SimulatedTenant:
         self.known = known or Known()
         self._visibility_delay = timedelta(seconds=visibility_delay)
         self._tracking_response = tracking_response
+        self._owners_listed = owners_listed
         self._handling = handling or Handling()
         self._cancels_duplicates = cancels_duplicates
         self._search_lag = timedelta(seconds=search_lag)
@@ -280,6 +284,7 @@ class SimulatedTenant:
             name=self.known.item_name(change),
             approver=self.known.approver(change),
             lifecycle=self._handling.lifecycle(change, now),
+            owners_listed=self._owners_listed,
         )
         if is_duplicate and self._cancels_duplicates:
             row.ending = Ending(state=CANCELLED, at=now, by=requester, comment=DUPLICATE_COMMENT)

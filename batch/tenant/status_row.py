@@ -1,6 +1,8 @@
 """Reads a row of the tenant's status list; fields that make no sense are left empty.
 
-Source: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `listAccessRequestStatus`.
+Sources: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `listAccessRequestStatus`. They lack
+`currentOwners`, `reviewedBy` and `approverComments` of an approval, which today's tenants fill instead of
+`currentOwner` and `comment`. Nobody documents their shapes: so a text, an object or a list of either is read.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ _FIRST_IN_MILLISECONDS: Final = 1e11
 _MOST_PARTS: Final = 10
 _PENDING: Final = "PENDING"
 _DECIDED: Final = "REJECTED"
+_GROUP: Final = "GOVERNANCE_GROUP"
 
 
 def status_row(raw: Any) -> StatusRow | None:
@@ -42,8 +45,10 @@ def status_row(raw: Any) -> StatusRow | None:
     cancelled = raw.get("cancelledRequestDetails")
     cancelled = cancelled if isinstance(cancelled, dict) else {}
     telling = decided or pending
-    who = [_text(_name(one)) for one in telling] or [_text(_name({"currentOwner": cancelled.get("owner")}))]
-    said = [*(one.get("comment") for one in decided), cancelled.get("comment"), *_errors(raw.get("errorMessages"))]
+    find = _who_decided if decided else _asked
+    who = [name for one in telling for name in find(one)] if telling else _names(cancelled.get("owner"))
+    comments = [text for one in decided for text in _comments(one)]
+    said = [*comments, cancelled.get("comment"), *_errors(raw.get("errorMessages"))]
     since = [cancelled.get("modified"), *(one.get("modified") for one in telling), raw.get("modified")]
     return StatusRow(
         identity=identity,
@@ -55,8 +60,8 @@ def status_row(raw: Any) -> StatusRow | None:
         item_type=_id(raw.get("type")),
         item_name=_text(raw.get("name")),
         state=_id(raw.get("state")),
-        requester=_text(_name({"currentOwner": raw.get("requester")})),
-        who=_joined(who, ", "),
+        requester=_joined(map(_text, _names(raw.get("requester"))), ", "),
+        who=_joined(map(_text, who), ", "),
         said=_joined([_text(one) for one in said], "; "),
         since=next(filter(None, map(_instant, since)), None),
         start_date=_id(raw.get("startDate")),
@@ -105,12 +110,36 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value[:_MOST_PARTS] if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _name(approval: dict[str, Any]) -> object:
-    """The name of the present owner of an approval, or else of the first."""
-    for owner in (approval.get("currentOwner"), approval.get("originalOwner")):
-        if isinstance(owner, dict) and (name := owner.get("name") or owner.get("id")):
-            return name
-    return ""
+def _asked(approval: dict[str, Any]) -> list[object]:
+    """The names of everybody who may decide an approval: its present owners, or else the first."""
+    fields = ("currentOwners", "currentOwner", "originalOwner")
+    return next(filter(None, (_names(approval.get(field)) for field in fields)), [])
+
+
+def _who_decided(approval: dict[str, Any]) -> list[object]:
+    """The names of those who decided an approval. If it has several owners, only a reviewer tells which of them did."""
+    if reviewers := _names(approval.get("reviewedBy")):
+        return reviewers
+    if len(_names(approval.get("currentOwners"))) <= 1:
+        return _asked(approval)
+    original = approval.get("originalOwner")
+    return _names(original) if isinstance(original, dict) and original.get("type") == _GROUP else []
+
+
+def _comments(approval: dict[str, Any]) -> Iterator[object]:
+    yield approval.get("comment")
+    for one in _several(approval.get("approverComments")):
+        yield (one.get("comment") or one.get("text")) if isinstance(one, dict) else one
+
+
+def _names(value: object) -> list[object]:
+    """The names, or else the ids, of one or several people or groups."""
+    named = ((one.get("name") or one.get("id")) if isinstance(one, dict) else one for one in _several(value))
+    return [name for name in named if name and isinstance(name, str)]
+
+
+def _several(value: object) -> list[object]:
+    return value[:_MOST_PARTS] if isinstance(value, list) else [value]
 
 
 def _errors(value: object) -> Iterator[object]:

@@ -153,7 +153,15 @@ class _Disguises:
             "accessRequestId": self._tenant.secret[:32],
             "accountActivityItemId": self._tenant.secret,
             "approvalDetails": [
-                {"status": "REJECTED", "currentOwner": {"name": next(self._texts)}, "comment": next(self._texts)}
+                {"status": "REJECTED", "currentOwner": {"name": next(self._texts)}, "comment": next(self._texts)},
+                {
+                    "status": "REJECTED",
+                    "currentOwner": None,
+                    "currentOwners": [{"name": next(self._texts)}],
+                    "reviewedBy": {"name": next(self._texts)},
+                    "comment": None,
+                    "approverComments": [{"comment": next(self._texts)}, next(self._texts)],
+                },
             ],
             "errorMessages": [[{"text": next(self._texts)}]],
             "clientMetadata": {**item["clientMetadata"], next(self._texts): next(self._texts)},

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from batch.api.dialects import ItemType, Operation
 from batch.api.tenant_outcome import TENANT_OUTCOMES, TenantOutcome
 from batch.sandbox.directory import APPROVER
-from batch.sandbox.lifecycle import Handling
+from batch.sandbox.lifecycle import REJECTION_COMMENT, Handling
 from batch.sandbox.tenant import OTHER_USER, REQUESTER, REQUESTER_ID, SimulatedTenant
+from batch.tenant.status_row import status_row
 from tests.sandbox.calls import NOW, grant, later, revoke, shown
 
 ROLE = (ItemType.ROLE, "r1")
@@ -58,6 +59,19 @@ def test_a_rejection_has_a_comment() -> None:
     (approval,) = after["approvalDetails"]
     assert (before["state"], after["state"], approval["status"]) == ("EXECUTING", "REJECTED", "REJECTED")
     assert (approval["currentOwner"]["name"], bool(approval["comment"])) == ("Alex Approver", True)
+
+
+@pytest.mark.parametrize("owners_listed", [False, True])
+def test_who_decides_and_why_is_read_from_the_approvals_of_old_tenants_and_of_todays(*, owners_listed: bool) -> None:
+    tenant = SimulatedTenant(handling=Handling(approval_seconds=60, rejected=1), owners_listed=owners_listed)
+    tenant.submit(grant(), NOW)
+    found = [status_row(shown(tenant, later(seconds))[0]) for seconds in (59, 60)]
+    assert [(row.who, row.said) for row in found if row] == [
+        ("Alex Approver", ""),
+        ("Alex Approver", REJECTION_COMMENT),
+    ]
+    (approval,) = shown(tenant, later(60))[0]["approvalDetails"]
+    assert (approval["currentOwner"] is None, "reviewedBy" in approval) == (owners_listed, owners_listed)
 
 
 def test_a_failed_provisioning_has_an_error_message() -> None:

@@ -220,6 +220,18 @@ def test_ordinary_rows_stay_as_they_are(rows: list[Any], secret: str, token: str
     assert known.clean(copy.deepcopy(rows)) == rows
 
 
+@pytest.mark.parametrize("field", ["currentOwners", "reviewedBy", "approverComments", "originalOwner"])
+@pytest.mark.parametrize("status", ["PENDING", "REJECTED"])
+@pytest.mark.parametrize("cut", [0, 9])
+def test_the_texts_of_an_approval_show_no_secret_whole_or_divided(field: str, status: str, cut: int) -> None:
+    secret = "Tq7xVb2mKd9wZ4"
+    texts = [{"name": part, "comment": part} for part in (secret[:cut], secret[cut:])]
+    rows = [{"requestedFor": {"id": "i1"}, "approvalDetails": [{"status": status, field: texts}]}]
+    found = status_row(knowing(secret).clean(rows)[0])
+    assert found is not None
+    assert (secret[cut:] in f"{found.who} {found.said}") is False
+
+
 ASCII = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=RUN, max_size=80)
 
 
