@@ -140,7 +140,7 @@ class InputRun:
             if run is not None:
                 self._check_dialect(run)
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
-                dropped = self._drop_what_others_planned(ledger, run)
+                dropped = self._drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
                 tally = ledger.runs.tally(run)
                 if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     ledger.plans.check_all()

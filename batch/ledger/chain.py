@@ -108,6 +108,7 @@ class Chain:
         self._trusted = trusted
         self.newest = newest
         self._unsigned: list[Birth] = []
+        self._planned_by: dict[int, str] = {}
         self._unsealed: list[int] = []
         self._moved: list[tuple[int, State, State]] = []
 
@@ -130,6 +131,7 @@ class Chain:
             public = row["public"] or ""
             self.signed.append((self.last, public, row["place"] or 0, row["signature"]))
             self.births += [replace(birth, signer=public) for birth in self._unsigned]
+            self._planned_by |= {number: public for birth in self._unsigned for number in birth.numbers}
             self._unsigned.clear()
             for moved in self._moved:
                 self._attribute(*moved, public)
@@ -183,6 +185,7 @@ class Chain:
         """Find out which machine vouches for the state of a request."""
         if after is State.SENDING:
             self.attempted[request] = public
+            self._refuse_foreign(request, public)
         elif before in DOUBTFUL and after in FREE:
             self.freed[request] = self.last.number
             if public in self._trusted:
@@ -198,6 +201,10 @@ class Chain:
                     keys[part] = keys[request]
             if request in self.freed:
                 self.freed[part] = self.freed[request]
+
+    def _refuse_foreign(self, request: int, public: str) -> None:
+        if self._planned_by.get(request, public) != public:
+            self.faults.append(f"request {request} was sent under a key that has not planned it")
 
     def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
         self.about = detail.get(ABOUT, self.about)

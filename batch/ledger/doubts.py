@@ -157,19 +157,22 @@ class DoubtStore:
         """Keeps a delay that was seen at the run's tenant, unless an earlier one counts more."""
         tenant = sa.select(t.run.c.tenant).where(t.run.c.id == run).scalar_subquery()
         with writing(self._engine) as connection:
-            if seconds > self._delay(connection, _DELAY_OF_RUN, run, now):
+            if seconds > _delay_now(connection, _DELAY_OF_RUN, run, now):
                 update = sa.update(t.tenant).where(t.tenant.c.id == tenant)
                 connection.execute(update.values(listing_delay=seconds, listing_delay_at=instant(now)))
-                if self._memory is not None:
-                    self._memory.keep_delay(connection.execute(_LEDGER).scalar_one(), seconds, now)
+            ledger: str = connection.execute(_LEDGER).scalar_one()
+            # By itself: somebody may have written a longer one into the ledger, and take it away later.
+            if self._memory is not None and seconds > self._memory.delay(ledger, now):
+                self._memory.keep_delay(ledger, seconds, now)
 
     def _delay(self, connection: Connection, query: sa.Select[Any], of: str, now: datetime) -> float:
-        if (found := connection.execute(query, {"of": of}).first()) is None:
-            return 0.0
-        known = delay_now(found.listing_delay, moment(found.listing_delay_at), now)
-        if self._memory is None:
-            return known
-        return max(known, self._memory.delay(connection.execute(_LEDGER).scalar_one(), now))
+        remembered = self._memory.delay(connection.execute(_LEDGER).scalar_one(), now) if self._memory else 0.0
+        return max(remembered, _delay_now(connection, query, of, now))
+
+
+def _delay_now(connection: Connection, query: sa.Select[Any], of: str, now: datetime) -> float:
+    found = connection.execute(query, {"of": of}).first()
+    return delay_now(found.listing_delay, moment(found.listing_delay_at), now) if found else 0.0
 
 
 def _keep(connection: Connection, request: Request, name: str, value: Any) -> None:

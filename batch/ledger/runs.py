@@ -150,6 +150,16 @@ class Runs:
         with reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def was_dropped(self, run: Run) -> bool:
+        """Whether planned requests were dropped, and a process died before it had planned their changes anew."""
+        e = t.event.c
+        of_run = e.run == t.number_of_run(run.id)
+        planned = sa.select(sa.func.max(e.number)).where(of_run, e.event == events.PLANNED).scalar_subquery()
+        nothing = e.detail == json.dumps({"by": []})
+        query = sa.select(e.number).where(of_run, e.event == Event.TAKEN_OVER.value, nothing, e.number > planned)
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def check_free(self, run: Run, process: Process, now: datetime) -> None:
         """Checks that no other process works on the run.
 

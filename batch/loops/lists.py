@@ -49,6 +49,7 @@ class PeoplesLists:
         self._holdings = holdings
         self._clock = clock
         self._delay: float | None = None
+        self._seen_delay = 0.0
         self._complete: dict[int, Shown] = {}
         self._lacked: dict[int, dict[Place, tuple[float, float]]] = {}
         self.server_time: datetime | None = None
@@ -153,8 +154,8 @@ class PeoplesLists:
             shown_after: Seconds after which the list showed it.
         """
         seconds = likely_delay(lacked_for, shown_after)
-        if seconds > (self._delay or 0.0):
-            self._delay = seconds
+        if seconds > self._seen_delay:
+            self._seen_delay, self._delay = seconds, max(seconds, self._delay or 0.0)
             await asyncio.to_thread(self._ledger.doubts.keep_listing_delay, request.run, seconds, self._clock.now())
 
     async def _rows(self, query: Query, first: Page | None = None) -> AsyncIterator[StatusRow]:

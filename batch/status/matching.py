@@ -251,8 +251,12 @@ class RunChanges:
         """Which changes a row is about, of those for which the tenant named its access request and identity.
 
         In later API versions the row's `id` is the request's. The type then decides, if it leaves one change only.
+        A row of another operation, or with the id of another run's request, is about none, whatever the ledger says.
         """
-        same_type = [n for n in named if has_type(row, self.changes[n].item_type)]
+        if (name := RequestId.read(request_id(row))) is not None and name.run != self._run.lower():
+            return Confidence.POSSIBLE, []
+        changes = ((n, self.changes[n]) for n in named)
+        same_type = [n for n, one in changes if has_type(row, one.item_type) and has_operation(row, one.operation)]
         pair = pair_of(row)
         if same_item := [n for n in same_type if key_of(self.changes[n].item) == pair[1]]:
             return Confidence.LIKELY, same_item

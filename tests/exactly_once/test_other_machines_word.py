@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch.api.dialects import Rate
+from batch.ledger.machine_key import MachineKey
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from tests.builders import NOW
 from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
-from tests.ledger.ledger_helpers import alter, rows
+from tests.ledger.ledger_helpers import a_process, alter, open_ledger, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +83,21 @@ def test_another_machine_sends_what_it_finds_not_arrived_in_the_same_command(pro
         assert (ended.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), ended.err
         again = program("submit", path, *options, "--settle-after", "0.2", env=here)
         assert (again.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), again.err
+
+
+def test_what_another_machine_dropped_before_it_died_is_planned_anew_though_a_doubt_is_open(
+    program: Program, tmp_path: Path
+) -> None:
+    settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    options = ("--yes", "--ledger", ledger, "--check-tenant", "never", "--concurrency", "1")
+    with running_sandbox(settings) as tenant:
+        tenant.faults.add(Fault.DROP_BEFORE, Fault.UNAUTHORIZED_401, Fault.UNAUTHORIZED_401)
+        stopped = program("submit", path, *options, "--settle-after", "600", env=environment(tenant))
+        assert stopped.code == 4, stopped.err
+        with open_ledger(ledger, key=lambda: MachineKey(b"the key of another machine......")) as elsewhere:
+            ((run,),) = rows(ledger, "SELECT id FROM run")
+            planned = rows(ledger, "SELECT number FROM request WHERE state = 'PLANNED'")
+            elsewhere.plans.drop(elsewhere.runs.named(run), [number for (number,) in planned], a_process(2), NOW)
+        ended = program("submit", path, *options, "--settle-after", "0.2", env=environment(tenant))
+        assert (ended.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), ended.err

@@ -418,6 +418,8 @@ def test_the_delay_of_the_list_does_not_end_with_a_change_of_the_ledger(path: Pa
     heads = Heads(folder=tmp_path / "state" / "heads")
     with open_ledger(path, memory=heads) as ledger:
         run = write(ledger, *singles(1))
+        # Nor does one hide it that was longer for a while.
+        alter(path, "UPDATE tenant SET listing_delay = 99")
         ledger.doubts.keep_listing_delay(run.id, 9.0, NOW)
     alter(path, "UPDATE tenant SET listing_delay = 0, listing_delay_at = NULL")
     with open_ledger(path, memory=heads) as ledger:

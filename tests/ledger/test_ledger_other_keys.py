@@ -225,6 +225,17 @@ def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_aw
     assert ledger.verify() == ()
 
 
+def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, path: Path) -> None:
+    """It would end the wait for a process of this machine that still sends the request."""
+    run = write(ledger, *singles(1))
+    claim(ledger, run)
+    for event in ("not_processed", "claimed", "undecided"):
+        add(path, run, event, 1)
+    alter(path, "UPDATE request SET state = 'UNCONFIRMED', attempts = 2", "DELETE FROM holder")
+    with pytest.raises(LedgerChangedError, match="request 1 was sent under a key that has not planned it"):
+        ledger.requests.check(run)
+
+
 def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_itself(
     ledger: Ledger, path: Path
 ) -> None:

@@ -95,6 +95,11 @@ def test_the_type_decides_in_a_named_access_request_only_if_the_item_is_unknown_
     assert own.of_access_request(row(None, item="id of a request"), []) == (Confidence.POSSIBLE, [])
 
 
+@pytest.mark.parametrize("listed", [row(None, request_type="REVOKE_ACCESS"), row("other-2")])
+def test_a_row_of_another_operation_or_run_is_about_no_change_whatever_the_ledger_says(listed: StatusRow) -> None:
+    assert RunChanges("run", [change(2)]).of_access_request(listed, [0]) == (Confidence.POSSIBLE, [])
+
+
 # One row, and what each user concludes of it. Request 2 of the run grants role r1 to anna.
 
 
