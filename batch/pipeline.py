@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
 from batch.dedupe.classify import (
     INTENTION,
     KEY,
@@ -150,37 +149,6 @@ def sent_before(classified: Classified) -> Mapping[str, Mapping[int, Collection[
     for run, request, *key in earlier.select("run", "request", *KEY).rows():
         found.setdefault(run, {}).setdefault(request, []).append(tuple(key))
     return found
-
-
-def came_to_nothing(classified: Classified) -> Collection[int]:
-    """The requests for the fresh changes that came to nothing, as the tenant is said to have reported."""
-    fresh = classified.changes.filter("fresh").select(KEY).unique()
-    tracked = classified.known.filter(pl.col("tenant_state") != "").join(fresh, on=KEY, how="semi")
-    outcomes = tracked.select("request", "tenant_state", "tenant_comment").unique().rows()
-    return {request for request, state, said in outcomes if tenant_outcome(state, said) in RESUBMITTABLE}
-
-
-def undone_by(
-    classified: Classified, requests: Collection[int], resubmit: Collection[TenantOutcome]
-) -> Collection[int]:
-    """Those of the requests without which fresh changes would not be fresh: they undid an earlier change.
-
-    Args:
-        classified: From `classify_input`.
-        requests: Numbers of requests.
-        resubmit: As given to `classify_input`.
-    """
-    fresh = classified.changes.filter("fresh").drop("class", "reason", "own_request", "fresh")
-    wanted = fresh.select(*KEY, *(pl.col(name).alias(f"wanted_{name}") for name in INTENTION))
-    differs = pl.any_horizontal(pl.col(name) != pl.col(f"wanted_{name}") for name in INTENTION)
-    some = classified.known.filter(pl.col("request").is_in(list(requests)))
-    contrary = some.join(wanted, on=KEY, how="inner").filter(differs)
-    if contrary.is_empty():
-        return ()
-    rest = classified.known.join(contrary, on=[*KEY, "request"], how="anti")
-    again = classify(fresh, rest, run=classified.run, resubmit=resubmit, busy=classified.busy)
-    undone = contrary.join(again.filter(~pl.col("fresh")), on=KEY, how="semi")
-    return set(undone.get_column("request"))
 
 
 def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:

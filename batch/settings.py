@@ -189,6 +189,7 @@ class Settings(BaseModel):
         Option("First ask the tenant what is in progress or held already: auto, always or never.", "WHEN"),
     ] = CheckTenant.AUTO
     new_ledger: Annotated[bool, Option("Go on although another ledger has submitted there.", consents=True)] = False
+    trust: Annotated[Path | None, Option("Believe what machines with these keys track.", "FILE", consents=True)] = None
     concurrency: Annotated[int, Field(ge=1, le=100), Option("Attempts in progress at a time, at most.", "N")] = 20
     timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
     ca_file: Annotated[

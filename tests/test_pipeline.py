@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.dedupe.classify import KNOWN_SCHEMA, classify
+from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
-from batch.pipeline import Classified, as_if_planned, classify_input, plan_fresh, undone_by, with_outcomes
+from batch.pipeline import Classified, as_if_planned, classify_input, plan_fresh, with_outcomes
 from batch.plan import NO_PLAN
 from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
@@ -109,21 +109,3 @@ def test_a_change_without_a_live_request_shows_none(state: State) -> None:
 
 def test_requests_of_other_runs_are_not_shown() -> None:
     assert outcomes(classified(1), known(1, State.REFUSED, 4, run="other")) == [(None, None, "")]
-
-
-def test_a_change_that_undoes_an_earlier_one_is_why_that_is_wanted_again() -> None:
-    ended = {"tenant_state": "REQUEST_COMPLETED"}
-    granted = known(1, State.ACCEPTED, 1, "r1") | ended
-    revoked = known(1, State.ACCEPTED, 2, "r2") | ended | {"operation": "REVOKE"}
-    never_granted = known(2, State.ACCEPTED, 3, "r2") | ended | {"operation": "REVOKE"}
-    lines = pl.DataFrame([granted, revoked, never_granted], schema=KNOWN_SCHEMA)
-    wanted = classified(1, 2, 3)
-    again = dataclasses.replace(
-        wanted,
-        known=lines,
-        changes=classify(wanted.changes.drop("class", "reason", "own_request", "fresh"), lines, run=RUN),
-    )
-    assert again.changes.get_column("fresh").to_list() == [True, True, True]
-    assert set(undone_by(again, {1, 2, 3}, ())) == {2}
-    assert not undone_by(again, {1, 3}, ()), "this machine knows of the revoke"
-    assert not undone_by(wanted, {1, 2, 3}, ())

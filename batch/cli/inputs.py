@@ -26,7 +26,7 @@ from batch.settings import Settings
     TENANT,
     ("yes", "confirm", "json", "out", "out_format", "rate"),
     PLANNING,
-    "concurrency",
+    ("trust", "concurrency"),
     HTTP,
     TIMES,
     NAMES,

@@ -48,7 +48,7 @@ TRACKING: Final = ("track_for", "log_file")
 HEADINGS: Final = {
     "What": (
         *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
-        *("resubmit", "check_tenant", "max_age", "new_ledger", "yes", "confirm"),
+        *("resubmit", "check_tenant", "max_age", "new_ledger", "trust", "yes", "confirm"),
     ),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
 from batch.errors import LedgerChangedError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
@@ -12,15 +15,12 @@ from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
 from batch.pipeline import (
     as_if_planned,
-    came_to_nothing,
     classes_and_reasons,
     classify_input,
     doubts_elsewhere,
     not_wanted,
     plan_fresh,
-    sent_before,
     to_take_over,
-    undone_by,
     with_classes,
     with_tenant_verdicts,
     without_unplanned,
@@ -34,8 +34,6 @@ from batch.validate.rows import validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    import polars as pl
 
     from batch.api.tenant_outcome import TenantOutcome
     from batch.commands.precheck import CommandPrecheck
@@ -86,6 +84,7 @@ class InputRun:
         self._runtime = runtime
         self._screen = screen
         self._names = Names(settings, screen, runtime)
+        self._mistrust = Mistrust(settings, screen, runtime)
         self._tenant = tenant
         self._consent = consent
         self._inputs = tuple(inputs)
@@ -191,7 +190,8 @@ class InputRun:
             LedgerChangedError: Somebody has changed the ledger.
         """
         sealed = ledger.requests.check(run)
-        self._mistrusted(ledger, {run.id: {number: (number,) for number in sealed.mistrusted if number in sealed.ours}})
+        may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
+        doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
         if others := sealed.others:
             names = ", ".join(sorted(set(others.values())))
             self._screen.say(
@@ -201,60 +201,6 @@ class InputRun:
         if again := {*others, *sealed.revived}:
             ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
         return bool(again)
-
-    def _are_mistrusted(self, ledger: Ledger, classified: Classified, resubmit: Collection[TenantOutcome]) -> bool:
-        """Check that the ledger may call changes fresh; return whether only another machine's word made them so.
-
-        Raises:
-            LedgerChangedError: Somebody has changed the ledger.
-            RunHeldError: Another process works on a run that must be doubted again.
-        """
-        if not classified.changes.get_column("fresh").any():
-            return False
-        sealed = ledger.plans.check_all()
-        before = sent_before(classified)
-        unsure = {run: changes for run, changes in before.items() if sealed[run].mistrusted.keys() & changes.keys()}
-        tracked = {request: key for one in sealed.values() for request, key in one.tracked_by.items()}
-        doubted = {*came_to_nothing(classified), *undone_by(classified, tracked, resubmit)} & tracked.keys()
-        unproven = {request: tracked[request] for request in doubted}
-        if unproven:
-            ledger.tracks.forget(unproven.keys(), self._runtime.now())
-            keys = ", ".join(sorted(set(unproven.values())))
-            self._screen.say(
-                f"Only another machine, with the key {keys}, has recorded that {count(len(unproven), 'request')} "
-                "failed, or undid changes that are wanted again. This machine does not trust that key, and has "
-                "dropped that record: `access-batch track` asks the tenant."
-            )
-        planned = [*to_take_over(classified, classified.changes.filter("fresh"))]
-        return bool(self._mistrusted(ledger, unsure, planned) or unproven)
-
-    def _mistrusted(
-        self, ledger: Ledger, changes: Mapping[str, Mapping[int, Collection[object]]], planned: Sequence[int] = ()
-    ) -> int:
-        """Doubt requests again that only another machine has settled as not arrived; return how many.
-
-        Args:
-            ledger: Has the requests.
-            changes: By run and request: its changes that are about to be sent.
-            planned: Requests of other runs that have planned these changes since.
-
-        Raises:
-            LedgerChangedError: Somebody has changed the ledger.
-            LedgerMovedError: What was planned since was sent meanwhile.
-            RunHeldError: Another process works on one of the runs.
-        """
-        total = 0
-        for name, some in changes.items():
-            run, now = ledger.runs.named(name), self._runtime.now()
-            found, keys = ledger.plans.mistrust(run, some, self._runtime.process, now, planned=planned)
-            total += found
-            if found:
-                self._screen.say(
-                    f"{count(found, 'request')} of run {name} may have arrived: only another machine, with the key "
-                    f"{keys}, says that they did not. This machine does not trust that key, and asks the tenant "
-                    "itself."
-                )
-        return total
 
     def _require_wanted(self, ledger: Ledger, run: Run | None) -> None:
         """Check that some row of the input asks for each change that is planned, or planned again if it did not arrive.
@@ -345,8 +291,8 @@ class InputRun:
         now = self._runtime.now()
         self._moment = run.started_at if run else now
         classified = self._classified(ledger, run, resubmit=resubmit)
-        if self._are_mistrusted(ledger, classified, resubmit):
-            raise LedgerMovedError
+        unproven = self._mistrust.held_back(ledger, classified, resubmit, check)
+        classified = with_tenant_verdicts(classified, unproven)
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = with_tenant_verdicts(classified, verdicts)
@@ -355,6 +301,7 @@ class InputRun:
         plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
         self.describe(classified)
         check.describe(verdicts)
+        verdicts = pl.concat([unproven, verdicts])
         if not plan.requests:
             ledger.decisions.replace_set_aside(run_id, verdicts, now)
             return None

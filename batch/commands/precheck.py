@@ -14,6 +14,7 @@ from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import notices_on, require_fit_token
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
+from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
@@ -24,7 +25,7 @@ from batch.status.cheapest_list import is_expensive
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
 
     from batch.answers.events import RunEvent, Tell
@@ -110,6 +111,20 @@ class CommandPrecheck:
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
         return verdicts
 
+    def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        """Ask the tenant's status list something, whatever `--check-tenant` says.
+
+        Raises:
+            UnfitTokenError: Nobody can submit with the token.
+            StoppedError: The tenant can't be reached, so nothing can be sent either.
+        """
+        return asyncio.run(self._awaited(self._asked(ledger, ask)))
+
+    async def _asked(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        async with self._sessions.open(ledger, self._tell) as session:
+            await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
+            return await ask(session.tenant.statuses)
+
     def require_no_other_ledger(self, ledger: Ledger, planned: Run | None = None) -> None:
         """Check that no other ledger has submitted to the tenant, if this one has never sent anything there.
 
@@ -123,16 +138,11 @@ class CommandPrecheck:
         if self._is_known(ledger):
             return
         try:
-            asyncio.run(self._awaited(self._look(ledger, planned)))
+            self.look(ledger, lambda listing: self._refuse_others(listing, ledger, planned))
         except StoppedError:
             if self._when is not CheckTenant.NEVER:
                 raise
             # Then nothing can be sent either; the command that sends looks again.
-
-    async def _look(self, ledger: Ledger, planned: Run | None) -> None:
-        async with self._sessions.open(ledger, self._tell) as session:
-            await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
-            await self._refuse_others(session.tenant.statuses, ledger, planned)
 
     async def _refuse_others(self, listing: Listing, ledger: Ledger, planned: Run | None = None) -> None:
         if others := await other_runs(listing, {run.id for run in ledger.runs.all()}):
@@ -167,6 +177,7 @@ class CommandPrecheck:
         """The result; None if the tenant was never asked."""
         if self._oldest is None and not self._calls and verdicts.is_empty():
             return None
+        verdicts = verdicts.filter(~pl.col("tenant_reason").str.starts_with(SECOND_HAND))
         counted = Counter(verdicts.get_column("tenant_class").to_list())
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(

@@ -115,7 +115,7 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
         raise UsageError(
             f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
         )
-    trusted = _keys_in(Path(trust)) if trust else frozenset()
+    trusted = keys_in(Path(trust)) if trust else frozenset()
     with runtime.existing_ledger(settings, say, only_read=True) as ledger:
         for line in describe_signers(ledger.signers(), trusted, trust):
             say(line)
@@ -133,7 +133,7 @@ _HEAD: Final = re.compile(r"[1-9][0-9]{0,9}:[0-9a-f]{16,64}", re.ASCII)
 _KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def _keys_in(path: Path) -> frozenset[str]:
+def keys_in(path: Path) -> frozenset[str]:
     """The public keys in a file, one a line, each before a comment.
 
     Raises:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, put it in a new file"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
+SECOND_HAND: Final = "only another machine has recorded how "
+"""What was undone or failed is wanted again by such a record alone, and the tenant's list does not show it."""
 _BUSY: Final = "run {} has not sent this yet, and {}: run the same command again after that"
 _BUSY_SENDING: Final = "run {} is sending this, and {}: run the same command again after that"
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"

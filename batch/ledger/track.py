@@ -15,7 +15,7 @@ from batch.model import StatusGroup, TrackSummary
 from batch.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -145,13 +145,6 @@ class TrackStore:
         ]
         return TrackSummary(reported=tuple(reported), silent=total - sum(int(number) for *_, number in rows))
 
-    def forget(self, requests: Collection[int], now: datetime) -> None:
-        """Forgets the reports on the changes of requests, so that the tenant is asked again."""
-        numbers = sorted(requests)
-        with writing(self._engine) as connection:
-            connection.execute(_FORGET_ALL, [{"of_request": number} for number in numbers])
-            link_findings(connection, pl.Series("request", numbers, dtype=pl.Int64), now)
-
     def write(self, run: Run, statuses: Sequence[ChangeStatus], now: datetime) -> None:
         """Keeps new reports on changes of a run; they replace the earlier ones."""
         if not statuses:
@@ -257,7 +250,6 @@ def _changes_of(connection: Connection, requests: pl.Series) -> pl.DataFrame:
 
 
 _FINDING: Final = ("identity", "item_type", "item", "state", "who", "said", "since", "access_request")
-_FORGET_ALL: Final = sa.delete(t.track).where(t.track.c.request == sa.bindparam("of_request"))
 _FORGET: Final = sa.delete(t.track).where(
     t.track.c.request == sa.bindparam("of_request"),
     t.track.c.identity == sa.bindparam("of_identity"),
