@@ -154,6 +154,16 @@ def is_blocked(answer: Answer) -> bool:
     return answer.status in range(300, 500) and answer.form is not Form.API
 
 
+def is_an_edges(answer: Answer) -> bool:
+    """Whether a refusal to read is not the API's, but one of something in front of it: it says nothing about rights.
+
+    A 403 without any content may be either's; a 400 in any form but a web page is taken to be the API's.
+    """
+    if answer.status == 403:  # noqa: PLR2004 - HTTP
+        return answer.form is not Form.API and bool(answer.text)
+    return answer.status == 400 and answer.form is Form.PAGE  # noqa: PLR2004 - HTTP
+
+
 def decide(answer: Answer, situation: Situation = USUAL) -> Decision:
     """What to do about the answer to a submit."""
     return _decision(answer, OUTCOMES[case_of(answer, new_token=situation.new_token)], situation)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.answers.outcome import is_an_edges
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES
 from batch.api.token_claims import lacks_scope, token_needed, why_unfit
+from batch.errors import ASK_THE_EDGE
 from batch.text import count, on_one_line
 
 if TYPE_CHECKING:
@@ -210,6 +212,8 @@ def check_status_list(answer: Answer, dialect: Dialect) -> DoctorCheck:
         return _ok("status list", f"{dialect.paths.status} answers.")
     reason = f": {answer.text.rstrip('.')}" if answer.text else ""
     message = f"{dialect.paths.status} answered {answer.status}{reason}."
+    if is_an_edges(answer):
+        return failure("status list", message, f"This is not the API's answer. {ASK_THE_EDGE}")
     if answer.status == 403:  # noqa: PLR2004 - HTTP
         return failure(
             "status list",

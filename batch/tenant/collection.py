@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from batch.tenant.paging import lost, page_of, pages
+from batch.tenant.paging import lost, page_of, pages, require_the_apis
 from batch.tenant.reading import ForbiddenError, RefusedError
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ async def answers(question: CollectionQuery[_Row], asked: Iterable[tuple[str, ..
 async def _all_rows(question: CollectionQuery[_Row], values: tuple[str, ...]) -> Answered[_Row]:
     async def read_page(offset: int) -> Page[Any]:
         reply = await question.ask(values, offset)
+        if reply.answer.status == 403:  # noqa: PLR2004 - HTTP
+            # A 400 may be of one value, and is looked for.
+            require_the_apis(reply.answer, question.subject)
         # Portions are sized to fill a page; a call more for each would double them.
         return page_of(reply, offset=offset, limit=question.page_limit, trust_count=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PEOPLE_INDEX
+from batch.tenant.paging import require_the_apis
 from batch.tenant.reading import ForbiddenError, quoted
 from batch.text import key_of
 
@@ -68,6 +69,7 @@ class SearchIndex:
             },
             settling=frozenset({404}),
         )
+        require_the_apis(reply.answer, "search index")
         if reply.refusal:
             raise ForbiddenError(reply.refusal)
         asked = {key_of(person): person for person in people}

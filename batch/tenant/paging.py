@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from batch.errors import TenantLostError
+from batch.answers.outcome import is_an_edges
+from batch.errors import ASK_THE_EDGE, TenantLostError
 from batch.tenant.reading import ForbiddenError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
+    from batch.model import Answer
     from batch.tenant.reading import Reply
 
 MOST_ROWS: Final = 1_000_000
@@ -87,6 +89,20 @@ async def pages(
         yield page
     if total is not None and read < total:
         raise lost(subject, f"ended after {read} of {total} rows")
+
+
+def require_the_apis(answer: Answer, subject: str) -> None:
+    """Requires that a refusal is the API's own.
+
+    Raises:
+        TenantLostError: It comes from a firewall, a proxy or an edge.
+    """
+    if is_an_edges(answer):
+        raise TenantLostError(
+            f"The tenant's {subject} can't be read: something in front of the tenant turns this program away: it "
+            f"answered {answer.status} ({answer.text}).",
+            next_step=f"The ledger stays as it is. {ASK_THE_EDGE}",
+        )
 
 
 def lost(subject: str, why: str) -> TenantLostError:

@@ -113,6 +113,7 @@ class StatusList:
             "count": "true",
         }
         reply = await self._ask(parameters, administration=query.administration)
+        paging.require_the_apis(reply.answer, "status list")
         try:
             page = paging.page_of(reply, offset=offset, limit=limit)
         except RefusedError as error:

@@ -13,7 +13,7 @@ from batch.answers.events import Waiting
 from batch.answers.outcome import WAITS, Retries
 from batch.api.dialects import ADMIN_LEVEL, TOKEN_PATH
 from batch.api.token_claims import TokenClaims, read_claims
-from batch.errors import CredentialsRefusedError, TenantLostError, UnreachableError
+from batch.errors import ASK_THE_EDGE, CredentialsRefusedError, TenantLostError, UnreachableError
 from batch.model import Failure, Form
 from batch.tenant.address import probable_origin
 from batch.tenant.wire import cleaning, fetch
@@ -168,9 +168,7 @@ class Token:
         code = f"it answered {answer.status}{f' ({answer.text})' if answer.text else ''}"
         return TenantLostError(
             f"Something in front of {self._http.base_url} turns this program away: {code}.",
-            next_step=f"{self._meant()}This says nothing about the client's secret. Ask whoever runs the firewall, "
-            "proxy or edge in between to let access-batch through, or try from another network; then run the same "
-            "command again.",
+            next_step=f"{self._meant()}This says nothing about the client's secret. {ASK_THE_EDGE}",
         )
 
     def _unreachable(self, reason: str) -> UnreachableError:

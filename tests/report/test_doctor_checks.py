@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batch.api.dialects import DIALECTS, Rate
 from batch.api.token_claims import TokenClaims
 from batch.ledger.health import Health
-from batch.model import Answer
+from batch.model import Answer, Form
 from batch.report.doctor_checks import (
     CheckResult,
     DoctorCheck,
@@ -100,9 +100,16 @@ def test_a_token_is_judged_by_its_claims(claims: TokenClaims, found: dict[str, s
     [(200, "ok", ""), (403, "fail", "idn:access-request-status:read"), (400, "fail", "--api")],
 )
 def test_the_status_list_must_answer(status: int, result: str, to_do: str) -> None:
-    check = check_status_list(Answer(status=status, text="Because."), BETA)
+    check = check_status_list(Answer(status=status, text="Because.", form=Form.API), BETA)
     assert check.result == result
     assert to_do in check.to_do
+
+
+def test_a_firewall_before_the_status_list_is_not_blamed_on_the_token() -> None:
+    check = check_status_list(Answer(status=403, text="Access denied", form=Form.PAGE), BETA)
+    assert check.result == "fail"
+    assert "firewall" in check.to_do
+    assert "scope" not in check.to_do
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.tenant.open_calls import Reply
 
 AUTO = IdentityBy.AUTO
+BLOCKED: Reply = (403, b"<html>Access denied</html>", {})
 FORBIDDEN: Reply = (403, {"detailCode": "403", "messages": [{"text": "no"}]}, {})
 
 
@@ -207,6 +208,14 @@ def test_a_token_that_may_not_read_items_gets_the_missing_scope_named(kind: Item
     with pytest.raises(SettingsError) as caught:
         items(DirectoryTenant(answers={path: lambda _: FORBIDDEN}), kind, "AD|x")
     assert scope in caught.value.next_step
+
+
+def test_a_firewall_before_the_directory_is_not_blamed_on_the_token() -> None:
+    blocked = DirectoryTenant(answers=dict.fromkeys(("search", "roles"), lambda _: BLOCKED))
+    with pytest.raises(TenantLostError, match="something in front"):
+        people(blocked, "anna@x")
+    with pytest.raises(TenantLostError, match="something in front"):
+        items(blocked, ItemType.ROLE, "x")
 
 
 def test_roles_of_the_same_name_are_found_on_all_pages() -> None:

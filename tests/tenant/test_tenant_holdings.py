@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from batch.api.dialects import DIALECTS
+from batch.errors import TenantLostError
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import ForbiddenError, Reader
 from batch.tenant.status import ListingForbiddenError, Query, StatusList
@@ -92,6 +93,26 @@ def test_documents_that_make_no_sense_hold_nothing(document: Any) -> None:
 def test_a_refused_or_missing_search_is_an_error(status: int) -> None:
     with pytest.raises(ForbiddenError):
         held({"messages": []}, "a", status=status)
+
+
+@pytest.mark.parametrize(
+    ("status", "page"),
+    [
+        (403, b"<html><title>Access denied</title>Ray ID: 8f1c2d3e4f5a6b7c</html>"),
+        (403, b"error code: 1010"),
+        (403, {"message": "Forbidden"}),
+        (400, b"<html>Bad Request</html>"),
+    ],
+)
+def test_a_refusal_by_a_firewall_says_nothing_about_rights(status: int, page: Any) -> None:
+    def listed(reader: Reader) -> Coroutine[Any, Any, Any]:
+        return StatusList(reader, DIALECTS["v1"], clock=lambda: NOW).page(Query(requested_for="a"), 250)
+
+    with pytest.raises(TenantLostError, match="search index can't be read: something in front") as lost:
+        held(page, "a", status=status)
+    assert "firewall" in lost.value.next_step
+    with pytest.raises(TenantLostError, match="status list can't be read: something in front"):
+        asked((status, page), listed)
 
 
 def test_a_missing_administration_list_does_not_lose_the_tenant() -> None:
