@@ -56,7 +56,8 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
     again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
     is_advised = isinstance(result.stopped, UnconfirmedError)
-    show(result.summary.as_json() if call.json else describe_outcome(result.summary, again, is_advised=is_advised))
+    outcome = describe_outcome(result.summary, again, is_advised=is_advised, reading=_reading(settings))
+    show(result.summary.as_json() if call.json else outcome)
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(130 if result.interrupted else result.summary.exit_code)
@@ -99,5 +100,16 @@ def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     summary = preview(
         inputs, settings, screen, runtime(), stdin=standard_input(), only_rows=True, save_map=call.save_map
     )
-    show(summary.as_json() if call.json else describe_verdict(summary), is_all=True)
+    show(summary.as_json() if call.json else describe_verdict(summary, reading=_reading(settings)), is_all=True)
     raise typer.Exit(summary.exit_code)
+
+
+def _reading(settings: Settings) -> list[str]:
+    """The options given here that say how the input's rows are read."""
+    given = [name for name in ("map", "date_format", "time_zone", "comment") if name in settings.sources.flags]
+    values = [(name, value) for name in given for value in _each(getattr(settings, name))]
+    return [word for name, value in values for word in (f"--{name.replace('_', '-')}", value)]
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,)

@@ -16,7 +16,7 @@ from batch.report.track import advice, describe_existing, describe_track, resubm
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from batch.api.dialects import Dialect, Rate
     from batch.model import Tally
@@ -166,13 +166,16 @@ def question(tally: Tally, tenant: str, rate: Rate) -> str:
     )
 
 
-def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) -> Iterator[str]:
+def describe_outcome(
+    summary: Summary, again: str, *, is_advised: bool = False, reading: Sequence[str] = ()
+) -> Iterator[str]:
     """What was sent, the results, the result files, and what to do next.
 
     Args:
         summary: Of the run.
         again: The command that continues the run.
         is_advised: Whether an error follows that says what to do about unconfirmed requests.
+        reading: The options with which the input was read: its rows in other files need them too.
     """
     changes, requests = summary.by_state, count_states(summary.tally.requests)
     if summary.dry_run:
@@ -197,6 +200,7 @@ def describe_outcome(summary: Summary, again: str, *, is_advised: bool = False) 
             yield f"  {name}: {path}"
     yield from describe_heads({summary.run: summary.head})
     yield from _advice(summary, again, is_advised=is_advised)
+    yield from _ways_back(summary, reading)
 
 
 def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
@@ -204,17 +208,16 @@ def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
         yield from _how_to_continue(summary, again)
     if summary.tracked:
         yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
-    yield from _ways_back(summary)
 
 
-def _ways_back(summary: Summary) -> Iterator[str]:
+def _ways_back(summary: Summary, reading: Sequence[str]) -> Iterator[str]:
     """The files of rows that can be submitted again, each with the command to type; nothing without any."""
     if summary.by_state["refused"] and not summary.files.get("refused"):
         results = PurePath(summary.files.get("results") or "results.csv").name
         yield from describe_refused(summary.by_state["refused"], results)
     for name, words in _WAYS_BACK.items():
         if file := summary.files.get(name):
-            options = ["--sheet", name] if file == summary.files.get("results") else []
+            options = [*reading, *(["--sheet", name] if file == summary.files.get("results") else [])]
             if name == "failed":
                 options += ["--resubmit", ",".join(outcome.value for outcome in RESUBMITTABLE)]
             yield f"{words}: {shlex.join(['access-batch', 'submit', file, *options])}"
@@ -252,13 +255,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - up to two hours, show minutes
 
 
-def describe_verdict(summary: Summary) -> Iterator[str]:
-    """The result of `validate`."""
+def describe_verdict(summary: Summary, *, reading: Sequence[str] = ()) -> Iterator[str]:
+    """The result of `validate`; see `describe_outcome`."""
     good = summary.rows[RowClass.SUBMITTED]
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):
         yield f"  rejected: {summary.files['rejected']}"
-    yield from _ways_back(summary)
+    yield from _ways_back(summary, reading)
 
 
 def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator_token: str) -> Iterator[str]:

@@ -41,7 +41,12 @@ def test_a_foreign_file_and_its_corrected_rows_are_each_submitted_once(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
     options = ("--yes", "--date-format", "us", *MAPS, "--out", tmp_path / "out")
-    assert program("submit", path, *options, env=environment(tenant)).code == 3
+    ended = program("submit", path, *options, env=environment(tenant))
+    assert ended.code == 3
+    # They need the same options to be read.
+    assert ended.out.splitlines()[-1].endswith(
+        "rejected.csv --map who=identity_id --map 'Role Id=item_id' --map ends=remove_date --date-format us"
+    )
     wanted = [pair_of(grant(number, number)) for number in (1, 2)]
     assert accepted(tenant) == once(wanted)
     assert set(read_rows(tmp_path / "out" / "results.csv")[0]) >= {"Who", "Role Id", "Ends"}

@@ -253,6 +253,9 @@ def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
     assert list(describe_outcome(made, "again"))[-1] == (
         "Correct the rejected rows, then: access-batch submit in.results/rejected.csv"
     )
+    assert list(describe_outcome(made, "again", reading=["--map", "User=identity"]))[-1] == (
+        "Correct the rejected rows, then: access-batch submit in.results/rejected.csv --map User=identity"
+    )
     made = summary(rows={RowClass.REJECTED: 1}, files=dict.fromkeys(("rejected", "results"), "in.results/results.xlsx"))
     assert list(describe_outcome(made, "again"))[-1] == (
         "Correct the rejected rows, then: access-batch submit in.results/results.xlsx --sheet rejected"
