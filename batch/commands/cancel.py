@@ -22,7 +22,7 @@ from batch.commands.session import (
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.loops.cancel import Canceller
 from batch.report.cancel import CancelSummary, question
-from batch.report.files import UNDO, make_folder, write_undo
+from batch.report.files import UNDO, Origin, make_folder, write_undo
 from batch.states import IN_DOUBT, State
 from batch.status.cancel import (
     CancelOutcome,
@@ -259,6 +259,8 @@ class _CancelJob:
         granted = to_revoke(self._own, outcomes)
         tally = self._ledger.runs.tally(self._run)
         canceller = self._canceller
+        names = self._ledger.decisions.known_names(self._run.id)
+        origin = Origin(run=self._run.id, inputs=self._run.inputs, names=names)
         return CancelSummary(
             run=self._run.id,
             tenant=self._run.tenant,
@@ -275,9 +277,10 @@ class _CancelJob:
             interrupted=interrupted,
             undo=None
             if dry_run
-            else write_undo(self.folder, self._run.id, granted, self._undo_comment(), complain=self._screen.complain),
+            else write_undo(self.folder, origin, granted, self._undo_comment(), complain=self._screen.complain),
             head=self._ledger.head(self._run).short,
             elapsed=self._runtime.clock.monotonic() - began,
+            names=names,
         )
 
     def _may_turn_up(self, outcome: CancelOutcome, change: AcceptedChange) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from batch.api.dialects import ItemType
 from batch.commands.session import notices_on
 from batch.model import IdentityBy
+from batch.names.known import kept_kind
 from batch.names.meaning import (
-    ITEM_WORDS,
     NameCandidate,
     NameMatches,
     NameMeaning,
@@ -210,7 +210,7 @@ class Lookup:
 
     def _kind(self, kind: str) -> str:
         """The ledger's name for a kind of question."""
-        return f"identity by {self._by}" if kind == IDENTITY else f"{ITEM_WORDS[ItemType(kind)]} by name"
+        return kept_kind(kind, self._by)
 
 
 def _by_kind(names: Iterable[Name]) -> Iterable[tuple[str, list[str]]]:

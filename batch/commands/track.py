@@ -12,7 +12,7 @@ from batch.commands.runs import status
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
 from batch.errors import StoppedError, UsageError
 from batch.loops.track import Tracker
-from batch.report.files import make_folder, write_tracked
+from batch.report.files import FAILED, TRACKED, Origin, make_folder, write_tracked
 from batch.report.log_file import LogFile
 from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
@@ -21,7 +21,7 @@ from batch.report.track import advice, describe_track, exit_code, track_as_json
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from batch.answers.events import RunEvent, Tell
     from batch.commands.runtime import Runtime
@@ -39,7 +39,7 @@ class TrackResult:
         run: The run.
         tally: How far it has come.
         tracked: The tenant's last states of its accepted changes.
-        file: Path of tracked.csv; None without `--out`.
+        files: Paths of tracked.csv, and of failed.csv if it has rows; None without `--out`.
         head: The run's newest event, as `ledger verify --head` takes it.
         elapsed: Seconds that this process took.
         stopped: Why tracking stopped early, if it did.
@@ -49,7 +49,7 @@ class TrackResult:
     run: Run
     tally: Tally
     tracked: TrackSummary
-    file: str | None
+    files: Mapping[str, str | None]
     head: str
     elapsed: float
     stopped: StoppedError | None
@@ -67,7 +67,7 @@ class TrackResult:
         return {
             **run_as_json(self.run, self.tally, self.tracked),
             "tracked": track_as_json(self.tracked),
-            "files": {"tracked": self.file},
+            "files": dict(self.files),
             "head": self.head,
             "elapsed_s": round(self.elapsed, 3),
         }
@@ -79,11 +79,10 @@ class TrackResult:
             yield from (
                 describe_track(self.tracked) if self.tracked.silent else ["Nothing to track: no change was accepted."]
             )
-        if self.file:
-            yield f"  tracked: {self.file}"
+        yield from (f"  {name}: {file}" for name, file in self.files.items() if file)
         yield from describe_heads({self.run.id: self.head})
-        yield from advice(self.tracked, self.run.id)
         yield from describe_rest(self.run, self.tally)
+        yield from advice(self.tracked, self.run.id, self.files["failed"])
 
     def _unsent(self) -> int:
         changes = count_states(self.tally.changes)
@@ -115,7 +114,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             next_step="Run `access-batch ledger import` again to bring it up to date.",
         )
     if settings.out is not None:
-        make_folder(settings.out, [])
+        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED))
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
@@ -142,7 +141,7 @@ def track_offline(settings: Settings, name: str, screen: Screen, runtime: Runtim
     """What the ledger knows of a run's accepted changes; the tenant is not asked, and nothing is recorded.
 
     Args:
-        settings: Ledger, and where to write tracked.csv. A tenant narrows the choice of the newest run.
+        settings: Ledger, and where to write the files. A tenant narrows the choice of the newest run.
         name: As for `track`.
         screen: For messages.
         runtime: Clock, randomness and process.
@@ -153,7 +152,7 @@ def track_offline(settings: Settings, name: str, screen: Screen, runtime: Runtim
     began = runtime.clock.monotonic()
     run, *_ = status(settings, name, runtime, screen.say, tenant=tenant_name(settings))
     if settings.out is not None:
-        make_folder(settings.out, [])
+        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED))
     with runtime.open_ledger(settings, screen.say, only_read=True) as ledger:
         return _result(ledger, run, settings, screen, runtime, began=began)
 
@@ -170,15 +169,16 @@ def _result(
     stopped: StoppedError | None = None,
     interrupted: bool = False,
 ) -> TrackResult:
-    """Sum up, and write tracked.csv."""
-    file = None
+    """Sum up, and write tracked.csv and failed.csv."""
+    files: dict[str, str | None] = {"tracked": None, "failed": None}
     if settings.out is not None:
-        file = write_tracked(settings.out, run.id, ledger.tracks.of_run(run), complain=screen.complain)
+        origin = Origin(run=run.id, inputs=run.inputs, names=ledger.decisions.known_names(run.id))
+        files = write_tracked(settings.out, origin, ledger.tracks.of_run(run), complain=screen.complain)
     return TrackResult(
         run=run,
         tally=ledger.runs.tally(run),
         tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
-        file=file,
+        files=files,
         head=ledger.head(run).short,
         elapsed=runtime.clock.monotonic() - began,
         stopped=stopped,

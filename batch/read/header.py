@@ -81,7 +81,7 @@ class Header:
 
     @property
     def is_own_file(self) -> bool:
-        """Whether this is a `rejected.csv` or `undo.csv` that access-batch wrote."""
+        """Whether access-batch wrote this file, to be submitted again."""
         return bool(self.dropped)
 
     @property

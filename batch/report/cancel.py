@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.report.summary import describe_heads
 from batch.status.cancel import CancelOutcome
 from batch.text import count
@@ -40,6 +41,7 @@ class CancelSummary:
         undo: Path of `undo.csv`; None if it was not written.
         head: The run's newest event, as `ledger verify --head` takes it.
         elapsed: Seconds.
+        names: The names that the run's input had in place of ids.
     """
 
     run: str
@@ -58,6 +60,7 @@ class CancelSummary:
     undo: str | None
     head: str
     elapsed: float
+    names: KnownNames = NO_KNOWN_NAMES
 
     @property
     def left(self) -> int:
@@ -94,17 +97,19 @@ def cancel_as_json(found: CancelSummary) -> dict[str, Any]:
         "refused": found.refused,
         "files": {"undo": found.undo},
         "head": found.head,
-        **{name: [_named(change) for change in changes] for name, changes in lists.items()},
+        **{name: [_named(change, found.names) for change in changes] for name, changes in lists.items()},
         "elapsed_s": round(found.elapsed, 1),
     }
 
 
-def _named(change: AcceptedChange) -> dict[str, str]:
+def _named(change: AcceptedChange, names: KnownNames) -> dict[str, str]:
     return {
         "operation": change.operation,
         "identity_id": change.identity,
+        "identity_name": names.identity(change.identity),
         "item_type": change.item_type,
         "item_id": change.item,
+        "item_name": names.item(change.item_type, change.item),
     }
 
 
@@ -160,7 +165,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
 def _preview(found: CancelSummary) -> Iterator[str]:
     for changes, words in ((found.would_cancel, "cancelled"), (found.to_revoke, "revoked by undo.csv")):
         for change in changes[:EXAMPLES]:
-            what = f"{change.operation.lower()} of {change.item_type} {change.item} for {change.identity}"
+            what = found.names.in_words(change.operation, change.identity, change.item_type, change.item)
             yield f"  would be {words}: {what}"
         if len(changes) > EXAMPLES:
             yield f"  … and {len(changes) - EXAMPLES:,} more"

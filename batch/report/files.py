@@ -8,8 +8,10 @@ for each class, and one for each of these files.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +23,12 @@ from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
+from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.read import PLAIN
+from batch.read.columns import METADATA_PREFIX
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
-from batch.text import defused, phrase
+from batch.text import defused, id_key, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +53,7 @@ NAMES: Final = (RESULTS, REJECTED, *(f"{name}.csv" for name in WAYS_BACK), WORKB
 """The files that may be written for an input."""
 
 TRACKED: Final = "tracked.csv"
+FAILED: Final = "failed.csv"
 UNDO: Final = "undo.csv"
 
 
@@ -236,32 +241,82 @@ def _results(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> She
     return _under_headers(rows, table, ours)
 
 
-def write_tracked(folder: Path, run: str, changes: pl.DataFrame, *, complain: Complain) -> str | None:
-    """Write every accepted change of a run with its latest state at the tenant; return the file's path, or None.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where the changes of a run come from, for files that are written without the input at hand.
+
+    Attributes:
+        run: The run's id.
+        inputs: Its inputs.
+        names: The names that they had in place of ids.
+    """
+
+    run: str
+    inputs: Sequence[str] = ()
+    names: KnownNames = NO_KNOWN_NAMES
+
+    def columns(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The names, and the inputs, of rows with an `identity_id`, `item_type` and `item_id`: only to be shown."""
+        people = [self.names.identity(one) for one in rows.get_column("identity_id")]
+        items = [self.names.item(*one) for one in rows.select("item_type", "item_id").rows()]
+        return pl.DataFrame(
+            {"_identity_name": people, "_item_name": items, "_input": [", ".join(self.inputs)] * rows.height},
+            schema_overrides=dict.fromkeys(("_identity_name", "_item_name", "_input"), pl.String),
+        )
+
+
+def write_tracked(folder: Path, origin: Origin, changes: pl.DataFrame, *, complain: Complain) -> dict[str, str | None]:
+    """Write every accepted change of a run with its latest state at the tenant, and those to submit again.
 
     Args:
         folder: Where to write.
-        run: The run's id.
+        origin: Of the run.
         changes: By ledger.track's TRACK_SCHEMA.
         complain: As above.
+
+    Returns:
+        The paths of `tracked` and `failed`; None for one that is not written.
     """
+    names = origin.columns(changes)
+    last = ("state", "who", "said", "since", "access_request")
     rows = changes.select(
-        phrase("{}-{}", pl.lit(run), pl.col("request")).alias("request"),
-        pl.exclude("request", "state", "who", "said", "since", "access_request"),
+        phrase("{}-{}", pl.lit(origin.run), pl.col("request")).alias("request"),
+        pl.exclude("request", *last),
         outcome_column(pl.col("state"), pl.col("said")).fill_null("no report yet").alias("standing"),
-        pl.col("state", "who", "said", "since", "access_request"),
+        pl.col(*last),
+    ).hstack(names)
+    failed = _failed(changes.hstack(names), origin.run)
+    return {
+        "tracked": _write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain),
+        "failed": _write_back(folder / FAILED, failed, PLAIN, complain),
+    }
+
+
+def _failed(changes: pl.DataFrame, run: str) -> Sheet:
+    """The rejected, cancelled and failed changes as an input, unless the run has submitted them again."""
+    wrong = outcome_column(pl.col("state"), pl.col("said")).is_in([one.value for one in RESUBMITTABLE])
+    key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id"))]
+    newest = changes.sort("request").filter(pl.struct(key).is_last_distinct()).filter(wrong.fill_null(value=False))
+    metadata = [json.loads(text or "{}") for text in newest.get_column("metadata")]
+    keys = sorted({key for one in metadata for key in one})
+    rows = newest.select(
+        *("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
+        *(pl.Series(f"{METADATA_PREFIX}{key}", [one.get(key) for one in metadata], pl.String) for key in keys),
+        *("_identity_name", "_item_name", "_input", pl.lit(run).alias("_run")),
+        pl.col("state").alias("_tenant_state"),
+        pl.col("said").alias("_tenant_said"),
     )
-    return _write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain)
+    return Sheet(tuple(rows.columns), rows)
 
 
 def write_undo(
-    folder: Path, run: str, changes: Sequence[AcceptedChange], comment: str, *, complain: Complain
+    folder: Path, origin: Origin, changes: Sequence[AcceptedChange], comment: str, *, complain: Complain
 ) -> str | None:
     """Write one revoke for each change.
 
     Args:
         folder: Where to write.
-        run: The id of the run that granted. Its column shows that the file is one of ours.
+        origin: Of the run that granted. The column `_run` shows that the file is one of ours.
         changes: From status.cancel.to_revoke.
         comment: The comment of each revoke, which the tenant requires.
         complain: As above.
@@ -272,10 +327,14 @@ def write_undo(
     if not changes:
         return None
     rows = pl.DataFrame(
-        [(Operation.REVOKE.value, change.identity, change.item_type, change.item, comment, run) for change in changes],
+        [
+            (Operation.REVOKE.value, change.identity, change.item_type, change.item, comment, origin.run)
+            for change in changes
+        ],
         schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
         orient="row",
     )
+    rows = rows.hstack(origin.columns(rows))
     return _write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain)
 
 

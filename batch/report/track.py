@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,24 +78,36 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
         yield f"  no report yet: {tracked.silent:,}"
 
 
-def advice(tracked: TrackSummary, run: str) -> Iterator[str]:
-    """What to do next about changes that are open, not visible, rejected, cancelled or failed; empty if all is well."""
+def advice(tracked: TrackSummary, run: str, failed: str | None = None) -> Iterator[str]:
+    """What to do next about changes that are open, not visible, rejected, cancelled or failed; empty if all is well.
+
+    Args:
+        tracked: Their states.
+        run: The run's id.
+        failed: The file that has those that were rejected, cancelled or failed, if there is one.
+    """
     found = counts(tracked)
     if tracked.submitted_twice:
         yield f"{count(tracked.submitted_twice, 'change')} submitted twice: `access-batch audit {run}` lists them."
     if found[TenantOutcome.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
-    yield from resubmission(tracked)
+    yield from resubmission(tracked, failed)
 
 
-def resubmission(tracked: TrackSummary) -> Iterator[str]:
+def resubmission(tracked: TrackSummary, failed: str | None = None) -> Iterator[str]:
     """How many changes were rejected, cancelled or failed, and how to submit them again; empty if none did."""
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
+        states = ",".join(bad)
+        again = (
+            shlex.join(["access-batch", "submit", failed, "--resubmit", states])
+            if failed
+            else f"the same input with --resubmit {states}"
+        )
         yield (
             f"{count(number, 'change')} {'was' if number == 1 else 'were'} {' or '.join(bad)}. "
-            f"To submit {'it' if number == 1 else 'them'} again: the same input with --resubmit {','.join(bad)}"
+            f"To submit {'it' if number == 1 else 'them'} again: {again}"
         )
 
 

@@ -82,6 +82,16 @@ def test_rows_with_clear_names_are_submitted_and_all_others_are_rejected(
     assert [mistake["_rule"] for mistake in mistakes] == ["identity_found", "identity_found", "item_found"]
     assert mistakes[1]["_message"].count("(alias ") == 2
     assert list(mistakes[0]) == [*NAMED_HEADER, "_line", "_rule", "_message"]
+    program("track", "--offline", "--out", sample.parent, env=environment(tenant))
+    for change in read_rows(sample.with_name("tracked.csv")):
+        person = people[change["identity_id"]]
+        called = {person.alias, person.email, person.employee_number, person.display_name}
+        assert set(change["_identity_name"].split("; ")) <= called
+        named = change["_item_name"]
+        assert DIRECTORY.item_by_id[change["item_id"]].name in named or "|" in named
+    would = program("cancel", ended.json["run"], "--dry-run", "--json", env=environment(tenant)).json["would_cancel"]
+    assert len(would) == 150
+    assert all(one["identity_name"] and one["item_name"] for one in would)
 
 
 def test_the_screen_and_the_json_report_the_names(program: Program, tenant: RunningSandbox, sample: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,8 +29,6 @@ from tests.end_to_end.program import (
 from tests.waiting import LIMIT, wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.sandbox.server import RunningSandbox
     from tests.end_to_end.program import Ended, Program
 
@@ -86,7 +86,9 @@ def test_track_reports_the_tenants_own_state_of_each_change(work: Work, path: Pa
     listed = {
         row["identity_id"]: (row["standing"], row["state"]) for row in read_rows(tmp_path / "out" / "tracked.csv")
     }
-    assert ended.json["files"]["tracked"] == str(tmp_path / "out" / "tracked.csv")
+    failed = tmp_path / "out" / "failed.csv"
+    assert ended.json["files"] == {"tracked": str(tmp_path / "out" / "tracked.csv"), "failed": str(failed)}
+    assert [row["identity_id"] for row in read_rows(failed)] == [identity(1), identity(2)]
     assert listed == {
         identity(0): ("provisioned", "REQUEST_COMPLETED"),
         identity(1): ("rejected", "REJECTED"),
@@ -121,6 +123,23 @@ def test_an_unknown_state_is_kept_and_counts_as_open(work: Work, path: Path) -> 
     assert "    4 in the state BRAND_NEW_STATE, which this version does not know" in shown.out.splitlines()
     work.conclude(*["REQUEST_COMPLETED"] * 4)
     assert work.track().code == 0
+
+
+def test_the_file_that_track_names_last_submits_again_what_came_to_nothing(
+    work: Work, path: Path, tmp_path: Path
+) -> None:
+    work.submit(path)
+    work.conclude("REQUEST_COMPLETED", "REJECTED", "CANCELLED", "PROVISIONING_FAILED")
+    last = work("track", *ONCE, "--out", tmp_path).out.splitlines()[-1]
+    told, command = last.split(" To submit them again: access-batch submit ")
+    assert told == "3 changes were rejected or cancelled or failed."
+    file, *options = shlex.split(command)
+    again = work.submit(Path(file), *options)
+    assert (again.code, again.json["rows"]["submitted"]) == (0, 3)
+    times = {person: accepted(work.tenant)[pair_of(grant(person, 1))] for person in PEOPLE}
+    assert times == {0: 1, 1: 2, 2: 2, 3: 2}
+    refused = work("track", again.json["run"], *ONCE, "--out", tmp_path)
+    assert (refused.code, "failed.csv would overwrite the input" in refused.err) == (2, True)
 
 
 def test_track_prints_the_next_command_for_open_and_failed_changes(work: Work, path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger.decisions import Decisions
+from batch.names.known import NO_KNOWN_NAMES
 from batch.names.meaning import NameMeaning, NameOutcome
 from tests.builders import NOW, change
 from tests.ledger.ledger_helpers import TENANT, alter, open_ledger, rows, write
@@ -43,6 +44,19 @@ def test_names_keep_the_meaning_that_the_plan_used(ledger: Ledger) -> None:
     assert ledger.decisions.names(run.id, meanings) == meanings
     assert ledger.decisions.names(run.id, [ANNA, ("identity by alias", "anna@example.com")]) == {ANNA: found("a1")}
     assert ledger.decisions.names(run.id, []) == ledger.decisions.names("another", [ANNA]) == {}
+
+
+def test_a_runs_names_are_known_by_the_ids_that_they_meant(ledger: Ledger) -> None:
+    meanings = {ANNA: found("a1"), NOBODY: UNKNOWN, SALES_ROLE: found("r1"), SALES_PROFILE: found("p1")}
+    names = ledger.decisions.known_names(write(ledger, [change("a1", "r1")], decisions=Decisions(names=meanings)).id)
+    assert (names.identity("A-1"), names.identity("a2")) == ("anna@example.com", "")
+    assert [names.item(*one) for one in (("ROLE", "r1"), ("ACCESS_PROFILE", "p1"), ("ROLE", "p1"))] == [
+        "Sales",
+        "Sales",
+        "",
+    ]
+    assert names.in_words("GRANT", "a1", "ROLE", "r9") == "grant of ROLE r9 for anna@example.com (a1)"
+    assert ledger.decisions.known_names("another") == NO_KNOWN_NAMES
 
 
 def test_a_later_plan_of_a_run_adds_and_replaces_meanings(ledger: Ledger) -> None:

@@ -7,13 +7,17 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS, Operation
+from batch.errors import InputFileError
+from batch.ledger.track import TRACK_SCHEMA
+from batch.names.known import KnownNames
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
-from batch.report.files import UNDO, make_folder, write_result_files, write_undo
+from batch.report.files import UNDO, Origin, make_folder, write_result_files, write_tracked, write_undo
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
@@ -57,7 +61,7 @@ def test_a_result_file_replaces_a_link_and_never_follows_it(tmp_path: Path) -> N
     folder.mkdir()
     for name in (UNDO, f".{UNDO}.unfinished"):
         (folder / name).symlink_to(precious)
-    write_undo(folder, RUN, [A_GRANT], "taken back", complain=pytest.fail)
+    write_undo(folder, Origin(run=RUN), [A_GRANT], "taken back", complain=pytest.fail)
     assert precious.read_text() == "mine"
     assert not (folder / UNDO).is_symlink()
     assert [path.name for path in folder.iterdir() if not path.is_symlink()] == [UNDO]
@@ -69,7 +73,7 @@ def test_a_folder_that_was_opened_to_all_while_something_was_sent_gets_no_file_a
     make_folder(folder, [], names=(UNDO,))
     folder.chmod(0o777)
     complaints: list[str] = []
-    assert write_undo(folder, RUN, [A_GRANT], "taken back", complain=complaints.append) is None
+    assert write_undo(folder, Origin(run=RUN), [A_GRANT], "taken back", complain=complaints.append) is None
     (complaint,) = complaints
     assert f"{folder / UNDO} could not be written: Everybody can write" in complaint
     assert complaint.endswith("The same command writes it again; --out names another folder.")
@@ -81,12 +85,12 @@ def test_a_disk_that_is_full_leaves_the_older_file_whole_and_says_so(tmp_path: P
     import resource  # noqa: PLC0415 - Windows has no such module
 
     complaints: list[str] = []
-    path = write_undo(tmp_path, RUN, [A_GRANT], "taken back", complain=complaints.append)
+    path = write_undo(tmp_path, Origin(run=RUN), [A_GRANT], "taken back", complain=complaints.append)
     before = (tmp_path / UNDO).read_bytes()
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, usual[1]))
     try:
-        assert write_undo(tmp_path, RUN, [A_GRANT] * 2, "taken back", complain=complaints.append) is None
+        assert write_undo(tmp_path, Origin(run=RUN), [A_GRANT] * 2, "taken back", complain=complaints.append) is None
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     (complaint,) = complaints
@@ -104,7 +108,83 @@ def test_undo_csv_comes_back_with_the_comment_as_it_was(tmp_path: Path) -> None:
         item=hex_id(2),
         accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
     )
-    path = write_undo(tmp_path, RUN, [change], "=1; -2", complain=pytest.fail)
+    path = write_undo(tmp_path, Origin(run=RUN), [change], "=1; -2", complain=pytest.fail)
     assert path is not None
     assert b"'=1;' -2" in Path(path).read_bytes()
     assert read_inputs([path]).rows["comment"].to_list() == ["=1; -2"]
+
+
+NAMES = KnownNames.of_meanings(
+    [
+        ("identity by auto", "ada", hex_id(1).upper()),
+        ("identity by email", "ada@example.com", hex_id(1)),
+        ("role by name", "=Payroll", hex_id(2)),
+        ("access profile by name", "another thing", hex_id(2)),
+    ]
+)
+
+
+def test_undo_csv_shows_names_and_inputs_that_change_nothing_when_it_comes_back(tmp_path: Path) -> None:
+    origin = Origin(run=RUN, inputs=("a.csv", "b.csv"), names=NAMES)
+    path = write_undo(tmp_path, origin, [A_GRANT], "taken back", complain=pytest.fail)
+    assert path is not None
+    with Path(path).open(newline="", encoding="utf-8") as lines:
+        (row,) = csv.DictReader(lines)
+    assert (row["_identity_name"], row["_item_name"]) == ("ada; ada@example.com", "'=Payroll")
+    assert (row["_input"], row["_run"]) == ("a.csv, b.csv", RUN)
+    wanted = ["operation", "identity_id", "item_type", "item_id", "comment"]
+    assert [name for name in read_inputs([path]).rows.columns if not name.startswith("_")] == wanted
+
+
+def tracked_change(request: int, person: int, state: str | None, **others: str) -> dict[str, object]:
+    """A line of TRACK_SCHEMA."""
+    known = {"state": state, "who": "", "said": "no", "since": "", "access_request": ""} if state else {}
+    which = {"identity_id": hex_id(person), "item_type": "ROLE", "item_id": hex_id(2), "operation": "GRANT"}
+    return {"request": request, **which, "comment": "", "start_date": "", "remove_date": "", **known, **others}
+
+
+def written_tracks(folder: Path, *changes: dict[str, object]) -> dict[str, str | None]:
+    frame = pl.DataFrame(changes, schema=TRACK_SCHEMA)
+    origin = Origin(run=RUN, inputs=("a.csv",), names=NAMES)
+    return write_tracked(folder, origin, frame, complain=pytest.fail)
+
+
+def test_tracked_csv_shows_names_and_the_input_beside_the_ids(tmp_path: Path) -> None:
+    assert written_tracks(tmp_path, tracked_change(1, 1, None, comment="why"), tracked_change(2, 3, "EXECUTING")) == {
+        "tracked": str(tmp_path / "tracked.csv"),
+        "failed": None,
+    }
+    with (tmp_path / "tracked.csv").open(newline="", encoding="utf-8") as lines:
+        first, second = csv.DictReader(lines)
+    assert (first["_identity_name"], first["_item_name"]) == ("ada; ada@example.com", "'=Payroll")
+    assert (first["_input"], first["comment"]) == ("a.csv", "why")
+    assert (second["identity_id"], second["_identity_name"]) == (hex_id(3), "")
+    with pytest.raises(InputFileError, match="named as in our own result files"):
+        read_inputs([str(tmp_path / "tracked.csv")])
+
+
+def test_failed_csv_has_each_change_that_came_to_nothing_last_as_a_row_to_submit(tmp_path: Path) -> None:
+    details = {"comment": "=why", "remove_date": "2027-01-31T00:00:00Z", "metadata": '{"ticket":"-7"}'}
+    files = written_tracks(
+        tmp_path,
+        tracked_change(1, 1, "REJECTED"),
+        tracked_change(2, 3, "REJECTED"),
+        tracked_change(3, 4, "PROVISIONING_FAILED", operation="REVOKE", **details),
+        tracked_change(4, 5, None),
+        tracked_change(5, 3, "REQUEST_COMPLETED"),
+        tracked_change(6, 1, "CANCELLED"),
+    )
+    path = str(tmp_path / "failed.csv")
+    assert files["failed"] == path
+    with Path(path).open(newline="", encoding="utf-8") as lines:
+        shown = [(row["_tenant_state"], row["_tenant_said"], row["_item_name"]) for row in csv.DictReader(lines)]
+    assert shown == [("PROVISIONING_FAILED", "no", "'=Payroll"), ("CANCELLED", "no", "'=Payroll")]
+    back = read_inputs([path]).rows
+    which = ["operation", "identity_id", "comment", "remove_date", "metadata.ticket"]
+    assert [name for name in back.columns if name in {"identity", "item"} or name.startswith("_tenant")] == []
+    assert back.select(which).rows() == [
+        ("REVOKE", hex_id(4), "=why", "2027-01-31T00:00:00Z", "-7"),
+        ("GRANT", hex_id(1), None, None, None),
+    ]
+    assert written_tracks(tmp_path, tracked_change(1, 1, "REQUEST_COMPLETED"))["failed"] is None
+    assert not Path(path).exists()

@@ -1,0 +1,79 @@
+"""The names behind the ids of a run, as its input gave them. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from batch.api.dialects import ItemType
+from batch.model import IdentityBy
+from batch.names.meaning import ITEM_WORDS, shown_name
+from batch.text import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownNames:
+    """The names that a run's input gave to identities and items: only to be shown beside the ids.
+
+    Attributes:
+        people: By the key of the identity's id.
+        items: By the item's type and the key of its id.
+    """
+
+    people: Mapping[str, str]
+    items: Mapping[tuple[str, str], str]
+
+    @classmethod
+    def of_meanings(cls, meanings: Iterable[tuple[str, str, str]]) -> KnownNames:
+        """From tuples of how a name was looked up (see `kept_kind`), the name, and the id; several names are listed."""
+        people, items = defaultdict(set), defaultdict(set)
+        for kind, name, id_ in meanings:
+            if item_type := _ITEM_KINDS.get(kind):
+                items[item_type, key_of(id_)].add(name)
+            else:
+                people[key_of(id_)].add(name)
+        return cls(
+            people={key: "; ".join(sorted(names)) for key, names in people.items()},
+            items={key: "; ".join(sorted(names)) for key, names in items.items()},
+        )
+
+    def identity(self, id_: str) -> str:
+        """The name of an identity; empty if the input gave its id."""
+        return self.people.get(key_of(id_), "")
+
+    def item(self, item_type: str, id_: str) -> str:
+        """The name of an item; empty if the input gave its id."""
+        return self.items.get((item_type, key_of(id_)), "")
+
+    def in_words(self, operation: str, identity: str, item_type: str, item: str) -> str:
+        """A change for the screen, with each name before its id."""
+        return (
+            f"{operation.lower()} of {item_type} {_with_name(self.item(item_type, item), item)} for "
+            f"{_with_name(self.identity(identity), identity)}"
+        )
+
+
+NO_KNOWN_NAMES: Final = KnownNames(people={}, items={})
+"""For a run whose input has ids only, or that another machine has planned."""
+
+
+def _with_name(name: str, id_: str) -> str:
+    return f"{shown_name(name)} ({id_})" if name else id_
+
+
+def kept_kind(kind: str, by: IdentityBy) -> str:
+    """The ledger's word for how a name was looked up.
+
+    Args:
+        kind: The value of an ItemType; anything else stands for identities.
+        by: The kind of the identity names.
+    """
+    return f"{ITEM_WORDS[ItemType(kind)]} by name" if kind in _KINDS else f"identity by {by}"
+
+
+_KINDS: Final = frozenset(item_type.value for item_type in ItemType)
+_ITEM_KINDS: Final = {kept_kind(kind, IdentityBy.AUTO): kind for kind in _KINDS}
