@@ -25,6 +25,7 @@ from batch.ledger.events import (
     IN_DOUBT,
     LOST,
     NAMES,
+    PARTLY,
     SEALED,
     SEALS,
     chained_hash,
@@ -77,7 +78,7 @@ class Chain:
         attempted: The keys that have signed the latest attempts of requests.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
-        tracked_by: The keys that have signed them.
+        tracked_by: The keys that have signed them; another machine's until this one has reported on every change.
 
     Args:
         run_id: The run's id.
@@ -104,7 +105,7 @@ class Chain:
         self.tracked_by: dict[int, str] = {}
         self._newest_parts: dict[int, tuple[int, ...]] = {}
         self._own_about: Mapping[str, Any] | None = None
-        self._reported: set[int] = set()
+        self._reported: dict[int, bool] = {}
         self._trusted = trusted
         self.newest = newest
         self._unsigned: list[Birth] = []
@@ -136,7 +137,10 @@ class Chain:
             for moved in self._moved:
                 self._attribute(*moved, public)
             self._moved.clear()
-            self.tracked_by |= dict.fromkeys(self._reported, public)
+            for reported, partly in self._reported.items():
+                # Whoever reports on some of a request's changes signs the rest as somebody else has left it.
+                if not (partly and public in self._trusted and reported in self.tracked_by):
+                    self.tracked_by[reported] = public
             self._reported.clear()
             self._keep_about(public)
 
@@ -210,7 +214,9 @@ class Chain:
         self.about = detail.get(ABOUT, self.about)
         found = {int(number): str(digest) for number, digest in detail.get(FINDINGS, {}).items()}
         self.findings |= found
-        self._reported |= found.keys()
+        partly = detail.get(PARTLY, ())
+        for reported in found:
+            self._reported[reported] = reported in partly and self._reported.get(reported, True)
         if request is not None:
             self._count_claims(name, request, detail)
         if name == Event.TAKEN_OVER:

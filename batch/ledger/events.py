@@ -50,8 +50,8 @@ ABOUT: Final = "about"
 """In the detail of events of a run as a whole: what the run is and whose, see `facts.about`."""
 
 FINDINGS: Final = "findings"
-"""In the detail of events of a run as a whole: by request, the hash of the tenant's reports on its changes, see
-`facts.findings_of`."""
+PARTLY: Final = "partly"
+"""Likewise: by request, the hash of the tenant's reports on its changes; and those of which earlier reports stay."""
 
 SEALS: Final = "seals"
 """In the detail of an event that adds requests: the hash of their contents, see `seals.root`."""

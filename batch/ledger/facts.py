@@ -13,13 +13,13 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among, select_frame
 from batch.ledger.engine import KEY
-from batch.ledger.events import ABOUT, FINDINGS, Entry
+from batch.ledger.events import ABOUT, FINDINGS, PARTLY, Entry
 from batch.ledger.machine_key import key_name
 from batch.model import IMPORT
 from batch.text import id_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -102,19 +102,22 @@ def _digests(reports: pl.DataFrame) -> dict[int, str]:
     }
 
 
-def link_findings(connection: Connection, requests: pl.Series, now: datetime) -> None:
+def link_findings(connection: Connection, requests: pl.Series, now: datetime, *, partly: Collection[int] = ()) -> None:
     """Adds what the tenant reports on the changes of requests to their runs' chains, in the transaction that writes it.
 
     Args:
         connection: In that transaction.
         requests: Their numbers, distinct and sorted.
         now: When.
+        partly: Those of them of which earlier reports on other changes stay.
     """
     runs = select_among(connection, _RUNS, t.request.c.number, requests, {"request": pl.Int64, "run": pl.String})
     digests = findings_among(connection, requests)
     for (run,), these in runs.sort("request").group_by("run", maintain_order=True):
         found = {str(number): digests.get(number, "") for number in these.get_column("request")}
-        events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail={FINDINGS: found})])
+        some = [int(number) for number in found if int(number) in partly]
+        detail = {FINDINGS: found, **({PARTLY: some} if some else {})}
+        events.append(connection, str(run), [Entry(event=events.TRACKED, at=now, detail=detail)])
 
 
 def file_faults(connection: Connection) -> Sequence[str]:

@@ -239,7 +239,16 @@ def write_statuses(connection: Connection, tenant: str, statuses: Sequence[Chang
         ],
     )
     insert_frame(connection, t.track, rows)
-    link_findings(connection, rows.get_column("request").unique().sort(), now)
+    requests = rows.get_column("request").unique().sort()
+    link_findings(connection, requests, now, partly=_partly(connection, requests, rows))
+
+
+def _partly(connection: Connection, requests: pl.Series, rows: pl.DataFrame) -> frozenset[int]:
+    """Those of the requests on whose changes the ledger has more reports than the rows just written."""
+    k = t.track.c
+    kept = select_among(connection, sa.select(k.request), k.request, requests, {"request": pl.Int64})
+    more = kept.group_by("request").len("kept").join(rows.group_by("request").len("written"), on="request")
+    return frozenset(more.filter(pl.col("kept") > pl.col("written")).get_column("request"))
 
 
 def _changes_of(connection: Connection, requests: pl.Series) -> pl.DataFrame:

@@ -169,8 +169,11 @@ def _is_about(row: StatusRow, report: Report, run: RunChanges, offset: timedelta
     if is_bare(row):
         is_other = report.undone is None or report.undone.operation is not report.operation
         return is_other and was_created_since(row, report.accepted_at + offset - SKEW)
-    position = run.tracked_by(row)
-    return position is not None and run.changes[position].request == report.request
+    if (position := run.tracked_by(row)) is not None:
+        return run.changes[position].request == report.request
+    # Imported, with another ledger's id: the time decides whether it undid anything.
+    named = {one.known.access_request for one in run.changes if one.known and one.request == report.request}
+    return report.undone is not None and bool(row.access_request) and row.access_request in named
 
 
 def _is_after(created: datetime, undone: Undone, others: Sequence[StatusRow], offset: timedelta) -> bool:

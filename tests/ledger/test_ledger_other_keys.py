@@ -418,6 +418,21 @@ def test_what_another_machine_has_tracked_is_known_as_its_word(ledger: Ledger, p
     assert ledger.verify() == ()
 
 
+def test_this_machines_report_on_one_change_does_not_cover_anothers_on_the_rest(ledger: Ledger, path: Path) -> None:
+    run = write(ledger, product(["i000", "i001"], ["r1"]))
+    record(ledger, claim(ledger, run), ACCEPTED)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.tracks.write(run, [change_status(1, "i000", "REJECTED")], NOW)
+    own = [change_status(1, name, "EXECUTING") for name in ("i000", "i001")]
+    ledger.tracks.write(run, own[1:], NOW)
+    assert set(ledger.plans.check_all()[run.id].tracked_by) == {1}
+    ledger.tracks.write(run, own, NOW)
+    assert ledger.plans.check_all()[run.id].tracked_by == {}
+    ledger.tracks.write(run, own[:1], NOW)
+    assert ledger.plans.check_all()[run.id].tracked_by == {}
+    assert ledger.verify() == ()
+
+
 def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger, path: Path) -> None:
     expires = NOW + timedelta(minutes=12)
     with open_ledger(path, key=lambda: MachineKey(b"the machine of a colleague......")) as elsewhere:

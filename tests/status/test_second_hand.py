@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import Operation
+from batch.api.status_row import ChangeStatus
 from batch.api.tenant_outcome import TenantOutcome
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA, classify
 from batch.states import State
@@ -53,7 +54,7 @@ def ours(**fields: Any) -> StatusRow:
     return our_row(f"{OURS}-1", **{"state": "REQUEST_COMPLETED"} | fields)
 
 
-def shown(report: Report, *rows: StatusRow, offset: timedelta = NO_OFFSET) -> bool:
+def shown(report: Report, *rows: StatusRow, offset: timedelta = NO_OFFSET, known: ChangeStatus | None = None) -> bool:
     change = AcceptedChange(
         request=report.request,
         operation=report.operation,
@@ -61,6 +62,7 @@ def shown(report: Report, *rows: StatusRow, offset: timedelta = NO_OFFSET) -> bo
         item_type="ROLE",
         item="r1",
         accepted_at=report.accepted_at,
+        known=known,
     )
     return is_shown(report, rows, RunChanges(report.run, [change]), offset)
 
@@ -111,6 +113,18 @@ def test_rows_without_metadata_count_by_their_operation_and_time() -> None:
     assert not shown(undo(), replace(bare, created=NOW - timedelta(minutes=1)))
     dates = undo(operation=Operation.GRANT)
     assert not shown(dates, replace(bare, request_type="GRANT_ACCESS")), "it may be the grant itself"
+
+
+def test_an_imported_change_is_shown_by_its_access_request() -> None:
+    known = ChangeStatus(
+        request=2, identity="i1", item_type="ROLE", item="r1", state="REQUEST_COMPLETED", access_request="a1"
+    )
+    elsewhere = our_row("dddddddddddd-7", request_type="REVOKE_ACCESS", state="REQUEST_COMPLETED", created=LATER)
+    assert not shown(undo(), elsewhere)
+    assert shown(undo(), elsewhere, known=known)
+    assert not shown(undo(), replace(elsewhere, created=NOW - timedelta(hours=1)), known=known)
+    failed = undo(undone=None, outcome=TenantOutcome.REJECTED)
+    assert not shown(failed, replace(elsewhere, state="REJECTED"), known=known)
 
 
 def test_a_failure_is_shown_by_the_newest_row_of_its_request() -> None:
