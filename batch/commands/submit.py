@@ -257,7 +257,13 @@ class _Sending:
         settings = self._settings
         screen = self._screen
         progress = Progress(
-            screen.console, tally, settings.pace, clock=self._runtime.clock, quiet=screen.quiet, verbose=screen.verbose
+            screen.console,
+            tally,
+            settings.pace,
+            clock=self._runtime.clock,
+            names=self._ledger.decisions.known_names(run.id),
+            quiet=screen.quiet,
+            verbose=screen.verbose,
         )
         tell = tell_each(_only_of(run, progress.tell), self._log.tell)
         async with (

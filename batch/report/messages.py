@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from batch.answers.events import AttemptEnded
     from batch.api.dialects import Rate
     from batch.model import Request
+    from batch.names.known import KnownNames
 
 REFUSALS_SHOWN: Final = 20
 """Refusals that are shown one by one; the result files list all."""
@@ -45,9 +46,17 @@ _ANSWERED: Final[Mapping[Event, str]] = MappingProxyType(
 )
 
 
-def refused(request: Request, reason: str) -> str:
+def asked_for(request: Request, names: KnownNames) -> str:
+    """A request's change in words, with the names that the run knows, or how many changes it asks for."""
+    if request.changes > 1:
+        return count(request.changes, "change")
+    (identity,), (item,) = request.recipients, request.items
+    return names.in_words(request.operation, identity, item.type, item.id)
+
+
+def refused(request: Request, reason: str, names: KnownNames) -> str:
     """The tenant has refused a request."""
-    return f"Request {request.id} was refused: {reason}"
+    return f"Request {request.id} ({asked_for(request, names)}) was refused: {reason}"
 
 
 def taken_apart(request: Request, reason: str, parts: int) -> str:
@@ -55,10 +64,10 @@ def taken_apart(request: Request, reason: str, parts: int) -> str:
     return f"Request {request.id} never gets through although others do, so it is sent in {parts} parts: {reason}"
 
 
-def answered(event: AttemptEnded) -> str:
+def answered(event: AttemptEnded, names: KnownNames) -> str:
     """An attempt has ended, with any outcome."""
     request, answer, decision = event.request, event.answer, event.decision
-    attempt = f"{count(request.changes, 'change')}, attempt {request.attempts}"
+    attempt = f"{asked_for(request, names)}, attempt {request.attempts}"
     tracking = f" (tracking id {answer.tracking_id})" if answer.tracking_id else ""
     reason = decision.reason or f"the tenant answered {answer.status}{tracking}"
     again = f"; it is sent again in {event.parts} parts" if event.parts else ""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch.answers.events import AttemptEnded, Notice, PaceChanged, Settled, TakenApart, Waiting
+from batch.names.known import NO_KNOWN_NAMES
 from batch.report import headway, messages
 from batch.report.headway import describe, describe_results, describe_sending, describe_wait
 from batch.states import Event
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from batch.answers.events import RunEvent
     from batch.api.dialects import Rate
     from batch.model import Clock, Request, Tally
+    from batch.names.known import KnownNames
     from batch.report.headway import Amount, Headway
 
 LINE_EVERY: Final = 10.0
@@ -41,6 +43,7 @@ class Progress:
         console: On stderr.
         tally: How far the run had come before.
         limit: The rate limit to keep.
+        names: The names that the run's input had in place of ids.
         quiet: Whether nothing is shown.
         verbose: Whether every answer is shown.
         clock: This machine's clock.
@@ -53,10 +56,12 @@ class Progress:
         limit: Rate,
         *,
         clock: Clock,
+        names: KnownNames = NO_KNOWN_NAMES,
         quiet: bool = False,
         verbose: bool = False,
     ) -> None:
         self._console = console
+        self._names = names
         self._quiet = quiet
         self._verbose = verbose
         self._limit = limit
@@ -74,7 +79,7 @@ class Progress:
         self._headway = headway.after(self._headway, event, self._clock.monotonic())
         match event:
             case AttemptEnded() if self._verbose:
-                self._say(messages.answered(event))
+                self._say(messages.answered(event, self._names))
             case AttemptEnded() if event.decision.event is Event.REFUSED:
                 self._say_refused(event.request, event.decision.reason)
             case TakenApart(request=request, reason=reason, parts=0):
@@ -116,7 +121,7 @@ class Progress:
     def _say_refused(self, request: Request, reason: str) -> None:
         self._refusals += 1
         if self._refusals <= messages.REFUSALS_SHOWN or self._verbose:
-            self._say(messages.refused(request, reason))
+            self._say(messages.refused(request, reason, self._names))
         elif self._refusals == messages.REFUSALS_SHOWN + 1:
             self._say(messages.ENOUGH_REFUSALS)
 

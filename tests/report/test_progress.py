@@ -13,6 +13,7 @@ from batch.answers.events import AttemptEnded, AttemptStarted, Notice, PaceChang
 from batch.answers.outcome import decide
 from batch.api.dialects import Rate
 from batch.model import EMPTY_TALLY, Answer, Failure, Form, Tally
+from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.report.progress import Progress, draw
 from batch.status.evidence import Settlement
 from tests.builders import request
@@ -51,6 +52,7 @@ def shown(
     *,
     seconds: float = 0.0,
     tally: Tally = TALLY,
+    names: KnownNames = NO_KNOWN_NAMES,
     quiet: bool = False,
     verbose: bool = False,
 ) -> list[str]:
@@ -59,7 +61,8 @@ def shown(
     async def watch() -> None:
         import asyncio  # noqa: PLC0415 - for this helper alone
 
-        async with Progress(console, tally, LIMIT, quiet=quiet, verbose=verbose, clock=VIRTUAL) as progress:
+        progress = Progress(console, tally, LIMIT, names=names, quiet=quiet, verbose=verbose, clock=VIRTUAL)
+        async with progress:
             happens(progress.tell)
             await asyncio.sleep(seconds)
 
@@ -123,10 +126,16 @@ def test_a_quiet_program_shows_nothing_with_and_without_a_terminal() -> None:
     assert shown(without_terminal(), everything, seconds=60, quiet=True) == []
 
 
-def test_a_refused_request_is_named_with_the_tenants_reason() -> None:
-    assert shown(without_terminal(), lambda tell: refuse(tell, 7)) == [
-        "Request run-7 was refused: the tenant answered 400: no such role (tracking id t-1)"
-    ]
+def test_a_refused_request_is_named_with_its_change_and_the_tenants_reason() -> None:
+    (item,) = request(7).items
+    (person,) = request(7).recipients
+    called = [("identity by alias", "ada\x1b[2J", person), ("role by name", "Payroll", item.id)]
+    names = KnownNames.of_meanings(called)
+    (line,) = shown(without_terminal(), lambda tell: refuse(tell, 7), names=names)
+    begin = f"Request run-7 (grant of ROLE Payroll ({item.id}) for ada\\u001b[2J ({person})) was refused: the tenant"
+    assert line == f"{begin} answered 400: no such role (tracking id t-1)"
+    (line,) = shown(without_terminal(), lambda tell: refuse(tell, 7))
+    assert line.startswith(f"Request run-7 (grant of ROLE {item.id} for {person}) was refused: the tenant ")
 
 
 def test_twenty_refusals_are_shown_and_then_where_to_find_the_others() -> None:
