@@ -161,6 +161,7 @@ class _Audit:
 
     def summary(self, comparison: Comparison, missing: Sequence[LedgerLine], tenant: str, began: float) -> AuditSummary:
         """The result."""
+        findings = (*self._changed, *comparison.findings(missing))
         elsewhere = self._listed.others.keys() - {run.id for run in self._ledger.runs.all()}
         return AuditSummary(
             tenant=tenant,
@@ -173,7 +174,8 @@ class _Audit:
             elsewhere=sum(self._listed.others[run] for run in elsewhere),
             closed_index=self._closed_index,
             closed_list=self._closed_list,
-            findings=(*self._changed, *comparison.findings(missing)),
+            findings=findings,
             heads={run.id: self._ledger.head(run).short for run in self._runs},
             elapsed=self._runtime.clock.monotonic() - began,
+            names=self._ledger.decisions.known_names(*(run.id for run in self._runs if findings)),
         )

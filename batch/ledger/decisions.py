@@ -17,7 +17,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.seals import has_planned_names
-from batch.names.known import NO_KNOWN_NAMES, KnownNames
+from batch.names.known import KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.text import instant
 
@@ -79,18 +79,21 @@ class DecisionStore:
             if (kind, name) in wanted
         }
 
-    def known_names(self, run_id: str) -> KnownNames:
-        """The names behind the ids of a run that this machine planned, to be shown; none of another machine's run."""
+    def known_names(self, *run_ids: str) -> KnownNames:
+        """The names behind the ids of runs that this machine planned, to be shown; none of another machine's run."""
         c = t.name_meaning.c
         query = (
             sa.select(c.kind, c.name, c.id)
-            .where(c.run == t.number_of_run(run_id), c.outcome == NameOutcome.FOUND.value)
+            .where(c.run == t.RUN_NUMBER, c.outcome == NameOutcome.FOUND.value)
             .order_by(c.kind, c.name)
         )
         with reading(self._engine) as connection:
-            if not has_planned_names(connection, run_id):
-                return NO_KNOWN_NAMES
-            return KnownNames.of_meanings((kind, name, id_) for kind, name, id_ in connection.execute(query))
+            return KnownNames.of_meanings(
+                (kind, name, id_)
+                for run_id in run_ids
+                if has_planned_names(connection, run_id)
+                for kind, name, id_ in connection.execute(query, {"of_run": run_id}).all()
+            )
 
     def set_aside(self, run_id: str) -> pl.DataFrame:
         """The changes that the run's last precheck set aside, by dedupe's TENANT_VERDICTS."""

@@ -51,10 +51,12 @@ class KnownNames:
 
     def in_words(self, operation: str, identity: str, item_type: str, item: str) -> str:
         """A change for the screen, with each name before its id."""
-        return (
-            f"{operation.lower()} of {item_type} {_with_name(self.item(item_type, item), item)} for "
-            f"{_with_name(self.identity(identity), identity)}"
-        )
+        return f"{operation.lower()} of {self.pair_in_words(identity, item_type, item)}"
+
+    def pair_in_words(self, identity: str, item_type: str, item: str) -> str:
+        """An item and an identity for the screen; the list may not tell the item's type."""
+        named_item, named_person = self.item(item_type, item), self.identity(identity)
+        return f"{item_type or 'item'} {_with_name(named_item, item)} for {_with_name(named_person, identity)}"
 
 
 NO_KNOWN_NAMES: Final = KnownNames(people={}, items={})

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.report.summary import describe_heads
 from batch.status.audit import Mismatch
 from batch.text import count
@@ -64,6 +65,7 @@ class AuditSummary:
         findings: Where the two disagree.
         heads: The newest event of each run by its id, as `ledger verify --head` takes it.
         elapsed: Seconds.
+        names: The names that the runs' inputs had in place of ids.
     """
 
     tenant: str
@@ -79,6 +81,7 @@ class AuditSummary:
     findings: tuple[AuditFinding, ...]
     heads: Mapping[str, str]
     elapsed: float
+    names: KnownNames = NO_KNOWN_NAMES
 
     @property
     def exit_code(self) -> int:
@@ -105,6 +108,8 @@ def audit_as_json(summary: AuditSummary) -> dict[str, Any]:
                 "identity_id": finding.identity,
                 "item_type": finding.item_type,
                 "item_id": finding.item,
+                "identity_name": summary.names.identity(finding.identity),
+                "item_name": summary.names.item(finding.item_type, finding.item),
                 "said": finding.said,
             }
             for finding in summary.findings
@@ -153,7 +158,8 @@ def _describe_findings(summary: AuditSummary) -> Iterator[str]:
         elif found:
             yield f"{count(len(found), 'change')} {_WORDS[kind]}:"
             for one in found[:SHOWN]:
-                yield f"  {one.request}: {one.item_type or 'item'} {one.item} for {one.identity}: {one.said}"
+                pair = summary.names.pair_in_words(one.identity, one.item_type, one.item)
+                yield f"  {one.request}: {pair}: {one.said}"
         if len(found) > SHOWN:
             yield f"  … and {len(found) - SHOWN:,} more: --json lists all"
     yield from advice

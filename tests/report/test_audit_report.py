@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from batch.names.known import KnownNames
 from batch.report.audit import AuditSummary, audit_as_json, describe_audit
 from batch.status.audit import AuditFinding, Mismatch
 
@@ -52,6 +53,17 @@ def test_an_audit_names_unconfirmed_changes_and_the_commands_that_settle_them() 
         "So far, ledger and list agree: nothing was submitted twice.",
         "2 changes may or may not have arrived. To find out: access-batch settle r1, access-batch settle r2",
     ]
+
+
+def test_a_finding_shows_the_names_that_the_input_had_beside_the_ids() -> None:
+    names = KnownNames.of_meanings([("identity by alias", "ada", "i1"), ("role by name", "Payroll", "r1")])
+    summary = replace(CLEAN, findings=(FINDING, replace(FINDING, item_type="")), names=names)
+    lines = [line for line in describe_audit(summary) if line.startswith("  r1-1")]
+    assert lines == [
+        "  r1-1-aa: ROLE Payroll (R-1) for ada (I-1): access request q1",
+        "  r1-1-aa: item R-1 for ada (I-1): access request q1",
+    ]
+    assert audit_as_json(summary)["findings"][0]["item_name"] == "Payroll"
 
 
 def test_each_kind_of_finding_has_a_next_step_and_none_is_said_twice() -> None:
