@@ -44,6 +44,7 @@ class TrackResult:
         elapsed: Seconds that this process took.
         stopped: Why tracking stopped early, if it did.
         interrupted: Whether the user stopped it.
+        looked: Whether the tenant's list was read.
     """
 
     run: Run
@@ -54,6 +55,7 @@ class TrackResult:
     elapsed: float
     stopped: StoppedError | None
     interrupted: bool
+    looked: bool
 
     @property
     def exit_code(self) -> int:
@@ -74,10 +76,12 @@ class TrackResult:
 
     def describe(self) -> Iterator[str]:
         """The same as lines for people."""
-        yield from describe_run(self.run, self.tally, self.tracked)
+        yield from describe_run(self.run, self.tally, self.tracked, looked=self.looked)
         if not self.tracked.reported:
             yield from (
-                describe_track(self.tracked) if self.tracked.silent else ["Nothing to track: no change was accepted."]
+                describe_track(self.tracked, looked=self.looked)
+                if self.tracked.silent
+                else ["Nothing to track: no change was accepted."]
             )
         yield from (f"  {name}: {file}" for name, file in self.files.items() if file)
         yield from describe_heads({self.run.id: self.head})
@@ -134,6 +138,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             twice=twice,
             stopped=stopped,
             interrupted=interrupted,
+            looked=stopped is None and not interrupted,
         )
 
 
@@ -168,6 +173,7 @@ def _result(
     twice: int = 0,
     stopped: StoppedError | None = None,
     interrupted: bool = False,
+    looked: bool = False,
 ) -> TrackResult:
     """Sum up, and write tracked.csv and failed.csv."""
     files: dict[str, str | None] = {"tracked": None, "failed": None}
@@ -183,6 +189,7 @@ def _result(
         elapsed=runtime.clock.monotonic() - began,
         stopped=stopped,
         interrupted=interrupted,
+        looked=looked,
     )
 
 

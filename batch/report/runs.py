@@ -60,8 +60,8 @@ def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]
     }
 
 
-def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]:
-    """A run for people."""
+def describe_run(run: Run, tally: Tally, tracked: TrackSummary, *, looked: bool = False) -> Iterator[str]:
+    """A run for people; `looked` as in `describe_track`."""
     yield f"Run {run.id}, started {run.started_at:%Y-%m-%d %H:%M} UTC, to {run.tenant} ({run.dialect})"
     yield f"  input: {', '.join(run.inputs)}"
     for name, numbers in (("changes", count_states(tally.changes)), ("requests", count_states(tally.requests))):
@@ -70,7 +70,7 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary) -> Iterator[str]
         yield f"  discarded: {count(discarded, 'change')}"
     yield f"  attempts: {tally.posts:,}, including {tally.retried:,} repeated and {tally.throttled:,} throttled"
     if tracked.reported:
-        yield from describe_track(tracked)
+        yield from describe_track(tracked, looked=looked)
 
 
 def describe_rest(run: Run, tally: Tally) -> Iterator[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from batch.model import StatusGroup, TrackSummary
 
+NOT_LISTED: Final = "not in the tenant's list yet"
+
 SHOWN: Final = 10
 """Groups of one kind to show: tracked.csv has every change."""
 
@@ -60,8 +62,13 @@ def exit_code(tracked: TrackSummary) -> int:
     return 3 if any(found[name] for name in _BAD) else 0
 
 
-def describe_track(tracked: TrackSummary) -> Iterator[str]:
-    """What became of the changes, who still has to approve, who rejected and why, and what failed."""
+def describe_track(tracked: TrackSummary, *, looked: bool = False) -> Iterator[str]:
+    """What became of the changes, who still has to approve, who rejected and why, and what failed.
+
+    Args:
+        tracked: Their states.
+        looked: Whether the tenant's list was read just now, so that a change without a report is not in it.
+    """
     groups = {
         name: [group for group in tracked.reported if tenant_outcome(group.state, group.said) is name]
         for name in TenantOutcome
@@ -75,7 +82,7 @@ def describe_track(tracked: TrackSummary) -> Iterator[str]:
         if name is not TenantOutcome.DUPLICATE:
             yield from _largest(groups[name], "by ")
     if tracked.silent:
-        yield f"  no report yet: {tracked.silent:,}"
+        yield f"  {NOT_LISTED if looked else 'no report yet'}: {tracked.silent:,}"
 
 
 def advice(tracked: TrackSummary, run: str, failed: str | None = None) -> Iterator[str]:

@@ -271,7 +271,8 @@ def test_track_stops_waiting_for_a_change_that_the_tenant_never_lists(program: P
         work.submit(path)
         ended = work("track", "--settle-after", "0")
         assert ended.code == 4
-        assert "  no report yet: 4" in ended.out.splitlines()
+        assert "  not in the tenant's list yet: 4" in ended.out.splitlines()
+        assert "  no report yet: 4" in work("track", "--offline").out.splitlines()
 
 
 def test_track_reports_that_the_client_may_not_list_requests(program: Program, path: Path) -> None:
