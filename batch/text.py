@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,6 +22,11 @@ _LONG_ENTITY: Final = re.compile(r"&#[0-9]{8,};?")
 # The joiners U+200C and U+200D are part of names in some scripts.
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _ODD_BLANKS: Final = re.compile(r"\s*[^\S ]\s*")
+_UNITS: Final = re.compile(
+    r" *(?:[^ `]*`[^`]*`[^ ]*|(?<=: )access-batch (?:audit|cancel|discard|doctor|help|ledger|log[io]|plan|runs|sandbox"
+    r"|settle|status|submit|track|validate).*|[^ ]+| $)"
+)
+"""Words, and whole commands, each with the blanks before it: a command stands between backticks or at a line's end."""
 _REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")
 
 
@@ -81,6 +87,35 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def folded(text: str, columns: int) -> str:
+    """Text whose long lines are broken at blanks, for a terminal of so many columns; 0 leaves it as it is.
+
+    Commands stay whole, so that they can be copied, as do words: a terminal breaks those that are longer than its line.
+    """
+    if not columns:
+        return text
+    return "\n".join(line if _cells(line) <= columns else _folded(line, columns) for line in text.split("\n"))
+
+
+def _folded(line: str, columns: int) -> str:
+    body = line.lstrip(" ")
+    margin = " " * (len(line) - len(body))
+    lines = [margin]
+    for unit in (found[0] for found in _UNITS.finditer(body)):
+        if lines[-1].strip() and _cells(lines[-1] + unit) > columns:
+            lines.append((margin and f"{margin}  ") + unit.lstrip(" "))
+        else:
+            lines[-1] += unit
+    return "\n".join(lines)
+
+
+def _cells(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def written_out(text: str) -> str:

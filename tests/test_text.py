@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.text import RequestId, visible
+from batch.text import RequestId, folded, visible
 
 
 @given(st.text())
@@ -47,3 +47,31 @@ def test_ids_of_requests_are_read_in_any_letter_case_with_or_without_a_tag(text:
 @pytest.mark.parametrize("text", ["3f2a-7", "3f2a-7-k7q2m"])
 def test_an_id_of_a_request_is_written_as_it_was_read(text: str) -> None:
     assert str(RequestId.read(text)) == text
+
+
+@given(st.text(st.sampled_from("ab-`: é中")), st.integers(0, 30))
+def test_a_folded_line_breaks_at_blanks_only_and_loses_nothing_else(text: str, width: int) -> None:
+    lines = folded(text, width).split("\n")
+    assert "".join("".join(lines).split(" ")) == text.replace(" ", "")
+    assert all(line == line.rstrip() for line in lines[:-1])
+    if "`" not in text:
+        assert all(len(line) <= width or " " not in line.strip() for line in lines if width)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("four words fit here", ["four words fit here"]),
+        ("these are five words here", ["these are five words", "here"]),
+        ("    3 of Ann since noon: no", ["    3 of Ann since", "      noon: no"]),
+        ("a  table's   columns", ["a  table's   columns"]),
+        ("see /a/very/long/path/of/mine here", ["see", "/a/very/long/path/of/mine", "here"]),
+        ("Again: access-batch track 7 --out d", ["Again:", "access-batch track 7 --out d"]),
+        ("Now (`access-batch runs --json`) or later", ["Now", "(`access-batch runs --json`)", "or later"]),
+        ("one two three four five\nsix", ["one two three four", "five", "six"]),
+        ("中文 中文 中文 中文 中文", ["中文 中文 中文 中文", "中文"]),
+    ],
+)
+def test_a_line_is_folded_at_blanks_and_a_command_stays_whole(text: str, lines: list[str]) -> None:
+    assert folded(text, 20).split("\n") == lines
+    assert folded(text, 0) == text

@@ -122,18 +122,20 @@ def show(answer: Any, *, then: str = "The same command shows it again.", is_all:
 
     from batch.commands.streams import failure_of
     from batch.errors import StoppedError
+    from batch.report.terminal import shown
     from batch.text import visible
 
+    is_json = isinstance(answer, dict)
     if isinstance(answer, dict):
         is_unicode = sys.stdout.encoding.lower().startswith("utf")
         answer = [json.dumps(answer, ensure_ascii=not is_unicode)]
     elif lost := failure_of(sys.stderr, taken=True):
         answer = [*answer, f"Messages are missing: standard error can't be written: {lost.strerror}."]
     for line in answer:
-        sys.stdout.write(f"{visible(line)}\n")
+        sys.stdout.write(f"{visible(line) if is_json else shown(line, sys.stdout)}\n")
     sys.stdout.flush()
     if failure := failure_of(sys.stdout, taken=True):
         message = f"The summary can't be written to standard output: {failure.strerror}."
         if is_all:
             raise StoppedError(message, next_step=then)
-        sys.stderr.write(f"{visible(message)} {then}\n")
+        sys.stderr.write(f"{shown(f'{message} {then}', sys.stderr)}\n")

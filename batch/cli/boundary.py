@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.streams import failure_of
 from batch.errors import AccessBatchError
-from batch.text import visible
+from batch.report.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def _interrupted(interruption: KeyboardInterrupt) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{visible(line)}\n")
+    sys.stderr.write(f"{shown(line, sys.stderr)}\n")
 
 
 def _bug(error: BaseException) -> int:

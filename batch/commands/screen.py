@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from batch.commands.streams import failure_of
 from batch.errors import DeclinedError, SettingsError
+from batch.report.terminal import shown
 from batch.settings import CONSENTS
-from batch.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ class Screen:
 
     def complain(self, line: str) -> None:
         """Shows an error, on a quiet screen too."""
-        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(shown(line, self.console.file), markup=False, highlight=False, soft_wrap=True)
 
     def ask(self, question: str, consent: Consent) -> None:
         """Asks whether to go on, unless the command's flags consent already.
@@ -52,7 +52,8 @@ class Screen:
         wanted = "[y/N]"
         if consent.names:
             wanted = f"{consent.why}. To go on, type the tenant's name, {consent.names[0]}:"
-        self.console.print(f"{visible(f'{question} {wanted}')} ", markup=False, highlight=False, soft_wrap=True, end="")
+        asked = shown(f"{question} {wanted} ", self.console.file)
+        self.console.print(asked, markup=False, highlight=False, soft_wrap=True, end="")
         if lost := failure_of(sys.stderr):
             raise SettingsError(
                 f"The question can't be shown: standard error can't be written: {lost.strerror}.",

@@ -16,6 +16,7 @@ from batch.answers.events import AttemptEnded, Notice, PaceChanged, Settled, Tak
 from batch.names.known import NO_KNOWN_NAMES
 from batch.report import headway, messages
 from batch.report.headway import describe, describe_results, describe_sending, describe_wait
+from batch.report.terminal import shown
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Progress:
 
     def _say(self, line: str) -> None:
         if not self._quiet:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(shown(line, self._console.file), markup=False, highlight=False, soft_wrap=True)
 
     def _drawn(self) -> RenderableType:
         return draw(self._headway, self._clock.monotonic())

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
+import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import polars as pl
 import pytest
 import typer
+from rich.console import Console
 
-from batch.cli import boundary
+from batch.cli import app, boundary
+from batch.cli.app import show
+from batch.commands.screen import Consent, Screen
 from batch.errors import (
     AccessBatchError,
     BrokenPromiseError,
     CredentialsRefusedError,
+    DeclinedError,
     InputFileError,
     LedgerLostError,
     LedgerRefusedError,
@@ -26,7 +36,12 @@ from batch.errors import (
     TooManyRefusalsError,
     UsageError,
 )
+from batch.text import folded
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAM: Any = typer.main.get_command(app)
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2-hunter2"
 
@@ -179,3 +194,45 @@ def test_a_program_whose_reader_has_closed_the_pipe_goes_on_to_its_own_end_witho
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait() == 3
+
+
+@contextlib.contextmanager
+def terminal(columns: int) -> Iterator[tuple[TextIO, Callable[[], str]]]:
+    """A stream to a terminal of so many columns, and what was written to it, read at the end."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(theirs, "w", encoding="utf-8", buffering=1) as stream, open(ours, "rb", buffering=0) as reading:  # noqa: PTH123 - descriptors
+        yield stream, lambda: reading.read(4096).decode().replace("\r\n", "\n")
+
+
+ERROR = UsageError("one two three four five six", next_step="Then: access-batch track 3f2a --out folder")
+
+
+def test_on_a_terminal_messages_break_at_blanks_and_commands_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(24) as (stream, written):
+        monkeypatch.setattr(sys, "stderr", stream)
+        ending_with(ERROR)
+        assert written() == "access-batch: one two\nthree four five six\nThen:\naccess-batch track 3f2a --out folder\n"
+        monkeypatch.setattr(sys, "stdin", io.StringIO("n"))
+        screen = Screen(console=Console(stderr=True))
+        screen.complain("  one two three four five six")
+        with pytest.raises(DeclinedError):
+            screen.ask("Shall I submit all of them?", Consent())
+        assert written() == "  one two three four\n    five six\nShall I submit all of\nthem? [y/N] "
+        monkeypatch.setattr(sys, "stdout", stream)
+        show(["one two three four five six"])
+        show({"a": "one two three four five six"})
+        assert written() == 'one two three four five\nsix\n{"a": "one two three four five six"}\n'
+
+
+def test_through_a_pipe_each_message_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "word " * 100
+    ending_with(UsageError(long))
+    Screen(console=Console(stderr=True, width=24)).complain(long)
+    show([long])
+    assert capsys.readouterr() == (f"{long}\n", f"access-batch: {long}\n{long}\n")
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_every_command_is_known_to_stay_whole(name: str) -> None:
+    assert folded(f"Next: access-batch {name} and its words", 20) == f"Next:\naccess-batch {name} and its words"
