@@ -97,8 +97,8 @@ def test_two_processes_do_not_send_the_same_input_at_once(
     program: Program, slow_tenant: RunningSandbox, path: Path
 ) -> None:
     command = ["submit", str(path), "--yes", "--check-tenant", "never"]
-    # The first process compares, sends two requests, and waits an hour before the third.
-    first = fork(*command, "--rate", "3/3600", env=environment(slow_tenant))
+    # The first process compares, looks for other ledgers, sends two requests, and waits an hour before the third.
+    first = fork(*command, "--rate", "4/3600", env=environment(slow_tenant))
     wait_for_posts(slow_tenant, first, 2)
     second = fork(*command, env=environment(slow_tenant))
     _, err = second.communicate(timeout=LIMIT)
