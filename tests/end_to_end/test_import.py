@@ -101,7 +101,7 @@ def test_runs_marks_an_imported_run(program: Program, tenant: RunningSandbox, le
     submit_by_script(tenant, [grant(1, 1)])
     run_import(program, tenant, ledger)
     shown = program("runs", "--ledger", ledger)
-    assert "1 of 1 accepted  complete" in shown.out
+    assert "1 of 1 accepted  all sent; at the tenant 1 in progress" in shown.out
     assert "(imported)" in shown.out
     assert item(1) not in shown.out
 
