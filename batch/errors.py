@@ -4,6 +4,7 @@ AccessBatchError
 ├── UsageError                 exit 2: nothing was sent; the user changes the command or the configuration
 │   ├── InputFileError         … the input file as a whole (single bad rows are data, never exceptions)
 │   ├── SettingsError          … an option, an environment variable or the config file
+│   │   └── NoCredentialsError … a tenant is given, and nothing to sign in with
 │   ├── UnsafePlaceError       … a folder or file that others can replace or lead elsewhere
 │   ├── UnreachableError       … a tenant that this command has never reached: its address or the network is wrong
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it

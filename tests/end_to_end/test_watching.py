@@ -126,7 +126,7 @@ def test_a_verbose_run_reports_every_answer_on_stderr_and_only_its_result_on_std
 ) -> None:
     ended = program("submit", path, "--yes", "--json", "--verbose", env=environment(tenant))
     assert ended.json["changes"]["accepted"] == len(ROWS)
-    reported = [line for line in ended.err.splitlines() if "(1 change, attempt 1) was accepted after" in line]
+    reported = [line for line in ended.err.splitlines() if ", attempt 1) was accepted after" in line]
     assert len(reported) == len(ROWS)
     assert all("the tenant answered 202" in line for line in reported)
     silent = program("submit", path, "--yes", env={**environment(tenant), "ACCESS_BATCH_VERBOSE": "1"})
