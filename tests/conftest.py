@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # hypothesis' and polars' caches, were generated slowly.
 # Every run draws new examples, so that half of the usual number finds as much in two runs.
 hypothesis.settings.register_profile(
-    "any speed", deadline=None, max_examples=50, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any speed", deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any speed")
 

@@ -213,7 +213,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     return classes, pairs
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 @example(
     file=Input(

@@ -476,7 +476,7 @@ def model(
     return expected
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(
     wanted=st.lists(_ANY_CHANGE, max_size=8),
     remembered=st.lists(_ANY_EARLIER, max_size=8),

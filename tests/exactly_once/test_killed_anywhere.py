@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FAST = Rate(requests=5000, seconds=1)
 KILLS = 8
-EVERY = 15
+EVERY = 21
 """Of so many points one is tried: the simulation tries them all."""
 
 

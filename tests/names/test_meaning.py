@@ -228,7 +228,7 @@ def fitting(name: str, people: Iterable[Person], fields: Iterable[IdentityBy]) -
     return found
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(WORDS.filter(str.strip), PEOPLE, st.sampled_from([by for by in IdentityBy if by is not IdentityBy.ID]))
 def test_a_name_resolves_exactly_if_it_fits_one_person_in_any_order(
     name: str, people: list[Person], by: IdentityBy

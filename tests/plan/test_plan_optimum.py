@@ -74,7 +74,7 @@ SHAPES: Final[tuple[Callable[[Random], set[Pair]], ...]] = (scattered, nested_pr
 PAIRS = st.frozensets(st.sampled_from(sorted(all_of(range(4), range(3)))), max_size=9)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(pairs=PAIRS, limits=st.sampled_from([FULL, TINY, Limits(recipients=1, items=2), Limits(recipients=3, items=1)]))
 def test_the_integer_program_finds_what_trying_everything_finds(pairs: frozenset[Pair], limits: Limits) -> None:
     assert fewest_requests(pairs, limits) == fewest_requests_by_trying(pairs, limits)
