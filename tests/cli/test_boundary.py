@@ -196,13 +196,26 @@ def test_a_program_whose_reader_has_closed_the_pipe_goes_on_to_its_own_end_witho
         assert process.wait() == 3
 
 
+END = "\x1d"
+
+
 @contextlib.contextmanager
 def terminal(columns: int) -> Iterator[tuple[TextIO, Callable[[], str]]]:
     """A stream to a terminal of so many columns, and what was written to it, read at the end."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with open(theirs, "w", encoding="utf-8", buffering=1) as stream, open(ours, "rb", buffering=0) as reading:  # noqa: PTH123 - descriptors
-        yield stream, lambda: reading.read(4096).decode().replace("\r\n", "\n")
+
+        def written() -> str:
+            # A terminal hands over what was written in pieces.
+            stream.write(END)
+            stream.flush()
+            text = ""
+            while not text.endswith(END):
+                text += reading.read(4096).decode()
+            return text.removesuffix(END).replace("\r\n", "\n")
+
+        yield stream, written
 
 
 ERROR = UsageError("one two three four five six", next_step="Then: access-batch track 3f2a --out folder")
