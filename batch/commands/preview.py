@@ -13,7 +13,7 @@ from batch.commands.names import Names
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
-from batch.dedupe.row_class import count_set_aside
+from batch.dedupe.row_class import changes_set_aside
 from batch.errors import NoCredentialsError
 from batch.ledger.engine import ledger_exists, ledger_url
 from batch.model import EMPTY_TALLY, CheckTenant
@@ -141,7 +141,7 @@ def preview(
         tenant=tenant,
         dry_run=True,
         rows=classified.rows,
-        set_aside=count_set_aside(classified.changes),
+        set_aside=changes_set_aside(classified.changes),
         tally=as_if_planned(tally, plan),
         lower_bound=max(plan.lower_bound, run.lower_bound if run else 0),
         posts_now=0,

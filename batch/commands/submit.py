@@ -25,7 +25,7 @@ from batch.commands.session import (
 )
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
-from batch.dedupe.row_class import count_set_aside
+from batch.dedupe.row_class import changes_set_aside
 from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY
@@ -346,7 +346,7 @@ def _report(
         tenant=tenant,
         dry_run=False,
         rows=classified.rows,
-        set_aside=count_set_aside(classified.changes),
+        set_aside=changes_set_aside(classified.changes),
         tally=tally,
         lower_bound=run.lower_bound if run else 0,
         posts_now=tally.posts - posts_before,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
-from batch.dedupe.reasons import SUPERSEDED, UNSENT, known_intention, ledger_reason
+from batch.dedupe.reasons import KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import id_key, phrase
@@ -203,7 +203,7 @@ def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
             .otherwise(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
             .alias("within_class"),
             pl.when(pl.col("contradictory"))
-            .then(pl.concat_str(contradiction, pl.lit(" in "), places))
+            .then(pl.concat_str(contradiction, pl.lit(" in "), places, pl.lit(KEEP_ONE)))
             .otherwise(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
             .alias("within_reason"),
         )

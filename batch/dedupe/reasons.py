@@ -13,6 +13,7 @@ from batch.text import phrase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KEEP_ONE: Final = ": keep only one of them"
 SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, put it in a new file"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
 SECOND_HAND: Final = "only another machine has recorded how "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.dedupe.reasons import KEEP_ONE
 from batch.errors import BrokenPromiseError
 from batch.model import RowClass
 
@@ -56,7 +58,30 @@ def count_rows(read: int, rejected: pl.DataFrame, changes: pl.DataFrame) -> Mapp
     return counts
 
 
-def count_set_aside(changes: pl.DataFrame) -> int:
-    """Count the changes that are contradictory or held back: wanted, but submitted neither now nor before."""
-    classes = [RowClass.CONFLICT_IN_INPUT.value, RowClass.HELD_BACK.value]
-    return int(changes.get_column("class").is_in(classes).sum())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetAside:
+    """The changes that are wanted, but submitted neither now nor before.
+
+    Attributes:
+        held_back: How many are held back.
+        contradictory: How many contradict another change of the input.
+        contradictions: How and in which lines they do, each group of lines once.
+    """
+
+    held_back: int = 0
+    contradictory: int = 0
+    contradictions: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.held_back or self.contradictory)
+
+
+def changes_set_aside(changes: pl.DataFrame) -> SetAside:
+    """The changes that are contradictory or held back, from all with `class` and `reason`."""
+    contradictory = changes.filter(pl.col("class") == RowClass.CONFLICT_IN_INPUT.value).get_column("reason")
+    return SetAside(
+        held_back=int((changes.get_column("class") == RowClass.HELD_BACK.value).sum()),
+        contradictory=contradictory.len(),
+        contradictions=tuple(contradictory.unique(maintain_order=True).str.strip_suffix(KEEP_ONE)),
+    )

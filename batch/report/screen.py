@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from batch.api.dialects import Dialect, Rate
+    from batch.dedupe.row_class import SetAside
     from batch.model import Tally
     from batch.names.resolve import NameCounts
     from batch.pipeline import Classified
@@ -220,12 +221,31 @@ def _ways_back(summary: Summary, reading: Sequence[str]) -> Iterator[str]:
             options = [*reading, *(["--sheet", name] if file == summary.files.get("results") else [])]
             if name == "failed":
                 options += ["--resubmit", ",".join(outcome.value for outcome in RESUBMITTABLE)]
-            yield f"{words}: {shlex.join(['access-batch', 'submit', file, *options])}"
+            for what in _unsent(summary.set_aside, file) if name == "unsent" else (words,):
+                yield f"{what}: {shlex.join(['access-batch', 'submit', file, *options])}"
 
+
+def _unsent(aside: SetAside, file: str) -> Iterator[str]:
+    """What to do about rows that were set aside; the same command goes on with the others that were not sent."""
+    held = "each for the reason in its _message"
+    if aside.contradictions:
+        some, more = aside.contradictions[:_CONTRADICTIONS], len(aside.contradictions[_CONTRADICTIONS:])
+        where = "; ".join(some) + (f"; and {more:,} more" if more else "")
+        them = "them" if len(aside.contradictions) == 1 else "the rows that contradict each other"
+        yield (
+            f"{where[0].upper()}{where[1:]}: keep only one of {them} in {PurePath(file).name}"
+            f"{f', whose other rows are held back, {held}' if aside.held_back else ''}; then"
+        )
+    elif aside.held_back:
+        yield f"Held back, {held}; when that is dealt with"
+
+
+_CONTRADICTIONS: Final = 3
+"""Contradictions that the advice names; the file has all."""
 
 _WAYS_BACK: Final = {
     "failed": "Rejected, cancelled or failed at the tenant; to submit these rows again",
-    "unsent": "Not sent; once nothing is in the way of these rows",
+    "unsent": "Not sent",
     "refused": "Refused by the tenant; correct these rows, then",
     "rejected": "Correct the rejected rows, then",
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from batch.answers.events import PrecheckResult
+    from batch.dedupe.row_class import SetAside
     from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
 
@@ -28,7 +29,7 @@ class Summary:
         tenant: The tenant's name; empty without a tenant.
         dry_run: Whether nothing was to be sent.
         rows: Number of rows by class.
-        set_aside: Number of changes that are contradictory or held back.
+        set_aside: The changes that are contradictory or held back.
         tally: The run's progress; for a dry run, as if its plan were written.
         lower_bound: No plan needs fewer requests than this.
         posts_now: Attempts made by this process.
@@ -48,7 +49,7 @@ class Summary:
     tenant: str
     dry_run: bool
     rows: Mapping[RowClass, int]
-    set_aside: int
+    set_aside: SetAside
     tally: Tally
     lower_bound: int
     posts_now: int

@@ -101,13 +101,13 @@ def test_comments_and_metadata_do_not_make_two_changes_of_one() -> None:
 
 def test_a_grant_and_a_revoke_of_one_key_are_a_conflict_for_both() -> None:
     changes = frame(change(), change("bob"), change(operation="REVOKE"))
-    conflict = ("conflict_in_input", "both granted and revoked in lines 2, 4", None, False)
+    conflict = ("conflict_in_input", "both granted and revoked in lines 2, 4: keep only one of them", None, False)
     assert classified(changes) == [conflict, FRESH, conflict]
 
 
 def test_one_key_with_two_dates_is_a_conflict_even_for_exact_repeats() -> None:
     changes = frame(change(), change(remove_date=UNTIL), change())
-    conflict = ("conflict_in_input", "wanted with different dates in lines 2, 3, 4", None, False)
+    conflict = ("conflict_in_input", "wanted with different dates in lines 2, 3, 4: keep only one of them", None, False)
     assert classified(changes) == [conflict] * 3
 
 
@@ -135,7 +135,9 @@ def test_a_conflict_over_two_files_names_both_files() -> None:
 
 def test_a_row_that_has_an_item_twice_is_named_once() -> None:
     changes = frame(change(), {**change(), "row": 0, "line": 2}, change(operation="REVOKE"))
-    assert {found[1] for found in classified(changes)} == {"both granted and revoked in lines 2, 4"}
+    assert {found[1] for found in classified(changes)} == {
+        "both granted and revoked in lines 2, 4: keep only one of them"
+    }
 
 
 def test_an_accepted_change_of_another_run_is_already_submitted() -> None:

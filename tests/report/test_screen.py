@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS, Rate
+from batch.dedupe.row_class import SetAside, changes_set_aside
 from batch.model import EMPTY_TALLY, RowClass, Tally
 from batch.names.resolve import NameCounts
 from batch.pipeline import Classified, classify_input
@@ -107,8 +108,8 @@ def test_faulty_rows_are_shown_with_line_and_reason_in_the_inputs_order() -> Non
         "  line 3: The row has 1 field, but the header has 5.",
         "  line 8: item_id 'x' is not an id: give 32 hex digits or a UUID",
         "2 rows set aside because the input contradicts itself:",
-        "  line 6: both granted and revoked in lines 6, 7",
-        "  line 7: both granted and revoked in lines 6, 7",
+        "  line 6: both granted and revoked in lines 6, 7: keep only one of them",
+        "  line 7: both granted and revoked in lines 6, 7: keep only one of them",
         "1 row skipped because an earlier line is the same:",
         "  line 5: repeats line 4 of in.csv",
     ]
@@ -188,7 +189,15 @@ def test_the_question_before_sending_names_the_amount_the_tenant_and_the_duratio
 
 
 def summary(*, dry_run: bool = False, rows: dict[RowClass, int] | None = None, **others: Any) -> Summary:
-    given = {"run": "r1", "lower_bound": 1, "posts_now": 0, "set_aside": 0, "files": {}, "tally": EMPTY_TALLY, **others}
+    given = {
+        "run": "r1",
+        "lower_bound": 1,
+        "posts_now": 0,
+        "set_aside": SetAside(),
+        "files": {},
+        "tally": EMPTY_TALLY,
+        **others,
+    }
     return Summary(tenant="acme", dry_run=dry_run, rows=dict.fromkeys(RowClass, 0) | (rows or {}), elapsed=0.0, **given)
 
 
@@ -264,16 +273,53 @@ def test_the_user_is_asked_to_correct_and_submit_rejected_rows() -> None:
 
 def test_each_file_of_rows_to_submit_again_comes_with_its_command() -> None:
     files = {name: f"my in/{name}.csv" for name in ("rejected", "refused", "unsent", "failed")}
-    made = summary(tally=counted(ACCEPTED=1, REFUSED=1), files=files)
+    made = summary(tally=counted(ACCEPTED=1, REFUSED=1), files=files, set_aside=SetAside(held_back=1))
     assert list(describe_outcome(made, "again"))[-4:] == [
         (
             "Rejected, cancelled or failed at the tenant; to submit these rows again: "
             "access-batch submit 'my in/failed.csv' --resubmit rejected,cancelled,failed"
         ),
-        "Not sent; once nothing is in the way of these rows: access-batch submit 'my in/unsent.csv'",
+        (
+            "Held back, each for the reason in its _message; when that is dealt with: "
+            "access-batch submit 'my in/unsent.csv'"
+        ),
         "Refused by the tenant; correct these rows, then: access-batch submit 'my in/refused.csv'",
         "Correct the rejected rows, then: access-batch submit 'my in/rejected.csv'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("aside", "advice"),
+    [
+        (
+            SetAside(contradictory=2, contradictions=("both granted and revoked in lines 4, 9",)),
+            ["Both granted and revoked in lines 4, 9: keep only one of them in unsent.csv; then: "],
+        ),
+        (
+            SetAside(held_back=3, contradictory=8, contradictions=("a in lines 2, 3", "b in lines 4, 5", "c", "d")),
+            [
+                (
+                    "A in lines 2, 3; b in lines 4, 5; c; and 1 more: keep only one of the rows that contradict each "
+                    "other in unsent.csv, whose other rows are held back, each for the reason in its _message; then: "
+                )
+            ],
+        ),
+        (SetAside(), []),
+    ],
+    ids=["contradictory", "contradictory and held back", "only stopped before their turn"],
+)
+def test_rows_that_were_not_sent_come_with_what_to_do_about_each_of_their_classes(
+    aside: SetAside, advice: list[str]
+) -> None:
+    made = summary(tally=counted(ACCEPTED=1), files={"unsent": "in/unsent.csv"}, set_aside=aside)
+    assert list(describe_outcome(made, "again"))[3:] == [f"{one}access-batch submit in/unsent.csv" for one in advice]
+
+
+def test_contradictions_are_counted_and_named_once_for_each_group_of_lines() -> None:
+    made = classified(("in.csv", line() + line(operation="REVOKE", comment="x") + line(2)))
+    assert changes_set_aside(made.changes) == SetAside(
+        contradictory=2, contradictions=("both granted and revoked in lines 2, 3",)
+    )
 
 
 def test_a_change_that_was_submitted_twice_counts_once() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.dedupe.row_class import SetAside
 from batch.model import EMPTY_TALLY, RowClass, Run, StatusGroup, Tally, TrackSummary
 from batch.names.resolve import NameCounts
 from batch.report.runs import describe_rest, describe_run, list_runs, run_as_json
@@ -158,7 +159,7 @@ def test_the_exit_code_follows_the_documented_table(
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_one_change_set_aside_sets_exit_code_3(*, dry_run: bool) -> None:
-    assert summary(rows=FINE, tally=tally(ACCEPTED=3), dry_run=dry_run, set_aside=1).exit_code == 3
+    assert summary(rows=FINE, tally=tally(ACCEPTED=3), dry_run=dry_run, set_aside=SetAside(held_back=1)).exit_code == 3
 
 
 RUN = Run(
@@ -323,7 +324,7 @@ def test_the_exit_code_of_a_tracked_run_shows_its_worst_outcome(state: str, word
     assert dataclasses.replace(finished, was_tracked=False).exit_code == 0, (
         "outcomes count only if the command tracked the run"
     )
-    assert dataclasses.replace(finished, set_aside=1).exit_code == max(code, 3)
+    assert dataclasses.replace(finished, set_aside=SetAside(contradictory=2)).exit_code == max(code, 3)
 
 
 def test_runs_show_outcomes_once_any_is_known() -> None:
