@@ -292,11 +292,18 @@ class TrackSummary:
         reported: Changes that the tenant has reported on.
         silent: How many changes it has not reported on yet.
         submitted_twice: How many changes it lists with the ids of several attempts, as far as this process has seen.
+        looked_at: When the tenant's list was last searched for all of them, as the ledger writes instants; or empty.
     """
 
     reported: tuple[StatusGroup, ...]
     silent: int
     submitted_twice: int = 0
+    looked_at: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the tenant has reported on any change, or its list was searched."""
+        return bool(self.reported or self.looked_at)
 
 
 HEAD_DIGITS: Final = 16

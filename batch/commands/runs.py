@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 
 def runs(settings: Settings, runtime: Runtime, say: Say) -> tuple[tuple[Run, Tally, TrackSummary], ...]:
-    """Every run of the ledger, oldest first, with its tally and the tenant's last states."""
+    """Every run of the ledger, oldest first, with its tally of each change once and the tenant's last states."""
     with runtime.existing_ledger(settings, say, only_read=True) as ledger:
-        return tuple((run, ledger.runs.tally(run), ledger.tracks.summary(run)) for run in ledger.runs.all())
+        return tuple(_standing(ledger, run) for run in ledger.runs.all())
 
 
 def status(
     settings: Settings, name: str, runtime: Runtime, say: Say, *, tenant: str = ""
 ) -> tuple[Run, Tally, TrackSummary]:
-    """One run with its tally and the tenant's last states.
+    """One run with its tally, which has each change once, and the tenant's last states.
 
     Args:
         settings: Name the ledger.
@@ -54,7 +55,13 @@ def status(
                 next_step="`access-batch submit INPUT` begins one.",
             )
         run = ledger.runs.named(name) if name else every[-1]
-        return run, ledger.runs.tally(run), ledger.tracks.summary(run)
+        return _standing(ledger, run)
+
+
+def _standing(ledger: Ledger, run: Run) -> tuple[Run, Tally, TrackSummary]:
+    """A run, its tally with each change once, and the tenant's last states."""
+    tally = replace(ledger.runs.tally(run), changes=ledger.runs.each_once(run))
+    return run, tally, ledger.tracks.summary(run)
 
 
 def discard(settings: Settings, name: str, runtime: Runtime, say: Say) -> tuple[Run, int, int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import status
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
 from batch.errors import StoppedError, UsageError
+from batch.ledger.track import LOOKED
 from batch.loops.track import Tracker
 from batch.report.files import FAILED, TRACKED, Origin, make_folder, write_tracked
 from batch.report.log_file import LogFile
@@ -77,7 +79,7 @@ class TrackResult:
     def describe(self) -> Iterator[str]:
         """The same as lines for people."""
         yield from describe_run(self.run, self.tally, self.tracked, looked=self.looked)
-        if not self.tracked.reported:
+        if not self.tracked.known:
             yield from (
                 describe_track(self.tracked, looked=self.looked)
                 if self.tracked.silent
@@ -177,13 +179,15 @@ def _result(
 ) -> TrackResult:
     """Sum up, and write tracked.csv and failed.csv."""
     files: dict[str, str | None] = {"tracked": None, "failed": None}
+    summary = ledger.tracks.summary(run)
     if settings.out is not None:
         origin = Origin(run=run.id, inputs=run.inputs, names=ledger.decisions.known_names(run.id))
-        files = write_tracked(settings.out, origin, ledger.tracks.of_run(run), complain=screen.complain)
+        changes = ledger.tracks.of_run(run)
+        files = write_tracked(settings.out, origin, changes, looked=bool(summary.looked_at), complain=screen.complain)
     return TrackResult(
         run=run,
-        tally=ledger.runs.tally(run),
-        tracked=replace(ledger.tracks.summary(run), submitted_twice=twice),
+        tally=replace(ledger.runs.tally(run), changes=ledger.runs.each_once(run)),
+        tracked=replace(summary, submitted_twice=twice),
         files=files,
         head=ledger.head(run).short,
         elapsed=runtime.clock.monotonic() - began,
@@ -242,6 +246,11 @@ async def _track_run(
                 await tracker.track()
             except StoppedError as error:
                 return error, False, tracker.submitted_twice
+            finally:
+                if tracker.looked_at is not None:
+                    # Only for `status` and `runs`: if the ledger can't be written, they show an older time.
+                    with contextlib.suppress(StoppedError):
+                        ledger.cache.put(run.tenant, LOOKED, {run.id: None}, at=tracker.looked_at)
         return None, bool(interruption.asked), tracker.submitted_twice
 
 

@@ -52,6 +52,28 @@ _STATES: Final = (
     .where(t.request.c.run == t.RUN_NUMBER)
     .group_by(t.request.c.state)
 )
+_PLANNINGS: Final = sa.select(sa.func.count()).where(t.event.c.run == t.RUN_NUMBER, t.event.c.event == events.PLANNED)
+_LAST: Final = (
+    sa.select(
+        # What was given up counts only if nothing else is left of a change.
+        sa.func.coalesce(
+            sa.func.max(sa.case((t.request.c.state != State.DISCARDED.value, t.request.c.number))),
+            sa.func.max(t.request.c.number),
+        ).label("number")
+    )
+    .join(t.recipient, t.recipient.c.request == t.request.c.number)
+    .join(t.identity, t.identity.c.id == t.recipient.c.identity)
+    .join(t.request_item, t.request_item.c.request == t.request.c.number)
+    .join(t.item, t.item.c.id == t.request_item.c.item)
+    .where(t.request.c.run == t.RUN_NUMBER, t.request.c.state != State.SPLIT.value)
+    .group_by(t.identity.c.key, t.item.c.type, t.item.c.key)
+    .subquery("last")
+)
+_LAST_STATES: Final = (
+    sa.select(t.request.c.state, sa.func.count())
+    .join(_LAST, _LAST.c.number == t.request.c.number)
+    .group_by(t.request.c.state)
+)
 _UNSENT: Final = (
     sa.select(t.request.c.operation, _CHANGES)
     .where(t.request.c.run == t.RUN_NUMBER, t.request.c.state == State.PLANNED.value)
@@ -131,6 +153,13 @@ class Runs:
             throttled=throttled,
             retried=retried,
         )
+
+    def each_once(self, run: Run) -> Mapping[str, int]:
+        """The run's changes by the state of their request, however often they were submitted: the last one counts."""
+        with reading(self._engine) as connection:
+            again = connection.execute(_PLANNINGS, {"of_run": run.id}).scalar_one() > 1
+            rows = connection.execute(_LAST_STATES if again else _STATES, {"of_run": run.id}).all()
+        return {row[0]: int(row[-1]) for row in rows}
 
     def busy(self, process: Process, now: datetime) -> dict[str, str]:
         """The runs from which `process` may take nothing over, and why: see `busy_runs`."""

@@ -142,12 +142,14 @@ class TrackStore:
         with reading(self._engine) as connection:
             rows = connection.execute(_GROUPS, {"of_run": run.id}).all()
             total = int(connection.execute(_ACCEPTED, {"of_run": run.id}).scalar_one())
+            looked_at = connection.execute(_LOOKED, {"of_run": run.id}).scalar() or ""
         reported = [
             StatusGroup(state=state, who=who, said=said, since=since, changes=int(changes))
             for state, who, said, since, changes, _ in rows
             if changes
         ]
-        return TrackSummary(reported=tuple(reported), silent=total - sum(int(number) for *_, number in rows))
+        silent = total - sum(int(number) for *_, number in rows)
+        return TrackSummary(reported=tuple(reported), silent=silent, looked_at=looked_at)
 
     def write(self, run: Run, statuses: Sequence[ChangeStatus], now: datetime) -> None:
         """Keeps new reports on changes of a run; they replace the earlier ones."""
@@ -155,6 +157,15 @@ class TrackStore:
             return
         with writing(self._engine) as connection:
             write_statuses(connection, run.tenant, statuses, now)
+
+
+LOOKED: Final = "looked for a run"
+"""In the tenants' cached answers, by a run's id: when its list was last searched for all changes. Only to be shown."""
+_LOOKED: Final = sa.select(t.cached.c.at).where(
+    t.cached.c.tenant == sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run")).scalar_subquery(),
+    t.cached.c.kind == LOOKED,
+    t.cached.c.key == sa.bindparam("of_run"),
+)
 
 
 def _summing() -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[int]]:

@@ -19,6 +19,7 @@ from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.api.status_row import ChangeStatus, StatusRow
@@ -45,6 +46,7 @@ class Tracker:
 
     Attributes:
         submitted_twice: How many changes the list has shown with the ids of several attempts.
+        looked_at: When the list was last searched for all open changes; None before.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Tracker:
         self._at_once = FILTER_VALUES
         self._others_listed = True
         self.submitted_twice = 0
+        self.looked_at: datetime | None = None
 
     async def track(self) -> None:
         """Return when no change is open, when the time is up, or after `stop`.
@@ -136,7 +139,8 @@ class Tracker:
             ) from error
         finally:
             await self._write()
-        tracked.give_up(self._clock.now(), self._settle_after)
+        self.looked_at = self._clock.now()
+        tracked.give_up(self.looked_at, self._settle_after)
 
     async def _ask_own(self, tracked: TrackedRun) -> None:
         queries = self._own_queries(tracked)

@@ -26,6 +26,7 @@ from batch.model import RowClass
 from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.read import PLAIN
 from batch.read.columns import METADATA_PREFIX
+from batch.report.track import NO_REPORT, NOT_LISTED
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
 from batch.text import defused, id_key, phrase
@@ -265,13 +266,16 @@ class Origin:
         )
 
 
-def write_tracked(folder: Path, origin: Origin, changes: pl.DataFrame, *, complain: Complain) -> dict[str, str | None]:
+def write_tracked(
+    folder: Path, origin: Origin, changes: pl.DataFrame, *, looked: bool = False, complain: Complain
+) -> dict[str, str | None]:
     """Write every accepted change of a run with its latest state at the tenant, and those to submit again.
 
     Args:
         folder: Where to write.
         origin: Of the run.
         changes: By ledger.track's TRACK_SCHEMA.
+        looked: Whether the tenant's list was searched for them.
         complain: As above.
 
     Returns:
@@ -282,7 +286,9 @@ def write_tracked(folder: Path, origin: Origin, changes: pl.DataFrame, *, compla
     rows = changes.select(
         phrase("{}-{}", pl.lit(origin.run), pl.col("request")).alias("request"),
         pl.exclude("request", *last),
-        outcome_column(pl.col("state"), pl.col("said")).fill_null("no report yet").alias("standing"),
+        outcome_column(pl.col("state"), pl.col("said"))
+        .fill_null(NOT_LISTED if looked else NO_REPORT)
+        .alias("standing"),
         pl.col(*last),
     ).hstack(names)
     failed = _failed(changes.hstack(names), origin.run)

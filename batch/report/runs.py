@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batch.api.tenant_outcome import OUTCOME_WORDS, TenantOutcome
 from batch.ledger.machine_key import key_name
 from batch.report.summary import count_states, describe_heads, describe_refused
-from batch.report.track import counts, describe_track, track_as_json
+from batch.report.track import NOT_LISTED, counts, describe_track, last_look, track_as_json
 from batch.states import State
 from batch.text import count
 
@@ -55,7 +55,7 @@ def run_as_json(run: Run, tally: Tally, tracked: TrackSummary) -> dict[str, Any]
         "started_at": run.started_at.isoformat(),
         "changes": count_states(tally.changes),
         "requests": {**count_states(tally.requests), "lower_bound": run.lower_bound},
-        "tracked": track_as_json(tracked) if tracked.reported else None,
+        "tracked": track_as_json(tracked) if tracked.known else None,
         "http": {"posts": tally.posts, "throttled": tally.throttled, "retried": tally.retried},
     }
 
@@ -69,7 +69,7 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary, *, looked: bool 
     if discarded := tally.changes.get(State.DISCARDED, 0):
         yield f"  discarded: {count(discarded, 'change')}"
     yield f"  attempts: {tally.posts:,}, including {tally.retried:,} repeated and {tally.throttled:,} throttled"
-    if tracked.reported:
+    if tracked.known:
         yield from describe_track(tracked, looked=looked)
 
 
@@ -97,9 +97,12 @@ def list_runs(found: Sequence[tuple[Run, Tally, TrackSummary]]) -> Iterator[str]
             "discarded": tally.changes.get(State.DISCARDED, 0),
         }
         state = ", ".join(f"{number:,} {name}" for name, number in open_changes.items() if number) or "all sent"
-        if tracked.reported:
-            outcomes = ", ".join(f"{number:,} {_words(name)}" for name, number in counts(tracked).items() if number)
-            state = f"{state}; at the tenant {outcomes}"
+        if tracked.known:
+            numbers = {_words(name): number for name, number in counts(tracked).items()}
+            if tracked.looked_at:
+                numbers[NOT_LISTED] = numbers.pop(_words("not_visible"))
+            outcomes = ", ".join(f"{number:,} {words}" for words, number in numbers.items() if number)
+            state = f"{state}; at the tenant {outcomes}{last_look(tracked)}"
         yield (
             f"{run.id}  {run.started_at:%Y-%m-%d %H:%M}  {changes['accepted']:>9,} of {changes['planned']:,} accepted  "
             f"{state}  {run.tenant}  {', '.join(run.inputs)}"

@@ -72,7 +72,7 @@ class Summary:
             "dry_run": self.dry_run,
             "rows": {"read": sum(self.rows.values()), **{name.value: number for name, number in self.rows.items()}},
             "left_out": self.left_out,
-            "changes": count_states(self.tally.changes),
+            "changes": self.by_state,
             "requests": {**count_states(self.tally.requests), "lower_bound": self.lower_bound},
             "http": {
                 "posts": self.tally.posts,

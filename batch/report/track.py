@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batch.model import StatusGroup, TrackSummary
 
 NOT_LISTED: Final = "not in the tenant's list yet"
+NO_REPORT: Final = "no report yet"
 
 SHOWN: Final = 10
 """Groups of one kind to show: tracked.csv has every change."""
@@ -46,7 +47,7 @@ def track_as_json(tracked: TrackSummary) -> dict[str, Any]:
     states: Counter[str] = Counter()
     for group in tracked.reported:
         states[group.state] += group.changes
-    return {**counts(tracked), "states": dict(sorted(states.items()))}
+    return {**counts(tracked), "looked_at": tracked.looked_at or None, "states": dict(sorted(states.items()))}
 
 
 def exit_code(tracked: TrackSummary) -> int:
@@ -74,7 +75,7 @@ def describe_track(tracked: TrackSummary, *, looked: bool = False) -> Iterator[s
         for name in TenantOutcome
     }
     everything = sum(group.changes for group in tracked.reported) + tracked.silent
-    yield f"{count(everything, 'accepted change')} at the tenant:"
+    yield f"{count(everything, 'accepted change')} at the tenant{'' if looked else last_look(tracked)}:"
     yield from _total(OUTCOME_WORDS[TenantOutcome.PROVISIONED], groups[TenantOutcome.PROVISIONED])
     yield from _describe_open(groups[TenantOutcome.OPEN])
     for name in (TenantOutcome.REJECTED, TenantOutcome.CANCELLED, TenantOutcome.DUPLICATE, TenantOutcome.FAILED):
@@ -82,7 +83,12 @@ def describe_track(tracked: TrackSummary, *, looked: bool = False) -> Iterator[s
         if name is not TenantOutcome.DUPLICATE:
             yield from _largest(groups[name], "by ")
     if tracked.silent:
-        yield f"  {NOT_LISTED if looked else 'no report yet'}: {tracked.silent:,}"
+        yield f"  {NOT_LISTED if looked or tracked.looked_at else NO_REPORT}: {tracked.silent:,}"
+
+
+def last_look(tracked: TrackSummary) -> str:
+    """When the tenant's list was last searched, as the end of a clause; empty if it never was."""
+    return f" (last looked at {_minute(tracked.looked_at)})" if tracked.looked_at else ""
 
 
 def advice(tracked: TrackSummary, run: str, failed: str | None = None) -> Iterator[str]:

@@ -72,7 +72,7 @@ def work(program: Program, tenant: RunningSandbox) -> Work:
 
 def counted(ended: Ended) -> dict[str, int]:
     """The counts of tracked changes in the JSON, without zeros."""
-    return {name: number for name, number in ended.json["tracked"].items() if name != "states" and number}
+    return {name: number for name, number in ended.json["tracked"].items() if isinstance(number, int) and number}
 
 
 def test_track_reports_the_tenants_own_state_of_each_change(work: Work, path: Path, tmp_path: Path) -> None:
@@ -229,6 +229,10 @@ def test_resubmit_sends_a_rejected_change_again_exactly_once(work: Work, path: P
     for _ in range(2):
         work.submit(path, "--resubmit", "rejected,cancelled")
     assert accepted(work.tenant) == counts | {pair_of(ROWS[1]): 3, pair_of(ROWS[2]): 2}
+    for command in (("submit", path, "--yes", "--json"), ("status", "--json"), ("track", "--offline", "--json")):
+        assert work(*command).json["changes"] == {
+            "planned": 4, "accepted": 4, "refused": 0, "unconfirmed": 0, "unsent": 0,
+        }  # fmt: skip
 
 
 def test_another_input_skips_rejected_changes_with_a_reason_unless_resubmit_names_them(
@@ -272,7 +276,10 @@ def test_track_stops_waiting_for_a_change_that_the_tenant_never_lists(program: P
         ended = work("track", "--settle-after", "0")
         assert ended.code == 4
         assert "  not in the tenant's list yet: 4" in ended.out.splitlines()
-        assert "  no report yet: 4" in work("track", "--offline").out.splitlines()
+        for command in (("track", "--offline"), ("status",)):
+            out = work(*command).out
+            assert "  not in the tenant's list yet: 4" in out.splitlines()
+            assert "4 accepted changes at the tenant (last looked at 20" in out
 
 
 def test_track_reports_that_the_client_may_not_list_requests(program: Program, path: Path) -> None:

@@ -180,6 +180,21 @@ def test_discard_gives_up_only_unsent_requests(ledger: Ledger) -> None:
     assert ledger.runs.discard(run, NOW) == 0
 
 
+def test_a_change_that_was_submitted_again_counts_once_as_its_last_request(ledger: Ledger) -> None:
+    run = write(ledger, *singles(4))
+    assert dict(ledger.runs.each_once(run)) == {"PLANNED": 4}
+    for answer in (ACCEPTED, ACCEPTED, REFUSED):
+        record(ledger, claim(ledger, run), answer)
+    ledger.runs.discard(run, NOW)
+    assert dict(ledger.runs.each_once(run)) == {"ACCEPTED": 2, "REFUSED": 1, "DISCARDED": 1}
+    write(ledger, [change("I-001", "R1")], [change("i000", "r1")], [change("i-002", "r1")])
+    assert dict(ledger.runs.each_once(run)) == {"PLANNED": 3, "DISCARDED": 1}
+    record(ledger, claim(ledger, run), ACCEPTED)
+    ledger.runs.discard(run, NOW)
+    assert dict(ledger.runs.each_once(run)) == {"ACCEPTED": 2, "DISCARDED": 2}, "what was given up hides no other"
+    assert dict(ledger.runs.tally(run).changes) == {"ACCEPTED": 3, "SPLIT": 1, "DISCARDED": 3}
+
+
 def test_the_beginning_of_its_id_identifies_a_run(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     for length in (1, 4, len(run.id)):

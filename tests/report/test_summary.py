@@ -118,6 +118,11 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
     }
 
 
+def test_a_change_that_was_submitted_again_counts_once_in_the_json() -> None:
+    made = summary(tally=tally(ACCEPTED=2540), changes={State.ACCEPTED: 2400}).as_json()
+    assert (made["changes"]["planned"], made["changes"]["accepted"]) == (2400, 2400)
+
+
 def test_the_states_add_up_to_the_planned_changes() -> None:
     counts = count_states({state.value: 2**position for position, state in enumerate(State)})
     planned = counts.pop("planned")
@@ -284,7 +289,7 @@ def test_changes_are_counted_by_outcome_and_by_the_vendors_state() -> None:
     made = track_as_json(SAID)
     assert made == {
         "open": 17, "provisioned": 40, "rejected": 6, "cancelled": 1, "duplicate": 2, "failed": 1, "not_visible": 7,
-        "submitted_twice": 0,
+        "submitted_twice": 0, "looked_at": None,
         "states": {
             "CANCELLED": 3, "ERROR": 1, "EXECUTING": 10, "EXISTING_REQUEST": 5, "NEW_STATE": 2, "REJECTED": 6,
             "REQUEST_COMPLETED": 40,
@@ -333,6 +338,19 @@ def test_runs_show_outcomes_once_any_is_known() -> None:
     (line,) = list_runs([(RUN, TALLY, SAID)])
     assert "; at the tenant 17 in progress, 40 provisioned, 6 rejected, 1 cancelled, 2 cancelled by the tenant" in line
     assert "1 failed, 7 without a report yet" in line
+
+
+def test_runs_and_status_say_when_track_last_looked_and_what_it_did_not_find() -> None:
+    looked = dataclasses.replace(SAID, looked_at="2026-11-28T10:00:59Z")
+    for found in (looked, dataclasses.replace(NOT_LISTED, looked_at=looked.looked_at)):
+        lines = list(describe_run(RUN, TALLY, found))
+        total = sum(group.changes for group in found.reported) + found.silent
+        assert f"{total:,} accepted changes at the tenant (last looked at 2026-11-28 10:00 UTC):" in lines
+        assert f"  not in the tenant's list yet: {found.silent:,}" in lines
+        assert run_as_json(RUN, TALLY, found)["tracked"]["looked_at"] == looked.looked_at
+        (line,) = list_runs([(RUN, TALLY, found)])
+        assert f"{found.silent:,} not in the tenant's list yet (last looked at 2026-11-28 10:00 UTC)" in line
+    assert "last looked" not in "\n".join(describe_track(looked, looked=True)), "it has looked just now"
 
 
 @pytest.mark.parametrize(("number", "words"), [(1, "1 change was"), (2, "2 changes were")])
