@@ -93,6 +93,8 @@ def findings_among(connection: Connection, requests: pl.Series) -> dict[int, str
 
 
 def _digests(reports: pl.DataFrame) -> dict[int, str]:
+    if reports.is_empty():
+        return {}
     # Each text follows its length, so that two different reports never read alike.
     lines = pl.concat_str(*(part for name in _TEXTS for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name)))
     texts = reports.select("request", line=lines).group_by("request").agg(pl.col("line").sort().str.join("\n"))

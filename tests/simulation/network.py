@@ -70,6 +70,7 @@ class Network:
     Attributes:
         linger: Whether closing a socket takes back what has not arrived.
         notices_unread: Whether a connection that has unread bytes is closed instead of being used again.
+        calls: How many were sent; each has its number.
     """
 
     def __init__(self, world: World, tenant: SimulatedTenant) -> None:
@@ -77,7 +78,7 @@ class Network:
         self._tenant = tenant
         self.linger = True
         self.notices_unread = True
-        self._count = 0
+        self.calls = 0
 
     def delay(self, chance: Random) -> float:
         """Seconds that a call takes to the place where the tenant counts."""
@@ -86,8 +87,8 @@ class Network:
 
     def send(self, process: SimulatedProcess, request: httpx.Request, chance: Random) -> Flight:
         """Hand a call to the kernel."""
-        self._count += 1
-        flight = Flight(self, process, request, self._count, chance)
+        self.calls += 1
+        flight = Flight(self, process, request, self.calls, chance)
         world = self.world
         path = self.delay(chance)
         if world.strikes("loss", chance, world.options.loss):

@@ -142,7 +142,12 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
     chance = random.Random(f"options {seed}")  # noqa: S311 - chosen to be repeatable
     # Sometimes a few kinds, sometimes most of them: each alone can hide another.
     share = chance.choice((0.2, 0.5, 0.8))
-    faults = frozenset(fault for fault in enabled if random.Random(f"{seed} {fault}").random() < share)  # noqa: S311
+    shares = {"too_late": share / 5}  # such a history may have doubles: most must not
+    faults = frozenset(
+        fault
+        for fault in enabled
+        if random.Random(f"{seed} {fault}").random() < shares.get(fault, share)  # noqa: S311
+    )
     settle_after = chance.choice((5.0, 20.0, 60.0))
     if "other_machine" in faults:
         # By a clock that is an hour behind, a dead process of another machine counts as alive for an hour.
