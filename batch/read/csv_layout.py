@@ -22,6 +22,8 @@ _BLANK_HEADER = re.compile(r'[\s,;|\ufeff"]*')
 _MOST_LINES_OF_TITLES = 10
 _FEWEST_NAMES = 2
 """Names of columns in a line by which it looks like a header: a single one may be a word of a sentence."""
+_FEWEST_COLUMNS = 3
+"""An input needs the identity, the item's type, and the item."""
 
 
 class CsvLayout(NamedTuple):
@@ -99,26 +101,33 @@ def find_layout(data: bytes, name: str, extra_names: Collection[str] = (), limit
 def _check_titles(
     data: bytes, name: str, extra_names: Collection[str], *, start: int, number: int, best_names: int
 ) -> None:
-    """Check that no line soon after the supposed header, which is at `start`, holds more names of columns.
+    """Check that no line soon after the supposed header, which is at `start`, looks more like one.
 
     Raises:
-        InputFileError: One does.
+        InputFileError: One holds more names of columns, or has the cells of a header if the supposed one has too few.
     """
     if best_names >= _FEWEST_NAMES:
         return
-    for at, (line, _) in enumerate(islice(_lines(data, start), _MOST_LINES_OF_TITLES)):
-        if at and _names_in(line, extra_names) >= _FEWEST_NAMES:
-            first, last = number + 1, number + at
-            above = line_range(first, last)
-            raise InputFileError(
-                f"{name} has no column names in {above}: line {last + 1} looks like the header.",
-                next_step=f"Nothing was sent. Delete {above}.",
-            )
+    lines = [line for line, _ in islice(_lines(data, start), _MOST_LINES_OF_TITLES)]
+    at = next((at for at, line in enumerate(lines) if at and _names_in(line, extra_names) >= _FEWEST_NAMES), 0)
+    if not at and lines[0].count('"') % 2 == 0 and _cells_in(lines[0]) < _FEWEST_COLUMNS:
+        at = next((at for at, line in enumerate(lines) if _cells_in(line) >= _FEWEST_COLUMNS), 0)
+    if at:
+        above = line_range(number + 1, number + at)
+        raise InputFileError(
+            f"{name} has no column names in {above}: line {number + at + 1} looks like the header.",
+            next_step=f"Nothing was sent. Delete {above}.",
+        )
 
 
 def _names_in(line: str, extra_names: Collection[str]) -> int:
     """How many names of columns a line holds, by the delimiter that gives most."""
     return max(_count_known(line.split(delimiter), extra_names) for delimiter in _DELIMITERS)
+
+
+def _cells_in(line: str) -> int:
+    """How many cells of a line have text, by the delimiter that gives most."""
+    return max(sum(bool(cell.strip(' "\r')) for cell in line.split(delimiter)) for delimiter in _DELIMITERS)
 
 
 def _count_known(headers: Sequence[str], extra_names: Collection[str]) -> int:

@@ -148,6 +148,7 @@ def test_comments_above_the_header_are_skipped_but_counted_as_lines() -> None:
         (f'\n"My item"\nof a "b"\n\n{HEADER}\n', "in lines 2-4: line 5 looks like", "Delete lines 2-4."),
         ("Title\noperation;roles;identityName\nAddRole;a;b\n", "in line 1: line 2", "Delete line 1."),
         ("Title;;\nrequestedFor;type;id\n1;ROLE;2\n", "in line 1: line 2", "Delete line 1."),
+        ("Joiners, Q4\nPerson;Kind;Thing\na;ROLE;b\n", "in line 1: line 2", "Delete line 1."),
     ],
 )
 def test_a_title_above_the_header_is_named(text: str, message: str, step: str) -> None:
