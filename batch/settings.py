@@ -34,7 +34,6 @@ OutFormat: TypeAlias = Literal["csv", "xlsx"]
 """The forms of result files."""
 
 APPLICATION: Final = "access-batch"
-
 _OURS: Final = "ACCESS_BATCH_"
 _VENDORS: Final = "SAIL_"
 _SIZE: Final = re.compile(r"\s*([0-9]{1,9})\s*([kmg]?)i?b?\s*", re.IGNORECASE)
@@ -297,14 +296,16 @@ CONSENTS: Final = frozenset(name for name, (option, _) in options_of(Settings).i
 """The options that consent: only a command's own flag gives them."""
 
 
-def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None, command: str = APPLICATION
+) -> Settings:
     """Merges the settings.
 
     Args:
         flags: Options of the command line; None stands for not given.
-        profile: Its table `[profile.NAME]` of the config file is laid over the top level. A profile without a table
-            may be one of the vendor's CLI: `batch.credentials.find.check_profile` knows.
+        profile: Its table `[profile.NAME]` is laid over the top level; without one, it may be one of the vendor's CLI.
         config_file: Its usual place if None.
+        command: The command at hand, as it is typed.
 
     Raises:
         SettingsError: A value is wrong, or the file is.
@@ -318,14 +319,14 @@ def load(flags: Mapping[str, object], *, profile: str = "", config_file: Path | 
     top, profiles = _read_config(path, profile)
     table = profiles.get(profile) if profile else None
     variables = _variables()
-    from_environment = {name: value for name, (_, value) in variables.items()}
     try:
-        settings = Settings(**{**top, **(table or {}), **from_environment, **given})
+        settings = Settings(**{**top, **(table or {}), **{name: one[1] for name, one in variables.items()}, **given})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        option = str(first["loc"][0]).replace("_", "-")
+        name = str(first["loc"][0])
+        where = f"See `{command} --help`." if name in given else f"Correct it in {variables.get(name, [path])[0]}."
         raise SettingsError(
-            f"--{option}: {first['msg'].removeprefix('Value error, ')}.", next_step="See `access-batch submit --help`."
+            f"--{name.replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}.", next_step=where
         ) from None
     dialect_named(settings.api)
     return settings.given_in(
@@ -394,7 +395,6 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
             )
         if unknown := sorted(set(part) - set(Settings.model_fields)):
             raise SettingsError(
-                f"The config file {path} has unknown entries: {', '.join(unknown)}.",
-                next_step="Correct or remove them.",
+                f"The config file {path} has unknown entries: {', '.join(unknown)}.", next_step="Remove them."
             )
     return document, profiles

@@ -82,24 +82,30 @@ def takes(
             call = Call(**{name: given[name] for name in shared if name in _CALL})
             if "settings" in signature:
                 arguments["settings"] = _settings(
-                    {name: given[name] for name in shared if name not in _CALL}, call.profile, new=new_profile
+                    {name: given[name] for name in shared if name not in _CALL},
+                    call.profile,
+                    new=new_profile,
+                    command=given["ctx"].command_path,
                 )
             if "call" in signature:
                 arguments["call"] = call
             command(**arguments)
 
-        vars(run)["__signature__"] = inspect.Signature([*({**shared, **own}[name] for name in names), *rest])
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        vars(run)["__signature__"] = inspect.Signature([*({**shared, **own}[name] for name in names), *rest, context])
         return run
 
     return decorate
 
 
-def _settings(flags: dict[str, Any], profile: str, *, new: bool) -> Settings:
+def _settings(flags: dict[str, Any], profile: str, *, new: bool, command: str) -> Settings:
     from batch.credentials.find import check_profile
 
-    # A flag that is off, or a list without members, was not given.
     settings = load(
-        {name: None if value is False or value == [] else value for name, value in flags.items()}, profile=profile
+        # A flag that is off, or a list without members, was not given.
+        {name: None if value is False or value == [] else value for name, value in flags.items()},
+        profile=profile,
+        command=command,
     )
     if not new:
         check_profile(settings)

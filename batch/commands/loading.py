@@ -66,8 +66,8 @@ def load(
     )
     if "sheet" in settings.sources.flags and not any(content.is_workbook for content in loaded.contents):
         raise UsageError(
-            f"--sheet {settings.sheet} names a sheet, and no input is a workbook.",
-            next_step="Nothing was sent. Leave it out, or give an .xlsx file.",
+            f"--sheet {settings.sheet} names a sheet of a workbook, and {loaded.contents[0].title} is none.",
+            next_step="Nothing was sent. Run the command without --sheet, or name the .xlsx file that has this sheet.",
         )
     if save_map:
         screen.say(_save(settings, [one.text for one in interpretation.maps]))

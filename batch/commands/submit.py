@@ -30,7 +30,7 @@ from batch.errors import DeclinedError, ForeignPlanError, StoppedError, Unconfir
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY
 from batch.pipeline import doubts_elsewhere, latest_states, with_outcomes
-from batch.read import shown
+from batch.read import check_inputs, shown
 from batch.report.files import make_folder, write_result_files
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
@@ -92,6 +92,7 @@ def submit(
         DeclinedError: The user declined.
     """
     began = runtime.clock.monotonic()
+    check_inputs(inputs)
     consent = consent_of(settings, inputs)
     require_an_answer(consent, screen, stdin_is_input="-" in inputs)
     access = find_access(settings)

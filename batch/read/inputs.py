@@ -134,6 +134,20 @@ def load_inputs(
     return LoadedInputs(tuple(contents), digest, interpretation)
 
 
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Finds out whether the input files are there and may be read, without reading anything.
+
+    Raises:
+        InputFileError: One is missing, unreadable, given twice or no file.
+    """
+    for name in _expand(inputs):
+        if name != STDIN and not _is_url(name):
+            with _explained(name):
+                _check_kind(Path(name).stat().st_mode, name)
+                if not os.access(name, os.R_OK):
+                    raise PermissionError
+
+
 def _applied_maps(content: Content, interpretation: Interpretation) -> tuple[ColumnMap, ...]:
     """The maps that match a column of the file; the digest needs them, and a continued run parses the file last."""
     try:

@@ -88,6 +88,11 @@ def test_the_list_of_commands_has_whole_sentences() -> None:
         (["ledger", "fix"], "No such command 'fix'.", "See access-batch ledger --help."),
         (["runs", "--json", "--ledger"], "Option '--ledger' requires an argument.", "See access-batch runs --help."),
         (["runs", "--rate", "5"], "No such option: --rate.", "See access-batch runs --help."),
+        (
+            ["doctor", "--rate", "5"],
+            "--rate: write it as N/SECONDS, such as 100/10.",
+            "See `access-batch doctor --help`.",
+        ),
     ],
 )
 def test_wrong_usage_is_told_as_every_other_error(

@@ -240,6 +240,19 @@ def test_a_bad_value_of_an_option_with_two_variables_is_reported_with_its_option
     assert refusal(config_file).startswith(f"--{option.replace('_', '-')}: ")
 
 
+def test_a_bad_value_comes_with_the_place_to_correct(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(flags: dict[str, object]) -> str:
+        with pytest.raises(SettingsError) as caught:
+            load(flags, config_file=config_file, command="access-batch doctor")
+        return caught.value.next_step
+
+    config_file.write_text('rate = "5"\n')
+    assert place({"rate": "5"}) == "See `access-batch doctor --help`."
+    assert place({"rate": None}) == f"Correct it in {config_file}."
+    monkeypatch.setenv("ACCESS_BATCH_RATE", "5")
+    assert place({}) == "Correct it in ACCESS_BATCH_RATE."
+
+
 def test_an_unknown_api_version_is_refused_with_a_list_of_known_ones(config_file: Path) -> None:
     with pytest.raises(SettingsError, match="'v4'") as caught:
         assert load({"api": "v4"}, config_file=config_file).dialect

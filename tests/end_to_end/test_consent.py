@@ -100,11 +100,12 @@ def test_a_tenant_that_the_current_folder_names_gets_nothing_unasked(
 
 @pytest.mark.parametrize("words", [("cancel", "abc", "--yes"), ("submit", "a.csv", "--confirm", "NAME")])
 def test_it_is_so_for_every_command_and_flag_that_consents(
-    words: tuple[str, ...], program: Program, tenant: RunningSandbox
+    words: tuple[str, ...], program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(1, 1)])
     write_sdk(tenant.base_url, tenant.client_id, tenant.client_secret)
     name = tenant_names(tenant.base_url)[0]
-    ended = program(*(word.replace("NAME", name) for word in words), env=QUICK)
+    ended = program(*(word.replace("NAME", name).replace("a.csv", str(path)) for word in words), env=QUICK)
     assert ended.code == 2
     assert command_to_type(ended.err)[-2:] == ["--base-url", tenant.base_url]
 

@@ -88,7 +88,12 @@ def test_a_question_that_nobody_can_read_is_not_answered(monkeypatch: pytest.Mon
 
 
 def test_standard_input_that_is_closed_matters_only_if_it_is_the_input_or_the_answer(path: Path) -> None:
-    for words, told in ((("submit", "-", "--yes"), "no standard input to read"), (("submit", path), "no terminal")):
+    missing = path.with_name("nofile.csv")
+    for words, told in (
+        (("submit", "-", "--yes"), "no standard input to read"),
+        (("submit", path), "no terminal"),
+        (("submit", path, missing), f"access-batch: {missing} does not exist."),
+    ):
         process = fork(*words, "--sandbox", env={}, streams={0: CLOSED})
         _, err = process.communicate()
         assert process.returncode == 2
