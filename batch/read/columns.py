@@ -24,6 +24,9 @@ KNOWN_COLUMNS = (
     "start_date",
     "remove_date",
 )
+FEWEST_COLUMNS = 3
+"""An input needs the identity, the item's type, and the item."""
+
 METADATA_PREFIX = "metadata."
 RESERVED_COLUMNS = frozenset(
     {

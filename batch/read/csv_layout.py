@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS, canonical_name
+from batch.read.columns import FEWEST_COLUMNS, KNOWN_COLUMNS, RESERVED_COLUMNS, canonical_name
 from batch.read.limits import LIMITS, Limits
 from batch.read.records import Scanner, line_range
 from batch.text import count
@@ -22,8 +22,6 @@ _BLANK_HEADER = re.compile(r'[\s,;|\ufeff"]*')
 _MOST_LINES_OF_TITLES = 10
 _FEWEST_NAMES = 2
 """Names of columns in a line by which it looks like a header: a single one may be a word of a sentence."""
-_FEWEST_COLUMNS = 3
-"""An input needs the identity, the item's type, and the item."""
 
 
 class CsvLayout(NamedTuple):
@@ -110,8 +108,8 @@ def _check_titles(
         return
     lines = [line for line, _ in islice(_lines(data, start), _MOST_LINES_OF_TITLES)]
     at = next((at for at, line in enumerate(lines) if at and _names_in(line, extra_names) >= _FEWEST_NAMES), 0)
-    if not at and lines[0].count('"') % 2 == 0 and _cells_in(lines[0]) < _FEWEST_COLUMNS:
-        at = next((at for at, line in enumerate(lines) if _cells_in(line) >= _FEWEST_COLUMNS), 0)
+    if not at and lines[0].count('"') % 2 == 0 and _cells_in(lines[0]) < FEWEST_COLUMNS:
+        at = next((at for at, line in enumerate(lines) if _cells_in(line) >= FEWEST_COLUMNS), 0)
     if at:
         above = line_range(number + 1, number + at)
         raise InputFileError(

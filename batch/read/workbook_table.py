@@ -11,7 +11,7 @@ import polars as pl
 from python_calamine import CalamineError, load_workbook
 
 from batch.errors import InputFileError
-from batch.read.columns import KNOWN_COLUMNS, canonical_name, has_effect
+from batch.read.columns import FEWEST_COLUMNS, KNOWN_COLUMNS, canonical_name, has_effect
 from batch.read.date_forms import ISO, date_form
 from batch.read.file_rows import OUR_DATES, REJECTED_SCHEMA, FileRows, Form
 from batch.read.header import read_header
@@ -174,13 +174,20 @@ def _refuse_what_stands_above(
     cells: Sequence[Sequence[Any]], at: int, top: int, known: Iterable[str], of_sheet: str
 ) -> None:
     """Refuses a sheet whose header stands below a title; which row is the header is never guessed."""
-    for below in range(at + 1, min(at + _MOST_SOUGHT, len(cells))):
-        if _known(cells[below], known) > 1:
-            rows = f"row {top + at + 1}" if below == at + 1 else f"rows {top + at + 1} to {top + below}"
-            raise InputFileError(
-                f"{of_sheet} has something above its header, which row {top + below + 1} seems to be.",
-                next_step=f"Nothing was sent. Delete {rows}.",
-            )
+    sought = range(at + 1, min(at + _MOST_SOUGHT, len(cells)))
+    header = next((below for below in sought if _known(cells[below], known) > 1), 0)
+    if not header and _filled(cells[at]) < FEWEST_COLUMNS:
+        header = next((below for below in sought if _filled(cells[below]) >= FEWEST_COLUMNS), 0)
+    if header:
+        rows = f"row {top + at + 1}" if header == at + 1 else f"rows {top + at + 1} to {top + header}"
+        raise InputFileError(
+            f"{of_sheet} has something above its header, which row {top + header + 1} seems to be.",
+            next_step=f"Nothing was sent. Delete {rows}.",
+        )
+
+
+def _filled(row: Iterable[Any]) -> int:
+    return sum(not _is_blank(cell) for cell in row)
 
 
 def _known(row: Iterable[Any], known: Iterable[str]) -> int:

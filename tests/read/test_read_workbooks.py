@@ -201,9 +201,10 @@ def test_merged_cells_are_refused_unless_they_stand_above_the_header() -> None:
     assert "Unmerge" in error.next_step
 
 
+@pytest.mark.parametrize("header", [HEADER, [name.upper()[::-1] for name in HEADER]])
 @pytest.mark.parametrize(("above", "rows"), [(1, "row 1"), (2, "rows 1 to 2")])
-def test_a_title_above_the_header_is_refused_by_the_rows_to_delete(above: int, rows: str) -> None:
-    data = workbook(*[["Joiners of January"], ["Made by", "me"]][:above], HEADER, ROW)
+def test_a_title_above_the_header_is_refused_by_the_rows_to_delete(above: int, rows: str, header: list[str]) -> None:
+    data = workbook(*[["Joiners of January"], ["Made by", "me"]][:above], header, ROW)
     error = refusal(lambda: read_workbook(data))
     assert error.message == (
         f"The sheet 'Sheet1' of in.xlsx has something above its header, which row {above + 1} seems to be."
