@@ -29,7 +29,9 @@ TOPICS: Final = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "
 DOCUMENTS: Final = "\n".join([README, *TOPICS.values()])
 """All that we tell users outside of the program's own messages."""
 
-_SCREEN: Final = re.compile(r"(?<=```console\n)\$ access-batch (.*)\n((?:.*\n)*?)(?=```)")
+_SCREEN: Final = re.compile(r"^\$ access-batch (.*)\n((?:(?!\$ |# |```).*\n)*)", re.MULTILINE)
+"""A command and its screen, up to the next command or the comment before it."""
+
 _STEADY: Final = (
     (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:8080"),
     (r"/\S*/ledger\.db", "/home/you/.local/share/access-batch/ledger.db"),
@@ -41,7 +43,7 @@ _STEADY: Final = (
 )
 """The parts of a screen that every call has anew, and what the README shows."""
 
-_RUN_IDS: Final = ("74ba1e2763da", "c05e9d1b77f2")
+_RUN_IDS: Final = ("74ba1e2763da",)
 """The runs of the README, in the order in which they appear."""
 
 

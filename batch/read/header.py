@@ -43,6 +43,8 @@ _OTHER_WORDS = {
     "item": {
         "role", "access", "profile", "entitlement", "group", "permission", "rolle", "recht", "berechtigung", "gruppe",
     },
+    "operation": {"action", "aktion", "vorgang", "op", "accion", "opération", "operación"},
+    "comment": {"comments", "reason", "why", "justification", "note", "notes", "kommentar", "grund", "begründung"},
 }  # fmt: skip
 """Words by which people call our columns: only for suggestions."""
 
@@ -167,13 +169,30 @@ def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
     """
     _check_required(names, file)
     absent = [name for name in KNOWN_COLUMNS if name not in names]
-    return tuple(
-        f"{file}: column `{name}` has no effect and is only copied to the result files (did you mean `{match}`? "
-        f"Then add --map '{name}={match}')."
-        for name in names
-        if not has_effect(name)
-        for match in _nearest(name, absent, cutoff=0.8)
+    theirs = None if "operation" in names else _called("operation", _without_effect(names))
+    if theirs:
+        absent.remove("operation")
+    return (
+        # Without this notice, the revokes of such a file would silently be grants.
+        *([_EVERY_ROW_GRANTS.format(file, on_one_line(theirs, most=_MOST_SHOWN))] if theirs else []),
+        *(
+            f"{file}: column `{name}` has no effect and is only copied to the result files (did you mean `{match}`? "
+            f"Then add --map '{name}={match}')."
+            for name in names
+            if not has_effect(name)
+            for match in _nearest(name, absent, cutoff=0.8)
+        ),
     )
+
+
+_EVERY_ROW_GRANTS = (
+    "{0} has no column `operation`, so every row is a GRANT. If column `{1}` says otherwise, add --map '{1}=operation'."
+)
+
+
+def _without_effect(names: Sequence[str]) -> list[str]:
+    """The user's columns on which access-batch does not act."""
+    return [name for name in names if not has_effect(name) and name not in RESERVED_COLUMNS]
 
 
 def _apply_maps(
@@ -225,12 +244,15 @@ def _check_required(names: Sequence[str], file: str) -> None:
     if not missing:
         return
     required = ", ".join(" or ".join(f"`{name}`" for name in choices) for choices in missing)
-    unknown = [name for name in names if not has_effect(name) and name not in RESERVED_COLUMNS]
-    maps = []
+    unknown = _without_effect(names)
+    meant = []
     for choices in missing:
         theirs, ours = _meant(choices, unknown)
         unknown = [name for name in unknown if name != theirs]
-        maps.append(f"--map '{on_one_line(theirs, most=_MOST_SHOWN)}={ours}'")
+        meant.append((theirs, ours))
+    optional = [ours for ours in ("operation", "comment") if ours not in names]
+    meant += [(found, ours) for ours in optional if (found := _called(ours, unknown))]
+    maps = [f"--map '{on_one_line(theirs, most=_MOST_SHOWN)}={ours}'" for theirs, ours in meant]
     add = "column" if len(missing) == 1 else "columns"
     raise InputFileError(
         f"{file} has no column {required}. Its columns are {_listed(names)}.",
@@ -244,10 +266,15 @@ def _meant(choices: Sequence[str], unknown: Sequence[str]) -> tuple[str, str]:
         if near := _nearest(ours, unknown, cutoff=0.75):
             return near[0], ours
     ours = choices[-1]
+    return _called(ours, unknown) or "YOUR COLUMN", ours
+
+
+def _called(ours: str, unknown: Sequence[str]) -> str | None:
+    """The first of the user's columns whose name has a word by which people call this column of ours."""
     for name in unknown:
         if _OTHER_WORDS[ours] & {name.lower(), *re.findall(r"[^\W\d_]+", name.lower())}:
-            return name, ours
-    return "YOUR COLUMN", ours
+            return name
+    return None
 
 
 def _nearest(name: str, candidates: Sequence[str], *, cutoff: float) -> list[str]:

@@ -159,7 +159,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
     if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
         yield f"To look again: access-batch cancel {found.run}"
     if found.undo:
-        yield f"To revoke what was granted: access-batch submit {shlex.quote(found.undo)}"
+        yield f"To revoke the granted access: access-batch submit {shlex.quote(found.undo)}"
 
 
 def _preview(found: CancelSummary) -> Iterator[str]:

@@ -183,7 +183,7 @@ def describe_outcome(
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
         bound = f" (minimum possible: {summary.lower_bound:,})"
         yield f"{left}{bound}." if changes["unsent"] else "Nothing to send."
-        yield "Nothing was planned or sent." if summary.names.calls else "Nothing was written or sent."
+        yield "Nothing was sent."
         return
     if not summary.posts_now:
         nothing_needed = "Nothing to send: no row of the input needs a request now."

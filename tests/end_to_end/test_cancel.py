@@ -269,7 +269,7 @@ def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_pa
             "  10 cancelled",
             "  2 granted already",
             f"  head: {head}",
-            f"To revoke what was granted: access-batch submit {undo}",
+            f"To revoke the granted access: access-batch submit {undo}",
         ]
         assert program("ledger", "verify", "--head", head, "--ledger", work.ledger).code == 0
         assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}

@@ -104,7 +104,7 @@ def test_the_screen_and_the_json_report_the_names(program: Program, tenant: Runn
 
 def test_recent_names_are_not_looked_up_again(program: Program, tenant: RunningSandbox, sample: Path) -> None:
     first = program("plan", sample, env=environment(tenant))
-    assert "Nothing was planned or sent." in first.out
+    assert "Nothing was sent." in first.out
     again = program("submit", sample, "--yes", "--json", env=environment(tenant))
     assert again.json["names"]["calls"] == 0
     assert "names known from before" in again.err

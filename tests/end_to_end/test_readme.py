@@ -93,7 +93,7 @@ def test_the_readme_links_every_topic_and_every_link_leads_somewhere() -> None:
 
 
 def test_the_readme_is_an_introduction() -> None:
-    assert README.count("\n") < 180
+    assert README.count("\n") < 150
 
 
 def test_the_samples_match_the_output_of_their_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,18 @@ def test_missing_columns_are_named_with_the_columns_found_and_the_nearest() -> N
 def test_a_column_by_another_name_is_suggested_for_the_map() -> None:
     error = refusal(lambda: read_text("Nr;Benutzer;item_type;item\n7;anna;ROLE;Clerk\n"))
     assert error.next_step == "Nothing was sent. Add the column, or map yours: `--map 'Benutzer=identity'`."
+    error = refusal(lambda: read_text("User,Kind,Access,Action,Why\nanna,ROLE,Clerk,REVOKE,left\n"))
+    assert error.next_step.endswith("--map 'Access=item' --map 'Action=operation' --map 'Why=comment'`.")
+
+
+def test_a_notice_says_that_every_row_grants_if_another_column_may_be_the_operation() -> None:
+    table = read_text("identity,item_type,item,Action\nanna,ROLE,Clerk,REVOKE\n")
+    (notice,) = table.notices
+    assert notice == (
+        "in.csv has no column `operation`, so every row is a GRANT. If column `Action` says otherwise, "
+        "add --map 'Action=operation'."
+    )
+    assert read_text("identity,item_type,item,operation,Action\nanna,ROLE,Clerk,REVOKE,x\n").notices == ()
 
 
 def test_a_file_without_any_known_column_explains_the_header() -> None:
