@@ -120,6 +120,22 @@ def _located(table: Table, validated: Validated) -> tuple[pl.DataFrame, int]:
     ), spelled
 
 
+def places(validated: Validated) -> pl.DataFrame:
+    """The row of each change, by a hash of its ids: small enough to keep while the run is sent."""
+    return validated.changes.select("row", hash=_place(pl.col("identity_id"), pl.col("item_id")))
+
+
+def row_at(places: pl.DataFrame, identity: str, item: str) -> int | None:
+    """The position of the first row with these ids; None without one."""
+    wanted = pl.select(_place(pl.lit(identity), pl.lit(item))).item()
+    found = places.filter(pl.col("hash") == wanted).get_column("row")
+    return None if found.is_empty() else int(found[0])
+
+
+def _place(identity: pl.Expr, item: pl.Expr) -> pl.Expr:
+    return pl.concat_str(id_key(identity), pl.lit(" "), id_key(item)).hash()
+
+
 def classes_and_reasons(classified: Classified) -> pl.DataFrame:
     """`class` and `reason` of every change, in order: small enough to keep while the run is sent."""
     return classified.changes.select(

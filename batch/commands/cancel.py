@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,11 +18,13 @@ from batch.commands.session import (
     find_access,
     notices_on,
     results_folder,
+    results_of,
 )
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.loops.cancel import Canceller
 from batch.report.cancel import CancelSummary, question
-from batch.report.files import UNDO, Origin, make_folder, write_undo
+from batch.report.files import make_folder
+from batch.report.run_files import UNDO, Origin, rows_in_results, write_undo
 from batch.states import IN_DOUBT, State
 from batch.status.cancel import (
     CancelOutcome,
@@ -260,7 +262,8 @@ class _CancelJob:
         tally = self._ledger.runs.tally(self._run)
         canceller = self._canceller
         names = self._ledger.decisions.known_names(self._run.id)
-        origin = Origin(run=self._run.id, inputs=self._run.inputs, names=names)
+        rows = rows_in_results([self.folder, *results_of(self._run.inputs)], self._run.id)
+        origin = Origin(run=self._run.id, inputs=self._run.inputs, names=names, rows=rows)
         return CancelSummary(
             run=self._run.id,
             tenant=self._run.tenant,
@@ -280,7 +283,7 @@ class _CancelJob:
             else write_undo(self.folder, origin, granted, self._undo_comment(), complain=self._screen.complain),
             head=self._ledger.head(self._run).short,
             elapsed=self._runtime.clock.monotonic() - began,
-            names=names,
+            names=replace(names, line=origin.lines()),
         )
 
     def _may_turn_up(self, outcome: CancelOutcome, change: AcceptedChange) -> bool:

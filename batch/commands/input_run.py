@@ -19,7 +19,9 @@ from batch.pipeline import (
     classify_input,
     doubts_elsewhere,
     not_wanted,
+    places,
     plan_fresh,
+    row_at,
     to_take_over,
     with_classes,
     with_tenant_verdicts,
@@ -91,6 +93,7 @@ class InputRun:
         self._described = False
         self._moment = runtime.now()
         self._classes: pl.DataFrame | None = None
+        self._places: pl.DataFrame | None = None
         self.doubts: tuple[str, ...] = ()
 
     @property
@@ -266,7 +269,17 @@ class InputRun:
         """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
         table = self._table()
         rows = self._names.resolved(table.rows, ledger, self._tenant, run)
-        return validate(rows, dialect=self._settings.dialect, now=self._moment)
+        validated = validate(rows, dialect=self._settings.dialect, now=self._moment)
+        self._places = places(validated)
+        return validated
+
+    def line_of(self, identity: str, item: str) -> str:
+        """The line of the first row that wants this of an identity; empty before the rows were read."""
+        row = None if self._places is None else row_at(self._places, identity, item)
+        if row is None:
+            return ""
+        file, line = self._table().rows.select("_file", "_line").row(row)
+        return f"{line} of {file}" if len(self.names) > 1 else str(line)
 
     def set_aside(self, ledger: Ledger) -> pl.DataFrame:
         """The changes that the run has set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS."""

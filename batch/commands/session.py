@@ -163,12 +163,19 @@ def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
     """The folder for result files: `--out`, or a folder beside the first input and named after it."""
     if settings.out is not None:
         return settings.out
+    return results_of(inputs)[0]
+
+
+def results_of(inputs: Sequence[str]) -> list[Path]:
+    """The usual folder for the result files of inputs, if there are any: as their names are given here."""
+    if not inputs:
+        return []
     first = inputs[0]
     if first == "-":
-        return Path("stdin.results")
+        return [Path("stdin.results")]
     path = Path(first)
     name = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem + ".results"
-    return Path(name) if "://" in first else path.with_name(name)
+    return [Path(name) if "://" in first else path.with_name(name)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -122,7 +122,7 @@ def submit(
         while True:
             others = job.doubts
             doubts_before = _doubts(ledger, others)
-            sending = _Sending(ledger, run, others, settings, screen, sessions, runtime, log)
+            sending = _Sending(job, ledger, run, others, settings, screen, sessions, runtime, log)
             stopped, interrupted = sending.send()
             # Planning again leaves no foreign plan in the run.
             is_foreign = not interrupted and isinstance(stopped, ForeignPlanError)
@@ -174,6 +174,7 @@ class _Sending:
 
     def __init__(
         self,
+        job: InputRun,
         ledger: Ledger,
         run: Run | None,
         others: Sequence[str],
@@ -183,6 +184,7 @@ class _Sending:
         runtime: Runtime,
         log: LogFile,
     ) -> None:
+        self._job = job
         self._ledger = ledger
         self._run = run
         self._others = others
@@ -262,7 +264,7 @@ class _Sending:
             tally,
             settings.pace,
             clock=self._runtime.clock,
-            names=self._ledger.decisions.known_names(run.id),
+            names=replace(self._ledger.decisions.known_names(run.id), line=self._job.line_of),
             quiet=screen.quiet,
             verbose=screen.verbose,
         )

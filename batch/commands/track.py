@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.answers.events import StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import status
-from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, results_of, tenant_name
 from batch.errors import StoppedError, UsageError
 from batch.ledger.track import LOOKED
 from batch.loops.track import Tracker
-from batch.report.files import FAILED, TRACKED, Origin, make_folder, write_tracked
+from batch.report.files import make_folder
 from batch.report.log_file import LogFile
+from batch.report.run_files import FAILED, TRACKED, Origin, failed_beside, rows_in_results, write_tracked
 from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import count_states, describe_heads
@@ -120,7 +121,7 @@ def track(settings: Settings, name: str, screen: Screen, runtime: Runtime) -> Tr
             next_step="Run `access-batch ledger import` again to bring it up to date.",
         )
     if settings.out is not None:
-        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED))
+        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED, failed_beside(run.id)))
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
@@ -159,7 +160,7 @@ def track_offline(settings: Settings, name: str, screen: Screen, runtime: Runtim
     began = runtime.clock.monotonic()
     run, *_ = status(settings, name, runtime, screen.say, tenant=tenant_name(settings))
     if settings.out is not None:
-        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED))
+        make_folder(settings.out, run.inputs, names=(TRACKED, FAILED, failed_beside(run.id)))
     with runtime.open_ledger(settings, screen.say, only_read=True) as ledger:
         return _result(ledger, run, settings, screen, runtime, began=began)
 
@@ -181,7 +182,8 @@ def _result(
     files: dict[str, str | None] = {"tracked": None, "failed": None}
     summary = ledger.tracks.summary(run)
     if settings.out is not None:
-        origin = Origin(run=run.id, inputs=run.inputs, names=ledger.decisions.known_names(run.id))
+        rows = rows_in_results([settings.out, *results_of(run.inputs)], run.id)
+        origin = Origin(run=run.id, inputs=run.inputs, names=ledger.decisions.known_names(run.id), rows=rows)
         changes = ledger.tracks.of_run(run)
         files = write_tracked(settings.out, origin, changes, looked=bool(summary.looked_at), complain=screen.complain)
     return TrackResult(

@@ -12,7 +12,11 @@ from batch.names.meaning import ITEM_WORDS, shown_name
 from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+
+def _unknown(_identity: str, _item: str) -> str:
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,10 +26,12 @@ class KnownNames:
     Attributes:
         people: By the key of the identity's id.
         items: By the item's type and the key of its id.
+        line: Gives the line of a change in the input by the ids of identity and item; empty if it is not known.
     """
 
     people: Mapping[str, str]
     items: Mapping[tuple[str, str], str]
+    line: Callable[[str, str], str] = _unknown
 
     @classmethod
     def of_meanings(cls, meanings: Iterable[tuple[str, str, str]]) -> KnownNames:
@@ -50,8 +56,11 @@ class KnownNames:
         return self.items.get((item_type, key_of(id_)), "")
 
     def in_words(self, operation: str, identity: str, item_type: str, item: str) -> str:
-        """A change for the screen, with each name before its id."""
-        return f"{operation.lower()} of {self.pair_in_words(identity, item_type, item)}"
+        """A change for the screen, with each name before its id, and its line."""
+        line = self.line(identity, item)
+        return (
+            f"{operation.lower()} of {self.pair_in_words(identity, item_type, item)}{f', line {line}' if line else ''}"
+        )
 
     def pair_in_words(self, identity: str, item_type: str, item: str) -> str:
         """An item and an identity for the screen; the list may not tell the item's type."""

@@ -110,6 +110,7 @@ def _named(change: AcceptedChange, names: KnownNames) -> dict[str, str]:
         "item_type": change.item_type,
         "item_id": change.item,
         "item_name": names.item(change.item_type, change.item),
+        "line": names.line(change.identity, change.item),
     }
 
 

@@ -8,28 +8,21 @@ for each class, and one for each of these files.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import Operation
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
-from batch.names.known import NO_KNOWN_NAMES, KnownNames
-from batch.read import PLAIN
-from batch.read.columns import METADATA_PREFIX
-from batch.report.track import NO_REPORT, NOT_LISTED
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
-from batch.text import defused, id_key, phrase
+from batch.text import defused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +31,6 @@ if TYPE_CHECKING:
     from batch.folders import Folder
     from batch.read import Form, Table
     from batch.settings import OutFormat
-    from batch.status.matching import AcceptedChange
 
     Complain = Callable[[str], object]
 
@@ -52,10 +44,6 @@ WAYS_BACK: Final = ("refused", "unsent", "failed")
 
 NAMES: Final = (RESULTS, REJECTED, *(f"{name}.csv" for name in WAYS_BACK), WORKBOOK, REJECTED_WORKBOOK)
 """The files that may be written for an input."""
-
-TRACKED: Final = "tracked.csv"
-FAILED: Final = "failed.csv"
-UNDO: Final = "undo.csv"
 
 
 def make_folder(folder: Path, inputs: Sequence[str], *, names: Sequence[str] = NAMES) -> None:
@@ -138,9 +126,9 @@ def write_result_files(
             in_book = {name: written if name in filled else None for name in backs}
             return in_book if results is None else {**in_book, "results": written}
         complain(f"{path} can't be written as a workbook: {why}. CSV files are written instead.")
-    files = {name: _write_back(folder / f"{name}.csv", sheet, table.form, complain) for name, sheet in backs.items()}
+    files = {name: write_back(folder / f"{name}.csv", sheet, table.form, complain) for name, sheet in backs.items()}
     if results is not None:
-        files["results"] = _write_csv(folder / RESULTS, results, table.form, complain)
+        files["results"] = write_csv(folder / RESULTS, results, table.form, complain)
     return files
 
 
@@ -189,9 +177,10 @@ def _back(table: Table, changes: pl.DataFrame, name: str, reason: pl.Expr) -> Sh
     return _under_headers(_with_originals(table, reasons), table, [*_file_column(table), "_line", "_rule", "_message"])
 
 
-def _write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+def write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+    """Write a file of rows to submit again and return its path; without any, remove an older one."""
     if not sheet.rows.is_empty():
-        return _write_csv(path, sheet, form, complain)
+        return write_csv(path, sheet, form, complain)
     try:
         with open_folder(path.parent, option=OPTION) as opened:
             opened.remove(path.name)
@@ -203,9 +192,10 @@ def _write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str
 def _results(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> Sheet:
     """Every row with its class, reason, request and state; a row with several items has a line for each.
 
-    Resolved ids are added if the input has names, and the tenant's columns if the tenant has listed any change.
+    Ids are added unless the input has them under these headers, so that `track` and `cancel` find the rows here. The
+    tenant's columns are added if the tenant has listed any change.
     """
-    input_columns = table.rows.columns
+    input_columns, headers = table.rows.columns, {column.header for column in table.columns}
     has_several = changes.height > changes.get_column("row").n_unique()
     classified = changes.select(
         pl.col("row").alias("_row"),
@@ -231,8 +221,8 @@ def _results(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> She
     ours = [
         *_file_column(table),
         "_line",
-        *(["_identity_id"] if "identity" in input_columns else []),
-        *(["_item_id"] if has_several or "item" in input_columns else []),
+        *(["_identity_id"] if "identity" in input_columns or "identity_id" not in headers else []),
+        *(["_item_id"] if has_several or "item" in input_columns or "item_id" not in headers else []),
         "_class",
         "_reason",
         "_request",
@@ -240,108 +230,6 @@ def _results(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame) -> She
         *(["_tenant_state", "_tenant_said"] if is_listed else []),
     ]
     return _under_headers(rows, table, ours)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where the changes of a run come from, for files that are written without the input at hand.
-
-    Attributes:
-        run: The run's id.
-        inputs: Its inputs.
-        names: The names that they had in place of ids.
-    """
-
-    run: str
-    inputs: Sequence[str] = ()
-    names: KnownNames = NO_KNOWN_NAMES
-
-    def columns(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The names, and the inputs, of rows with an `identity_id`, `item_type` and `item_id`: only to be shown."""
-        people = [self.names.identity(one) for one in rows.get_column("identity_id")]
-        items = [self.names.item(*one) for one in rows.select("item_type", "item_id").rows()]
-        return pl.DataFrame(
-            {"_identity_name": people, "_item_name": items, "_input": [", ".join(self.inputs)] * rows.height},
-            schema_overrides=dict.fromkeys(("_identity_name", "_item_name", "_input"), pl.String),
-        )
-
-
-def write_tracked(
-    folder: Path, origin: Origin, changes: pl.DataFrame, *, looked: bool = False, complain: Complain
-) -> dict[str, str | None]:
-    """Write every accepted change of a run with its latest state at the tenant, and those to submit again.
-
-    Args:
-        folder: Where to write.
-        origin: Of the run.
-        changes: By ledger.track's TRACK_SCHEMA.
-        looked: Whether the tenant's list was searched for them.
-        complain: As above.
-
-    Returns:
-        The paths of `tracked` and `failed`; None for one that is not written.
-    """
-    names = origin.columns(changes)
-    last = ("state", "who", "said", "since", "access_request")
-    rows = changes.select(
-        phrase("{}-{}", pl.lit(origin.run), pl.col("request")).alias("request"),
-        pl.exclude("request", *last),
-        outcome_column(pl.col("state"), pl.col("said"))
-        .fill_null(NOT_LISTED if looked else NO_REPORT)
-        .alias("standing"),
-        pl.col(*last),
-    ).hstack(names)
-    failed = _failed(changes.hstack(names), origin.run)
-    return {
-        "tracked": _write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain),
-        "failed": _write_back(folder / FAILED, failed, PLAIN, complain),
-    }
-
-
-def _failed(changes: pl.DataFrame, run: str) -> Sheet:
-    """The rejected, cancelled and failed changes as an input, unless the run has submitted them again."""
-    wrong = outcome_column(pl.col("state"), pl.col("said")).is_in([one.value for one in RESUBMITTABLE])
-    key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id"))]
-    newest = changes.sort("request").filter(pl.struct(key).is_last_distinct()).filter(wrong.fill_null(value=False))
-    metadata = [json.loads(text or "{}") for text in newest.get_column("metadata")]
-    keys = sorted({key for one in metadata for key in one})
-    rows = newest.select(
-        *("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
-        *(pl.Series(f"{METADATA_PREFIX}{key}", [one.get(key) for one in metadata], pl.String) for key in keys),
-        *("_identity_name", "_item_name", "_input", pl.lit(run).alias("_run")),
-        pl.col("state").alias("_tenant_state"),
-        pl.col("said").alias("_tenant_said"),
-    )
-    return Sheet(tuple(rows.columns), rows)
-
-
-def write_undo(
-    folder: Path, origin: Origin, changes: Sequence[AcceptedChange], comment: str, *, complain: Complain
-) -> str | None:
-    """Write one revoke for each change.
-
-    Args:
-        folder: Where to write.
-        origin: Of the run that granted. The column `_run` shows that the file is one of ours.
-        changes: From status.cancel.to_revoke.
-        comment: The comment of each revoke, which the tenant requires.
-        complain: As above.
-
-    Returns:
-        The file's path; None without changes, or if it can't be written.
-    """
-    if not changes:
-        return None
-    rows = pl.DataFrame(
-        [
-            (Operation.REVOKE.value, change.identity, change.item_type, change.item, comment, origin.run)
-            for change in changes
-        ],
-        schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
-        orient="row",
-    )
-    rows = rows.hstack(origin.columns(rows))
-    return _write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain)
 
 
 def _with_originals(table: Table, lines: pl.DataFrame) -> pl.DataFrame:
@@ -370,7 +258,8 @@ def _safe(sheet: Sheet) -> Sheet:
     return Sheet(tuple(headers), sheet.rows.with_columns(defused(pl.col(pl.String))))
 
 
-def _write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
+    """Write a file in which no cell is a formula; return its path if it could be written."""
     safe = _safe(sheet)
     safe.rows.columns = list(safe.headers)
     return _write(

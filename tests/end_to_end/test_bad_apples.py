@@ -59,7 +59,7 @@ def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_acce
     path = write_rows(tmp_path / "wanted.csv", rows)
     with running_sandbox(choices) as tenant:
         planned = program("plan", path, "--json", env=environment(tenant)).json["requests"]["planned"]
-        ended = program("submit", path, "--yes", "--json", env=environment(tenant))
+        ended = program("submit", path, "--yes", "--json", "-v", env=environment(tenant))
     assert ended.code == 3
     assert accepted(tenant) == once(pair_of(row) for row in rows if not is_bad(row))
     for row in read_rows(tmp_path / "wanted.results" / "results.csv"):
@@ -67,6 +67,9 @@ def test_ten_bad_ids_among_2000_changes_are_reported_and_everything_else_is_acce
         if is_bad(row):
             assert COMPLAINT.search(row["_reason"])
             assert TRACKING_ID.search(row["_reason"])
+    told = re.findall(r"for ([0-9a-f]{32}), line (\d+), attempt 1\) was refused", ended.err)
+    alone = {rows[int(line) - 2]["identity_id"] == person and is_bad(rows[int(line) - 2]) for person, line in told}
+    assert alone == {True}, ended.err
     assert ended.json["http"]["posts"] == tenant.tenant.audit.posts
     assert tenant.tenant.audit.posts - planned <= 10 * 2 * log2(2000)
 

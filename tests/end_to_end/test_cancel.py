@@ -259,8 +259,8 @@ def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_pa
         tenant.tenant.conclude("REQUEST_COMPLETED", identity=identity(1))
         command = ("cancel", run, "--ledger", work.ledger, "--comment", "the wrong\nfile")
         preview = program(*command, "--dry-run", env=environment(tenant)).out
-        assert f"  would be cancelled: grant of ROLE {item(1)} for {identity(0)}\n" in preview
-        assert f"  would be revoked by undo.csv: grant of ROLE {item(2)} for {identity(1)}\n" in preview
+        assert f"  would be cancelled: grant of ROLE {item(1)} for {identity(0)}, line 2\n" in preview
+        assert f"  would be revoked by undo.csv: grant of ROLE {item(2)} for {identity(1)}, line 5\n" in preview
         done = program(*command, "--yes", env=environment(tenant))
         undo = tmp_path / "wanted.results" / "undo.csv"
         (head,) = re.findall(r"head: (\S+)", done.out)
@@ -272,6 +272,7 @@ def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_pa
             f"To revoke the granted access: access-batch submit {undo}",
         ]
         assert program("ledger", "verify", "--head", head, "--ledger", work.ledger).code == 0
+        assert [row["_line"] for row in read_rows(undo)] == ["4", "5"]
         assert {row["comment"] for row in read_rows(undo)} == {f"the wrong file (run {run} of access-batch)"}
         comments = rows(work.ledger, "SELECT DISTINCT tenant_said FROM changes WHERE tenant_state = 'CANCELLED'")
         assert comments == [("the wrong file",)]

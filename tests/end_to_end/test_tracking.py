@@ -208,6 +208,11 @@ def test_the_results_of_a_later_submit_show_the_tenants_state_of_each_row(
         "REQUEST_COMPLETED", "REJECTED", "EXECUTING", "EXECUTING",
     ]  # fmt: skip
     assert {row["_state"] for row in read_rows(results)} == {"ACCEPTED"}
+    failed = results.with_name("failed.csv").read_bytes()
+    ended = work.track("--out", results.parent)
+    assert ended.json["files"]["failed"] == str(results.with_name(f"failed-{ended.json['run']}.csv"))
+    assert results.with_name("failed.csv").read_bytes() == failed, "it has the rows in their own form"
+    assert [row["_line"] for row in read_rows(results.with_name("tracked.csv"))] == ["2", "3", "4", "5"]
 
 
 def test_resubmit_sends_a_rejected_change_again_exactly_once(work: Work, path: Path) -> None:

@@ -17,7 +17,8 @@ from batch.names.known import KnownNames
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, read_inputs, read_loaded
 from batch.read.inputs import Content
-from batch.report.files import UNDO, Origin, make_folder, write_result_files, write_tracked, write_undo
+from batch.report.files import make_folder, write_result_files
+from batch.report.run_files import UNDO, Origin, write_tracked, write_undo
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from batch.api.dialects import DIALECTS
+from batch.api.dialects import DIALECTS, Operation
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
 from batch.read.inputs import Content
 from batch.report import workbook as written
 from batch.report.files import WAYS_BACK, write_result_files
+from batch.report.run_files import Origin, failed_name, rows_in_results, write_undo
+from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 from tests.read import workbooks
@@ -176,3 +178,44 @@ def test_refused_unsent_and_failed_rows_come_back_in_their_own_form_with_the_rea
         done = done.with_columns(pl.lit("REQUEST_COMPLETED").alias("tenant_state"))
         write_result_files(tmp_path, table, validated.rejected, done, complain=pytest.fail)
         assert [path.name for path in tmp_path.iterdir()] == ["results.csv"], "files of earlier rows are removed"
+
+
+def test_track_and_cancel_show_the_lines_and_the_users_own_columns_from_the_results(tmp_path: Path) -> None:
+    grant = (hex_id(1).upper(), "ROLE", hex_id(2), "", "=Zoë; x")
+    text = "\n".join(";".join(row) for row in (("Person", "item_type", "item_id", "comment", "_notes"), grant, grant))
+    table = read(text.encode().replace(b"=Zo\xc3\xab; x", b'"=Zo\xc3\xab; x"'), maps=["Person=identity_id"])
+    validated = validate(table.rows, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    changes = classify_input(table, validated, plans=None, tenant="t", run=RUN)
+    outcomes = with_outcomes(changes, run=RUN, reasons={}, ids={}).with_columns(request_id=pl.lit(f"{RUN}-1-x"))
+    write_result_files(tmp_path, table, validated.rejected, outcomes, complain=pytest.fail)
+    rows = rows_in_results([tmp_path / "missing", tmp_path], RUN)
+    assert rows.select(pl.exclude("_person", "_thing")).rows(named=True) == [
+        {"_line": "2", "_input_Person": hex_id(1).upper(), "_input__notes": "=Zoë; x"}
+    ]
+    origin = Origin(run=RUN, inputs=("in.csv",), rows=rows)
+    assert (origin.lines()(hex_id(1), hex_id(2)), origin.lines()(hex_id(1), hex_id(3))) == ("2", "")
+    granted = AcceptedChange(
+        request=1,
+        operation=Operation.GRANT,
+        identity=hex_id(1),
+        item_type="ROLE",
+        item=hex_id(2),
+        accepted_at=datetime(2026, 11, 23, tzinfo=UTC),
+    )
+    undo = write_undo(tmp_path, origin, [granted], "back", complain=pytest.fail)
+    assert undo is not None
+    back = read(Path(undo).read_bytes())
+    assert back.originals.get_column("_input__notes").to_list() == ["=Zoë; x"]
+    assert back.rows.select("identity_id", "comment").rows() == [(hex_id(1), "back")]
+    assert rows_in_results([tmp_path], "another").is_empty()
+    (tmp_path / "results.csv").write_bytes(b"\xff,_line\x00\n")
+    assert rows_in_results([tmp_path], RUN).is_empty()
+
+
+def test_track_leaves_the_failed_rows_of_submit_and_of_other_runs_alone(tmp_path: Path) -> None:
+    assert failed_name(tmp_path, RUN) == "failed.csv"
+    (tmp_path / "failed.csv").write_text(f'"_run"\n"{RUN}"\n')
+    assert failed_name(tmp_path, RUN) == "failed.csv", "its own file is written anew"
+    for text in ('"_run"\n"another"\n', '"_line";"_rule"\n'):
+        (tmp_path / "failed.csv").write_text(text)
+        assert failed_name(tmp_path, RUN) == f"failed-{RUN}.csv"
