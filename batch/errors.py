@@ -30,7 +30,7 @@ CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the 
 """What to do if something other than the API answers."""
 
 ASK_THE_EDGE: Final = (
-    "Ask whoever runs the firewall, proxy or edge in between to let access-batch through, or try from another network; "
+    "Ask the administrators of the firewall or proxy in between to let access-batch pass, or use another network; "
     "then run the same command again."
 )
 """What to do if something in front of the tenant turns this program away."""

@@ -189,8 +189,8 @@ def _close(place: int | Path, shown: Path) -> bool:
     os.chmod(place, stat.S_IRUSR | stat.S_IWUSR)
     if os.stat(place).st_mode & stat.S_IWOTH:
         raise UnsafePlaceError(
-            f"Everybody can write to {shown}, and its disk keeps no other rights.",
-            next_step="Nothing was sent. Move it to a disk that does: with WSL to a disk of Linux, such as your home "
+            f"Everybody can write to {shown}, and its disk stores no file permissions.",
+            next_step="Nothing was sent. Move it to a disk that does: with WSL, to a Linux disk, such as your home "
             "folder.",
         )
     return True

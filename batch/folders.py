@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"))
 _FOLDER_FLAGS: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _ABOVE_FLAGS: Final = _FOLDER_FLAGS | getattr(os, "O_PATH", getattr(os, "O_SEARCH", 0))
-"""A folder above may be one that we can't list."""
+"""Enough to pass through a folder, which works even if we may not list it."""
 
 _MOST_LINKS: Final = 40
 HAS_MODES: Final = os.name == "posix"
@@ -193,7 +193,7 @@ def _reach(path: Path, option: str, *, make: bool, ours: int) -> int:
                 if link.st_uid not in {os.geteuid(), 0, *([] if ours else [around.st_uid])}:
                     owner = user_called(link.st_uid)
                     raise UnsafePlaceError(
-                        f"The link {here / name} belongs to {owner}, who could send our files elsewhere.",
+                        f"The link {here / name} belongs to {owner}, who could redirect our files.",
                         next_step=f"Nothing was sent. Name the folder itself{f' with {option}' if option else ''}.",
                     ) from None
                 links, makes_below = links + 1, min(makes_below, len(names))
@@ -223,7 +223,7 @@ def _make(name: str, shown: Path, above: int, option: str) -> int:
         os.rmdir(name, dir_fd=above)
         raise UnsafePlaceError(
             f"The disk of {shown} stores no file permissions, so everybody could replace our files there.",
-            next_step="Nothing was sent. It may be a Windows drive in WSL: choose a folder on a disk of Linux."
+            next_step="Nothing was sent. It may be a Windows drive in WSL: choose a folder on a Linux disk."
             f"{f' Name it with {option}.' if option else ''}",
         )
     return handle

@@ -172,7 +172,7 @@ class Settings(BaseModel):
     production: bool = False
     """From the config file only: whether the tenant's name must be typed before something is sent."""
     out_format: Annotated[
-        OutFormat, Option("Form of the result files: csv, or one workbook with a sheet per class: xlsx.", "FORMAT")
+        OutFormat, Option("Format of the result files: csv, or one workbook with a sheet per class: xlsx.", "FORMAT")
     ] = "csv"
     out: Annotated[Path | None, Option("Folder for result files.", "DIR", default="INPUT.results beside the input")] = (
         None
@@ -185,11 +185,13 @@ class Settings(BaseModel):
     )
     check_tenant: Annotated[
         CheckTenant,
-        Option("First ask the tenant what is in progress or held already: auto, always or never.", "WHEN"),
+        Option("Ask the tenant first which changes are in progress or held already: auto, always or never.", "WHEN"),
     ] = CheckTenant.AUTO
-    new_ledger: Annotated[bool, Option("Go on although another ledger has submitted there.", consents=True)] = False
-    trust: Annotated[Path | None, Option("Believe what machines with these keys track.", "FILE", consents=True)] = None
-    concurrency: Annotated[int, Field(ge=1, le=100), Option("Attempts in progress at a time, at most.", "N")] = 20
+    new_ledger: Annotated[bool, Option("Go on even if another ledger has submitted there.", consents=True)] = False
+    trust: Annotated[Path | None, Option("Trust the reports of machines with these keys.", "FILE", consents=True)] = (
+        None
+    )
+    concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts in progress at the same time.", "N")] = 20
     timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
     ca_file: Annotated[
         Path | None,
@@ -228,18 +230,18 @@ class Settings(BaseModel):
     where: Annotated[
         tuple[str, ...],
         BeforeValidator(_one_or_several),
-        Option("Take only rows with this: COLUMN=TEXT, COLUMN!=TEXT, or COLUMN~PART; repeatable.", "CONDITION"),
+        Option("Take only rows that match: COLUMN=TEXT, COLUMN!=TEXT, or COLUMN~PART; repeatable.", "CONDITION"),
     ] = ()
     map: Annotated[
         tuple[str, ...], BeforeValidator(_several), Option("Read your column as one of ours; repeatable.", "YOURS=OURS")
     ] = ()
     date_format: Annotated[
         str,
-        Option("Form of dates: iso, us, eu, excel, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
+        Option("Format of dates: iso, us, eu, excel, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
     ] = ""
     """Empty: ISO 8601, or the usual form of files of another kind."""
     time_zone: Annotated[
-        str, Option("Zone of dates and times that name none, such as Europe/Berlin.", "NAME", default="UTC for dates")
+        str, Option("Time zone of dates and times without one, such as Europe/Berlin.", "NAME", default="UTC for dates")
     ] = ""
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
     max_input: Annotated[
@@ -373,7 +375,7 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
     if read is not None and HAS_MODES and read.status.st_mode & stat.S_IWOTH:
         raise SettingsError(
             f"Everybody can write to the config file {path}, and decide what is sent where.",
-            next_step=f"Nothing was sent. See what it says, then run: chmod o-w {shlex.quote(str(path))}",
+            next_step=f"Nothing was sent. Check its content, then run: chmod o-w {shlex.quote(str(path))}",
         )
     profiles = document.pop("profile", {})
     if not isinstance(profiles, dict) or (profile in profiles and not isinstance(profiles[profile], dict)):

@@ -48,7 +48,7 @@ class Then(StrEnum):
     SEND_ALONE = "send each request of the refused body by itself"
     BACK_OFF = "back off"
     RENEW_TOKEN = "get a new token"  # noqa: S105 - not a password
-    TAKE_APART = "divide it if others are accepted, else stop: the tenant refuses this client"
+    TAKE_APART = "divide it if others are accepted, otherwise stop: the tenant refuses this client"
     STOP_CREDENTIALS = "stop: the tenant refuses this client"
     STOP_TENANT = "stop: this is not the API, or it can't be reached"
 

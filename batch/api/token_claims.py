@@ -228,7 +228,8 @@ def what_is_missing(claims: TokenClaims, dialect: Dialect) -> str:
         return f"Missing: {'; and '.join(missing)}."
     if claims.scopes is None or not claims.authorities:
         return (
-            f"The token does not show what is missing. Its user needs the level {ADMIN_LEVEL}, and it needs the "
+            f"The token does not show which right is missing. Its user must have the level {ADMIN_LEVEL}, and "
+            "the token the "
             f"scope {_any_of(dialect)}."
         )
     return (

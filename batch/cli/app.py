@@ -104,7 +104,7 @@ def runtime() -> "Runtime":
 
 
 DONE: Final = "The command itself has succeeded."
-"""For `show`, if the same command can't do again what it has done."""
+"""The next step in `show` for a command that must not be repeated only to see its output again."""
 
 
 def show(answer: Any, *, then: str = "The same command shows it again.", is_all: bool = False) -> None:

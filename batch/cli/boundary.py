@@ -60,7 +60,10 @@ def _interruption(ending: BaseException) -> KeyboardInterrupt | None:
 
 
 def _interrupted(interruption: KeyboardInterrupt) -> int:
-    _say(str(interruption) or "Interrupted. The ledger holds everything that happened; the same command continues.")
+    _say(
+        str(interruption)
+        or "Interrupted. The ledger holds everything that happened; run the same command again to continue."
+    )
     return INTERRUPTED
 
 
@@ -70,7 +73,11 @@ def _say(line: str) -> None:
 
 def _bug(error: BaseException) -> int:
     """Reports a bug: the places in the code, but no values, which could hold a secret."""
-    _say(f"access-batch: a bug: {type(error).__name__}. The ledger holds what was sent; the same command continues.")
+    missing = f" ({error.name})" if isinstance(error, ImportError) else ""
+    _say(
+        f"access-batch: a bug: {type(error).__name__}{missing}. The ledger holds every request that was sent; run the "
+        "same command again to continue."
+    )
     for frame in traceback.extract_tb(error.__traceback__):
         _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
     return BUG

@@ -104,7 +104,7 @@ class Group(TyperGroup):
 
 
 def grouped(one: Any) -> dict[str, list[tuple[str, str]]]:
-    """Each group of a command's options: their names, and what they do with their default."""
+    """The options of a command by group: the names, meaning and default of each."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for option in one.params:
         if option.param_type_name == "option":

@@ -17,9 +17,9 @@ from batch.settings import Option, Settings, load, options_of
 Inputs = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="CSV, Excel or Parquet files, globs, https URLs, or - for stdin.")
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or its first characters.")]
 NewestRun = Annotated[
-    str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; the newest if left out.")
+    str, typer.Argument(metavar="[RUN]", help="Id of a run, or its first characters; the newest run if left out.")
 ]
 
 

@@ -74,7 +74,7 @@ def audit(
     settings: Settings,
     call: Call,
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run's id, or its beginning; all runs if left out.")
+        str, typer.Argument(metavar="[RUN]", help="Id of a run, or its first characters; all runs if left out.")
     ] = "",
 ) -> None:
     """Compare the ledger with the tenant's list, and change neither.
@@ -147,7 +147,7 @@ def settle(
     examples=("74ba1e2763da --dry-run", "74ba1e2763da --yes --comment 'Wrong quarter'"),
     codes={
         0: "everything was cancelled",
-        3: "some changes were granted already: undo.csv revokes them; or could not be cancelled",
+        3: "some changes were granted already (undo.csv revokes them), or could not be cancelled",
         4: "stopped early, or the tenant does not show it yet; run the same command again",
         130: "declined or interrupted; run the same command again",
     },
@@ -162,9 +162,9 @@ def cancel(
         str, Option("Reason, sent to the tenant.", "TEXT", default="a sentence that names the run")
     ] = "",
 ) -> None:
-    """Cancel what a run requested and nobody has approved yet.
+    """Cancel the changes of a run that nobody has approved yet.
 
-    Writes undo.csv, which revokes what was granted already: submit that file.
+    Writes undo.csv, which revokes the changes that were granted already: submit that file.
     """
     from batch.commands.cancel import cancel as cancel_run
     from batch.report.cancel import cancel_as_json, describe_cancel
@@ -189,7 +189,7 @@ def verify(
     ] = "",
     trust: Annotated[str, Option("Public keys of other machines that you trust, one a line.", "FILE")] = "",
 ) -> None:
-    """Prove that the ledger is sound, or list what is wrong with it. Also lists who has signed what."""
+    """Prove that the ledger is sound, or list its faults. Also lists the keys that have signed it."""
     from batch.commands.runs import verify as find_faults
 
     findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust)
@@ -207,7 +207,8 @@ def backup(
 
     back_up(settings, file)
     then = (
-        "If you need it one day, put it in the ledger's place and run the same command again: requests sent since then "
+        "If you ever need this backup, put it in the ledger's place and run the same command again: requests "
+        "sent since then "
         "are looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
     )
     show([f"The ledger was copied to {file}.", then], then=DONE)
@@ -226,8 +227,8 @@ def backup(
 def import_(
     settings: Settings,
     call: Call,
-    since: Annotated[str, Option("Only requests of that time or later.", "DATE", default="all")] = "",
-    everybody: Annotated[bool, Option("Requests of everybody, not only of this user.")] = False,
+    since: Annotated[str, Option("Only requests made at that time or later.", "DATE", default="all")] = "",
+    everybody: Annotated[bool, Option("Requests made by everybody, not only by this user.")] = False,
 ) -> None:
     """Import requests that the tenant already has, so that they are not submitted again."""
     from batch.commands.import_ import import_, moment_given

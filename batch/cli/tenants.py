@@ -19,7 +19,7 @@ from batch.settings import Option, Settings
 def login(
     settings: Settings,
     call: Call,
-    no_check: Annotated[bool, Option("Store without asking the tenant.")] = False,
+    no_check: Annotated[bool, Option("Store without trying them at the tenant.")] = False,
 ) -> None:
     """Store a client id and its secret in the system keyring.
 
@@ -33,7 +33,7 @@ def login(
 @command(app, examples=("", "--base-url https://acme.api.identitynow.com --profile test"))
 @takes(("base_url", "profile"), new_profile=True)
 def logout(settings: Settings) -> None:
-    """Remove what login has stored."""
+    """Remove a stored login."""
     from batch.commands.login import logout as log_out
 
     show(log_out(settings), then=DONE)
@@ -76,19 +76,25 @@ def sandbox(
             "--people",
             metavar="N",
             min=1,
-            help="Make up so many people, and what they hold. [default: none; every id exists]",
+            help="Simulate a company of N people, with the access that they hold. [default: none; every id exists]",
         ),
     ] = None,
     approval_seconds: Annotated[
         float | None,
         typer.Option(
-            "--approval-seconds", metavar="SECONDS", min=0, help="How long approving takes. [default: for ever]"
+            "--approval-seconds",
+            metavar="SECONDS",
+            min=0,
+            help="Time until changes are approved. [default: never approved]",
         ),
     ] = None,
     provisioning_seconds: Annotated[
         float | None,
         typer.Option(
-            "--provisioning-seconds", metavar="SECONDS", min=0, help="How long provisioning takes. [default: for ever]"
+            "--provisioning-seconds",
+            metavar="SECONDS",
+            min=0,
+            help="Time from approval until changes are provisioned. [default: never]",
         ),
     ] = None,
     rejected: Annotated[

@@ -69,7 +69,7 @@ class CommandComparison:
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
                 f"{count(in_doubt, 'planned request')} may have been sent although the ledger does not say so: "
-                "unconfirmed until the tenant's list shows what became of them."
+                "they stay unconfirmed until the tenant's list shows whether they arrived."
             )
         if heads is not None:
             heads.forget(ledger_id, lost)

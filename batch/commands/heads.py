@@ -105,7 +105,7 @@ class Heads:
         if not self.trouble or self._complained:
             return ()
         self._complained = True
-        what = f"This machine can't keep how new the ledger is ({self.trouble})"
+        what = f"This machine can't record the ledger's newest state ({self.trouble})"
         return (f"{what}: it may not notice that the ledger was put back from a backup.",)
 
     def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request], None]:

@@ -220,8 +220,9 @@ class InputRun:
             raise LedgerChangedError(
                 f"Run {run.id} has planned {count(unwanted.height, 'change')} that no row of this input asks for, such "
                 f"as {operation} {item} for {identity}.",
-                next_step="Nothing was sent. `access-batch ledger verify` may tell what happened. "
-                f"`access-batch settle {run.id}` settles what is in doubt, and `access-batch discard {run.id}` drops "
+                next_step="Nothing was sent. `access-batch ledger verify` may show the cause. "
+                f"`access-batch settle {run.id}` settles unconfirmed requests, and `access-batch discard "
+                f"{run.id}` drops "
                 "the plan; then the same command plans this input anew.",
             )
 

@@ -66,7 +66,7 @@ def load(
     )
     if "sheet" in settings.sources.flags and not any(content.is_workbook for content in loaded.contents):
         raise UsageError(
-            f"--sheet {settings.sheet} names a sheet of a workbook, and {loaded.contents[0].title} is none.",
+            f"--sheet {settings.sheet} names a sheet of a workbook, but {loaded.contents[0].title} is not a workbook.",
             next_step="Nothing was sent. Run the command without --sheet, or name the .xlsx file that has this sheet.",
         )
     if save_map:

@@ -105,8 +105,9 @@ def _describe(left: Sequence[Report], keys: Collection[str]) -> str:
     changes, runs = count(len(left), "earlier change"), sorted({one.run for one in left})
     return (
         f"Only another machine, with the key {', '.join(sorted(keys))}, has recorded how {changes} ended, and the "
-        "tenant's list does not show the same: what would be sent by that record is held back. "
-        f"`access-batch track {runs[0]}` shows what the list has. If these requests are too old for the list, and the "
+        "tenant's list does not confirm it: changes that depend on that record are held back. "
+        f"`access-batch track {runs[0]}` shows the states in the list. If these requests are too old for the "
+        "list, and the "
         "key is a colleague's, put it in a file and add --trust FILE: `access-batch ledger verify` shows the whole key."
     )
 

@@ -150,8 +150,8 @@ class CommandPrecheck:
             raise SettingsError(
                 f"The ledger {self._settings.ledger_location} has sent nothing to {self._sessions.access.tenant} yet, "
                 f"but the tenant lists {describe_other_runs(others)}: another ledger has submitted there.",
-                next_step=f"Nothing was sent. Name that ledger with --ledger; or {drop}take over what it has requested "
-                "with `access-batch ledger import`; or add --new-ledger to go on without knowing it.",
+                next_step=f"Nothing was sent. Name that ledger with --ledger; or {drop}import its requests "
+                "with `access-batch ledger import`; or add --new-ledger to go on without them.",
             )
         self._has_looked = True
 

@@ -114,7 +114,7 @@ def consent_of(settings: Settings, inputs: Sequence[str] = ()) -> Consent:
     if tenant and tenant.source == SDK_SOURCE and (settings.yes or named):
         raise SettingsError(
             f"The tenant {tenant.origin} comes from {SDK_SOURCE} in the current folder, which anybody may have put "
-            "there. Nothing is sent to it unasked unless you name it too.",
+            "there. Nothing is sent to it unless you name it yourself.",
             next_step=f"Nothing was sent. If you mean this tenant: {again} --base-url {tenant.origin}",
         )
     is_production = tenant is not None and is_for_production(settings, tenant)

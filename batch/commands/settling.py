@@ -214,8 +214,8 @@ def still_unconfirmed(settler: Settler) -> UnconfirmedError:
     if settler.forbidden:
         return UnconfirmedError(
             f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
-            next_step="Look for them in the tenant's access requests (results.csv lists them), then record what you "
-            f"found: {by_hand(runs)}.",
+            next_step="Look for them in the tenant's access requests (results.csv lists them), then record the "
+            f"result: {by_hand(runs)}.",
         )
     message, next_step = describe_unconfirmed(Counter(settler.unconfirmed.values()), runs)
     return UnconfirmedError(message, next_step=next_step)

@@ -45,7 +45,7 @@ class Sink(io.FileIO):
                 break
             if written is not None:
                 return written
-            # Somebody else has made the terminal or pipe one that does not wait.
+            # Another program has put the terminal or pipe into non-blocking mode.
             select.select([], [self], [])
         return memoryview(data).nbytes
 

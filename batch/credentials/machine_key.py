@@ -75,7 +75,7 @@ def _kept(path: Path, say: Callable[[str], object]) -> MachineKey | None:
         return _read(found.text, str(path))
     owner, mode, quoted = found.status.st_uid, found.status.st_mode, shlex.quote(str(path))
     new_key = (
-        f"Nothing was sent. Run: rm {quoted}\nThe next command makes a new key, and plans again what was not sent yet."
+        f"Nothing was sent. Run: rm {quoted}\nThe next command makes a new key, and plans the unsent requests again."
     )
     if owner not in {os.geteuid(), 0}:
         raise UnsafePlaceError(
@@ -84,8 +84,8 @@ def _kept(path: Path, say: Callable[[str], object]) -> MachineKey | None:
         )
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UnsafePlaceError(
-            f"Others can write to {path}, and put a key of their own in the place of this machine's.",
-            next_step=f"{new_key}\nOr, if you are sure that nobody has: chmod 600 {quoted}",
+            f"Other users can write to {path}, and could replace this machine's key with their own.",
+            next_step=f"{new_key}\nOr, if you are sure that nobody has done so: chmod 600 {quoted}",
         )
     # A group may read what root has put there for it.
     if mode & (stat.S_IRWXO | (stat.S_IRWXG if owner == os.geteuid() else 0)):
@@ -93,17 +93,19 @@ def _kept(path: Path, say: Callable[[str], object]) -> MachineKey | None:
             path.chmod(stat.S_IRUSR | stat.S_IWUSR)
         except OSError as error:
             raise UnsafePlaceError(
-                f"Others can read the key of this machine in {path}, and this can't be changed: {error.strerror}.",
-                next_step=f"Nothing was sent. Have it changed: chmod o= {quoted}",
+                f"Other users can read this machine's key in {path}, and its mode can't be changed: {error.strerror}.",
+                next_step=f"Nothing was sent. Have its owner run: chmod o= {quoted}",
             ) from None
         say(
-            f"Others could read the key of this machine in {path}, and sign with it. It is yours alone now (mode 600). "
-            "If somebody may have read it, remove it: a new key is made."
+            f"Other users could read this machine's key in {path}, and sign with it. Now only you can (mode 600). "
+            "If somebody may have read it, remove it: the next command makes a new key."
         )
     return _read(found.text, str(path))
 
 
-_NEXT_STEP: Final = "Nothing was sent. Make it readable and writable for you alone, or remove it: a new key is made."
+_NEXT_STEP: Final = (
+    "Nothing was sent. Make it readable and writable for you alone, or remove it: the next command makes a new key."
+)
 
 
 def _read(text: str, place: str) -> MachineKey:
@@ -113,4 +115,4 @@ def _read(text: str, place: str) -> MachineKey:
             return MachineKey(secret)
     except ValueError:
         pass
-    raise SettingsError(f"There is no key of this machine in {place}, but something else.", next_step=_NEXT_STEP)
+    raise SettingsError(f"{place} does not hold a key of this machine, but something else.", next_step=_NEXT_STEP)

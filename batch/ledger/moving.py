@@ -79,7 +79,7 @@ def move(
     if moved != len(requests):
         names = ", ".join(f"{request.id} (attempt {request.attempts})" for request in requests)
         raise BrokenPromiseError(
-            f"Of the requests {names} not all were {state} any more: another process changed them.",
+            f"Some of the requests {names} were no longer {state}: another process changed them.",
             next_step="Run the same command again: it starts from the ledger's state.",
         )
     numbers = [request.number for request in requests]
@@ -150,7 +150,7 @@ def divide(
     covered = [*elsewhere, *((r, i) for part in parts for r in part.recipients for i in part.items)]
     if sorted(covered) != [(r, i) for r in range(len(recipients)) for i in range(len(items))]:
         raise BrokenPromiseError(
-            f"The parts of request {request.number} are not the whole of it.",
+            f"The parts of request {request.number} do not add up to it.",
             next_step="Nothing of it is sent. Please report this.",
         )
     known = doubts.known_of(connection, request.number) if state is State.UNCONFIRMED else {}

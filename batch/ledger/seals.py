@@ -139,9 +139,9 @@ def require_ours(sealed: Sealed, request: Request) -> None:
     """
     if key := sealed.mistrusted.get(request.number):
         raise ForeignPlanError(
-            f"Request {request.id} may have arrived. Another machine, with the key {key}, has settled that it has "
-            "not, and this machine does not trust it.",
-            next_step="Nothing of it was sent. Run the same command again: it asks the tenant by itself.",
+            f"Request {request.id} may have arrived. Another machine, with the key {key}, recorded that it did "
+            "not, but this machine does not trust that key.",
+            next_step="Nothing of it was sent. Run the same command again: it asks the tenant itself.",
         )
     if request.number in sealed.revived:
         raise ForeignPlanError(

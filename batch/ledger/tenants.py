@@ -132,7 +132,7 @@ def _bind(
     if before is not None and before not in names:
         if any(name.startswith(ORG) == before.startswith(ORG) for name in names):
             raise SettingsError(
-                f"The tokens of {url} named the tenant {before} until now, and today's token names {names[0]}.",
+                f"The tokens of {url} named the tenant {before} until now, but today's token names {names[0]}.",
                 next_step="Nothing was sent: the ledger has another tenant at this address. Check the base URL and the "
                 "network. If another tenant has taken over this address, choose another ledger with --ledger.",
             )

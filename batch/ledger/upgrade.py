@@ -81,7 +81,8 @@ def bring_up_to_date(
         file, is_empty = ledger_file(url), _version(looking) is None
         if is_empty and file is not None and file.is_symlink():
             raise LedgerRefusedError(
-                f"{file} is a link to {os.path.realpath(file)}, which is not a ledger: none is made where it leads.",
+                f"{file} is a link to {os.path.realpath(file)}, which is not a ledger. No ledger is made "
+                "through a link.",
                 next_step="Nothing was sent. Remove the link, or name the file itself with --ledger.",
             )
         if memory is not None:
@@ -305,7 +306,8 @@ def _back_up(url: sa.URL, version: str, now: datetime) -> str:
     except (OSError, sqlite3.Error) as error:
         raise LedgerRefusedError(
             f"The ledger {source} must be upgraded, and can't be copied to {target} first: {error}.",
-            next_step="Nothing was sent or changed. Make room there, or let somebody upgrade it who may write there.",
+            next_step="Nothing was sent or changed. Make room there, or ask somebody with write permission to "
+            "upgrade it.",
         ) from error
     return str(target)
 

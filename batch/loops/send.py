@@ -56,7 +56,7 @@ HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was 
 
 _LOST: Final = (
     "No request has succeeded for {:.0f} s. Everything sent is recorded, and unconfirmed requests are settled before "
-    "they are sent again: run the same command again when the tenant is well."
+    "they are sent again: run the same command again when the tenant has recovered."
 )
 _REFUSES_ITS_OWN: Final = "The tenant issues new tokens and refuses them: ask its administrators why."
 

@@ -120,7 +120,7 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
         )
     if reserved and not is_own_file:
         raise InputFileError(
-            f"{file} has columns named as in our own result files: {_listed(reserved)}.",
+            f"{file} has columns named like those of our result files: {_listed(reserved)}.",
             next_step="Remove or rename them. `results.csv` and `tracked.csv` can't be submitted; the other files can.",
         )
     own_file = (

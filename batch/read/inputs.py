@@ -201,7 +201,7 @@ def _expand_one(given: str) -> list[str]:
         if not _URL.fullmatch(given):
             raise InputFileError(
                 "A URL of the inputs holds a user, or names no host.",
-                next_step="Nothing was sent. Give it as https://HOST/PATH; credentials don't belong into a URL.",
+                next_step="Nothing was sent. Give it as https://HOST/PATH; credentials don't belong in a URL.",
             )
         return [given]
     if given == STDIN:

@@ -137,7 +137,7 @@ def _grid(data: bytes, name: str, interpretation: Interpretation) -> _Grid:
         names = ", ".join(f"{_named(first)}:{_named(last)}" for first, last in covering[:_MOST_NAMED])
         more = f" and {len(covering) - _MOST_NAMED:,} more" if len(covering) > _MOST_NAMED else ""
         raise InputFileError(
-            f"{of_sheet} has merged cells, of which only the first holds a value: {names}{more}.",
+            f"{of_sheet} has merged cells, and only the first cell of each area holds a value: {names}{more}.",
             next_step="Nothing was sent. Unmerge them, and fill in every cell.",
         )
     lines = [below for below in range(at + 1, len(cells)) if not all(map(_is_blank, cells[below]))]
@@ -230,7 +230,7 @@ def _check_dates(name: str, column: Sequence[Any], doubts: _Doubts) -> None:
             raise InputFileError(
                 f"In {doubts.file}, column `{name}` holds a date in row {doubts.lines[dated]} but "
                 f"'{on_one_line(text, most=_MOST_SHOWN)}' in row {doubts.lines[at]}: the spreadsheet may have made "
-                "dates of some texts, with day and month exchanged.",
+                "dates of some texts, with day and month swapped.",
                 next_step="Nothing was sent. Make all of them dates, or all of them text, and check their days.",
             )
 
@@ -275,7 +275,7 @@ class _Doubts:
                 noticed.append(at)
         if noticed:
             why = (
-                "If such values begin with zeros, the spreadsheet has dropped these"
+                "If such values begin with zeros, the spreadsheet has dropped them"
                 if is_id
                 else "The spreadsheet shows something else"
             )
@@ -299,7 +299,7 @@ def _doubt(cell: Any, *, is_id: bool, is_formatted: bool) -> str:
             return f"the number {_text(cell)} but shows it otherwise, perhaps with zeros: {_AS_TEXT}"
     elif is_id:
         kind = "TRUE or FALSE" if isinstance(cell, bool) else "a date or time"
-        return f"{kind}, which the spreadsheet may have made of other text: {_AS_TEXT}"
+        return f"{kind}, which the spreadsheet may have made from other text: {_AS_TEXT}"
     return ""
 
 

@@ -27,7 +27,7 @@ _WORDS: Final = {
 }
 
 _IMPORT: Final = (
-    "To record in the ledger what the list shows, so that it is not submitted again: access-batch ledger import"
+    "To record these changes in the ledger, so that they are not submitted again: access-batch ledger import"
 )
 _NEXT_STEPS: Final = {
     Mismatch.TWICE: (
@@ -142,7 +142,10 @@ def describe_audit(summary: AuditSummary) -> Iterator[str]:
     if summary.closed_list:
         yield f"The tenant shows only the requests of this user ({summary.closed_list}): others are not compared."
     if summary.closed_index:
-        yield f"The tenant does not show which access is held ({summary.closed_index}), so held access may be reported."
+        yield (
+            f"The tenant does not show which access is held ({summary.closed_index}), so a change may be reported as "
+            "not listed although the access is held."
+        )
     if summary.elsewhere:
         yield f"{count(summary.elsewhere, 'row')} of runs that this ledger does not have are not compared."
     yield from describe_heads(summary.heads)

@@ -117,7 +117,7 @@ def _named(change: AcceptedChange, names: KnownNames) -> dict[str, str]:
 _DONE: Final = {
     CancelOutcome.CANCELLED: "cancelled",
     CancelOutcome.DUPLICATE: "cancelled by the tenant as a duplicate",
-    CancelOutcome.NOT_CREATED: "requested already by others, so that nothing was created",
+    CancelOutcome.NOT_CREATED: "requested already by others, so nothing was created",
     CancelOutcome.REJECTED: "rejected",
     CancelOutcome.FAILED: "failed",
 }
@@ -155,7 +155,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
             f"settle {found.run}`) to find out whether they arrived; then cancel again."
         )
     if found.unsent:
-        yield f"{count(found.unsent, 'change')} not sent: `access-batch discard {found.run}` forgets them."
+        yield f"{count(found.unsent, 'change')} not sent: `access-batch discard {found.run}` drops them."
     waits = found.outcomes.get(CancelOutcome.UNDER_WAY) and not found.dry_run
     if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
         yield f"To look again: access-batch cancel {found.run}"

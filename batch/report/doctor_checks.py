@@ -180,7 +180,7 @@ def _check_authorities(claims: TokenClaims) -> DoctorCheck:
     return warning(
         "authorities",
         f"The user's level is {', '.join(claims.authorities[:SHOWN])}, not {ADMIN_LEVEL}.",
-        f"Have a user of the level {ADMIN_LEVEL} make the token: {others}",
+        f"Have a user with the level {ADMIN_LEVEL} make the token: {others}",
     )
 
 
@@ -234,7 +234,7 @@ def check_clock(ahead: timedelta | None) -> DoctorCheck:
     return warning(
         "clock",
         f"This machine's clock is {abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the tenant's.",
-        "Set it by a time server: it judges the dates of an input.",
+        "Synchronise it with a time server: the dates of an input are checked against it.",
     )
 
 

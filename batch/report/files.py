@@ -289,5 +289,5 @@ def _not_written(path: Path, error: OSError | UnsafePlaceError) -> str:
     else:
         # Polars gives the system's errors a number, but not in `errno`.
         why = f"{str(error.strerror or error).split(' (os error')[0]}."
-    older = " The one that is there is older." if os.path.lexists(path) else ""
+    older = " The existing file is older." if os.path.lexists(path) else ""
     return f"{path} could not be written: {why}{older} The same command writes it again; {OPTION} names another folder."

@@ -111,7 +111,7 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
         first = "Run the same command again later."
     return (
         f"{count(number, 'request')} {stay} unconfirmed, and {are} not sent again{said}.",
-        f"{first} Or look for {them} in the tenant, and record what you find: {by_hand(runs)}.",
+        f"{first} Or look for {them} in the tenant, and record the result: {by_hand(runs)}.",
     )
 
 

@@ -80,9 +80,9 @@ def describe_unchecked(tenant: str, when: CheckTenant) -> str:
         when: Whether the tenant was to be asked.
     """
     if not tenant:
-        return "Not checked, because no tenant is given: what was submitted before, and what is in progress or held."
+        return "No tenant is given, so this plan may hold changes that are already submitted, in progress or held."
     why = "--check-tenant never" if when is CheckTenant.NEVER else "there are no credentials for it"
-    return f"Not checked at the tenant ({why}): what is in progress or held there."
+    return f"Did not ask the tenant which changes are in progress or held ({why})."
 
 
 def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
@@ -96,12 +96,12 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -
     if closed_list:
         lists = [dialect.status_scopes, *([dialect.administration_scopes] if dialect.paths.administration else [])]
         yield (
-            f"The tenant does not show what others have in progress ({closed_list}): that takes a user with "
+            f"The tenant does not show which changes of others are in progress ({closed_list}): that takes a user with "
             f"{ADMIN_LEVEL} and the scope {' or '.join(scopes[0] for scopes in lists)}."
         )
     if closed_index:
         yield (
-            f"The tenant does not show what is held already ({closed_index}): that takes the scope "
+            f"The tenant does not show which access is held already ({closed_index}): that takes the scope "
             f"{dialect.search_scopes[0]}."
         )
 

@@ -32,7 +32,7 @@ def describe_signers(signers: Sequence[Signer], trusted: Collection[str], file: 
             if one.ours
             else f"trusted: {file} names it"
             if one.public in trusted
-            else "not trusted: another machine's, or anybody's"
+            else "not trusted: it may belong to another machine, or to anybody"
         )
         signed = (
             f"{count(one.events, 'signature')} in {count(one.runs, 'run')}, {one.first[:10]} to {one.last[:10]}"
@@ -144,7 +144,7 @@ def describe_settled_by_hand(run: Run, requests: int, head: str, *, arrived: boo
         yield f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as accepted."
     else:
         yield (
-            f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as not arrived. To send what did not "
-            "arrive, submit the run's input again."
+            f"Run {run.id}: {count(requests, 'unconfirmed request')} recorded as not arrived. To send "
+            f"{'it' if requests == 1 else 'them'} again, submit the run's input again."
         )
     yield from describe_heads({run.id: head})

@@ -288,6 +288,6 @@ def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator
     """How to point a client at a sandbox, and how to see what it has accepted."""
     yield f"The sandbox listens on {base_url}. Point a client at it with:"
     yield f"  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={client_id} SAIL_CLIENT_SECRET={client_secret}"
-    yield "See what it has accepted with:"
+    yield "To see the requests that it has accepted:"
     yield f"  curl --header 'Authorization: Bearer {operator_token}' {base_url}/sandbox/audit"
     yield "Ctrl-C ends it."

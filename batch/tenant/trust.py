@@ -57,7 +57,7 @@ _NEXT_STEP = "Nothing was sent. Name a file of PEM certificates (-----BEGIN CERT
 
 
 _NAME_THE_PROXY: Final = (
-    "Nothing was sent. Set HTTPS_PROXY to http://HOST:PORT, or name the tenant's host in NO_PROXY to do without."
+    "Nothing was sent. Set HTTPS_PROXY to http://HOST:PORT, or name the tenant's host in NO_PROXY to bypass the proxy."
 )
 
 

@@ -200,9 +200,9 @@ def test_the_needed_token_is_described_with_a_scope_and_a_place(dialect: Any) ->
     [
         ({"scopes": ("idn:x:read",)}, "has the scope idn:x:read, and not idn:access-request:create"),
         ({"authorities": ("HELPDESK",)}, "its user ada (2c91) has the user level HELPDESK, and not ORG_ADMIN"),
-        ({"scopes": None}, "does not show what is missing"),
-        ({"authorities": ()}, "does not show what is missing"),
-        ({"readable": False, "authorities": (), "scopes": None}, "does not show what is missing"),
+        ({"scopes": None}, "does not show which right is missing"),
+        ({"authorities": ()}, "does not show which right is missing"),
+        ({"readable": False, "authorities": (), "scopes": None}, "does not show which right is missing"),
         ({"user_id": "", "user_name": ""}, "no user behind it"),
         ({}, "the tenant's own settings forbid it"),
     ],

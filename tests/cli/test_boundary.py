@@ -108,7 +108,7 @@ def test_an_exit_with_a_message_shows_it_as_python_would(capsys: pytest.CaptureF
 
 def test_ctrl_c_exits_with_130_and_tells_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending_with(KeyboardInterrupt()) == 130
-    assert "the same command continues" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
 
 
 def test_ctrl_c_within_a_command_is_never_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,7 @@ def test_ctrl_c_within_a_command_is_never_silent(capsys: pytest.CaptureFixture[s
         raise KeyboardInterrupt(*filter(None, [message]))
 
     assert boundary.run(lambda: app([])) == 130
-    assert "the same command continues" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
     assert boundary.run(lambda: app(["--message", "Nothing was sent."])) == 130
     assert capsys.readouterr().err == "Nothing was sent.\n"
 

@@ -49,7 +49,7 @@ def test_a_key_that_others_could_read_is_taken_away_from_them_with_one_sentence(
         assert machine_key(path, say=said.append).public == before
         assert mode(path) == 0o600
     (sentence,) = said
-    assert sentence.startswith(f"Others could read the key of this machine in {path}")
+    assert sentence.startswith(f"Other users could read this machine's key in {path}")
 
 
 @ONLY_POSIX
@@ -58,7 +58,7 @@ def test_a_key_that_others_could_replace_is_refused_with_what_to_do(rights: int,
     before = machine_key(path).public
     path.chmod(rights)
     error = refusal(path)
-    assert error.message.startswith(f"Others can write to {path}")
+    assert error.message.startswith(f"Other users can write to {path}")
     assert mode(path) == rights
     remove, chmod = (shlex.split(line.split(": ")[1]) for line in error.next_step.splitlines() if ": " in line)
     assert (remove, chmod) == (["rm", str(path)], ["chmod", "600", str(path)])

@@ -169,9 +169,9 @@ def test_a_run_continues_without_a_forbidden_precheck_and_names_the_missing_righ
         assert accepted(sandbox) == once(map(pair_of, ROWS))
     assert (ended.json["checked"]["in_progress"], ended.json["checked"]["held"]) == (None, None)
     assert "As it says" not in ended.err
-    assert "The tenant does not show what others have in progress" in ended.err
+    assert "The tenant does not show which changes of others are in progress" in ended.err
     assert "ORG_ADMIN and the scope idn:access-request-status:read or idn:access-request-administration:r" in ended.err
-    assert "The tenant does not show what is held already" in ended.err
+    assert "The tenant does not show which access is held already" in ended.err
     assert "sp:search:read" in ended.err
 
 
@@ -305,7 +305,7 @@ def test_a_plan_asks_what_submit_asks_and_says_what_it_could_not_check(
     assert tenant.tenant.audit.posts == 0
     before = precheck_calls(tenant)
     offline = program("plan", path, "--json", "--check-tenant", "never", env=environment(tenant))
-    assert "Not checked at the tenant (--check-tenant never)" in offline.err
+    assert "Did not ask the tenant which changes are in progress or held (--check-tenant never)" in offline.err
     assert offline.json["changes"]["unsent"] == 4
     unknown = program("plan", path, env={"SAIL_BASE_URL": tenant.base_url})
     assert (unknown.code, "there are no credentials for it" in unknown.err) == (0, True)

@@ -146,7 +146,7 @@ def test_doctor_neither_waits_for_nor_calls_a_tenant_that_requests_a_long_pause(
         assert ended.code == 0
         assert finding(ended, "status list")["verdict"] == "warn"
         assert "No answer yet" in finding(ended, "status list")["said"]
-    assert "asked for silence" in finding(silent, "status list")["said"]
+    assert "asked us to wait" in finding(silent, "status list")["said"]
 
 
 def test_doctor_reports_an_unreachable_tenant_at_once(program: Program) -> None:

@@ -103,7 +103,7 @@ def test_an_address_that_reaches_another_tenant_than_before_is_refused(
         ended = program("submit", other, *UNCHECKED, "--ledger", ledger, env=environment(stranger))
         assert accepted(stranger) == {}
     assert ended.code == 2
-    assert "named the tenant tenant-1 until now, and today's token names tenant-2" in ended.err
+    assert "named the tenant tenant-1 until now, but today's token names tenant-2" in ended.err
 
 
 def test_tokens_that_name_no_tenant_leave_the_address_as_its_name(program: Program, path: Path, ledger: Path) -> None:

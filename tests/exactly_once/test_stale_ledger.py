@@ -244,7 +244,7 @@ def test_a_machine_that_cannot_keep_how_new_the_ledger_is_says_so_before_it_send
     path = write_rows(tmp_path / "one.csv", [grant(1, 1)])
     ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
     assert ended.code == 0
-    assert ended.err.count("This machine can't keep how new the ledger is") == 1
+    assert ended.err.count("This machine can't record the ledger's newest state") == 1
 
 
 def test_another_machine_finds_the_requests_that_the_list_shows(

@@ -98,7 +98,7 @@ def test_a_date_beside_a_text_that_the_spreadsheet_made_no_date_is_refused(value
         ("identity", 12345678901234567890, "holds the number 1.23457e+19, which has lost digits"),
         ("item", 1e15, "lost digits"),
         ("item", 2.5, "lost digits or is rounded"),
-        ("item", date(2026, 1, 2), "holds a date or time, which the spreadsheet may have made of other text"),
+        ("item", date(2026, 1, 2), "holds a date or time, which the spreadsheet may have made from other text"),
         ("item", time(1, 2), "holds a date or time"),
         ("item", True, "holds TRUE or FALSE"),
         ("comment", 12345678901234567890, "lost digits"),
@@ -196,7 +196,7 @@ def test_merged_cells_are_refused_unless_they_stand_above_the_header() -> None:
         lambda: read_workbook(workbook(HEADER, ROW, ROW, extra=lambda _, sheet: sheet.merge_range("C2:C3", "Payroll")))
     )
     assert error.message == (
-        "The sheet 'Sheet1' of in.xlsx has merged cells, of which only the first holds a value: C2:C3."
+        "The sheet 'Sheet1' of in.xlsx has merged cells, and only the first cell of each area holds a value: C2:C3."
     )
     assert "Unmerge" in error.next_step
 

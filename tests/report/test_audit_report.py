@@ -26,7 +26,7 @@ CLEAN = AuditSummary(
 FINDING = AuditFinding(
     kind=Mismatch.UNKNOWN, request="r1-1-aa", identity="I-1", item_type="ROLE", item="R-1", said="access request q1"
 )
-IMPORT = "To record in the ledger what the list shows, so that it is not submitted again: access-batch ledger import"
+IMPORT = "To record these changes in the ledger, so that they are not submitted again: access-batch ledger import"
 
 
 def test_a_clean_audit_says_that_nothing_is_missing() -> None:

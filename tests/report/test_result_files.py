@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_leaves_the_older_file_whole_and_says_so(tmp_path: P
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     (complaint,) = complaints
-    assert complaint.startswith(f"{path} could not be written: File too large. The one that is there is older.")
+    assert complaint.startswith(f"{path} could not be written: File too large. The existing file is older.")
     assert (tmp_path / UNDO).read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == [UNDO]
 
@@ -160,7 +160,7 @@ def test_tracked_csv_shows_names_and_the_input_beside_the_ids(tmp_path: Path) ->
     assert (first["_identity_name"], first["_item_name"]) == ("ada; ada@example.com", "'=Payroll")
     assert (first["_input"], first["comment"]) == ("a.csv", "why")
     assert (second["identity_id"], second["_identity_name"]) == (hex_id(3), "")
-    with pytest.raises(InputFileError, match="named as in our own result files"):
+    with pytest.raises(InputFileError, match="named like those of our result files"):
         read_inputs([str(tmp_path / "tracked.csv")])
 
 

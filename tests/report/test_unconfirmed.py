@@ -18,7 +18,7 @@ def test_if_only_another_accepted_request_helps_the_advice_begins_with_that(why:
     assert message == f"2 requests stay unconfirmed, and are not sent again: {why}."
     assert next_step == (
         "Waiting may not help. Submit any other change; once the tenant has accepted it, run the same command again. "
-        f"Or look for them in the tenant, and record what you find: {BY_HAND}."
+        f"Or look for them in the tenant, and record the result: {BY_HAND}."
     )
 
 
@@ -26,7 +26,7 @@ def test_if_time_helps_the_advice_is_to_wait() -> None:
     message, next_step = describe_unconfirmed(Counter({Why.TIME: 1}), {"r1": {Why.TIME}})
     assert message == f"1 request stays unconfirmed, and is not sent again: {Why.TIME}."
     assert next_step == (
-        f"Run the same command again later. Or look for it in the tenant, and record what you find: {BY_HAND}."
+        f"Run the same command again later. Or look for it in the tenant, and record the result: {BY_HAND}."
     )
 
 
@@ -35,7 +35,7 @@ def test_a_request_that_arrived_in_part_is_not_offered_to_be_recorded_as_not_arr
     assert message.endswith("it has arrived, but the tenant does not list all of it.")
     assert next_step == (
         "The tenant may list the rest later: run the same command again then. Or look for it in the tenant, and record "
-        "what you find: `access-batch settle r1 --arrived`."
+        "the result: `access-batch settle r1 --arrived`."
     )
 
 

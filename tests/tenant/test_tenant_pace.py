@@ -231,7 +231,7 @@ def test_the_tenants_silence_holds_for_every_process_and_survives_a_restart(worl
     assert silenced == pytest.approx(200, abs=0.5)
     ((seconds, reason),) = world.events.waits
     assert seconds == pytest.approx(200, abs=0.5)
-    assert reason == "the tenant has asked for silence"
+    assert reason == "the tenant has asked us to wait"
 
 
 @pytest.mark.parametrize(("second", "silent_for"), [(60, 65), (1, 30)], ids=["longer", "shorter"])
