@@ -47,6 +47,14 @@ def test_every_option_shows_its_default_or_that_there_is_none(path: str) -> None
                 assert re.search(r"[.] (\[env: \w+\] )?\[default: .+\]$", sentence), names
 
 
+def test_the_options_of_submit_are_in_four_groups_with_the_values_that_apply_unless_given() -> None:
+    shown = {heading: dict(rows) for heading, rows in grouped(COMMANDS["submit"]).items()}
+    assert list(shown) == ["What", "Where", "How fast", "Output"]
+    assert shown["How fast"]["--rate N/SECONDS"].endswith("[default: 100/10]")
+    assert shown["Output"]["--out-format FORMAT"].endswith("[default: csv]")
+    assert shown["What"]["--check-tenant WHEN"].endswith("[default: auto]")
+
+
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_has_two_examples_that_it_understands_and_its_exit_codes(path: str) -> None:
     examples, codes = COMMANDS[path].epilog.removeprefix("Examples:\n").split("\n\nExit codes:\n")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.read import KNOWN_COLUMNS, RESERVED_COLUMNS, LoadedInputs, make_interpretation, read_loaded
-from batch.read.columns import canonical_name
+from batch.read.columns import ITEM_TYPES, OPERATIONS, as_word, canonical_name
 from batch.read.inputs import Content
 from batch.text import defused
 from tests.read.read_helpers import HEADER, cells, read_text, refusal
@@ -181,3 +181,18 @@ def test_our_own_rejected_file_is_read_back_unchanged(comments: list[str]) -> No
 
 def test_there_are_nine_known_columns() -> None:
     assert len(set(KNOWN_COLUMNS)) == 9
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("GRANT_ACCESS", "GRANT"),
+        (" revoke access", "REVOKE"),
+        ("Access Profile", "ACCESS_PROFILE"),
+        ("access-profile", "ACCESS_PROFILE"),
+        ("Group", "GROUP"),
+    ],
+)
+def test_the_apis_words_and_usual_spellings_of_operations_and_item_types_are_read(written: str, meant: str) -> None:
+    words = {**OPERATIONS, **ITEM_TYPES}
+    assert pl.select(as_word(pl.lit(written), words)).item() == meant

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import UsageError
-from batch.read.date_forms import date_form
+from batch.read.date_forms import date_form, in_zone
 from tests.plan.changes import broken_rules, judged, only_change
 
 
@@ -172,3 +172,9 @@ def test_no_american_date_is_read_as_a_european_one(day: date, width: str) -> No
     assert sent("us", f"{day.month:{width}}/{day.day:{width}}/{day.year}") == f"{day}T00:00:00Z"
     assert sent("eu", f"{day.day:{width}}.{day.month:{width}}.{day.year}") == f"{day}T00:00:00Z"
     assert broken("eu", f"{day.month:{width}}/{day.day:{width}}/{day.year}") == ["remove_date_readable"]
+
+
+@pytest.mark.parametrize("name", ["iso", "eu", "excel"])
+def test_a_form_keeps_the_zone_of_dates_that_name_none(name: str) -> None:
+    assert date_form(in_zone(name, "Europe/Berlin")).time_zone == "Europe/Berlin"
+    assert not date_form(in_zone(name, "")).time_zone
