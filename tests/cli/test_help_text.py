@@ -47,6 +47,11 @@ def test_every_option_shows_its_default_or_that_there_is_none(path: str) -> None
                 assert re.search(r"[.] (\[env: \w+\] )?\[default: .+\]$", sentence), names
 
 
+def test_commands_that_ask_say_that_130_is_declined_too() -> None:
+    told = {path for path in COMMANDS if "130  declined or interrupted" in COMMANDS[path].epilog}
+    assert {"submit", "cancel"} <= told
+
+
 def test_the_options_of_submit_are_in_four_groups_with_the_values_that_apply_unless_given() -> None:
     shown = {heading: dict(rows) for heading, rows in grouped(COMMANDS["submit"]).items()}
     assert list(shown) == ["What", "Where", "How fast", "Output"]
