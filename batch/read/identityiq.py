@@ -67,6 +67,20 @@ def is_theirs(name: str) -> bool:
     return name.lower() in _COLUMNS
 
 
+def items_column(operation: str | None, names: Sequence[str]) -> str | None:
+    """The column of IdentityIQ from which a row's items are read; None if they are read from ours.
+
+    Args:
+        operation: The row's operation, as written.
+        names: Canonical names of the file's columns.
+    """
+    change = _OPERATIONS.get((operation or "").strip().lower())
+    if change is None:
+        return None
+    theirs = {name.lower(): name for name in names}
+    return theirs.get("roles" if change.item_type is ItemType.ROLE else "attributevalue")
+
+
 def is_identityiq(rows: pl.DataFrame) -> bool:
     """Whether any row has an operation of IdentityIQ.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
+from batch.read.some_items import with_only
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
 from batch.text import defused
@@ -154,7 +156,8 @@ def _rejected_rows(table: Table, rejected: pl.DataFrame) -> Sheet:
 def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
     """The rows of WAYS_BACK in their original form, with `_line`, `_rule` (the file's name) and `_message`.
 
-    A row with several items comes back whole: the items that were accepted are known when it is submitted again.
+    A row with several items comes back with those that are concerned: one that was accepted may have been taken back
+    since, and would be requested again.
     """
     outcome = outcome_column(pl.col("tenant_state"), pl.col("tenant_said"))
     set_aside = pl.col("class").is_in([RowClass.HELD_BACK.value, RowClass.CONFLICT_IN_INPUT.value])
@@ -165,15 +168,26 @@ def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
         "unsent": (set_aside | (pl.col("state") == State.PLANNED.value), why),
         "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]), said),
     }
+    changes = changes.with_columns(
+        pl.int_range(pl.len()).over("row").alias("position"), pl.len().over("row").alias("items")
+    )
     return {name: _back(table, changes.filter(wanted), name, reason) for name, (wanted, reason) in which.items()}
 
 
 def _back(table: Table, changes: pl.DataFrame, name: str, reason: pl.Expr) -> Sheet:
-    reasons = (
-        changes.select(pl.col("row").alias("_row"), reason.alias("_message"))
+    rows = (
+        changes.select(pl.col("row").alias("_row"), "item_type", "position", "items", reason.alias("_message"))
         .group_by("_row", maintain_order=True)
-        .agg(pl.lit(name).alias("_rule"), pl.col("_message").unique(maintain_order=True).str.join("; "))
+        .agg(
+            pl.lit(name).alias("_rule"),
+            pl.col("_message").unique(maintain_order=True).str.join("; "),
+            pl.col("item_type", "items").first(),
+            "position",
+        )
     )
+    parts = rows.filter(pl.col("position").list.len() < pl.col("items")).select("_row", "item_type", "position").rows()
+    table = replace(table, originals=with_only(table.originals, parts)) if parts else table
+    reasons = rows.select("_row", "_rule", "_message")
     return _under_headers(_with_originals(table, reasons), table, [*_file_column(table), "_line", "_rule", "_message"])
 
 

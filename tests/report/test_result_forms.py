@@ -13,12 +13,15 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS, Operation
+from batch.model import IdentityBy, RowClass
+from batch.names.resolve import resolve
 from batch.pipeline import classify_input, with_outcomes
 from batch.read import LoadedInputs, Table, make_interpretation, read_loaded
 from batch.read.inputs import Content
 from batch.report import workbook as written
 from batch.report.files import WAYS_BACK, write_result_files
 from batch.report.run_files import Origin, failed_name, rows_in_results, write_undo
+from batch.states import State
 from batch.status.matching import AcceptedChange
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
@@ -164,7 +167,8 @@ def test_refused_unsent_and_failed_rows_come_back_in_their_own_form_with_the_rea
         path = Path(files[name] or "")
         return read(path.read_bytes(), path.name, sheet="" if out_format == "csv" else name)
 
-    assert back("refused").originals.select(_HEADER).rows() == [several]
+    refused = (*several[:2], f"{hex_id(8)}|{hex_id(9)}", *several[3:])
+    assert back("refused").originals.select(_HEADER).rows() == [refused]
     assert back("failed").originals.select(_HEADER).rows() == [rows[1]]
     assert back("unsent").originals.select(_HEADER).rows() == [rows[2], rows[3]]
     assert back("unsent").form == table.form or out_format == "xlsx"
@@ -219,3 +223,60 @@ def test_track_leaves_the_failed_rows_of_submit_and_of_other_runs_alone(tmp_path
     for text in ('"_run"\n"another"\n', '"_line";"_rule"\n'):
         (tmp_path / "failed.csv").write_text(text)
         assert failed_name(tmp_path, RUN) == f"failed-{RUN}.csv"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "kept", "expected"),
+    [
+        ("identity,item_type,item", "ada,ROLE,Payroll | Café | HR", (1,), ("ada", "ROLE", "Café")),
+        ("identity,item_type,item", r"ada,ROLE,A\|B|C\D\\|E", (0, 1), ("ada", "ROLE", "A\\|B|C\\D\\")),
+        ("identity,item_type,item_id", f"ada,role,{hex_id(1)}|{hex_id(2)}", (1,), ("ada", "role", hex_id(2))),
+        (
+            "identity,item_type,item,item_id",
+            f"ada,ROLE,X|Y,{hex_id(1)}|{hex_id(2)}",
+            (0,),
+            ("ada", "ROLE", None, hex_id(1)),
+        ),
+        (
+            "identity,item_type,item",
+            "ada,ENTITLEMENT,S|a|v||S|w||S|a|x",
+            (0, 2),
+            ("ada", "ENTITLEMENT", "S|a|v||S|a|x"),
+        ),
+        ("identity,item_type,item", "ada,Entitlement,S|a|v;S|a|w;S|a|x", (0, 2), ("ada", "Entitlement", "S|a|v;S|a|x")),
+        ("identity,item_type,item", "ada,Entitlement,S|a|v;S|a|w;S|a|x", (1,), ("ada", "Entitlement", "S|a|w")),
+        ("operation,identityName,Roles", r"AddRole,ada,A\|B|C", (0, 2), ("AddRole", "ada", r"A\|C")),
+        (
+            "operation,identityName,application,attributeName,attributeValue",
+            "RemoveEntitlement,ada,LDAP,groups,a | b",
+            (1,),
+            ("RemoveEntitlement", "ada", "LDAP", "groups", "b"),
+        ),
+        ("identity,item_type,item,Roles", "ada,ROLE,A|B,mine|yours", (1,), ("ada", "ROLE", "B", "mine|yours")),
+        ("identity,item_type,item", "ada,ROLE,A|B", (0, 1), ("ada", "ROLE", "A|B")),
+    ],
+)
+def test_a_row_comes_back_with_only_the_items_that_are_concerned(
+    header: str, row: str, kept: tuple[int, ...], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    table = read(f"{header}\n{row}\n{row.replace('ada', 'bob')}\n".encode())
+    ids = resolve(table.rows, None, IdentityBy.AUTO).with_columns(pl.lit("why").alias("comment"))
+    changes = validate(ids, dialect=DIALECTS["beta"], now=datetime(2026, 11, 23, tzinfo=UTC)).changes
+    several = changes.height // 2
+    # The tenant has refused these items of the first row, and accepted the other ones.
+    state = [State.REFUSED if item in kept else State.ACCEPTED for item in range(several)]
+    none = {name: pl.lit(None, pl.String) for name in ("request_id", "tenant_state", "tenant_said")}
+    outcomes = changes.with_columns(
+        pl.Series("state", [*state, *[State.ACCEPTED] * several], pl.String),
+        pl.lit(RowClass.SUBMITTED.value).alias("class"),
+        pl.lit("no such item").alias("reason"),
+        **none,
+    )
+    nothing = pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "message": pl.String})
+    files = write_result_files(tmp_path, table, nothing, outcomes, complain=pytest.fail)
+    again = read(Path(files["refused"] or "").read_bytes())
+    assert again.originals.select(column.name for column in table.columns).rows() == [expected]
+    items = resolve(again.rows, None, IdentityBy.AUTO).get_column("item_id").item().split("|")
+    assert items == [changes.get_column("item_id")[item] for item in kept]
+    whole = read(Path(files["results"] or "").read_bytes().replace(b'"_', b'"x')).originals
+    assert whole.select(table.columns[-1].name).rows() == [(row.rpartition(",")[2],)] * 2 * several
