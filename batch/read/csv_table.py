@@ -62,6 +62,7 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
         columns=header.kept,
         notices=(*notices, *layout.notices, *header.notices, *body.notices),
         form=Form(layout.delimiter, not is_plain or layout.delimiter == ";" or text[:6].lower().startswith(b"sep=")),
+        is_own=header.is_own_file,
     )
 
 

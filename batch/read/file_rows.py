@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
 from batch.read.item_names import with_bars
-from batch.text import count, on_one_line
+from batch.text import count, on_one_line, phrase
 
 if TYPE_CHECKING:
     from batch.read.header import Column
@@ -29,6 +30,14 @@ ALL_DATES = frozenset({*OUR_DATES, *DATE_COLUMNS})
 """Columns of dates, ours and IdentityIQ's."""
 
 _MOST_SHOWN = 80
+
+_AS_WRITTEN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$"
+"""The form in which we write dates."""
+
+_TWO_MEANINGS: Final = (
+    "{} '{}' has two meanings: ISO 8601 as access-batch wrote it, and {}; leave out --date-format, or write the date "
+    "otherwise"
+)
 
 
 class Form(NamedTuple):
@@ -59,6 +68,7 @@ class FileRows:
         typed: Columns whose type is a date; their text is ISO 8601.
         problems: For each row a sentence why it can't be read, or null; None if all can.
         form: Of result files.
+        is_own: Whether access-batch wrote the file, to be submitted again.
         left_out: How many more rows the file has, which --where leaves out.
         translated: The rows as meant; None if that is the same.
     """
@@ -70,6 +80,7 @@ class FileRows:
     typed: frozenset[str] = frozenset()
     problems: pl.Series | None = None
     form: Form = PLAIN
+    is_own: bool = False
     left_out: int = 0
     translated: pl.DataFrame | None = None
 
@@ -163,4 +174,40 @@ def _with_date_forms(
             f"In {file}, column `{typed[0]}` holds dates but column `{text}` holds text in another date format.",
             next_step="Write both as dates, or both as text.",
         )
-    return rows.with_columns(pl.lit(in_zone(ISO, interpretation.time_zone)).alias("_dates")) if typed else rows
+    if typed:
+        return rows.with_columns(pl.lit(in_zone(ISO, interpretation.time_zone)).alias("_dates"))
+    return _with_our_dates(rows, date_format) if date_format and file_rows.is_own else rows
+
+
+def _with_our_dates(rows: pl.DataFrame, date_format: str) -> pl.DataFrame:
+    """The rows of a file of ours, with ISO 8601 as the form of dates that we wrote there.
+
+    The ledger's dates are always written so, whatever the form of the user's dates. A text that has another meaning in
+    that form is never guessed.
+    """
+    pattern = date_form(date_format).pattern
+    dates = [name for name in OUR_DATES if name in rows.columns]
+    cells = {name: pl.col(name).str.strip_chars() for name in dates}
+    others = [(cell != "") & ~cell.str.contains(_AS_WRITTEN) for cell in cells.values()]
+    problem = pl.coalesce(
+        pl.lit(None, pl.String),
+        *(["_row_problem"] if "_row_problem" in rows.columns else []),
+        *(
+            pl.when(cell.str.contains(_AS_WRITTEN) & _is_otherwise(cell, pattern)).then(
+                phrase(_TWO_MEANINGS, pl.lit(name), cell, pl.lit(date_format))
+            )
+            for name, cell in cells.items()
+        ),
+    )
+    is_ours = ~pl.any_horizontal(pl.lit(value=False), *(one.fill_null(value=False) for one in others))
+    return rows.with_columns(
+        problem.alias("_row_problem"), pl.when(is_ours).then(pl.lit(ISO)).otherwise("_dates").alias("_dates")
+    )
+
+
+def _is_otherwise(cell: pl.Expr, pattern: str) -> pl.Expr:
+    """Whether a date as we write it has another month or day by a pattern of the user's."""
+    parts = [(name, at) for name, at in (("month", 5), ("day", 8)) if name in re.compile(pattern).groupindex]
+    found = cell.str.extract_groups(pattern).struct
+    others = (found.field(name).str.zfill(2) != cell.str.slice(at, 2) for name, at in parts)
+    return pl.any_horizontal(pl.lit(value=False), *(other.fill_null(value=False) for other in others))

@@ -103,6 +103,7 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
         typed=frozenset(each for each, column in cells.items() if any(isinstance(cell, date) for cell in column)),
         problems=doubts.problems,
         form=Form(is_for_spreadsheets=True),
+        is_own=header.is_own_file,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.dialects import DIALECTS
 from batch.errors import UsageError
 from batch.read import KNOWN_COLUMNS, Interpretation, LoadedInputs, Table, load_inputs, make_interpretation, read_loaded
 from batch.read.columns import bare_name
 from batch.read.inputs import Content
 from batch.validate.prepare import prepare, rfc3339
+from batch.validate.rows import validate
+from tests.plan.changes import hex_id
 from tests.read.read_helpers import cells, refusal
 
 if TYPE_CHECKING:
@@ -239,3 +242,34 @@ def test_an_unknown_time_zone_is_refused() -> None:
 def test_a_blank_comment_is_refused() -> None:
     with pytest.raises(UsageError, match="--comment is blank"):
         make_interpretation(comment="  ")
+
+
+@pytest.mark.parametrize("marks", ["_run", "_line,_rule,_message"])
+@pytest.mark.parametrize(
+    ("date_format", "written", "sent"),
+    [
+        ("us", "2027-06-07T00:00:00Z", "2027-06-07T00:00:00Z"),
+        ("us", "2027-06-07T09:30:00.250Z", "2027-06-07T09:30:00.250Z"),
+        # Whoever corrects a file may write dates as usual.
+        ("eu", "07.06.2027", "2027-06-06T22:00:00Z"),
+        ("%Y-%m-%dT%H:%M:%S%z", "2027-06-07T00:00:00Z", "2027-06-07T00:00:00Z"),
+        # Nobody knows which of both it is.
+        ("%Y-%d-%mT%H:%M:%S%z", "2027-06-07T00:00:00Z", None),
+        ("%Y-%d-%m", "2027-06-07", "2027-07-05T22:00:00Z"),
+    ],
+)
+def test_dates_that_we_wrote_into_a_result_file_are_read_as_we_wrote_them(
+    marks: str, date_format: str, written: str, sent: str | None
+) -> None:
+    ours = "operation,identity_id,item_type,item_id,comment,start_date,remove_date"
+    text = f"{ours},{marks}\nGRANT,{hex_id(1)},ROLE,{hex_id(2)},why,,{written}{',' * len(marks.split(','))}\n"
+    table = read(text, make_interpretation(date_format=date_format, time_zone="Europe/Berlin"), "failed.csv")
+    validated = validate(table.rows, dialect=DIALECTS["v2025"], now=datetime(2026, 11, 23, tzinfo=UTC))
+    assert validated.changes.get_column("remove_date").to_list() == ([sent] if sent else [])
+    for message in validated.rejected.get_column("message"):
+        assert message == (
+            f"remove_date '{written}' has two meanings: ISO 8601 as access-batch wrote it, and {date_format}; "
+            "leave out --date-format, or write the date otherwise"
+        )
+    foreign = read(text.replace(marks, marks.replace("_", "x")), make_interpretation(date_format="us"))
+    assert foreign.rows.get_column("_dates").to_list() == ["us"]
