@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.streams import failure_of
 from batch.errors import AccessBatchError
-from batch.report.terminal import shown
+from batch.report.terminal import COMMANDS, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,14 @@ BUG: Final = 1
 
 def run(program: Callable[[], object]) -> int:
     """Runs a program and returns its exit code: 0, 1 (a bug), 2, 3, 4 or 130, as documented."""
-    code = _run(program)
-    sys.stdout.flush()
-    if failure := failure_of(sys.stdout, taken=True):
-        _say(f"Standard output can't be written: {failure.strerror}.")
-    return code
+    try:
+        code = _run(program)
+        sys.stdout.flush()
+        if failure := failure_of(sys.stdout, taken=True):
+            _say(f"Standard output can't be written: {failure.strerror}.")
+        return code
+    finally:
+        COMMANDS.given = {}
 
 
 def _run(program: Callable[[], object]) -> int:

@@ -6,12 +6,13 @@ An option that only one command has is a parameter of that command.
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 
+from batch.report.terminal import COMMANDS
 from batch.settings import Option, Settings, load, options_of
 
 Inputs = Annotated[
@@ -56,6 +57,10 @@ HEADINGS: Final = {
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 
+_FOR_OTHERS: Final = (*TENANT, "ca_file", "identity_by")
+"""Options that a command in a message needs too if they were given: without them it would use another ledger, tenant or
+identity."""
+
 
 def takes(
     *options: str | tuple[str, ...], new_profile: bool = False, **defaults: str
@@ -78,6 +83,7 @@ def takes(
 
         @functools.wraps(command)
         def run(**given: Any) -> None:
+            _complete_commands(given["ctx"])
             arguments = {name: given[name] for name in own}
             call = Call(**{name: given[name] for name in shared if name in _CALL})
             if "settings" in signature:
@@ -96,6 +102,25 @@ def takes(
         return run
 
     return decorate
+
+
+def _complete_commands(context: typer.Context) -> None:
+    """Gives the commands in messages the options of this one that say where, and who is meant."""
+    program = context.find_root().command
+    COMMANDS.takes = dict(_options_by_command(program))
+    COMMANDS.given = {
+        f"--{name.replace('_', '-')}": None if value is True else value
+        for name, value in context.params.items()
+        if name in _FOR_OTHERS and value
+    }
+
+
+def _options_by_command(group: Any, before: str = "") -> Iterator[tuple[str, frozenset[str]]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _options_by_command(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", frozenset(word for one in command.params for word in one.opts)
 
 
 def _settings(flags: dict[str, Any], profile: str, *, new: bool, command: str) -> Settings:

@@ -1,19 +1,63 @@
-"""The terminal that a stream writes to."""
+"""The terminal that a stream writes to, and the commands in messages."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from batch.text import folded, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from typing import IO
+
+_COMMAND: Final = re.compile(r"\baccess-batch (([a-z]+)(?: [a-z]+)?)")
+
+
+@dataclass(slots=True)
+class Commands:
+    """Completes the commands in messages, so that they work as they are: with the same ledger, tenant and names.
+
+    A process runs one command. It sets both attributes as soon as it has read its own options.
+
+    Attributes:
+        given: Options of this command that others need too, each with its value; None for a flag.
+        takes: The names of each command's options.
+    """
+
+    given: Mapping[str, str | None] = field(default_factory=dict)
+    takes: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def completed(self, text: str) -> str:
+        """A message whose commands have the given options that they take and do not have yet."""
+        if not self.given:
+            return text
+        return _COMMAND.sub(lambda found: self._completed(found, text), text)
+
+    def _completed(self, found: re.Match[str], text: str) -> str:
+        command = found[1] if found[1] in self.takes else found[2]
+        words = f"access-batch {command}"
+        end = found.start() + len(words)
+        there = set(re.findall(r"--[a-z-]+", re.split("[`\n]", text[end:], maxsplit=1)[0]))
+        missing = [
+            part
+            for name, value in self.given.items()
+            if name in self.takes.get(command, ()) and name not in there
+            for part in (name, *([] if value is None else [value]))
+        ]
+        return " ".join([words, *([shlex.join(missing)] if missing else [])]) + found[0][len(words) :]
+
+
+COMMANDS: Final = Commands()
+"""Those of the messages of this process."""
 
 
 def shown(text: str, stream: IO[str]) -> str:
     """Text safe to show on a stream. Its long lines are broken at blanks, but only if the stream is a terminal."""
-    return folded(visible(text), _columns(stream))
+    return folded(visible(COMMANDS.completed(text)), _columns(stream))
 
 
 def _columns(stream: IO[str]) -> int:

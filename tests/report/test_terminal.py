@@ -1,0 +1,28 @@
+"""Commands in messages work as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from batch.report.terminal import Commands
+
+TAKES = {"submit": {"--ledger", "--sandbox", "--base-url"}, "ledger import": {"--ledger"}, "help": {"--help"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "completed"),
+    [
+        ("then: access-batch submit a.csv", "then: access-batch submit --ledger 'my own.db' --sandbox a.csv"),
+        ("Run `access-batch ledger import` first.", "Run `access-batch ledger import --ledger 'my own.db'` first."),
+        ("`access-batch submit --ledger=b.db a.csv`", "`access-batch submit --sandbox --ledger=b.db a.csv`"),
+        (
+            "access-batch submit a, access-batch help",
+            "access-batch submit --ledger 'my own.db' --sandbox a, access-batch help",
+        ),
+        ("access-batch: let access-batch do it; access-batch submits", None),
+    ],
+)
+def test_a_command_in_a_message_gets_the_given_options_that_it_takes(text: str, completed: str | None) -> None:
+    commands = Commands(given={"--ledger": "my own.db", "--sandbox": None}, takes=TAKES)
+    assert commands.completed(text) == (completed or text)
+    assert Commands(takes=TAKES).completed(text) == text
