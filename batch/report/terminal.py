@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import IO
 
-_COMMAND: Final = re.compile(r"\baccess-batch (([a-z]+)(?: [a-z]+)?)")
+_COMMAND: Final = re.compile(
+    r"(?:(?<=`)|(?<=: )|(?<=, ))access-batch (([a-z]+)(?: [a-z]+)?)[^`\n]*?(?=`|$|, access-batch )", re.MULTILINE
+)
+"""A command stands between backticks, or at a line's end, perhaps after others."""
 
 
 @dataclass(slots=True)
@@ -35,20 +38,18 @@ class Commands:
         """A message whose commands have the given options that they take and do not have yet."""
         if not self.given:
             return text
-        return _COMMAND.sub(lambda found: self._completed(found, text), text)
+        return _COMMAND.sub(self._completed, text)
 
-    def _completed(self, found: re.Match[str], text: str) -> str:
-        command = found[1] if found[1] in self.takes else found[2]
-        words = f"access-batch {command}"
-        end = found.start() + len(words)
-        there = set(re.findall(r"--[a-z-]+", re.split("[`\n]", text[end:], maxsplit=1)[0]))
+    def _completed(self, found: re.Match[str]) -> str:
+        takes = self.takes.get(found[1]) or self.takes.get(found[2], ())
+        there = set(re.findall(r"--[a-z-]+", found[0]))
         missing = [
             part
             for name, value in self.given.items()
-            if name in self.takes.get(command, ()) and name not in there
+            if name in takes and name not in there
             for part in (name, *([] if value is None else [value]))
         ]
-        return " ".join([words, *([shlex.join(missing)] if missing else [])]) + found[0][len(words) :]
+        return f"{found[0]} {shlex.join(missing)}" if missing else found[0]
 
 
 COMMANDS: Final = Commands()

@@ -201,7 +201,7 @@ def test_cancel_reports_changes_that_are_already_approved(program: Program, tmp_
         ended = work.cancel(run)
         assert (ended.code, ended.json["changes"]["under_way"], ended.json["changes"]["cancelled"]) == (3, 2, 10)
         again = program(*work.command(run)[:4], "--yes", env=environment(tenant)).out
-        assert f"To look again: access-batch cancel {run}\n" in again
+        assert f"To look again: access-batch cancel {run} --ledger {work.ledger}\n" in again
 
 
 def test_the_undo_file_goes_to_a_folder_named_after_the_run_if_the_input_is_gone(
@@ -269,7 +269,7 @@ def test_cancel_prints_the_outcome_and_the_next_command(program: Program, tmp_pa
             "  10 cancelled",
             "  2 granted already",
             f"  head: {head}",
-            f"To revoke the granted access: access-batch submit {undo}",
+            f"To revoke the granted access: access-batch submit {undo} --ledger {work.ledger}",
         ]
         assert program("ledger", "verify", "--head", head, "--ledger", work.ledger).code == 0
         assert [row["_line"] for row in read_rows(undo)] == ["4", "5"]

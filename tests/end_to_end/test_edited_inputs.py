@@ -191,7 +191,7 @@ def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[:5] if row is not ROWS[1])
     assert ended.code == 4, ended.err
     assert ended.json["rows"] == {**ended.json["rows"], "submitted": 4, "held_back": 1}
-    assert f"`access-batch settle {run.id} --arrived`" in ended.err
+    assert f"`access-batch settle {run.id} --arrived " in ended.err
 
 
 def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(

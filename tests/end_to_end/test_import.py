@@ -117,7 +117,7 @@ def test_track_refuses_an_imported_run_and_suggests_another_import(
     assert program(*track, env=environment(tenant)).json["run"] == own, "the newest run that was submitted here"
     refused = program(*track, imported, env=environment(tenant))
     assert refused.code == 2
-    assert "Run `access-batch ledger import` again to bring it up to date." in refused.err
+    assert f"Run `access-batch ledger import --ledger {ledger}` again to bring it up to date." in refused.err
 
 
 def run_import(program: Program, tenant: RunningSandbox, ledger: Path) -> Ended:

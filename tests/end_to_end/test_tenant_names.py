@@ -83,7 +83,7 @@ def test_two_tenants_of_an_old_ledger_are_joined_once_their_tokens_prove_that_th
         two = program("submit", path, *UNCHECKED, "--ledger", ledger, env=by_other_name(again))
         assert accepted(again) == {pair_of(grant(7, 7)): 1}
     assert (unrelated.code, refused.code, one.code, two.code) == (0, 2, 0, 0), two.err
-    assert f"`access-batch doctor --base-url {by_other_name(tenant)['SAIL_BASE_URL']}`" in refused.err
+    assert f"`access-batch doctor --base-url {by_other_name(tenant)['SAIL_BASE_URL']} --ledger {ledger}`" in refused.err
     assert rows(ledger, "SELECT count(*) FROM tenant") == [(1,)]
     assert rows(ledger, "SELECT count(*) FROM run") == [(4,)]
     assert list(before.values()).count(2) == 2

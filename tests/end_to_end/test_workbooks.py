@@ -71,7 +71,7 @@ def test_a_sheet_is_named_in_vain_without_a_workbook(program: Program, tmp_path:
     path.write_text(f"{','.join(HEADER)}\n{','.join(row(1, 1))}\n")
     ended = program("validate", path, "--sheet", "Joiners")
     assert ended.code == 2
-    assert f"--sheet Joiners names a sheet of a workbook, and {path} is none." in ended.err
+    assert f"--sheet Joiners names a sheet of a workbook, but {path} is not a workbook." in ended.err
     assert "Run the command without --sheet, or name the .xlsx file that has this sheet." in ended.err
     packed = tmp_path / "b.csv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes() + b"ragged\n"))

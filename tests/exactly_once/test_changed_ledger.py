@@ -103,7 +103,7 @@ def test_commands_that_would_write_stop_and_audit_reports_it(
         assert [one["request"] for one in ended.json["findings"] if one["kind"] == "ledger_changed"] == [run]
         shown = program(*audit, env=environment(tenant)).out
         assert f"Somebody has changed the ledger: in run {run}, " in shown
-        assert "`access-batch ledger verify` lists all differences." in shown
+        assert "`access-batch ledger verify " in shown
 
 
 def test_nothing_is_sent_that_somebody_has_changed_since_it_was_planned(

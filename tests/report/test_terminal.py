@@ -7,19 +7,20 @@ import pytest
 from batch.report.terminal import Commands
 
 TAKES = {"submit": {"--ledger", "--sandbox", "--base-url"}, "ledger import": {"--ledger"}, "help": {"--help"}}
+ALL = "--ledger 'my own.db' --sandbox"
 
 
 @pytest.mark.parametrize(
     ("text", "completed"),
     [
-        ("then: access-batch submit a.csv", "then: access-batch submit --ledger 'my own.db' --sandbox a.csv"),
+        ("then: access-batch submit a.csv", f"then: access-batch submit a.csv {ALL}"),
         ("Run `access-batch ledger import` first.", "Run `access-batch ledger import --ledger 'my own.db'` first."),
-        ("`access-batch submit --ledger=b.db a.csv`", "`access-batch submit --sandbox --ledger=b.db a.csv`"),
+        ("`access-batch submit --ledger=b.db a`", "`access-batch submit --ledger=b.db a --sandbox`"),
         (
-            "access-batch submit a, access-batch help",
-            "access-batch submit --ledger 'my own.db' --sandbox a, access-batch help",
+            "so: access-batch submit a, access-batch help\nnow",
+            f"so: access-batch submit a {ALL}, access-batch help\nnow",
         ),
-        ("access-batch: let access-batch do it; access-batch submits", None),
+        ("access-batch: let access-batch submit it; `access-batch submits`", None),
     ],
 )
 def test_a_command_in_a_message_gets_the_given_options_that_it_takes(text: str, completed: str | None) -> None:
