@@ -176,16 +176,17 @@ def _with_date_forms(
         )
     if typed:
         return rows.with_columns(pl.lit(in_zone(ISO, interpretation.time_zone)).alias("_dates"))
-    return _with_our_dates(rows, date_format) if date_format and file_rows.is_own else rows
+    return _with_our_dates(rows, interpretation) if date_format and file_rows.is_own else rows
 
 
-def _with_our_dates(rows: pl.DataFrame, date_format: str) -> pl.DataFrame:
+def _with_our_dates(rows: pl.DataFrame, interpretation: Interpretation) -> pl.DataFrame:
     """The rows of a file of ours, with ISO 8601 as the form of dates that we wrote there.
 
     The ledger's dates are always written so, whatever the form of the user's dates. A text that has another meaning in
     that form is never guessed.
     """
-    pattern = date_form(date_format).pattern
+    date_format, ours = interpretation.date_format, in_zone(ISO, interpretation.time_zone)
+    pattern = date_form(interpretation.dates(ISO)).pattern
     dates = [name for name in OUR_DATES if name in rows.columns]
     cells = {name: pl.col(name).str.strip_chars() for name in dates}
     others = [(cell != "") & ~cell.str.contains(_AS_WRITTEN) for cell in cells.values()]
@@ -201,7 +202,7 @@ def _with_our_dates(rows: pl.DataFrame, date_format: str) -> pl.DataFrame:
     )
     is_ours = ~pl.any_horizontal(pl.lit(value=False), *(one.fill_null(value=False) for one in others))
     return rows.with_columns(
-        problem.alias("_row_problem"), pl.when(is_ours).then(pl.lit(ISO)).otherwise("_dates").alias("_dates")
+        problem.alias("_row_problem"), pl.when(is_ours).then(pl.lit(ours)).otherwise("_dates").alias("_dates")
     )
 
 

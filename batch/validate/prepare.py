@@ -5,7 +5,7 @@ A cell that has no canonical form becomes null beside its original, and a rule t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from unicodedata import category
 
 import polars as pl
@@ -13,6 +13,7 @@ import polars as pl
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
 from batch.read.date_forms import EXCEL, FIRST_DAY, ISO, MONTHS, date_form
+from batch.text import phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,8 +56,9 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
         `item_conflict` (why a name and an id don't go together, or null), `comment`, `metadata` (a JSON object, or
         null), `metadata_control` (whether it contains control characters), `metadata_reserved` (whether it uses a
         reserved key), `row_problem` (why the row can't be read, see `read.Table`), `date_example` (the form
-        that its dates must have), and for both dates `…_text` (as written), `…` (an instant in UTC, or null) and
-        `…_zoneless` (whether it has a time of day without a zone).
+        that its dates must have), and for both dates `…_text` (as written), `…` (an instant in UTC, or null),
+        `…_zoneless` (whether it has a time of day without a zone) and `…_clock` (if that is a time that the clocks of
+        the given zone never or twice show: a phrase that says so; or null).
     """
 
     def column(name: str, words: Mapping[str, str] | None = None) -> pl.Expr:
@@ -65,6 +67,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     keys = [name for name in rows.columns if name.startswith(METADATA_PREFIX)]
     dates = [name for name in DATE_COLUMNS if name in rows.columns and rows[name].null_count() < rows.height]
     forms = _date_forms(rows)
+    written = pl.lit(rows.get_column("_dates").fill_null(ISO) if len(forms) > 1 else ISO)
     return (
         rows.lazy()
         .select(
@@ -88,7 +91,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
         .with_columns(
             expression
             for name in DATE_COLUMNS
-            for expression in (_dates(name, list(forms.values())) if name in dates else _no_dates(name))
+            for expression in (_dates(name, forms, written) if name in dates else _no_dates(name))
         )
     )
 
@@ -166,23 +169,32 @@ def _metadata_json(columns: Sequence[str]) -> pl.Expr:
     return pl.when(joined != "").then(pl.concat_str(pl.lit("{"), joined, pl.lit("}")))
 
 
-def _dates(name: str, forms: Sequence[DateForm]) -> tuple[pl.Expr, pl.Expr]:
-    """The instant of a row's date, and whether it is a time of day without a zone."""
-    instant, zoneless = _read_date(name, forms[0])
-    for form in forms[1:]:
-        has_form = pl.col("date_example") == form.example
-        other_instant, other_zoneless = _read_date(name, form)
+def _dates(name: str, forms: Mapping[str, DateForm], written: pl.Expr) -> tuple[pl.Expr, ...]:
+    """The instant of a row's date, whether it is a time of day without a zone, and what the clocks make of that.
+
+    Args:
+        name: Of the column.
+        forms: By their names.
+        written: The name of each row's form.
+    """
+    first, *others = forms.items()
+    instant, zoneless, clock = _read_date(name, first[1])
+    for form_name, form in others:
+        has_form = written == form_name
+        other_instant, other_zoneless, other_clock = _read_date(name, form)
         instant = pl.when(has_form).then(other_instant).otherwise(instant)
         zoneless = pl.when(has_form).then(other_zoneless).otherwise(zoneless)
+        clock = pl.when(has_form).then(other_clock).otherwise(clock)
     # Compare milliseconds, as they are sent. The API's dates end with the year 9999.
     instant = instant.dt.truncate("1ms")
     return (
         pl.when(instant.dt.year() <= _LAST_YEAR).then(instant).alias(name),
         zoneless.fill_null(value=False).alias(f"{name}_zoneless"),
+        clock.alias(f"{name}_clock"),
     )
 
 
-def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
+def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     field = pl.col(f"{name}_text").str.extract_groups(form.pattern).struct.field
 
     def part(group: str) -> pl.Expr:
@@ -219,7 +231,7 @@ def _read_date(name: str, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
     return _in_default_zone(parsed, part("zone").is_null(), clock.is_not_null(), form.time_zone)
 
 
-def _read_spreadsheet_date(days: pl.Expr, fraction: pl.Expr, form: DateForm) -> tuple[pl.Expr, pl.Expr]:
+def _read_spreadsheet_date(days: pl.Expr, fraction: pl.Expr, form: DateForm) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     number = days.cast(pl.Int64)
     # Spreadsheets show seconds, and their fractions are not exact.
     seconds = (fraction.cast(pl.Float64) * 86_400).round().cast(pl.Int64).fill_null(0)
@@ -230,8 +242,8 @@ def _read_spreadsheet_date(days: pl.Expr, fraction: pl.Expr, form: DateForm) -> 
 
 def _in_default_zone(
     instant: pl.Expr, is_zoneless: pl.Expr, has_clock: pl.Expr, time_zone: str
-) -> tuple[pl.Expr, pl.Expr]:
-    """An instant that was read as if it were in UTC, and whether its zone is missing.
+) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """An instant that was read as if it were in UTC, whether its zone is missing, and why the default is none for it.
 
     Args:
         instant: As read.
@@ -240,19 +252,29 @@ def _in_default_zone(
         time_zone: The zone of those that name none, or empty. A time that a clock there shows twice or never has none.
     """
     if not time_zone:
-        return instant, is_zoneless & has_clock
-    local = instant.dt.replace_time_zone(time_zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+        return instant, is_zoneless & has_clock, pl.lit(None, pl.String)
+
+    def local(ambiguous: Literal["earliest", "null"]) -> pl.Expr:
+        there = instant.dt.replace_time_zone(time_zone, ambiguous=ambiguous, non_existent="null")
+        return there.dt.convert_time_zone("UTC")
+
+    only = local("null")
+    is_off = is_zoneless & instant.is_not_null() & only.is_null()
+    of_day = pl.when(has_clock).then(pl.lit("a time that")).otherwise(pl.lit("at 00:00, which"))
+    fault = pl.when(local("earliest").is_null()).then(pl.lit("skip")).otherwise(pl.lit("show twice"))
     return (
-        pl.when(is_zoneless).then(pl.coalesce(local, instant)).otherwise(instant),
-        is_zoneless & instant.is_not_null() & local.is_null(),
+        pl.when(is_zoneless).then(pl.coalesce(only, instant)).otherwise(instant),
+        is_off,
+        pl.when(is_off).then(phrase("{} the clocks in {} {}", of_day, pl.lit(time_zone), fault)),
     )
 
 
-def _no_dates(name: str) -> tuple[pl.Expr, pl.Expr]:
+def _no_dates(name: str) -> tuple[pl.Expr, ...]:
     """The result of `_dates` for an empty or absent column."""
     return (
         pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias(name),
         pl.lit(value=False).alias(f"{name}_zoneless"),
+        pl.lit(None, dtype=pl.String).alias(f"{name}_clock"),
     )
 
 

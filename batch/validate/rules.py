@@ -22,7 +22,7 @@ _IDS: Final = rf"^{ID_PATTERN}(?:\s*\|\s*{ID_PATTERN})*$"
 _TEXTS: Final = (
     "operation", "identity_id", "item_type", "item_id", "identity_problem", "item_problem",
     "identity_conflict", "item_conflict", "comment", "metadata", "row_problem", "date_example", "start_date_text",
-    "remove_date_text",
+    "remove_date_text", "start_date_clock", "remove_date_clock",
 )  # fmt: skip
 _FLAGS: Final = ("metadata_control", "metadata_reserved", "start_date_zoneless", "remove_date_zoneless")
 
@@ -123,6 +123,8 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
         "remove_date_readable": _readable("remove_date"),
         "start_date_has_zone": _has_zone("start_date"),
         "remove_date_has_zone": _has_zone("remove_date"),
+        "start_date_on_clock": _on_clock("start_date"),
+        "remove_date_on_clock": _on_clock("remove_date"),
         "start_date_in_future": _in_future("start_date", now),
         "remove_date_in_future": _in_future("remove_date", now),
         "start_before_remove": Rule(
@@ -179,7 +181,12 @@ def _readable(name: str) -> Rule:
 
 def _has_zone(name: str) -> Rule:
     message = f"{name} '{{}}' has a time without a zone: add Z or +01:00, or give --time-zone"
-    return Rule(~pl.col(f"{name}_zoneless"), message, (f"{name}_text",))
+    return Rule(~pl.col(f"{name}_zoneless") | pl.col(f"{name}_clock").is_not_null(), message, (f"{name}_text",))
+
+
+def _on_clock(name: str) -> Rule:
+    message = f"{name} '{{}}' is {{}}: write another time, or add Z or +01:00"
+    return Rule(pl.col(f"{name}_clock").is_null(), message, (f"{name}_text", f"{name}_clock"))
 
 
 def _in_future(name: str, now: datetime) -> Rule:

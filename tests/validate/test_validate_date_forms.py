@@ -94,10 +94,26 @@ def test_a_time_without_a_zone_is_no_instant_in_any_form() -> None:
     assert broken("excel", "46418.375") == ["remove_date_has_zone"]
 
 
-@pytest.mark.parametrize("written", ["2027-03-28T02:30", "2027-10-31T02:30"])
-def test_a_time_that_clocks_show_never_or_twice_needs_a_zone_of_its_own(written: str) -> None:
-    assert broken("iso\x1fEurope/Berlin", written) == ["remove_date_has_zone"]
-    assert sent("iso\x1fEurope/Berlin", written + "+01:00") == f"{written[:11]}01:30:00Z"
+@pytest.mark.parametrize(
+    ("form", "written", "why"),
+    [
+        ("iso\x1fEurope/Berlin", "2027-03-28T02:30", "a time that the clocks in Europe/Berlin skip"),
+        ("iso\x1fEurope/Berlin", "2027-10-31T02:30", "a time that the clocks in Europe/Berlin show twice"),
+        ("us\x1fEurope/Berlin", "3/28/2027 02:30:00", "a time that the clocks in Europe/Berlin skip"),
+        ("excel\x1fEurope/Berlin", "46474.104166667", "a time that the clocks in Europe/Berlin skip"),
+        ("iso\x1fAmerica/Santiago", "2027-09-05", "at 00:00, which the clocks in America/Santiago skip"),
+    ],
+)
+def test_a_time_that_clocks_show_never_or_twice_is_rejected_for_that(form: str, written: str, why: str) -> None:
+    rejected = judged({"_dates": form, "remove_date": written}).rejected
+    assert rejected["rule"].to_list() == ["remove_date_on_clock"]
+    (message,) = rejected["message"].to_list()
+    assert message == f"remove_date '{written}' is {why}: write another time, or add Z or +01:00"
+
+
+def test_such_a_time_is_read_with_a_zone_of_its_own() -> None:
+    assert sent("iso\x1fEurope/Berlin", "2027-03-28T02:30+01:00") == "2027-03-28T01:30:00Z"
+    assert sent("iso\x1fEurope/Berlin", "2027-10-31T02:30+01:00") == "2027-10-31T01:30:00Z"
 
 
 def test_the_message_shows_the_expected_form() -> None:

@@ -72,6 +72,18 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("remove_date_readable", "beta", {"remove_date": "31.01.2027"}, "remove_date '31.01.2027' is not a date"),
     ("start_date_has_zone", "v2025", {"start_date": "2027-01-31T09:00"}, "has a time without a zone: add Z or"),
     ("remove_date_has_zone", "beta", {"remove_date": "2027-01-31 09:00:00"}, "has a time without a zone"),
+    (
+        "start_date_on_clock",
+        "v2025",
+        {"_dates": "iso\x1fEurope/Berlin", "start_date": "2027-03-28T02:30"},
+        "is a time that the clocks in Europe/Berlin skip: write another time",
+    ),
+    (
+        "remove_date_on_clock",
+        "beta",
+        {"_dates": "iso\x1fEurope/Berlin", "remove_date": "2027-10-31T02:30"},
+        "is a time that the clocks in Europe/Berlin show twice",
+    ),
     ("start_date_in_future", "v2025", {"start_date": PAST}, f"start_date '{PAST}' is not in the future"),
     ("remove_date_in_future", "beta", {"remove_date": PAST}, f"remove_date '{PAST}' is not in the future"),
     ("remove_date_in_future", "beta", {"remove_date": "2026-11-23T12:00:00Z"}, "is not in the future"),
