@@ -90,23 +90,25 @@ class FileRows:
         return self.rows if self.translated is None else self.translated
 
 
-def interpret(file_rows: FileRows, file: str, interpretation: Interpretation) -> FileRows:
+def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretation: Interpretation) -> FileRows:
     """Fill `translated`: translate IdentityIQ's columns, note the form of the dates, add the default comment.
 
     Args:
         file_rows: One file, as written.
+        chosen: Those of its rows that --where takes.
         file: The file's name for messages.
         interpretation: The user's reading options.
 
     Raises:
-        InputFileError: A required column is missing, or one date column is typed and another is text.
+        InputFileError: A required column is missing, an unread one may hold revokes, or one date column is typed and
+            another is text.
     """
     names = [column.name for column in file_rows.columns]
     rows = file_rows.rows
     if is_foreign := is_identityiq(rows):
         rows, notices = translate(rows, names, file, interpretation)
     else:
-        notices = check_columns(names, file)
+        notices = check_columns(chosen, names, file)
     rows, of_items = _with_bars(rows, file)
     rows = _with_date_forms(rows, file_rows, file, interpretation, is_foreign=is_foreign)
     if interpretation.comment:

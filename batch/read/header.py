@@ -43,10 +43,27 @@ _OTHER_WORDS = {
     "item": {
         "role", "access", "profile", "entitlement", "group", "permission", "rolle", "recht", "berechtigung", "gruppe",
     },
-    "operation": {"action", "aktion", "vorgang", "op", "accion", "opération", "operación"},
+    "operation": {
+        "action", "aktion", "vorgang", "op", "accion", "acción", "azione", "ação", "actie", "opération", "operación",
+    },
     "comment": {"comments", "reason", "why", "justification", "note", "notes", "kommentar", "grund", "begründung"},
 }  # fmt: skip
 """Words by which people call our columns: only for suggestions."""
+
+_GRANTS = frozenset(
+    {
+        "grant", "grantaccess", "add", "addaccess", "assign", "give", "hinzufügen", "zuweisen", "erteilen", "ajouter",
+        "accorder", "attribuer", "añadir", "agregar", "asignar", "conceder", "aggiungere", "adicionar", "toevoegen",
+    }
+)  # fmt: skip
+_REVOKES = frozenset(
+    {
+        "revoke", "revokeaccess", "remove", "removeaccess", "delete", "unassign", "withdraw", "entfernen", "entziehen",
+        "löschen", "retirer", "supprimer", "révoquer", "quitar", "eliminar", "revocar", "retirar", "rimuovere",
+        "revogar", "remover", "verwijderen",
+    }
+)  # fmt: skip
+"""Words for operations by their letters: only to find a column that may be the operation, never to read one."""
 
 _MOST_LISTED = 30
 _MOST_SHOWN = 80
@@ -157,19 +174,20 @@ def _respelled(columns: Sequence[Column], maps: Sequence[ColumnMap], file: str) 
     return (f"{file}: read {', '.join(pairs)}.",) if pairs else ()
 
 
-def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
+def check_columns(rows: pl.DataFrame, names: Sequence[str], file: str) -> tuple[str, ...]:
     """Check that a file has the columns that every row needs; return notices about columns without effect.
 
     Args:
+        rows: `_line` and the user's columns, of the rows that are taken.
         names: Canonical names of the user's columns.
         file: The file's name for messages.
 
     Raises:
-        InputFileError: A required column is missing.
+        InputFileError: A required column is missing; or there is no operation, and another column may hold revokes.
     """
     _check_required(names, file)
     absent = [name for name in KNOWN_COLUMNS if name not in names]
-    theirs = None if "operation" in names else _called("operation", _without_effect(names))
+    theirs = None if "operation" in names else _perhaps_operation(rows, names, file)
     if theirs:
         absent.remove("operation")
     return (
@@ -188,6 +206,47 @@ def check_columns(names: Sequence[str], file: str) -> tuple[str, ...]:
 _EVERY_ROW_GRANTS = (
     "{0} has no column `operation`, so every row is a GRANT. If column `{1}` says otherwise, add --map '{1}=operation'."
 )
+
+
+def _perhaps_operation(rows: pl.DataFrame, names: Sequence[str], file: str) -> str | None:
+    """The first of the user's columns that is called like an operation; all its cells are empty or say grant.
+
+    Raises:
+        InputFileError: A cell of such a column is anything else; or a column by any name only has words for operations,
+            one of which revokes.
+    """
+    called = []
+    for name in _without_effect(names):
+        words = rows.select("_line", pl.col(name).str.strip_chars().alias("written")).filter(pl.col("written") != "")
+        said = pl.col("written").str.to_lowercase().str.replace_all(r"[\s_-]", "")
+        if _is_called_operation(name):
+            called.append(name)
+            others = words.filter(~said.is_in(_GRANTS))
+        elif words.head(1).select(said.is_in(_GRANTS | _REVOKES).any()).item():
+            # One look at the first cell spares most columns the rest.
+            only_operations = words.select(said.is_in(_GRANTS | _REVOKES).all()).item()
+            others = words.filter(said.is_in(_REVOKES)) if only_operations else words.clear()
+        else:
+            continue
+        if not others.is_empty():
+            line, word = others.row(0)
+            raise _perhaps_revokes(file, on_one_line(name, most=_MOST_SHOWN), on_one_line(word, most=_MOST_SHOWN), line)
+    return called[0] if called else None
+
+
+def _is_called_operation(name: str) -> bool:
+    is_apis = API_NAMES.get(letters(name)) == "operation"
+    return is_apis or bool(_called("operation", [name]) or _nearest(name, ["operation"], cutoff=0.8))
+
+
+def _perhaps_revokes(file: str, name: str, word: str, line: int) -> InputFileError:
+    return InputFileError(
+        f"{file} has no column `operation`, so every row would be a GRANT, but column `{name}` has '{word}' in line "
+        f"{line}.",
+        next_step="Nothing was sent. If that column is the operation, write GRANT or REVOKE into it and add --map "
+        f"'{name}=operation'. If it is something else, add --map '{name}={METADATA_PREFIX}{name.lower()}', which sends "
+        "it along.",
+    )
 
 
 def _without_effect(names: Sequence[str]) -> list[str]:

@@ -158,7 +158,7 @@ def _read_file(content: Content, interpretation: Interpretation) -> FileRows:
         raise InputFileError(
             f"{name} has a header but no rows.", next_step="Give a file with at least one row below the header."
         )
-    file_rows = interpret(file_rows, name, interpretation)
+    file_rows = interpret(file_rows, taken(file_rows, name, interpretation.where).rows, name, interpretation)
     _check_items(file_rows.meant, name, interpretation.limits)
     return file_rows
 

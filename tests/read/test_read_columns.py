@@ -73,14 +73,58 @@ def test_a_column_by_another_name_is_suggested_for_the_map() -> None:
     assert error.next_step.endswith("--map 'Access=item' --map 'Action=operation' --map 'Why=comment'`.")
 
 
-def test_a_notice_says_that_every_row_grants_if_another_column_may_be_the_operation() -> None:
-    table = read_text("identity,item_type,item,Action\nanna,ROLE,Clerk,REVOKE\n")
+@pytest.mark.parametrize("word", ["", "Add", " GRANT_ACCESS ", "hinzufügen"])
+def test_a_notice_says_that_every_row_grants_if_another_column_may_be_the_operation(word: str) -> None:
+    table = read_text(f"identity,item_type,item,Action\nanna,ROLE,Clerk,{word}\n")
     (notice,) = table.notices
     assert notice == (
         "in.csv has no column `operation`, so every row is a GRANT. If column `Action` says otherwise, "
         "add --map 'Action=operation'."
     )
-    assert read_text("identity,item_type,item,operation,Action\nanna,ROLE,Clerk,REVOKE,x\n").notices == ()
+    assert read_text(f"identity,item_type,item,operation,Action\nanna,ROLE,Clerk,{word},remove\n").notices == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("Action", ["add", "remove"]),
+        ("aktion", ["", "Entziehen"]),
+        ("op", ["D", "D"]),
+        ("Owner;Op", ["x;grant", "x;-"]),
+        ("Request Type", ["", "REVOKE_ACCESS"]),
+        ("Opertion", ["grant", "revoke"]),
+        ("Was", ["add", "Remove"]),
+        ("Was", ["", " revoke "]),
+    ],
+)
+def test_a_file_is_refused_if_a_column_that_is_not_read_may_say_that_rows_are_no_grants(
+    header: str, words: list[str]
+) -> None:
+    text = "".join(f"anna;ROLE;Clerk;{word}\n" for word in words)
+    error = refusal(lambda: read_text(f"identity;item_type;item;{header}\n{text}"))
+    name, line = header.rsplit(";", maxsplit=1)[-1], 2 if words[0] == "D" else 3
+    word = words[line - 2].split(";")[-1].strip()
+    assert error.message == (
+        f"in.csv has no column `operation`, so every row would be a GRANT, but column `{name}` has '{word}' in line "
+        f"{line}."
+    )
+    assert error.next_step == (
+        "Nothing was sent. If that column is the operation, write GRANT or REVOKE into it and add --map "
+        f"'{name}=operation'. If it is something else, add --map '{name}=metadata.{name.lower()}', which sends it "
+        "along."
+    )
+    maps = make_interpretation(maps=[f"{name}=metadata.{name.lower()}"])
+    loaded = LoadedInputs((Content("in.csv", f"identity;item_type;item;{header}\n{text}".encode()),), "d", maps)
+    assert not any("GRANT" in notice for notice in read_loaded(loaded).notices)
+
+
+def test_a_column_of_other_words_is_not_taken_for_the_operation() -> None:
+    for word in ("Sales", "add", "remove it from the list"):
+        assert read_text(f"identity,item_type,item,Team\nanna,ROLE,Clerk,{word}\nbob,ROLE,Clerk,Ops\n").notices == ()
+    one = make_interpretation(where=["Action=add"])
+    data = b"identity,item_type,item,Action\nanna,ROLE,Clerk,add\nbob,ROLE,Clerk,remove\n"
+    (notice,) = read_loaded(LoadedInputs((Content("in.csv", data),), "d", one)).notices
+    assert "so every row is a GRANT" in notice, "the other row is not taken"
 
 
 def test_a_file_without_any_known_column_explains_the_header() -> None:
