@@ -14,6 +14,7 @@ from enum import StrEnum
 from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
 
 from batch.api.dialects import ItemType
 from batch.model import IdentityBy
@@ -95,7 +96,7 @@ class NameCandidate:
     Attributes:
         id: The tenant's id of it.
         description: Distinguishes it from the other candidates, on one line.
-        exact: Whether the name is written exactly as the tenant writes it.
+        exact: Whether the name is written as the tenant writes it, in the same case.
     """
 
     id: str
@@ -204,10 +205,10 @@ def match_items(
     for item in items:
         for parts in _item_names(item_type, item):
             _, spellings = by_name[tuple(map(_folded, parts))].setdefault(item.id, (item, set()))
-            spellings.add(parts)
+            spellings.add(tuple(map(composed, parts)))
     matches = {}
     for name in names:
-        parts = _name_parts(item_type, name)
+        parts = tuple(map(composed, _name_parts(item_type, name)))
         fitting = by_name.get(tuple(map(_folded, parts)), {})
         matches[name] = tuple(
             NameCandidate(id=id_, description=_describe_item(item_type, item, clean), exact=parts in spellings)
@@ -245,26 +246,32 @@ def item_meaning(item_type: ItemType, name: str, matches: NameMatches) -> NameMe
     return _ambiguous(f"'{shown}' may be any of {len(matches.candidates)} {word}s", matches.candidates)
 
 
-def nearest(name: str, texts: Iterable[str]) -> tuple[str, ...]:
-    """The texts that are spelled nearly like a name, the nearest first."""
-    by_folded = {_folded(text): text for text in texts}
+def nearest(name: str, texts: Mapping[str, str]) -> tuple[str, ...]:
+    """What `texts` suggests for those that are spelled nearly like a name, the nearest first."""
+    by_folded = {_folded(text): suggested for text, suggested in texts.items()}
     near = difflib.get_close_matches(_folded(name), by_folded, n=_SUGGESTED, cutoff=_NEARNESS)
-    return tuple(by_folded[folded] for folded in near)
+    return tuple(dict.fromkeys(by_folded[folded] for folded in near))
 
 
-def person_texts(person: Person) -> tuple[str, ...]:
-    """The names of a person that a suggestion may show; an employee number is near to many."""
-    return tuple(filter(None, (person.alias, person.email, person.name)))
+def person_texts(person: Person, fields: Sequence[IdentityBy]) -> dict[str, str]:
+    """The names of a person, each with the name to suggest for it: of these fields, since no other one is compared.
+
+    An employee number is near to many, so it is left out.
+    """
+    texts = {IdentityBy.ALIAS: person.alias, IdentityBy.EMAIL: person.email, IdentityBy.NAME: person.name}
+    compared = [text for field in fields if (text := texts.get(field, ""))]
+    return {text: text if text in compared else compared[0] for text in texts.values() if text and compared}
 
 
-def item_texts(item_type: ItemType, item: Item) -> tuple[str, ...]:
-    """The names of an item as they are written in a cell."""
+def item_texts(item_type: ItemType, item: Item) -> dict[str, str]:
+    """The names of an item as they are written in a cell, each of which may be suggested."""
     if item_type is not ItemType.ENTITLEMENT:
-        return item.names
+        return dict(zip(item.names, item.names, strict=True))
     parts = [(item.source, "", name) for name in item.names]
     if item.attribute and item.value:
         parts.append((item.source, item.attribute, item.value))
-    return tuple(EntitlementName(source=one, attribute=two, value=three).text for one, two, three in parts)
+    texts = [EntitlementName(source=one, attribute=two, value=three).text for one, two, three in parts]
+    return dict(zip(texts, texts, strict=True))
 
 
 def _suggested(matches: NameMatches) -> str:
@@ -273,8 +280,14 @@ def _suggested(matches: NameMatches) -> str:
 
 
 def _folded(text: str) -> str:
-    """The text for comparisons that ignore case, and how much white space there is of which kind."""
-    return " ".join(tidy(text).split()).casefold()
+    """The text for comparisons that ignore case, accents apart, and how much white space there is of which kind."""
+    text = " ".join(tidy(text).split()).casefold()
+    return text if text.isascii() else composed(text)
+
+
+def composed(text: str) -> str:
+    """The text with each letter and its accents as one character: some systems keep them apart, and nobody sees it."""
+    return normalize("NFC", text)
 
 
 def _field_texts(person: Person, field: IdentityBy) -> list[str]:

@@ -15,7 +15,7 @@ import polars as pl
 from batch.api.dialects import ItemType
 from batch.errors import BrokenPromiseError
 from batch.model import IdentityBy
-from batch.names.meaning import NameMeaning, NameOutcome, is_id, shown_name
+from batch.names.meaning import NameMeaning, NameOutcome, composed, is_id, shown_name
 from batch.read.columns import ITEM_TYPES, as_word
 from batch.read.item_names import entitlement_name, split_items
 from batch.text import key_of, tidy
@@ -314,5 +314,5 @@ def _unknown(problem: str) -> NameMeaning:
 
 def _stand_in(name: Name) -> NameMeaning:
     """A stand-in for an unknown id: the same for the same name, so that repeats are recognised."""
-    id_ = hashlib.sha256("\n".join(name).casefold().encode()).hexdigest()[:32]
+    id_ = hashlib.sha256(composed("\n".join(name).casefold()).encode()).hexdigest()[:32]
     return NameMeaning(outcome=NameOutcome.FOUND, id=id_, candidates=None)

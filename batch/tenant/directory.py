@@ -31,7 +31,7 @@ from batch.tenant.reading import ForbiddenError
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from batch.answers.events import Tell
     from batch.api.dialects import Dialect
@@ -144,20 +144,21 @@ class Directory:
                 refused = self._clean(answer.refused)
                 found = {name: NameMatches(candidates=named[name], fields=fields, refusal=refused) for name in named}
                 yield _without_unknown(found, unknown)
-            yield await self._with_suggestions(question, unknown, person_texts)
+            yield await self._with_suggestions(question, unknown, partial(person_texts, fields=fields))
         except ForbiddenError:
             raise self._forbidden("read identities", self._dialect.people_scopes, "identity_id") from None
 
     async def _with_suggestions(
-        self, question: People | Items, unknown: dict[str, NameMatches], texts_of: Callable[[Any], Iterable[str]]
+        self, question: People | Items, unknown: dict[str, NameMatches], texts_of: Callable[[Any], Mapping[str, str]]
     ) -> dict[str, NameMatches]:
         """The names that nobody has, the first of them with names that are spelled nearly so."""
         asked = list(unknown)[:MOST_SUGGESTED] if self._suggests and question.fields else []
         if not asked:
             return unknown
         rows = map(question.read, await question.ask_beginnings(asked))
-        texts = {self._clean(text) for row in rows if row is not None for text in texts_of(row)}
-        return unknown | {name: replace(unknown[name], near=nearest(name, sorted(texts))) for name in asked}
+        pairs = {pair for row in rows if row is not None for pair in texts_of(row).items()}
+        texts = dict(sorted((self._clean(text), self._clean(suggested)) for text, suggested in pairs))
+        return unknown | {name: replace(unknown[name], near=nearest(name, texts)) for name in asked}
 
     def _clean(self, text: str) -> str:
         return on_one_line(text[: 4 * MOST_TEXT], most=MOST_TEXT)

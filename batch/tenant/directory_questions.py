@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
 from urllib.parse import quote
 
 from batch.api.dialects import (
@@ -138,6 +139,7 @@ class _Listed(ABC):
     most_rows = MOST_LISTED_ROWS
 
     fields: tuple[str, ...] = ()
+    ignores_case = True
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -169,9 +171,13 @@ class _Listed(ABC):
 
         Nothing depends on the answer, so no error is worth another call.
         """
-        beginnings = dict.fromkeys(_beginning(self.word(name)) for name in names)
-        terms = [f"{field} sw {quoted(beginning)}" for beginning in beginnings for field in self.fields]
-        params = {"filters": " or ".join(terms), "sorters": self.sorters, **_page(self.page_limit, 0)}
+        words = [_beginning(self.word(name)) for name in names]
+        if not self.ignores_case:
+            words += [in_case(word) for in_case in (str.title, str.upper, str.lower) for word in words]
+        terms = [f"{field} sw {quoted(beginning)}" for beginning in dict.fromkeys(words) for field in self.fields]
+        weights = (FILTER_VALUES, FILTER_LIMIT, ENCODED_LIMIT)
+        first = next(portions(terms, lambda term: (1, len(f"{term} or "), len(quote(f"{term} or "))), weights))
+        params = {"filters": " or ".join(first), "sorters": self.sorters, **_page(self.page_limit, 0)}
         reply = await self._caller.ask("GET", self.path, self.subject, params=params, settling=_ERRORS)
         return reply.rows
 
@@ -222,6 +228,8 @@ class Items(_Listed):
         field: The field to compare: `name`, or `value` of entitlements.
     """
 
+    ignores_case = False
+
     def __init__(self, caller: Caller, item_type: ItemType, field: str) -> None:
         super().__init__(caller)
         paths = caller.dialect.paths
@@ -265,12 +273,19 @@ def _page(limit: int, offset: int) -> dict[str, str]:
 
 def _beginning(name: str) -> str:
     """So much of a name as is probably right; more would miss a wrong letter, less would find too much."""
+    name = normalize("NFC", name)
     return name[: min(max(_SHORTEST, len(name) // 3), _LONGEST)].strip()
 
 
 def _spellings(name: str) -> list[str]:
-    """The name as written, and with one blank in each place: people and tenants write two by mistake."""
-    return list(dict.fromkeys([name, _BLANKS.sub(" ", name)]))
+    """The name as written, and with one blank in each place: people and tenants write two by mistake.
+
+    Each also with accents within their letters, and apart from them: systems differ in that, and nobody sees it.
+    """
+    spellings = [name, _BLANKS.sub(" ", name)]
+    if not name.isascii():
+        spellings += [normalize(form, one) for one in spellings for form in ("NFC", "NFD")]
+    return list(dict.fromkeys(spellings))
 
 
 def _may_be(name: str, field: IdentityBy) -> bool:

@@ -36,6 +36,9 @@ class DirectoryTenant:
         documents: Of the search index of identities.
         listed: Rows of each list by the end of its path: `identities`, `roles` …
         answers: Answers to give instead, by the end of the path.
+
+    Attributes:
+        ignores_case: Whether its lists compare without case.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class DirectoryTenant:
         self.requests: list[httpx.Request] = []
         self.notices: list[str] = []
         self.calls = 0
+        self.ignores_case = True
         self._listed = listed or {}
         self._answers = answers or {}
         self._by_word: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
@@ -101,11 +105,12 @@ class DirectoryTenant:
         if begun:
             rows = self._listed.get(name, [])
             return [row for row in rows if any(row.get(field, "").startswith(value) for field, value in begun)]
-        wanted = {(field, value.casefold()) for field, value in asked_of_list(request)}
+        as_compared = str.casefold if self.ignores_case else str
+        wanted = {(field, as_compared(value)) for field, value in asked_of_list(request)}
 
         def told(row: dict[str, Any]) -> set[tuple[str, str]]:
             texts = {**row, "email": row.get("emailAddress", row.get("email"))}
-            return {(field, str(text).casefold()) for field, text in texts.items()}
+            return {(field, as_compared(str(text))) for field, text in texts.items()}
 
         return [row for row in self._listed.get(name, []) if wanted & told(row)]
 
