@@ -10,7 +10,7 @@ from batch.errors import BrokenPromiseError
 from batch.read.columns import KNOWN_COLUMNS, RESERVED_COLUMNS
 from batch.read.csv_layout import find_layout
 from batch.read.encoding import to_utf8
-from batch.read.file_rows import ALL_DATES, REJECTED_SCHEMA, FileRows, Form
+from batch.read.file_rows import ALL_DATES, RAW, REJECTED_SCHEMA, FileRows, Form, with_unsplit
 from batch.read.header import read_header
 from batch.read.identityiq import is_theirs, recognised_names
 from batch.read.records import PhysicalLines, Shape, blank_pattern, blocks, records_at, row_pattern
@@ -56,7 +56,7 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
     layout = find_layout(text, name, recognised_names(interpretation), limits)
     header = read_header(layout.headers, name, interpretation)
     body = _parse_body(text, layout, _shape(header), name, limits)
-    return FileRows(
+    file_rows = FileRows(
         rows=_user_columns(body.rows, header, has_quotes=b'"' in text),
         rejected=body.rejected,
         columns=header.kept,
@@ -64,6 +64,7 @@ def read_csv(data: bytes, name: str, interpretation: Interpretation) -> FileRows
         form=Form(layout.delimiter, not is_plain or layout.delimiter == ";" or text[:6].lower().startswith(b"sep=")),
         is_own=header.is_own_file,
     )
+    return with_unsplit(file_rows)
 
 
 def _shape(header: Header) -> Shape:
@@ -92,7 +93,7 @@ def _user_columns(rows: pl.DataFrame, header: Header, *, has_quotes: bool) -> pl
     kept = [
         cell(position).alias(column.name)
         for position, column in enumerate(header.columns)
-        if column.name not in header.dropped
+        if column.name not in header.dropped or column.name == RAW
     ]
     return rows.select("_line", *kept)
 

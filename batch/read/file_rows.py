@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
 REJECTED_SCHEMA = {"_line": pl.Int64(), "_rule": pl.String(), "_message": pl.String(), "_raw": pl.String()}
 
+RAW: Final = "_raw"
+"""The column of a rejected.csv with the text of a row that could not be split."""
+
 OUR_DATES = ("start_date", "remove_date")
 """Our columns that hold dates."""
 
 ALL_DATES = frozenset({*OUR_DATES, *DATE_COLUMNS})
 """Columns of dates, ours and IdentityIQ's."""
 
+_NOT_FILLED_IN: Final = "not_filled_in"
+_FILL_IN: Final = (
+    f"The row was not split into columns, and they are still empty: fill them in from its text in `{RAW}`."
+)
 _MOST_SHOWN = 80
 
 _AS_WRITTEN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$"
@@ -88,6 +95,30 @@ class FileRows:
     def meant(self) -> pl.DataFrame:
         """The rows as meant."""
         return self.rows if self.translated is None else self.translated
+
+
+def with_unsplit(file_rows: FileRows) -> FileRows:
+    """The rows of a rejected.csv without those that still wait in `_raw`: they are rejected again, with their text.
+
+    Args:
+        file_rows: As written; its rows may have `_raw`.
+    """
+    if RAW not in file_rows.rows.columns:
+        return file_rows
+    names = [column.name for column in file_rows.columns]
+    cells = [file_rows.rows.get_column(name).fill_null("").str.strip_chars() for name in (RAW, *names)]
+    waits = cells[0] != ""
+    for cell in cells[1:]:
+        waits &= cell == ""
+    waiting = file_rows.rows.filter(waits).select(
+        "_line", pl.lit(_NOT_FILLED_IN).alias("_rule"), pl.lit(_FILL_IN).alias("_message"), RAW
+    )
+    return replace(
+        file_rows,
+        rows=file_rows.rows.filter(~waits).drop(RAW),
+        rejected=pl.concat([file_rows.rejected, waiting]).sort("_line"),
+        problems=None if file_rows.problems is None else file_rows.problems.filter(~waits),
+    )
 
 
 def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretation: Interpretation) -> FileRows:

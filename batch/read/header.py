@@ -217,7 +217,9 @@ def _perhaps_operation(rows: pl.DataFrame, names: Sequence[str], file: str) -> s
     """
     called = []
     for name in _without_effect(names):
-        words = rows.select("_line", pl.col(name).str.strip_chars().alias("written")).filter(pl.col("written") != "")
+        # Polars would take some headers for patterns of names.
+        words = rows.select("_line", rows.get_column(name).str.strip_chars().alias("written"))
+        words = words.filter(pl.col("written") != "")
         said = pl.col("written").str.to_lowercase().str.replace_all(r"[\s_-]", "")
         if _is_called_operation(name):
             called.append(name)

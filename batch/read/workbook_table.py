@@ -13,7 +13,7 @@ from python_calamine import CalamineError, load_workbook
 from batch.errors import InputFileError
 from batch.read.columns import FEWEST_COLUMNS, KNOWN_COLUMNS, canonical_name, has_effect
 from batch.read.date_forms import ISO, date_form
-from batch.read.file_rows import OUR_DATES, REJECTED_SCHEMA, FileRows, Form
+from batch.read.file_rows import OUR_DATES, RAW, REJECTED_SCHEMA, FileRows, Form, with_unsplit
 from batch.read.header import read_header
 from batch.read.identityiq import DATE_COLUMNS, NAME_COLUMNS, is_identityiq, recognised_names
 from batch.read.parquet_table import explained
@@ -75,7 +75,8 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
     grid = _grid(data, name, interpretation)
     header = read_header(grid.headers, name, interpretation)
     names = [column.name for column in header.columns]
-    cells = {each: column for each, column in zip(names, grid.columns, strict=True) if each not in header.dropped}
+    kept = {*names} - header.dropped | {RAW}
+    cells = {each: column for each, column in zip(names, grid.columns, strict=True) if each in kept}
     rows = pl.DataFrame(
         {"_line": grid.lines, **{each: [_text(cell) for cell in column] for each, column in cells.items()}},
         schema={"_line": pl.Int64, **dict.fromkeys(cells, pl.String)},
@@ -95,7 +96,7 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
             _check_dates(each, column, doubts)
         if is_id or is_date or has_effect(each):
             doubts.look(each, column, positions[each], is_id=is_id, is_date=is_date)
-    return FileRows(
+    file_rows = FileRows(
         rows=rows,
         rejected=pl.DataFrame(schema=REJECTED_SCHEMA),
         columns=header.kept,
@@ -105,6 +106,7 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
         form=Form(is_for_spreadsheets=True),
         is_own=header.is_own_file,
     )
+    return with_unsplit(file_rows)
 
 
 def workbook_headers(data: bytes, name: str, interpretation: Interpretation) -> list[str]:

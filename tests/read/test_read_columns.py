@@ -94,7 +94,7 @@ def test_a_notice_says_that_every_row_grants_if_another_column_may_be_the_operat
         ("Request Type", ["", "REVOKE_ACCESS"]),
         ("Opertion", ["grant", "revoke"]),
         ("Was", ["add", "Remove"]),
-        ("Was", ["", " revoke "]),
+        ("^*$;Was", ["x;", "y; revoke "]),
     ],
 )
 def test_a_file_is_refused_if_a_column_that_is_not_read_may_say_that_rows_are_no_grants(

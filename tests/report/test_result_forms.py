@@ -90,7 +90,7 @@ def test_a_workbook_has_a_sheet_for_each_class_and_comes_back(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["results.xlsx"]
     data = (tmp_path / "results.xlsx").read_bytes()
     again = read(data, "results.xlsx", sheet="rejected")
-    assert again.originals.select(_HEADER).rows() == [_BAD, (None,) * 5]
+    assert again.originals.select(_HEADER).rows() == [_BAD]
     assert again.notices[0].startswith("results.xlsx is a result file of access-batch.")
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         parts = {name: book.read(name).decode() for name in book.namelist()}
@@ -115,6 +115,30 @@ def test_only_rejected_rows_are_a_workbook_of_their_own(tmp_path: Path) -> None:
     assert write_result_files(tmp_path, table, none, None, out_format="xlsx", complain=pytest.fail) == {
         "rejected": None
     }
+
+
+@pytest.mark.parametrize("out_format", ["csv", "xlsx"])
+def test_the_text_of_a_row_that_was_not_split_comes_back_until_its_columns_are_filled_in(
+    out_format: OutFormat, tmp_path: Path
+) -> None:
+    ragged = ["=x;one;y;;;z", "just; one", "'two;\"x"]
+    table = read("\n".join([";".join(_HEADER), ";".join(_BAD[:3]), *ragged, ""]).encode())
+    for generation in ("first", "second", "third"):
+        folder = tmp_path / generation
+        files = write(folder, table, out_format)
+        data, sheet = Path(files["rejected"] or "").read_bytes(), "" if out_format == "csv" else "rejected"
+        before, table = table, read(data, "rejected.csv", sheet=sheet)
+        assert table.originals.select(_HEADER[:3]).rows() == [_BAD[:3]], generation
+        assert table.rejected.select("_raw").rows() == before.rejected.select("_raw").rows()
+        assert table.rejected.get_column("_line").to_list() == [3, 4, 5]
+        assert set(table.rejected.get_column("_message")) == {
+            "The row was not split into columns, and they are still empty: fill them in from its text in `_raw`."
+        }
+    if out_format == "csv":
+        mended = data.replace(b'"";"";"";"";"";"4"', b'"1";"ROLE";"2";"";"";"4"')
+        assert mended != data
+        table = read(mended, "rejected.csv")
+        assert (table.rows.height, table.rejected.height) == (2, 2)
 
 
 @pytest.mark.parametrize("text", ["x" * 32_768, "<r><t>a</t></r>"])
