@@ -10,12 +10,12 @@ import polars as pl
 
 from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
-from batch.read.columns import ITEM_TYPES, OPERATIONS, SAYS_NOTHING, as_word
+from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, SAYS_NOTHING, as_word
 from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
 from batch.read.item_names import with_bars
-from batch.text import count, on_one_line, phrase
+from batch.text import count, on_one_line, phrase, restored
 
 if TYPE_CHECKING:
     from batch.read.header import Column
@@ -149,7 +149,8 @@ def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretati
     if file_rows.problems is not None:
         others = pl.col("_row_problem") if "_row_problem" in rows.columns else pl.lit(None, pl.String)
         rows = rows.with_columns(pl.coalesce(pl.lit(file_rows.problems), others).alias("_row_problem"))
-    notices = (*file_rows.notices, *notices, *of_items, *_idle_comments(rows, file))
+    defused = () if file_rows.is_own else _defused(file_rows.rows, file)
+    notices = (*file_rows.notices, *notices, *of_items, *_idle_comments(rows, file), *defused)
     return replace(file_rows, notices=notices, translated=None if rows is file_rows.rows else rows)
 
 
@@ -183,6 +184,28 @@ def _idle_comments(rows: pl.DataFrame, file: str) -> tuple[str, ...]:
     of = "1 grant has a comment that says" if found.height == 1 else f"{found.height:,} grants have comments that say"
     where = f"'{on_one_line(comment, most=_MOST_SHOWN)}' on line {line}"
     return (f"{file}: {of} nothing: {where}. Such comments are sent as they are.",)
+
+
+def _defused(rows: pl.DataFrame, file: str) -> tuple[str, ...]:
+    """A notice about texts that look as if they came from a result file that has lost our columns."""
+    found, first = 0, ""
+    for name in rows.columns:
+        if name == "comment" or name.startswith(METADATA_PREFIX):
+            # Nearly all cells have no apostrophe, and this is much faster.
+            some = rows.select("_line", name).filter(pl.col(name).str.contains("'", literal=True))
+            some = some.filter(restored(pl.col(name)) != pl.col(name))
+            if not some.is_empty() and not found:
+                line, cell = some.row(0)
+                first = f"`{on_one_line(cell, most=_MOST_SHOWN)}` in column `{name}` on line {line}"
+            found += some.height
+    if not found:
+        return ()
+    of = "1 cell has" if found == 1 else f"{found:,} cells have"
+    notice = (
+        f"{file}: {of} an apostrophe before a formula's sign ({first}). Result files have such apostrophes; they are "
+        "removed if the file still has its columns `_line`, `_rule` and `_message`. Here they are sent as they are."
+    )
+    return (notice,)
 
 
 def _with_date_forms(

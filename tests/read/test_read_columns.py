@@ -240,3 +240,36 @@ def test_there_are_nine_known_columns() -> None:
 def test_the_apis_words_and_usual_spellings_of_operations_and_item_types_are_read(written: str, meant: str) -> None:
     words = {**OPERATIONS, **ITEM_TYPES}
     assert pl.select(as_word(pl.lit(written), words)).item() == meant
+
+
+@pytest.mark.parametrize(
+    ("comment", "notice"),
+    [
+        ("'=1+1", "in.csv: 1 cell has an apostrophe before a formula's sign (`'=1+1` in column `comment` on line 3)"),
+        ("see:\n'- b", "(`see: '- b` in column `comment` on line 3)"),
+        ("'tis fine, isn't it? 'a' - 'b'", ""),
+        ("=1+1", ""),
+    ],
+)
+def test_apostrophes_of_a_result_file_without_its_columns_are_sent_with_a_notice(comment: str, notice: str) -> None:
+    text = f'identity_id,item_type,item_id,comment\na,ROLE,b,"it\'s"\na,ROLE,b,"{comment}"\n'
+    found = read_text(text)
+    assert found.rows["comment"].to_list() == ["it's", comment]
+    said = [one for one in found.notices if "apostrophe" in one]
+    assert bool(said) is bool(notice)
+    for one in said:
+        assert notice in one
+        assert one.endswith("its columns `_line`, `_rule` and `_message`. Here they are sent as they are.")
+
+
+def test_a_result_file_that_lost_some_of_its_columns_is_not_read_without_them() -> None:
+    error = refusal(lambda: read_text("identity_id,item_type,item_id,comment,_line\na,ROLE,b,'=1+1,2\n"))
+    assert error.message == "in.csv has columns named like those of our result files: `_line`."
+    assert error.next_step == (
+        "Nothing was sent. If it was a result file, such as rejected.csv, put back those of its columns `_line`, "
+        "`_rule` and `_message` that are missing; their cells may be empty. Only then are the apostrophes removed "
+        "that protect cells from being read as formulas. If it is another file, rename the columns. `results.csv` and "
+        "`tracked.csv` can't be submitted."
+    )
+    whole = read_text("identity_id,item_type,item_id,comment,_line,_rule,_message\na,ROLE,b,'=1+1,2,,\n")
+    assert whole.rows["comment"].to_list() == ["=1+1"]
