@@ -16,7 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import changes_set_aside
 from batch.errors import NoCredentialsError
 from batch.ledger.engine import ledger_exists, ledger_url
-from batch.model import EMPTY_TALLY, CheckTenant
+from batch.model import EMPTY_TALLY, CheckTenant, RowClass
 from batch.names.resolve import names_to_look_up, resolve
 from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
@@ -118,7 +118,7 @@ def preview(
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
     if sought and only_rows:
         screen.say(f"Did not look up {count(sought, 'name')}; `plan` and `submit` do.")
-    screen.say(*describe_input(classified))
+    screen.say(*describe_input(classified, listed=[RowClass.REJECTED] if only_rows else []))
     if check is not None:
         check.describe(verdicts)
     if not only_rows and check is None:

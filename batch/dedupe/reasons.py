@@ -20,6 +20,10 @@ SECOND_HAND: Final = "only another machine has recorded how "
 """What was undone or failed is wanted again by such a record alone, and the tenant's list does not show it."""
 _BUSY: Final = "run {} has not sent this yet, and {}: run the same command again after that"
 _BUSY_SENDING: Final = "run {} is sending this, and {}: run the same command again after that"
+_CONFLICT: Final = (
+    "in_progress_conflict: run {} has a {} of it in progress; `access-batch track {}` asks whether it has ended, then "
+    "run the same command again"
+)
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
@@ -47,7 +51,7 @@ def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, busy: Mappi
         .then(phrase(_DOUBT, run, pl.col("known_at")))
         .when(same)
         .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _outcome_text()))
-        .otherwise(phrase("in_progress_conflict: run {} has a {} of it in progress", run, known_intention()))
+        .otherwise(phrase(_CONFLICT, run, known_intention(), run))
     )
 
 

@@ -70,11 +70,15 @@ class Shape(NamedTuple):
 
 
 class Scanner:
-    """Splits one record into cells, line by line, until `is_open` is false. `length` counts its characters."""
+    """Splits one record into cells, line by line, until `is_open` is false.
+
+    `length` counts its characters, and `covered` the delimiters in a cell on one line below the line where it begins.
+    """
 
     def __init__(self, delimiter: str) -> None:
         self.cells: list[str] = []
         self.length = 0
+        self.covered = 0
         self.is_malformed = False
         self.is_open = False
         self._delimiter = delimiter
@@ -88,10 +92,15 @@ class Scanner:
         """
         self.length += len(line) + 1
         if self.is_open and '"' not in line:
+            self.covered = max(self.covered, line.count(self._delimiter))
             self._open_cell += (line, "\n")
             return
         body = line.removesuffix("\r")
-        position = self._quoted(body, 0) if self.is_open else self._field(body, 0)
+        if self.is_open:
+            position = self._quoted(body, 0)
+            self.covered = max(self.covered, body.count(self._delimiter, 0, position))
+        else:
+            position = self._field(body, 0)
         while not self.is_open and position < len(body):
             # A delimiter is at `position`; another field follows, perhaps an empty one at the end of the line.
             position = self._field(body, position + 1)
@@ -162,10 +171,8 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, shape: Shape, l
     scanner = Scanner(delimiter)
     last = first
     scanner.feed(lines[first])
-    swallows_row = False
     while scanner.is_open and last + 1 < len(lines):
         last += 1
-        swallows_row = swallows_row or lines[last].count(delimiter) >= width - 1
         scanner.feed(lines[last])
         if scanner.length > limits.row:
             raise limits.row_exceeded(
@@ -188,7 +195,7 @@ def _record(lines: PhysicalLines, first: int, *, delimiter: str, shape: Shape, l
         covered = f" ({span})" if last > first else ""
         message = f"The row has {found} field{'s' * (found != 1)}, but the header has {width}{covered}."
         return Record(first, last, (), RAGGED_LINE, message)
-    return Record(first, last, tuple(fitted), swallows_row=swallows_row, surplus=found - width)
+    return Record(first, last, tuple(fitted), swallows_row=scanner.covered >= width - 1, surplus=found - width)
 
 
 def line_range(first: int, last: int) -> str:

@@ -16,7 +16,7 @@ from batch.report.track import advice, describe_existing, describe_track, resubm
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from batch.api.dialects import Dialect, Rate
     from batch.dedupe.row_class import SetAside
@@ -39,8 +39,13 @@ _CLASS_WORDS: Final = {
 }
 
 
-def describe_input(classified: Classified) -> Iterator[str]:
-    """How many rows were read, and which are wrong or skipped and why."""
+def describe_input(classified: Classified, *, listed: Collection[RowClass] = tuple(RowClass)) -> Iterator[str]:
+    """How many rows were read, and which are wrong or skipped and why.
+
+    Args:
+        classified: The rows.
+        listed: The classes whose rows this command writes to a file.
+    """
     rows = classified.rows
     files = _files(classified)
     left_out = f"; --where leaves out {classified.table.left_out:,} more" if classified.table.left_out else ""
@@ -62,7 +67,7 @@ def describe_input(classified: Classified) -> Iterator[str]:
             whole = count(rows[row_class], "row") if rows[row_class] else ""
             parts = f"single items of {count(partly, 'row')}" if partly else ""
             yield f"{' and '.join(filter(None, (whole, parts)))} {words}:"
-            yield from _examples(found, several_files=len(files) > 1)
+            yield from _examples(found, several_files=len(files) > 1, is_listed=row_class in listed)
 
 
 def describe_names(names: NameCounts) -> Iterator[str]:
@@ -84,12 +89,13 @@ def _files(classified: Classified) -> list[str]:
     return ["standard input" if name == "-" else name for name in names]
 
 
-def _examples(found: pl.DataFrame, *, several_files: bool) -> Iterator[str]:
+def _examples(found: pl.DataFrame, *, several_files: bool, is_listed: bool) -> Iterator[str]:
     for file, line, item, reason, _ in found.head(SHOWN).rows():
         where = f"{file}, line {line}" if several_files else f"line {line}"
         yield f"  {where}{f' (item {item})' if item else ''}: {reason}"
     if found.height > SHOWN:
-        yield f"  … and {found.height - SHOWN:,} more, in the result files"
+        where = ", in the result files" if is_listed else "; `submit` lists all in results.csv"
+        yield f"  … and {found.height - SHOWN:,} more{where}"
 
 
 def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:

@@ -282,8 +282,11 @@ def _who(row: InProgress) -> str:
     return f"{row.requester or 'somebody'}{f' since {row.since}' if row.since else ''}"
 
 
+_LATER: Final = "when it has ended, run the same command again"
+
+
 def _conflict(row: InProgress) -> str:
     begins = f" from {row.start_date}" if row.start_date else ""
     ends = f" until {row.remove_date}" if row.remove_date else ""
     what = f"a {row.operation.lower()}{begins}{ends} of it" if row.operation else "something else with it"
-    return f"in_progress_conflict: requested by {_who(row)}, {what} is in progress"
+    return f"in_progress_conflict: requested by {_who(row)}, {what} is in progress; {_LATER}"

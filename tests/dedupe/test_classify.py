@@ -209,7 +209,10 @@ def test_a_request_that_created_nothing_blocks_nothing(state: State, run: str) -
     ],
 )
 def test_another_intention_in_progress_holds_a_change_back(state: State, known: dict[str, Any], described: str) -> None:
-    reason = f"in_progress_conflict: run other has a {described} of it in progress"
+    reason = (
+        f"in_progress_conflict: run other has a {described} of it in progress; `access-batch track other` asks whether "
+        "it has ended, then run the same command again"
+    )
     assert classified(frame(change()), earlier(state, **known)) == [("held_back", reason, None, False)]
 
 
@@ -237,7 +240,7 @@ def test_a_change_in_progress_blocks_even_if_a_later_one_is_finished() -> None:
     over = earlier(State.ACCEPTED, request=2, tenant_state=DONE)
     ((row_class, reason, _, _),) = classified(frame(change(operation="REVOKE", comment="c")), waiting, over)
     assert row_class == "held_back"
-    assert reason == f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress"
+    assert reason.startswith(f"in_progress_conflict: run other has a grant until {UNTIL} of it in progress; ")
 
 
 def test_the_latest_of_several_own_requests_counts() -> None:

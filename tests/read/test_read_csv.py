@@ -193,6 +193,8 @@ def test_a_cell_that_covers_apparent_rows_gets_a_notice() -> None:
     table = read_text(f'{HEADER}\n1,ROLE,2,"a\n3,ROLE,4,"\n5,ROLE,6,"a\n7,ROLE,8,"\n')
     assert table.rows.height == 2
     assert "line 2 covers lines that look like rows of their own (1 more such cell)" in table.notices[0]
+    breaks = 'identity,item_type,item,comment\n"Ada\nByron",ROLE,a,b\nada,"RO\nLE","a\n\nb","c, d\ne, f"\n'
+    assert read_text(breaks).notices == (), "a line break in a name is no missing quote"
 
 
 def test_nul_characters_are_kept_for_validation() -> None:

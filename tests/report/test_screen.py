@@ -135,6 +135,15 @@ def test_of_many_bad_rows_ten_are_shown(bad: int, last: str) -> None:
     assert len(lines) == 2 + min(bad, 11)
 
 
+def test_a_plan_which_writes_no_file_says_where_the_other_rows_are_listed() -> None:
+    bad = classified(("in.csv", line(item="x") * 11 + line() * 13))
+    said = list(describe_input(bad, listed=()))
+    more = [one for one in said if "…" in one]
+    assert more == [f"  … and {number} more; `submit` lists all in results.csv" for number in (1, 2)]
+    more = [one for one in describe_input(bad, listed=[RowClass.REJECTED]) if "…" in one]
+    assert more == ["  … and 1 more, in the result files", "  … and 2 more; `submit` lists all in results.csv"]
+
+
 def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -> None:
     items = f"{hex_id(0xA)}|{hex_id(0xB)}|{hex_id(0xB)}"
     assert said(("in.csv", line() + line(item=items) + line())) == [

@@ -105,6 +105,7 @@ def test_other_dates_and_opposite_or_unknown_operations_hold_a_change_back(
     assert found[0] == RowClass.HELD_BACK
     assert found[1].startswith("in_progress_conflict: requested by Paula Lee since 2026-11-20T10:15:00Z, ")
     assert reason in found[1]
+    assert found[1].endswith(" is in progress; when it has ended, run the same command again")
 
 
 def test_one_conflicting_request_among_several_holds_a_change_back() -> None:
