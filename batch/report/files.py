@@ -11,12 +11,14 @@ import errno
 import os
 import stat
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
+from batch.corrections import keep_corrections, mark_as_written
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
@@ -124,7 +126,8 @@ def write_result_files(
         filled = {name: _safe(sheet) for name, sheet in sheets.items() if not sheet.rows.is_empty()}
         path = folder / (REJECTED_WORKBOOK if results is None else WORKBOOK)
         if not (why := misfit(filled)):
-            written = _write(path, lambda file: write_workbook(file, filled), complain) if filled else None
+            write = partial(write_workbook, sheets=filled)
+            written = _write(path, write, complain, comes_back=True) if filled else None
             in_book = {name: written if name in filled else None for name in backs}
             return in_book if results is None else {**in_book, "results": written}
         complain(f"{path} can't be written as a workbook: {why}. CSV files are written instead.")
@@ -192,11 +195,16 @@ def _back(table: Table, changes: pl.DataFrame, name: str, reason: pl.Expr) -> Sh
 
 
 def write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
-    """Write a file of rows to submit again and return its path; without any, remove an older one."""
+    """Write a file of rows to submit again and return its path; without any, remove an older one.
+
+    An older one that somebody has changed is kept under another name.
+    """
     if not sheet.rows.is_empty():
-        return write_csv(path, sheet, form, complain)
+        return write_csv(path, sheet, form, complain, comes_back=True)
     try:
         with open_folder(path.parent, option=OPTION) as opened:
+            if kept := keep_corrections(opened, path):
+                complain(kept)
             opened.remove(path.name)
     except (OSError, UnsafePlaceError) as error:
         complain(_not_written(path, error))
@@ -272,8 +280,16 @@ def _safe(sheet: Sheet) -> Sheet:
     return Sheet(tuple(headers), sheet.rows.with_columns(defused(pl.col(pl.String))))
 
 
-def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:
-    """Write a file in which no cell is a formula; return its path if it could be written."""
+def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain, *, comes_back: bool = False) -> str | None:
+    """Write a file in which no cell is a formula; return its path if it could be written.
+
+    Args:
+        path: Where.
+        sheet: Its headers and rows.
+        form: Of the file.
+        complain: Takes a sentence if it can't be written, or if an older one is kept.
+        comes_back: Whether people submit the file: an older one that somebody has changed is kept under another name.
+    """
     safe = _safe(sheet)
     safe.rows.columns = list(safe.headers)
     return _write(
@@ -282,14 +298,21 @@ def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str |
             file, quote_style="always", separator=form.delimiter, include_bom=form.is_for_spreadsheets
         ),
         complain,
+        comes_back=comes_back,
     )
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object], complain: Complain) -> str | None:
+def _write(path: Path, write: Callable[[BinaryIO], object], complain: Complain, *, comes_back: bool) -> str | None:
     """Write a file completely or not at all; return its path if it was."""
     try:
         with whole_file(path, option=OPTION) as file:
             write(file)
+            if comes_back:
+                file.flush()
+                mark_as_written(file.fileno())
+                with open_folder(path.parent, option=OPTION) as opened:
+                    if kept := keep_corrections(opened, path):
+                        complain(kept)
     except (OSError, UnsafePlaceError) as error:
         complain(_not_written(path, error))
         return None

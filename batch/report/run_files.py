@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from batch.api.dialects import Operation
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
+from batch.files import read_whole
 from batch.model import RowClass
 from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.read import PLAIN
@@ -52,7 +54,7 @@ def rows_in_results(folders: Sequence[Path], run: str) -> pl.DataFrame:
     """
     for folder in folders:
         try:
-            data = (folder / RESULTS).read_bytes().removeprefix(codecs.BOM_UTF8)
+            data = read_whole(folder / RESULTS, most=sys.maxsize)[0].removeprefix(codecs.BOM_UTF8)
         except OSError:
             continue
         found = _submitted(data, run)
@@ -220,4 +222,4 @@ def write_undo(
         orient="row",
     )
     rows = rows.hstack(origin.columns(rows))
-    return write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain)
+    return write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain, comes_back=True)

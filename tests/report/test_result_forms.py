@@ -141,6 +141,34 @@ def test_the_text_of_a_row_that_was_not_split_comes_back_until_its_columns_are_f
         assert (table.rows.height, table.rejected.height) == (2, 2)
 
 
+@pytest.mark.parametrize("out_format", ["csv", "xlsx"])
+def test_what_somebody_corrected_in_a_file_is_kept_if_it_is_written_again(
+    out_format: OutFormat, tmp_path: Path
+) -> None:
+    table = read(lines(",").encode())
+    path = Path(write(tmp_path, table, out_format)["rejected"] or "")
+    again: list[str] = []
+    write(tmp_path, table, out_format, again)
+    write(tmp_path, read(lines(";").encode()), out_format, again)
+    assert (again, list(tmp_path.glob("*.old*"))) == ([], []), "the run itself changes its own files"
+    texts = [b"corrected", b"corrected again"]
+    for text in texts:
+        path.write_bytes(text)
+        write(tmp_path, table, out_format, again)
+    names = [f"{path.stem}.old{path.suffix}", f"{path.stem}.old2{path.suffix}"]
+    assert [(tmp_path / name).read_bytes() for name in names] == texts
+    assert again[0] == (
+        f"{path} was changed since access-batch wrote it, so it is kept as {tmp_path / names[0]}: "
+        "if you have corrected rows there, submit that file."
+    )
+    assert len(again) == len(names)
+    if out_format == "csv":
+        path.write_bytes(b"corrected, and the input too")
+        write(tmp_path, read(lines(",").replace("00123", hex_id(3)).encode()), out_format, again)
+        assert not path.exists()
+        assert (tmp_path / "rejected.old3.csv").read_bytes() == b"corrected, and the input too"
+
+
 @pytest.mark.parametrize("text", ["x" * 32_768, "<r><t>a</t></r>"])
 def test_what_a_workbook_cannot_hold_unchanged_is_written_as_csv(text: str, tmp_path: Path) -> None:
     table = read(f"{','.join(_HEADER)}\n{','.join(_GOOD[:3])},x,{text}\n".encode())
