@@ -292,12 +292,14 @@ class TrackSummary:
         reported: Changes that the tenant has reported on.
         silent: How many changes it has not reported on yet.
         submitted_twice: How many changes it lists with the ids of several attempts, as far as this process has seen.
+        requested_since: How many rejected, cancelled or failed ones another run has requested since, likewise.
         looked_at: When the tenant's list was last searched for all of them, as the ledger writes instants; or empty.
     """
 
     reported: tuple[StatusGroup, ...]
     silent: int
     submitted_twice: int = 0
+    requested_since: int = 0
     looked_at: str = ""
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
+from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, outcome_column
 from batch.dedupe.classify import (
     INTENTION,
     KEY,
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from batch.api.dialects import Dialect
-    from batch.api.tenant_outcome import TenantOutcome
     from batch.ledger.plans import Plans
     from batch.model import Tally
     from batch.plan import Plan
     from batch.read import Table
     from batch.validate.rows import Validated
+
+
+_RESUBMITTABLE: Final = [outcome.value for outcome in RESUBMITTABLE]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -318,7 +321,8 @@ def with_outcomes(
 
     Returns:
         The changes with `request_id`, `state`, `tenant_state` and `tenant_said` (who decided, and the comment), all
-        null without a request; the tenant's reason replaces `reason` if a request was not accepted.
+        null without a request, and `elsewhere` (whether another run has requested it since, with an outcome that is
+        not RESUBMITTABLE); the tenant's reason replaces `reason` if a request was not accepted.
     """
     comment = pl.concat_str(
         *(pl.when(pl.col(name) != "").then(name) for name in ("tenant_who", "tenant_comment")),
@@ -337,6 +341,16 @@ def with_outcomes(
             pl.when(is_listed).then(comment).alias("tenant_said"),
         )
     )
+    is_wrong = outcome_column(pl.col("tenant_state"), pl.col("tenant_comment")).is_in(_RESUBMITTABLE)
+    since = (
+        classified.known.filter(
+            (pl.col("run") != run)
+            & ~pl.col("state").is_in([state.value for state in FREE])
+            & ~(is_listed & is_wrong).fill_null(value=False)
+        )
+        .group_by(KEY)
+        .agg(pl.col("request").max().alias("since"))
+    )
     answers = pl.DataFrame(
         {"number": list(reasons), "answer": list(reasons.values())}, schema={"number": pl.Int64, "answer": pl.String}
     )
@@ -347,8 +361,10 @@ def with_outcomes(
     joined = classified.changes.join(latest, on=KEY, how="left", maintain_order="left")
     for of_request in (answers, named):
         joined = joined.join(of_request, on="number", how="left", maintain_order="left")
+    joined = joined.join(since, on=KEY, how="left", maintain_order="left")
     return joined.with_columns(
         pl.when(is_submitted).then(pl.col("request_id", "state", "tenant_state", "tenant_said")),
+        (is_submitted & (pl.col("since") > pl.col("number"))).fill_null(value=False).alias("elsewhere"),
         pl.when(is_submitted & (pl.col("state") == State.ACCEPTED.value))
         .then(pl.lit(""))
         .when(is_submitted)
@@ -357,3 +373,9 @@ def with_outcomes(
         .fill_null("")
         .alias("reason"),
     )
+
+
+def failed_elsewhere(outcomes: pl.DataFrame) -> int:
+    """How many changes, from `with_outcomes`, were rejected, cancelled or failed and requested by another run since."""
+    wrong = outcome_column(pl.col("tenant_state"), pl.col("tenant_said")).is_in(_RESUBMITTABLE)
+    return outcomes.filter(pl.col("elsewhere") & wrong).select(KEY).n_unique()

@@ -12,7 +12,7 @@ import pytest
 from batch.api.dialects import DIALECTS
 from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
-from batch.pipeline import Classified, as_if_planned, classify_input, plan_fresh, with_outcomes
+from batch.pipeline import Classified, as_if_planned, classify_input, failed_elsewhere, plan_fresh, with_outcomes
 from batch.plan import NO_PLAN
 from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
@@ -105,6 +105,30 @@ def test_a_split_request_is_replaced_by_its_parts() -> None:
 @pytest.mark.parametrize("state", [State.SPLIT, State.DISCARDED])
 def test_a_change_without_a_live_request_shows_none(state: State) -> None:
     assert outcomes(classified(1), known(1, state, 4), reasons={4: "old"}) == [(None, None, "")]
+
+
+@pytest.mark.parametrize(
+    ("request_number", "state", "tenant_state", "again"),
+    [
+        (5, State.ACCEPTED, "", True),
+        (5, State.UNCONFIRMED, "", True),
+        (5, State.ACCEPTED, "REQUEST_COMPLETED", True),
+        (5, State.ACCEPTED, "REJECTED", False),
+        (5, State.REFUSED, "", False),
+        (5, State.PLANNED, "", False),
+        (3, State.ACCEPTED, "", False),
+    ],
+)
+def test_a_failed_change_that_another_run_has_requested_since_needs_no_way_back(
+    request_number: int, state: State, tenant_state: str, *, again: bool
+) -> None:
+    own = known(1, State.ACCEPTED, 4) | {"tenant_state": "REJECTED"}
+    other = known(1, state, request_number, run="other") | {"tenant_state": tenant_state}
+    made = dataclasses.replace(classified(1, 2), known=pl.DataFrame([own, other], schema=KNOWN_SCHEMA))
+    found = with_outcomes(made, run=RUN, reasons={}, ids=IDS)
+    assert found.get_column("tenant_state").to_list() == ["REJECTED", None]
+    assert found.get_column("elsewhere").to_list() == [again, False]
+    assert failed_elsewhere(found) == again
 
 
 def test_requests_of_other_runs_are_not_shown() -> None:

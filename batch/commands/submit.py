@@ -29,7 +29,7 @@ from batch.dedupe.row_class import changes_set_aside
 from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY
-from batch.pipeline import doubts_elsewhere, latest_states, with_outcomes
+from batch.pipeline import doubts_elsewhere, failed_elsewhere, latest_states, with_outcomes
 from batch.read import check_inputs, shown
 from batch.report.files import make_folder, write_result_files
 from batch.report.log_file import LogFile
@@ -344,6 +344,7 @@ def _report(
     _, waiting = doubts_elsewhere(classified)
     ids = ledger.requests.ids(run) if run else {}
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons, ids=ids)
+    tracked = tracked and replace(tracked, requested_since=failed_elsewhere(outcomes))
     return Summary(
         run=run_id,
         tenant=tenant,

@@ -109,7 +109,7 @@ def write_result_files(
         table: As read.
         rejected: `row`, `rule` and `message` from validation.
         changes: From pipeline.with_outcomes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id`, `state`,
-            `tenant_state` and `tenant_said`. None to write the rejected rows only.
+            `tenant_state`, `tenant_said` and `elsewhere`. None to write the rejected rows only.
         out_format: Of the files.
         complain: Takes a sentence if they can't be written.
 
@@ -169,7 +169,7 @@ def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
     which = {
         "refused": (pl.col("state") == State.REFUSED.value, pl.col("reason")),
         "unsent": (set_aside | (pl.col("state") == State.PLANNED.value), why),
-        "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]), said),
+        "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]) & ~pl.col("elsewhere"), said),
     }
     changes = changes.with_columns(
         pl.int_range(pl.len()).over("row").alias("position"), pl.len().over("row").alias("items")

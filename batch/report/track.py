@@ -112,16 +112,21 @@ def resubmission(tracked: TrackSummary, failed: str | None = None) -> Iterator[s
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
+        rest = number - tracked.requested_since
+        one, those = number == 1, "it" if number == 1 else "them"
+        beginning = f"{count(number, 'change')} {'was' if one else 'were'} {' or '.join(bad)}."
+        if rest <= 0:
+            yield f"{beginning} Another run has requested {those} since."
+            return
+        if tracked.requested_since:
+            those = f"the {rest:,} that no other run has requested since"
         states = ",".join(bad)
         again = (
             shlex.join(["access-batch", "submit", failed, "--resubmit", states])
             if failed
             else f"the same input with --resubmit {states}"
         )
-        yield (
-            f"{count(number, 'change')} {'was' if number == 1 else 'were'} {' or '.join(bad)}. "
-            f"To submit {'it' if number == 1 else 'them'} again: {again}"
-        )
+        yield f"{beginning} To submit {those}{'' if tracked.requested_since else ' again'}: {again}"
 
 
 def describe_existing(tracked: TrackSummary) -> Iterator[str]:

@@ -215,6 +215,10 @@ def test_refused_unsent_and_failed_rows_come_back_in_their_own_form_with_the_rea
         tmp_path, table, validated.rejected, outcomes, out_format=out_format, complain=pytest.fail
     )
 
+    since = outcomes.with_columns(elsewhere=pl.lit(value=True))
+    again = write_result_files(tmp_path.with_name("again"), table, validated.rejected, since, complain=pytest.fail)
+    assert again["failed"] is None, "another run has submitted these rows again"
+
     def back(name: str) -> Table:
         path = Path(files[name] or "")
         return read(path.read_bytes(), path.name, sheet="" if out_format == "csv" else name)
@@ -322,6 +326,7 @@ def test_a_row_comes_back_with_only_the_items_that_are_concerned(
         pl.Series("state", [*state, *[State.ACCEPTED] * several], pl.String),
         pl.lit(RowClass.SUBMITTED.value).alias("class"),
         pl.lit("no such item").alias("reason"),
+        pl.lit(value=False).alias("elsewhere"),
         **none,
     )
     nothing = pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "message": pl.String})

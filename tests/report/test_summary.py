@@ -15,7 +15,7 @@ from batch.model import EMPTY_TALLY, RowClass, Run, StatusGroup, Tally, TrackSum
 from batch.names.resolve import NameCounts
 from batch.report.runs import describe_rest, describe_run, list_runs, run_as_json
 from batch.report.summary import Summary, count_states
-from batch.report.track import describe_existing, describe_track, exit_code, track_as_json
+from batch.report.track import describe_existing, describe_track, exit_code, resubmission, track_as_json
 from batch.states import State
 
 if TYPE_CHECKING:
@@ -283,6 +283,20 @@ def test_outcomes_are_described_with_approvers_and_comments() -> None:
         "    1: no account",
         "  no report yet: 7",
     ]
+
+
+@pytest.mark.parametrize(
+    ("since", "words"),
+    [
+        (0, "8 changes were rejected or cancelled or failed. To submit them again: "),
+        (7, "8 changes were rejected or cancelled or failed. To submit the 1 that no other run has requested since: "),
+        (8, "8 changes were rejected or cancelled or failed. Another run has requested them since."),
+    ],
+)
+def test_changes_that_another_run_has_submitted_again_need_no_command(since: int, words: str) -> None:
+    command = "the same input with --resubmit rejected,cancelled,failed"
+    (said,) = resubmission(dataclasses.replace(SAID, requested_since=since))
+    assert said == (words + command if words.endswith(": ") else words)
 
 
 def test_changes_are_counted_by_outcome_and_by_the_vendors_state() -> None:
