@@ -19,7 +19,7 @@ _OFTEN_IGNORED: Final = frozenset({"SIGHUP", "SIGQUIT"})
 
 
 class Interruption:
-    """How often the user has asked to stop."""
+    """How often the user has asked to stop, also if the event loop ended before it could do anything about it."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -32,10 +32,16 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
     If the event loop can't handle signals (Windows), Ctrl-C ends the loop at once, as `second` does.
     """
     interruption = Interruption()
+    told = 0
+
+    def count(_number: int, _frame: object) -> None:
+        interruption.asked += 1
 
     def interrupted() -> None:
-        interruption.asked += 1
-        (first if interruption.asked == 1 else second)()
+        nonlocal told
+        told += 1
+        interruption.asked = max(interruption.asked, told)
+        (first if told == 1 else second)()
 
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as stack:
@@ -49,6 +55,8 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
                     # The loop puts back the system's own handler, and Python's only for Ctrl-C.
                     stack.callback(signal.signal, number, before)
                 stack.callback(loop.remove_signal_handler, number)
+                # The loop is told by another way, and later: nothing that arrives just before its end may be lost.
+                signal.signal(number, count)
         yield interruption
 
 

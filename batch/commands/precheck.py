@@ -199,11 +199,13 @@ class CommandPrecheck:
 
         with on_interrupt(first=stop, second=stop) as interruption:
             try:
-                return await asking
+                answered = await asking
             except asyncio.CancelledError:
-                if interruption.asked:
-                    raise KeyboardInterrupt("Interrupted during the precheck: nothing was sent.") from None
-                raise
+                if not interruption.asked:
+                    raise
+        if interruption.asked:
+            raise KeyboardInterrupt("Interrupted during the precheck: nothing was sent.") from None
+        return answered
 
     async def _run(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect

@@ -28,6 +28,13 @@ async def test_the_first_ctrl_c_stops_in_good_order_and_the_next_at_once() -> No
     assert interruption.asked == 4
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_just_before_the_end_of_the_block_counts(number: signal.Signals) -> None:
+    with on_interrupt(first=lambda: None, second=lambda: None) as interruption:
+        signal.raise_signal(number)
+    assert interruption.asked == 1
+
+
 async def test_ctrl_c_is_pythons_own_after_the_block() -> None:
     before = signal.getsignal(signal.SIGINT)
     with on_interrupt(first=lambda: None, second=lambda: None) as interruption:
