@@ -18,6 +18,21 @@ _OFTEN_IGNORED: Final = frozenset({"SIGHUP", "SIGQUIT"})
 """`nohup` and shells have background programs ignore these, which then stays so."""
 
 
+class _Ending:
+    """Ends the program as Ctrl-C does.
+
+    Attributes:
+        has_arrived: Whether a signal has. Python ignores the error if it runs a callback of its own just then.
+    """
+
+    def __init__(self) -> None:
+        self.has_arrived = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        self.has_arrived = True
+        raise KeyboardInterrupt
+
+
 class Interruption:
     """How often the user has asked to stop, also if the event loop ended before it could do anything about it."""
 
@@ -30,6 +45,9 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
     """While the block runs, the first Ctrl-C (or its like) calls `first`, and every further one `second`.
 
     If the event loop can't handle signals (Windows), Ctrl-C ends the loop at once, as `second` does.
+
+    Raises:
+        KeyboardInterrupt: A signal has arrived before, and its error was lost.
     """
     interruption = Interruption()
     told = 0
@@ -49,10 +67,12 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
             before = signal.getsignal(number)
             if before is signal.SIG_IGN and number.name in _OFTEN_IGNORED:
                 continue
+            if isinstance(before, _Ending) and before.has_arrived:
+                raise KeyboardInterrupt
             with contextlib.suppress(NotImplementedError, RuntimeError):
                 loop.add_signal_handler(number, interrupted)
-                if number is not signal.SIGINT:
-                    # The loop puts back the system's own handler, and Python's only for Ctrl-C.
+                if number is not signal.SIGINT or isinstance(before, _Ending):
+                    # The loop puts back the system's own handler, and Python's for Ctrl-C.
                     stack.callback(signal.signal, number, before)
                 stack.callback(loop.remove_signal_handler, number)
                 # The loop is told by another way, and later: nothing that arrives just before its end may be lost.
@@ -62,9 +82,11 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
 
 def end_as_by_ctrl_c() -> None:
     """From now on, every signal that ends this program does so as Ctrl-C does: with a message, and in order."""
+    ending = _Ending()
     for number in _SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+        before = signal.getsignal(number)
+        if before in {signal.SIG_DFL, signal.default_int_handler} or isinstance(before, _Ending):
+            signal.signal(number, ending)
 
 
 @contextlib.contextmanager

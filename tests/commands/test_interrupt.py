@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +47,7 @@ async def test_ctrl_c_is_pythons_own_after_the_block() -> None:
 @pytest.fixture
 def own_handlers() -> Iterator[None]:
     """Signals have the system's handlers, and after the test those from before."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     yield
     for number, handler in before.items():
@@ -72,3 +73,16 @@ async def test_a_program_that_nohup_has_started_outlives_its_terminal() -> None:
         await asyncio.sleep(0)
     assert interruption.asked == 0
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_signal_whose_error_python_ignores_stops_the_program_before_it_sends(number: signal.Signals) -> None:
+    end_as_by_ctrl_c()
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(number))
+    del thing
+    assert reference() is None
+    with pytest.raises(KeyboardInterrupt), on_interrupt(first=lambda: None, second=lambda: None):
+        pytest.fail("it goes on")
