@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEEP_ONE: Final = ": keep only one of them"
-SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, put it in a new file"
+SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, change its comment"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
 SECOND_HAND: Final = "only another machine has recorded how "
 """What was undone or failed is wanted again by such a record alone, and the tenant's list does not show it."""

@@ -345,12 +345,13 @@ def test_an_undone_input_reports_its_undo_and_a_changed_input_grants_again(progr
         same = program(*again, env=environment(tenant))
         assert same.code == 3
         assert (
-            f"run {undone} has since requested a revoke of this; to submit the row again, put it in a new file"
+            f"run {undone} has since requested a revoke of this; to submit the row again, change its comment"
             in same.err
         )
         tenant.tenant.conclude("REQUEST_COMPLETED")
         program("track", undone, *ledger, "--track-for", "0", env=environment(tenant))
-        assert program(*again, "--comment", "once more", env=environment(tenant)).code == 0
+        back = tmp_path / "wanted.results" / "unsent.csv"
+        assert program("submit", back, "--comment", "once more", *again[2:], env=environment(tenant)).code == 0
         assert accepted(tenant) == {
             **{pair_of(row): 2 for row in wanted},
             **{("REVOKE", *pair_of(row)[1:]): 1 for row in wanted},
