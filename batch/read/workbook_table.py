@@ -18,7 +18,7 @@ from batch.read.header import read_header
 from batch.read.identityiq import DATE_COLUMNS, NAME_COLUMNS, is_identityiq, recognised_names
 from batch.read.parquet_table import explained
 from batch.read.workbook_parts import SHEET, checked_sheet, shown_name
-from batch.read.workbook_scan import COLUMN_BITS, cell_name
+from batch.read.workbook_scan import COLUMN_BITS, cell_name, column_name
 from batch.text import count, on_one_line, restored
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
         rows=rows,
         rejected=pl.DataFrame(schema=REJECTED_SCHEMA),
         columns=header.kept,
-        notices=(*header.notices, *_notices(grid.sheet, name), *doubts.notices),
+        notices=(*header.notices, *_unnamed(grid, name), *_notices(grid.sheet, name), *doubts.notices),
         typed=frozenset(each for each, column in cells.items() if any(isinstance(cell, date) for cell in column)),
         problems=doubts.problems,
         form=Form(is_for_spreadsheets=True),
@@ -312,6 +312,17 @@ def _by_column(positions: array[int]) -> dict[int, list[int]]:
     for at in positions:
         found[at & ((1 << COLUMN_BITS) - 1)].append((at >> COLUMN_BITS) + 1)
     return found
+
+
+def _unnamed(grid: _Grid, name: str) -> Iterator[str]:
+    """A row whose cells are shifted to the right may end in such a column."""
+    for header, at, cells in zip(grid.headers, grid.positions, grid.columns, strict=True):
+        if not header.strip():
+            filled = [line for line, cell in zip(grid.lines, cells, strict=True) if not _is_blank(cell)]
+            yield (
+                f"{name}: column {column_name(at)} has no header, but {count(len(filled), 'cell')} with a value, the "
+                f"first in row {filled[0]}. Nothing of it is sent. Check that no row is shifted."
+            )
 
 
 def _notices(sheet: Sheet, name: str) -> Iterator[str]:

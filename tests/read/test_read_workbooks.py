@@ -12,6 +12,7 @@ import pytest
 
 from batch.api.dialects import dialect_named
 from batch.read import load_inputs, make_interpretation, read_loaded
+from batch.read.workbook_scan import column_name
 from batch.validate.rows import validate
 from tests.read.read_helpers import cells, lines, read_bytes, refusal
 from tests.read.workbooks import HEADER, ROW, read_workbook, with_error, with_part, workbook
@@ -188,6 +189,15 @@ def test_the_values_of_formulas_are_read_with_a_notice() -> None:
     ((_, message),) = rejected(read_workbook(unsaved))
     assert message == (
         "column `item` holds a formula whose value is not saved: open and save the file in a spreadsheet"
+    )
+
+
+def test_a_value_below_no_header_gives_a_notice() -> None:
+    table = read_workbook(workbook([*HEADER, "", ""], ROW, [*ROW, None, "stray"]))
+    (notice,) = table.notices
+    assert notice == (
+        f"in.xlsx: column {column_name(len(HEADER) + 1)} has no header, but 1 cell with a value, the first in row 3. "
+        "Nothing of it is sent. Check that no row is shifted."
     )
 
 
