@@ -5,10 +5,9 @@ There is no expression language: whatever evaluates one could read files or neve
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-import polars as pl
 
 from batch.errors import InputFileError
 from batch.read.columns import bare_name
@@ -17,10 +16,13 @@ from batch.text import on_one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import polars as pl
+
     from batch.read.file_rows import FileRows
     from batch.read.header import Column
     from batch.read.interpretation import Condition
 
+_OPERATOR: Final = re.compile(r"(?=(!=|=|~))")
 _MOST_SHOWN: Final = 80
 _MOST_VALUES: Final = 10
 
@@ -38,10 +40,10 @@ def taken(file_rows: FileRows, file: str, conditions: Sequence[Condition]) -> Fi
     """
     if not conditions:
         return file_rows
-    names = [_column(condition, file_rows.columns, file) for condition in conditions]
-    meets = file_rows.rows.select(
-        pl.all_horizontal(_meets(pl.col(name), one) for name, one in zip(names, conditions, strict=True)).alias("meets")
-    ).to_series()
+    meets = file_rows.rows.get_column("_line").is_not_null()
+    for condition in conditions:
+        column, operator, value = _split(condition, file_rows.columns, file)
+        meets &= _meets(_written(file_rows.rows.get_column(column)), operator, value)
     rows = file_rows.rows.filter(meets)
     return replace(
         file_rows,
@@ -51,11 +53,17 @@ def taken(file_rows: FileRows, file: str, conditions: Sequence[Condition]) -> Fi
     )
 
 
-def _column(condition: Condition, columns: Sequence[Column], file: str) -> str:
-    wanted = condition.column.lower()
-    for column in columns:
-        if wanted in {bare_name(column.header).lower(), column.name.lower()}:
-            return column.name
+def _split(condition: Condition, columns: Sequence[Column], file: str) -> tuple[str, str, str]:
+    """A condition's column by its canonical name, its operator, and its value.
+
+    A header may itself contain an operator: a condition is split at the first one that a column of the file precedes.
+    """
+    text = condition.text
+    for at in _OPERATOR.finditer(text):
+        wanted = bare_name(text[: at.start()]).lower()
+        for column in columns:
+            if wanted and wanted in {bare_name(column.header).lower(), column.name.lower()}:
+                return column.name, at[1], text[at.start() + len(at[1]) :].strip()
     shown = ", ".join(f"`{on_one_line(column.header, most=_MOST_SHOWN)}`" for column in columns)
     raise InputFileError(
         f"{file} has no column `{condition.column}`, which --where names. Its columns are {shown}.",
@@ -63,15 +71,14 @@ def _column(condition: Condition, columns: Sequence[Column], file: str) -> str:
     )
 
 
-def _written(cell: pl.Expr) -> pl.Expr:
-    return cell.fill_null("").str.strip_chars()
+def _written(cells: pl.Series) -> pl.Series:
+    return cells.fill_null("").str.strip_chars()
 
 
-def _meets(cell: pl.Expr, condition: Condition) -> pl.Expr:
-    written = _written(cell)
-    if condition.operator == "~":
-        return written.str.contains(condition.value, literal=True)
-    return written == condition.value if condition.operator == "=" else written != condition.value
+def _meets(written: pl.Series, operator: str, value: str) -> pl.Series:
+    if operator == "~":
+        return written.str.contains(value, literal=True)
+    return written == value if operator == "=" else written != value
 
 
 def none_taken(files: Sequence[FileRows], conditions: Sequence[Condition]) -> InputFileError:
@@ -81,16 +88,15 @@ def none_taken(files: Sequence[FileRows], conditions: Sequence[Condition]) -> In
         files: As read, with all their rows.
         conditions: What the rows must have.
     """
-    values: list[str] = []
+    name, values = "", list[str]()
     for file_rows in files:
-        name = _column(conditions[0], file_rows.columns, "")
-        values += file_rows.rows.select(_written(pl.col(name)).unique(maintain_order=True)).to_series().to_list()
+        name, _, _ = _split(conditions[0], file_rows.columns, "")
+        values += _written(file_rows.rows.get_column(name)).unique(maintain_order=True).to_list()
     filled = [value for value in dict.fromkeys(values) if value]
     shown = ", ".join(f"'{on_one_line(value, most=_MOST_SHOWN)}'" for value in filled[:_MOST_VALUES])
     more = f" and {len(filled) - _MOST_VALUES:,} more" if len(filled) > _MOST_VALUES else ""
     asked = " and ".join(on_one_line(condition.text, most=_MOST_SHOWN) for condition in conditions)
     return InputFileError(
         f"No row has {asked}, so --where takes none.",
-        next_step="Nothing was sent. Correct it; upper and lower case differ. "
-        f"Values of `{conditions[0].column}` are {shown}{more}.",
+        next_step=f"Nothing was sent. Correct it; upper and lower case differ. Values of `{name}` are {shown}{more}.",
     )

@@ -62,6 +62,7 @@ class Sheet:
         unsaved: Those of them whose value is not saved.
         errors: Cells that hold an error, such as #N/A.
         formatted: Numbers whose format shows something else, such as zeros in front.
+        dates: Dates that are written as ISO 8601, as in strict workbooks.
         hidden_rows: How many rows with cells are hidden, perhaps by a filter.
         is_1904: Whether the workbook counts its days from 1904.
     """
@@ -73,6 +74,7 @@ class Sheet:
     unsaved: array[int] = field(default_factory=lambda: array("Q"))
     errors: array[int] = field(default_factory=lambda: array("Q"))
     formatted: array[int] = field(default_factory=lambda: array("Q"))
+    dates: array[int] = field(default_factory=lambda: array("Q"))
     hidden_rows: int = 0
     is_1904: bool = False
 
@@ -222,6 +224,7 @@ def _checked(package: _Package, wanted: str) -> Sheet:
         scan.unsaved,
         scan.errors,
         scan.formatted,
+        scan.dates,
         scan.hidden_rows,
         is_1904,
     )

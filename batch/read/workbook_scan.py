@@ -45,6 +45,7 @@ class SheetScan:
         self.unsaved: array[int] = array("Q")
         self.errors: array[int] = array("Q")
         self.formatted: array[int] = array("Q")
+        self.dates: array[int] = array("Q")
         self.hidden_rows = 0
         self._name = name
         self._limits = limits
@@ -121,6 +122,8 @@ class SheetScan:
             at = row << COLUMN_BITS | column
             if self._kind == "e":
                 self.errors.append(at)
+            elif self._kind == "d":
+                self.dates.append(at)
             elif self._style and self._kind == "n" and self._style < len(self._plain) and not self._plain[self._style]:
                 self.formatted.append(at)
             if self._has_formula:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from datetime import date
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
@@ -125,6 +125,9 @@ def _grid(data: bytes, name: str, interpretation: Interpretation) -> _Grid:
         read = _read(sheet, name)
         top, left = read.start or (0, 0)
         cells = read.to_python() if read.start else []
+        for position in sheet.dates:
+            row, column = (position >> COLUMN_BITS) - top, (position & ((1 << COLUMN_BITS) - 1)) - left
+            cells[row][column] = _date(cells[row][column])
         merged = read.merged_cell_ranges or []
     known = {*KNOWN_COLUMNS, *recognised_names(interpretation)}
     of_sheet = f"The sheet '{shown_name(sheet.name)}' of {name}"
@@ -216,6 +219,15 @@ def _text(cell: Any) -> str | None:
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
         return str(int(cell))
     return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
+def _date(cell: Any) -> Any:
+    """A date of a strict workbook, which the library gives as text, as it gives any other date; or the cell itself."""
+    try:
+        found = datetime.fromisoformat(str(cell).strip())
+    except ValueError:
+        return cell
+    return found if found.tzinfo or found.time() != time.min else found.date()
 
 
 def _check_dates(name: str, column: Sequence[Any], doubts: _Doubts) -> None:

@@ -50,6 +50,10 @@ def people(table: Table) -> str:
         (["item=x"], "ann bob cid dan eve"),
         (["Department~."], ""),
         (["identity~a", "identity~n", "item_type=ROLE"], "ann dan"),
+        (["A=B=2"], "bob"),
+        (["a=b = =5 "], "eve"),
+        (["a=b!=1"], "bob cid dan eve"),
+        (["a=b~="], "eve"),
     ],
 )
 def test_only_rows_that_meet_every_condition_are_taken(where: list[str], taken: str) -> None:

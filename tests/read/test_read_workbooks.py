@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,22 @@ def test_dates_are_dates_and_numbers_are_as_they_show() -> None:
     assert [rule for rule, _ in rejected(table)] == ["remove_date_has_zone"]
     # Whatever the form of dates that are text, a date is a date.
     assert rejected(read_workbook(workbook(HEADER, rows[0]), date_format="us")) == []
+
+
+def test_dates_of_strict_workbooks_are_dates() -> None:
+    texts = ["2099-01-31T00:00:00", "2099-01-31", "2099-01-31T09:30:00.000"]
+    data = workbook([*HEADER[:3], "remove_date"], *([*ROW[:3], number] for number in (9001, 9002, 9003)))
+
+    def written(text: str, number: int = 9001) -> str:
+        text = re.sub(rf'<c r="(\w+)"([^>]*)><v>{number}</v>', rf'<c r="\1" t="d"><v>{texts[number - 9001]}</v>', text)
+        return text if number == 9003 else written(text, number + 1)
+
+    table = read_workbook(with_part(data, _SHEET, written), date_format="us")
+    assert table.rows["remove_date"].to_list() == ["2099-01-31", "2099-01-31", "2099-01-31T09:30:00"]
+    assert [rule for rule, _ in rejected(table)] == ["remove_date_has_zone"]
+    data = workbook(HEADER, changed("item", 9001))
+    ((_, message),) = rejected(read_workbook(with_part(data, _SHEET, written)))
+    assert "holds a date or time" in message, "a name is no date there either"
 
 
 def test_days_since_1904_are_read_as_such() -> None:
