@@ -139,7 +139,7 @@ def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretati
     if is_foreign := is_identityiq(rows):
         rows, notices = translate(rows, names, file, interpretation)
     else:
-        notices = check_columns(chosen, names, file)
+        notices = check_columns(chosen, names, file, is_own=file_rows.is_own)
     rows, of_items = _with_bars(rows, file)
     rows = _with_date_forms(rows, file_rows, file, interpretation, is_foreign=is_foreign)
     if interpretation.comment:

@@ -177,20 +177,26 @@ def _respelled(columns: Sequence[Column], maps: Sequence[ColumnMap], file: str) 
     return (f"{file}: read {', '.join(pairs)}.",) if pairs else ()
 
 
-def check_columns(rows: pl.DataFrame, names: Sequence[str], file: str) -> tuple[str, ...]:
+def check_columns(rows: pl.DataFrame, names: Sequence[str], file: str, *, is_own: bool) -> tuple[str, ...]:
     """Check that a file has the columns that every row needs; return notices about columns without effect.
 
     Args:
         rows: `_line` and the user's columns, of the rows that are taken.
         names: Canonical names of the user's columns.
         file: The file's name for messages.
+        is_own: Whether access-batch wrote the file, to be submitted again.
 
     Raises:
         InputFileError: A required column is missing; or there is no operation, and another column may hold revokes.
     """
     _check_required(names, file)
     absent = [name for name in KNOWN_COLUMNS if name not in names]
-    theirs = None if "operation" in names else _perhaps_operation(rows, names, file)
+    theirs = None
+    if "operation" not in names:
+        theirs = _perhaps_operation(rows, names, file)
+    elif not is_own and (rows.get_column("operation").fill_null("").str.strip_chars() == "").all():
+        # The rows that a file of ours gives back may be those of a filled column that are empty.
+        _perhaps_operation(rows, names, file)
     if theirs:
         absent.remove("operation")
     return (
@@ -235,7 +241,9 @@ def _perhaps_operation(rows: pl.DataFrame, names: Sequence[str], file: str) -> s
             continue
         if not others.is_empty():
             line, word = others.row(0)
-            raise _perhaps_revokes(file, on_one_line(name, most=_MOST_SHOWN), on_one_line(word, most=_MOST_SHOWN), line)
+            raise _perhaps_revokes(
+                file, name, on_one_line(word, most=_MOST_SHOWN), line, has_empty="operation" in names
+            )
     return called[0] if called else None
 
 
@@ -244,11 +252,13 @@ def _is_called_operation(name: str) -> bool:
     return is_apis or bool(_called("operation", [name]) or _nearest(name, ["operation"], cutoff=0.8))
 
 
-def _perhaps_revokes(file: str, name: str, word: str, line: int) -> InputFileError:
+def _perhaps_revokes(file: str, name: str, word: str, line: int, *, has_empty: bool) -> InputFileError:
+    name = on_one_line(name, most=_MOST_SHOWN)
+    lacks = f"In {file}, column `operation` is empty" if has_empty else f"{file} has no column `operation`"
     return InputFileError(
-        f"{file} has no column `operation`, so every row would be a GRANT, but column `{name}` has '{word}' in line "
-        f"{line}.",
-        next_step="Nothing was sent. If that column is the operation, write GRANT or REVOKE into it and add --map "
+        f"{lacks}, so every row would be a GRANT, but column `{name}` has '{word}' in line {line}.",
+        next_step="Nothing was sent. If that column is the operation, "
+        f"{'remove the empty one, ' if has_empty else ''}write GRANT or REVOKE into it and add --map "
         f"'{name}=operation'. If it is something else, add --map '{name}={METADATA_PREFIX}{name.lower()}', which sends "
         "it along.",
     )

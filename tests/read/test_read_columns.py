@@ -81,7 +81,7 @@ def test_a_notice_says_that_every_row_grants_if_another_column_may_be_the_operat
         "in.csv has no column `operation`, so every row is a GRANT. If column `Action` says otherwise, "
         "add --map 'Action=operation'."
     )
-    assert read_text(f"identity,item_type,item,operation,Action\nanna,ROLE,Clerk,{word},remove\n").notices == ()
+    assert read_text("identity,item_type,item,operation,Action\nanna,ROLE,Clerk,grant,remove\n").notices == ()
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,20 @@ def test_a_file_is_refused_if_a_column_that_is_not_read_may_say_that_rows_are_no
     maps = make_interpretation(maps=[f"{name}=metadata.{name.lower()}"])
     loaded = LoadedInputs((Content("in.csv", f"identity;item_type;item;{header}\n{text}".encode()),), "d", maps)
     assert not any("GRANT" in notice for notice in read_loaded(loaded).notices)
+
+
+def test_an_empty_operation_beside_a_column_that_may_be_it_is_refused_too() -> None:
+    text = "identity;item_type;item;operation;Action\nanna;ROLE;Clerk;;add\nbob;ROLE;Clerk; ;remove\n"
+    error = refusal(lambda: read_text(text))
+    assert error.message == (
+        "In in.csv, column `operation` is empty, so every row would be a GRANT, but column `Action` has 'remove' in "
+        "line 3."
+    )
+    assert error.next_step.startswith("Nothing was sent. If that column is the operation, remove the empty one, write")
+    assert read_text(text.replace("remove", "")).notices == ()
+    assert read_text(text.replace(";;add", ";GRANT;add")).notices == ()
+    ours = text.replace("Action\n", "Action;_line;_rule;_message\n").replace("add\n", "add;2;;\n")
+    assert read_text(ours.replace("remove\n", "remove;3;;\n")).rows.height == 2, "the other rows may have had one"
 
 
 def test_a_column_of_other_words_is_not_taken_for_the_operation() -> None:
