@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -27,6 +28,14 @@ hypothesis.settings.register_profile(
     "any speed", deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any speed")
+
+
+def pytest_configure() -> None:
+    """Signals end a program here, whatever started the tests: `nohup`, or a shell in the background, ignores some."""
+    for name in ("SIGHUP", "SIGQUIT", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
