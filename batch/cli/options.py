@@ -105,7 +105,7 @@ def takes(
 
 
 def _complete_commands(context: typer.Context) -> None:
-    """Gives the commands in messages the options of this one that say where, and who is meant."""
+    """Tells messages the options of this command that name the tenant, the ledger and the identities."""
     program = context.find_root().command
     COMMANDS.takes = dict(_options_by_command(program))
     COMMANDS.given = {

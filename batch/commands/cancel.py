@@ -18,13 +18,12 @@ from batch.commands.session import (
     find_access,
     notices_on,
     results_folder,
-    results_of,
 )
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.loops.cancel import Canceller
 from batch.report.cancel import CancelSummary, question
 from batch.report.files import make_folder
-from batch.report.run_files import UNDO, Origin, rows_in_results, write_undo
+from batch.report.run_files import UNDO, Origin, results_of, rows_in_results, write_undo
 from batch.states import IN_DOUBT, State
 from batch.status.cancel import (
     CancelOutcome,

@@ -75,7 +75,7 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
                     # The loop puts back the system's own handler, and Python's for Ctrl-C.
                     stack.callback(signal.signal, number, before)
                 stack.callback(loop.remove_signal_handler, number)
-                # The loop is told by another way, and later: nothing that arrives just before its end may be lost.
+                # The loop hears of a signal later, and perhaps never if it is about to end: so count at once.
                 signal.signal(number, count)
         yield interruption
 

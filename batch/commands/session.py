@@ -8,7 +8,6 @@ import shlex
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pydantic import SecretStr
@@ -27,6 +26,7 @@ from batch.credentials.vendor import SDK_SOURCE
 from batch.errors import RunHeldError, SettingsError, UnfitTokenError
 from batch.ledger.calls import RateKey
 from batch.read import shown
+from batch.report.run_files import results_of
 from batch.settings import Credentials
 from batch.tenant.address import tenant_names
 from batch.tenant.client import Tenant
@@ -35,6 +35,7 @@ from batch.tenant.wire import check_wires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from pathlib import Path
 
     from batch.answers.events import RunEvent, Tell
     from batch.api.dialects import Dialect
@@ -164,18 +165,6 @@ def results_folder(settings: Settings, inputs: Sequence[str]) -> Path:
     if settings.out is not None:
         return settings.out
     return results_of(inputs)[0]
-
-
-def results_of(inputs: Sequence[str]) -> list[Path]:
-    """The usual folder for the result files of inputs, if there are any: as their names are given here."""
-    if not inputs:
-        return []
-    first = inputs[0]
-    if first == "-":
-        return [Path("stdin.results")]
-    path = Path(first)
-    name = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem + ".results"
-    return [Path(name) if "://" in first else path.with_name(name)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.answers.events import StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import status
-from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, results_of, tenant_name
+from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
 from batch.errors import StoppedError, UsageError
 from batch.ledger.track import LOOKED
 from batch.loops.track import Tracker
 from batch.report.files import make_folder
 from batch.report.log_file import LogFile
-from batch.report.run_files import FAILED, TRACKED, Origin, failed_beside, rows_in_results, write_tracked
+from batch.report.run_files import FAILED, TRACKED, Origin, failed_beside, results_of, rows_in_results, write_tracked
 from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import count_states, describe_heads

@@ -264,7 +264,7 @@ def person_texts(person: Person, fields: Sequence[IdentityBy]) -> dict[str, str]
 
 
 def item_texts(item_type: ItemType, item: Item) -> dict[str, str]:
-    """The names of an item as they are written in a cell, each of which may be suggested."""
+    """The names of an item as a cell may have them; each may be suggested."""
     if item_type is not ItemType.ENTITLEMENT:
         return dict(zip(item.names, item.names, strict=True))
     parts = [(item.source, "", name) for name in item.names]
@@ -280,7 +280,7 @@ def _suggested(matches: NameMatches) -> str:
 
 
 def _folded(text: str) -> str:
-    """The text for comparisons that ignore case, accents apart, and how much white space there is of which kind."""
+    """The text for comparisons that ignore case, the encoding of accents, and the kind and amount of white space."""
     text = " ".join(tidy(text).split()).casefold()
     return text if text.isascii() else composed(text)
 

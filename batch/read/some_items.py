@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_only(originals: pl.DataFrame, kept: Iterable[tuple[int, str, Sequence[int]]]) -> pl.DataFrame:
-    """The rows, some of which have lost some of their items.
+    """The rows; some have lost some of their items.
 
     Args:
         originals: As written, columns by their canonical names.

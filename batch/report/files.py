@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
-from batch.corrections import keep_corrections, mark_as_written
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.files import whole_file
 from batch.folders import open_folder
 from batch.model import RowClass
 from batch.read.some_items import with_only
+from batch.report.corrections import keep_corrections, mark_as_written
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
 from batch.text import defused

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -28,7 +29,6 @@ from batch.text import id_key, key_of, phrase, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from batch.report.files import Complain
     from batch.status.matching import AcceptedChange
@@ -43,6 +43,18 @@ _DELIMITER: Final = re.compile(rb'([,;|\t])"?_line\b')
 _HEADER_BYTES: Final = 1 << 20
 _THEIRS: Final = "_input_"
 """Precedes the headers of the user's own columns: such a column has no effect if the file is submitted."""
+
+
+def results_of(inputs: Sequence[str]) -> list[Path]:
+    """The usual folder for the result files of inputs, if there are any: as their names are given here."""
+    if not inputs:
+        return []
+    first = inputs[0]
+    if first == "-":
+        return [Path("stdin.results")]
+    path = Path(first)
+    name = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem + ".results"
+    return [Path(name) if "://" in first else path.with_name(name)]
 
 
 def rows_in_results(folders: Sequence[Path], run: str) -> pl.DataFrame:

@@ -1,8 +1,8 @@
-"""Keeps what people have corrected in a file of ours, if that is to be written again.
+"""Keeps a result file that somebody has corrected when it is written again.
 
-The time of a file tells whether it is as we wrote it: below the second, it is a checksum of the content. Nobody needs a
-list of checksums for that. If a disk or a copy rounds the time, or whoever saves the file sets another, the file counts
-as changed, and is kept without need.
+A file's modification time tells whether it is as we wrote it: its part below a second is a checksum of the content, so
+no list of checksums is needed. If a disk or a copy rounds the time, or a program saves the file without a change, the
+file is kept needlessly.
 """
 
 from __future__ import annotations
