@@ -160,7 +160,8 @@ class Settler:
     async def run(self) -> None:
         """Settle until cancelled, or until the list can't be read; `error` then holds the reason."""
         try:
-            while True:
+            # A library below may lose a cancellation that comes together with an answer.
+            while (task := asyncio.current_task()) is None or not task.cancelling():
                 await self._due()
                 await self._look()
         except AccessBatchError as error:

@@ -104,7 +104,7 @@ class Tracker:
         if tracked.open:
             tracked.set_clock(await self._listing.clock_offset())
         began, wait = self._clock.monotonic(), 0.0
-        while tracked.open:
+        while tracked.open and not self._stopped:
             looked, moved = self._clock.monotonic(), tracked.moved
             await self._look(tracked)
             self.submitted_twice = tracked.submitted_twice
