@@ -109,6 +109,8 @@ class InputRun:
         Raises:
             RunHeldError: Meanwhile, another run has taken the input over, as two tenants proved to be one.
         """
+        if run is not None and ledger.runs.was_dropped(run):
+            return True
         if run is None or not ledger.runs.has_unfinished_beside(run):
             return False
         if (now := self._run(ledger)) is None or now.id != run.id:

@@ -117,8 +117,7 @@ def submit(
         check = CommandPrecheck(settings, screen, sessions, runtime, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0
-        twice = 0
-        was_behind = False
+        twice, was_behind, is_dropped = 0, False, False
         while True:
             others = job.doubts
             doubts_before = _doubts(ledger, others)
@@ -132,6 +131,7 @@ def submit(
             is_freed = _doubts(ledger, others) < doubts_before
             is_behind = not is_over and job.is_behind(ledger, run)
             if not is_foreign and (is_over or not (is_freed or (is_behind and not was_behind))):
+                is_dropped = run is not None and is_behind and ledger.runs.was_dropped(run)
                 break
             was_behind = was_behind or is_behind
             try:
@@ -142,6 +142,11 @@ def submit(
             run = planned or run
             if planned is None and set(job.doubts) <= set(others):
                 break
+        if run and is_dropped and stopped is None:
+            stopped = StoppedError(
+                f"Another machine has dropped requests that run {run.id} had planned, and has not planned them anew.",
+                next_step="They were not sent. The same command plans them anew.",
+            )
         if run and settings.wait and stopped is None and not interrupted:
             stopped, interrupted, twice = track_run(ledger, run, settings, screen, sessions, runtime, log)
         with undisturbed():

@@ -38,9 +38,9 @@ again.
 """
 
 
-FAILED: Final = (700144, 1200638)
+FAILED: Final = (700144, 1200638, 1301795)
 """Histories that went wrong: only the first recipient of the last accepted request held its access before; settling
-waited for ever, as its end came together with an answer.
+waited for ever, as its end came together with an answer; another machine dropped a plan that was not sent yet.
 """
 
 
