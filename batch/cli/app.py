@@ -76,7 +76,7 @@ def runtime() -> "Runtime":
     from rich.console import Console
 
     from batch.commands.heads import Heads
-    from batch.commands.runtime import Runtime
+    from batch.commands.runtime import Runtime, Wall
     from batch.commands.screen import Screen
     from batch.credentials.machine_key import machine_key
     from batch.ledger.process import Process, boot_id, boot_time
@@ -87,9 +87,11 @@ def runtime() -> "Runtime":
         # 50 bits, in one letter case, since a tenant may change it.
         return base64.b32encode(secrets.token_bytes(10)).decode()[:10].lower()
 
-    clock = Clock(now=lambda: datetime.now(UTC), monotonic=boot_time, boot=boot_id())
+    wall = Wall(lambda: datetime.now(UTC))
+    clock = Clock(now=wall.now, monotonic=boot_time, boot=boot_id())
     return Runtime(
         clock=clock,
+        wall=wall,
         jitter=random.random,
         process=Process.current(),
         new_id=new_id,

@@ -28,6 +28,25 @@ class Say(Protocol):
         """Shows them."""
 
 
+class Wall:
+    """The wall clock, in UTC: this machine's, or the one that all machines share that share the ledger.
+
+    Args:
+        own: This machine's.
+    """
+
+    def __init__(self, own: Callable[[], datetime]) -> None:
+        self._now = own
+
+    def now(self) -> datetime:
+        """This moment."""
+        return self._now()
+
+    def follow(self, shared: Callable[[], datetime]) -> None:
+        """Show the time that another clock shows."""
+        self._now = shared
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime:
     """Time, randomness and this process.
@@ -39,6 +58,7 @@ class Runtime:
         new_id: Returns a random id of a few letters and digits, new each time.
         key: Returns this machine's key.
         heads: The heads of ledgers that this machine has seen; None to keep none.
+        wall: Behind the wall clock of `clock`, so that it can follow the ledger's; None if it must not.
     """
 
     clock: Clock
@@ -47,6 +67,7 @@ class Runtime:
     new_id: Callable[[], str]
     key: Callable[[], MachineKey]
     heads: Heads | None = None
+    wall: Wall | None = None
 
     def now(self) -> datetime:
         """The wall clock, in UTC."""
@@ -73,8 +94,12 @@ class Runtime:
             key=self.key,
             memory=self.heads,
             only_read=only_read,
+            patience=settings.give_up_after,
+            say=say,
         )
         say(*ledger.notices)
+        if self.wall is not None and (shared := ledger.shared_clock()) is not None:
+            self.wall.follow(shared)
         return ledger
 
     def existing_ledger(self, settings: Settings, say: Say, *, only_read: bool = False) -> Ledger:

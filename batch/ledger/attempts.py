@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.holders import known
 from batch.ledger.moving import move
 from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
@@ -49,7 +50,7 @@ def begin_attempts(
     numbered = [(request, claim) for claim, body in enumerate(bodies, start=first) for request in body.requests]
     requests, claims = zip(*numbered, strict=True)
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
-    made = {TOKEN_EXPIRES: instant(token_expires), PROCESS: process.id if process else None}
+    made = {TOKEN_EXPIRES: instant(token_expires), PROCESS: known(connection, process).id if process else None}
     entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
     return bodies, events.append(connection, planned[0].run, entries)
 

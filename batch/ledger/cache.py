@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among
 from batch.ledger.engine import KEY, reading, writing
+from batch.ledger.postgresql import repeated
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Cached:
     at: datetime
 
 
+@repeated
 class Cache:
     """The tenants' answers that a ledger keeps."""
 

@@ -31,7 +31,11 @@ from batch.api.rate_window import (
 )
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
+from batch.ledger.holders import known
+from batch.ledger.permit_clock import Moment, PermitClock
+from batch.ledger.postgresql import repeated
 from batch.ledger.process import Process
+from batch.ledger.sessions import Lock
 from batch.ledger.tables import number_of_tenant
 
 if TYPE_CHECKING:
@@ -41,9 +45,6 @@ if TYPE_CHECKING:
 
     from batch.api.dialects import Rate
     from batch.model import Clock
-
-DATABASE: Final = "database"
-"""The clock of the database's server, in place of a boot."""
 
 STEPPED: Final = 1.0
 """If the ledger is ahead of the clock by more seconds, the database server's clock was set back."""
@@ -89,7 +90,6 @@ _FINGERPRINT: Final = sa.select(
     sa.func.count(), sa.func.count(t.call.c.counted_by), sa.func.max(t.call.c.counted_by)
 ).where(t.call.c.pace == sa.bindparam("of"))
 _GIVE: Final = sa.insert(t.call)
-_DATABASE_CLOCK: Final = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 _GIVEN: Final = (
     sa.update(t.pace)
     .where(t.pace.c.id == sa.bindparam("of"))
@@ -112,23 +112,7 @@ class RateKey:
     dialect: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Moment:
-    """This moment by the clock that all processes read.
-
-    Attributes:
-        now: In seconds.
-        ahead: What this clock is ahead of the process's own monotonic clock.
-        epoch: The wall clock when this clock was 0.
-        boot: Names this clock; empty if it can't be told from the clock of a former boot.
-    """
-
-    now: float
-    ahead: float
-    epoch: float
-    boot: str
-
-
+@repeated
 class Calls:
     """The calls that the tenant counts together, as one of the processes that make them sees them.
 
@@ -144,8 +128,8 @@ class Calls:
         self._engine = engine
         self._rate_key = rate_key
         self._rate = rate
-        self._process = process
-        self._clock = clock
+        self._process = known(engine, process)
+        self._clock = PermitClock(clock)
         self._tidied_at = 0.0
         self._ours = False
         self._seen: tuple[object, ...] = ()
@@ -160,8 +144,9 @@ class Calls:
                 monotonic clock; None for an unused permit.
         """
         rate = self._rate
-        with writing(self._engine) as connection:
-            moment = self._moment(connection)
+        asked_at = self._clock.monotonic()
+        with writing(self._engine, *self._locks()) as connection:
+            moment = self._clock.moment(connection, asked_at)
             now = moment.now
             pace = self._pace(connection, moment)
             if pace.boot != moment.boot or not self._ours:
@@ -194,8 +179,9 @@ class Calls:
             permitted_at: When the rejected call was permitted.
             violated: Whether it was rejected for the rate limit, which cuts the share.
         """
-        with writing(self._engine) as connection:
-            moment = self._moment(connection)
+        asked_at = self._clock.monotonic()
+        with writing(self._engine, *self._locks()) as connection:
+            moment = self._clock.moment(connection, asked_at)
             pace = self._pace(connection, moment)
             ahead = _ahead(pace, moment)
             now = moment.now + ahead
@@ -209,15 +195,11 @@ class Calls:
                 .values(silent_since=now, silent_until=until, cut_to=share.cut_to, cut_at=share.cut_at)
             )
 
-    def _moment(self, connection: Connection) -> _Moment:
-        # Read first: a call must not seem to have been counted earlier than it was.
-        own = self._clock.monotonic()
-        if connection.dialect.name == "sqlite":
-            return _Moment(now=own, ahead=0.0, epoch=self._clock.epoch() - own, boot=self._clock.boot)
-        now = float(connection.execute(_DATABASE_CLOCK).scalar_one())
-        return _Moment(now=now, ahead=now - own, epoch=0.0, boot=DATABASE)
+    def _locks(self) -> tuple[Lock, ...]:
+        """The permits need no other part of the ledger, unless their row must be made."""
+        return (Lock.PACE,) if self._ours else (Lock.LEDGER, Lock.PACE)
 
-    def _pace(self, connection: Connection, moment: _Moment) -> Any:
+    def _pace(self, connection: Connection, moment: Moment) -> Any:
         """The rate key's row, added if there is none, and taken over from another boot if it stands still."""
         rate = self._rate
         of = {"tenant": self._rate_key.tenant, "client": self._rate_key.client, "dialect": self._rate_key.dialect}
@@ -241,6 +223,9 @@ class Calls:
         if row.boot == moment.boot and (moment.boot or self._ours):
             self._ours = True
             changed = _corrected(row, moment.now)
+            if moment.was_set:
+                until = max(row.silent_until, moment.now + _whole(row, rate))
+                changed |= {"silent_since": moment.now, "silent_until": until}
         elif self._stands_still(connection, row, moment.now):
             self._ours = True
             changed = _taken_over(row, moment)
@@ -269,7 +254,7 @@ def _share(pace: Any) -> Share:
     return Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
 
 
-def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Moment) -> dict[str, Any]:
+def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Moment) -> dict[str, Any]:
     return {
         "tenant": number_of_tenant(connection, rate_key.tenant),
         "client": rate_key.client,
@@ -281,7 +266,7 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: _Mo
     }
 
 
-def _new_times(moment: _Moment) -> dict[str, Any]:
+def _new_times(moment: Moment) -> dict[str, Any]:
     times = {"silent_since": 0.0, "silent_until": 0.0, "cut_at": 0.0}
     return {**times, "boot": moment.boot, "epoch": moment.epoch}
 
@@ -297,7 +282,7 @@ def _corrected(pace: Any, now: float) -> dict[str, Any]:
     return changed
 
 
-def _taken_over(pace: Any, moment: _Moment) -> dict[str, Any]:
+def _taken_over(pace: Any, moment: Moment) -> dict[str, Any]:
     """What changes if the times of another boot are translated.
 
     Only the wall clock runs through from boot to boot. It may be wrong, but what it says can't make a silence longer
@@ -314,7 +299,7 @@ def _taken_over(pace: Any, moment: _Moment) -> dict[str, Any]:
     }
 
 
-def _ahead(pace: Any, moment: _Moment) -> float:
+def _ahead(pace: Any, moment: Moment) -> float:
     """What the clock of the row is ahead of ours, by the wall clock; 0 for the same clock."""
     return 0.0 if pace.boot == moment.boot else moment.epoch - float(pace.epoch)
 
@@ -379,7 +364,7 @@ def _close_dead(connection: Connection, pace: int, now: float, process: Process)
             )
 
 
-def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: _Moment, process: Process) -> None:
+def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Moment, process: Process) -> None:
     connection.execute(
         _GIVE,
         [

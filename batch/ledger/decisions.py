@@ -16,6 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
+from batch.ledger.postgresql import repeated
 from batch.ledger.seals import has_planned_names
 from batch.names.known import KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome
@@ -52,6 +53,7 @@ class Decisions:
     set_aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TENANT_VERDICTS))
 
 
+@repeated
 class DecisionStore:
     """The decisions of a ledger's runs."""
 

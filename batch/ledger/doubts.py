@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.engine import KEY, reading, writing
 from batch.ledger.events import ATTEMPT, CLAIM, GONE, SERVER_TIME, TOKEN_EXPIRES, changed
+from batch.ledger.postgresql import repeated
 from batch.ledger.rows import load_requests
 from batch.ledger.witnesses import ClaimOrder, read_detail, request_of, sent_of, witnesses_of
 from batch.model import Doubt
@@ -89,6 +90,7 @@ _DELAY_OF_RUN: Final = _DELAY.join(t.run, t.run.c.tenant == t.tenant.c.id).where
 _DELAY_AT: Final = _DELAY.where(t.tenant.c.id == t.tenant_at(sa.bindparam("of")))
 
 
+@repeated
 class DoubtStore:
     """What a ledger knows of its UNCONFIRMED requests.
 

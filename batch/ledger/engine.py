@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.files import close_to_others, open_private
 from batch.folders import check_way
-from batch.ledger import tables as t
+from batch.ledger.postgresql import SERVER, Server, server_of
+from batch.ledger.sessions import Lock, connect_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +74,12 @@ def place(url: sa.URL) -> str:
 
 
 def connect(
-    url: sa.URL, *, key: Callable[[], MachineKey] | None = None, foreign_keys: bool = True, only_look: bool = False
+    url: sa.URL,
+    *,
+    key: Callable[[], MachineKey] | None = None,
+    foreign_keys: bool = True,
+    only_look: bool = False,
+    server: Server | None = None,
 ) -> Engine:
     """An engine whose transactions cover everything.
 
@@ -84,19 +91,32 @@ def connect(
         key: This machine's key; None if nothing is written that must be signed.
         foreign_keys: Off only during migrations, which rebuild tables.
         only_look: Whether to change nothing, since the database may not be a ledger.
+        server: What is known of the database server; None for a first look, or for SQLite.
 
     Raises:
         LedgerRefusedError: The file can't be opened or created, or the database's driver is missing.
     """
     path = ledger_file(url)
     original = _make_private_file(path) if path is not None else None
-    arguments: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT} if path is not None else {}
+    options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": BUSY_TIMEOUT}}
+    if path is None:
+        server = server or Server(name="", patience=0.0, say=lambda _line: None)
+        # We issue BEGIN ourselves.
+        options = {
+            "connect_args": connect_arguments(f"access-batch on {platform.node()}, process {os.getpid()}"),
+            "isolation_level": "AUTOCOMMIT",
+            "use_native_hstore": False,
+        }
     try:
-        engine = sa.create_engine(url, connect_args=arguments)
+        engine = sa.create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
-    _watch_connections(engine)
     engine.update_execution_options(**{KEY: key, SEEN: {}})
+    if path is None and server is not None:
+        engine.update_execution_options(**{SERVER: server})
+        sa.event.listen(engine, "connect", server.on_connect)
+        return engine
+    _watch_connections(engine)
     if path is not None and original is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
         _watch_file(engine, path, original)
@@ -226,7 +246,9 @@ def require_never_lost(connection: Connection) -> None:
     Raises:
         LedgerLostError: One has broken.
     """
-    if lost := connection.get_execution_options().get(_LOST):
+    if server := server_of(connection):
+        server.require_same()
+    elif lost := connection.get_execution_options().get(_LOST):
         raise LedgerLostError(
             f"The connection to the ledger was lost: {lost[0]}.",
             next_step="Nothing more is sent. Run the same command again: it first compares the ledger with the tenant.",
@@ -297,27 +319,33 @@ def _opening(path: Path) -> Iterator[None]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads: a consistent view that blocks no writer."""
-    options: dict[str, Any] = {_READING: True}
-    if engine.dialect.name != "sqlite":
-        options["isolation_level"] = "REPEATABLE READ"
-    with _explained(engine), engine.connect().execution_options(**options) as connection, connection.begin():
-        yield connection
+    with _explained(engine):
+        if server := server_of(engine):
+            with server.transaction(engine) as connection:
+                yield connection
+        else:
+            options: dict[str, Any] = {_READING: True}
+            with engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
 
 
 @contextmanager
-def writing(engine: Engine, *, made: bool = True) -> Iterator[Connection]:
-    """One transaction that writes, after all others. It is durable once the block ends and undone if the block raises.
+def writing(engine: Engine, *locks: Lock) -> Iterator[Connection]:
+    """One transaction that writes. It is durable once the block ends and undone if the block raises.
 
-    One writer works at a time: SQLite's BEGIN IMMEDIATE ensures it, elsewhere a lock on the row of `about`.
+    In SQLite, one writer works at a time. Elsewhere that holds for those who take the same lock.
 
     Args:
         engine: From `connect`.
-        made: Whether the ledger already has its tables.
+        locks: What the transaction needs to itself; by default everything but the permits to call.
     """
-    with _explained(engine), engine.begin() as connection:
-        if made and connection.dialect.name != "sqlite":
-            connection.execute(sa.select(t.about.c.id).with_for_update())
-        yield connection
+    with _explained(engine):
+        if server := server_of(engine):
+            with server.transaction(engine, *(locks or (Lock.LEDGER,))) as connection:
+                yield connection
+        else:
+            with engine.begin() as connection:
+                yield connection
 
 
 @contextmanager

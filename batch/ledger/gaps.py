@@ -18,10 +18,12 @@ from batch.ledger.attempts import begin_attempts, ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
+from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import divide, move
+from batch.ledger.postgresql import repeated
 from batch.ledger.remembered import remembered_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.rows import REQUEST, load_request, load_requests
-from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.ledger.runs import RUN, as_run
 from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
@@ -87,6 +89,7 @@ class _Free:
     gone: Process | None
 
 
+@repeated
 class Gaps:
     """Compares a ledger with the newer states that this machine and the tenant have seen."""
 

@@ -15,9 +15,11 @@ from batch.ledger.engine import writing
 from batch.ledger.events import Entry
 from batch.ledger.facts import about
 from batch.ledger.history import earlier
+from batch.ledger.holders import require_held
 from batch.ledger.plans import NewRun, begin_run, run_id_of
+from batch.ledger.postgresql import repeated
 from batch.ledger.products import distinct
-from batch.ledger.runs import Runs, require_held
+from batch.ledger.runs import Runs
 from batch.ledger.seals import root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses
@@ -42,6 +44,7 @@ _TRACKED: Final = {"request": pl.Int64, "identity": pl.Int64, "item": pl.Int64, 
 _LINE: Final = ("identity", "item", "request", "run", "state")
 
 
+@repeated
 class Imported:
     """The imported changes of a ledger."""
 

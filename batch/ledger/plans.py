@@ -20,10 +20,11 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
 from batch.ledger.facts import about, seen_of_others
 from batch.ledger.history import earlier
+from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import move
+from batch.ledger.postgresql import repeated
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.rows import requests_of
-from batch.ledger.runs import refuse_if_held
 from batch.ledger.seals import check_all, check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, TakenOver, take_over
@@ -80,6 +81,7 @@ class NewRun:
     started_at: datetime
 
 
+@repeated
 class Plans:
     """The plans of a ledger."""
 

@@ -30,9 +30,10 @@ from batch.ledger.events import (
     changed,
 )
 from batch.ledger.failures import failures
+from batch.ledger.holders import require_held
 from batch.ledger.moving import divide, move
+from batch.ledger.postgresql import COMPARES_FIRST, repeated
 from batch.ledger.rows import REQUEST, load_requests
-from batch.ledger.runs import require_held
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.track import write_statuses
 from batch.states import Event, State
@@ -83,6 +84,7 @@ _COUNT: Final = sa.select(sa.func.count()).select_from(t.request).where(_OF_RUN_
 _IN_STATE: Final = REQUEST.where(_OF_RUN_IN_STATE).order_by(t.request.c.number)
 
 
+@repeated
 class Requests:
     """The requests of a ledger."""
 
@@ -136,8 +138,7 @@ class Requests:
             if seen and not is_known and not events.has(connection, seen):
                 raise LedgerLostError(
                     "The ledger has lost this process's last claim: it was put back, or is another copy.",
-                    next_step="Nothing more was sent. Run the same command again: it first compares the ledger with "
-                    "the tenant.",
+                    next_step=COMPARES_FIRST,
                 )
             rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
             if not rows:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.api.dialects import Operation
-from batch.errors import RunHeldError, UsageError
+from batch.errors import UsageError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
-from batch.ledger.process import Process
+from batch.ledger.holders import HELD_BY, busy_runs, holding, known, refuse_if_held, require_held
+from batch.ledger.postgresql import moment, repeated
 from batch.model import Run, Tally
 from batch.read import shown
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
@@ -27,22 +28,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.process import Process
+
 
 RUN: Final = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == t.tenant.c.id)
 """Rows of runs, each with the name of its tenant."""
 
-_PROCESS: Final = ("host", "machine", "pid", "process_started")
-_HELD_BY: Final = sa.and_(
-    t.holder.c.run == t.RUN_NUMBER,
-    *(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _PROCESS),
-)
-_HELD: Final = sa.select(t.holder.c.pid).where(_HELD_BY)
-_RELEASE: Final = sa.delete(t.holder).where(_HELD_BY)
-_HOLDER: Final = sa.select(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
+_RELEASE: Final = sa.delete(t.holder).where(HELD_BY)
 _FREE: Final = sa.delete(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
 _HOLD: Final = sa.insert(t.holder).values(run=t.RUN_NUMBER)
 _BEAT: Final = sa.update(t.holder).where(t.holder.c.run == t.RUN_NUMBER).values(beat=sa.bindparam("at"))
-_HELD_RUNS: Final = sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number)
 _OF_INPUT: Final = RUN.where(
     t.run.c.tenant == t.tenant_at(sa.bindparam("url")), t.run.c.input_digest == sa.bindparam("digest")
 )
@@ -103,6 +98,7 @@ _UNFINISHED_BESIDE: Final = (
 )
 
 
+@repeated
 class Runs:
     """The runs of a ledger."""
 
@@ -212,6 +208,7 @@ class Runs:
             RunHeldError: A process that is alive holds the run.
         """
         with writing(self._engine) as connection:
+            process, now = known(connection, process), moment(connection, now)
             gone = refuse_if_held(connection, run, process, now)
             connection.execute(_FREE, {"of_run": run.id})
             at = instant(now)
@@ -235,7 +232,7 @@ class Runs:
         """
         with writing(self._engine) as connection:
             require_held(connection, run.id, process)
-            connection.execute(_BEAT, {"of_run": run.id, "at": instant(now)})
+            connection.execute(_BEAT, {"of_run": run.id, "at": instant(moment(connection, now))})
 
     def release(self, run: Run, process: Process, now: datetime) -> None:
         """Ends the process's hold on the run. What it left SENDING becomes UNCONFIRMED: it sends nothing any more.
@@ -244,7 +241,8 @@ class Runs:
             LedgerChangedError: Somebody has changed what it left.
         """
         with writing(self._engine) as connection:
-            if connection.execute(_RELEASE, _holding(run.id, process)).rowcount:
+            process = known(connection, process)
+            if connection.execute(_RELEASE, holding(run.id, process)).rowcount:
                 _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, gone=process)
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
@@ -257,58 +255,6 @@ class Runs:
         """Discards the requests that the run has not sent; returns how many there were."""
         with writing(self._engine) as connection:
             return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
-
-
-def _holding(run: str, process: Process) -> dict[str, Any]:
-    values = (run, process.host, process.machine, process.pid, process.started)
-    return {f"of_{name}": value for name, value in zip(("run", *_PROCESS), values, strict=True)}
-
-
-def require_held(connection: Connection, run: str, process: Process) -> None:
-    """Checks that `process` holds the run with this id.
-
-    Raises:
-        RunHeldError: It does not.
-    """
-    if connection.execute(_HELD, _holding(run, process)).first() is None:
-        raise RunHeldError(
-            f"Another process has taken over run {run}, because this one did not report for too long.",
-            next_step="Let the other one finish; then run the same command again.",
-        )
-
-
-def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:
-    """The ids of the runs that another process works on, and why nothing may be taken from them, as words.
-
-    Runs that wait on purpose will be here too: every taker asks this function.
-    """
-    busy = {}
-    for row in connection.execute(_HELD_RUNS):
-        holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
-        if holder != process and holder.is_alive(beat=row.beat, now=now):
-            busy[row.id] = f"process {row.pid} on {row.host} is working on that run"
-    return busy
-
-
-def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> Process | None:
-    """Checks that no other process works on a run.
-
-    Returns:
-        The last holder, if it is known to be gone: only its own machine can tell.
-
-    Raises:
-        RunHeldError: Another process does.
-    """
-    row = connection.execute(_HOLDER, {"of_run": run.id}).first()
-    if row is None:
-        return None
-    holder = Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)
-    if holder != process and holder.is_alive(beat=row.beat, now=now):
-        raise RunHeldError(
-            f"Process {row.pid} on {row.host} has been working on run {run.id} since {row.since}.",
-            next_step="Wait for it to end, or stop it; then run the same command again.",
-        )
-    return holder if holder.machine == process.machine else None
 
 
 def _mark_all(
@@ -356,6 +302,7 @@ def as_run(row: sa.Row[tuple[object, ...]]) -> Run:
     )
 
 
+@repeated
 class CancelLog:
     """The cancellations of a ledger's runs."""
 

@@ -9,12 +9,13 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
-from batch.ledger.engine import connect, ledger_url, reading
+from batch.ledger.engine import connect, ledger_file, ledger_url, reading
 from batch.ledger.events import newest
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
+from batch.ledger.postgresql import Server, repeated, server_of
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from batch.model import Clock, Head, Run
 
 
+@repeated
 class Ledger:
     """An open ledger; every method of its parts is one short transaction.
 
@@ -89,6 +91,8 @@ class Ledger:
         key: Callable[[], MachineKey],
         memory: LedgerMemory | None = None,
         only_read: bool = False,
+        patience: float = 0.0,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> Self:
         """Opens the ledger at a path or URL; creates or upgrades it if necessary.
 
@@ -100,6 +104,8 @@ class Ledger:
             key: Returns this machine's key. It is not called before something must be signed or checked.
             memory: What this machine knows of ledgers; None to know nothing.
             only_read: Whether it will only be read, so that one that can't be written will do.
+            patience: Seconds to wait for a database server that has gone.
+            say: Shows the user why that takes so long.
 
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
@@ -109,7 +115,10 @@ class Ledger:
         if only_read and (readable := for_reading_only(url, sandbox=sandbox)) is not None:
             return cls(connect(readable, key=key, only_look=True), new_id, memory=memory)
         notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory)
-        return cls(connect(url, key=key), new_id, notices, memory)
+        server = None
+        if ledger_file(url) is None:
+            server = Server(name="-".join(new_id() for _ in range(2)), patience=patience, say=say)
+        return cls(connect(url, key=key, server=server), new_id, notices, memory)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""
@@ -137,6 +146,14 @@ class Ledger:
     def health(self) -> Health:
         """What the ledger looks like from inside; see health.health."""
         return health(self._engine)
+
+    def shared_clock(self) -> Callable[[], datetime] | None:
+        """The clock that all machines of the ledger share; None if it is this machine's own."""
+        server = server_of(self._engine)
+        if server is None:
+            return None
+        with reading(self._engine):
+            return server.now
 
     def close(self) -> None:
         """Closes all connections."""

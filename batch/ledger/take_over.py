@@ -13,9 +13,9 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among
 from batch.ledger.events import NEW_RUN, Entry
+from batch.ledger.holders import busy_runs
 from batch.ledger.moving import divide
 from batch.ledger.rows import REQUEST, item_rows, load_requests, recipients_of
-from batch.ledger.runs import busy_runs
 from batch.model import Part
 from batch.states import Event, State, advance
 from batch.text import id_key, instant

@@ -17,9 +17,12 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_tenant
+from batch.ledger.holders import refuse_if_held
+from batch.ledger.postgresql import repeated
 from batch.ledger.rows import recipients_of
-from batch.ledger.runs import RUN, as_run, refuse_if_held
+from batch.ledger.runs import RUN, as_run
 from batch.ledger.seals import check_runs_of
+from batch.ledger.sessions import Lock
 from batch.ledger.take_over import take_changes
 from batch.states import VOID, State
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from batch.model import Run
 
 
+@repeated
 class Tenants:
     """The tenants of a ledger."""
 
@@ -95,7 +99,7 @@ class Tenants:
             row = connection.execute(_TENANT, {"url": url}).first()
             if not names or (row is not None and row.token_name == names[0]):
                 return False
-        with writing(self._engine) as connection:
+        with writing(self._engine, Lock.LEDGER, Lock.PACE) as connection:
             return _bind(connection, url, names, process, now, self._new_id)
 
     def requesters(self, url: str) -> frozenset[str]:

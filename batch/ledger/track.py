@@ -11,6 +11,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_findings
+from batch.ledger.postgresql import repeated
 from batch.model import StatusGroup, TrackSummary
 from batch.states import State
 
@@ -77,6 +78,7 @@ _CHANGES: Final = (
 """Every change of every request, with the tenant's last report."""
 
 
+@repeated
 class TrackStore:
     """The tenant's reports that a ledger keeps."""
 

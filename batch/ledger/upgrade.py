@@ -204,7 +204,7 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
     """Creates the tables as the migrations would, and gives the ledger its id, in one transaction: never half made."""
     engine = connect(url)
     try:
-        with writing(engine, made=False) as connection:
+        with writing(engine) as connection:
             if HAS_VERSION.name in sa.inspect(connection).get_table_names():
                 return  # another process was faster
             t.metadata.create_all(connection, checkfirst=False)
@@ -226,7 +226,7 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
     config.set_main_option("path_separator", "os")
     engine = connect(url, key=key, foreign_keys=False)
     try:
-        with writing(engine, made=False) as connection:
+        with writing(engine) as connection:
             config.attributes["connection"] = connection
             # Tables can't be rebuilt under a view.
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS {t.VIEW}")

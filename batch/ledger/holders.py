@@ -1,0 +1,103 @@
+"""Which process works on a run, and whether it is alive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from batch.errors import RunHeldError
+from batch.ledger import tables as t
+from batch.ledger.postgresql import moment, server_of, silent_since
+from batch.ledger.process import SILENT_FOR, Process
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+    from batch.model import Run
+
+_PROCESS: Final = ("host", "machine", "pid", "process_started")
+HELD_BY: Final = sa.and_(
+    t.holder.c.run == t.RUN_NUMBER,
+    *(t.holder.c[name] == sa.bindparam(f"of_{name}") for name in _PROCESS),
+)
+"""Whether a process holds a run."""
+_HELD: Final = sa.select(t.holder.c.pid).where(HELD_BY)
+_HOLDER: Final = sa.select(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
+_HELD_RUNS: Final = sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number)
+
+
+def holding(run: str, process: Process) -> dict[str, Any]:
+    """The values of HELD_BY for a process as the ledger knows it."""
+    values = (run, process.host, process.machine, process.pid, process.started)
+    return {f"of_{name}": value for name, value in zip(("run", *_PROCESS), values, strict=True)}
+
+
+def require_held(connection: Connection, run: str, process: Process) -> None:
+    """Checks that `process` holds the run with this id.
+
+    Raises:
+        RunHeldError: It does not.
+    """
+    if connection.execute(_HELD, holding(run, known(connection, process))).first() is None:
+        row = connection.execute(_HOLDER, {"of_run": run}).first()
+        who = f"Process {row.pid} on {row.host}" if row else "Another process"
+        raise RunHeldError(
+            f"{who} has taken over run {run}, because this one did not report for too long.",
+            next_step="Let the other one finish; then run the same command again.",
+        )
+
+
+def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:
+    """The ids of the runs that another process works on, and why nothing may be taken from them, as words.
+
+    Runs that wait on purpose will be here too: every taker asks this function.
+    """
+    busy, process, now = {}, known(connection, process), moment(connection, now)
+    for row in connection.execute(_HELD_RUNS):
+        holder = _holder_in(row)
+        if holder != process and holder.is_alive(beat=silent_since(connection, row.beat), now=now):
+            busy[row.id] = f"process {row.pid} on {row.host} is working on that run"
+    return busy
+
+
+def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> Process | None:
+    """Checks that no other process works on a run.
+
+    Returns:
+        The last holder, if it is known to be gone: only its own machine can tell.
+
+    Raises:
+        RunHeldError: Another process does.
+    """
+    row = connection.execute(_HOLDER, {"of_run": run.id}).first()
+    if row is None:
+        return None
+    process, now = known(connection, process), moment(connection, now)
+    holder, beat = _holder_in(row), silent_since(connection, row.beat)
+    if holder != process and holder.is_alive(beat=beat, now=now):
+        left = datetime.fromisoformat(beat) + SILENT_FOR - now
+        unless = (
+            f" If it has died, this command works in {left.total_seconds():.0f} s." if server_of(connection) else ""
+        )
+        raise RunHeldError(
+            f"Process {row.pid} on {row.host} has been working on run {run.id} since {row.since}.",
+            next_step=f"Wait for it to end, or stop it; then run the same command again.{unless}",
+        )
+    return holder if holder.machine == process.machine else None
+
+
+def known(ledger: Connection | Engine, process: Process) -> Process:
+    """A process of this machine, as the ledger knows it.
+
+    If machines share the ledger, each process is a machine of its own: its number says nothing elsewhere, and machines
+    may have equal names, or be copies of each other. Then only what it reports shows that it is alive.
+    """
+    server = server_of(ledger)
+    return process if server is None else replace(process, machine=server.name)
+
+
+def _holder_in(row: Any) -> Process:
+    return Process(host=row.host, machine=row.machine, pid=row.pid, started=row.process_started)

@@ -1,0 +1,355 @@
+"""Transactions in PostgreSQL: nothing that is committed is lost, one writer works at a time, and a restart is survived.
+
+Everything that a transaction relies on is set within it, in one message with its BEGIN, so that it also holds behind a
+pooler. The driver's own transactions are off.
+
+A broken connection undoes a transaction, unless its COMMIT was on its way. Then the server is asked what became of it,
+by the transaction's number. So a caller either knows that it was committed, or may repeat it: see `repeated`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.ledger.process import boot_time
+from batch.ledger.sessions import (
+    FROZEN_FOR,
+    HOLDER_OF_LOCK,
+    IDENTITY,
+    LOCKS,
+    LOOK_EVERY,
+    NOT_AVAILABLE,
+    Lock,
+    batch,
+    is_passing,
+    state_of,
+    version_of,
+)
+from batch.ledger.shared_clock import Ahead, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Connection, Engine
+
+SERVER: Final = "access_batch_server"
+"""The name under which an engine's execution options have its `Server`; it has none for SQLite."""
+
+_TELL_EVERY: Final = 10.0
+"""Seconds between two reports of a wait."""
+
+_LEAST_PATIENCE: Final = 30.0
+"""Seconds to wait for another process's transaction, however little patience there is for lost connections."""
+
+_PAUSES: Final = (0.1, 0.2, 0.5, 1.0)
+"""Seconds between attempts to connect again; the last one from then on."""
+
+
+class BrokenOffError(LedgerLostError):
+    """The connection to the ledger broke; the transaction was undone, so it may be repeated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """What a transaction learnt as it began, with its locks taken.
+
+    Attributes:
+        number: The transaction's number; empty if it only reads.
+        reading: Of the server's clock.
+        started: When the server was started, by its clock.
+    """
+
+    number: str
+    reading: Reading
+    started: float
+
+    @property
+    def now(self) -> datetime:
+        """This moment, by the server's clock."""
+        return datetime.fromtimestamp(self.reading.clock, UTC)
+
+
+_BEGUN: Final = "access_batch_begun"
+COMPARES_FIRST: Final = (
+    "Nothing more was sent. Run the same command again: it first compares the ledger with the tenant."
+)
+"""The next step if the ledger may lack its last transactions."""
+
+
+class Server:
+    """The database server of one engine, as this process has seen it.
+
+    Args:
+        name: Random; names this process among all that use the ledger.
+        patience: Seconds to wait for a server that has gone.
+        say: Shows a sentence to the user.
+    """
+
+    def __init__(self, *, name: str, patience: float, say: Callable[[str], None]) -> None:
+        self.name = name
+        self._patience = patience
+        self._say = say
+        self._identity: tuple[object, ...] | None = None
+        self._lost = ""
+        self._told = -_TELL_EVERY
+        self._ahead: Ahead | None = None
+        self._guard = threading.Lock()
+
+    def now(self) -> datetime:
+        """This moment by the server's clock, as it was when last asked.
+
+        Raises:
+            BrokenPromiseError: Nobody has asked yet.
+        """
+        if self._ahead is None:
+            raise BrokenPromiseError("The database's clock was never read.")
+        return datetime.fromtimestamp(boot_time() + (self._ahead.low + self._ahead.high) / 2, UTC)
+
+    @contextmanager
+    def transaction(self, engine: Engine, *locks: Lock) -> Iterator[Connection]:
+        """A transaction that writes if it has locks, and otherwise a consistent view.
+
+        Raises:
+            BrokenOffError: Its connection broke, and nothing of it was committed.
+            LedgerLostError: It can't be said whether it was committed, or the server is another one than before.
+        """
+        connection = self._open(engine, locks)
+        try:
+            try:
+                yield connection
+            except BaseException as error:
+                with suppress(Exception):
+                    connection.rollback()
+                if is_passing(error):
+                    raise self._broken_off(error) from error
+                raise
+            self._commit(engine, connection)
+        finally:
+            connection.close()
+
+    def on_connect(self, raw: Any, _record: object) -> None:
+        """Refuse a server that is not the one from before: it may lack the last transactions."""
+        with raw.cursor() as cursor:
+            cursor.execute("SELECT oid::text FROM pg_database WHERE datname = current_database()")
+            identity = [cursor.fetchone()]
+            for asked in IDENTITY:
+                # Some servers as a service have no such functions: they have their own ways of not losing anything.
+                with suppress(raw.Error):
+                    cursor.execute(asked)
+                    identity.append(cursor.fetchone())
+        with self._guard:
+            if self._identity is None:
+                self._identity = tuple(identity)
+            if self._identity != tuple(identity):
+                self._lost = "another server answers than before, which may lack the last transactions"
+        self.require_same()
+
+    def require_same(self) -> None:
+        """Refuses to go on with another server than before.
+
+        Raises:
+            LedgerLostError: It is another one.
+        """
+        if self._lost:
+            raise LedgerLostError(f"The connection to the ledger was lost: {self._lost}.", next_step=COMPARES_FIRST)
+
+    def may_go_on(self, since: float, attempt: int) -> bool:
+        """Waits before the next attempt to reach the server; False if patience is at an end.
+
+        Args:
+            since: When it was reached last, by `boot_time`.
+            attempt: How many attempts have failed since then.
+        """
+        if self._identity is None or boot_time() - since >= self._patience:
+            return False
+        if boot_time() - since >= LOOK_EVERY:
+            self._tell("the database can't be reached")
+        time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+        return True
+
+    def _open(self, engine: Engine, locks: tuple[Lock, ...]) -> Connection:
+        began, attempt, frozen = boot_time(), 0, _Frozen()
+        while True:
+            self.require_same()
+            connection = None
+            try:
+                connection = engine.connect()
+                self._begin(connection, locks)
+            except BaseException as error:
+                if connection is not None:
+                    with suppress(Exception):
+                        connection.invalidate()
+                        connection.close()
+                if not is_passing(error, connected=self._identity is not None):
+                    raise
+                if state_of(error) == NOT_AVAILABLE:
+                    if boot_time() - began >= max(_LEAST_PATIENCE, self._patience):
+                        raise
+                    self._look(engine, locks, frozen)
+                elif not self.may_go_on(began, attempt):
+                    raise
+                attempt += 1
+            else:
+                return connection
+
+    def _begin(self, connection: Connection, locks: tuple[Lock, ...]) -> None:
+        connection.begin()
+        raw: Any = connection.connection.driver_connection
+        before = boot_time()
+        cursor = raw.execute(batch(locks, version_of(raw)))
+        while cursor.nextset():
+            pass
+        number, clock, started = cursor.fetchone()
+        begun = Begun(
+            number=number or "",
+            reading=Reading(before=before, clock=float(clock), after=boot_time()),
+            started=float(started),
+        )
+        connection.info[_BEGUN] = begun
+        self._ahead = Ahead.of(begun.reading) if self._ahead is None else self._ahead.narrowed(begun.reading)
+
+    def _commit(self, engine: Engine, connection: Connection) -> None:
+        raw: Any = connection.connection.driver_connection
+        if raw.info.transaction_status.name == "INERROR":
+            # The server would answer the COMMIT with a rollback, and the driver would not mind.
+            connection.rollback()
+            raise BrokenPromiseError("A statement has failed, and the transaction went on.")
+        number = begun(connection).number
+        try:
+            connection.commit()
+        except (DBAPIError, raw.Error) as error:
+            if not is_passing(error):
+                raise
+            if number and not self._was_committed(engine, number):
+                raise self._broken_off(error) from error
+
+    def _was_committed(self, engine: Engine, number: str) -> bool:
+        """Asks what became of a transaction whose COMMIT was not answered.
+
+        Raises:
+            LedgerLostError: Nobody can say.
+        """
+        began, attempt = boot_time(), 0
+        while True:
+            self.require_same()
+            status: str | None = None
+            try:
+                with engine.connect() as connection:
+                    asked = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
+                    status = connection.execute(asked, {"number": number}).scalar()
+            except DBAPIError as error:
+                if not is_passing(error, connected=True):
+                    raise
+            if status in {"committed", "aborted"}:
+                return status == "committed"
+            if not self.may_go_on(began, attempt):
+                raise LedgerLostError(
+                    "The connection to the ledger was lost, and it can't be said whether the last step was recorded.",
+                    next_step=COMPARES_FIRST,
+                )
+            attempt += 1
+
+    def _look(self, engine: Engine, locks: tuple[Lock, ...], frozen: _Frozen) -> None:
+        """Tells who has a lock that we wait for, and ends his transaction if he has been silent for too long."""
+        with suppress(DBAPIError), engine.connect() as connection:
+            asked = {"locks": LOCKS, "ours": [int(lock) for lock in locks]}
+            row = connection.execute(HOLDER_OF_LOCK, asked).first()
+            if row is None:
+                return
+            silent = frozen.seen(row.pid, (row.at, row.state), waits=row.waits, now=boot_time())
+            if silent >= FROZEN_FOR:
+                connection.execute(sa.select(sa.func.pg_terminate_backend(row.pid)))
+            self._tell(f"{row.name or 'somebody'} has had the ledger to itself for {row.seconds:.0f} s")
+
+    def _tell(self, why: str) -> None:
+        if boot_time() - self._told >= _TELL_EVERY:
+            self._told = boot_time()
+            self._say(f"Waiting for the ledger: {why}.")
+
+    def _broken_off(self, error: BaseException) -> BrokenOffError:
+        return BrokenOffError(
+            f"The connection to the ledger was lost: {getattr(error, 'orig', error)}.", next_step=COMPARES_FIRST
+        )
+
+
+class _Frozen:
+    """For how long the process that has a lock has not said a word."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] = ()
+        self._since = 0.0
+
+    def seen(self, pid: int, what: tuple[object, ...], *, waits: bool, now: float) -> float:
+        """Seconds for which its server process has been seen to wait for it without a change."""
+        if not waits or self._seen != (pid, what):
+            self._seen, self._since = (pid, what), now
+        return now - self._since
+
+
+def server_of(engine_or_connection: Engine | Connection) -> Server | None:
+    """The server of a ledger; None for SQLite."""
+    found: Server | None = engine_or_connection.get_execution_options().get(SERVER)
+    return found
+
+
+def begun(connection: Connection) -> Begun:
+    """What a connection's transaction learnt as it began."""
+    found: Begun = connection.info[_BEGUN]
+    return found
+
+
+def moment(connection: Connection, now: datetime) -> datetime:
+    """This moment by the clock that all machines of the ledger share: the server's, or else our own `now`."""
+    return now if server_of(connection) is None else begun(connection).now
+
+
+def silent_since(connection: Connection, beat: str) -> str:
+    """When a process was last able to report, in ISO 8601: nobody can while the server is away."""
+    if server_of(connection) is None:
+        return beat
+    started = datetime.fromtimestamp(begun(connection).started, UTC)
+    return max(datetime.fromisoformat(beat), started).isoformat()
+
+
+_Part = TypeVar("_Part")
+
+
+def repeated(cls: type[_Part]) -> type[_Part]:
+    """Repeats each public method of a class if its connection broke: each is one transaction, and was undone.
+
+    A test proves that no method has two transactions that write.
+    """
+    for name, method in list(vars(cls).items()):
+        if callable(method) and not isinstance(method, type) and not name.startswith("_"):
+            setattr(cls, name, _repeating(method))
+    return cls
+
+
+def _repeating(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def until_it_holds(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # What can be read only once would be empty the second time.
+        args = tuple(list(one) if isinstance(one, Iterator) else one for one in args)
+        kwargs = {name: list(one) if isinstance(one, Iterator) else one for name, one in kwargs.items()}
+        began, attempt = boot_time(), 0
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except BrokenOffError:
+                server = server_of(self._engine)
+                if server is None or not server.may_go_on(began, attempt):
+                    raise
+                attempt += 1
+
+    return until_it_holds

@@ -1,0 +1,129 @@
+"""How a session with PostgreSQL and its transactions begin, and which of the server's errors pass by themselves.
+
+Facts: PostgreSQL 18's documentation of client connection defaults, explicit locking, system information functions and
+error codes; the driver's of `prepare_threshold`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+FROZEN_FOR: Final = 12.0
+"""Seconds without a word from a process after which the server, or another process, ends its transaction."""
+
+LOOK_EVERY: Final = 2.0
+"""Seconds of waiting for a lock after which to look who has it."""
+
+LOCKS: Final = 0x0ACCE55
+"""The first key of our advisory locks: whoever else uses such locks in this database must not use it."""
+
+_PASSING: Final = ("08", "25P03", "25P04", "40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03", "57P05")
+"""Begin the SQLSTATEs of what passes by itself: the server ends or starts, or too many are connected."""
+
+NOT_AVAILABLE: Final = "55P03"
+"""The SQLSTATE of a lock that was waited for in vain."""
+
+
+class Lock(enum.IntEnum):
+    """What a transaction has to itself. If it takes several, then in this order."""
+
+    LEDGER = 1
+    """Everything but the permits to call."""
+    PACE = 2
+    """The permits to call, which need no other part of the ledger."""
+
+
+IDENTITY: Final = (
+    "SELECT system_identifier::text FROM pg_control_system()",
+    # Its first eight digits are the timeline, which changes if a standby becomes the primary, or at a restore.
+    "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)",
+)
+HOLDER_OF_LOCK: Final = sa.text(
+    """
+    SELECT a.pid, a.application_name AS name, a.state, coalesce(a.wait_event_type = 'Client', false) AS waits,
+           greatest(a.state_change, a.query_start) AS at,
+           extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = :locks AND l.objid = ANY(:ours)
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    LIMIT 1
+    """
+)
+
+
+def batch(locks: tuple[Lock, ...], version: int) -> str:
+    """One message that begins a transaction: its settings, its locks, its number and the time once it has them."""
+    settings = {
+        # Who sets these for the server or a role means other programs: a commit that a crash undoes is sent again.
+        "synchronous_commit": "on",
+        "lock_timeout": f"{LOOK_EVERY:.0f}s",
+        "idle_in_transaction_session_timeout": f"{FROZEN_FOR:.0f}s",
+        "statement_timeout": "0",
+        **({"transaction_timeout": "0"} if version >= _HAS_TRANSACTION_TIMEOUT else {}),
+    }
+    set_all = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    mode = "READ COMMITTED READ WRITE" if locks else "REPEATABLE READ READ ONLY"
+    taken = "".join(f"SELECT pg_advisory_xact_lock({LOCKS}, {int(lock)}); " for lock in sorted(locks))
+    number = "pg_current_xact_id()::text" if locks else "NULL"
+    learnt = ", ".join((number, *_TIMES))
+    return f"BEGIN ISOLATION LEVEL {mode}; SELECT {set_all}; {taken}SELECT {learnt}"
+
+
+_TIMES: Final = (
+    "extract(epoch FROM clock_timestamp())::float8",
+    "extract(epoch FROM pg_postmaster_start_time())::float8",
+)
+_HAS_TRANSACTION_TIMEOUT: Final = 170000
+
+
+def version_of(raw: Any) -> int:
+    """The server's version as a number: 180004 is 18.4."""
+    return int(raw.info.server_version)
+
+
+def connect_arguments(process: str) -> dict[str, Any]:
+    """What the driver is told beside the URL.
+
+    Args:
+        process: Names this process to others that wait for it, and to the server's administrators.
+    """
+    return {
+        "application_name": process[:63],
+        "client_encoding": "utf8",
+        "connect_timeout": 10,
+        # Tells within 25 s that the server's machine has gone.
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        # Behind a pooler, the next statement may run in another session.
+        "prepare_threshold": None,
+        # A standby lacks what was committed last.
+        "target_session_attrs": "primary",
+    }
+
+
+def state_of(error: BaseException) -> str:
+    """The SQLSTATE of a driver's error; empty if it has none."""
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+
+
+def is_passing(error: BaseException, *, connected: bool = True) -> bool:
+    """Whether an error passes by itself, and has undone its transaction.
+
+    Args:
+        error: Any error.
+        connected: Whether the server was reached before: else its address may be wrong.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if state := state_of(error):
+        return state.startswith(_PASSING)
+    # The connection itself failed: the driver knows no SQLSTATE then.
+    kinds = type(getattr(error, "orig", error)).__mro__
+    return connected and any(kind.__name__ == "OperationalError" for kind in kinds)
