@@ -54,6 +54,7 @@ class AuditLog:
         accepted: Accepted requests, oldest first. Includes requests whose connection broke before the answer, and
             requests that the tenant then cancelled as duplicates.
         calls: API calls that arrived, whatever the answer, by the endpoint's name in `batch.api.dialects.Paths`.
+        counted: When calls were counted toward the rate limit, by the tenant's clock, oldest first.
     """
 
     posts: int = 0
@@ -61,6 +62,7 @@ class AuditLog:
     throttled: int = 0
     accepted: list[AcceptedRequest] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
+    counted: list[datetime] = field(default_factory=list)
 
     def change_counts(self) -> Counter[AcceptedChange]:
         """How many times each change was accepted. "Exactly once" means that every value is 1."""
@@ -73,6 +75,7 @@ class AuditLog:
             "refused": self.refused,
             "throttled": self.throttled,
             "calls": dict(self.calls),
+            "counted": [instant(at) for at in self.counted.copy()],
             "accepted": [
                 {"at": instant(request.at), "api": request.dialect, "body": request.body}
                 for request in self.accepted.copy()

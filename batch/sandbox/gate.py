@@ -61,9 +61,11 @@ class Gate:
             return gateway_page(HTTPStatus.REQUEST_URI_TOO_LONG)
         await asyncio.sleep(self._random.uniform(*self._latency))
         now = self.clock()
-        refusal = self.tokens.refusal(request.headers.get("Authorization"), now) or self._rate_limit.refusal(
-            (self._client_id, dialect.name), now
-        )
+        refusal = self.tokens.refusal(request.headers.get("Authorization"), now)
+        if refusal is None:
+            refusal = self._rate_limit.refusal((self._client_id, dialect.name), now)
+            if refusal is None:
+                self.tenant.audit.counted.append(now)
         if refusal is None and not self.tokens.may(scopes, as_user=as_user):
             text = "The server understood the request but refuses to authorize it."
             return self.problem(HTTPStatus.FORBIDDEN, text)

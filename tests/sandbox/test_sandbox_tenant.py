@@ -174,6 +174,7 @@ def test_the_audit_log_can_be_written_as_json() -> None:
         "refused": 0,
         "throttled": 0,
         "calls": {},
+        "counted": [],
         "accepted": [entry, entry],
         "changes": [{"operation": "GRANT", "identity": "i1", "item_type": "ROLE", "item_id": "r1", "accepted": 2}],
     }
