@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batch import cli
 from batch.cli.app import runtime
+from batch.commands.runtime import Wall
 from batch.ledger.process import boot_time
 from batch.model import Clock
 
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
 def runtime_of(host: str, shift: float) -> Runtime:
     """What a machine with another clock gives its commands."""
     own = runtime()
-    clock = Clock(
-        now=lambda: datetime.now(UTC) + timedelta(seconds=shift),
-        monotonic=lambda: boot_time() + abs(shift),
-        boot=f"boot of {host}",
-    )
+    wall = Wall(lambda: datetime.now(UTC) + timedelta(seconds=shift))
+    clock = Clock(now=wall.now, monotonic=lambda: boot_time() + abs(shift), boot=f"boot of {host}")
     process = dataclasses.replace(own.process, host=host, machine=f"{host}/{os.getpid()}")
-    return dataclasses.replace(own, clock=clock, process=process)
+    return dataclasses.replace(own, clock=clock, wall=wall, process=process)
 
 
 def main(host: str, shift: float, words: list[str]) -> None:
