@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
+from batch.ledger.events import changed
 from batch.text import id_key
 
 if TYPE_CHECKING:
@@ -150,6 +152,9 @@ def look_up(
 
     Returns:
         The entries that exist, with their `id`, in no particular order.
+
+    Raises:
+        LedgerChangedError: Somebody has changed a digest.
     """
     schema = {**dict.fromkeys([*texts.columns, *filter(None, [also])], pl.String), "id": pl.Int64}
     every, among = _entries(table, tuple(schema), tuple(fixed))
@@ -161,7 +166,11 @@ def look_up(
         present = select_frame(connection, every, schema, fixed)
     else:
         present = _among(connection, among, wanted, schema, fixed)
-    return texts.join(present, on=texts.columns, how="inner")
+    found = texts.join(present, on=texts.columns, how="inner")
+    if first == "digest" and texts.join(present, on=first, how="semi").height > found.height:
+        # Somebody could let a digest find another text than the one that it stands for.
+        raise changed("", [f"a digest in table {table.name} was changed"])
+    return found
 
 
 def spellings(connection: Connection, table: sa.Table, asked: pl.DataFrame, tenant: int) -> pl.DataFrame:
@@ -186,8 +195,11 @@ def spellings(connection: Connection, table: sa.Table, asked: pl.DataFrame, tena
 def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: Mapping[str, int]) -> pl.DataFrame:
     """Like `look_up`, but first adds missing entries, numbered in the given order; returns all entries.
 
-    An entry with an `external_id` also gets the key by which it is compared.
+    An entry with an `external_id` also gets the key by which it is compared. Entries of any length are unique by their
+    digest, and numbered in its order.
     """
+    if "digest" in table.c:
+        texts = with_digest(texts).sort("digest")
     present = look_up(connection, table, texts, fixed)
     missing = texts.join(present, on=texts.columns, how="anti", maintain_order="left")
     last = greatest(connection, table.c.id)
@@ -195,4 +207,16 @@ def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: 
     added = missing.with_columns(ids.alias("id"))
     keys = [id_key(pl.col("external_id")).alias("key")] if "external_id" in texts.columns else []
     insert_frame(connection, table, added.with_columns(*(pl.lit(v).alias(name) for name, v in fixed.items()), *keys))
-    return pl.concat([present, added])
+    return pl.concat([present, added]).drop("digest", strict=False)
+
+
+def with_digest(texts: pl.DataFrame) -> pl.DataFrame:
+    """Rows of texts after the hash of each, in `digest`: each text follows its length, so that no two rows are alike.
+
+    Databases limit the length of what must be unique.
+    """
+    encoded = pl.concat_str(
+        *(part for name in texts.columns for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name))
+    )
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts.select(encoded).to_series()]
+    return texts.select(pl.Series("digest", digests, dtype=pl.String), pl.all())

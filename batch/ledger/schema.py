@@ -32,6 +32,20 @@ HAS_VERSION: Final = sa.Table(
 )
 """Alembic's own table, as it creates it."""
 
+VIEW: Final = "changes"
+CREATE_VIEW: Final = """CREATE VIEW changes AS
+SELECT run.id AS run, request.number AS request, request.operation, identity.external_id AS identity_id,
+    item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
+    detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
+    finding.who AS tenant_who, finding.said AS tenant_said
+FROM request JOIN run ON run.number = request.run
+JOIN recipient ON recipient.request = request.number JOIN identity ON identity.id = recipient.identity
+JOIN request_item ON request_item.request = request.number JOIN item ON item.id = request_item.item
+JOIN detail ON detail.id = request_item.detail
+LEFT JOIN track ON track.request = request.number AND track.identity = identity.id AND track.item = item.id
+LEFT JOIN finding ON finding.id = track.finding"""
+"""Every change in words, for people. Each upgrade makes it anew; no code reads it."""
+
 _TEXTS: Final = """
     SELECT type, name, tbl_name, sql FROM main.sqlite_master
     WHERE name NOT IN ('sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')
@@ -84,7 +98,7 @@ def differences(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[tuple[
     return tuple(
         (*key, "removed" if key not in found else "changed" if key in expected else "added")
         for key in differing
-        if key in found or key != ("view", t.VIEW)
+        if key in found or key != ("view", VIEW)
     )
 
 
@@ -106,7 +120,7 @@ def _new() -> sqlite3.Connection:
     tables = [*t.metadata.sorted_tables, HAS_VERSION]
     indexes = [index for table in tables for index in table.indexes]
     made: list[sa.schema.DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
-    for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), t.CREATE_VIEW):
+    for statement in (*(str(one.compile(dialect=sqlite.dialect())) for one in made), CREATE_VIEW):
         new.execute(statement)
     return new
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0009"
+LEDGER_VERSION: Final = "0010"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = sa.MetaData(
@@ -51,6 +51,10 @@ metadata: Final = sa.MetaData(
 )
 
 
+TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""The type of all texts. PostgreSQL compares and orders them by their bytes too, as SQLite does."""
+
+
 def _one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
     allowed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
@@ -60,9 +64,9 @@ about = sa.Table(
     "about",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("ledger", sa.Text, nullable=False),
+    sa.Column("ledger", TEXT, nullable=False),
     sa.Column("sandbox", sa.Boolean, nullable=False),
-    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("created_at", TEXT, nullable=False),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("id = 1", name="single"),
     comment="One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed.",
@@ -72,10 +76,10 @@ tenant = sa.Table(
     "tenant",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("token_name", sa.Text, unique=True),
+    sa.Column("name", TEXT, nullable=False, unique=True),
+    sa.Column("token_name", TEXT, unique=True),
     sa.Column("listing_delay", sa.Float, nullable=False, server_default="0"),
-    sa.Column("listing_delay_at", sa.Text),
+    sa.Column("listing_delay_at", TEXT),
     comment="`name`: its first address. `token_name`: its id, as its tokens name it; null until one came. "
     "`listing_delay`: a delay, in seconds, until its status list showed an accepted request, and `listing_delay_at`: "
     "when it was seen. It counts half after each week; the one that counts most is kept.",
@@ -84,7 +88,7 @@ tenant = sa.Table(
 address = sa.Table(
     "address",
     metadata,
-    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("url", TEXT, primary_key=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
     comment="The addresses of each tenant.",
 )
@@ -93,7 +97,7 @@ requester = sa.Table(
     "requester",
     metadata,
     sa.Column("tenant", sa.ForeignKey("tenant.id"), primary_key=True),
-    sa.Column("identity", sa.Text, primary_key=True),
+    sa.Column("identity", TEXT, primary_key=True),
     comment="The users with whose tokens requests were sent.",
 )
 
@@ -101,12 +105,12 @@ run = sa.Table(
     "run",
     metadata,
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("id", TEXT, nullable=False, unique=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
-    sa.Column("input_digest", sa.Text, nullable=False),
-    sa.Column("inputs", sa.Text, nullable=False),
-    sa.Column("dialect", sa.Text, nullable=False),
-    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("input_digest", TEXT, nullable=False),
+    sa.Column("inputs", TEXT, nullable=False),
+    sa.Column("dialect", TEXT, nullable=False),
+    sa.Column("started_at", TEXT, nullable=False),
     sa.Column("lower_bound", sa.Integer, nullable=False),
     sa.UniqueConstraint("tenant", "input_digest"),
 )
@@ -115,12 +119,12 @@ holder = sa.Table(
     "holder",
     metadata,
     sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("machine", sa.Text, nullable=False),
+    sa.Column("host", TEXT, nullable=False),
+    sa.Column("machine", TEXT, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),
-    sa.Column("since", sa.Text, nullable=False),
-    sa.Column("beat", sa.Text, nullable=False),
+    sa.Column("since", TEXT, nullable=False),
+    sa.Column("beat", TEXT, nullable=False),
     comment="The process that works on a run.",
 )
 
@@ -129,8 +133,8 @@ identity = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
-    sa.Column("external_id", sa.Text, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("external_id", TEXT, nullable=False),
+    sa.Column("key", TEXT, nullable=False),
     sa.UniqueConstraint("tenant", "external_id"),
     sa.Index("ix_identity_key", "tenant", "key"),
     comment="`key`: the id as it is compared, without case and hyphens.",
@@ -141,9 +145,9 @@ item = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("external_id", sa.Text, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("external_id", TEXT, nullable=False),
+    sa.Column("key", TEXT, nullable=False),
     sa.UniqueConstraint("tenant", "external_id", "type"),
     sa.Index("ix_item_key", "tenant", "key"),
     _one_of("type", ItemType),
@@ -154,12 +158,13 @@ detail = sa.Table(
     "detail",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("comment", sa.Text, nullable=False),
-    sa.Column("start_date", sa.Text, nullable=False),
-    sa.Column("remove_date", sa.Text, nullable=False),
-    sa.Column("metadata", sa.Text, nullable=False),
-    sa.UniqueConstraint("comment", "start_date", "remove_date", "metadata"),
-    comment="What a request says about an item besides its id. Empty text stands for absent.",
+    sa.Column("comment", TEXT, nullable=False),
+    sa.Column("start_date", TEXT, nullable=False),
+    sa.Column("remove_date", TEXT, nullable=False),
+    sa.Column("metadata", TEXT, nullable=False),
+    sa.Column("digest", TEXT, nullable=False, unique=True),
+    comment="What a request says about an item besides its id. Empty text stands for absent. "
+    "`digest`: the hash of it all.",
 )
 
 request = sa.Table(
@@ -167,17 +172,17 @@ request = sa.Table(
     metadata,
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("run", sa.ForeignKey("run.number"), nullable=False),
-    sa.Column("operation", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("state_at", sa.Text, nullable=False),
+    sa.Column("operation", TEXT, nullable=False),
+    sa.Column("state", TEXT, nullable=False),
+    sa.Column("state_at", TEXT, nullable=False),
     sa.Column("recipient_count", sa.Integer, nullable=False),
     sa.Column("item_count", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("parent", sa.ForeignKey("request.number")),
-    sa.Column("recipients", sa.Text, nullable=False),
-    sa.Column("tag", sa.Text),
+    sa.Column("recipients", TEXT, nullable=False),
+    sa.Column("tag", TEXT),
     sa.Column("claimed", sa.Integer, index=True),
-    sa.Column("seal", sa.Text),
+    sa.Column("seal", TEXT),
     _one_of("operation", Operation),
     _one_of("state", State),
     sa.CheckConstraint("recipient_count >= 1 AND item_count >= 1", name="not_empty"),
@@ -195,10 +200,10 @@ doubt = sa.Table(
     "doubt",
     metadata,
     sa.Column("request", sa.ForeignKey("request.number"), primary_key=True),
-    sa.Column("tenant_time", sa.Text),
-    sa.Column("fence", sa.Text),
+    sa.Column("tenant_time", TEXT),
+    sa.Column("fence", TEXT),
     sa.Column("ripe", sa.Integer),
-    sa.Column("mac", sa.Text),
+    sa.Column("mac", TEXT),
     comment="What is known of UNCONFIRMED requests. `tenant_time`: the tenant's clock, once the attempt had ended. "
     "`fence`: when the token expires of a process that may live. `ripe`: `about.claims` once it would be listed; an "
     "accepted request that was claimed later can be its control. `mac`: proves which machine wrote the row.",
@@ -233,8 +238,8 @@ signer = sa.Table(
     "signer",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("public", sa.Text, nullable=False, unique=True),
-    sa.Column("since", sa.Text, nullable=False),
+    sa.Column("public", TEXT, nullable=False, unique=True),
+    sa.Column("since", TEXT, nullable=False),
 )
 
 event = sa.Table(
@@ -242,14 +247,14 @@ event = sa.Table(
     metadata,
     sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("at", TEXT, nullable=False),
     sa.Column("request", sa.ForeignKey("request.number"), index=True),
-    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("event", TEXT, nullable=False),
     sa.Column("attempt", sa.Integer),
     sa.Column("status", sa.Integer),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False),
-    *(sa.Column("signer", sa.ForeignKey("signer.id")), sa.Column("place", sa.Integer), sa.Column("signature", sa.Text)),
+    sa.Column("detail", TEXT, nullable=False),
+    sa.Column("hash", TEXT, nullable=False),
+    *(sa.Column("signer", sa.ForeignKey("signer.id")), sa.Column("place", sa.Integer), sa.Column("signature", TEXT)),
     sa.UniqueConstraint("signer", "place"),
     sa.CheckConstraint("(signer IS NULL) = (signature IS NULL)", name="signed_by_somebody"),
     sqlite_with_rowid=False,
@@ -262,15 +267,15 @@ pace = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
-    sa.Column("client", sa.Text, nullable=False),
-    sa.Column("dialect", sa.Text, nullable=False),
+    sa.Column("client", TEXT, nullable=False),
+    sa.Column("dialect", TEXT, nullable=False),
     sa.Column("calls", sa.Integer, nullable=False),
     sa.Column("longest", sa.Float, nullable=False),
     sa.Column("silent_since", sa.Float, nullable=False),
     sa.Column("silent_until", sa.Float, nullable=False),
     sa.Column("cut_to", sa.Float, nullable=False),
     sa.Column("cut_at", sa.Float, nullable=False),
-    sa.Column("boot", sa.Text),
+    sa.Column("boot", TEXT),
     sa.Column("epoch", sa.Float, nullable=False, server_default="0"),
     sa.UniqueConstraint("tenant", "client", "dialect"),
     sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
@@ -284,7 +289,7 @@ call = sa.Table(
     sa.Column("pace", sa.ForeignKey("pace.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("counted_by", sa.Float),
-    sa.Column("machine", sa.Text, nullable=False),
+    sa.Column("machine", TEXT, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float, nullable=False),
     sa.Column("permitted_at", sa.Float, nullable=False),
@@ -296,11 +301,12 @@ finding = sa.Table(
     "finding",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("who", sa.Text, nullable=False),
-    sa.Column("said", sa.Text, nullable=False),
-    sa.UniqueConstraint("state", "who", "said"),
-    comment="What the tenant reports on changes: the vendor's name of the state, who decides, the message.",
+    sa.Column("state", TEXT, nullable=False),
+    sa.Column("who", TEXT, nullable=False),
+    sa.Column("said", TEXT, nullable=False),
+    sa.Column("digest", TEXT, nullable=False, unique=True),
+    comment="What the tenant reports on changes: the vendor's name of the state, who decides, the message. "
+    "`digest`: the hash of it all.",
 )
 
 track = sa.Table(
@@ -310,8 +316,8 @@ track = sa.Table(
     sa.Column("identity", sa.ForeignKey("identity.id"), primary_key=True),
     sa.Column("item", sa.ForeignKey("item.id"), primary_key=True),
     sa.Column("finding", sa.ForeignKey("finding.id"), nullable=False),
-    sa.Column("since", sa.Text, nullable=False),
-    sa.Column("access_request", sa.Text, nullable=False),
+    sa.Column("since", TEXT, nullable=False),
+    sa.Column("access_request", TEXT, nullable=False),
     sqlite_with_rowid=False,
     comment="The tenant's last report on each tracked change.",
 )
@@ -320,11 +326,11 @@ cached = sa.Table(
     "cached",
     metadata,
     sa.Column("tenant", sa.ForeignKey("tenant.id"), primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("value", sa.Text, nullable=False),
-    sa.Column("mac", sa.Text, nullable=False),
+    sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("at", TEXT, nullable=False),
+    sa.Column("value", TEXT, nullable=False),
+    sa.Column("mac", TEXT, nullable=False),
     sqlite_with_rowid=False,
     comment="The tenant's answers about people and items, as JSON, and when they came. Can be emptied at any time. "
     "`mac`: proves which machine kept it; another one asks the tenant again.",
@@ -334,12 +340,12 @@ name_meaning = sa.Table(
     "name_meaning",
     metadata,
     sa.Column("run", sa.ForeignKey("run.number"), primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("id", sa.Text, nullable=False),
-    sa.Column("problem", sa.Text, nullable=False),
+    sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("at", TEXT, nullable=False),
+    sa.Column("outcome", TEXT, nullable=False),
+    sa.Column("id", TEXT, nullable=False),
+    sa.Column("problem", TEXT, nullable=False),
     _one_of("outcome", NameOutcome),
     sa.CheckConstraint("(outcome = 'found') = (id <> '')", name="id_if_found"),
     sqlite_with_rowid=False,
@@ -349,32 +355,18 @@ name_meaning = sa.Table(
 set_aside = sa.Table(
     "set_aside",
     metadata,
-    sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("identity_id", sa.Text, primary_key=True),
-    sa.Column("item_type", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("class", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("run_id", TEXT, primary_key=True),
+    sa.Column("identity_id", TEXT, primary_key=True),
+    sa.Column("item_type", TEXT, primary_key=True),
+    sa.Column("item_id", TEXT, primary_key=True),
+    sa.Column("at", TEXT, nullable=False),
+    sa.Column("class", TEXT, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
     _one_of("item_type", ItemType),
     _one_of("class", (RowClass.ALREADY_SUBMITTED, RowClass.ALREADY_HELD, RowClass.NOT_HELD, RowClass.HELD_BACK)),
     sqlite_with_rowid=False,
     comment="Changes that a precheck set aside. `run_id`: of the input's run, which never began if all was set aside.",
 )
-
-VIEW: Final = "changes"
-CREATE_VIEW: Final = """CREATE VIEW changes AS
-SELECT run.id AS run, request.number AS request, request.operation, identity.external_id AS identity_id,
-    item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
-    detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
-    finding.who AS tenant_who, finding.said AS tenant_said
-FROM request JOIN run ON run.number = request.run
-JOIN recipient ON recipient.request = request.number JOIN identity ON identity.id = recipient.identity
-JOIN request_item ON request_item.request = request.number JOIN item ON item.id = request_item.item
-JOIN detail ON detail.id = request_item.detail
-LEFT JOIN track ON track.request = request.number AND track.identity = identity.id AND track.item = item.id
-LEFT JOIN finding ON finding.id = track.finding"""
-"""Every change in words, for people. Each upgrade makes it anew; no code reads it."""
 
 
 def number_of_run(run_id: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:

@@ -31,7 +31,7 @@ from batch.ledger.engine import (
     reading,
     writing,
 )
-from batch.ledger.schema import HAS_VERSION, differences
+from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences
 from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.ledger.unreadable import refuse_unreadable
 from batch.text import count, instant
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.machine_key import LedgerMemory, MachineKey
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every version that a ledger can have, oldest first."""
 
 _FIRST_SEALED: Final = "0008"
@@ -210,7 +210,7 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
             t.metadata.create_all(connection, checkfirst=False)
             HAS_VERSION.create(connection, checkfirst=False)
             connection.execute(sa.insert(HAS_VERSION), {"version_num": t.LEDGER_VERSION})
-            connection.exec_driver_sql(t.CREATE_VIEW)
+            connection.exec_driver_sql(CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()
@@ -229,9 +229,9 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
         with writing(engine) as connection:
             config.attributes["connection"] = connection
             # Tables can't be rebuilt under a view.
-            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {t.VIEW}")
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {VIEW}")
             command.upgrade(config, "head")
-            connection.exec_driver_sql(t.CREATE_VIEW)
+            connection.exec_driver_sql(CREATE_VIEW)
             _introduce(connection, sandbox=sandbox, now=now)
             _adopt_doubts(connection)
             if version < _FIRST_SEALED:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import polars as pl
 import sqlalchemy as sa
 
 from batch.api.dialects import Rate
 from batch.api.rate_window import repaired
 from batch.ledger import tables as t
+from batch.ledger.bulk import select_frame, with_digest
 from batch.ledger.chain import read_chain
 from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
@@ -111,6 +113,16 @@ def has_head(connection: Connection, number: int, digits: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
+def _digest_faults(connection: Connection) -> Iterator[str]:
+    for table in (t.detail, t.finding):
+        names = [column.name for column in table.columns if isinstance(column.type, sa.Text)]
+        schema = {"id": pl.Int64, **dict.fromkeys(names, pl.String)}
+        entries = select_frame(connection, sa.select(*(table.c[name] for name in schema)), schema)
+        right = with_digest(entries.select(name for name in names if name != "digest")).get_column("digest")
+        for number in entries.filter(pl.col("digest") != right).get_column("id"):
+            yield f"table {table.name}: the digest of row {number} was changed"
+
+
 def contents(connection: Connection) -> Iterator[str]:
     """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports.
 
@@ -120,6 +132,7 @@ def contents(connection: Connection) -> Iterator[str]:
     for public in connection.execute(sa.select(t.signer.c.public)).scalars().all():
         yield from faults_of_others(connection, public)
     yield from dictionary_faults(connection)
+    yield from _digest_faults(connection)
     greatest_claim = 0
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from unicodedata import category
 
 import polars as pl
 
@@ -39,8 +40,14 @@ IDENTITY: Final = "identity"
 
 _ITEM_TYPES: Final = frozenset(item_type.value for item_type in ItemType)
 
+MOST_NAME_BYTES: Final = 2_000
+"""In UTF-8. Nothing has a longer name, and the ledger could not keep it: databases limit what an index may hold."""
+
 _PROBLEMS_SHOWN: Final = 3
 """Problems of one cell that a message shows."""
+
+_MOST_BYTES_EACH: Final = 4
+"""Of a character in UTF-8."""
 
 _IDS_SHOWN: Final = 2 * MOST_SHOWN
 """Characters of a cell of ids that a message shows."""
@@ -94,13 +101,17 @@ def names_to_look_up(rows: pl.DataFrame, by: IdentityBy) -> tuple[Name, ...]:
         by: The kind of the identity names. Under `auto`, text with the shape of an id is an id; under `id` all is.
     """
     names = _identities(rows).get_column(IDENTITY)
-    people = {(IDENTITY, tidy(name)) for name in names if not _is_identity_id(name, by) and tidy(name)}
+    people = {
+        (IDENTITY, name)
+        for name in (tidy(cell) for cell in names if not _is_identity_id(cell, by))
+        if name and not _why_no_name(name)
+    }
     items = {
         (item_type, name)
         for item_type, cell in _items(rows).select("item_type", "item").unique().rows()
         if item_type in _ITEM_TYPES
         for name in map(tidy, split_items(item_type, cell))
-        if name and not is_id(name) and not _is_malformed(item_type, name)
+        if name and not is_id(name) and not _is_malformed(item_type, name) and not _why_no_name(name)
     }
     return tuple(sorted(people | items))
 
@@ -269,9 +280,11 @@ def _identity_meaning(name: str, meanings: Mapping[Name, NameMeaning] | None, by
     if _is_identity_id(name, by):
         return _found(name)
     tidied = tidy(name)
-    return (
-        _meaning((IDENTITY, tidied), meanings) if tidied else _unknown("the identity's name has no visible character")
-    )
+    if not tidied:
+        return _unknown("the identity's name has no visible character")
+    if why := _why_no_name(tidied):
+        return _unknown(f"the identity's name '{shown_name(tidied)}' {why}")
+    return _meaning((IDENTITY, tidied), meanings)
 
 
 def _item_meanings(item_type: str, cell: str, meanings: Mapping[Name, NameMeaning] | None) -> list[NameMeaning]:
@@ -289,7 +302,18 @@ def _item_meaning(item_type: str, name: str, meanings: Mapping[Name, NameMeaning
         return _found(name)
     if _is_malformed(item_type, name):
         return _unknown(f"'{shown_name(name)}' is not an entitlement: write Source|attribute|value or Source|name")
+    if why := _why_no_name(name):
+        return _unknown(f"the item's name '{shown_name(name)}' {why}")
     return _meaning((item_type, name), meanings)
+
+
+def _why_no_name(text: str) -> str:
+    """Why nothing can have this name; empty if something may."""
+    if not text.isprintable() and any(category(one) == "Cc" for one in text):
+        return "contains control characters: remove them"
+    if len(text) > MOST_NAME_BYTES // _MOST_BYTES_EACH and len(text.encode()) > MOST_NAME_BYTES:
+        return f"is longer than {MOST_NAME_BYTES:,} bytes: shorten it"
+    return ""
 
 
 def _is_malformed(item_type: str, name: str) -> bool:

@@ -241,11 +241,38 @@ def _beginning(content: bytes, hide: Secrets) -> str:
 
 
 def _json(content: bytes) -> Any:
-    """The JSON document in a body; None if it is none, or broke off."""
+    """The JSON document in a body, in which a sign takes the place of each NUL and each half of a pair.
+
+    No database keeps all of them, and halves are no characters. None if it is none, or broke off.
+    """
     try:
-        return json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError):
         return None
+    may_hold_some = _NO_CHARACTERS_WRITTEN.search(content) or json.detect_encoding(content) != "utf-8"
+    return _with_signs(document) if may_hold_some else document
+
+
+def _with_signs(document: Any) -> Any:
+    """The document, changed in place: it may nest too deeply for a function that calls itself."""
+    place = [document]
+    waiting: list[Any] = [place]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for name in [name for name in value if _NO_CHARACTERS.search(name)]:
+                value[_NO_CHARACTERS.sub("\ufffd", name)] = value.pop(name)
+        for key, one in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            if isinstance(one, str):
+                value[key] = _NO_CHARACTERS.sub("\ufffd", one)
+            elif isinstance(one, dict | list):
+                waiting.append(one)
+    return place[0]
+
+
+_NO_CHARACTERS: Final = re.compile("[\0\ud800-\udfff]")
+_NO_CHARACTERS_WRITTEN: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+"""In a body in UTF-8, with whole pairs, which it also finds."""
 
 
 def _token(document: Any) -> str:

@@ -130,7 +130,7 @@ def test_the_same_id_with_two_types_is_two_items(ledger: Ledger) -> None:
 def test_the_ledger_stores_details_that_many_changes_share_once(path: Path, ledger: Ledger) -> None:
     write(ledger, product(["i1", "i2"], ["r1", "r2"], comment="Same."), digest="one")
     write(ledger, product(["i3"], ["r1"], comment="Same."), digest="two")
-    assert table_of(path, "detail") == [(1, "Same.", "", "", "")]
+    assert [row[:5] for row in table_of(path, "detail")] == [(1, "Same.", "", "", "")]
 
 
 def test_a_plan_is_refused_if_another_plan_was_written_after_the_ledger_was_read(path: Path, ledger: Ledger) -> None:
@@ -250,7 +250,7 @@ def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) 
 def test_a_lookup_of_all_items_gives_the_same_as_a_lookup_of_each_item(
     greatest: int, path: Path, ledger: Ledger
 ) -> None:
-    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '')")  # noqa: S608 - a number
+    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '', 'x')")  # noqa: S608 - a number
     people, items = [f"i{number:04}" for number in range(1_000)], [f"r{number}" for number in range(6)]
     first = write(ledger, product(people, items[:3], remove_date="2027-01-01T00:00:00Z"), digest="one")
     second = write(ledger, product(people[::2], items[2:4], comment="x"), digest="two")

@@ -87,6 +87,26 @@ def test_a_name_of_invisible_characters_is_no_name() -> None:
     assert row[2] == "the identity's name has no visible character"
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a\0b", "name 'a\\u0000b' contains control characters: remove them"),
+        ("a" * 2_001, f"name '{'a' * 80}…' is longer than 2,000 bytes: shorten it"),
+        ("é" * 1_001, f"name '{'é' * 80}…' is longer than 2,000 bytes: shorten it"),
+    ],
+    ids=["NUL", "ASCII", "not ASCII"],
+)
+def test_a_name_that_nothing_can_have_is_not_looked_up_and_has_a_problem(name: str, problem: str) -> None:
+    assert names_to_look_up(frame({"identity": name, "item": name}), AUTO) == ()
+    assert resolved({"identity": name, "item": name}) == [
+        (None, None, f"the identity's {problem}", f"the item's {problem}")
+    ]
+
+
+def test_the_longest_name_is_looked_up() -> None:
+    assert names_to_look_up(frame({"identity": "é" * 1_000, "item_type": ""}), AUTO) == (("identity", "é" * 1_000),)
+
+
 def test_a_type_is_known_in_each_spelling() -> None:
     rows = frame({"identity": IDENTITY, "item_type": "Access Profile"})
     assert names_to_look_up(rows, AUTO) == (("ACCESS_PROFILE", "Clerk"),)

@@ -171,7 +171,7 @@ def test_the_id_on_a_firewalls_page_is_read(page: str, block_id: str) -> None:
         (b"\xff\xfe caf\xe9", "\ufffd\ufffd caf\ufffd"),
         (b"", ""),
         ("\x1b[31mred\x1b[0m\u202e\u200b", "[31mred [0m"),
-        ({"message": "\ud800 half a letter"}, "half a letter"),
+        ({"message": "\ud800 half a letter"}, "\ufffd half a letter"),
         ("[" * 100_000, "[" * MOST_TEXT),
         ('{"message": ' + "[" * 100_000, ('{"message": ' + "[" * 100_000)[:MOST_TEXT]),
         ("1" * 10_000, "1" * MOST_TEXT),
@@ -179,6 +179,20 @@ def test_the_id_on_a_firewalls_page_is_read(page: str, block_id: str) -> None:
 )
 def test_the_message_is_the_most_informative_text(content: bytes | str | dict[str, object], expected: str) -> None:
     assert read(content).text == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"a\u0000": ["\ud83d\ude00", "\ud83d", "x\uDE00y", {"b": "\u0000"}, 1, null]}',
+        b'{"a\\u0000": ["\xf0\x9f\x98\x80", "\xed\xa0\xbd", "x\xed\xb8\x80y", {"b": "\\u0000"}, 1, null]}',
+        json.dumps({"a\0": ["\U0001f600", "\ud83d", "x\ude00y", {"b": "\0"}, 1, None]}).encode("utf-16"),
+    ],
+    ids=["escapes", "bytes", "UTF-16"],
+)
+def test_signs_take_the_places_of_nul_and_of_halves_of_pairs_which_no_ledger_keeps(body: bytes) -> None:
+    found = from_response(200, httpx.Headers(), body, now=NOW).document
+    assert found == {"a\ufffd": ["\U0001f600", "\ufffd", "x\ufffdy", {"b": "\ufffd"}, 1, None]}
 
 
 def test_huge_values_are_shortened() -> None:
