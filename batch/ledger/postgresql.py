@@ -28,7 +28,6 @@ from batch.ledger.sessions import (
     HOLDER_OF_LOCK,
     IDENTITY,
     LOCKS,
-    LOOK_EVERY,
     NOT_AVAILABLE,
     Lock,
     batch,
@@ -45,6 +44,9 @@ if TYPE_CHECKING:
 
 SERVER: Final = "access_batch_server"
 """The name under which an engine's execution options have its `Server`; it has none for SQLite."""
+
+_TELL_AFTER: Final = 2.0
+"""Seconds of waiting for the server after which to report it."""
 
 _TELL_EVERY: Final = 10.0
 """Seconds between two reports of a wait."""
@@ -94,10 +96,16 @@ class Server:
         name: Random; names this process among all that use the ledger.
         patience: Seconds to wait for a server that has gone.
         say: Shows a sentence to the user.
+        frozen_for: Seconds without a word from a process after which its transaction is ended.
     """
 
-    def __init__(self, *, name: str, patience: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, name: str, patience: float, say: Callable[[str], None], frozen_for: float = FROZEN_FOR
+    ) -> None:
         self.name = name
+        self._frozen_for = frozen_for
+        # Who waits for a lock looks so often who has it.
+        self._look_every = frozen_for / 6
         self._patience = patience
         self._say = say
         self._identity: tuple[object, ...] | None = None
@@ -173,7 +181,7 @@ class Server:
         """
         if self._identity is None or boot_time() - since >= self._patience:
             return False
-        if boot_time() - since >= LOOK_EVERY:
+        if boot_time() - since >= _TELL_AFTER:
             self._tell("the database can't be reached")
         time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         return True
@@ -207,7 +215,7 @@ class Server:
         connection.begin()
         raw: Any = connection.connection.driver_connection
         before = boot_time()
-        cursor = raw.execute(batch(locks, version_of(raw)))
+        cursor = raw.execute(batch(locks, version_of(raw), frozen_for=self._frozen_for, wait=self._look_every))
         while cursor.nextset():
             pass
         number, clock, started = cursor.fetchone()
@@ -268,9 +276,9 @@ class Server:
             if row is None:
                 return
             silent = frozen.seen(row.pid, (row.at, row.state), waits=row.waits, now=boot_time())
-            if silent >= FROZEN_FOR:
+            if silent >= self._frozen_for:
                 connection.execute(sa.select(sa.func.pg_terminate_backend(row.pid)))
-            self._tell(f"{row.name or 'somebody'} has had the ledger to itself for {row.seconds:.0f} s")
+            self._tell(f"{row.name or 'somebody'} has had it to itself for {row.seconds:.0f} s")
 
     def _tell(self, why: str) -> None:
         if boot_time() - self._told >= _TELL_EVERY:

@@ -15,9 +15,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 FROZEN_FOR: Final = 12.0
 """Seconds without a word from a process after which the server, or another process, ends its transaction."""
 
-LOOK_EVERY: Final = 2.0
-"""Seconds of waiting for a lock after which to look who has it."""
-
 LOCKS: Final = 0x0ACCE55
 """The first key of our advisory locks: whoever else uses such locks in this database must not use it."""
 
@@ -55,13 +52,20 @@ HOLDER_OF_LOCK: Final = sa.text(
 )
 
 
-def batch(locks: tuple[Lock, ...], version: int) -> str:
-    """One message that begins a transaction: its settings, its locks, its number and the time once it has them."""
+def batch(locks: tuple[Lock, ...], version: int, *, frozen_for: float, wait: float) -> str:
+    """One message that begins a transaction: its settings, its locks, its number and the time once it has them.
+
+    Args:
+        locks: None for a transaction that only reads.
+        version: The server's, by `version_of`.
+        frozen_for: Seconds without a word from us after which the server ends the transaction.
+        wait: Seconds to wait for a lock.
+    """
     settings = {
         # Who sets these for the server or a role means other programs: a commit that a crash undoes is sent again.
         "synchronous_commit": "on",
-        "lock_timeout": f"{LOOK_EVERY:.0f}s",
-        "idle_in_transaction_session_timeout": f"{FROZEN_FOR:.0f}s",
+        "lock_timeout": f"{wait * 1000:.0f}ms",
+        "idle_in_transaction_session_timeout": f"{frozen_for * 1000:.0f}ms",
         "statement_timeout": "0",
         **({"transaction_timeout": "0"} if version >= _HAS_TRANSACTION_TIMEOUT else {}),
     }
