@@ -1,7 +1,8 @@
-"""Compares the schema of an SQLite ledger with the one that this program makes.
+"""Compares the schema of a ledger with the one that this program makes.
 
 Old ledgers were upgraded step by step, so the text that made their tables differs from that of a new ledger. So both
-are compared by SQLite's own descriptions of them, and by the keywords that those descriptions leave out.
+are compared by SQLite's own descriptions of them, and by the keywords that those descriptions leave out. Of a ledger in
+PostgreSQL, columns and constraints are compared with the declared ones, and there must be nothing that acts by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import base
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from batch.ledger import tables as t
@@ -79,6 +81,71 @@ _WORDS: Final = re.compile(
     r"\b(AUTOINCREMENT|CHECK|COLLATE|CONFLICT|DEFERRABLE|DEFERRED|GENERATED|ROWID|STRICT|VIRTUAL)\b", re.IGNORECASE
 )
 _UNMEANING: Final = re.compile(r'[\s"`\[\]]+')
+
+
+_OURS: Final = f"""
+    WITH ours AS (
+        SELECT oid, relname, relrowsecurity FROM pg_class
+        WHERE relkind = 'r' AND relname IN ({", ".join(f"'{name}'" for name in t.metadata.tables)})
+            AND pg_table_is_visible(oid)
+    )
+"""  # noqa: S608 - of constants, as are the two below
+_DECLARED: Final = f"""{_OURS}
+    SELECT 'column', o.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
+        coalesce(c.collname, ''), a.attnotnull::text
+    FROM ours AS o JOIN pg_attribute AS a ON a.attrelid = o.oid LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'constraint', o.relname || '.' || k.conname, k.contype::text, '', k.convalidated::text
+    FROM ours AS o JOIN pg_constraint AS k ON k.conrelid = o.oid WHERE k.contype <> 'n'
+"""  # noqa: S608
+_ACTING: Final = f"""{_OURS}
+    SELECT 'trigger', g.tgname || ' ON ' || o.relname
+    FROM ours AS o JOIN pg_trigger AS g ON g.tgrelid = o.oid WHERE NOT g.tgisinternal
+    UNION ALL
+    SELECT 'rule', r.rulename || ' ON ' || o.relname FROM ours AS o JOIN pg_rewrite AS r ON r.ev_class = o.oid
+    UNION ALL
+    SELECT 'policy', 'row level security ON ' || o.relname FROM ours AS o WHERE o.relrowsecurity
+    UNION ALL
+    SELECT 'table', 'that inherits from ' || o.relname FROM ours AS o JOIN pg_inherits AS i ON i.inhparent = o.oid
+"""  # noqa: S608
+_TYPES: Final = {"TEXT": "text", "INTEGER": "integer", "FLOAT": "double precision", "BOOLEAN": "boolean"}
+_KINDS: Final = {
+    sa.PrimaryKeyConstraint: "p",
+    sa.UniqueConstraint: "u",
+    sa.ForeignKeyConstraint: "f",
+    sa.CheckConstraint: "c",
+}
+
+
+def differences_in_postgresql(
+    run: Callable[[str], Iterable[tuple[Any, ...]]],
+) -> tuple[tuple[str, str, str], ...]:
+    """As `differences`, for PostgreSQL. Indexes that are no constraints change nothing but speed."""
+    found = {(str(kind), str(name)): tuple(about) for kind, name, *about in run(_DECLARED)}
+    expected = _declared()
+    differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+    return (
+        *((kind, name, "added") for kind, name in run(_ACTING)),
+        *((*key, "removed" if key not in found else "changed" if key in expected else "added") for key in differing),
+    )
+
+
+@cache
+def _declared() -> Mapping[tuple[str, str], tuple[str, ...]]:
+    make: Callable[[], sa.Dialect] = base.PGDialect
+    dialect = make()
+    names: Any = dialect.identifier_preparer
+    declared: dict[tuple[str, str], tuple[str, ...]] = {}
+    for table in t.metadata.sorted_tables:
+        for column in table.c:
+            kind, _, collation = column.type.compile(dialect=dialect).partition(" COLLATE ")
+            about = (_TYPES[kind], collation.strip('"'), str(not column.nullable).lower())
+            declared["column", f"{table.name}.{column.name}"] = about
+        for constraint in table.constraints:
+            name = names.format_constraint(constraint)
+            declared["constraint", f"{table.name}.{name}"] = (_KINDS[type(constraint)], "", "true")
+    return declared
 
 
 def differences(run: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[tuple[str, str, str], ...]:

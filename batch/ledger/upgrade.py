@@ -31,7 +31,7 @@ from batch.ledger.engine import (
     reading,
     writing,
 )
-from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences
+from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences, differences_in_postgresql
 from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.ledger.unreadable import refuse_unreadable
 from batch.text import count, instant
@@ -278,10 +278,9 @@ def _refuse_other_kind(engine: Engine, url: sa.URL, *, sandbox: bool) -> None:
 
 def _refuse_other_schema(engine: Engine, url: sa.URL) -> None:
     """Refuses a database whose schema somebody has changed: a trigger, for example, could change what we write."""
-    if engine.dialect.name != "sqlite":
-        return
+    compare = differences if engine.dialect.name == "sqlite" else differences_in_postgresql
     with reading(engine) as connection:
-        changed = differences(lambda statement: [tuple(row) for row in connection.exec_driver_sql(statement)])
+        changed = compare(lambda statement: [tuple(row) for row in connection.exec_driver_sql(statement)])
     if not changed:
         return
     # Something that was added shows best what happened.
