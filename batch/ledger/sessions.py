@@ -70,7 +70,8 @@ def batch(locks: tuple[Lock, ...], version: int, *, frozen_for: float, wait: flo
         **({"transaction_timeout": "0"} if version >= _HAS_TRANSACTION_TIMEOUT else {}),
     }
     set_all = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-    mode = "READ COMMITTED READ WRITE" if locks else "REPEATABLE READ READ ONLY"
+    # Who only reads has temporary tables all the same, which PostgreSQL forbids in transactions that are READ ONLY.
+    mode = f"{'READ COMMITTED' if locks else 'REPEATABLE READ'} READ WRITE"
     taken = "".join(f"SELECT pg_advisory_xact_lock({LOCKS}, {int(lock)}); " for lock in sorted(locks))
     number = "pg_current_xact_id()::text" if locks else "NULL"
     learnt = ", ".join((number, *_TIMES))
