@@ -128,7 +128,8 @@ async def _checks(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runt
         yield doctor_checks.warning("status list", error.message, error.next_step)
     else:
         yield doctor_checks.check_status_list(answer, dialect)
-        yield doctor_checks.check_clock(answer.server_time - runtime.now() if answer.server_time else None)
+        ahead = answer.server_time - runtime.now() if answer.server_time else None
+        yield doctor_checks.check_clock(ahead, runtime.wall.ahead() if runtime.wall else None)
         yield doctor_checks.check_limit(settings.pace, dialect, headers, seen.allowed)
     yield doctor_checks.check_version(dialect, seen.notice, runtime.now().date())
 

@@ -12,7 +12,7 @@ from batch.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from batch.commands.heads import Heads
     from batch.ledger.machine_key import MachineKey
@@ -36,7 +36,7 @@ class Wall:
     """
 
     def __init__(self, own: Callable[[], datetime]) -> None:
-        self._now = own
+        self._own = self._now = own
 
     def now(self) -> datetime:
         """This moment."""
@@ -45,6 +45,10 @@ class Wall:
     def follow(self, shared: Callable[[], datetime]) -> None:
         """Show the time that another clock shows."""
         self._now = shared
+
+    def ahead(self) -> timedelta | None:
+        """What the shared clock is ahead of this machine's; None if there is none."""
+        return None if self._now is self._own else self._now() - self._own()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

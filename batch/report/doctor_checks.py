@@ -224,17 +224,37 @@ def check_status_list(answer: Answer, dialect: Dialect) -> DoctorCheck:
     return failure("status list", message, "Check --api: the tenant does not understand this version's list.")
 
 
-def check_clock(ahead: timedelta | None) -> DoctorCheck:
-    """How far the tenant's clock is ahead of ours; None if its answers carry no time."""
+def check_clock(ahead: timedelta | None, database_ahead: timedelta | None = None) -> DoctorCheck:
+    """How far clocks differ.
+
+    Args:
+        ahead: What the tenant's clock is ahead of the one that is used; None if its answers carry no time.
+        database_ahead: What the clock of the ledger's database is ahead of this machine's, if that one is used.
+    """
+    ours, this = ("This machine's", "") if database_ahead is None else ("The database's", _apart(database_ahead))
     if ahead is None:
-        return warning("clock", "The tenant's answers carry no time.", "Make sure that this machine's clock is right.")
+        return warning(
+            "clock",
+            f"The tenant's answers carry no time.{this}",
+            f"Make sure that {ours[0].lower()}{ours[1:]} clock is right.",
+        )
+    if abs(ahead.total_seconds()) <= MOST_SKEW:
+        return _ok("clock", f"{ours} clock agrees with the tenant's.{this}")
     seconds = ahead.total_seconds()
-    if abs(seconds) <= MOST_SKEW:
-        return _ok("clock", "This machine's clock agrees with the tenant's.")
     return warning(
         "clock",
-        f"This machine's clock is {abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the tenant's.",
+        f"{ours} clock is {abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the tenant's.{this}",
         "Synchronise it with a time server: the dates of an input are checked against it.",
+    )
+
+
+def _apart(ahead: timedelta) -> str:
+    seconds = ahead.total_seconds()
+    if abs(seconds) <= MOST_SKEW:
+        return " This machine's clock agrees with the database's."
+    return (
+        f" This machine's clock is {abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the database's, "
+        "which is used in its place."
     )
 
 

@@ -128,6 +128,33 @@ def test_a_clock_that_is_far_off_is_a_warning(ahead: timedelta | None, result: s
     assert message in check.message
 
 
+@pytest.mark.parametrize(
+    ("ahead", "database_ahead", "result", "message"),
+    [
+        (
+            timedelta(0),
+            timedelta(0),
+            "ok",
+            "The database's clock agrees with the tenant's. This machine's clock agrees",
+        ),
+        (
+            timedelta(0),
+            timedelta(hours=2),
+            "ok",
+            "This machine's clock is 7,200 s behind the database's, which is used",
+        ),
+        (timedelta(hours=2), timedelta(0), "warn", "The database's clock is 7,200 s behind the tenant's."),
+        (None, timedelta(hours=-2), "warn", "This machine's clock is 7,200 s ahead of the database's"),
+    ],
+)
+def test_the_clock_of_a_shared_database_is_compared_with_the_tenants_and_with_ours(
+    ahead: timedelta | None, database_ahead: timedelta, result: str, message: str
+) -> None:
+    check = check_clock(ahead, database_ahead)
+    assert check.result == result
+    assert message in check.message
+
+
 def test_the_limit_is_shown_with_the_tenants_headers_about_it() -> None:
     headers = {"X-RateLimit-Limit": "100", "ratelimit-remaining": "9\n9", "content-type": "x"}
     check = check_limit(Rate(), BETA, headers)
