@@ -120,17 +120,14 @@ def show(answer: Any, *, then: str = "The same command shows it again.", is_all:
     Raises:
         StoppedError: It can't be printed, and is all that the command does.
     """
-    import json
-
     from batch.commands.streams import failure_of
     from batch.errors import StoppedError
-    from batch.report.terminal import shown
+    from batch.report.terminal import COMMANDS, as_json, shown
     from batch.text import visible
 
     is_json = isinstance(answer, dict)
     if isinstance(answer, dict):
-        is_unicode = sys.stdout.encoding.lower().startswith("utf")
-        answer = [json.dumps(answer, ensure_ascii=not is_unicode)]
+        answer, COMMANDS.owes_json = [as_json(answer)], False
     elif lost := failure_of(sys.stderr, taken=True):
         answer = [*answer, f"Messages are missing: standard error can't be written: {lost.strerror}."]
     for line in answer:

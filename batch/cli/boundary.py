@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.streams import failure_of
 from batch.errors import AccessBatchError
-from batch.report.terminal import COMMANDS, shown
+from batch.report.terminal import COMMANDS, as_json, shown
+from batch.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ def run(program: Callable[[], object]) -> int:
             _say(f"Standard output can't be written: {failure.strerror}.")
         return code
     finally:
-        COMMANDS.given = {}
+        COMMANDS.given, COMMANDS.owes_json = {}, False
 
 
 def _run(program: Callable[[], object]) -> int:
@@ -40,6 +41,7 @@ def _run(program: Callable[[], object]) -> int:
         _say(f"access-batch: {error.message}")
         if error.next_step:
             _say(error.next_step)
+        _answer(error.exit_code, error.message, error.next_step)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a message, not even a Rust panic
         return _bug(error)
@@ -63,11 +65,20 @@ def _interruption(ending: BaseException) -> KeyboardInterrupt | None:
 
 
 def _interrupted(interruption: KeyboardInterrupt) -> int:
-    _say(
-        str(interruption)
-        or "Interrupted. The ledger holds everything that happened; run the same command again to continue."
-    )
+    message = str(interruption) or f"Interrupted. {_HELD}"
+    _say(message)
+    _answer(INTERRUPTED, message)
     return INTERRUPTED
+
+
+_HELD: Final = "The ledger holds everything that happened; run the same command again to continue."
+
+
+def _answer(code: int, message: str, next_step: str = "") -> None:
+    """Answers in JSON if the command has not done so: a script finds one object, whatever happens."""
+    if COMMANDS.owes_json:
+        error = {"exit_code": code, "message": visible(message), "next_step": visible(COMMANDS.completed(next_step))}
+        sys.stdout.write(f"{visible(as_json({'error': error}))}\n")
 
 
 def _say(line: str) -> None:
@@ -81,6 +92,7 @@ def _bug(error: BaseException) -> int:
         f"access-batch: a bug: {type(error).__name__}{missing}. The ledger holds every request that was sent; run the "
         "same command again to continue."
     )
+    _answer(BUG, f"A bug: {type(error).__name__}{missing}.", _HELD)
     for frame in traceback.extract_tb(error.__traceback__):
         _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
     return BUG

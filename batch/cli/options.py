@@ -86,6 +86,7 @@ def takes(
             _complete_commands(given["ctx"])
             arguments = {name: given[name] for name in own}
             call = Call(**{name: given[name] for name in shared if name in _CALL})
+            COMMANDS.owes_json = call.json
             if "settings" in signature:
                 arguments["settings"] = _settings(
                     {name: given[name] for name in shared if name not in _CALL},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -24,15 +26,17 @@ _COMMAND: Final = re.compile(
 class Commands:
     """Completes the commands in messages, so that they work as they are: with the same ledger, tenant and names.
 
-    A process runs one command. It sets both attributes as soon as it has read its own options.
+    A process runs one command. It sets all attributes as soon as it has read its own options.
 
     Attributes:
         given: Options of this command that others need too, each with its value; None for a flag.
         takes: The names of each command's options.
+        owes_json: Whether this command has still to answer in JSON.
     """
 
     given: Mapping[str, str | None] = field(default_factory=dict)
     takes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    owes_json: bool = False
 
     def completed(self, text: str) -> str:
         """A message whose commands have the given options that they take and do not have yet."""
@@ -59,6 +63,11 @@ COMMANDS: Final = Commands()
 def shown(text: str, stream: IO[str]) -> str:
     """Text safe to show on a stream. Its long lines are broken at blanks, but only if the stream is a terminal."""
     return folded(visible(COMMANDS.completed(text)), _columns(stream))
+
+
+def as_json(answer: Mapping[str, object]) -> str:
+    """A command's answer as one line of JSON that standard output can show."""
+    return json.dumps(answer, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
 
 
 def _columns(stream: IO[str]) -> int:

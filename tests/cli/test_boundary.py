@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import json
 import os
 import struct
 import subprocess
@@ -36,6 +37,7 @@ from batch.errors import (
     TooManyRefusalsError,
     UsageError,
 )
+from batch.report.terminal import COMMANDS
 from batch.text import folded
 
 if TYPE_CHECKING:
@@ -249,3 +251,33 @@ def test_through_a_pipe_each_message_is_one_line(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("name", PROGRAM.commands)
 def test_every_command_is_known_to_stay_whole(name: str) -> None:
     assert folded(f"Next: access-batch {name} and its words", 20) == f"Next:\naccess-batch {name} and its words"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UsageError("No.", next_step="Do."), 2, "No."),
+        (LedgerLostError("Gone.", next_step="Do."), 4, "Gone."),
+        (KeyboardInterrupt(), 130, "Interrupted. The ledger holds"),
+        (ZeroDivisionError(), 1, "A bug: ZeroDivisionError."),
+    ],
+)
+def test_a_command_that_owes_json_answers_once_however_it_ends(
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def program() -> NoReturn:
+        COMMANDS.owes_json = True
+        raise error
+
+    assert boundary.run(program) == code
+    said = json.loads(capsys.readouterr().out)
+    assert (list(said), said["error"]["exit_code"]) == (["error"], code)
+    assert said["error"]["message"].startswith(message)
+
+    def answered() -> NoReturn:
+        COMMANDS.owes_json = True
+        show({"run": "x"})
+        raise error
+
+    boundary.run(answered)
+    assert json.loads(capsys.readouterr().out) == {"run": "x"}
