@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+pytest_plugins = ["tests.postgresql"]
 
 # How fast the machine is proves nothing: no example fails because it took long, or because the first ones, which fill
 # hypothesis' and polars' caches, were generated slowly.
@@ -82,7 +83,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def own_environment(tmp_path: Path, own_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's reaches a test, and nothing of a test the user's."""
     for name in list(os.environ):
-        if name.startswith(("SAIL_", "ACCESS_BATCH_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("SAIL_", "ACCESS_BATCH_", "SSL_CERT_", "PG")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

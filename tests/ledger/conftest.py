@@ -1,4 +1,4 @@
-"""A new ledger for each test."""
+"""A new ledger for each test, on both databases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ledger.ledger_helpers import open_ledger
+from tests.ledger.ledger_helpers import Place, open_ledger
+from tests.postgresql import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
+@pytest.fixture(params=BOTH)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql")
+        return url
     return tmp_path / "ledger.db"
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
+def ledger(path: Place) -> Iterator[Ledger]:
     with open_ledger(path) as opened:
         yield opened

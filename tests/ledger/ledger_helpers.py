@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
+import psycopg
 
 from batch.answers.outcome import decide
 from batch.api.status_row import ChangeStatus
@@ -23,9 +25,8 @@ from tests.builders import NOW, change
 from tests.clocks import key, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from batch.ledger.decisions import Decisions
     from batch.ledger.machine_key import LedgerMemory, MachineKey
@@ -37,6 +38,9 @@ ACCEPTED = Answer(status=202)
 REFUSED = Answer(status=400, text="Bad item.", form=Form.API)
 THROTTLED = Answer(status=429, retry_after=1.0, form=Form.API)
 FAILED = Answer(status=500)
+
+Place: TypeAlias = Path | str
+"""Where a test's ledger is: the file of an SQLite ledger, or the URL of a PostgreSQL database."""
 
 Change: TypeAlias = dict[str, str]
 """One line of a plan: a value for each of CHANGE_COLUMNS."""
@@ -62,7 +66,7 @@ def new_run(digest: str = "digest", *, tenant: str = TENANT, now: datetime = NOW
 
 
 def open_ledger(
-    path: Path | str,
+    path: Place,
     *,
     sandbox: bool = False,
     now: datetime = NOW,
@@ -125,18 +129,36 @@ def a_process(pid: int = 1, *, host: str = "elsewhere", started: float = 1.0) ->
     return Process(host=host, machine=host, pid=pid, started=started)
 
 
-def rows(path: Path, sql: str, *parameters: object) -> list[Any]:
+@contextmanager
+def raw(place: Place) -> Iterator[Callable[..., list[Any]]]:
+    """Runs statements with `?` for parameters as somebody else would, commits each, and checks no foreign keys."""
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(place, isolation_level=None)) as opened:
+            yield lambda sql, *parameters: opened.execute(sql, parameters).fetchall()
+        return
+
+    def run(sql: str, *parameters: object) -> list[Any]:
+        marked = sql.replace("%", "%%").replace("?", "%s") if parameters else sql
+        found = connection.execute(marked, parameters or None)
+        return found.fetchall() if found.description else []
+
+    address = place.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(address, autocommit=True, options="-c session_replication_role=replica") as connection:
+        yield run
+
+
+def rows(place: Place, sql: str, *parameters: object) -> list[Any]:
     """The rows that another connection sees: committed ones only."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(sql, parameters).fetchall()
+    with raw(place) as run:
+        return run(sql, *parameters)
 
 
-def attempts(path: Path) -> list[tuple[int, int, str]]:
+def attempts(path: Place) -> list[tuple[int, int, str]]:
     """Request, number and time of every attempt among the events."""
     return rows(path, "SELECT request, attempt, at FROM event WHERE event = 'claimed' ORDER BY request, attempt")
 
 
-def answers(path: Path) -> list[tuple[int, int, str, int | None]]:
+def answers(path: Place) -> list[tuple[int, int, str, int | None]]:
     """Request, number of the attempt, event and status of everything that came back."""
     return rows(
         path,
@@ -145,11 +167,11 @@ def answers(path: Path) -> list[tuple[int, int, str, int | None]]:
     )
 
 
-def alter(path: Path, *statements: str) -> None:
+def alter(place: Place, *statements: str) -> None:
     """Changes a ledger as somebody else or an accident would."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with raw(place) as run:
         for statement in statements:
-            connection.execute(statement)
+            run(statement)
 
 
 def change_status(request: int, identity: str, state: str, **other: str) -> ChangeStatus:

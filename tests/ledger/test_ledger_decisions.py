@@ -15,11 +15,9 @@ from batch.ledger.decisions import Decisions
 from batch.names.known import NO_KNOWN_NAMES
 from batch.names.meaning import NameMeaning, NameOutcome
 from tests.builders import NOW, change
-from tests.ledger.ledger_helpers import TENANT, alter, open_ledger, rows, write
+from tests.ledger.ledger_helpers import TENANT, Place, alter, open_ledger, rows, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
 
 ANNA = ("identity by email", "anna@example.com")
@@ -86,7 +84,7 @@ def test_each_precheck_of_a_run_replaces_the_changes_set_aside_before(ledger: Le
     assert ledger.decisions.set_aside("another").equals(second)
 
 
-def test_changes_set_aside_are_kept_even_if_their_run_never_begins(path: Path, ledger: Ledger) -> None:
+def test_changes_set_aside_are_kept_even_if_their_run_never_begins(path: Place, ledger: Ledger) -> None:
     run_id = ledger.plans.run_id(TENANT, "all held")
     ledger.decisions.replace_set_aside(run_id, changes_set_aside(("a1", "ROLE", "r1")), NOW + timedelta(hours=1))
     assert ledger.decisions.set_aside(run_id).height == 1
@@ -94,7 +92,7 @@ def test_changes_set_aside_are_kept_even_if_their_run_never_begins(path: Path, l
     assert rows(path, "SELECT run_id, at FROM set_aside") == [(run_id, "2026-03-01T13:00:00.000Z")]
 
 
-def test_emptying_the_cache_changes_no_decision(path: Path) -> None:
+def test_emptying_the_cache_changes_no_decision(path: Place) -> None:
     set_aside = changes_set_aside(("a1", "ROLE", "r2"), class_="held_back")
     with open_ledger(path) as ledger:
         ledger.cache.put(TENANT, "identity by email", {ANNA[1]: {"looked": ["email"], "found": []}}, at=NOW)
@@ -106,6 +104,7 @@ def test_emptying_the_cache_changes_no_decision(path: Path) -> None:
         assert ledger.verify() == ()
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("statement", "constraint"),
     [
@@ -117,7 +116,7 @@ def test_emptying_the_cache_changes_no_decision(path: Path) -> None:
         ("INSERT INTO set_aside VALUES ('r', 'a1', 'ROLE', 'i', 'now', 'submitted', '')", "class_known"),
     ],
 )
-def test_an_impossible_decision_cannot_be_written(statement: str, constraint: str, path: Path, ledger: Ledger) -> None:
+def test_an_impossible_decision_cannot_be_written(statement: str, constraint: str, path: Place, ledger: Ledger) -> None:
     write(ledger, [change("a1", "r1")])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")

@@ -21,30 +21,18 @@ from tests.ledger.ledger_helpers import (
     ME,
     REFUSED,
     THROTTLED,
+    Place,
     alter,
-    open_ledger,
     rows,
     singles,
     write,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from batch.ledger.store import Ledger
     from batch.model import Answer, Request, Run
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with open_ledger(path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -104,7 +92,7 @@ def test_an_attempt_with_several_requests_counts_as_one_post(ledger: Ledger, run
     assert counts(ledger, run) == {State.ACCEPTED: 2, State.PLANNED: 3}
 
 
-def test_each_event_has_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Path) -> None:
+def test_each_event_has_the_fingerprint_of_the_body_that_was_sent(ledger: Ledger, run: Run, path: Place) -> None:
     alone, together = claim(ledger, run, 2)
     sent = rows(path, "SELECT request, detail FROM event WHERE event = 'claimed' ORDER BY request")
     details = [json.loads(detail) for _, detail in sent]
@@ -208,7 +196,7 @@ def test_a_member_that_arrived_in_part_is_divided_and_its_unlisted_part_stays_in
         ("UPDATE event SET detail = replace(detail, '\"within\": 2', '\"within\": 1')", "something else"),
     ],
 )
-def test_damage_to_an_envelope_is_found(ledger: Ledger, run: Run, path: Path, damage: str, finding: str) -> None:
+def test_damage_to_an_envelope_is_found(ledger: Ledger, run: Run, path: Place, damage: str, finding: str) -> None:
     claim(ledger, run, 5)
     alter(path, damage)
     assert finding in " ".join(ledger.verify())

@@ -10,22 +10,20 @@ from batch.ledger.gaps import Compared
 from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, our_row, product
-from tests.ledger.ledger_helpers import FAILED, ME, THROTTLED, claim, record, rows, singles, write
+from tests.ledger.ledger_helpers import FAILED, ME, THROTTLED, Place, claim, record, rows, singles, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
     from batch.model import Answer
 
 
-def states(path: Path) -> dict[str, int]:
+def states(path: Place) -> dict[str, int]:
     """How many changes are in each state."""
     counts = rows(path, "SELECT state, count(*) FROM changes WHERE state != 'SPLIT' GROUP BY state")
     return dict(counts)
 
 
-def test_one_row_with_the_id_of_a_planned_request_shows_that_all_of_it_has_arrived(ledger: Ledger, path: Path) -> None:
+def test_one_row_with_the_id_of_a_planned_request_shows_that_all_of_it_has_arrived(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
     request_id = ledger.requests.ids(run)[1]
     compared = ledger.gaps.take(run.tenant, ME, [our_row(request_id, "i1", "r2")], NOW)
@@ -34,14 +32,14 @@ def test_one_row_with_the_id_of_a_planned_request_shows_that_all_of_it_has_arriv
     assert ledger.verify() == ()
 
 
-def test_a_row_with_an_unknown_id_of_the_run_shows_only_its_own_change(ledger: Ledger, path: Path) -> None:
+def test_a_row_with_an_unknown_id_of_the_run_shows_only_its_own_change(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
     compared = ledger.gaps.take(run.tenant, ME, [our_row(f"{run.id}-99-zzz", "i1", "r2")], NOW)
     assert compared.arrived == 1
     assert states(path) == {"ACCEPTED": 1, "PLANNED": 5}
 
 
-def test_a_row_that_showed_an_arrival_is_known_when_it_is_read_again(ledger: Ledger, path: Path) -> None:
+def test_a_row_that_showed_an_arrival_is_known_when_it_is_read_again(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
     # Sent by a run that a ledger had, which was put back since.
     row = our_row("cccccccccccc-99-zzz", "i1", "r2", access_request="AR7")
@@ -56,7 +54,7 @@ def test_a_row_that_showed_an_arrival_is_known_when_it_is_read_again(ledger: Led
 
 @pytest.mark.parametrize("answer", [FAILED, None])
 def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_changes_only(
-    ledger: Ledger, path: Path, answer: Answer | None
+    ledger: Ledger, path: Place, answer: Answer | None
 ) -> None:
     run = write(ledger, product(["i0", "i1"], ["r0", "r1", "r2"]))
     request = claim(ledger, run)
@@ -73,7 +71,7 @@ def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_ch
     assert ledger.verify() == ()
 
 
-def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledger: Ledger, path: Path) -> None:
+def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(8), together=[(1, 2, 3), (4, 5)])
     # Numbers begin with 1: request 3 shares a body with 2 and 4.
     compared = ledger.gaps.take(run.tenant, ME, [our_row(ledger.requests.ids(run)[3], "i002")], NOW)
@@ -84,7 +82,7 @@ def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledge
     assert ledger.verify() == ()
 
 
-def test_planned_requests_that_were_claimed_after_the_backup_become_unconfirmed(ledger: Ledger, path: Path) -> None:
+def test_planned_requests_that_were_claimed_after_the_backup_become_unconfirmed(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(8))
     head = Head(run=run.id, number=40, hash="1" * 64, sent=5)
     assert ledger.gaps.doubt_claimed([head], ME, NOW) == 5
@@ -106,7 +104,7 @@ def test_a_head_tells_up_to_which_request_its_run_was_claimed(ledger: Ledger) ->
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_what_arrived_by_another_address_of_the_tenant_is_not_recorded_for_both(
-    ledger: Ledger, path: Path, *, is_lost: bool
+    ledger: Ledger, path: Place, *, is_lost: bool
 ) -> None:
     other = "https://other.example"
     pairs = product(["i0", "i1"], ["r0", "r1"])
@@ -124,7 +122,7 @@ def test_what_arrived_by_another_address_of_the_tenant_is_not_recorded_for_both(
     assert ledger.verify() == ()
 
 
-def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tenant(ledger: Ledger, path: Path) -> None:
+def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tenant(ledger: Ledger, path: Place) -> None:
     other, pairs = "https://other.example", product(["i0", "i1"], ["r0", "r1"])
     theirs, mine = write(ledger, pairs, tenant=other), write(ledger, pairs)
     ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)

@@ -29,6 +29,7 @@ from tests.ledger.ledger_helpers import (
     ME,
     REFUSED,
     TENANT,
+    Place,
     a_process,
     alter,
     claim,
@@ -91,7 +92,7 @@ def test_a_continued_import_stores_the_same_as_an_uninterrupted_import(tmp_path:
     assert rows(whole, "SELECT count(*) FROM recipient JOIN request_item USING (request)") == [(2_845,)]
 
 
-def test_the_dates_by_which_imported_requests_are_ordered_are_sealed(path: Path) -> None:
+def test_the_dates_by_which_imported_requests_are_ordered_are_sealed(path: Place) -> None:
     with open_ledger(path) as ledger:
         import_list(ledger, status_list([row(number) for number in range(2)]))
         ledger.plans.check_all()
@@ -101,7 +102,7 @@ def test_the_dates_by_which_imported_requests_are_ordered_are_sealed(path: Path)
         assert ledger.verify() != ()
 
 
-def test_rows_that_cannot_be_imported_are_counted_and_the_counts_add_up(path: Path) -> None:
+def test_rows_that_cannot_be_imported_are_counted_and_the_counts_add_up(path: Place) -> None:
     listed = [row(0), None, row(1, item="a0"), row(2, item_type="SOURCE"), row(3, state="CANCELLED")]
     with open_ledger(path) as ledger:
         reader = import_list(ledger, status_list(listed))
@@ -115,7 +116,7 @@ def test_rows_that_cannot_be_imported_are_counted_and_the_counts_add_up(path: Pa
     ]
 
 
-def test_an_import_keeps_dates_and_operations_apart(path: Path) -> None:
+def test_an_import_keeps_dates_and_operations_apart(path: Place) -> None:
     listed = [
         row(0),
         row(1, remove_date="2027-01-31T00:00:00.000Z"),
@@ -132,13 +133,13 @@ def test_an_import_keeps_dates_and_operations_apart(path: Path) -> None:
     ]
 
 
-def test_a_forbidden_list_leaves_no_trace(path: Path) -> None:
+def test_a_forbidden_list_leaves_no_trace(path: Place) -> None:
     with open_ledger(path) as ledger, pytest.raises(CredentialsRefusedError, match="not yours"):
         import_list(ledger, status_list([row(0)]), Query(everybody=True))
     assert rows(path, "SELECT count(*) FROM run") == [(0,)]
 
 
-def test_two_processes_cannot_import_at_once(path: Path) -> None:
+def test_two_processes_cannot_import_at_once(path: Place) -> None:
     with open_ledger(path) as ledger:
         run = ledger.imported.begin(TENANT, "beta", NOW)
         with ImportReader(ledger, TENANT, "beta", QUIET, runtime()) as reader:
@@ -147,7 +148,7 @@ def test_two_processes_cannot_import_at_once(path: Path) -> None:
                 ledger.imported.take(run, a_process(), [], NOW)
 
 
-def test_a_late_import_of_an_older_revoke_makes_no_repeat_of_a_newer_revoke(path: Path) -> None:
+def test_a_late_import_of_an_older_revoke_makes_no_repeat_of_a_newer_revoke(path: Place) -> None:
     done = {"identity": "i1", "item": "r1", "state": "REQUEST_COMPLETED"}
     granted = row(5, **done)
     revoked_before = row(1, **done, access_request="before", request_type="REVOKE_ACCESS")
@@ -159,7 +160,7 @@ def test_a_late_import_of_an_older_revoke_makes_no_repeat_of_a_newer_revoke(path
         assert ledger.verify() == ()
 
 
-def test_verify_finds_a_request_that_was_never_sent_or_imported(path: Path) -> None:
+def test_verify_finds_a_request_that_was_never_sent_or_imported(path: Place) -> None:
     with open_ledger(path) as ledger:
         import_list(ledger, status_list([row(0)]))
         assert ledger.verify() == ()
@@ -185,7 +186,7 @@ LISTED = st.lists(
 )
 
 
-def test_an_import_never_makes_a_skipped_change_new_again(path: Path) -> None:
+def test_an_import_never_makes_a_skipped_change_new_again(path: Place) -> None:
     numbers = itertools.count()
     with open_ledger(path) as ledger:
 
@@ -258,7 +259,7 @@ GRANTED: dict[str, Any] = {"state": "REQUEST_COMPLETED"}
     [(REVOKED, GRANTED, "already_submitted"), (GRANTED, REVOKED, "submitted")],
 )
 def test_the_latest_request_counts_whatever_the_order_of_the_imports(
-    older: dict[str, Any], newer: dict[str, Any], expected: str, path: Path
+    older: dict[str, Any], newer: dict[str, Any], expected: str, path: Place
 ) -> None:
     first = row(10, access_request="first", **older)
     last = row(10, access_request="last", created=NOW + timedelta(days=90), **newer)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import pytest
 
 from batch.answers.poison import Failed
 from batch.errors import ForeignPlanError, LedgerChangedError, StoppedError
+from batch.ledger import tables
 from batch.ledger.decisions import Decisions
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.machine_key import MachineKey
@@ -27,6 +26,7 @@ from tests.ledger.ledger_helpers import (
     ME,
     REFUSED,
     THROTTLED,
+    Place,
     a_process,
     alter,
     change_status,
@@ -35,6 +35,7 @@ from tests.ledger.ledger_helpers import (
     new_run,
     open_ledger,
     plan_of,
+    raw,
     record,
     rows,
     singles,
@@ -43,7 +44,6 @@ from tests.ledger.ledger_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from batch.ledger.store import Ledger
     from batch.model import Run
@@ -51,16 +51,18 @@ if TYPE_CHECKING:
 THIEF = MachineKey(b"another machine's key...........")
 
 
-def add(path: Path, run: Run, event: str, request: int | None = None, *, signed: bool = True, **detail: object) -> None:
+def add(
+    path: Place, run: Run, event: str, request: int | None = None, *, signed: bool = True, **detail: object
+) -> None:
     """Add an event to a run as anybody can who may write to the ledger, signed with a key of their own."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("INSERT OR IGNORE INTO signer (public, since) VALUES (?, '2026')", [THIEF.public])
-        (signer,) = connection.execute("SELECT id FROM signer WHERE public = ?", [THIEF.public]).fetchone()
-        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
+    with raw(path) as execute:
+        execute("INSERT INTO signer (public, since) VALUES (?, '2026') ON CONFLICT DO NOTHING", THIEF.public)
+        ((signer,),) = execute("SELECT id FROM signer WHERE public = ?", THIEF.public)
+        ((ledger,),) = execute("SELECT ledger FROM about")
         newest = "SELECT run, number, hash FROM event WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY 2 DESC"
-        number, last, before = connection.execute(newest, [run.id]).fetchone()
+        number, last, before = execute(newest, run.id)[0]
         mine = "SELECT place, signature FROM event WHERE signer = ? ORDER BY place DESC"
-        place, signature = connection.execute(mine, [signer]).fetchone() or (0, "")
+        place, signature = next(iter(execute(mine, signer)), (0, ""))
         columns = {
             "run": number,
             "number": last + 1,
@@ -75,7 +77,7 @@ def add(path: Path, run: Run, event: str, request: int | None = None, *, signed:
         head = Head(run=run.id, number=last + 1, hash=hashed)
         proof = [signer, place + 1, THIEF.sign(signed_text(ledger, place + 1, signature, head))]
         values = [*columns.values(), hashed, *(proof if signed else [None] * 3)]
-        connection.execute(f"INSERT INTO event VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - an attack
+        execute(f"INSERT INTO event VALUES ({', '.join('?' * len(values))})", *values)  # noqa: S608 - an attack
 
 
 def in_doubt(ledger: Ledger) -> Run:
@@ -86,14 +88,14 @@ def in_doubt(ledger: Ledger) -> Run:
     return run
 
 
-def settled_by_a_thief(ledger: Ledger, path: Path) -> Run:
+def settled_by_a_thief(ledger: Ledger, path: Place) -> Run:
     run = in_doubt(ledger)
     add(path, run, "not_found", 1)
     alter(path, "UPDATE request SET state = 'PLANNED' WHERE number = 1", "DELETE FROM doubt")
     return run
 
 
-def states(path: Path) -> dict[int, str]:
+def states(path: Place) -> dict[int, str]:
     return dict(rows(path, "SELECT number, state FROM request ORDER BY number"))
 
 
@@ -101,14 +103,14 @@ def doubt_again(ledger: Ledger, run: Run, numbers: Mapping[int, tuple[str, ...]]
     return ledger.plans.mistrust(run, numbers, ME, NOW)[0]
 
 
-def test_what_only_another_machine_has_settled_is_not_sent(ledger: Ledger, path: Path) -> None:
+def test_what_only_another_machine_has_settled_is_not_sent(ledger: Ledger, path: Place) -> None:
     run = settled_by_a_thief(ledger, path)
     ledger.runs.hold(run, ME, NOW)
     with pytest.raises(StoppedError, match="Another machine, with the key"):
         ledger.requests.claim(run, NOW, ME)
 
 
-def test_it_is_not_sent_either_if_that_happens_after_this_process_has_begun(ledger: Ledger, path: Path) -> None:
+def test_it_is_not_sent_either_if_that_happens_after_this_process_has_begun(ledger: Ledger, path: Place) -> None:
     run = in_doubt(ledger)
     ledger.requests.check(run)
     ledger.runs.hold(run, ME, NOW)
@@ -121,7 +123,7 @@ def test_it_is_not_sent_either_if_that_happens_after_this_process_has_begun(ledg
 
 
 def test_what_only_another_machine_has_settled_is_in_doubt_again_until_this_one_settles_it(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     run = settled_by_a_thief(ledger, path)
     assert set(ledger.requests.check(run).mistrusted) == {1}
@@ -137,7 +139,7 @@ def test_what_only_another_machine_has_settled_is_in_doubt_again_until_this_one_
 
 
 @pytest.mark.parametrize("events", [["refused"], ["discarded"], ["taken_over"]])
-def test_nothing_that_follows_makes_another_machines_word_good(ledger: Ledger, path: Path, events: list[str]) -> None:
+def test_nothing_that_follows_makes_another_machines_word_good(ledger: Ledger, path: Place, events: list[str]) -> None:
     run = settled_by_a_thief(ledger, path)
     leads_to = {"refused": "REFUSED", "discarded": "DISCARDED", "taken_over": "SPLIT"}
     for event in events:
@@ -149,7 +151,7 @@ def test_nothing_that_follows_makes_another_machines_word_good(ledger: Ledger, p
 
 
 def test_another_machine_may_go_on_with_what_died_here_and_this_one_asks_the_tenant_itself(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     run = in_doubt(ledger)
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
@@ -166,7 +168,7 @@ def test_another_machine_may_go_on_with_what_died_here_and_this_one_asks_the_ten
     assert ledger.verify() == ()
 
 
-def test_a_machine_is_believed_that_its_own_attempt_did_not_arrive(ledger: Ledger, path: Path) -> None:
+def test_a_machine_is_believed_that_its_own_attempt_did_not_arrive(ledger: Ledger, path: Place) -> None:
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
         run = write(elsewhere, *singles(1))
         record(elsewhere, claim(elsewhere, run), REFUSED)
@@ -174,7 +176,7 @@ def test_a_machine_is_believed_that_its_own_attempt_did_not_arrive(ledger: Ledge
 
 
 def test_a_part_of_what_another_machine_has_settled_is_doubted_in_place_of_the_whole(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1"]))
     record(ledger, claim(ledger, run), FAILED)
@@ -193,7 +195,7 @@ def test_a_part_of_what_another_machine_has_settled_is_doubted_in_place_of_the_w
     assert ledger.verify() == ()
 
 
-def test_a_request_whose_parts_leave_something_out_is_doubted_itself(ledger: Ledger, path: Path) -> None:
+def test_a_request_whose_parts_leave_something_out_is_doubted_itself(ledger: Ledger, path: Place) -> None:
     run = in_doubt(ledger)
     add(path, run, "taken_over", 1, by=[])
     alter(path, "UPDATE request SET state = 'SPLIT' WHERE number = 1", "DELETE FROM doubt")
@@ -201,7 +203,7 @@ def test_a_request_whose_parts_leave_something_out_is_doubted_itself(ledger: Led
     assert states(path)[1] == "UNCONFIRMED"
 
 
-def taken_over_elsewhere(ledger: Ledger, path: Path) -> Run:
+def taken_over_elsewhere(ledger: Ledger, path: Place) -> Run:
     """A run whose request may have arrived; another machine says no, and has planned its two changes in another run."""
     run = write(ledger, product(["i1", "i2"], ["r1"]))
     record(ledger, claim(ledger, run), FAILED)
@@ -217,7 +219,7 @@ def taken_over_elsewhere(ledger: Ledger, path: Path) -> Run:
     return run
 
 
-def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_away(ledger: Ledger, path: Path) -> None:
+def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_away(ledger: Ledger, path: Place) -> None:
     run = taken_over_elsewhere(ledger, path)
     changes = {1: [("i1", "ROLE", "r1"), ("i2", "ROLE", "r1")]}
     assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2])[0] == 1
@@ -225,7 +227,7 @@ def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_aw
     assert ledger.verify() == ()
 
 
-def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, path: Path) -> None:
+def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, path: Place) -> None:
     """It would end the wait for a process of this machine that still sends the request."""
     run = write(ledger, *singles(1))
     claim(ledger, run)
@@ -237,7 +239,7 @@ def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, p
 
 
 def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_itself(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     run = taken_over_elsewhere(ledger, path)
     # Whoever did it: the changes were accepted in the other request.
@@ -255,14 +257,14 @@ def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_
     assert claim_if_any(ledger, run) is None
 
 
-def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger: Ledger, path: Path) -> None:
+def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger: Ledger, path: Place) -> None:
     run = taken_over_elsewhere(ledger, path)
     with pytest.raises(StoppedError, match="Some of its changes were submitted in another request since"):
         ledger.plans.mistrust(run, {1: [("i1", "ROLE", "r1")]}, ME, NOW, planned=[2])
     assert states(path) == {1: "SPLIT", 2: "PLANNED"}
 
 
-def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own(ledger: Ledger, path: Path) -> None:
+def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i1", "i2", "i3"], ["r1"]))
     record(ledger, claim(ledger, run), FAILED)
     ledger.runs.release(run, ME, NOW)
@@ -290,7 +292,7 @@ def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own
 
 @pytest.mark.parametrize("settled", [False, True])
 def test_a_request_is_not_doubted_again_if_it_was_refused_or_a_part_was_accepted(
-    ledger: Ledger, path: Path, *, settled: bool
+    ledger: Ledger, path: Place, *, settled: bool
 ) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1"]))
     parts = (Part(recipients=(0,), items=(0,)), Part(recipients=(1,), items=(0,)))
@@ -306,7 +308,7 @@ def test_a_request_is_not_doubted_again_if_it_was_refused_or_a_part_was_accepted
         ledger.requests.check(run)
 
 
-def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Path) -> None:
+def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(2))
     record(ledger, claim(ledger, run), ACCEPTED)
     ledger.runs.release(run, ME, NOW)
@@ -319,7 +321,7 @@ def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Pat
 @pytest.mark.parametrize(
     "attack", ["UPDATE request SET state = 'PLANNED'", "UPDATE request SET state = 'PLANNED', attempts = 0"]
 )
-def test_states_that_are_set_back_while_a_run_is_sent_are_found(ledger: Ledger, path: Path, attack: str) -> None:
+def test_states_that_are_set_back_while_a_run_is_sent_are_found(ledger: Ledger, path: Place, attack: str) -> None:
     run = write(ledger, *singles(3))
     ledger.requests.check(run)
     for _ in range(2):
@@ -329,7 +331,7 @@ def test_states_that_are_set_back_while_a_run_is_sent_are_found(ledger: Ledger, 
         claim_if_any(ledger, run)
 
 
-def test_a_request_that_was_divided_meanwhile_is_not_sent_as_well_as_its_parts(ledger: Ledger, path: Path) -> None:
+def test_a_request_that_was_divided_meanwhile_is_not_sent_as_well_as_its_parts(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(("i1", "i2"), ("r1",)), [change("i3", "r1")])
     ledger.requests.check(run)
     record(ledger, claim(ledger, run), THROTTLED)
@@ -353,7 +355,7 @@ def test_a_request_that_was_divided_meanwhile_is_not_sent_as_well_as_its_parts(l
         claim_if_any(ledger, run)
 
 
-def test_no_event_without_a_signature_is_signed_afterwards_by_this_machine(ledger: Ledger, path: Path) -> None:
+def test_no_event_without_a_signature_is_signed_afterwards_by_this_machine(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(2))
     request = claim(ledger, run)
     add(path, run, "planned", signed=False, first=9, requests=0)
@@ -377,7 +379,7 @@ def meaning(id_: str) -> Decisions:
     ids=["with another plan", "with another key", "without an event"],
 )
 def test_a_name_means_only_what_this_machine_has_signed(
-    ledger: Ledger, path: Path, attack: Callable[[Path, Run], None]
+    ledger: Ledger, path: Place, attack: Callable[[Place, Run], None]
 ) -> None:
     keys = [("identity by name", "hugo")]
     run = write(ledger, *singles(1), decisions=meaning("i000"))
@@ -387,7 +389,7 @@ def test_a_name_means_only_what_this_machine_has_signed(
     assert ledger.decisions.names(run.id, keys) == {}
 
 
-def digest_of(path: Path, run: Run) -> str:
+def digest_of(path: Place, run: Run) -> str:
     """The digest of the meanings in a ledger as they are now, as anybody can compute it."""
     with open_ledger(path) as opened, pytest.raises(LedgerChangedError):
         opened.requests.check(run)
@@ -395,7 +397,7 @@ def digest_of(path: Path, run: Run) -> str:
     return hashlib.sha256(b"".join(json.dumps(list(row)).encode() + b"\n" for row in columns)).hexdigest()
 
 
-def test_a_revoke_never_travels_in_a_body_of_grants(ledger: Ledger, path: Path) -> None:
+def test_a_revoke_never_travels_in_a_body_of_grants(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(1), [change("i9", "r1", operation="REVOKE")])
     alter(path, "INSERT INTO envelope VALUES (1, 1), (2, 1)")
     ledger.runs.hold(run, ME, NOW)
@@ -404,7 +406,7 @@ def test_a_revoke_never_travels_in_a_body_of_grants(ledger: Ledger, path: Path) 
     assert states(path) == {1: "PLANNED", 2: "PLANNED"}
 
 
-def test_what_another_machine_has_tracked_is_known_as_its_word(ledger: Ledger, path: Path) -> None:
+def test_what_another_machine_has_tracked_is_known_as_its_word(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(2))
     for _ in range(2):
         record(ledger, claim(ledger, run), ACCEPTED)
@@ -418,7 +420,7 @@ def test_what_another_machine_has_tracked_is_known_as_its_word(ledger: Ledger, p
     assert ledger.verify() == ()
 
 
-def test_this_machines_report_on_one_change_does_not_cover_anothers_on_the_rest(ledger: Ledger, path: Path) -> None:
+def test_this_machines_report_on_one_change_does_not_cover_anothers_on_the_rest(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i000", "i001"], ["r1"]))
     record(ledger, claim(ledger, run), ACCEPTED)
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
@@ -433,7 +435,7 @@ def test_this_machines_report_on_one_change_does_not_cover_anothers_on_the_rest(
     assert ledger.verify() == ()
 
 
-def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger, path: Path) -> None:
+def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger, path: Place) -> None:
     expires = NOW + timedelta(minutes=12)
     with open_ledger(path, key=lambda: MachineKey(b"the machine of a colleague......")) as elsewhere:
         run = write(elsewhere, *singles(1))
@@ -448,7 +450,7 @@ def test_what_is_doubted_again_is_fenced_if_its_process_may_live(ledger: Ledger,
 
 @pytest.mark.parametrize("rewritten", [True, False])
 def test_what_was_seen_of_another_machine_can_be_rewritten_under_no_other_key(
-    ledger: Ledger, path: Path, *, rewritten: bool
+    ledger: Ledger, path: Place, *, rewritten: bool
 ) -> None:
     with open_ledger(path, key=lambda: MachineKey(b"the machine of a colleague......")) as elsewhere:
         theirs = write(elsewhere, *singles(1), digest="theirs")
@@ -469,15 +471,14 @@ def test_what_was_seen_of_another_machine_can_be_rewritten_under_no_other_key(
         assert ledger.verify() == ()
 
 
-def rewrite(path: Path, run: Run) -> None:
+def rewrite(path: Place, run: Run) -> None:
     """Sign the only event of a run anew, with another time, under the thief's key in place of the machine's."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.row_factory = sqlite3.Row
-        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
-        (event,) = connection.execute("SELECT * FROM event WHERE run = 1").fetchall()
-        columns = {**dict(event), "at": "2026-01-01T00:00:00.000Z"}
+    with raw(path) as execute:
+        ((ledger,),) = execute("SELECT ledger FROM about")
+        (event,) = execute("SELECT * FROM event WHERE run = 1")
+        columns = {**dict(zip(tables.event.c.keys(), event, strict=True)), "at": "2026-01-01T00:00:00.000Z"}
         hashed = chained_hash("", run.id, columns)
         signature = THIEF.sign(signed_text(ledger, 1, "", Head(run=run.id, number=1, hash=hashed)))
-        connection.execute("UPDATE signer SET public = ? WHERE id = ?", [THIEF.public, event["signer"]])
-        changed = [columns["at"], hashed, signature]
-        connection.execute("UPDATE event SET at = ?, hash = ?, signature = ? WHERE run = 1", changed)
+        execute("UPDATE signer SET public = ? WHERE id = ?", THIEF.public, columns["signer"])
+        changed = (columns["at"], hashed, signature)
+        execute("UPDATE event SET at = ?, hash = ?, signature = ? WHERE run = 1", *changed)

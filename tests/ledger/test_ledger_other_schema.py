@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from batch.ledger.store import Ledger
 
+pytestmark = pytest.mark.sqlite_only
+
 CALL = "(pace INTEGER, number INTEGER, counted_by FLOAT, machine TEXT, pid INTEGER, process_started FLOAT, "
 
 

@@ -33,6 +33,7 @@ from tests.ledger.ledger_helpers import (
     ME,
     REFUSED,
     THROTTLED,
+    Place,
     a_process,
     alter,
     answers,
@@ -55,7 +56,7 @@ NEVER_CONNECTED = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: re
 BROKEN = Answer(failure=Failure.BROKEN, text="ReadTimeout: ReadTimeout")
 
 
-def states(path: Path) -> list[str]:
+def states(path: Place) -> list[str]:
     return [state for (state,) in rows(path, "SELECT state FROM request ORDER BY number")]
 
 
@@ -63,6 +64,7 @@ def pairs(request: Request) -> set[tuple[str, str]]:
     return {(identity, item.id) for identity in request.recipients for item in request.items}
 
 
+@pytest.mark.also_postgresql
 def test_requests_are_claimed_in_plan_order_until_none_is_left(ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     assert [claim(ledger, run).recipients for _ in range(3)] == [("i000",), ("i001",), ("i002",)]
@@ -79,7 +81,7 @@ def test_the_requests_of_another_run_are_not_claimed(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "loss", ["UPDATE request SET recipients = '1'", "DELETE FROM request_item WHERE item = 1"], ids=["people", "items"]
 )
-def test_an_incomplete_request_is_not_sent(loss: str, path: Path, ledger: Ledger) -> None:
+def test_an_incomplete_request_is_not_sent(loss: str, path: Place, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
     alter(path, loss)
     with pytest.raises(LedgerChangedError, match="request 1 was changed"):
@@ -87,7 +89,8 @@ def test_an_incomplete_request_is_not_sent(loss: str, path: Path, ledger: Ledger
     assert states(path) == ["PLANNED"]
 
 
-def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Path, ledger: Ledger) -> None:
+@pytest.mark.sqlite_only
+def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
     ledger.runs.hold(run, ME, LATER)
     (body,) = ledger.requests.claim(run, LATER, ME, token_expires=LATER)
@@ -104,7 +107,7 @@ def test_the_claim_and_its_attempt_are_committed_before_the_claim_returns(path: 
     assert rows(path, "SELECT state_at, attempts FROM request WHERE number = 1") == [("2026-03-01T12:00:05.000Z", 1)]
 
 
-def test_claims_are_counted_over_all_runs_of_the_ledger(path: Path, ledger: Ledger) -> None:
+def test_claims_are_counted_over_all_runs_of_the_ledger(path: Place, ledger: Ledger) -> None:
     first = write(ledger, *singles(2))
     second = write(ledger, *singles(2, prefix="p"), digest="second")
     for run in (first, second, first):
@@ -114,7 +117,7 @@ def test_claims_are_counted_over_all_runs_of_the_ledger(path: Path, ledger: Ledg
     assert rows(path, "SELECT claims FROM about") == [(4,)]
 
 
-def test_requests_of_one_plan_and_parts_of_one_request_have_a_tag_of_their_own(path: Path, ledger: Ledger) -> None:
+def test_requests_of_one_plan_and_parts_of_one_request_have_a_tag_of_their_own(path: Place, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1", "r2"]), [change("i3", "r1")])
     whole = claim(ledger, run)
     record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
@@ -124,7 +127,8 @@ def test_requests_of_one_plan_and_parts_of_one_request_have_a_tag_of_their_own(p
     assert {part.id for part in parts} == {f"{run.id}-2-{tags[1]}", *(f"{run.id}-{n}-{tags[2]}" for n in (3, 4))}
 
 
-def test_simultaneous_claims_never_return_the_same_request(path: Path, ledger: Ledger) -> None:
+@pytest.mark.sqlite_only
+def test_simultaneous_claims_never_return_the_same_request(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(60))
     with open_ledger(path) as other, ThreadPoolExecutor(6) as threads:
         claimed = list(threads.map(lambda number: claim(other if number % 2 else ledger, run).number, range(60)))
@@ -142,8 +146,9 @@ def test_simultaneous_claims_never_return_the_same_request(path: Path, ledger: L
         (BROKEN, State.UNCONFIRMED, "undecided"),
     ],
 )
+@pytest.mark.also_postgresql
 def test_an_answer_is_recorded_with_the_new_state_of_its_request(
-    answer: Answer, state: State, event: str, path: Path, ledger: Ledger
+    answer: Answer, state: State, event: str, path: Place, ledger: Ledger
 ) -> None:
     run = write(ledger, *singles(1))
     record(ledger, claim(ledger, run), answer, now=LATER)
@@ -152,7 +157,7 @@ def test_an_answer_is_recorded_with_the_new_state_of_its_request(
     assert rows(path, "SELECT state_at FROM request") == [("2026-03-01T12:00:05.000Z",)]
 
 
-def test_the_ledger_keeps_the_details_of_an_answer_that_an_auditor_needs(path: Path, ledger: Ledger) -> None:
+def test_the_ledger_keeps_the_details_of_an_answer_that_an_auditor_needs(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     answer = Answer(
         status=400,
@@ -172,7 +177,7 @@ def test_the_ledger_keeps_the_details_of_an_answer_that_an_auditor_needs(path: P
     }
 
 
-def test_a_request_sent_again_has_one_attempt_and_one_answer_for_each_post(path: Path, ledger: Ledger) -> None:
+def test_a_request_sent_again_has_one_attempt_and_one_answer_for_each_post(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     for answer in (THROTTLED, NEVER_CONNECTED, ACCEPTED):
         record(ledger, claim(ledger, run), answer)
@@ -182,7 +187,7 @@ def test_a_request_sent_again_has_one_attempt_and_one_answer_for_each_post(path:
 
 
 @pytest.mark.parametrize("first", [ACCEPTED, REFUSED, FAILED, THROTTLED])
-def test_an_attempt_cannot_be_answered_twice(first: Answer, path: Path, ledger: Ledger) -> None:
+def test_an_attempt_cannot_be_answered_twice(first: Answer, path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     request = claim(ledger, run)
     record(ledger, request, first)
@@ -193,7 +198,7 @@ def test_an_attempt_cannot_be_answered_twice(first: Answer, path: Path, ledger: 
     assert len(answers(path)) == 1
 
 
-def test_an_answer_to_an_earlier_attempt_does_not_decide_the_attempt_in_flight(path: Path, ledger: Ledger) -> None:
+def test_an_answer_to_an_earlier_attempt_does_not_decide_the_attempt_in_flight(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     earlier = claim(ledger, run)
     record(ledger, earlier, THROTTLED)
@@ -203,7 +208,7 @@ def test_an_answer_to_an_earlier_attempt_does_not_decide_the_attempt_in_flight(p
     assert states(path) == ["SENDING"]
 
 
-def test_an_answer_to_an_unknown_attempt_is_a_broken_promise(path: Path, ledger: Ledger) -> None:
+def test_an_answer_to_an_unknown_attempt_is_a_broken_promise(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     request = replace(claim(ledger, run), attempts=7)
     with pytest.raises(BrokenPromiseError):
@@ -218,8 +223,9 @@ def test_an_answer_to_an_unclaimed_request_is_a_broken_promise(ledger: Ledger) -
         record(ledger, replace(request, number=2), ACCEPTED)
 
 
+@pytest.mark.sqlite_only
 def test_an_answer_that_comes_after_another_process_took_over_the_run_is_left_to_that_process(
-    path: Path, ledger: Ledger
+    path: Place, ledger: Ledger
 ) -> None:
     run = write(ledger, *singles(1))
     request = claim(ledger, run, NOW, a_process())
@@ -229,8 +235,9 @@ def test_an_answer_that_comes_after_another_process_took_over_the_run_is_left_to
     assert states(path) == ["UNCONFIRMED"]
 
 
+@pytest.mark.sqlite_only
 def test_a_verdict_that_comes_after_another_process_took_over_the_run_is_left_to_that_process(
-    path: Path, ledger: Ledger
+    path: Place, ledger: Ledger
 ) -> None:
     run = write(ledger, *singles(1))
     record(ledger, claim(ledger, run, NOW, a_process()), BROKEN, process=a_process())
@@ -241,7 +248,7 @@ def test_a_verdict_that_comes_after_another_process_took_over_the_run_is_left_to
     assert states(path) == ["UNCONFIRMED"]
 
 
-def test_a_refused_request_passes_all_its_changes_to_its_parts(path: Path, ledger: Ledger) -> None:
+def test_a_refused_request_passes_all_its_changes_to_its_parts(path: Place, ledger: Ledger) -> None:
     run = write(ledger, product(["i1", "i2", "i3"], ["r1", "r2"], comment="Please."))
     whole = claim(ledger, run)
     record(ledger, whole, REFUSED, parts=divide(whole, "", RefusalHistory()))
@@ -277,7 +284,7 @@ def test_a_revoke_is_divided_between_its_items(ledger: Ledger) -> None:
     ids=["too little", "too much", "an item too many", "a recipient too many", "one half twice"],
 )
 def test_parts_that_differ_from_the_whole_are_a_broken_promise_and_are_not_recorded(
-    parts: tuple[Part, ...], path: Path, ledger: Ledger
+    parts: tuple[Part, ...], path: Place, ledger: Ledger
 ) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
     request = claim(ledger, run)
@@ -355,6 +362,7 @@ def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tu
     assert len(request.items) == len(wanted)
 
 
+@pytest.mark.sqlite_only
 def test_a_request_of_a_dead_process_is_unconfirmed_from_the_time_of_discovery(ledger: Ledger) -> None:
     run = write(ledger, [change("i1", "r1")])
     claim(ledger, run, NOW, a_process())
@@ -364,7 +372,7 @@ def test_a_request_of_a_dead_process_is_unconfirmed_from_the_time_of_discovery(l
     assert (doubt.first_attempt, doubt.ended) == (NOW, later)
 
 
-def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: Path, ledger: Ledger) -> None:
+def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     claim(ledger, run)
     alter(path, "DELETE FROM event WHERE event = 'claimed'", "UPDATE request SET state = 'PLANNED', attempts = 0")

@@ -21,6 +21,7 @@ from tests.ledger.ledger_helpers import (
     FAILED,
     REFUSED,
     THROTTLED,
+    Place,
     a_process,
     claim,
     claim_if_any,
@@ -32,7 +33,6 @@ from tests.ledger.ledger_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from batch.ledger.store import Ledger
 
@@ -52,7 +52,7 @@ def process_of(child: subprocess.Popen[bytes]) -> Process:
     return Process.of(child.pid)
 
 
-def holders(path: Path) -> list[tuple[str, int]]:
+def holders(path: Place) -> list[tuple[str, int]]:
     return rows(path, "SELECT host, pid FROM holder")
 
 
@@ -70,8 +70,9 @@ def test_all_processes_of_one_boot_read_one_clock() -> None:
     assert before <= float(read) <= boot_time()
 
 
+@pytest.mark.sqlite_only
 def test_a_run_that_a_living_process_holds_is_refused_with_host_pid_and_time(
-    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+    ledger: Ledger, path: Place, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
     claim(ledger, run, NOW, process_of(child))
@@ -85,8 +86,9 @@ def test_a_run_that_a_living_process_holds_is_refused_with_host_pid_and_time(
     assert dict(ledger.runs.tally(run).requests) == {"SENDING": 1}
 
 
+@pytest.mark.sqlite_only
 def test_requests_that_a_dead_process_was_sending_become_unconfirmed_and_nothing_else_changes(
-    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+    ledger: Ledger, path: Place, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(5))
     other = write(ledger, *singles(1, prefix="j"), digest="other")
@@ -111,8 +113,9 @@ def test_a_killed_process_is_dead_even_before_its_parent_collects_it(child: subp
     assert not holder.is_alive(beat="2026-03-01T12:00:00.000Z", now=NOW)
 
 
+@pytest.mark.sqlite_only
 def test_a_later_process_with_the_same_pid_is_not_the_holder(
-    ledger: Ledger, path: Path, child: subprocess.Popen[bytes]
+    ledger: Ledger, path: Place, child: subprocess.Popen[bytes]
 ) -> None:
     run = write(ledger, *singles(1))
     earlier = replace(process_of(child), started=process_of(child).started - 3600)
@@ -121,7 +124,8 @@ def test_a_later_process_with_the_same_pid_is_not_the_holder(
     assert holders(path) == [(ME.host, ME.pid)]
 
 
-def test_a_process_on_another_machine_counts_as_alive_until_it_is_silent_too_long(ledger: Ledger, path: Path) -> None:
+@pytest.mark.sqlite_only
+def test_a_process_on_another_machine_counts_as_alive_until_it_is_silent_too_long(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(1))
     far = a_process()
     ledger.runs.hold(run, far, NOW)
@@ -133,6 +137,7 @@ def test_a_process_on_another_machine_counts_as_alive_until_it_is_silent_too_lon
     assert holders(path) == [(ME.host, ME.pid)]
 
 
+@pytest.mark.sqlite_only
 def test_only_the_holder_can_keep_its_run(ledger: Ledger) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, a_process(pid=1), NOW)
@@ -142,14 +147,14 @@ def test_only_the_holder_can_keep_its_run(ledger: Ledger) -> None:
     assert ledger.runs.hold(run, ME, NOW + SILENT_FOR) == 0
 
 
-def test_the_holder_can_hold_its_run_again(ledger: Ledger, path: Path) -> None:
+def test_the_holder_can_hold_its_run_again(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
     assert ledger.runs.hold(run, ME, NOW) == 0
     assert holders(path) == [(ME.host, ME.pid)]
 
 
-def test_different_runs_have_different_holders(ledger: Ledger, path: Path, child: subprocess.Popen[bytes]) -> None:
+def test_different_runs_have_different_holders(ledger: Ledger, path: Place, child: subprocess.Popen[bytes]) -> None:
     first, second = write(ledger, *singles(1)), write(ledger, *singles(1, prefix="j"), digest="two")
     ledger.runs.hold(first, ME, NOW)
     ledger.runs.hold(second, process_of(child), NOW)
@@ -163,7 +168,7 @@ def test_a_released_run_is_free_for_others(ledger: Ledger, child: subprocess.Pop
     assert ledger.runs.hold(run, ME, NOW) == 0
 
 
-def test_only_the_holder_can_release_its_run(ledger: Ledger, path: Path) -> None:
+def test_only_the_holder_can_release_its_run(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(1))
     ledger.runs.hold(run, ME, NOW)
     ledger.runs.release(run, a_process(), NOW)

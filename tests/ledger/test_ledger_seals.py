@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.errors import LedgerChangedError, LedgerLostError, StoppedError
+from batch.ledger import tables
 from batch.ledger.engine import writing
 from batch.ledger.events import chained_hash, signed_text
 from batch.ledger.facts import link_tenant
@@ -26,10 +27,12 @@ from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
     REFUSED,
+    Place,
     alter,
     change_status,
     claim,
     open_ledger,
+    raw,
     record,
     rows,
     singles,
@@ -37,8 +40,6 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
     from batch.model import Run
 
@@ -54,27 +55,27 @@ def run(ledger: Ledger) -> Run:
     return planned
 
 
-def reseal(path: Path, run_id: str, *, key: MachineKey | None = None) -> None:
+def reseal(path: Place, run_id: str, *, key: MachineKey | None = None) -> None:
     """Compute a run's hashes again, as anybody can who may write to the ledger; sign them with a key of one's own."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        (ledger,) = connection.execute("SELECT ledger FROM about").fetchone()
-        (number,) = connection.execute("SELECT number FROM run WHERE id = ?", [run_id]).fetchone()
+    with raw(path) as execute:
+        ((ledger,),) = execute("SELECT ledger FROM about")
+        ((number,),) = execute("SELECT number FROM run WHERE id = ?", run_id)
         signer = None
         if key is not None:
-            connection.execute("INSERT OR IGNORE INTO signer (public, since) VALUES (?, ?)", [key.public, "2026"])
-            (signer,) = connection.execute("SELECT id FROM signer WHERE public = ?", [key.public]).fetchone()
+            execute("INSERT INTO signer (public, since) VALUES (?, ?) ON CONFLICT DO NOTHING", key.public, "2026")
+            ((signer,),) = execute("SELECT id FROM signer WHERE public = ?", key.public)
         before, last, place = "", "", 0
-        for event in connection.execute("SELECT * FROM event WHERE run = ? ORDER BY number", [number]).fetchall():
-            before = chained_hash(before, run_id, dict(event))
+        for row in execute("SELECT * FROM event WHERE run = ? ORDER BY number", number):
+            event = dict(zip(tables.event.c.keys(), row, strict=True))
+            before = chained_hash(before, run_id, event)
             where = (number, event["number"])
-            connection.execute("UPDATE event SET hash = ? WHERE run = ? AND number = ?", [before, *where])
+            execute("UPDATE event SET hash = ? WHERE run = ? AND number = ?", before, *where)
             if key is not None and event["signature"] is not None:
                 place += 1
                 head = Head(run=run_id, number=event["number"], hash=before)
                 last = key.sign(signed_text(ledger, place, last, head))
                 new = "UPDATE event SET signer = ?, place = ?, signature = ? WHERE run = ? AND number = ?"
-                connection.execute(new, [signer, place, last, *where])
+                execute(new, signer, place, last, *where)
 
 
 ATTACKS = {
@@ -116,7 +117,7 @@ def send_all(ledger: Ledger, run: Run, sent: set[tuple[tuple[str, ...], str]]) -
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_nothing_else_is_sent_of_a_run_that_somebody_has_changed(
-    ledger: Ledger, path: Path, run: Run, attack: str
+    ledger: Ledger, path: Place, run: Run, attack: str
 ) -> None:
     alter(path, attack)
     sent: set[tuple[tuple[str, ...], str]] = set()
@@ -131,7 +132,7 @@ def test_nothing_else_is_sent_of_a_run_that_somebody_has_changed(
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_nothing_else_is_sent_of_a_run_that_somebody_changes_while_it_is_sent(
-    ledger: Ledger, path: Path, run: Run, attack: str
+    ledger: Ledger, path: Place, run: Run, attack: str
 ) -> None:
     ledger.requests.check(run)
     alter(path, attack)
@@ -141,7 +142,7 @@ def test_nothing_else_is_sent_of_a_run_that_somebody_changes_while_it_is_sent(
     assert sent <= WANTED
 
 
-def stolen(path: Path, run: Run) -> None:
+def stolen(path: Place, run: Run) -> None:
     """Put a thief into request 4, and make the request's seal fit."""
     alter(path, "UPDATE identity SET external_id = 'thief', key = 'thief' WHERE external_id = 'i003'")
     with open_ledger(path) as opened:
@@ -150,7 +151,7 @@ def stolen(path: Path, run: Run) -> None:
     alter(path, f"UPDATE request SET seal = '{seal}' WHERE number = 4")  # noqa: S608 - an attack
 
 
-def planned_anew(path: Path, run: Run) -> None:
+def planned_anew(path: Place, run: Run) -> None:
     """Put a thief into request 4, and make the plan's event cover it."""
     stolen(path, run)
     seals = [seal for (seal,) in rows(path, "SELECT seal FROM request ORDER BY number")]
@@ -160,14 +161,14 @@ def planned_anew(path: Path, run: Run) -> None:
 
 
 def test_a_request_that_was_changed_with_its_seal_is_found_by_the_plans_event(
-    ledger: Ledger, path: Path, run: Run
+    ledger: Ledger, path: Place, run: Run
 ) -> None:
     stolen(path, run)
     with pytest.raises(LedgerChangedError, match=r"requests that event \d added were changed"):
         ledger.requests.check(run)
 
 
-def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, path: Path, run: Run) -> None:
+def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, path: Place, run: Run) -> None:
     planned_anew(path, run)
     reseal(path, run.id)
     with pytest.raises(LedgerChangedError, match=r"the signature of event \d is wrong"):
@@ -176,7 +177,7 @@ def test_a_plan_that_was_sealed_again_is_found_by_its_signature(ledger: Ledger, 
 
 
 def test_an_outcome_that_was_changed_with_its_hashes_is_found_by_the_newest_signature(
-    ledger: Ledger, path: Path, run: Run
+    ledger: Ledger, path: Place, run: Run
 ) -> None:
     alter(path, """UPDATE event SET detail = '{"access_requests": ["another"]}' WHERE event = 'accepted'""")
     reseal(path, run.id)
@@ -184,7 +185,7 @@ def test_an_outcome_that_was_changed_with_its_hashes_is_found_by_the_newest_sign
         ledger.plans.check_all()
 
 
-def test_a_plan_that_was_signed_with_another_key_is_not_sent_as_it_stands(path: Path, run: Run) -> None:
+def test_a_plan_that_was_signed_with_another_key_is_not_sent_as_it_stands(path: Place, run: Run) -> None:
     planned_anew(path, run)
     reseal(path, run.id, key=THIEF)
     with open_ledger(path) as another:
@@ -195,7 +196,7 @@ def test_a_plan_that_was_signed_with_another_key_is_not_sent_as_it_stands(path: 
     assert len(rows(path, "SELECT * FROM event WHERE event = 'claimed'")) == 1
 
 
-def test_what_another_machine_has_planned_can_be_dropped_and_planned_anew(path: Path, ledger: Ledger) -> None:
+def test_what_another_machine_has_planned_can_be_dropped_and_planned_anew(path: Place, ledger: Ledger) -> None:
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
         run = write(elsewhere, product(["i1", "i2"], ["r1"]))
     sealed = ledger.requests.check(run)
@@ -222,7 +223,7 @@ def test_what_another_machine_has_planned_can_be_dropped_and_planned_anew(path: 
     ids=["the tail of a run", "a run"],
 )
 @pytest.mark.usefixtures("run")
-def test_what_is_taken_away_leaves_a_gap_among_the_signatures(ledger: Ledger, path: Path, attack: list[str]) -> None:
+def test_what_is_taken_away_leaves_a_gap_among_the_signatures(ledger: Ledger, path: Place, attack: list[str]) -> None:
     other = write(ledger, *singles(1, prefix="o"), digest="other")
     record(ledger, claim(ledger, other), ACCEPTED)
     assert ledger.verify() == ()
@@ -230,7 +231,7 @@ def test_what_is_taken_away_leaves_a_gap_among_the_signatures(ledger: Ledger, pa
     assert any("are missing" in finding and "signatures" in finding for finding in ledger.verify())
 
 
-def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Path, ledger: Ledger) -> None:
+def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Place, ledger: Ledger) -> None:
     ledger.cache.put("https://tenant.example", "identity by name", {"Anna": "i1"}, at=NOW)
     assert ledger.cache.get("https://tenant.example", "identity by name", ["Anna"], since=NOW)["Anna"].value == "i1"
     with open_ledger(path, key=lambda: THIEF) as elsewhere:
@@ -239,6 +240,7 @@ def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Path
     assert ledger.cache.get("https://tenant.example", "identity by name", ["Anna"], since=NOW) == {}
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     "attack",
     [
@@ -247,14 +249,15 @@ def test_an_answer_that_another_machine_has_cached_is_asked_for_again(path: Path
         "CREATE VIEW mine AS SELECT * FROM request",
     ],
 )
-def test_a_ledger_with_foreign_objects_is_refused(path: Path, ledger: Ledger, attack: str) -> None:
+def test_a_ledger_with_foreign_objects_is_refused(path: Place, ledger: Ledger, attack: str) -> None:
     ledger.close()
     alter(path, attack)
     with pytest.raises(LedgerChangedError, match="Somebody has added the"):
         open_ledger(path)
 
 
-def test_a_view_that_shows_something_else_is_refused(path: Path, ledger: Ledger) -> None:
+@pytest.mark.sqlite_only
+def test_a_view_that_shows_something_else_is_refused(path: Place, ledger: Ledger) -> None:
     ledger.close()
     alter(path, "DROP VIEW changes", "CREATE VIEW changes AS SELECT * FROM request")
     with pytest.raises(LedgerChangedError, match="the view 'changes'"):
@@ -297,7 +300,7 @@ FOUND_BESIDE = {
 
 @pytest.mark.parametrize("attack", FOUND_BESIDE.values(), ids=FOUND_BESIDE)
 def test_nothing_is_planned_while_something_differs_by_which_earlier_changes_are_found(
-    ledger: Ledger, path: Path, run: Run, attack: str | tuple[str, ...]
+    ledger: Ledger, path: Place, run: Run, attack: str | tuple[str, ...]
 ) -> None:
     ledger.tracks.write(run, [change_status(1, "i000", "EXECUTING")], NOW)
     ledger.plans.check_all()
@@ -308,7 +311,7 @@ def test_nothing_is_planned_while_something_differs_by_which_earlier_changes_are
     assert ledger.verify() != ()
 
 
-def test_one_event_covers_all_reports_that_are_written_together(ledger: Ledger, path: Path, run: Run) -> None:
+def test_one_event_covers_all_reports_that_are_written_together(ledger: Ledger, path: Place, run: Run) -> None:
     record(ledger, claim(ledger, run), ACCEPTED)
     ledger.tracks.write(run, [change_status(1, "i000", "EXECUTING"), change_status(2, "i001", "EXECUTING")], NOW)
     ledger.tracks.write(run, [change_status(1, "i000", "REJECTED")], NOW)
@@ -317,7 +320,7 @@ def test_one_event_covers_all_reports_that_are_written_together(ledger: Ledger, 
 
 
 def test_a_new_token_of_a_tenant_seals_no_run_that_somebody_has_moved_to_it(
-    ledger: Ledger, path: Path, run: Run
+    ledger: Ledger, path: Place, run: Run
 ) -> None:
     write(ledger, *singles(2, prefix="o"), digest="other", tenant="https://other.example")
     alter(path, "UPDATE run SET tenant = 2 WHERE number = 1", "UPDATE identity SET tenant = 2")
@@ -326,7 +329,7 @@ def test_a_new_token_of_a_tenant_seals_no_run_that_somebody_has_moved_to_it(
     assert ledger.verify() != ()
 
 
-def test_two_tenants_that_prove_to_be_one_leave_a_sound_ledger(ledger: Ledger, path: Path, run: Run) -> None:
+def test_two_tenants_that_prove_to_be_one_leave_a_sound_ledger(ledger: Ledger, path: Place, run: Run) -> None:
     ledger.tenants.bind(run.tenant, ["4711"], ME, NOW)
     write(ledger, *singles(2, prefix="o"), digest="other", tenant="https://other.example")
     ledger.tenants.bind("https://other.example", ["4711"], ME, NOW)
@@ -336,7 +339,7 @@ def test_two_tenants_that_prove_to_be_one_leave_a_sound_ledger(ledger: Ledger, p
 
 
 def test_only_a_machine_that_is_trusted_says_that_a_run_is_another_tenants(
-    ledger: Ledger, path: Path, run: Run
+    ledger: Ledger, path: Place, run: Run
 ) -> None:
     alter(path, "UPDATE tenant SET name = 'https://thief.example'", "UPDATE address SET url = 'https://thief.example'")
     with open_ledger(path, key=lambda: THIEF) as elsewhere, writing(elsewhere._engine) as connection:
@@ -347,7 +350,7 @@ def test_only_a_machine_that_is_trusted_says_that_a_run_is_another_tenants(
 
 @pytest.mark.parametrize("attack", ["another person", "another item", "another comment"])
 def test_a_request_that_somebody_changes_while_it_is_sent_is_not_divided(
-    ledger: Ledger, path: Path, attack: str
+    ledger: Ledger, path: Place, attack: str
 ) -> None:
     run = write(ledger, product(["i002", "i003"], ["r1"]))
     request = claim(ledger, run)
@@ -389,7 +392,7 @@ TAKE_AWAY = (
 
 
 @pytest.mark.parametrize("whose", ["ours", "another machine's"])
-def test_nothing_is_planned_while_an_earlier_run_is_gone_with_all_its_events(path: Path, whose: str) -> None:
+def test_nothing_is_planned_while_an_earlier_run_is_gone_with_all_its_events(path: Place, whose: str) -> None:
     with open_ledger(path, key=(lambda: THIEF) if whose == "another machine's" else key) as ledger:
         first = write(ledger, *singles(2))
         record(ledger, claim(ledger, first), ACCEPTED)
@@ -402,7 +405,7 @@ def test_nothing_is_planned_while_an_earlier_run_is_gone_with_all_its_events(pat
         assert ledger.verify() != ()
 
 
-def test_nothing_is_planned_while_the_newest_run_of_another_machine_is_gone_but_not_its_key(path: Path) -> None:
+def test_nothing_is_planned_while_the_newest_run_of_another_machine_is_gone_but_not_its_key(path: Place) -> None:
     with open_ledger(path) as ledger:
         write(ledger, *singles(2, prefix="o"), digest="other")
     with open_ledger(path, key=lambda: THIEF) as ledger:
@@ -414,7 +417,7 @@ def test_nothing_is_planned_while_the_newest_run_of_another_machine_is_gone_but_
         assert run.id not in {one.id for one in ledger.runs.all()}
 
 
-def test_a_part_that_is_made_another_requests_part_is_found(ledger: Ledger, path: Path) -> None:
+def test_a_part_that_is_made_another_requests_part_is_found(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i1", "i2"], ["r1"]), product(["i3"], ["r2"]))
     request = claim(ledger, run)
     record(ledger, request, REFUSED, parts=divide(request, "", RefusalHistory()))
@@ -425,7 +428,7 @@ def test_a_part_that_is_made_another_requests_part_is_found(ledger: Ledger, path
     assert ledger.verify() != ()
 
 
-def test_a_number_of_claims_that_was_put_back_stops_planning(ledger: Ledger, path: Path, run: Run) -> None:
+def test_a_number_of_claims_that_was_put_back_stops_planning(ledger: Ledger, path: Place, run: Run) -> None:
     assert run.id in ledger.plans.check_all()
     alter(path, "UPDATE about SET claims = 0")
     with pytest.raises(LedgerChangedError, match="the number of claims was changed"):
@@ -450,9 +453,10 @@ OUT_OF_STEP = {
 """By its name and part of its definition: what somebody writes while SQLite takes it for something else."""
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(("what", "statements"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
 def test_nothing_is_planned_while_a_look_up_finds_less_than_the_ledger_has(
-    ledger: Ledger, path: Path, run: Run, what: tuple[str, str, str], statements: list[str]
+    ledger: Ledger, path: Place, run: Run, what: tuple[str, str, str], statements: list[str]
 ) -> None:
     name, *definitions = what
     assert run.id in ledger.plans.check_all()

@@ -17,6 +17,7 @@ from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
     TENANT,
+    Place,
     a_process,
     claim,
     new_run,
@@ -27,8 +28,6 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
 
 PEOPLE, ITEMS = ["p0", "p1", "p2", "p3"], ["r0", "r1", "r2"]
@@ -99,8 +98,9 @@ def test_a_run_knows_whether_others_have_taken_some_of_its_changes(ledger: Ledge
     assert not ledger.runs.has_lost_changes(new)
 
 
+@pytest.mark.sqlite_only
 def test_nothing_is_taken_from_a_run_that_another_process_holds_or_has_sent_meanwhile(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     run = write(ledger, product(["p0", "p1"], ["r0"]), digest="old")
     wanted = plan_of([change("p0", "r0")])

@@ -17,12 +17,10 @@ from batch.ledger.decisions import Decisions
 from batch.names.meaning import NameMeaning, NameOutcome
 from tests.builders import NOW, change, product
 from tests.clocks import runtime
-from tests.ledger.ledger_helpers import ACCEPTED, FAILED, ME, TENANT, a_process, claim, record, rows, write
+from tests.ledger.ledger_helpers import ACCEPTED, FAILED, ME, TENANT, Place, a_process, claim, record, rows, write
 from tests.ledger.test_ledger_imported import import_list, row, status_list
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
     from batch.model import Run
 
@@ -87,7 +85,7 @@ def test_an_address_whose_token_names_another_tenant_is_refused(
     assert "Nothing was sent" in caught.value.next_step
 
 
-def test_a_token_that_says_less_or_more_about_its_tenant_is_no_contradiction(ledger: Ledger, path: Path) -> None:
+def test_a_token_that_says_less_or_more_about_its_tenant_is_no_contradiction(ledger: Ledger, path: Place) -> None:
     bind(ledger, TENANT, "org acme")
     bind(ledger, TENANT)
     bind(ledger, TENANT, *NAME)
@@ -97,7 +95,7 @@ def test_a_token_that_says_less_or_more_about_its_tenant_is_no_contradiction(led
     assert ledger.tenants.name_of(OTHER) == TENANT
 
 
-def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger, path: Path) -> None:
+def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger, path: Place) -> None:
     # The numbers of ids follow their order in each plan, so OTHER's requests have another order after the join.
     mine = write(ledger, [change("zoe", "r9")], [change("anna", "r1")], [change("bob", "r2")])
     for _ in range(3):
@@ -153,7 +151,8 @@ def test_imported_changes_of_both_tenants_stay_imported(ledger: Ledger) -> None:
     assert ledger.verify() == ()
 
 
-def test_tenants_are_not_joined_while_a_process_works_on_a_run(ledger: Ledger, path: Path) -> None:
+@pytest.mark.sqlite_only
+def test_tenants_are_not_joined_while_a_process_works_on_a_run(ledger: Ledger, path: Place) -> None:
     write(ledger, [change("anna", "r1")])
     theirs = write(ledger, [change("anna", "r2")], tenant=OTHER)
     ledger.runs.hold(theirs, a_process(), NOW)

@@ -11,6 +11,7 @@ from tests.builders import NOW, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     TENANT,
+    Place,
     change_status,
     claim,
     open_ledger,
@@ -21,17 +22,10 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-def test_a_later_report_on_a_change_replaces_the_earlier_report(path: Path) -> None:
+def test_a_later_report_on_a_change_replaces_the_earlier_report(path: Place) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1", "i2"], ["r1"]))
         request = claim(ledger, run)
@@ -50,14 +44,14 @@ def test_a_later_report_on_a_change_replaces_the_earlier_report(path: Path) -> N
     ]
 
 
-def test_only_accepted_changes_can_be_tracked(path: Path) -> None:
+def test_only_accepted_changes_can_be_tracked(path: Place) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1"], ["r1"]), product(["i2"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
         assert ledger.tracks.of_run(run).get_column("identity_id").to_list() == ["i1"]
 
 
-def test_known_changes_include_the_tenants_report_on_each_change(path: Path) -> None:
+def test_known_changes_include_the_tenants_report_on_each_change(path: Place) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1", "i2"], ["r1", "r2"]))
         record(ledger, claim(ledger, run), ACCEPTED)
@@ -79,7 +73,7 @@ def test_known_changes_include_the_tenants_report_on_each_change(path: Path) -> 
     ]
 
 
-def test_the_summary_shows_the_time_of_the_latest_submission_of_a_change(path: Path) -> None:
+def test_the_summary_shows_the_time_of_the_latest_submission_of_a_change(path: Place) -> None:
     with open_ledger(path) as ledger:
         run = write(ledger, product(["i1"], ["r1"]))
         record(ledger, claim(ledger, run), ACCEPTED)
@@ -93,7 +87,7 @@ def test_the_summary_shows_the_time_of_the_latest_submission_of_a_change(path: P
 
 @pytest.mark.parametrize(("state", "sound"), [("REJECTED", True), ("ERROR", True), ("REQUEST_COMPLETED", False)])
 def test_only_a_change_that_was_rejected_or_failed_may_be_submitted_twice(
-    path: Path, state: str, *, sound: bool
+    path: Place, state: str, *, sound: bool
 ) -> None:
     with open_ledger(path) as ledger:
         for _ in range(2):
@@ -102,11 +96,6 @@ def test_only_a_change_that_was_rejected_or_failed_may_be_submitted_twice(
         assert ledger.verify() == ("request 2: it submits r1 for i1 again",)
         ledger.tracks.write(run, [change_status(1, "i1", state)], NOW)
         assert (ledger.verify() == ()) is sound
-
-
-@pytest.fixture
-def ledger(path: Path) -> Ledger:
-    return open_ledger(path)
 
 
 def test_the_cache_keeps_answers_until_they_are_too_old_or_replaced(ledger: Ledger) -> None:

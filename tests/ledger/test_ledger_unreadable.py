@@ -11,24 +11,34 @@ import pytest
 from batch.errors import LedgerChangedError
 from batch.model import Answer, Form
 from tests.builders import NOW
-from tests.ledger.ledger_helpers import ACCEPTED, FAILED, ME, TENANT, alter, claim, open_ledger, record, singles, write
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    FAILED,
+    ME,
+    TENANT,
+    Place,
+    alter,
+    claim,
+    open_ledger,
+    record,
+    singles,
+    write,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
 
 DEEP, LONG = "[" * 100_000, "9" * 5000
 
 
-def damage(path: Path, statement: str) -> None:
+def damage(path: Place, statement: str) -> None:
     """Change a ledger in spite of its own constraints."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(statement.replace("DEEP", DEEP).replace("LONG", LONG))
 
 
-def use(path: Path) -> None:
+def use(path: Place) -> None:
     """Do with each run what commands do that read, doubt, send and compare."""
     with open_ledger(path) as ledger:
         for run in ledger.runs.all():
@@ -41,7 +51,7 @@ def use(path: Path) -> None:
         ledger.gaps.age(TENANT)
 
 
-def findings(path: Path) -> tuple[str, ...]:
+def findings(path: Place) -> tuple[str, ...]:
     """What verifying a ledger finds, or why it is not even opened."""
     try:
         with open_ledger(path) as ledger:
@@ -51,7 +61,7 @@ def findings(path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def half_sent(ledger: Ledger, path: Path) -> Path:
+def half_sent(ledger: Ledger, path: Place) -> Place:
     """A ledger with a request that was accepted, one in doubt and one that is planned."""
     run = write(ledger, *singles(3))
     record(ledger, claim(ledger, run), ACCEPTED)
@@ -60,6 +70,7 @@ def half_sent(ledger: Ledger, path: Path) -> Path:
     return path
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("statement", "found"),
     [
@@ -96,14 +107,14 @@ def half_sent(ledger: Ledger, path: Path) -> Path:
         ),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named_and_no_bug(half_sent: Path, statement: str, found: str) -> None:
+def test_a_row_that_cannot_be_read_is_named_and_no_bug(half_sent: Place, statement: str, found: str) -> None:
     damage(half_sent, statement)
     with suppress(LedgerChangedError):
         use(half_sent)
     assert found in " ".join(findings(half_sent))
 
 
-def test_an_error_that_no_row_explains_is_a_bug(path: Path) -> None:
+def test_an_error_that_no_row_explains_is_a_bug(path: Place) -> None:
     with pytest.raises(ZeroDivisionError), open_ledger(path):
         raise ZeroDivisionError
 
@@ -114,7 +125,7 @@ def test_brackets_in_a_text_of_the_tenant_are_no_nested_json(ledger: Ledger) -> 
     assert ledger.verify() == ()
 
 
-def test_an_event_that_claims_to_add_more_requests_than_there_are_fills_no_memory(half_sent: Path) -> None:
+def test_an_event_that_claims_to_add_more_requests_than_there_are_fills_no_memory(half_sent: Place) -> None:
     alter(half_sent, 'UPDATE event SET detail = \'{"first": 1, "requests": 9999999}\' WHERE number = 1')
     with open_ledger(half_sent) as ledger:
         assert any("event 1 can't be read" in found or "event 1 was changed" in found for found in ledger.verify())
