@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from batch.errors import RunHeldError
 from batch.ledger import tables as t
-from batch.ledger.postgresql import moment, server_of, silent_since
+from batch.ledger.postgresql import begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
+from batch.text import instant
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -97,6 +98,12 @@ def known(ledger: Connection | Engine, process: Process) -> Process:
     """
     server = server_of(ledger)
     return process if server is None else replace(process, machine=server.name)
+
+
+def correct_beats(connection: Connection) -> None:
+    """Lets no process have reported in the future, by the database's clock: a dead one would be alive until then."""
+    now = instant(begun(connection).now)
+    connection.execute(sa.update(t.holder).where(t.holder.c.beat > now).values(beat=now))
 
 
 def _holder_in(row: Any) -> Process:

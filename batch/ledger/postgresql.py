@@ -82,7 +82,8 @@ class Begun:
         return datetime.fromtimestamp(self.reading.clock, UTC)
 
 
-_BEGUN: Final = "access_batch_begun"
+BEGUN: Final = "access_batch_begun"
+"""The name under which a connection has what its transaction learnt as it began."""
 COMPARES_FIRST: Final = (
     "Nothing more was sent. Run the same command again: it first compares the ledger with the tenant."
 )
@@ -224,7 +225,7 @@ class Server:
             reading=Reading(before=before, clock=float(clock), after=boot_time()),
             started=float(started),
         )
-        connection.info[_BEGUN] = begun
+        connection.info[BEGUN] = begun
         self._ahead = Ahead.of(begun.reading) if self._ahead is None else self._ahead.narrowed(begun.reading)
 
     def _commit(self, engine: Engine, connection: Connection) -> None:
@@ -313,7 +314,7 @@ def server_of(engine_or_connection: Engine | Connection) -> Server | None:
 
 def begun(connection: Connection) -> Begun:
     """What a connection's transaction learnt as it began."""
-    found: Begun = connection.info[_BEGUN]
+    found: Begun = connection.info[BEGUN]
     return found
 
 

@@ -9,10 +9,11 @@ from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
-from batch.ledger.engine import connect, ledger_file, ledger_url, reading
+from batch.ledger.engine import connect, ledger_file, ledger_url, reading, writing
 from batch.ledger.events import newest
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
+from batch.ledger.holders import correct_beats
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.postgresql import Server, repeated, server_of
@@ -148,11 +149,15 @@ class Ledger:
         return health(self._engine)
 
     def shared_clock(self) -> Callable[[], datetime] | None:
-        """The clock that all machines of the ledger share; None if it is this machine's own."""
+        """The clock that all machines of the ledger share; None if it is this machine's own.
+
+        If it was set back, no process counts as alive for longer than usual because of that.
+        """
         server = server_of(self._engine)
         if server is None:
             return None
-        with reading(self._engine):
+        with writing(self._engine) as connection:
+            correct_beats(connection)
             return server.now
 
     def close(self) -> None:

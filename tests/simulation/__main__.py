@@ -28,9 +28,9 @@ def say(line: object) -> None:
     sys.stdout.flush()
 
 
-def run(seed: int, faults: frozenset[str], protection: str = "") -> Outcome:
+def run(seed: int, faults: frozenset[str], protection: str = "", *, team: bool = False) -> Outcome:
     """Let the history of a seed happen."""
-    return live(options_of(seed, faults), protection=protection)
+    return live(options_of(seed, faults, team=team), protection=protection)
 
 
 def _kinds(text: str | None) -> frozenset[str]:
@@ -75,10 +75,11 @@ def main() -> int:
     parser.add_argument("--faults", help="only these kinds of faults, with commas between them; `all` for every kind")
     parser.add_argument("--without", default="", choices=["", *PROTECTIONS], help="switch one protection off")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first problem")
+    parser.add_argument("--team", action="store_true", help="let machines share the ledger as a team does")
     chosen = parser.parse_args()
     faults = _kinds(chosen.faults)
     if chosen.seed is not None:
-        first, again = (run(chosen.seed, faults, chosen.without) for _ in range(2))
+        first, again = (run(chosen.seed, faults, chosen.without, team=chosen.team) for _ in range(2))
         show(first, chosen.events)
         if first.hash != again.hash:
             say("PROBLEM: the second time, another history happened")
@@ -91,7 +92,10 @@ def main() -> int:
     with in_memory() as folder, get_context("fork").Pool(chosen.processes, _settle_down, [folder]) as pool:
         seeds = range(chosen.first, chosen.first + chosen.seeds)
         for done, outcome in enumerate(
-            pool.imap_unordered(partial(run, faults=faults, protection=chosen.without), seeds, chunksize=4), start=1
+            pool.imap_unordered(
+                partial(run, faults=faults, protection=chosen.without, team=chosen.team), seeds, chunksize=4
+            ),
+            start=1,
         ):
             if outcome.problems:
                 failed += 1

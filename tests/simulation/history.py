@@ -168,6 +168,8 @@ class History:
         if "wall" in options.faults:
             for _ in range(chance.randint(1, 3)):
                 world.after(chance.expovariate(1 / 30.0), self._jump)
+            if options.team and chance.random() < 0.3:
+                world.after(chance.expovariate(1 / 30.0), self._database_jumps)
         world.drive(lambda: self._running == 0)
 
     def _start_later(self, line: int, starts: int, delay: float) -> None:
@@ -202,6 +204,16 @@ class History:
         seconds = chance.choice((-3600.0, -30.0, -2.0, 2.0, 60.0, 120.0, 86400.0))
         self.world.note(machine.name, f"its wall clock jumps by {seconds:g} s")
         machine.ahead += seconds
+
+    def _database_jumps(self) -> None:
+        """The clock of a team's database is set, or the database is started anew on another machine."""
+        chance, world = self.world.chance("database"), self.world
+        seconds = chance.choice((-3600.0, -20.0, -2.0, 2.0, 20.0, 3600.0))
+        world.note("database", f"its clock jumps by {seconds:g} s")
+        world.database_ahead += seconds
+        if chance.random() < 0.3:
+            world.note("database", "is started anew")
+            world.database_started = world.database_time()
 
     def _fate(self, process: SimulatedProcess) -> None:
         """Decide when a process is killed or frozen."""

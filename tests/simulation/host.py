@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from rich.console import Console
 
 from batch.commands.heads import Heads
-from batch.commands.runtime import Runtime
+from batch.commands.runtime import Runtime, Wall
 from batch.commands.screen import Screen
 from batch.commands.submit import submit
 from batch.errors import AccessBatchError
@@ -127,8 +127,10 @@ class Host:
     def _code_of(self, process: SimulatedProcess, work: Work, said: io.StringIO) -> tuple[int, str]:
         world, machine = self.world, process.machine
         chance = world.chance(f"product in {process.name}")
+        wall = Wall(machine.wall)
         runtime = Runtime(
-            clock=Clock(now=machine.wall, monotonic=machine.shown_monotonic, boot=machine.name),
+            wall=wall,
+            clock=Clock(now=wall.now, monotonic=machine.shown_monotonic, boot=machine.name),
             jitter=chance.random,
             process=Process(host=machine.name, machine=machine.name, pid=process.pid, started=float(process.pid)),
             new_id=lambda: f"{chance.getrandbits(40):010x}",

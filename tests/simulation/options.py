@@ -90,6 +90,7 @@ class Options:
         says_held: Probability that the answer to a submit lists what is held.
         doubled: Probability that an answer comes twice.
         interrupted: Probability that somebody presses Ctrl-C while a process works.
+        team: Whether the machines share the ledger as those of a team do: by the clock of its database.
     """
 
     seed: int
@@ -128,6 +129,7 @@ class Options:
     says_held: float
     doubled: float
     interrupted: float
+    team: bool
 
     def __str__(self) -> str:
         return "\n".join(
@@ -137,8 +139,8 @@ class Options:
         )
 
 
-def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
-    """What a seed chooses."""
+def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = False) -> Options:
+    """What a seed chooses, on one machine or several, or in a team."""
     chance = random.Random(f"options {seed}")  # noqa: S311 - chosen to be repeatable
     # Sometimes a few kinds, sometimes most of them: each alone can hide another.
     share = chance.choice((0.2, 0.5, 0.8))
@@ -149,7 +151,9 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
         if random.Random(f"{seed} {fault}").random() < shares.get(fault, share)  # noqa: S311
     )
     settle_after = chance.choice((5.0, 20.0, 60.0))
-    if "other_machine" in faults:
+    if team:
+        faults |= {"other_machine"}
+    elif "other_machine" in faults:
         # By a clock that is an hour behind, a dead process of another machine counts as alive for an hour.
         faults -= {"wall"}
     if "too_late" in faults:
@@ -213,4 +217,5 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED) -> Options:
         says_held=more.choice((0.0, 0.5, 1.0)),
         doubled=more.choice((0.1, 0.5)) if "doubled" in faults else 0.0,
         interrupted=more.choice((0.3, 0.8)) if "interrupt" in faults else 0.0,
+        team=team,
     )

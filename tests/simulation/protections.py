@@ -148,6 +148,14 @@ def _token_fence(off: Off) -> None:
     off.replace(batch.ledger.doubts, "begin", begin)
 
 
+def _database_clock(off: Off) -> None:
+    """Machines that share a ledger go by their own clocks."""
+    # Imported late, as it takes the place of what this module replaces.
+    from tests.simulation.seams import SharedDisk  # noqa: PLC0415
+
+    off.replace(SharedDisk, "now", lambda disk: disk.process.machine.wall())
+
+
 PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "linger": _linger,
     "recognition": _recognition,
@@ -162,6 +170,7 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "in doubt is not submitted": _in_doubt_is_not_submitted,
     "token fence": _token_fence,
     "unread bytes": _unread_bytes,
+    "the database's clock": _database_clock,
 }
 """Each protection by name, with what takes it away."""
 

@@ -26,16 +26,21 @@ import batch.ledger.upgrade
 import batch.pipeline
 import batch.tenant.client
 from batch.ledger import engine as real_engine
+from batch.ledger.postgresql import BEGUN, SERVER, Begun, Server
+from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
 from tests.simulation.network import SimulatedTransport
 from tests.simulation.process import KilledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.ledger.sessions import Lock
     from tests.simulation.network import Network
+    from tests.simulation.process import SimulatedProcess
     from tests.simulation.world import World
 
 _READING: Final = "access_batch_reading"
@@ -167,6 +172,34 @@ def _client(world: World, network: Network, base_url: str, *, timeout: float, co
     )
 
 
+class SharedDisk(Server):
+    """Takes the place of a database server that a team shares: the simulated disk, with one clock for all.
+
+    Args:
+        world: Tells the database's time.
+        process: Uses it.
+    """
+
+    def __init__(self, world: World, process: SimulatedProcess) -> None:
+        super().__init__(name=process.name, patience=0.0, say=lambda _line: None)
+        self._world = world
+        self.process = process
+
+    def now(self) -> datetime:
+        return self._world.database_time()
+
+    @contextlib.contextmanager
+    def transaction(self, engine: Engine, *locks: Lock) -> Iterator[Connection]:
+        with engine.connect().execution_options(**{_READING: not locks}) as connection, connection.begin():
+            own = self.process.machine.shown_monotonic()
+            connection.info[BEGUN] = Begun(
+                number="",
+                reading=Reading(before=own, clock=self.now().timestamp(), after=own),
+                started=self._world.database_started.timestamp(),
+            )
+            yield connection
+
+
 def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - small functions that share an engine
     """An engine that needs no disk, on whose transactions a process may die."""
     process = world.current
@@ -174,6 +207,8 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - sm
     if not _SHARED:
         _SHARED.update(dialect=engine.dialect, cache=engine._compiled_cache)
     engine.dialect, engine._compiled_cache = _SHARED["dialect"], _SHARED["cache"]
+    if process is not None and world.options.team:
+        engine.update_execution_options(**{SERVER: SharedDisk(world, process)})
 
     def on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")

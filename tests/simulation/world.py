@@ -13,14 +13,16 @@ import itertools
 import os
 import random
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.disk import kept
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.process import KilledError, Machine, SimulatedProcess
+from tests.simulation.process import BEGIN, KilledError, Machine, SimulatedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
+    from datetime import datetime
     from pathlib import Path
 
     from tests.simulation.options import Options
@@ -51,6 +53,8 @@ class World:
         options: What the seed has chosen.
         folder: Holds all files.
         now: The true time, in seconds since the history began.
+        database_ahead: Seconds that the clock of a team's database is ahead.
+        database_started: When the database was started, by its clock.
     """
 
     def __init__(self, options: Options, folder: Path) -> None:
@@ -58,6 +62,8 @@ class World:
         self.options = options
         self._streams: dict[str, random.Random] = {}
         self.now = 0.0
+        self.database_ahead = self.chance("database").uniform(-7200.0, 7200.0)
+        self.database_started = BEGIN - timedelta(days=1)
         self.faults = True
         self.machines: list[Machine] = []
         self.processes: list[SimulatedProcess] = []
@@ -71,6 +77,10 @@ class World:
         self._pids = itertools.count(1000)
 
     # Time and what happens.
+
+    def database_time(self) -> datetime:
+        """What the clock of a team's database shows."""
+        return BEGIN + timedelta(seconds=self.now + self.database_ahead)
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         """Act at a time."""
