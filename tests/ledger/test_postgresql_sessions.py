@@ -1,0 +1,521 @@
+"""A ledger in PostgreSQL: nothing committed is lost, a lost connection is survived, and nobody stops the others."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from batch.api.dialects import Rate
+from batch.errors import BrokenPromiseError, LedgerChangedError, LedgerLostError, RunHeldError
+from batch.ledger import tables as t
+from batch.ledger.cache import Cache
+from batch.ledger.calls import Calls, RateKey
+from batch.ledger.decisions import DecisionStore
+from batch.ledger.doubts import DoubtStore
+from batch.ledger.engine import connect, writing
+from batch.ledger.gaps import Gaps
+from batch.ledger.imported import Imported
+from batch.ledger.plans import Plans
+from batch.ledger.postgresql import Server, repeated
+from batch.ledger.process import boot_id, boot_time
+from batch.ledger.requests import Requests
+from batch.ledger.runs import CancelLog, Runs
+from batch.ledger.sessions import LOCKS, Lock
+from batch.ledger.tenants import Tenants
+from batch.ledger.track import TrackStore
+from batch.model import Clock
+from tests.builders import NOW
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    ME,
+    TENANT,
+    a_process,
+    alter,
+    claim,
+    open_ledger,
+    record,
+    rows,
+    singles,
+    write,
+)
+from tests.postgresql import Server as RealServer
+from tests.postgresql import free_port, new_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import Engine
+
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.also_postgresql]
+
+PATIENT = 60.0
+REAL = Clock(now=lambda: NOW, monotonic=boot_time, boot=boot_id())
+
+
+def server(patience: float = PATIENT, said: list[str] | None = None, frozen_for: float = 12.0) -> Server:
+    return Server(
+        name="me", patience=patience, say=said.append if said is not None else lambda _line: None, frozen_for=frozen_for
+    )
+
+
+@contextmanager
+def engine_of(url: str, known: Server | None = None) -> Iterator[Engine]:
+    engine = connect(sa.make_url(url), server=known or server())
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def claims(url: str) -> int:
+    """How often the counter that the tests move was moved, and committed."""
+    return int(rows(url, "SELECT claims FROM about")[0][0])
+
+
+ONE_MORE = sa.update(t.about).values(claims=t.about.c.claims + 1)
+
+
+class Counter:
+    """Has one method that writes, and is broken in its transaction as often as is said."""
+
+    def __init__(self, engine: Engine, breaks: list[Callable[[Any], None]]) -> None:
+        self._engine = engine
+        self._breaks = breaks
+
+    def count(self) -> int:
+        with writing(self._engine) as connection:
+            connection.execute(ONE_MORE)
+            if self._breaks:
+                self._breaks.pop(0)(connection)
+            return int(connection.execute(sa.select(t.about.c.claims)).scalar_one())
+
+
+repeated(Counter)
+
+
+def kill_session(url: str) -> Callable[[Any], None]:
+    def kill(connection: Any) -> None:
+        pid = connection.connection.driver_connection.info.backend_pid
+        rows(url, "SELECT pg_terminate_backend(?)", pid)
+
+    return kill
+
+
+def test_each_transaction_is_durable_whatever_the_server_is_set_to(postgresql: str) -> None:
+    name = sa.make_url(postgresql).database
+    alter(
+        postgresql,
+        *(
+            f"ALTER DATABASE {name} SET {setting}"
+            for setting in (
+                "synchronous_commit = off",
+                "default_transaction_isolation = serializable",
+                "default_transaction_read_only = on",
+                "statement_timeout = '1min'",
+            )
+        ),
+    )
+    with engine_of(postgresql) as engine, writing(engine) as connection:
+        found = [
+            connection.exec_driver_sql(f"SHOW {setting}").scalar()
+            for setting in ("synchronous_commit", "transaction_isolation", "statement_timeout")
+        ]
+        connection.execute(ONE_MORE)
+    assert (found, claims(postgresql)) == (["on", "read committed", "0"], 1)
+
+
+def test_nothing_of_a_transaction_stays_in_its_session(postgresql: str) -> None:
+    """Behind a pooler, the next transaction may have another session, and the next program this one."""
+    with engine_of(postgresql) as engine:
+        with writing(engine) as connection:
+            connection.execute(ONE_MORE)
+            connection.execute(sa.select(t.about.c.claims).where(t.about.c.id == sa.bindparam("one")), {"one": 1})
+        with engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            left = raw.execute(
+                "SELECT current_setting('synchronous_commit'), current_setting('lock_timeout'),"
+                " (SELECT count(*) FROM pg_prepared_statements),"
+                " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')"
+            ).fetchone()
+    assert left == ("on", "0", 0, 0)
+
+
+def test_a_session_that_ends_in_a_transaction_repeats_it(postgresql: str) -> None:
+    kill = kill_session(postgresql)
+    with engine_of(postgresql) as engine:
+        assert Counter(engine, [kill, kill]).count() == 1
+    assert claims(postgresql) == 1
+
+
+def test_without_patience_a_session_that_ends_is_an_error_and_nothing_is_written(postgresql: str) -> None:
+    with engine_of(postgresql, server(patience=0.0)) as engine, pytest.raises(LedgerLostError):
+        Counter(engine, [kill_session(postgresql)]).count()
+    assert claims(postgresql) == 0
+
+
+def test_a_failed_statement_that_is_ignored_never_looks_committed(postgresql: str) -> None:
+    def ignores_a_failure(engine: Engine) -> None:
+        with writing(engine) as connection:
+            connection.execute(ONE_MORE)
+            with suppress(sa.exc.IntegrityError):
+                connection.execute(sa.insert(t.about), {"id": 1, "ledger": "", "sandbox": False, "created_at": ""})
+
+    with engine_of(postgresql) as engine, pytest.raises(BrokenPromiseError):
+        ignores_a_failure(engine)
+    assert claims(postgresql) == 0
+
+
+class Relay:
+    """Passes on what a client and a server say, and cuts the connection at a COMMIT, on one side of it."""
+
+    def __init__(self, port: int, *, cut_before: bool) -> None:
+        self._server = ("127.0.0.1", port)
+        self._cut_before = cut_before
+        self.cuts = 1
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                upstream = socket.create_connection(self._server)
+                self._open += [client, upstream]
+                cut = threading.Event()
+                threading.Thread(target=self._requests, args=(client, upstream, cut), daemon=True).start()
+                threading.Thread(target=self._answers, args=(client, upstream, cut), daemon=True).start()
+
+    def _requests(self, client: socket.socket, upstream: socket.socket, cut: threading.Event) -> None:
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if b"COMMIT\0" in data and self.cuts:
+                    self.cuts -= 1
+                    if self._cut_before:
+                        break
+                    cut.set()
+                upstream.sendall(data)
+        self._end(client, upstream)
+
+    def _answers(self, client: socket.socket, upstream: socket.socket, cut: threading.Event) -> None:
+        with suppress(OSError):
+            while data := upstream.recv(65536):
+                if cut.is_set():
+                    break
+                client.sendall(data)
+        self._end(client, upstream)
+
+    def _end(self, *sockets: socket.socket) -> None:
+        for one in sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._end(self._listener, *self._open)
+        for one in (self._listener, *self._open):
+            one.close()
+
+
+@pytest.mark.parametrize("cut_before", [True, False], ids=["before it arrives", "before its answer arrives"])
+def test_a_commit_whose_connection_breaks_is_neither_lost_nor_repeated(
+    postgresql: str, postgresql_server: RealServer, *, cut_before: bool
+) -> None:
+    relay = Relay(postgresql_server.port, cut_before=cut_before)
+    database = sa.make_url(postgresql).database
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/{database}?sslmode=disable"
+    try:
+        with engine_of(url) as engine:
+            assert Counter(engine, []).count() == 1
+    finally:
+        relay.close()
+    assert (claims(postgresql), relay.cuts) == (1, 0)
+
+
+def test_who_says_nothing_in_a_transaction_stops_the_others_for_a_moment_only(postgresql: str) -> None:
+    said: list[str] = []
+    with (
+        psycopg.connect(postgresql.replace("+psycopg", ""), application_name="access-batch on b, process 7") as frozen,
+        engine_of(postgresql, server(said=said, frozen_for=0.6)) as engine,
+    ):
+        frozen.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, int(Lock.LEDGER)))
+        assert Counter(engine, []).count() == 1
+        with pytest.raises(psycopg.OperationalError):
+            frozen.execute("SELECT 1")
+    assert said[0].startswith("Waiting for the ledger: access-batch on b, process 7 has had it to itself for ")
+
+
+def test_who_works_in_a_transaction_is_waited_for(postgresql: str) -> None:
+    with (
+        psycopg.connect(postgresql.replace("+psycopg", "")) as busy,
+        engine_of(postgresql, server(frozen_for=0.6)) as engine,
+    ):
+        busy.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, int(Lock.LEDGER)))
+        ended = threading.Event()
+
+        def work() -> None:
+            for _ in range(8):
+                busy.execute("SELECT pg_sleep(0.2)")
+            ended.set()
+            busy.commit()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        Counter(engine, []).count()
+        was_waited_for = ended.is_set()
+        thread.join()
+    assert was_waited_for
+
+
+def test_permits_are_given_while_a_plan_is_written(postgresql: str) -> None:
+    with engine_of(postgresql) as engine, writing(engine), writing(engine, Lock.PACE) as connection:
+        assert connection.execute(sa.select(t.about.c.claims)).scalar() == 0
+
+
+@pytest.fixture
+def own_server() -> Iterator[RealServer]:
+    folder = new_folder()
+    own = RealServer(folder / "s", free_port())
+    own.start()
+    try:
+        yield own
+    finally:
+        own.stop(signal.SIGQUIT)
+
+
+def test_a_crash_in_a_transaction_is_survived_and_reported(own_server: RealServer) -> None:
+    said: list[str] = []
+    url = own_server.url("postgres")
+    open_ledger(url).close()
+
+    def crash(_connection: Any) -> None:
+        own_server.stop(signal.SIGQUIT)
+
+    def start_it_once_that_is_reported(line: str) -> None:
+        said.append(line)
+        own_server.start()
+
+    known = Server(name="me", patience=PATIENT, say=start_it_once_that_is_reported)
+    with engine_of(url, known) as engine:
+        assert Counter(engine, [crash]).count() == 1
+    assert (claims(url), said) == (1, ["Waiting for the ledger: the database can't be reached."])
+
+
+def test_another_server_at_the_same_address_ends_everything(own_server: RealServer) -> None:
+    other = RealServer(new_folder() / "s", own_server.port)
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{own_server.port}/postgres?sslmode=disable"
+    open_ledger(url).close()
+
+    def replace_it(_connection: Any) -> None:
+        own_server.stop(signal.SIGQUIT)
+        other.start()
+        open_ledger(url).close()
+
+    try:
+        with engine_of(url) as engine:
+            for breaks in (1, 0):
+                with pytest.raises(LedgerLostError, match="another server answers than before"):
+                    Counter(engine, [replace_it] * breaks).count()
+        assert claims(url) == 0
+    finally:
+        other.stop(signal.SIGQUIT)
+
+
+THEY = a_process(7, host="b")
+
+
+def two(url: str) -> tuple[Ledger, Ledger]:
+    return open_ledger(url), open_ledger(url)
+
+
+def test_a_clock_that_is_ahead_takes_no_live_run_over(postgresql: str) -> None:
+    ours, theirs = two(postgresql)
+    with ours, theirs:
+        run = write(ours, *singles(2))
+        ours.runs.hold(run, ME, NOW)
+        for now in (NOW + timedelta(days=2), NOW - timedelta(days=2)):
+            with pytest.raises(RunHeldError, match=rf"Process {ME.pid} on {ME.host} has been working"):
+                theirs.runs.hold(run, THEY, now)
+            assert theirs.runs.busy(THEY, now)
+
+
+def test_equal_names_and_numbers_are_not_the_same_process(postgresql: str) -> None:
+    ours, theirs = two(postgresql)
+    with ours, theirs:
+        run = write(ours, *singles(2))
+        ours.runs.hold(run, ME, NOW)
+        request = claim(ours, run)
+        with pytest.raises(RunHeldError):
+            theirs.runs.hold(run, ME, NOW)
+        with pytest.raises(RunHeldError):
+            record(theirs, request, ACCEPTED)
+        record(ours, request, ACCEPTED)
+
+
+def why_held(ledger: Ledger, run: Run) -> str:
+    """What another process is told that wants to work on a run."""
+    with pytest.raises(RunHeldError) as refused:
+        ledger.runs.hold(run, THEY, NOW)
+    return refused.value.next_step
+
+
+@contextmanager
+def clock_of(url: str) -> Iterator[Callable[[float], None]]:
+    """Sets a database's clock ahead by so many seconds, for the sessions that begin within the block."""
+    name = sa.make_url(url).database
+
+    def ahead(seconds: float) -> None:
+        alter(
+            url,
+            "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
+            f"$$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} seconds' $$",
+        )
+
+    ahead(0)
+    alter(url, f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+    yield ahead
+
+
+def test_who_is_silent_for_a_minute_loses_the_run_and_is_told_to_whom(postgresql: str) -> None:
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            run = write(ours, *singles(2))
+            ours.runs.hold(run, ME, NOW)
+            request = claim(ours, run)
+            ahead(50)
+            ours.runs.beat(run, ME, NOW)
+            ahead(109)
+            assert why_held(theirs, run).endswith("If it has died, this command works in 1 s.")
+            ahead(111)
+            assert theirs.runs.hold(run, THEY, NOW) == 1
+            with pytest.raises(RunHeldError, match=f"Process 7 on b has taken over run {run.id}"):
+                record(ours, request, ACCEPTED)
+
+
+def test_nobody_counts_as_silent_while_the_server_was_away(postgresql: str) -> None:
+    with clock_of(postgresql):
+        alter(
+            postgresql,
+            "CREATE FUNCTION public.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql AS "
+            "$$ SELECT pg_catalog.clock_timestamp() - interval '1 second' $$",
+        )
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            run = write(ours, *singles(2))
+            ours.runs.hold(run, ME, NOW)
+            alter(postgresql, "UPDATE holder SET beat = '2020-01-01T00:00:00+00:00'")
+            assert why_held(theirs, run).endswith("If it has died, this command works in 59 s.")
+
+
+def test_a_clock_that_was_set_back_keeps_no_dead_process_alive(postgresql: str) -> None:
+    with clock_of(postgresql) as ahead:
+        ahead(3600)
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            run = write(ours, *singles(2))
+            ours.runs.hold(run, ME, NOW)
+            ahead(0)
+            # Each command begins with this.
+            theirs.shared_clock()
+            assert why_held(theirs, run).endswith((" 60 s.", " 59 s."))
+            ahead(61)
+            theirs.runs.hold(run, THEY, NOW)
+
+
+def test_a_dead_process_of_this_machine_may_only_be_silent(postgresql: str) -> None:
+    """Its number proves nothing: it may be another machine's, which has the same name or is a copy of this one."""
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            run = write(ours, *singles(2))
+            dead = replace(ME, pid=999_999_999)
+            ours.runs.hold(run, dead, NOW)
+            claim(ours, run, process=dead)
+            ahead(61)
+            theirs.runs.hold(run, ME, NOW)
+            assert rows(postgresql, "SELECT fence IS NULL FROM doubt") == [(False,)]
+
+
+RATE = Rate(requests=4, seconds=10.0)
+RATE_KEY = RateKey(tenant=TENANT, client="c", dialect="beta")
+
+
+def test_after_the_databases_clock_was_set_everybody_waits_for_a_whole_window(postgresql: str) -> None:
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            write(ours, *singles(1))
+            mine, other = (one.calls(RATE_KEY, rate=RATE, process=ME, clock=REAL) for one in (ours, theirs))
+            given = [*mine.permit(wanted=2, counted={}).numbers, *other.permit(wanted=2, counted={}).numbers]
+            now = REAL.monotonic()
+            assert mine.permit(wanted=0, counted=dict.fromkeys(given[:2], now)).numbers == ()
+            other.permit(wanted=0, counted=dict.fromkeys(given[2:], now))
+            ahead(3600)
+            first, second = (one.permit(wanted=1, counted={}) for one in (mine, other))
+            assert len(given) == RATE.requests
+            assert (first.numbers, second.numbers) == ((), ())
+            assert min(first.wait, second.wait) > RATE.seconds - 1
+            ahead(3600 + 12)
+
+
+NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+
+
+@pytest.mark.parametrize(
+    ("done", "named"),
+    [
+        (
+            f"{NOTHING}|CREATE TRIGGER lose BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION nothing()",
+            "added the trigger 'lose ON event'",
+        ),
+        ("CREATE RULE lose AS ON UPDATE TO request DO INSTEAD NOTHING", "added the rule 'lose ON request'"),
+        ("ALTER TABLE event ENABLE ROW LEVEL SECURITY", "added the policy 'row level security ON event'"),
+        ("CREATE TABLE more () INHERITS (event)", "added the table 'that inherits from event'"),
+        ("ALTER TABLE event DROP CONSTRAINT pk_event", "removed the constraint 'event.pk_event'"),
+        ("ALTER TABLE request ALTER state DROP NOT NULL", "changed the column 'request.state'"),
+    ],
+)
+def test_a_database_in_which_something_would_act_by_itself_is_refused(postgresql: str, done: str, named: str) -> None:
+    alter(postgresql, *done.split("|"))
+    with pytest.raises(LedgerChangedError) as refused:
+        open_ledger(postgresql)
+    assert f"Somebody has {named} in the ledger" in refused.value.message
+
+
+def test_every_public_method_has_one_transaction_that_writes() -> None:
+    """A second one would be repeated with the first, although the first was committed."""
+    parts = (
+        Cache,
+        Calls,
+        CancelLog,
+        DecisionStore,
+        DoubtStore,
+        Gaps,
+        Imported,
+        Plans,
+        Requests,
+        Runs,
+        Tenants,
+        TrackStore,
+    )
+    several = [
+        f"{part.__name__}.{name}"
+        for part in parts
+        for name, method in vars(part).items()
+        if inspect.isfunction(method) and inspect.getsource(inspect.unwrap(method)).count("with writing(") > 1
+    ]
+    assert several == []
