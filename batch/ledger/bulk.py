@@ -1,4 +1,4 @@
-"""Bulk writing and lookup: many rows in few calls, on any database that SQLAlchemy supports."""
+"""Bulk writing and lookup: many rows in few calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from batch.ledger.events import changed
 from batch.text import id_key
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy.engine import Connection, Dialect
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 _SLICE: Final = 250_000
 """Rows that pass to or from the driver at once; this bounds the memory of Python objects."""
@@ -24,7 +28,10 @@ _PARAMETERS: Final = 900
 """Parameters of one statement, below every database's limit."""
 
 _AMONG: Final = 900
-"""Values of one IN list: the statement has few other parameters."""
+"""Values of one IN list in SQLite: the statement has few other parameters."""
+
+_AMONG_ARRAY: Final = 10_000
+"""Values of one array in PostgreSQL."""
 
 _SPARSE: Final = 4
 """Rows are looked up if fewer than one in so many is wanted; otherwise reading the whole table is cheaper."""
@@ -33,20 +40,51 @@ _SPARSE: Final = 4
 def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -> None:
     """Inserts the rows of `frame`, whose columns have the table's names, in order.
 
-    One statement takes many rows, and the driver's executemany takes many statements. This is several times faster than
-    a statement per row.
+    In SQLite, one statement takes many rows, and the driver's executemany takes many statements. This is several times
+    faster than a statement per row. PostgreSQL copies the rows from one text.
     """
-    if connection.dialect.positional:
-        names = [column.name for column in table.columns if column.name in frame.columns]
-        at_once = _PARAMETERS // len(names)
-        whole = frame.height - frame.height % at_once
-        for part, rows in ((frame.head(whole), at_once), (frame.slice(whole), 1)):
+    names = [column.name for column in table.columns if column.name in frame.columns]
+    if connection.dialect.name == "sqlite":
+        several = _PARAMETERS // len(names)
+        whole = frame.height - frame.height % several
+        for part, rows in ((frame.head(whole), several), (frame.slice(whole), 1)):
             statement = _insert_of(connection.dialect, table, tuple(names), rows) if part.height else ""
-            for piece in part.select(names).iter_slices(_SLICE // at_once * at_once):
+            for piece in part.select(names).iter_slices(_SLICE // several * several):
                 connection.exec_driver_sql(statement, list(_flat(piece, rows)))
-    else:
-        for piece in frame.iter_slices(_SLICE):
-            connection.execute(sa.insert(table), piece.to_dicts())
+    elif frame.height:
+        quoted = connection.dialect.identifier_preparer.quote
+        columns = ", ".join(map(quoted, names))
+        raw: Any = connection.connection.driver_connection
+        with raw.cursor() as cursor, cursor.copy(f"COPY {quoted(table.name)} ({columns}) FROM STDIN") as copy:
+            for piece in frame.select(names).iter_slices(_SLICE):
+                copy.write(_as_copied(piece))
+
+
+def _as_copied(frame: pl.DataFrame) -> str:
+    r"""Rows in the text format of PostgreSQL's COPY: tabs between cells, and backslashes before what would divide them.
+
+    The other format, CSV, was read wrongly by servers before version 18 if a line within a cell was just `\.`.
+    """
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    odd = [name for name in texts if frame.get_column(name).str.contains(r"[\\\t\r\n]").any()]
+    escaped = frame.with_columns(pl.col(odd).str.replace_many(_ESCAPES))
+    return escaped.write_csv(include_header=False, separator="\t", quote_style="never", null_value=r"\N")
+
+
+_ESCAPES: Final = {"\\": r"\\", "\t": r"\t", "\r": r"\r", "\n": r"\n"}
+
+
+def keep_awake(connection: Connection) -> None:
+    """Tells PostgreSQL that this process still computes: it ends a transaction that says nothing for too long."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT 1")
+
+
+def know_sizes(connection: Connection, tables: Iterable[sa.Table]) -> None:
+    """Lets PostgreSQL look at tables that have grown much: until then, it searches them as if they were small."""
+    if connection.dialect.name == "postgresql":
+        quoted = connection.dialect.identifier_preparer.quote
+        connection.exec_driver_sql(f"ANALYZE {', '.join(quoted(table.name) for table in tables)}")
 
 
 @lru_cache(maxsize=64)
@@ -96,10 +134,37 @@ def select_among(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Like `select_frame`, for rows whose indexed `column` is among `values`, which are distinct and sorted."""
-    return _among(connection, query.where(column.in_(_VALUES)), values, schema, {})
+    return _among(connection, query.where(Among(column, "among")), values, schema, {})
 
 
-_VALUES: Final[sa.BindParameter[Any]] = sa.bindparam("among", expanding=True)
+class Among(FunctionElement[Any]):
+    """Whether a column's value is among those of a parameter: an IN list in SQLite, an array in PostgreSQL.
+
+    Args:
+        column: A column with an index.
+        name: Of the parameter, a list of at most `at_once` values.
+    """
+
+    inherit_cache = True
+    # With the type of a truth value, SQLite would be asked whether it equals 1, and would not use the index.
+    type = sa.types.NullType()
+
+    def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
+        super().__init__(column, sa.bindparam(name, expanding=True, type_=column.type))
+
+
+@compiles(Among)
+def _compiled_among(element: Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = element.clauses
+    if compiler.dialect.name == "sqlite":
+        return compiler.process(column.in_(values), **options)
+    array = sa.bindparam(values.key, type_=postgresql.ARRAY(column.type))
+    return f"{compiler.process(column, **options)} = ANY ({compiler.process(array, **options)})"
+
+
+def at_once(connection: Connection) -> int:
+    """How many values an `Among` takes at once."""
+    return _AMONG if connection.dialect.name == "sqlite" else _AMONG_ARRAY
 
 
 def _among(
@@ -109,7 +174,8 @@ def _among(
     schema: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> pl.DataFrame:
-    slices = (values.slice(start, _AMONG).to_list() for start in range(0, values.len(), _AMONG))
+    most = at_once(connection)
+    slices = (values.slice(start, most).to_list() for start in range(0, values.len(), most))
     return _joined(
         (part for these in slices for part in _fetched(connection.execute(query, {**given, "among": these}), schema)),
         schema,
@@ -135,7 +201,7 @@ def _entries(
     every = sa.select(*(table.c[name] for name in names)).where(
         *(table.c[name] == sa.bindparam(name, type_=table.c[name].type) for name in fixed)
     )
-    return every, every.where(table.c[names[0]].in_(_VALUES))
+    return every, every.where(Among(table.c[names[0]], "among"))
 
 
 def look_up(

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
+from batch.ledger.bulk import Among, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
-
-_AT_ONCE: Final = 900
-"""Numbers in one statement, below every database's limit."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -45,8 +43,8 @@ def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[i
 
     The latter is empty if somebody has written what can't be read.
     """
-    remaining = iter(numbers)
-    while some := list(islice(remaining, _AT_ONCE)):
+    remaining, most = iter(numbers), at_once(connection)
+    while some := list(islice(remaining, most)):
         requests = connection.execute(_REQUESTS, {"numbers": some}).all()
         people = _people(connection, {int(number) for row in requests for number in row[4].split() if number.isdigit()})
         items: dict[int, list[list[Any]]] = {}
@@ -63,9 +61,9 @@ def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[i
 
 def _people(connection: Connection, numbers: set[int]) -> dict[str, str]:
     """The ids of identities, by their numbers as lists of recipients have them."""
-    ordered, found = sorted(numbers), {}
-    for start in range(0, len(ordered), _AT_ONCE):
-        for number, name in connection.execute(_IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]}):
+    ordered, found, most = sorted(numbers), {}, at_once(connection)
+    for start in range(0, len(ordered), most):
+        for number, name in connection.execute(_IDENTITIES, {"numbers": ordered[start : start + most]}):
             found[str(number)] = name
     return found
 
@@ -79,16 +77,15 @@ def _pairs(metadata: str) -> Any:
         return None
 
 
-_NUMBERS: Final[sa.BindParameter[Any]] = sa.bindparam("numbers", expanding=True)
 _REQUESTS: Final = (
     sa.select(
         t.request.c.number, t.run.c.id, t.request.c.tag, t.request.c.operation, t.request.c.recipients, t.request.c.seal
     )
     .join(t.run, t.run.c.number == t.request.c.run)
-    .where(t.request.c.number.in_(_NUMBERS))
+    .where(Among(t.request.c.number, "numbers"))
     .order_by(t.request.c.number)
 )
-_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(t.identity.c.id.in_(_NUMBERS))
+_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(Among(t.identity.c.id, "numbers"))
 _ITEMS: Final = (
     sa.select(
         t.request_item.c.request,
@@ -101,5 +98,5 @@ _ITEMS: Final = (
     )
     .join(t.item, t.item.c.id == t.request_item.c.item)
     .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-    .where(t.request_item.c.request.in_(_NUMBERS))
+    .where(Among(t.request_item.c.request, "numbers"))
 )

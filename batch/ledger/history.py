@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable, DropTable
 
 from batch.ledger import tables as t
@@ -136,13 +137,23 @@ def _changes_of_identities(connection: Connection, pairs: pl.DataFrame, spans: l
 
 def _changes_of_pairs(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     """Looks for each item in the requests of its identity."""
+    schema = dict.fromkeys(_CHANGE, pl.Int64)
+    if connection.dialect.name != "sqlite":
+        # Who only reads makes no table there.
+        return pl.concat(
+            select_frame(connection, _CHANGES_OF_LISTED, schema, part.to_dict(as_series=False))
+            for part in pairs.select("identity", "item").iter_slices(_LISTED_AT_ONCE)
+        )
     connection.execute(_CREATE_WANTED)
     try:
         insert_frame(connection, _wanted, pairs)
-        return select_frame(connection, _CHANGES_OF_WANTED, dict.fromkeys(_CHANGE, pl.Int64))
+        return select_frame(connection, _CHANGES_OF_WANTED, schema)
     finally:
         connection.execute(_DROP_WANTED)
 
+
+_LISTED_AT_ONCE: Final = 100_000
+"""Pairs in one statement."""
 
 _wanted: Final = sa.Table(
     "wanted",
@@ -152,14 +163,26 @@ _wanted: Final = sa.Table(
     prefixes=["TEMPORARY"],
     sqlite_with_rowid=False,
 )
+_listed: Final = (
+    sa.func.unnest(*(sa.cast(sa.bindparam(name), postgresql.ARRAY(sa.Integer)) for name in ("identity", "item")))
+    .table_valued("identity", "item", name="wanted")
+    .render_derived()
+)
 _CREATE_WANTED: Final = CreateTable(_wanted)
 _DROP_WANTED: Final = DropTable(_wanted)
-_CHANGES_OF_WANTED: Final = (
-    sa.select(_wanted.c.identity, _wanted.c.item, t.recipient.c.request, t.request_item.c.detail)
-    .select_from(_wanted)
-    .join(t.recipient, t.recipient.c.identity == _wanted.c.identity)
-    .join(
-        t.request_item,
-        (t.request_item.c.request == t.recipient.c.request) & (t.request_item.c.item == _wanted.c.item),
+
+
+def _changes_with(wanted: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+    return (
+        sa.select(wanted.c.identity, wanted.c.item, t.recipient.c.request, t.request_item.c.detail)
+        .select_from(wanted)
+        .join(t.recipient, t.recipient.c.identity == wanted.c.identity)
+        .join(
+            t.request_item,
+            (t.request_item.c.request == t.recipient.c.request) & (t.request_item.c.item == wanted.c.item),
+        )
     )
-)
+
+
+_CHANGES_OF_WANTED: Final = _changes_with(_wanted)
+_CHANGES_OF_LISTED: Final = _changes_with(_listed)

@@ -14,7 +14,7 @@ from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
 from batch.errors import StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.bulk import greatest, insert_frame, intern, select_frame, spellings
+from batch.ledger.bulk import greatest, insert_frame, intern, know_sizes, select_frame, spellings
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
 from batch.ledger.events import Entry
@@ -47,6 +47,10 @@ _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
 _PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
+_MANY: Final = 5_000
+"""Changes of a plan by which a ledger may have grown much."""
+
+_GROWN: Final = (t.identity, t.item, t.detail, t.request, t.recipient, t.request_item, t.envelope)
 _TENANT: Final = t.tenant_at(sa.bindparam("url"))
 _TENANT_NUMBER: Final = sa.select(_TENANT)
 _TENANT_NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == _TENANT)
@@ -269,6 +273,8 @@ class Plans:
             )
             insert_requests(connection, run_id, numbers, at, self._new_id())
             insert_frame(connection, t.envelope, plan.envelopes.with_columns(pl.all() + last + 1))
+            if changes.height >= _MANY:
+                know_sizes(connection, _GROWN)
             if decisions is not None:
                 write_decisions(connection, run_id, decisions, now)
             written = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from batch.errors import ForeignPlanError
 from batch.ledger import tables as t
@@ -78,8 +79,11 @@ def root(seals: Iterable[str | None]) -> str:
 def write_seals(connection: Connection, numbers: Sequence[int]) -> tuple[str, ...]:
     """Computes and keeps the seals of new requests; returns them in the order of the numbers, which is ascending."""
     new = [(number, seal) for number, _, seal in contents(connection, numbers)]
-    if new:
+    if new and connection.dialect.name == "sqlite":
         connection.execute(_KEEP, [{"of_number": number, "seal_now": seal} for number, seal in new])
+    elif new:
+        numbers, seals = zip(*new, strict=True)
+        connection.execute(_KEEP_ALL, {"numbers": list(numbers), "seals": list(seals)})
     return tuple(seal for _, seal in new)
 
 
@@ -93,7 +97,16 @@ def seals_and_contents(connection: Connection, run_id: str) -> Iterator[tuple[in
 _KEEP: Final = (
     sa.update(t.request).where(t.request.c.number == sa.bindparam("of_number")).values(seal=sa.bindparam("seal_now"))
 )
-
+_new: Final = (
+    sa.func.unnest(
+        sa.cast(sa.bindparam("numbers"), postgresql.ARRAY(sa.Integer)),
+        sa.cast(sa.bindparam("seals"), postgresql.ARRAY(sa.Text)),
+    )
+    .table_valued("number", "seal", name="new")
+    .render_derived()
+)
+_KEEP_ALL: Final = sa.update(t.request).where(t.request.c.number == _new.c.number).values(seal=_new.c.seal)
+"""PostgreSQL takes ten times as long for a statement for each."""
 
 _NAMED: Final = (
     EVENTS.where(t.event.c.event.in_([PLANNED, SEALED])).order_by(None).order_by(t.event.c.number.desc()).limit(1)

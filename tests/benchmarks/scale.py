@@ -27,7 +27,7 @@ _ITEMS: Final = 5
 """The made-up packing of a filled ledger: requests of 3 identities with 5 items."""
 
 
-def _step(name: str, /, **arguments: Any) -> dict[str, float]:
+def step(name: str, /, **arguments: Any) -> dict[str, float]:
     """Run a step in its own process; adds the `wall` time of the whole process."""
     began = time.perf_counter()
     done = subprocess.run(
@@ -52,7 +52,7 @@ def _planned(source: Path, folder: Path, runs: int) -> dict[str, float]:
     measured = []
     for _ in range(runs):
         _remove(ledger)
-        measured.append(_step("plan_into_ledger", path=str(source), ledger=str(ledger)))
+        measured.append(step("plan_into_ledger", path=str(source), ledger=str(ledger)))
     _remove(ledger)
     middle = sorted(measured, key=lambda figures: figures["wall"] - figures["packing"])[runs // 2]
     return {**middle, "s": middle["wall"] - middle["packing"]}
@@ -63,7 +63,7 @@ def _floor(source: Path, folder: Path, *, ordered: bool) -> float:
     measured = []
     for _ in range(_RUNS):
         _remove(database)
-        measured.append(_step("floor", path=str(source), database=str(database), ordered=ordered)["s"])
+        measured.append(step("floor", path=str(source), database=str(database), ordered=ordered)["s"])
     _remove(database)
     return median(measured)
 
@@ -71,8 +71,8 @@ def _floor(source: Path, folder: Path, *, ordered: bool) -> float:
 def _planning(folder: Path, scale: float) -> list[Figure]:
     small, large = folder / "small.csv", folder / "large.csv"
     rows = round(_MILLION * scale)
-    _step("make_input", path=str(small), rows=rows, seed=1)
-    _step("make_input", path=str(large), rows=10 * rows, seed=2)
+    step("make_input", path=str(small), rows=rows, seed=1)
+    step("make_input", path=str(large), rows=10 * rows, seed=2)
     small_run = _planned(small, folder, _RUNS)
     floor, ordered = (_floor(small, folder, ordered=ordered) for ordered in (False, True))
     large_run = _planned(large, folder, 1)
@@ -120,7 +120,7 @@ def _planning(folder: Path, scale: float) -> list[Figure]:
 def _deduplicating(folder: Path, scale: float) -> list[Figure]:
     ledger = folder / "filled.db"
     changes = round(10 * _MILLION * scale)
-    summary = _step("fill_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
+    summary = step("fill_ledger", ledger=str(ledger), changes=changes, team=_TEAM, items=_ITEMS)
     parts = [f"{name.removeprefix('bytes of ')} {size:.2f}" for name, size in summary.items() if name != "bytes"]
     figures = [
         Figure(
@@ -140,8 +140,8 @@ def _deduplicating(folder: Path, scale: float) -> list[Figure]:
     )
     for kind, rows, scattered, most, runs in inputs:
         source = folder / "delta.csv"
-        _step("make_delta", path=str(source), rows=rows, changes=changes, team=_TEAM, seed=rows, scattered=scattered)
-        measured = [_step("deduplicate", path=str(source), ledger=str(ledger)) for _ in range(runs)]
+        step("make_delta", path=str(source), rows=rows, changes=changes, team=_TEAM, seed=rows, scattered=scattered)
+        measured = [step("deduplicate", path=str(source), ledger=str(ledger)) for _ in range(runs)]
         name = f"deduplication against {changes:,} changes: {kind}, {rows:,} rows"
         note = f"{measured[0]['fresh']:,.0f} of {measured[0]['rows']:,.0f} are fresh"
         figures += [

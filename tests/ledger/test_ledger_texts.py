@@ -31,7 +31,11 @@ def random_looking(length: int) -> str:
     return "".join(chr(0x4E00 + number * number * 7919 % 20_000) for number in range(length))
 
 
-@pytest.mark.parametrize("text", [random_looking(10_000), EVERY_CHARACTER], ids=["10,000 characters", "all of Unicode"])
+@pytest.mark.parametrize(
+    "text",
+    [random_looking(10_000), EVERY_CHARACTER, "\\N", "one\n\\.\nthree\\"],
+    ids=["10,000 characters", "all of Unicode", "a null in COPY", "an end in COPY"],
+)
 def test_comments_and_metadata_of_any_text_are_planned_claimed_and_found_again(text: str, ledger: Ledger) -> None:
     metadata = json.dumps({"note": text}, ensure_ascii=False)
     wanted = change("i1", "r1", comment=text, metadata=metadata)
