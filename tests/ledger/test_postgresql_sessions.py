@@ -258,6 +258,28 @@ def test_who_says_nothing_in_a_transaction_stops_the_others_for_a_moment_only(po
     assert said[0].startswith("Waiting for the ledger: access-batch on b, process 7 has had it to itself for ")
 
 
+def test_who_computes_in_a_transaction_is_not_taken_for_frozen(postgresql: str) -> None:
+    with (
+        engine_of(postgresql, server(frozen_for=0.4)) as engine,
+        engine_of(postgresql, server(frozen_for=0.4)) as other,
+    ):
+        began = threading.Event()
+
+        def compute(_connection: Any) -> None:
+            began.set()
+            waiting.join(1.5)
+
+        def wait() -> None:
+            began.wait()
+            Counter(other, []).count()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert Counter(engine, [compute]).count() == 1
+        waiting.join()
+    assert claims(postgresql) == 2
+
+
 def test_who_works_in_a_transaction_is_waited_for(postgresql: str) -> None:
     with (
         psycopg.connect(postgresql.replace("+psycopg", "")) as busy,
