@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
+from batch.commands.screen import Screen
+from batch.commands.submit import submit
 from batch.ledger.machine_key import MachineKey
+from batch.settings import load
 from tests.builders import NOW, change
+from tests.clocks import runtime
 from tests.end_to_end.program import accepted, environment, grant, write_rows
-from tests.ledger.ledger_helpers import FAILED, ME, claim, open_ledger, record, rows, write
+from tests.ledger.ledger_helpers import FAILED, ME, a_process, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,3 +49,40 @@ def test_changes_that_nobody_wants_are_not_sent(
     assert ended.code == 2, ended.err
     assert "has planned 1 change that no row of this input asks for" in ended.err
     assert accepted(tenant) == {}
+
+
+@pytest.mark.parametrize(("times", "code"), [(1, 0), (2, 4)])
+def test_a_plan_that_another_machine_drops_is_made_anew_once(
+    tenant: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, code: int
+) -> None:
+    """Another machine acts whenever this one looks at its clock."""
+    path, place = write_rows(tmp_path / "new.csv", [grant(1, 1), grant(2, 2)]), tmp_path / "ledger.db"
+    dropped: list[int] = []
+
+    def look() -> datetime:
+        if len(dropped) < times and place.exists() and (planned := rows(place, PLANNED_AND_FREE)):
+            with open_ledger(place, key=lambda: THIEF) as elsewhere:
+                run = elsewhere.runs.all()[0]
+                numbers = [number for (number,) in planned]
+                elsewhere.plans.drop(run, numbers, a_process(), NOW)
+                dropped.append(len(numbers))
+        return datetime.now(UTC)
+
+    mine = runtime()
+    meddled = replace(mine, clock=replace(mine.clock, now=look))
+    for name, value in environment(tenant).items():
+        monkeypatch.setenv(name, value)
+    settings = load({"yes": True, "check_tenant": "never", "ledger": str(place), "out": tmp_path / "out"})
+    screen = Screen(console=Console(file=io.StringIO()))
+    ended = submit([str(path)], settings, screen, meddled, stdin=io.BytesIO())
+    assert (len(dropped), ended.stopped.exit_code if ended.stopped else 0) == (times, code)
+    if ended.stopped:
+        assert "Another machine has dropped requests" in ended.stopped.message
+    assert submit([str(path)], settings, screen, runtime(), stdin=io.BytesIO()).stopped is None
+    assert sorted(accepted(tenant).values()) == [1, 1]
+
+
+PLANNED_AND_FREE = """
+    SELECT number FROM request WHERE state = 'PLANNED' AND run NOT IN (SELECT run FROM holder)
+    AND EXISTS (SELECT 1 FROM event WHERE event.run = request.run AND event.event = 'planned')
+"""
