@@ -111,6 +111,7 @@ class Faults:
 
     def drop(self, machine: Machine) -> str:
         machine.proxy.drop()
+        machine.cut_off += 1
         return f"the connections of {machine.name}"
 
     def swallow(self, machine: Machine) -> str:
@@ -136,6 +137,8 @@ class Faults:
     def restart(self, _machine: Machine) -> str:
         how = self.random.choice(["fast", CRASH])
         self.server.restart(how)
+        for one in self.machines:
+            one.cut_off += 1
         return f"the database ({how})"
 
     def outage(self, machine: Machine) -> str:

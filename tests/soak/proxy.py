@@ -36,6 +36,7 @@ class _Pipe:
         self.far = far
         self.session = 0
         self.round_trips = 0
+        self.client_speaks = False
         self.greeting = b""
 
     def greet(self, chunk: bytes) -> None:
@@ -177,12 +178,12 @@ class Proxy:
         try:
             with contextlib.suppress(ConnectionError):
                 while chunk := await reader.read(_CHUNK):
+                    pipe.round_trips += not answers and not pipe.client_speaks
+                    pipe.client_speaks = not answers
                     if answers:
                         pipe.greet(chunk)
                         if self._swallows:
                             continue
-                    else:
-                        pipe.round_trips += 1
                     on_the_way.put_nowait((self._loop.time() + self.delay / 2, chunk))
             on_the_way.put_nowait((self._loop.time() + self.delay / 2, b""))
             await sending
