@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BENCHMARKS: Final = tuple(
-    name for name in ("packing", "scale", "ways", "pace", "databases") if find_spec(f"tests.benchmarks.{name}")
+    name for name in ("packing", "scale", "ways", "pace", "databases", "team") if find_spec(f"tests.benchmarks.{name}")
 )
 
 WIDTH: Final = 150

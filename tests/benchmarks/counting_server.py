@@ -1,8 +1,8 @@
 """A server that counts arrivals as strictly as a tenant, in its own process: `python -m … LEAST MOST JITTER`.
 
 It answers a POST as a tenant does, after a latency of LEAST to MOST seconds, and counts it up to JITTER seconds after
-its arrival, like a tenant behind a load balancer. It answers `GET /arrivals` with the times of all arrivals and the
-number of refused requests.
+its arrival, like a tenant behind a load balancer. It answers `GET /arrivals` with the times of all arrivals, and
+the numbers of POSTs and of refused requests.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class CountingServer:
         self._jitter = jitter
         self._random = np.random.default_rng(seed)
         self._arrivals: list[float] = []
+        self._posts = 0
         self._refused = 0
 
     async def serve(self) -> None:
@@ -71,13 +72,14 @@ class CountingServer:
 
     async def _answer(self, head: bytes) -> tuple[int, Any]:
         if head.startswith(b"GET /arrivals"):
-            return 200, {"arrivals": self._arrivals, "refused": self._refused}
+            return 200, {"arrivals": self._arrivals, "posts": self._posts, "refused": self._refused}
         if b"/oauth/token" in head.split(b"\r\n", 1)[0]:
             return 200, _TOKEN
         if self._jitter:
             await asyncio.sleep(self._random.uniform(0, self._jitter))
         now = asyncio.get_running_loop().time()
         self._arrivals.append(now)
+        self._posts += head.startswith(b"POST")
         # Without latency there is no limit: that benchmark measures speed.
         violated = self._latency[1] > 0 and most_in_a_window(self._arrivals[-REQUESTS - 1 :]) > REQUESTS
         if self._latency[1]:

@@ -49,7 +49,7 @@ MOST_OF_A_CORE: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Traffic:
+class Traffic:
     """The traffic of some processes at the server, and its cost.
 
     Attributes:
@@ -71,44 +71,58 @@ def run(scale: float) -> list[Figure]:
 
 
 def _steady(scale: float) -> Iterator[Figure]:
-    seen = _submit([[round(STEADY_REQUESTS * scale)]], STRICT)
+    seen = submit([[round(STEADY_REQUESTS * scale)]], STRICT)
     steady = [time for time in seen.arrivals if time >= seen.arrivals[0] + SECONDS]
     possible = (steady[-1] - steady[0]) * REQUESTS / SECONDS
-    yield from _promises("steady", seen)
+    yield from promises("steady", seen)
     yield _figure("steady: unused", 100 * (1 - (len(steady) - 1) / possible), "% of the limit", MOST_UNUSED)
     yield _figure("steady: processor", 100 * seen.processor / seen.seconds, "% of a core", MOST_OF_A_CORE)
 
 
 def _parallel(scale: float) -> Iterator[Figure]:
     files = [max(1, round(PARALLEL_REQUESTS * scale))] * PARALLEL
-    yield from _promises(f"{PARALLEL} processes at a time", _submit([files], STRICT))
+    yield from promises(f"{PARALLEL} processes at a time", submit([files], STRICT))
 
 
 def _restarts(scale: float) -> Iterator[Figure]:
     files = [max(1, round(RESTART_REQUESTS * scale))]
-    yield from _promises(f"{RESTARTS} processes in a row", _submit([files] * RESTARTS, STRICT))
+    yield from promises(f"{RESTARTS} processes in a row", submit([files] * RESTARTS, STRICT))
 
 
 def _unlimited(scale: float) -> Iterator[Figure]:
-    seen = _submit([[round(UNLIMITED_REQUESTS * scale)]], AT_ONCE, "--rate", "100000/1")
+    seen = submit([[round(UNLIMITED_REQUESTS * scale)]], AT_ONCE, "--rate", "100000/1")
     took = seen.arrivals[-1] - seen.arrivals[0]
     rate = (len(seen.arrivals) - 1) / took
     yield _figure("limit lifted: time", 1000 / rate, "ms/request", MOST_MS, f"{rate:,.0f} requests/s")
 
 
-def _promises(name: str, seen: _Traffic) -> Iterator[Figure]:
+def promises(name: str, seen: Traffic, benchmark: str = NAME) -> Iterator[Figure]:
+    """What may never happen, however fast it is."""
     note = f"{len(seen.arrivals):,} requests in {seen.seconds:,.0f} s"
     most = most_in_a_window(list(seen.arrivals))
-    yield _figure(f"{name}: most in any {SECONDS:g} s", most, "requests", REQUESTS, note)
-    yield _figure(f"{name}: turned away", seen.refused, "requests", 0)
+    yield _figure(f"{name}: most in any {SECONDS:g} s", most, "requests", REQUESTS, note, benchmark)
+    yield _figure(f"{name}: turned away", seen.refused, "requests", 0, benchmark=benchmark)
 
 
-def _figure(name: str, value: float, unit: str, most: float, note: str = "") -> Figure:
-    return Figure(benchmark=NAME, name=name, value=value, unit=unit, most=most, note=note)
+def _figure(name: str, value: float, unit: str, most: float, note: str = "", benchmark: str = NAME) -> Figure:
+    return Figure(benchmark=benchmark, name=name, value=value, unit=unit, most=most, note=note)
 
 
-def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float], *options: str) -> _Traffic:
-    """Submit files with one ledger: the files of a round in parallel, one round after another."""
+def submit(
+    rounds: Sequence[Sequence[int]],
+    server: tuple[float, float, float],
+    *options: str,
+    ledgers: Sequence[str] = (),
+) -> Traffic:
+    """Submit files with one ledger: the files of a round in parallel, one round after another.
+
+    Args:
+        rounds: How many requests each file makes.
+        server: Its latencies, see `counting_server`.
+        options: Of each command.
+        ledgers: The address of the ledger for each file of a round: its machine's way to it. A file on this one if
+            there are none.
+    """
     with counting_server(*server) as client, tempfile.TemporaryDirectory() as folder:
         environment = {
             **clean_environment(),
@@ -123,9 +137,9 @@ def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float],
         began, used, first, expected = perf_counter(), _processor(), 0, 0
         for files in rounds:
             processes = []
-            for requests in files:
+            for requests, ledger in zip(files, ledgers or [f"{folder}/ledger.db"] * len(files), strict=True):
                 file = _write(Path(folder, f"{first}.csv"), first, requests)
-                words = ["submit", str(file), "--yes", "--ledger", f"{folder}/ledger.db", *options]
+                words = ["submit", str(file), "--yes", "--ledger", ledger, *options]
                 command = [sys.executable, "-m", "batch", *words]
                 processes.append(
                     subprocess.Popen(
@@ -139,8 +153,10 @@ def _submit(rounds: Sequence[Sequence[int]], server: tuple[float, float, float],
                 assert process.returncode == 0, errors
         seconds, processor = perf_counter() - began, _processor() - used
         seen = client.get("/arrivals").raise_for_status().json()
-    assert len(seen["arrivals"]) - seen["refused"] == expected, "not every request was sent once"
-    return _Traffic(arrivals=seen["arrivals"], refused=seen["refused"], seconds=seconds, processor=processor)
+    # Machines that come to a ledger in use look at the tenant's list first.
+    came = seen["posts"] - seen["refused"]
+    assert came == expected, f"{came} requests arrived instead of {expected}"
+    return Traffic(arrivals=seen["arrivals"], refused=seen["refused"], seconds=seconds, processor=processor)
 
 
 def _processor() -> float:
