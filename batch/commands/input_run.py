@@ -194,18 +194,24 @@ class InputRun:
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
         """
-        sealed = ledger.requests.check(run)
-        may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
-        doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
-        if others := sealed.others:
-            names = ", ".join(sorted(set(others.values())))
-            self._screen.say(
-                f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run {run.id}: "
-                "planning them anew from this input."
-            )
-        if again := {*others, *sealed.revived}:
-            ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
-        return bool(again)
+        while True:
+            sealed = ledger.requests.check(run)
+            may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
+            doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
+            again = {*sealed.others, *sealed.revived}
+            try:
+                if again:
+                    ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
+            except LedgerMovedError:
+                # A third machine plans the same anew.
+                continue
+            if others := sealed.others:
+                names = ", ".join(sorted(set(others.values())))
+                self._screen.say(
+                    f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run "
+                    f"{run.id}: planning them anew from this input."
+                )
+            return bool(again)
 
     def _require_wanted(self, ledger: Ledger, run: Run | None) -> None:
         """Check that some row of the input asks for each change that is planned, or planned again if it did not arrive.

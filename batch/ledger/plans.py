@@ -11,7 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
-from batch.errors import StoppedError
+from batch.errors import BrokenPromiseError, StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest, insert_frame, intern, know_sizes, select_frame, spellings
@@ -134,13 +134,15 @@ class Plans:
 
         Raises:
             RunHeldError: Another process works on the run.
-            BrokenPromiseError: One of them is not planned any more.
+            LedgerMovedError: One of them is not planned any more; nothing was dropped.
         """
         with writing(self._engine) as connection:
             refuse_if_held(connection, run, process, now)
             requests = list(requests_of(connection, sorted(numbers)))
-            move(connection, requests, State.PLANNED, Event.TAKEN_OVER, now)
-
+            try:
+                move(connection, requests, State.PLANNED, Event.TAKEN_OVER, now)
+            except BrokenPromiseError as error:
+                raise LedgerMovedError from error
             entries = [Entry(event=Event.TAKEN_OVER, at=now, request=one.number, detail={"by": []}) for one in requests]
             events.append(connection, run.id, entries)
 

@@ -374,14 +374,21 @@ def _repeating(method: Callable[..., Any]) -> Callable[..., Any]:
         # What can be read only once would be empty the second time.
         args = tuple(list(one) if isinstance(one, Iterator) else one for one in args)
         kwargs = {name: list(one) if isinstance(one, Iterator) else one for name, one in kwargs.items()}
-        began, attempt = boot_time(), 0
-        while True:
-            try:
-                return method(self, *args, **kwargs)
-            except BrokenOffError:
-                server = server_of(self._engine)
-                if server is None or not server.may_go_on(began, attempt):
-                    raise
-                attempt += 1
+        return insist(server_of(self._engine), lambda: method(self, *args, **kwargs))
 
     return until_it_holds
+
+
+_Result = TypeVar("_Result")
+
+
+def insist(server: Server | None, work: Callable[[], _Result]) -> _Result:
+    """Does some work again if its connection broke, until patience is at an end. All of it may be repeated."""
+    began, attempt = boot_time(), 0
+    while True:
+        try:
+            return work()
+        except BrokenOffError:
+            if server is None or not server.may_go_on(began, attempt):
+                raise
+            attempt += 1

@@ -16,7 +16,7 @@ from batch.ledger.health import health
 from batch.ledger.holders import correct_beats
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
-from batch.ledger.postgresql import Server, repeated, server_of
+from batch.ledger.postgresql import Server, insist, repeated, server_of
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants
@@ -111,14 +111,19 @@ class Ledger:
         Raises:
             LedgerRefusedError: It can't be used, or must not be.
             LedgerChangedError: Somebody has changed it.
+            LedgerLostError: Its server has gone, and has not come back in time.
         """
         url = ledger_url(location)
         if only_read and (readable := for_reading_only(url, sandbox=sandbox)) is not None:
             return cls(connect(readable, key=key, only_look=True), new_id, memory=memory)
-        notices = bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory)
         server = None
         if ledger_file(url) is None:
             server = Server(name="-".join(new_id() for _ in range(2)), patience=patience, say=say)
+
+        def ready() -> tuple[str, ...]:
+            return bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory, server=server)
+
+        notices = insist(server, ready)
         return cls(connect(url, key=key, server=server), new_id, notices, memory)
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:

@@ -31,6 +31,7 @@ from batch.ledger.engine import (
     reading,
     writing,
 )
+from batch.ledger.postgresql import BrokenOffError
 from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences, differences_in_postgresql
 from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.ledger.unreadable import refuse_unreadable
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.machine_key import LedgerMemory, MachineKey
+    from batch.ledger.postgresql import Server
 
 _VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every version that a ledger can have, oldest first."""
@@ -57,7 +59,13 @@ _LINKED_NOW: Final = (
 
 
 def bring_up_to_date(
-    url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], memory: LedgerMemory | None = None
+    url: sa.URL,
+    *,
+    sandbox: bool,
+    now: datetime,
+    key: Callable[[], MachineKey],
+    memory: LedgerMemory | None = None,
+    server: Server | None = None,
 ) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
@@ -67,6 +75,7 @@ def bring_up_to_date(
         now: For a new ledger's date and a backup's name.
         key: Returns this machine's key, which signs what an older version has written.
         memory: What this machine knows of sealed ledgers. It is told that this one is.
+        server: What is known of the database server; None for SQLite.
 
     Returns:
         Sentences for the user that report what was done.
@@ -74,9 +83,10 @@ def bring_up_to_date(
     Raises:
         LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
         LedgerChangedError: Somebody has changed it: its tables, or a sealed ledger into one of an older version.
+        BrokenOffError: The connection broke; all of it may be repeated.
     """
     closed = close_ledger_to_others(url)
-    looking = connect(url, only_look=True)
+    looking = connect(url, only_look=True, server=server)
     try:
         file, is_empty = ledger_file(url), _version(looking) is None
         if is_empty and file is not None and file.is_symlink():
@@ -93,6 +103,8 @@ def bring_up_to_date(
         _refuse_other_kind(looking, url, sandbox=sandbox)
         if memory is not None:
             memory.keep_sealed(_id(looking), _where(url))
+    except BrokenOffError:
+        raise
     except LedgerLostError as error:
         raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
     finally:

@@ -82,6 +82,40 @@ def test_a_plan_that_another_machine_drops_is_made_anew_once(
     assert sorted(accepted(tenant).values()) == [1, 1]
 
 
+@pytest.mark.parametrize("look", range(4, 7))
+def test_another_machine_plans_the_same_input_anew_at_the_same_moment(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    """Both have read that a third machine's plan is not theirs, and each drops it: at any look at the clock."""
+    wanted = [grant(1, 1), grant(2, 2)]
+    path, place = write_rows(tmp_path / "new.csv", wanted), tmp_path / "ledger.db"
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    program("submit", path, "--yes", "--check-tenant", "never", "--ledger", tmp_path / "copy.db", env=wrong)
+    ((digest,),) = rows(tmp_path / "copy.db", "SELECT input_digest FROM run")
+    with open_ledger(place, key=lambda: THIEF) as elsewhere:
+        planned = [[change(row["identity_id"], row["item_id"])] for row in wanted]
+        run = write(elsewhere, *planned, digest=digest, tenant=tenant.base_url)
+    looks = 0
+
+    def now() -> datetime:
+        nonlocal looks
+        looks += 1
+        if looks == look and (left := rows(place, "SELECT number FROM request WHERE state = 'PLANNED'")):
+            with open_ledger(place, key=lambda: MachineKey(b"the key of a third machine......")) as third:
+                third.plans.drop(run, [number for (number,) in left], a_process(), NOW)
+        return datetime.now(UTC)
+
+    mine = runtime()
+    for name, value in environment(tenant).items():
+        monkeypatch.setenv(name, value)
+    settings = load({"yes": True, "check_tenant": "never", "ledger": str(place), "out": tmp_path / "out"})
+    screen = Screen(console=Console(file=io.StringIO()))
+    meddled = replace(mine, clock=replace(mine.clock, now=now))
+    ended = submit([str(path)], settings, screen, meddled, stdin=io.BytesIO())
+    assert ended.stopped is None
+    assert sorted(accepted(tenant).values()) == [1, 1]
+
+
 PLANNED_AND_FREE = """
     SELECT number FROM request WHERE state = 'PLANNED' AND run NOT IN (SELECT run FROM holder)
     AND EXISTS (SELECT 1 FROM event WHERE event.run = request.run AND event.event = 'planned')

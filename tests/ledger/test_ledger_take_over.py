@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from batch.api.dialects import DIALECTS
 from batch.ledger.take_over import LedgerMovedError, TakenOver, parts_without
 from batch.plan import plan
+from batch.states import State
 from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
@@ -24,6 +25,7 @@ from tests.ledger.ledger_helpers import (
     open_ledger,
     plan_of,
     record,
+    singles,
     write,
 )
 
@@ -114,3 +116,12 @@ def test_nothing_is_taken_from_a_run_that_another_process_holds_or_has_sent_mean
             ledger.plans.write(new_run("new"), wanted, upto=upto, now=NOW, taken=TakenOver(requests=(1,), process=ME))
         ledger.runs.release(run, process, NOW)
     assert [one.input_digest for one in ledger.runs.all()] == ["old"]
+
+
+def test_what_another_machine_has_dropped_meanwhile_is_read_again_and_not_dropped_twice(ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    numbers = [request.number for request in ledger.requests.in_state(run, State.PLANNED)]
+    ledger.plans.drop(run, numbers[:1], a_process(1), NOW)
+    with pytest.raises(LedgerMovedError):
+        ledger.plans.drop(run, numbers, a_process(2), NOW)
+    assert [request.number for request in ledger.requests.in_state(run, State.PLANNED)] == numbers[1:]
