@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among
-from batch.ledger.engine import KEY, reading, writing
-from batch.ledger.postgresql import repeated
+from batch.ledger.engine import reading, writing
+from batch.ledger.machine_key import KEY
+from batch.ledger.repeating import repeated
 from batch.text import instant
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
 from batch.ledger.permit_clock import Moment, PermitClock
-from batch.ledger.postgresql import repeated
 from batch.ledger.process import Process
+from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
 from batch.ledger.tables import number_of_tenant
 

@@ -16,7 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
-from batch.ledger.postgresql import repeated
+from batch.ledger.repeating import repeated
 from batch.ledger.seals import has_planned_names
 from batch.names.known import KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome

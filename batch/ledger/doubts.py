@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from batch.ledger import tables as t
-from batch.ledger.engine import KEY, reading, writing
+from batch.ledger.engine import reading, writing
 from batch.ledger.events import ATTEMPT, CLAIM, GONE, SERVER_TIME, TOKEN_EXPIRES, changed
-from batch.ledger.postgresql import repeated
+from batch.ledger.machine_key import KEY
+from batch.ledger.repeating import repeated
 from batch.ledger.rows import load_requests
 from batch.ledger.witnesses import ClaimOrder, read_detail, request_of, sent_of, witnesses_of
 from batch.model import Doubt

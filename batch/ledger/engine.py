@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.files import close_to_others, open_private
 from batch.folders import check_way
+from batch.ledger.machine_key import KEY
 from batch.ledger.postgresql import SERVER, Server, server_of
 from batch.ledger.sessions import Lock, connect_arguments
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 _READING: Final = "access_batch_reading"
 _LOST: Final = "access_batch_lost"
-
-KEY: Final = "access_batch_key"
-"""The name under which an engine's execution options have this machine's key; or rather a
-function that returns it, since only what signs or checks needs it."""
 
 SEEN: Final = "access_batch_seen"
 """The name under which an engine's execution options have the hash of each run's newest event that it has written."""

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
-from batch.ledger.engine import KEY, SEEN
-from batch.ledger.machine_key import has_signed
+from batch.ledger.engine import SEEN
+from batch.ledger.machine_key import KEY, has_signed
 from batch.model import Head
 from batch.states import Event
 from batch.text import instant

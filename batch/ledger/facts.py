@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among, select_frame
-from batch.ledger.engine import KEY
 from batch.ledger.events import ABOUT, FINDINGS, PARTLY, Entry
-from batch.ledger.machine_key import key_name
+from batch.ledger.machine_key import KEY, key_name
 from batch.model import IMPORT
 from batch.text import id_key
 

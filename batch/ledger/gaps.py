@@ -20,8 +20,8 @@ from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import divide, move
-from batch.ledger.postgresql import repeated
 from batch.ledger.remembered import remembered_of, rows_elsewhere, runs_elsewhere
+from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.track import write_statuses

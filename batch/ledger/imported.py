@@ -17,8 +17,8 @@ from batch.ledger.facts import about
 from batch.ledger.history import earlier
 from batch.ledger.holders import require_held
 from batch.ledger.plans import NewRun, begin_run, run_id_of
-from batch.ledger.postgresql import repeated
 from batch.ledger.products import distinct
+from batch.ledger.repeating import repeated
 from batch.ledger.runs import Runs
 from batch.ledger.seals import root, write_seals
 from batch.ledger.tables import number_of_tenant

@@ -18,6 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 if TYPE_CHECKING:
     from datetime import datetime
 
+KEY: Final = "access_batch_key"
+"""The name under which an engine's execution options have this machine's key; or rather a function that returns it,
+since only what signs or checks needs it."""
+
 SECRET_LENGTH: Final = 32
 """Bytes of a key's secret."""
 

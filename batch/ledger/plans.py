@@ -22,8 +22,8 @@ from batch.ledger.facts import about, seen_of_others
 from batch.ledger.history import earlier
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import move
-from batch.ledger.postgresql import repeated
 from batch.ledger.products import distinct, insert_requests
+from batch.ledger.repeating import repeated
 from batch.ledger.rows import requests_of
 from batch.ledger.seals import check_all, check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant

@@ -4,24 +4,23 @@ Everything that a transaction relies on is set within it, in one message with it
 pooler. The driver's own transactions are off.
 
 A broken connection undoes a transaction, unless its COMMIT was on its way. Then the server is asked what became of it,
-by the transaction's number. So a caller either knows that it was committed, or may repeat it: see `repeated`.
+by the transaction's number. So a caller either knows that it was committed, or may repeat it: see `repeating`.
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.ledger.machine_key import KEY
 from batch.ledger.process import boot_time
 from batch.ledger.sessions import (
     FROZEN_FOR,
@@ -32,13 +31,14 @@ from batch.ledger.sessions import (
     Lock,
     batch,
     is_passing,
+    keys_of,
     state_of,
     version_of,
 )
 from batch.ledger.shared_clock import Ahead, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -56,6 +56,9 @@ _LEAST_PATIENCE: Final = 30.0
 
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts to connect again; the last one from then on."""
+
+
+_Keys: TypeAlias = "Sequence[tuple[int, bool]]"
 
 
 class BrokenOffError(LedgerLostError):
@@ -134,7 +137,8 @@ class Server:
             BrokenOffError: Its connection broke, and nothing of it was committed.
             LedgerLostError: It can't be said whether it was committed, or the server is another one than before.
         """
-        connection = self._open(engine, locks)
+        keys = [key for lock in sorted(locks) for key in keys_of(lock, _machine_of(engine, lock))]
+        connection = self._open(engine, keys)
         try:
             try:
                 with self._heard(connection):
@@ -210,14 +214,14 @@ class Server:
         time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         return True
 
-    def _open(self, engine: Engine, locks: tuple[Lock, ...]) -> Connection:
+    def _open(self, engine: Engine, keys: _Keys) -> Connection:
         began, attempt, frozen = boot_time(), 0, _Frozen()
         while True:
             self.require_same()
             connection = None
             try:
                 connection = engine.connect()
-                self._begin(connection, locks)
+                self._begin(connection, keys)
             except BaseException as error:
                 if connection is not None:
                     with suppress(Exception):
@@ -228,18 +232,18 @@ class Server:
                 if state_of(error) == NOT_AVAILABLE:
                     if boot_time() - began >= max(_LEAST_PATIENCE, self._patience):
                         raise
-                    self._look(engine, locks, frozen)
+                    self._look(engine, keys, frozen)
                 elif not self.may_go_on(began, attempt):
                     raise
                 attempt += 1
             else:
                 return connection
 
-    def _begin(self, connection: Connection, locks: tuple[Lock, ...]) -> None:
+    def _begin(self, connection: Connection, keys: _Keys) -> None:
         connection.begin()
         raw: Any = connection.connection.driver_connection
         before = boot_time()
-        cursor = raw.execute(batch(locks, version_of(raw), frozen_for=self._frozen_for, wait=self._look_every))
+        cursor = raw.execute(batch(keys, version_of(raw), frozen_for=self._frozen_for, wait=self._look_every))
         while cursor.nextset():
             pass
         number, clock, started = cursor.fetchone()
@@ -292,10 +296,10 @@ class Server:
                 )
             attempt += 1
 
-    def _look(self, engine: Engine, locks: tuple[Lock, ...], frozen: _Frozen) -> None:
+    def _look(self, engine: Engine, keys: _Keys, frozen: _Frozen) -> None:
         """Tells who has a lock that we wait for, and ends his transaction if he has been silent for too long."""
         with suppress(DBAPIError), engine.connect() as connection:
-            asked = {"locks": LOCKS, "ours": [int(lock) for lock in locks]}
+            asked = {"locks": LOCKS, "ours": [key for key, _ in keys]}
             row = connection.execute(HOLDER_OF_LOCK, asked).first()
             if row is None:
                 return
@@ -313,6 +317,12 @@ class Server:
         return BrokenOffError(
             f"The connection to the ledger was lost: {getattr(error, 'orig', error)}.", next_step=COMPARES_FIRST
         )
+
+
+def _machine_of(engine: Engine, lock: Lock) -> str:
+    """This machine's public key, if a lock needs it: only what is signed makes one."""
+    public: str = engine.get_execution_options()[KEY]().public if lock is Lock.OWN else ""
+    return public
 
 
 class _Frozen:
@@ -352,43 +362,3 @@ def silent_since(connection: Connection, beat: str) -> str:
         return beat
     started = datetime.fromtimestamp(begun(connection).started, UTC)
     return max(datetime.fromisoformat(beat), started).isoformat()
-
-
-_Part = TypeVar("_Part")
-
-
-def repeated(cls: type[_Part]) -> type[_Part]:
-    """Repeats each public method of a class if its connection broke: each is one transaction, and was undone.
-
-    A test proves that no method has two transactions that write.
-    """
-    for name, method in list(vars(cls).items()):
-        if callable(method) and not isinstance(method, type) and not name.startswith("_"):
-            setattr(cls, name, _repeating(method))
-    return cls
-
-
-def _repeating(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def until_it_holds(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # What can be read only once would be empty the second time.
-        args = tuple(list(one) if isinstance(one, Iterator) else one for one in args)
-        kwargs = {name: list(one) if isinstance(one, Iterator) else one for name, one in kwargs.items()}
-        return insist(server_of(self._engine), lambda: method(self, *args, **kwargs))
-
-    return until_it_holds
-
-
-_Result = TypeVar("_Result")
-
-
-def insist(server: Server | None, work: Callable[[], _Result]) -> _Result:
-    """Does some work again if its connection broke, until patience is at an end. All of it may be repeated."""
-    began, attempt = boot_time(), 0
-    while True:
-        try:
-            return work()
-        except BrokenOffError:
-            if server is None or not server.may_go_on(began, attempt):
-                raise
-            attempt += 1

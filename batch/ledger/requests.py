@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.answers.outcome import is_blocked
 from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
+from batch.ledger.answered import Answered, entry_of, existing_of
 from batch.ledger.attempts import begin_attempts
 from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
     ATTEMPT,
-    BLOCKED,
     FOLLOWED,
     REASON,
     REASON_COLUMN,
-    SERVER_TIME,
-    WITHIN,
     Entry,
     Followed,
     changed,
@@ -32,13 +29,15 @@ from batch.ledger.events import (
 from batch.ledger.failures import failures
 from batch.ledger.holders import require_held
 from batch.ledger.moving import divide, move
-from batch.ledger.postgresql import COMPARES_FIRST, repeated
+from batch.ledger.postgresql import COMPARES_FIRST
+from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
+from batch.ledger.sessions import Lock
 from batch.ledger.track import write_statuses
 from batch.states import Event, State
-from batch.status.evidence import held_statuses, requested_already
-from batch.text import RequestId, instant
+from batch.status.evidence import held_statuses
+from batch.text import RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -46,34 +45,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.answers.outcome import Decision
     from batch.answers.poison import Failed, Failures
-    from batch.api.status_row import ChangeStatus
     from batch.ledger.process import Process
-    from batch.model import Answer, Doubt, Head, Part, Request, Run
+    from batch.model import Doubt, Head, Part, Request, Run
     from batch.plan.body import Body
     from batch.status.control import Place
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """An attempt with its answer and the decision about it.
-
-    Attributes:
-        request: As claimed.
-        answer: The answer.
-        decision: What it means.
-        at: When it came.
-        parts: The smaller requests that take over all changes of a refused request.
-        alone: Whether the request shares no body with others from now on.
-    """
-
-    request: Request
-    answer: Answer
-    decision: Decision
-    at: datetime
-    parts: tuple[Part, ...] = ()
-    alone: bool = False
 
 
 _OF_RUN_IN_STATE: Final = sa.and_(
@@ -130,7 +106,7 @@ class Requests:
             LedgerLostError: The ledger lacks this process's last claim: it was put back, or replaced by a copy.
                 Or a connection to it was lost, even if nothing else failed by that.
         """
-        with writing(self._engine) as connection:
+        with writing(self._engine, Lock.OWN) as connection:
             require_never_lost(connection)
             require_held(connection, run.id, process)
             newest, seen = events.newest(connection, run.id), self._heads.get(run.id)
@@ -200,7 +176,8 @@ class Requests:
             RunHeldError: The process was taken for dead, and another one settles its requests; nothing is recorded.
             BrokenPromiseError: One of the requests is no longer SENDING; then nothing is recorded.
         """
-        with writing(self._engine) as connection:
+        adds = any(one.parts or one.alone or one.answer.existing for one in answered)
+        with writing(self._engine, Lock.LEDGER if adds else Lock.OWN) as connection:
             require_held(connection, answered[0].request.run, process)
             for event in dict.fromkeys(one.decision.event for one in answered):
                 alike = [one for one in answered if one.decision.event is event]
@@ -209,13 +186,13 @@ class Requests:
                 except BrokenPromiseError:
                     require_never_lost(connection)
                     raise
-            events.append(connection, answered[0].request.run, [_entry(one) for one in answered])
+            events.append(connection, answered[0].request.run, [entry_of(one) for one in answered])
             for one in answered:
                 if one.parts:
                     divide(connection, one.request, one.parts, State.REFUSED, one.at, tag=self._new_id())
             if alone := [one.request for one in answered if one.alone]:
                 envelopes.part(connection, alone)
-            if findings := [found for one in answered for found in _existing(one)]:
+            if findings := [found for one in answered for found in existing_of(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
@@ -372,30 +349,6 @@ def _keep_held(connection: Connection, request: Request, held: Sequence[Place], 
         write_statuses(connection, _tenant_of(connection, request.run), held_statuses(request, held), now)
 
 
-def _existing(one: Answered) -> tuple[ChangeStatus, ...]:
-    is_accepted = one.decision.event is Event.ACCEPTED
-    return requested_already(one.request, one.answer.existing) if is_accepted and one.answer.existing else ()
-
-
 def _tenant_of(connection: Connection, run: str) -> str:
     name = sa.select(t.tenant.c.name).join(t.run, t.run.c.tenant == t.tenant.c.id).where(t.run.c.id == run)
     return str(connection.execute(name).scalar_one())
-
-
-def _entry(one: Answered) -> Entry:
-    answer = one.answer
-    return Entry(
-        event=one.decision.event,
-        at=one.at,
-        request=one.request.number,
-        attempt=one.request.attempts,
-        status=answer.status,
-        detail={
-            "detail_code": answer.detail_code,
-            "tracking_id": answer.tracking_id,
-            REASON: one.decision.reason,
-            SERVER_TIME: answer.server_time and instant(answer.server_time),
-            BLOCKED: (one.decision.event is Event.UNDECIDED and is_blocked(answer)) or None,
-            WITHIN: one.request.within,
-        },
-    )

@@ -17,7 +17,9 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
 from batch.ledger.holders import HELD_BY, busy_runs, holding, known, refuse_if_held, require_held
-from batch.ledger.postgresql import moment, repeated
+from batch.ledger.postgresql import moment
+from batch.ledger.repeating import repeated
+from batch.ledger.sessions import Lock
 from batch.model import Run, Tally
 from batch.read import shown
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
@@ -230,7 +232,7 @@ class Runs:
         Raises:
             RunHeldError: The process does not hold the run (any more).
         """
-        with writing(self._engine) as connection:
+        with writing(self._engine, Lock.OWN) as connection:
             require_held(connection, run.id, process)
             connection.execute(_BEAT, {"of_run": run.id, "at": instant(moment(connection, now))})
 

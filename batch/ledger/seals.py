@@ -19,7 +19,6 @@ from batch.errors import ForeignPlanError
 from batch.ledger import tables as t
 from batch.ledger.chain import EVENTS, Chain, read_chain
 from batch.ledger.contents import content_hash, contents
-from batch.ledger.engine import KEY
 from batch.ledger.events import (
     ABOUT,
     ARRIVED,
@@ -47,7 +46,7 @@ from batch.ledger.facts import (
     findings_of,
     gap_faults,
 )
-from batch.ledger.machine_key import has_signed, key_name
+from batch.ledger.machine_key import KEY, has_signed, key_name
 from batch.model import Head
 from batch.states import FREE, State
 from batch.states import IN_DOUBT as DOUBTFUL

@@ -7,10 +7,14 @@ error codes; the driver's of `prepare_threshold`.
 from __future__ import annotations
 
 import enum
-from typing import Any, Final
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FROZEN_FOR: Final = 12.0
 """Seconds without a word from a process after which the server, or another process, ends its transaction."""
@@ -32,6 +36,26 @@ class Lock(enum.IntEnum):
     """Everything but the permits to call."""
     PACE = 2
     """The permits to call, which need no other part of the ledger."""
+    OWN = 3
+    """The requests of runs that a process of this machine holds: other machines go on with theirs meanwhile.
+
+    A machine's events count its signatures, so it writes one transaction at a time. No other request, person, item or
+    finding may be added with this lock.
+    """
+
+
+def keys_of(lock: Lock, machine: str) -> tuple[tuple[int, bool], ...]:
+    """The advisory locks that a lock consists of: the second key of each, and whether it is shared.
+
+    Args:
+        lock: Any lock.
+        machine: Names this machine.
+    """
+    if lock is not Lock.OWN:
+        return ((int(lock), False),)
+    # Below the last bit, which is a sign; two machines with the same number only wait for each other.
+    number = int.from_bytes(hashlib.sha256(machine.encode()).digest()[:4]) % (2**31 - 1000) + 1000
+    return ((int(Lock.LEDGER), True), (number, False))
 
 
 IDENTITY: Final = (
@@ -52,11 +76,11 @@ HOLDER_OF_LOCK: Final = sa.text(
 )
 
 
-def batch(locks: tuple[Lock, ...], version: int, *, frozen_for: float, wait: float) -> str:
+def batch(keys: Sequence[tuple[int, bool]], version: int, *, frozen_for: float, wait: float) -> str:
     """One message that begins a transaction: its settings, its locks, its number and the time once it has them.
 
     Args:
-        locks: None for a transaction that only reads.
+        keys: By `keys_of`; none for a transaction that only reads.
         version: The server's, by `version_of`.
         frozen_for: Seconds without a word from us after which the server ends the transaction.
         wait: Seconds to wait for a lock.
@@ -71,9 +95,9 @@ def batch(locks: tuple[Lock, ...], version: int, *, frozen_for: float, wait: flo
     }
     set_all = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
     # Who only reads has temporary tables all the same, which PostgreSQL forbids in transactions that are READ ONLY.
-    mode = f"{'READ COMMITTED' if locks else 'REPEATABLE READ'} READ WRITE"
-    taken = "".join(f"SELECT pg_advisory_xact_lock({LOCKS}, {int(lock)}); " for lock in sorted(locks))
-    number = "pg_current_xact_id()::text" if locks else "NULL"
+    mode = f"{'READ COMMITTED' if keys else 'REPEATABLE READ'} READ WRITE"
+    taken = "".join(f"SELECT pg_advisory_xact_lock{'_shared' * shared}({LOCKS}, {key}); " for key, shared in keys)
+    number = "pg_current_xact_id()::text" if keys else "NULL"
     learnt = ", ".join((number, *_TIMES))
     return f"BEGIN ISOLATION LEVEL {mode}; SELECT {set_all}; {taken}SELECT {learnt}"
 

@@ -16,7 +16,8 @@ from batch.ledger.health import health
 from batch.ledger.holders import correct_beats
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
-from batch.ledger.postgresql import Server, insist, repeated, server_of
+from batch.ledger.postgresql import Server, server_of
+from batch.ledger.repeating import insist, repeated
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants

@@ -18,7 +18,7 @@ from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_tenant
 from batch.ledger.holders import refuse_if_held
-from batch.ledger.postgresql import repeated
+from batch.ledger.repeating import repeated
 from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.seals import check_runs_of

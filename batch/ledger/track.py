@@ -11,7 +11,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_findings
-from batch.ledger.postgresql import repeated
+from batch.ledger.repeating import repeated
 from batch.model import StatusGroup, TrackSummary
 from batch.states import State
 

@@ -13,10 +13,9 @@ from batch.api.rate_window import repaired
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_frame, with_digest
 from batch.ledger.chain import read_chain
-from batch.ledger.engine import KEY
 from batch.ledger.events import signed_text
 from batch.ledger.facts import claim_faults, dictionary_faults, faults_of_others, gap_faults
-from batch.ledger.machine_key import has_signed, key_name
+from batch.ledger.machine_key import KEY, has_signed, key_name
 from batch.ledger.seals import fact_faults, root, seals_and_contents
 from batch.model import Head
 

@@ -21,9 +21,9 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest
 from batch.ledger.chain import EVENTS, Chain
-from batch.ledger.engine import KEY
 from batch.ledger.events import SERVER_TIME, UNSIGNED, changed, own_part
 from batch.ledger.facts import about, findings_among
+from batch.ledger.machine_key import KEY
 from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.seals import root, seal_of
 from batch.states import Event, State

@@ -7,8 +7,8 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from batch.ledger.answered import Answered
     from batch.ledger.process import Process
-    from batch.ledger.requests import Answered
     from batch.ledger.store import Ledger
 
 GATHER: Final = 0.1

@@ -26,8 +26,8 @@ from batch.errors import (
     TenantLostError,
     TooManyRefusalsError,
 )
+from batch.ledger.answered import Answered
 from batch.ledger.process import SILENT_FOR
-from batch.ledger.requests import Answered
 from batch.loops.group_commit import GroupCommit
 from batch.loops.isolate import Isolator
 from batch.model import Answer, Failure

@@ -13,9 +13,9 @@ import psycopg
 from batch.answers.outcome import decide
 from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
+from batch.ledger.answered import Answered
 from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
-from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer, Form, Run
 from batch.plan import Plan

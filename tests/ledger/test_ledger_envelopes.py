@@ -10,7 +10,7 @@ import pytest
 
 from batch.answers.outcome import Then, decide
 from batch.answers.shared_bodies import for_each
-from batch.ledger.requests import Answered
+from batch.ledger.answered import Answered
 from batch.model import Part
 from batch.plan.body import body_of, encode, fingerprint
 from batch.states import State

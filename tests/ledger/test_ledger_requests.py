@@ -21,8 +21,8 @@ from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import ItemType, Operation
 from batch.errors import BrokenPromiseError, LedgerChangedError, LedgerLostError, RunHeldError
+from batch.ledger.answered import Answered
 from batch.ledger.process import SILENT_FOR
-from batch.ledger.requests import Answered
 from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
 from batch.states import State

@@ -13,8 +13,8 @@ from batch.answers.split import divide
 from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import Limits
 from batch.errors import LedgerChangedError
+from batch.ledger.answered import Answered
 from batch.ledger.plans import NewRun
-from batch.ledger.requests import Answered
 from batch.ledger.store import Ledger
 from batch.model import Answer, Form
 from batch.plan import plan

@@ -25,12 +25,14 @@ from batch.ledger.doubts import DoubtStore
 from batch.ledger.engine import connect, writing
 from batch.ledger.gaps import Gaps
 from batch.ledger.imported import Imported
+from batch.ledger.machine_key import KEY, MachineKey
 from batch.ledger.plans import Plans
-from batch.ledger.postgresql import Server, repeated
+from batch.ledger.postgresql import Server
 from batch.ledger.process import boot_id, boot_time
+from batch.ledger.repeating import repeated
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
-from batch.ledger.sessions import LOCKS, Lock
+from batch.ledger.sessions import LOCKS, Lock, keys_of
 from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
 from batch.model import Clock
@@ -305,6 +307,29 @@ def test_who_works_in_a_transaction_is_waited_for(postgresql: str) -> None:
 def test_permits_are_given_while_a_plan_is_written(postgresql: str) -> None:
     with engine_of(postgresql) as engine, writing(engine), writing(engine, Lock.PACE) as connection:
         assert connection.execute(sa.select(t.about.c.claims)).scalar() == 0
+
+
+def test_machines_record_at_the_same_time_but_not_while_a_plan_is_written(postgresql: str) -> None:
+    theirs = MachineKey(b"the key of another machine......")
+    with open_ledger(postgresql) as ours, open_ledger(postgresql, key=lambda: theirs) as other:
+        mine, its = (one._engine for one in (ours, other))
+        with writing(mine, Lock.OWN), writing(its, Lock.OWN):
+            assert not can_write(its, Lock.LEDGER, postgresql)
+            assert not can_write(its, Lock.OWN, postgresql)
+        with writing(mine):
+            assert not can_write(its, Lock.OWN, postgresql)
+            assert can_write(its, Lock.PACE, postgresql)
+
+
+def can_write(engine: Engine, lock: Lock, url: str) -> bool:
+    """Whether a transaction with this lock could begin just now."""
+    machine = engine.get_execution_options()[KEY]().public
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        asked = [
+            connection.execute(f"SELECT pg_try_advisory_xact_lock{'_shared' * shared}(%s, %s)", (LOCKS, key)).fetchone()
+            for key, shared in keys_of(lock, machine)
+        ]
+    return asked == [(True,)] * len(asked)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from batch.answers.events import RunEvent, StatusesChanged, StatusesRead
 from batch.answers.outcome import decide
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.errors import TenantLostError
-from batch.ledger.requests import Answered
+from batch.ledger.answered import Answered
 from batch.loops.track import Tracker
 from batch.model import Clock, Existing
 from tests.builders import NOW, our_row, product, status_row
