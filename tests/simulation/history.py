@@ -16,6 +16,7 @@ from unittest import mock
 from batch.commands.audit import audit
 from batch.ledger.store import Ledger
 from batch.status.audit import Mismatch
+from tests.ledger.ledger_helpers import rows
 from tests.simulation import checkers
 from tests.simulation.disk import Disk, in_memory, kept
 from tests.simulation.host import KILLED, Host
@@ -76,14 +77,15 @@ class History:
     Args:
         options: What happens in it.
         folder: For its files.
+        database: URL of a database with an empty ledger and the simulation's clock; empty for a file.
     """
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    def __init__(self, options: Options, folder: Path, database: str = "") -> None:
         self.options = options
         self.world = world = World(options, folder)
         self.tenant = SimulatedTenant(world)
         self.network = Network(world, self.tenant)
-        self.host = Host(world, folder)
+        self.host = Host(world, folder, database)
         self.host.prepare = self._fate  # type: ignore[method-assign]
         self.problems: list[str] = []
         chance, faults = world.chance("beginning"), options.faults
@@ -128,13 +130,14 @@ class History:
         for number in range(2 * MOST_CONTROLS):
             pair = ("2c9182000000000000000000000000cc", f"2c9182{number:026x}")
             self.controls.append((write(f"control {number}.csv", [pair], {pair[0]: "control"}), {pair_key(*pair)}))
-        self.disk = Disk(world, self.host.ledger)
+        self.disk = Disk(world, folder / "ledger.db")
         self._running = 0
 
     def live(self, protection: str) -> Outcome:
         """Let it happen, with one protection switched off; check it."""
         world, options = self.world, self.options
-        shutil.copy(_empty_ledger(), self.host.ledger)
+        if isinstance(self.host.ledger, Path):
+            shutil.copy(_empty_ledger(), self.host.ledger)
         with simulated(world, self.network, protection), without(protection, self.network, self.machines):
             try:
                 self._safety()
@@ -352,9 +355,8 @@ class History:
             str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody
         ) as ledger:
             self.problems += [f"verify: {one}" for one in ledger.verify()]
-        with closing(sqlite3.connect(self.host.ledger)) as connection:
-            rows = connection.execute("SELECT identity_id, item_id, state FROM changes").fetchall()
-        changes = [(pair_key(identity, item), state) for identity, item, state in rows]
+        found = rows(self.host.ledger, "SELECT identity_id, item_id, state FROM changes")
+        changes = [(pair_key(identity, item), state) for identity, item, state in found]
         forgets = bool({"restore", "lose_wal"} & self.options.faults)
         stays_stale = forgets and checkers.nothing_is_recognised(self.options)
         self.problems += checkers.ledger_disagrees(
@@ -378,7 +380,7 @@ def _empty_ledger() -> Path:
     return path
 
 
-def live(options: Options, *, protection: str = "") -> Outcome:
+def live(options: Options, *, protection: str = "", database: str = "") -> Outcome:
     """Let one history happen, without one protection if it is named, and check it."""
     with in_memory() as folder:
-        return History(options, Path(folder)).live(protection)
+        return History(options, Path(folder), database).live(protection)

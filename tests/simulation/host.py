@@ -55,12 +55,13 @@ class Host:
     Args:
         world: Where.
         folder: Holds the ledger, the inputs and the results.
+        database: URL of the database that holds the ledger instead; empty for none.
     """
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, database: str = "") -> None:
         self.world = world
         self.folder = folder
-        self.ledger = folder / "ledger.db"
+        self.ledger: Path | str = database or folder / "ledger.db"
         self.messages: list[str] = []
 
     def write_input(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -30,7 +31,7 @@ from batch.ledger.postgresql import BEGUN, SERVER, Begun, Server
 from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
 from tests.simulation.network import SimulatedTransport
-from tests.simulation.process import KilledError
+from tests.simulation.process import BEGIN, KilledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _READING: Final = "access_batch_reading"
-_SHARED: Final[dict[str, Any]] = {}
-"""One SQL dialect with its compiled statements for all engines: compiling takes longer than everything else."""
+_SHARED: Final[dict[str, tuple[Any, Any]]] = {}
+"""For each database one SQL dialect with its compiled statements: compiling takes longer than everything else."""
 
 
 @contextlib.contextmanager
@@ -200,20 +201,64 @@ class SharedDisk(Server):
             yield connection
 
 
+def clock_of_database(name: str) -> Iterator[str]:
+    """The statements that put the simulation's clock in the place of a database's."""
+    for function, setting in (("clock_timestamp", "now"), ("pg_postmaster_start_time", "started")):
+        yield (
+            f"CREATE FUNCTION public.{function}() RETURNS timestamptz LANGUAGE sql AS "
+            f"$$ SELECT current_setting('simulation.{setting}')::timestamptz $$"
+        )
+        # For those who look at it once the history is over.
+        yield f"ALTER DATABASE {name} SET simulation.{setting} = '{BEGIN.isoformat()}'"
+    yield f"ALTER DATABASE {name} SET search_path = public, pg_catalog"
+
+
+class SharedDatabase(Server):
+    """A real database server, but for its clock.
+
+    Args:
+        world: Tells the database's time.
+        process: Uses it.
+    """
+
+    def __init__(self, world: World, process: SimulatedProcess) -> None:
+        super().__init__(name=process.name, patience=0.0, say=lambda _line: None)
+        self._world = world
+        self.process = process
+
+    def now(self) -> datetime:
+        return self._world.database_time()
+
+    def _begin(self, connection: Connection, keys: Any) -> None:
+        raw: Any = connection.connection.driver_connection
+        for name, moment in (("now", self.now()), ("started", self._world.database_started)):
+            raw.execute(f"SET simulation.{name} = '{moment.isoformat()}'")
+        super()._begin(connection, keys)
+        own = self.process.machine.shown_monotonic()
+        reading = Reading(before=own, clock=self.now().timestamp(), after=own)
+        connection.info[BEGUN] = dataclasses.replace(connection.info[BEGUN], reading=reading)
+
+    @contextlib.contextmanager
+    def _heard(self, _connection: Connection) -> Iterator[None]:
+        yield
+
+
 def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - small functions that share an engine
     """An engine that needs no disk, on whose transactions a process may die."""
-    process = world.current
+    process, is_file = world.current, real_engine.ledger_file(url) is not None
+    if process is not None and not is_file:
+        of["server"] = SharedDatabase(world, process)
     engine = real_engine.connect(url, **of)
-    if not _SHARED:
-        _SHARED.update(dialect=engine.dialect, cache=engine._compiled_cache)
-    engine.dialect, engine._compiled_cache = _SHARED["dialect"], _SHARED["cache"]
-    if process is not None and world.options.team:
+    shared = _SHARED.setdefault(engine.dialect.name, (engine.dialect, engine._compiled_cache))
+    engine.dialect, engine._compiled_cache = shared
+    if process is not None and is_file and world.options.team:
         engine.update_execution_options(**{SERVER: SharedDisk(world, process)})
 
     def on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    sa.event.listen(engine, "connect", on_connect)
+    if is_file:
+        sa.event.listen(engine, "connect", on_connect)
     if process is None:
         return engine
 
@@ -232,7 +277,8 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - sm
     def on_commit(connection: Connection) -> None:
         if process.dead:
             raise KilledError
-        if not connection.get_execution_options().get(_READING, False):
+        reads = connection.get_execution_options().get(_READING, False)
+        if not (reads if is_file else not connection.info[BEGUN].number):
             process.commits += 1
             if process.dies_at_commit == (process.commits, "before"):
                 process.kill("before it has written a transaction")

@@ -9,9 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import sqlalchemy as sa
 
+from tests.ledger.ledger_helpers import alter
 from tests.simulation.history import live
-from tests.simulation.options import options_of
+from tests.simulation.options import ENABLED, options_of
+from tests.simulation.seams import clock_of_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +62,14 @@ def test_every_change_is_submitted_exactly_once_whatever_happens(seed: int) -> N
 def test_machines_that_share_a_ledger_submit_every_change_exactly_once_whatever_their_clocks_show(seed: int) -> None:
     """In history 123, the database's clock was set back: a dead process held its run for an hour."""
     outcome = live(options_of(seed, team=True))
+    assert outcome.problems == ()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.also_postgresql), *range(2, 12)])
+def test_histories_on_a_real_database_are_as_good(postgresql: str, seed: int) -> None:
+    alter(postgresql, *clock_of_database(str(sa.make_url(postgresql).database)))
+    outcome = live(options_of(seed, ENABLED - {"restore", "lose_wal"}, team=True), database=postgresql)
     assert outcome.problems == ()
 
 
