@@ -26,6 +26,7 @@ from batch.errors import SettingsError
 from batch.files import read_small
 from batch.folders import HAS_MODES, check_way
 from batch.model import CheckTenant, Effort, IdentityBy
+from batch.text import has_password
 
 if TYPE_CHECKING:
     from batch.api.dialects import Dialect
@@ -150,12 +151,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
-    ledger: Annotated[
-        str, Option("Ledger: a file, or an SQLAlchemy URL.", "URL", default="ledger.db in your data folder")
-    ] = ""
-    base_url: Annotated[str, Option("Address of the tenant.", "URL", default="see `help credentials`", vendor=True)] = (
-        ""
-    )
+    ledger: Annotated[str, Option("The ledger: a file or a URL.", "URL", default="ledger.db in your data folder")] = ""
+    ledger_insecure: Annotated[bool, Option("Connect to a database of the ledger even without TLS.")] = False
+    base_url: Annotated[str, Option("Tenant's address.", "URL", default="see `help credentials`", vendor=True)] = ""
     client_id: Annotated[str, Option("Id of the client.", "ID", default="see `help credentials`", vendor=True)] = ""
     client_secret: SecretStr = SecretStr("")
     """From the environment only: never a flag, never in the config file."""
@@ -174,9 +172,7 @@ class Settings(BaseModel):
     out_format: Annotated[
         OutFormat, Option("Format of the result files: csv, or one workbook with a sheet per class: xlsx.", "FORMAT")
     ] = "csv"
-    out: Annotated[Path | None, Option("Folder for result files.", "DIR", default="INPUT.results beside the input")] = (
-        None
-    )
+    out: Annotated[Path | None, Option("Folder for results.", "DIR", default="INPUT.results beside the input")] = None
     rate: Annotated[
         Rate | None, BeforeValidator(_rate), Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10")
     ] = None
@@ -237,7 +233,6 @@ class Settings(BaseModel):
         str,
         Option("Format of dates: iso, us, eu, excel, or a format such as '%m/%d/%Y'.", "FORMAT", default="iso"),
     ] = ""
-    """Empty: ISO 8601, or the usual form of files of another kind."""
     time_zone: Annotated[
         str, Option("Time zone of dates and times without one, such as Europe/Berlin.", "NAME", default="UTC for dates")
     ] = ""
@@ -382,6 +377,9 @@ def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, An
             next_step=f"Add a table [profile.{profile or 'NAME'}].",
         )
     for part in (document, profiles.get(profile) or {} if profile else {}):
+        if has_password(str(part.get("ledger", ""))):
+            then = "Take it out: the variable PGPASSWORD, ~/.pgpass or a service file can hold it."
+            raise SettingsError(f"The config file {path} holds the ledger's password.", next_step=then)
         if "client_secret" in part:
             raise SettingsError(
                 f"The config file {path} holds a client_secret.",

@@ -9,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import unquote_plus
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,6 +132,38 @@ def tidy(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()
     return _ODD_BLANKS.sub(" ", _INVISIBLE.sub("", text)).strip()
+
+
+PLAIN_PARTS: Final = frozenset(
+    (
+        *("cache", "dbname", "host", "hostaddr", "immutable", "mode", "options", "passfile", "port", "service"),
+        *("servicefile", "sslcert", "sslkey", "sslmode", "sslrootcert", "timeout", "uri", "user"),
+    )
+)
+"""Parts of the query of a database's URL that are no secrets."""
+_SECRET_PARTS: Final = frozenset(
+    ("oauth_client_secret", "password", "scram_client_key", "scram_server_key", "sslpassword")
+)
+
+
+def without_password(url: str) -> str:
+    """A database's URL without its password, and without parts of its query that may be secret; a path as it is."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.startswith("sqlite"):
+        return url
+    # A password may hold any character: all up to the last @ is taken for one.
+    before, at, rest = rest.rpartition("@")
+    address, mark, query = rest.partition("?")
+    kept = "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) in PLAIN_PARTS)
+    return f"{scheme}://{before.partition(':')[0]}{at}{address}{kept and mark}{kept}"
+
+
+def has_password(url: str) -> bool:
+    """Whether a database's URL holds a password."""
+    scheme, _, rest = url.partition("://")
+    before, _, rest = rest.rpartition("@")
+    names = {unquote_plus(part.partition("=")[0]) for part in rest.partition("?")[2].split("&")}
+    return not scheme.startswith("sqlite") and (":" in before or not names.isdisjoint(_SECRET_PARTS))
 
 
 def instant(moment: datetime | None) -> str:

@@ -146,7 +146,7 @@ def free_port() -> int:
     return port
 
 
-def new_folder() -> Path:
+def _new_folder() -> Path:
     """A folder for a server, with a short path and the access that PostgreSQL needs."""
     folder = Path(tempfile.mkdtemp(prefix="ab", dir="/tmp"))
     folder.chmod(0o711)
@@ -204,7 +204,7 @@ def keep(folder: Path) -> None:
                 print(server.port, flush=True)  # noqa: T201 - to its starter
                 fcntl.flock(alive, fcntl.LOCK_EX)
     finally:
-        server.stop(signal.SIGQUIT)
+        server.stop()
         shutil.rmtree(folder / "s", ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -231,7 +231,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker_input is not None:
         config.stash[_FOLDER] = Path(worker_input["postgresql"])
         return
-    folder = config.stash[_FOLDER] = new_folder()
+    folder = config.stash[_FOLDER] = _new_folder()
     alive = (folder / "alive").open("w")
     fcntl.flock(alive, fcntl.LOCK_EX)
 
@@ -266,6 +266,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(left_out)]
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for a server of one's own."""
+    folder = _new_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(request: pytest.FixtureRequest) -> Server:
     """The session's server, started if no other worker has done so."""
@@ -274,8 +282,9 @@ def postgresql_server(request: pytest.FixtureRequest) -> Server:
         fcntl.flock(starting, fcntl.LOCK_EX)
         if not any((folder / name).exists() for name in ("port", "reason")):
             with (folder / "keeper").open("w") as errors:
+                # The shell ends at once, so nobody has to wait for the keeper.
                 keeper = subprocess.Popen(
-                    [sys.executable, "-m", __name__, folder],
+                    ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", __name__, folder],
                     cwd=_ROOT,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -286,7 +295,7 @@ def postgresql_server(request: pytest.FixtureRequest) -> Server:
             with keeper.stdout as said:
                 if not said.readline():
                     (folder / "reason").write_text((folder / "keeper").read_text().strip() or "Its keeper was killed.")
-            _keepers.append(keeper)
+            keeper.wait()
     if (reason := folder / "reason").exists():
         why = f"There is no PostgreSQL server: {reason.read_text().splitlines()[-1]}"
         if request.config.getoption("--postgresql-required"):
@@ -294,9 +303,6 @@ def postgresql_server(request: pytest.FixtureRequest) -> Server:
         pytest.skip(why)
     return Server(folder / "s", int((folder / "port").read_text()))
 
-
-_keepers: Final[list[subprocess.Popen[bytes]]] = []
-"""They outlive the session for a moment, so nobody waits for them."""
 
 _numbers: Final = itertools.count()
 

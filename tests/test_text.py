@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.text import RequestId, folded, visible
+from batch.text import RequestId, folded, has_password, visible, without_password
 
 
 @given(st.text())
@@ -75,3 +75,21 @@ def test_a_folded_line_breaks_at_blanks_only_and_loses_nothing_else(text: str, w
 def test_a_line_is_folded_at_blanks_and_a_command_stays_whole(text: str, lines: list[str]) -> None:
     assert folded(text, 20).split("\n") == lines
     assert folded(text, 0) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "has"),
+    [
+        ("/srv/team.db", "/srv/team.db", False),
+        ("sqlite:////srv/a:b@c/team.db?timeout=5", "sqlite:////srv/a:b@c/team.db?timeout=5", False),
+        ("postgresql://ada@db.example/x", "postgresql://ada@db.example/x", False),
+        ("postgresql://ada:s3cret@db.example/x", "postgresql://ada@db.example/x", True),
+        ("postgresql://ada:s3/c?r@e@t@db.example/x", "postgresql://ada@db.example/x", True),
+        ("postgresql://db/x?sslmode=require&password=s3cret", "postgresql://db/x?sslmode=require", True),
+        ("postgresql://db/x?pass%77ord=s3cret", "postgresql://db/x", True),
+        ("postgresql://db/x?nosuch=s3cret&port=5433", "postgresql://db/x?port=5433", False),
+    ],
+)
+def test_a_databases_url_is_shown_without_its_password(url: str, shown: str, *, has: bool) -> None:
+    assert without_password(url) == shown
+    assert has_password(url) is has

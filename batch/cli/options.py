@@ -14,6 +14,7 @@ import typer
 
 from batch.report.terminal import COMMANDS
 from batch.settings import Option, Settings, load, options_of
+from batch.text import without_password
 
 Inputs = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="CSV, Excel or Parquet files, globs, https URLs, or - for stdin.")
@@ -36,9 +37,11 @@ class Call:
 
 
 READING: Final = ("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input")
-LEDGER: Final = ("ledger", "profile", "sandbox")
+LEDGER: Final = ("ledger", "ledger_insecure", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
-TENANT: Final = ("ledger", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox")
+TENANT: Final = (
+    *("ledger", "ledger_insecure", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox"),
+)
 PLANNING: Final = ("effort", "check_tenant", "new_ledger")
 HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
@@ -110,7 +113,7 @@ def _complete_commands(context: typer.Context) -> None:
     program = context.find_root().command
     COMMANDS.takes = dict(_options_by_command(program))
     COMMANDS.given = {
-        f"--{name.replace('_', '-')}": None if value is True else value
+        f"--{name.replace('_', '-')}": None if value is True else without_password(value) if name == "ledger" else value
         for name, value in context.params.items()
         if name in _FOR_OTHERS and value
     }

@@ -23,6 +23,7 @@ from batch.report.precheck import describe_cost, describe_other_runs, describe_p
 from batch.states import UNSENT, VOID
 from batch.status.cheapest_list import is_expensive
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
+from batch.text import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -148,8 +149,9 @@ class CommandPrecheck:
         if others := await other_runs(listing, {run.id for run in ledger.runs.all()}):
             drop = f"first `access-batch discard {planned.id}`, then " if planned else ""
             raise SettingsError(
-                f"The ledger {self._settings.ledger_location} has sent nothing to {self._sessions.access.tenant} yet, "
-                f"but the tenant lists {describe_other_runs(others)}: another ledger has submitted there.",
+                f"The ledger {without_password(self._settings.ledger_location)} has sent nothing to "
+                f"{self._sessions.access.tenant} yet, but the tenant lists "
+                f"{describe_other_runs(others)}: another ledger has submitted there.",
                 next_step=f"Nothing was sent. Name that ledger with --ledger; or {drop}import its requests "
                 "with `access-batch ledger import`; or add --new-ledger to go on without them.",
             )

@@ -15,7 +15,8 @@ from batch.commands.session import SessionFactory, find_access, notices_on, resu
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import changes_set_aside
 from batch.errors import NoCredentialsError
-from batch.ledger.engine import ledger_exists, ledger_url
+from batch.ledger.address import ledger_url
+from batch.ledger.engine import ledger_exists
 from batch.model import EMPTY_TALLY, CheckTenant, RowClass
 from batch.names.resolve import names_to_look_up, resolve
 from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenant_verdicts
@@ -198,7 +199,7 @@ def _sessions(settings: Settings, runtime: Runtime, access: Access | None) -> It
 @contextmanager
 def _ledger_if_any(settings: Settings, runtime: Runtime, say: Say, *, asked: bool) -> Iterator[Ledger | None]:
     """The ledger to read, even if it can't be written; None if it is not asked for, or does not exist yet."""
-    if not asked or not ledger_exists(ledger_url(settings.ledger_location)):
+    if not asked or not ledger_exists(ledger_url(settings.ledger_location, insecure=settings.ledger_insecure)):
         yield None
         return
     with runtime.open_ledger(settings, say, only_read=True) as ledger:

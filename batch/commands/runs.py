@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.errors import UsageError
 from batch.files import read_small
-from batch.ledger.engine import ledger_url
+from batch.ledger.address import ledger_url
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.report.runs import describe_signers
 from batch.report.summary import count_states
@@ -102,7 +102,7 @@ def back_up(settings: Settings, target: Path) -> None:
     Raises:
         LedgerRefusedError: It can't be copied, or the file exists.
     """
-    back_up_ledger(ledger_url(settings.ledger_location), target)
+    back_up_ledger(ledger_url(settings.ledger_location, insecure=settings.ledger_insecure), target)
 
 
 def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", trust: str = "") -> tuple[str, ...]:

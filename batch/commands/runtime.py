@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import LedgerLostError, UsageError
-from batch.ledger.engine import ledger_exists, ledger_file, ledger_url
+from batch.ledger.address import ledger_file, ledger_url
+from batch.ledger.engine import ledger_exists
 from batch.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Runtime:
             key=self.key,
             memory=self.heads,
             only_read=only_read,
+            insecure=settings.ledger_insecure,
             patience=settings.give_up_after,
             say=say,
         )
@@ -112,7 +114,7 @@ class Runtime:
         Raises:
             UsageError: There is no ledger there. And as `open_ledger`.
         """
-        url = ledger_url(settings.ledger_location)
+        url = ledger_url(settings.ledger_location, insecure=settings.ledger_insecure)
         if not ledger_exists(url):
             raise UsageError(
                 f"There is no ledger at {ledger_file(url)}.",

@@ -10,7 +10,6 @@ import stat
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -19,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.files import close_to_others, open_private
 from batch.folders import check_way
+from batch.ledger.address import URL_HELP, check_connection, ledger_file, place, why_refused, without_secrets
 from batch.ledger.machine_key import KEY
 from batch.ledger.postgresql import SERVER, Server, server_of
 from batch.ledger.sessions import Lock, connect_arguments
@@ -38,36 +38,6 @@ SEEN: Final = "access_batch_seen"
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
-
-
-def ledger_url(location: str) -> sa.URL:
-    """The SQLAlchemy URL that `--ledger` means: a URL as it is, a path as an SQLite file.
-
-    Raises:
-        LedgerRefusedError: It is neither, or a database in memory.
-    """
-    try:
-        url = sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
-    except (ArgumentError, ValueError) as error:
-        raise LedgerRefusedError("--ledger is not a database URL.", next_step=_URL_HELP) from error
-    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
-        raise LedgerRefusedError("A ledger in memory would forget what was sent.", next_step=_URL_HELP)
-    return url
-
-
-_URL_HELP: Final = "Give a file path, or a SQLAlchemy URL such as sqlite:////path/to/ledger.db."
-
-
-def ledger_file(url: sa.URL) -> Path | None:
-    """The file of an SQLite ledger, given as a path or a URI; None for any other database."""
-    if url.get_backend_name() != "sqlite" or not url.database:
-        return None
-    return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
-
-
-def place(url: sa.URL) -> str:
-    """The ledger's place as messages show it: its file, or its URL without the password."""
-    return str(ledger_file(url) or url.render_as_string(hide_password=True))
 
 
 def connect(
@@ -106,11 +76,15 @@ def connect(
         }
     try:
         engine = sa.create_engine(url, **options)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=_URL_HELP) from error
+    except ArgumentError as error:
+        raise LedgerRefusedError(f"The address {place(url)} can't be used.", next_step=URL_HELP) from error
+    except (NoSuchModuleError, ImportError) as error:
+        missing = "Nothing was sent. Install it: pip install 'access-batch[postgresql]'" if path is None else URL_HELP
+        raise LedgerRefusedError(f"There is no driver here for {url.drivername}.", next_step=missing) from error
     engine.update_execution_options(**{KEY: key, SEEN: {}})
     if path is None and server is not None:
         engine.update_execution_options(**{SERVER: server})
+        sa.event.listen(engine, "connect", lambda raw, _record: check_connection(raw, url))
         sa.event.listen(engine, "connect", server.on_connect)
         return engine
     _watch_connections(engine)
@@ -345,14 +319,20 @@ def writing(engine: Engine, *locks: Lock) -> Iterator[Connection]:
                 yield connection
 
 
+_RECORDED_FIRST: Final = "Nothing is sent that can't be recorded first."
+
+
 @contextmanager
 def _explained(engine: Engine) -> Iterator[None]:
     """Turns the driver's errors into ours, with the next step."""
     try:
         yield
     except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
+        if refused := why_refused(error, engine.url) if engine.dialect.name == "postgresql" else None:
+            raise LedgerLostError(refused[0], next_step=f"{_RECORDED_FIRST} {refused[1]}") from error
+        said = without_secrets(str(getattr(error, "orig", error)), engine.url)
         raise LedgerLostError(
-            f"The ledger {place(engine.url)} can't be used: {getattr(error, 'orig', error)}.",
-            next_step="Nothing is sent that can't be recorded first. Free disk space or repair access to the ledger, "
+            f"The ledger {place(engine.url)} can't be used: {said}.",
+            next_step=f"{_RECORDED_FIRST} Free disk space or repair access to the ledger, "
             "then run the same command again.",
         ) from error

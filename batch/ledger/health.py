@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from batch.errors import LedgerLostError
 from batch.ledger import tables as t
-from batch.ledger.engine import ledger_file, place, reading
+from batch.ledger.address import ledger_file, place, tls_of
+from batch.ledger.engine import reading
 from batch.states import IN_DOUBT, UNSENT
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Health:
         where: Its file, or its URL without a password.
         version: Of its tables.
         size: Bytes on disk; None if the database is no file.
+        server: The database server and how the connection to it is protected, in words; empty for a file.
         faults: What the database reports as damaged. If there is anything, the rest is not known.
         runs: Number of runs.
         unfinished: Ids of runs that still have something to send or settle, oldest first.
@@ -37,6 +39,7 @@ class Health:
     where: str
     version: str
     size: int | None
+    server: str = ""
     faults: tuple[str, ...] = ()
     runs: int = 0
     unfinished: tuple[str, ...] = ()
@@ -73,6 +76,7 @@ def _health(connection: Connection) -> Health:
         where=where,
         version=t.LEDGER_VERSION,
         size=size,
+        server=_server(connection),
         runs=_count(connection, t.run),
         unfinished=tuple(unfinished),
         in_doubt=_count(connection, t.request, t.request.c.state.in_([state.value for state in IN_DOUBT])),
@@ -88,6 +92,13 @@ def _faults(connection: Connection) -> tuple[str, ...]:
         return ()
     found = connection.exec_driver_sql(f"PRAGMA quick_check({_MOST_FAULTS})").scalars()
     return tuple(str(fault) for fault in found if fault != "ok")
+
+
+def _server(connection: Connection) -> str:
+    if connection.dialect.name != "postgresql":
+        return ""
+    raw: Any = connection.connection.driver_connection
+    return f"PostgreSQL {raw.info.parameter_status('server_version')}, {tls_of(raw)}"
 
 
 def _size(engine: Engine) -> int | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from batch.errors import AccessBatchError, BrokenPromiseError, LedgerLostError
+from batch.ledger.address import ledger_file, ledger_url
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
-from batch.ledger.engine import connect, ledger_file, ledger_url, reading, writing
+from batch.ledger.engine import connect, reading, writing
 from batch.ledger.events import newest
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
@@ -93,6 +94,7 @@ class Ledger:
         key: Callable[[], MachineKey],
         memory: LedgerMemory | None = None,
         only_read: bool = False,
+        insecure: bool = False,
         patience: float = 0.0,
         say: Callable[[str], None] = lambda _line: None,
     ) -> Self:
@@ -106,6 +108,7 @@ class Ledger:
             key: Returns this machine's key. It is not called before something must be signed or checked.
             memory: What this machine knows of ledgers; None to know nothing.
             only_read: Whether it will only be read, so that one that can't be written will do.
+            insecure: Whether the connection to a database server may do without TLS.
             patience: Seconds to wait for a database server that has gone.
             say: Shows the user why that takes so long.
 
@@ -114,7 +117,7 @@ class Ledger:
             LedgerChangedError: Somebody has changed it.
             LedgerLostError: Its server has gone, and has not come back in time.
         """
-        url = ledger_url(location)
+        url = ledger_url(location, insecure=insecure)
         if only_read and (readable := for_reading_only(url, sandbox=sandbox)) is not None:
             return cls(connect(readable, key=key, only_look=True), new_id, memory=memory)
         server = None

@@ -19,18 +19,10 @@ import sqlalchemy as sa
 from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
 from batch.files import unfinished_file
 from batch.ledger import tables as t
+from batch.ledger.address import ledger_file, place
 from batch.ledger.chain import read_chain
 from batch.ledger.doubts import adopt
-from batch.ledger.engine import (
-    can_be_written,
-    close_ledger_to_others,
-    connect,
-    for_reading,
-    ledger_file,
-    place,
-    reading,
-    writing,
-)
+from batch.ledger.engine import can_be_written, close_ledger_to_others, connect, for_reading, reading, writing
 from batch.ledger.postgresql import BrokenOffError
 from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences, differences_in_postgresql
 from batch.ledger.seals import link_old_runs, seal_old_runs
@@ -85,11 +77,10 @@ def bring_up_to_date(
         LedgerChangedError: Somebody has changed it: its tables, or a sealed ledger into one of an older version.
         BrokenOffError: The connection broke; all of it may be repeated.
     """
-    closed = close_ledger_to_others(url)
+    closed, file = close_ledger_to_others(url), ledger_file(url)
     looking = connect(url, only_look=True, server=server)
     try:
-        file, is_empty = ledger_file(url), _version(looking) is None
-        if is_empty and file is not None and file.is_symlink():
+        if file is not None and file.is_symlink() and _version(looking) is None:
             raise LedgerRefusedError(
                 f"{file} is a link to {os.path.realpath(file)}, which is not a ledger. No ledger is made "
                 "through a link.",
@@ -106,7 +97,7 @@ def bring_up_to_date(
     except BrokenOffError:
         raise
     except LedgerLostError as error:
-        raise LedgerRefusedError(error.message, next_step=_UNUSABLE) from error
+        raise LedgerRefusedError(error.message, next_step=_UNUSABLE if file else error.next_step) from error
     finally:
         looking.dispose()
     return notices
@@ -239,6 +230,8 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
     engine = connect(url, key=key, foreign_keys=False)
     try:
         with writing(engine) as connection:
+            if connection.execute(sa.select(HAS_VERSION)).scalar() != version:
+                return  # another process was faster
             config.attributes["connection"] = connection
             # Tables can't be rebuilt under a view.
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS {VIEW}")

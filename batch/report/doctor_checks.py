@@ -96,10 +96,11 @@ def check_ledger(health: Health, notices: Sequence[str]) -> tuple[DoctorCheck, .
                 "ledger verify` checks it): requests sent since then are looked up at the tenant first.",
             ),
         )
-    size = "" if health.size is None else f", {_bytes(health.size)}"
+    size = health.server if health.size is None else _bytes(health.size)
+    facts = (f"version {health.version}", size, count(health.runs, "run"))
     opened = ". ".join(notices) if notices else health.where
     return (
-        _ok("ledger", f"{opened} (version {health.version}{size}, {count(health.runs, 'run')})"),
+        _ok("ledger", f"{opened} ({', '.join(filter(None, facts))})"),
         _check_runs(health),
     )
 

@@ -164,6 +164,19 @@ def test_a_secret_in_the_file_is_refused_and_not_quoted(profile: str, config_fil
     assert SECRET not in message
 
 
+@pytest.mark.parametrize("ledger", [f"postgresql://ada:{SECRET}@db/x", f"postgres://db/x?port=1&password={SECRET}"])
+@pytest.mark.parametrize("profile", ["", "p"])
+def test_the_password_of_the_ledger_in_the_file_is_refused_and_not_quoted(
+    profile: str, ledger: str, config_file: Path
+) -> None:
+    config_file.write_text(f"{'[profile.p]' if profile else ''}\nledger = '{ledger}'\n")
+    message = refusal(config_file, profile=profile)
+    assert "holds the ledger's password" in message
+    assert SECRET not in message
+    config_file.write_text("ledger = 'postgresql://ada@db.example/x?sslmode=verify-full'")
+    assert load({}, config_file=config_file).ledger.startswith("postgresql://ada@")
+
+
 @pytest.mark.parametrize("content", [b"x = ", b"\xff\xfe", b"[profile\n"])
 def test_a_file_that_cannot_be_read_is_refused_by_name(content: bytes, config_file: Path) -> None:
     config_file.write_bytes(content)
@@ -340,7 +353,8 @@ def test_settings_are_frozen(config_file: Path) -> None:
 
 def test_the_environment_can_set_every_option_but_consent(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if name in {"sandbox", "wait"} else "1/1")
+        is_flag = name in {"ledger_insecure", "sandbox", "wait"}
+        monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if is_flag else "1/1")
         if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from batch.ledger.engine import ledger_url, place
+from batch.ledger.address import ledger_url, place
 from batch.ledger.tables import LEDGER_VERSION
 from tests.ledger.ledger_helpers import ACCEPTED, FAILED, claim, open_ledger, record, singles, write
 
@@ -25,7 +25,7 @@ def test_a_new_ledger_is_healthy_and_empty(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_ledger_hides_its_password(tmp_path: Path) -> None:
-    assert place(sa.make_url("postgresql://ada:hunter2@db.example/ledger")) == "postgresql://ada:***@db.example/ledger"
+    assert place(sa.make_url("postgresql://ada:hunter2@db.example/ledger")) == "postgresql://ada@db.example/ledger"
     assert place(ledger_url(str(tmp_path / "ledger.db"))) == str(tmp_path / "ledger.db")
 
 

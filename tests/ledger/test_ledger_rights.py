@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.errors import UsageError
-from batch.ledger.engine import ledger_url
+from batch.ledger.address import ledger_url
 from batch.ledger.upgrade import back_up
 from tests.ledger.ledger_helpers import open_ledger, singles, write
 from tests.rights import ONLY_POSIX, ONLY_ROOT, folder_with, give_away, mode, profile, require_untouched

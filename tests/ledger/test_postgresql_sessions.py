@@ -51,10 +51,11 @@ from tests.ledger.ledger_helpers import (
     write,
 )
 from tests.postgresql import Server as RealServer
-from tests.postgresql import free_port, new_folder
+from tests.postgresql import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy.engine import Engine
 
@@ -333,9 +334,8 @@ def can_write(engine: Engine, lock: Lock, url: str) -> bool:
 
 
 @pytest.fixture
-def own_server() -> Iterator[RealServer]:
-    folder = new_folder()
-    own = RealServer(folder / "s", free_port())
+def own_server(short_folder: Path) -> Iterator[RealServer]:
+    own = RealServer(short_folder / "s", free_port())
     own.start()
     try:
         yield own
@@ -362,7 +362,7 @@ def test_a_crash_in_a_transaction_is_survived_and_reported(own_server: RealServe
 
 
 def test_another_server_at_the_same_address_ends_everything(own_server: RealServer) -> None:
-    other = RealServer(new_folder() / "s", own_server.port)
+    other = RealServer(own_server.folder.with_name("o"), own_server.port)
     url = f"postgresql+psycopg://postgres@127.0.0.1:{own_server.port}/postgres?sslmode=disable"
     open_ledger(url).close()
 
