@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -39,20 +39,23 @@ def begin_attempts(
     new_id: Callable[[], str],
     token_expires: datetime | None = None,
     process: Process | None = None,
+    *,
+    last: Any = None,
 ) -> tuple[tuple[Body, ...], Head]:
     """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
 
-    An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`.
+    `last` is that of `events.append`. An attempt that nobody makes now, as the ledger has lost when it was made, is of
+    no `process`.
     """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
-    last: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
-    first = last - len(bodies) + 1
+    made_so_far: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
+    first = made_so_far - len(bodies) + 1
     numbered = [(request, claim) for claim, body in enumerate(bodies, start=first) for request in body.requests]
     requests, claims = zip(*numbered, strict=True)
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
     made = {TOKEN_EXPIRES: instant(token_expires), PROCESS: known(connection, process).id if process else None}
     entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
-    return bodies, events.append(connection, planned[0].run, entries)
+    return bodies, events.append(connection, planned[0].run, entries, last)
 
 
 def _claimed(body: Body, now: datetime, made: Mapping[str, str | None], claim: int) -> list[Entry]:

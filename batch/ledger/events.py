@@ -125,7 +125,7 @@ FOLLOWED: Final = "access_batch_followed"
 _HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
 _newest, _mine = t.event.alias("newest"), t.event.alias("mine")
-_PLACES: Final = (
+PLACES: Final = (
     sa.select(
         t.about.c.ledger,
         t.run.c.number.label("run"),
@@ -237,10 +237,10 @@ _KEPT: Final = (Event.CLAIMED, Event.REFUSED)
 _FREED: Final = (Event.NOT_PROCESSED, Event.NOT_FOUND)
 
 
-def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Head:
+def append(connection: Connection, run_id: str, entries: Sequence[Entry], last: Any = None) -> Head:
     """Adds at least one event to a run, in the transaction that does what they report; returns the run's new head.
 
-    This machine's key signs the head.
+    This machine's key signs the head. `last` is the row of PLACES, if nothing was added since it was read.
 
     Raises:
         LedgerChangedError: Somebody has added events without a signature, or in the name of this machine: the new
@@ -248,8 +248,9 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry]) -> Hea
     """
     options = connection.get_execution_options()
     key: MachineKey = options[KEY]()
-    last = connection.execute(_PLACES, {"run_id": run_id, "public": key.public}).one()
-    seen: dict[str, str] = connection.get_execution_options()[SEEN]
+    if last is None:
+        last = connection.execute(PLACES, {"run_id": run_id, "public": key.public}).one()
+    seen: dict[str, str] = options[SEEN]
     if last.number is not None and seen.get(run_id) != last.hash and entries[0].event != SEALED:
         if last.signed is None:
             raise changed(run_id, [UNSIGNED])

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from batch.errors import RunHeldError
 from batch.ledger import tables as t
+from batch.ledger.engine import KEY
+from batch.ledger.events import PLACES
 from batch.ledger.postgresql import begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
 from batch.text import instant
@@ -26,6 +28,7 @@ HELD_BY: Final = sa.and_(
 )
 """Whether a process holds a run."""
 _HELD: Final = sa.select(t.holder.c.pid).where(HELD_BY)
+_LOOK: Final = PLACES.add_columns(sa.exists().where(HELD_BY).label("held"))
 _HOLDER: Final = sa.select(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
 _HELD_RUNS: Final = sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number)
 
@@ -49,6 +52,20 @@ def require_held(connection: Connection, run: str, process: Process) -> None:
             f"{who} has taken over run {run}, because this one did not report for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
+
+
+def look(connection: Connection, run: str, process: Process) -> Any:
+    """What `events.append` must know, with the check of `require_held`: in one round trip to a database far away.
+
+    Raises:
+        RunHeldError: The process does not hold the run.
+    """
+    public: str = connection.get_execution_options()[KEY]().public
+    holder = holding(run, known(connection, process))
+    place = connection.execute(_LOOK, {**holder, "run_id": run, "public": public}).one()
+    if not place.held:
+        require_held(connection, run, process)
+    return place
 
 
 def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:

@@ -27,7 +27,7 @@ from batch.ledger.events import (
     changed,
 )
 from batch.ledger.failures import failures
-from batch.ledger.holders import require_held
+from batch.ledger.holders import look, require_held
 from batch.ledger.moving import divide, move
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.repeating import repeated
@@ -35,6 +35,7 @@ from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
 from batch.ledger.track import write_statuses
+from batch.model import Head
 from batch.states import Event, State
 from batch.status.evidence import held_statuses
 from batch.text import RequestId
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from batch.answers.poison import Failed, Failures
     from batch.ledger.process import Process
-    from batch.model import Doubt, Head, Part, Request, Run
+    from batch.model import Doubt, Part, Request, Run
     from batch.plan.body import Body
     from batch.status.control import Place
 
@@ -108,8 +109,8 @@ class Requests:
         """
         with writing(self._engine, Lock.OWN) as connection:
             require_never_lost(connection)
-            require_held(connection, run.id, process)
-            newest, seen = events.newest(connection, run.id), self._heads.get(run.id)
+            last, seen = look(connection, run.id, process), self._heads.get(run.id)
+            newest = Head(run=run.id, number=last.number or 0, hash=last.hash or "")
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
             if seen and not is_known and not events.has(connection, seen):
                 raise LedgerLostError(
@@ -122,7 +123,7 @@ class Requests:
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             self._require_sealed(connection, loaded, anew=not is_known)
             sent = seen.sent if seen else _sent(connection, run.id)
-            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires, process)
+            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires, process, last=last)
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)
@@ -178,7 +179,7 @@ class Requests:
         """
         adds = any(one.parts or one.alone or one.answer.existing for one in answered)
         with writing(self._engine, Lock.LEDGER if adds else Lock.OWN) as connection:
-            require_held(connection, answered[0].request.run, process)
+            last = look(connection, answered[0].request.run, process)
             for event in dict.fromkeys(one.decision.event for one in answered):
                 alike = [one for one in answered if one.decision.event is event]
                 try:
@@ -186,7 +187,7 @@ class Requests:
                 except BrokenPromiseError:
                     require_never_lost(connection)
                     raise
-            events.append(connection, answered[0].request.run, [entry_of(one) for one in answered])
+            events.append(connection, answered[0].request.run, [entry_of(one) for one in answered], last)
             for one in answered:
                 if one.parts:
                     divide(connection, one.request, one.parts, State.REFUSED, one.at, tag=self._new_id())

@@ -31,6 +31,13 @@ AT_ONCE: Final = 0.5
 
 Taking, claiming and sending each alone costs about twice the processor time."""
 
+AT_MOST: Final = 2.0
+"""Never take those of more seconds together."""
+
+UNHURRIED: Final = 10.0
+"""Take the permits of so many times as long as asking for them takes: a database far away is busy for each transaction
+of each machine, and claiming and recording take several times as long."""
+
 SLACK: Final = 2.0
 """How many late turns the bucket makes up for."""
 
@@ -104,7 +111,8 @@ class Pace:
         self._tell = tell
         self._clock = clock
         self._allowed = rate.requests
-        self._bucket = _bucket(rate, rate.requests)
+        self._asking_takes = 0.0
+        self._bucket = _bucket(rate, rate.requests, AT_ONCE)
         self._free = 0
         self._sent: dict[int, float] = {}
         self._counted: dict[int, float | None] = {}
@@ -126,7 +134,7 @@ class Pace:
         """
         async with self._turn:
             fits = to_come <= self._free and self._allowed == self._rate.requests
-            wanted = min(most, self._free if fits else _at_once(self._rate, self._allowed))
+            wanted = min(most, self._free if fits else self._at_once())
             if not fits:
                 await self._bucket.acquire(wanted)
             while True:
@@ -203,6 +211,14 @@ class Pace:
             with contextlib.suppress(LedgerLostError):
                 await self._ask(0)
 
+    def _at_once(self) -> int:
+        """How many permits to take together; the bucket can give so many then."""
+        seconds = min(AT_MOST, max(AT_ONCE, UNHURRIED * self._asking_takes))
+        wanted = _permits(self._rate, self._allowed, seconds)
+        if wanted > self._bucket.max_rate:
+            self._bucket = _bucket(self._rate, self._allowed, seconds)
+        return wanted
+
     def _close_sent(self, now: float) -> None:
         """No later answer changes when a call was counted that left so long ago."""
         for number, left_at in [*self._sent.items()]:
@@ -213,7 +229,8 @@ class Pace:
             del self._sent[number]
 
     async def _ask(self, wanted: int) -> Permits:
-        self._close_sent(self._clock.monotonic())
+        asked_at = self._clock.monotonic()
+        self._close_sent(asked_at)
         counted, self._counted = self._counted, {}
         self._call_count += 1
         call = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, counted=counted))
@@ -229,9 +246,10 @@ class Pace:
             raise
         if wanted:
             self._free = permits.free
+            self._asking_takes = (self._asking_takes + self._clock.monotonic() - asked_at) / 2
         if permits.allowed != self._allowed:
             self._allowed = permits.allowed
-            self._bucket = _bucket(self._rate, permits.allowed)
+            self._bucket = _bucket(self._rate, permits.allowed, AT_ONCE)
             self._tell(PaceChanged(allowed=permits.allowed))
         return permits
 
@@ -261,11 +279,12 @@ class Pace:
                     await self._ask(0)
 
 
-def _bucket(rate: Rate, allowed: int) -> AsyncLimiter:
+def _bucket(rate: Rate, allowed: int, seconds: float) -> AsyncLimiter:
     """A bucket that spreads calls evenly; the next turn makes up for a late one."""
-    capacity = SLACK * _at_once(rate, allowed)
+    capacity = SLACK * _permits(rate, allowed, seconds)
     return AsyncLimiter(capacity, capacity * rate.seconds / allowed)
 
 
-def _at_once(rate: Rate, allowed: int) -> int:
-    return max(1, int(AT_ONCE * allowed / rate.seconds))
+def _permits(rate: Rate, allowed: int, seconds: float) -> int:
+    """The permits of so many seconds."""
+    return max(1, int(seconds * allowed / rate.seconds))

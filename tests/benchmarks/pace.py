@@ -120,8 +120,8 @@ def submit(
         rounds: How many requests each file makes.
         server: Its latencies, see `counting_server`.
         options: Of each command.
-        ledgers: The address of the ledger for each file of a round: its machine's way to it. A file on this one if
-            there are none.
+        ledgers: The address of the ledger for each file of a round: its machine's way to it, and each machine has a
+            key of its own. A file on this one if there are none.
     """
     with counting_server(*server) as client, tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -137,13 +137,19 @@ def submit(
         began, used, first, expected = perf_counter(), _processor(), 0, 0
         for files in rounds:
             processes = []
-            for requests, ledger in zip(files, ledgers or [f"{folder}/ledger.db"] * len(files), strict=True):
+            places = ledgers or [f"{folder}/ledger.db"] * len(files)
+            for number, (requests, ledger) in enumerate(zip(files, places, strict=True)):
                 file = _write(Path(folder, f"{first}.csv"), first, requests)
                 words = ["submit", str(file), "--yes", "--ledger", ledger, *options]
                 command = [sys.executable, "-m", "batch", *words]
+                own = {"XDG_CONFIG_HOME": f"{folder}/{number}"} if ledgers else {}
                 processes.append(
                     subprocess.Popen(
-                        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                        command,
+                        env={**environment, **own},
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        text=True,
                     )
                 )
                 first += requests

@@ -54,7 +54,7 @@ def problems_of(ended: Ended) -> Iterator[str]:
     if ended.killed:
         return
     # Who finds no server at all at first may have its address wrong.
-    allowed = {0, 2, 3, 4} if ended.cut_off and _UNREACHED in ended.err else {0, 3, 4}
+    allowed = {0, 2, 3, 4} if _UNREACHED in ended.err else {0, 3, 4}
     if ended.code not in allowed:
         yield f"exit code {ended.code}: {_shown(ended)}"
     if not ended.is_json and "--json" in ended.words:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch.api.rate_window import Permits
     from batch.ledger.process import Process
     from batch.ledger.store import Ledger
-    from batch.tenant.pace import Permit
+    from batch.tenant.pace import Counter, Permit
 
 DOCUMENTED = Rate(requests=100, seconds=10.0)
 PATH = 0.075
@@ -115,6 +115,38 @@ def test_no_window_exceeds_the_limit_and_nearly_all_of_it_is_used(lost: float, w
 def test_more_calls_than_a_window_holds_are_spread_from_the_first(world: World) -> None:
     run_in_virtual_time(world.send(world.pace(), 150))
     assert world.permitted[50] - world.permitted[0] > 4.5
+
+
+class FarAway:
+    """A counter whose answers take a while; time passes as the loop would let it."""
+
+    def __init__(self, counter: Counter, seconds: float) -> None:
+        self._counter = counter
+        self._seconds = seconds
+        self.wanted: list[int] = []
+        self.passed = 0.0
+
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+        self.passed += self._seconds
+        self.wanted.append(wanted)
+        return self._counter.permit(wanted=wanted, counted=counted)
+
+    def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
+        self._counter.silence(seconds=seconds, permitted_at=permitted_at, violated=violated)
+
+
+@pytest.mark.parametrize(("seconds", "at_once"), [(0.001, 5), (0.1, 9), (0.4, 20)])
+def test_the_longer_asking_takes_the_more_permits_are_taken_at_once(seconds: float, at_once: int, world: World) -> None:
+    async def program() -> FarAway:
+        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=ME, clock=VIRTUAL)
+        far = FarAway(calls, seconds)
+        late = Clock(now=VIRTUAL.now, monotonic=lambda: now() + far.passed, boot="virtual")
+        await world.send(Pace(DOCUMENTED, far, tell=world.events.append, clock=late), 400, most=100)
+        return far
+
+    far = run_in_virtual_time(program())
+    assert max(far.wanted) == pytest.approx(at_once, abs=1)
+    assert_never_too_many(world.permitted)
 
 
 @pytest.mark.parametrize("count", [1, 60, 100])
