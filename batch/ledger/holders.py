@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from batch.errors import RunHeldError
 from batch.ledger import tables as t
-from batch.ledger.engine import KEY
 from batch.ledger.events import PLACES
+from batch.ledger.machine_key import KEY
 from batch.ledger.postgresql import begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
 from batch.text import instant

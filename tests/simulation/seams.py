@@ -27,6 +27,7 @@ import batch.ledger.upgrade
 import batch.pipeline
 import batch.tenant.client
 from batch.ledger import engine as real_engine
+from batch.ledger.address import ledger_file
 from batch.ledger.postgresql import BEGUN, SERVER, Begun, Server
 from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
@@ -245,7 +246,7 @@ class SharedDatabase(Server):
 
 def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - small functions that share an engine
     """An engine that needs no disk, on whose transactions a process may die."""
-    process, is_file = world.current, real_engine.ledger_file(url) is not None
+    process, is_file = world.current, ledger_file(url) is not None
     if process is not None and not is_file:
         of["server"] = SharedDatabase(world, process)
     engine = real_engine.connect(url, **of)
