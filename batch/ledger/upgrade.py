@@ -148,11 +148,12 @@ def _bring_up_to_date(
     if version == t.LEDGER_VERSION:
         return ()
     if version is None:
-        _create(url, sandbox=sandbox, now=now)
-        return (f"A new ledger was created: {place(url)}",)
+        made = _create(url, sandbox=sandbox, now=now)
+        return (f"A new ledger was created: {place(url)}",) if made else ()
     if version in _VERSIONS:
         backup = _back_up(url, version, now)
-        _migrate(url, version, sandbox=sandbox, now=now, key=key)
+        if not _migrate(url, version, sandbox=sandbox, now=now, key=key):
+            return ()
         upgraded = f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}"
         # A sealed ledger is never sealed again: new seals would hide a change.
         sealed = [_SEALED_NOW] if version < _FIRST_SEALED else [_LINKED_NOW] if version < _FIRST_LINKED else []
@@ -203,13 +204,17 @@ def _version(engine: Engine) -> str | None:
         return version
 
 
-def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
-    """Creates the tables as the migrations would, and gives the ledger its id, in one transaction: never half made."""
+def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> bool:
+    """Creates the tables as the migrations would, and gives the ledger its id, in one transaction: never half made.
+
+    Returns:
+        False if another process was faster.
+    """
     engine = connect(url)
     try:
         with writing(engine) as connection:
             if HAS_VERSION.name in sa.inspect(connection).get_table_names():
-                return  # another process was faster
+                return False
             t.metadata.create_all(connection, checkfirst=False)
             HAS_VERSION.create(connection, checkfirst=False)
             connection.execute(sa.insert(HAS_VERSION), {"version_num": t.LEDGER_VERSION})
@@ -217,10 +222,15 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> None:
             _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()
+    return True
 
 
-def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> None:
-    """Upgrades in one transaction: a ledger is never half upgraded. What nothing seals yet is sealed."""
+def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> bool:
+    """Upgrades in one transaction: a ledger is never half upgraded. What nothing seals yet is sealed.
+
+    Returns:
+        False if another process was faster.
+    """
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
@@ -231,7 +241,7 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
     try:
         with writing(engine) as connection:
             if connection.execute(sa.select(HAS_VERSION)).scalar() != version:
-                return  # another process was faster
+                return False
             config.attributes["connection"] = connection
             # Tables can't be rebuilt under a view.
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS {VIEW}")
@@ -245,6 +255,7 @@ def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Ca
                 link_old_runs(connection, now)
     finally:
         engine.dispose()
+    return True
 
 
 def _adopt_doubts(connection: Connection) -> None:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from batch.errors import LedgerRefusedError
 from batch.ledger.address import check_connection, ledger_url, place, why_refused
+from batch.ledger.tables import LEDGER_VERSION
+from batch.ledger.upgrade import migrations_folder
 from tests.ledger.ledger_helpers import open_ledger, rows
 
 if TYPE_CHECKING:
@@ -267,15 +272,38 @@ def test_a_password_may_stand_where_libpq_looks_for_it(
     assert "may not make" in refusal(address)
 
 
-@pytest.mark.also_postgresql
-def test_who_opens_an_empty_database_at_once_finds_one_ledger(empty_postgresql: str) -> None:
+def open_at_once(url: str) -> list[str]:
+    """What four processes are told that open a ledger at the same moment."""
+
     def open_one(_number: int) -> tuple[str, ...]:
-        with open_ledger(empty_postgresql) as ledger:
+        with open_ledger(url) as ledger:
             return ledger.notices
 
+    with ThreadPoolExecutor(4) as threads:
+        return [notice for notices in threads.map(open_one, range(4)) for notice in notices]
+
+
+@pytest.mark.also_postgresql
+def test_of_those_that_open_an_empty_database_at_once_one_makes_the_ledger(empty_postgresql: str) -> None:
     for _ in range(3):
-        with ThreadPoolExecutor(4) as threads:
-            assert len(list(threads.map(open_one, range(4)))) == 4
+        (notice,) = open_at_once(empty_postgresql)
+        assert notice.startswith("A new ledger was created: postgresql://postgres@/")
         assert rows(empty_postgresql, "SELECT count(*) FROM about") == [(1,)]
         rows(empty_postgresql, "DROP SCHEMA public CASCADE")
         rows(empty_postgresql, "CREATE SCHEMA public")
+
+
+def test_of_those_that_open_an_old_ledger_at_once_one_upgrades_it(postgresql: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("path_separator", "os")
+    engine = sa.create_engine(postgresql)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+        command.upgrade(config, "0009")
+    engine.dispose()
+    (notice,) = open_at_once(postgresql)
+    assert notice.startswith(f"The ledger was upgraded from version 0009 to {LEDGER_VERSION}")
+    assert open_at_once(postgresql) == []
