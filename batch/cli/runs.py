@@ -216,6 +216,31 @@ def backup(
 
 @command(
     ledger_app,
+    examples=("ledger.db postgresql://team@db.example.com/access", "postgresql://team@db.example.com/access ledger.db"),
+    codes={0: "the ledger has moved", **NOT_SHOWN},
+)
+@takes("ledger_insecure", "quiet")
+def move(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Where the ledger is: a file or a URL.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="An empty database, or a file that does not exist yet.")],
+    settings: Settings,
+    call: Call,
+) -> None:
+    """Move the ledger to another database. Nothing can be sent from the old place afterwards."""
+    from batch.commands.runs import move as move_ledger
+
+    place, rows = move_ledger(source, target, settings, runtime(), screen_of(call).say)
+    done = (
+        f"The ledger is at {place} now: {rows:,} rows were copied and compared."
+        if rows
+        else (f"The ledger is at {place} now.")
+    )
+    then = f"Use --ledger {place} from now on, on every machine. The old place can still be read."
+    show([done, then], then=DONE)
+
+
+@command(
+    ledger_app,
     "import",
     examples=("", "--since 2026-10-01 --everybody"),
     codes={

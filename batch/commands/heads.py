@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.errors import UnsafePlaceError
 from batch.files import read_whole, write_small
 from batch.folders import open_folder
+from batch.ledger.machine_key import Moves
 from batch.loops.compare import LastAccepted
 from batch.model import Head
 from batch.status.control import delay_now
@@ -50,7 +51,7 @@ class Heads:
 
     Attributes:
         folder: Holds a folder for each ledger with a file for each run's head, another with a file for each run's
-            last accepted request, a file for the users, and two files by which a sealed ledger is known.
+            last accepted request, a file for the users, one for its moves, and two by which a sealed ledger is known.
         trouble: Why something could not be kept or read; empty if nothing failed.
     """
 
@@ -84,6 +85,23 @@ class Heads:
     def _sealed(self, ledger: str, where: str) -> tuple[Path, Path]:
         # Whoever changes a ledger may give it another id as well.
         return self.folder / f"{_name(ledger)}.sealed", self.folder / f"{_digest(where)}.sealed-place"
+
+    def moves(self, ledger: str) -> Moves:
+        """What is known of the moves of the ledger with this id."""
+        path = self._moves_of(ledger)
+        for line in self._lines(path):
+            with suppress(KeyError, TypeError, ValueError):
+                return Moves(number=int(line["moves"]), place=str(line["place"]), file=str(path))
+        return Moves()
+
+    def keep_moves(self, ledger: str, number: int, place: str) -> None:
+        """Keeps where a ledger has moved: a backup of the one that was left never counts as the ledger again."""
+        line = json.dumps({"moves": number, "place": place})
+        # What is left of a longer line is on the next one.
+        self._write(self._moves_of(ledger), f"{line}\n".ljust(_LENGTH) + "\n")
+
+    def _moves_of(self, ledger: str) -> Path:
+        return self.folder / f"{_name(ledger)}.moves"
 
     def keep_delay(self, ledger: str, seconds: float, now: datetime) -> None:
         """Keeps how late the list of one of a ledger's tenants was: the ledger can be put back, or changed."""

@@ -10,7 +10,7 @@ from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
 from batch.errors import LedgerChangedError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
-from batch.ledger.plans import NewRun
+from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
 from batch.pipeline import (

@@ -1,4 +1,4 @@
-"""`runs`, `status`, `discard`, `settle` and `ledger verify`: commands that need a ledger and no tenant."""
+"""`runs`, `status`, `discard`, `settle`, `ledger verify`, `backup` and `move`: commands without a tenant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from batch.errors import UsageError
 from batch.files import read_small
 from batch.ledger.address import ledger_url
+from batch.ledger.relocation import Mover, address, relocate
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.report.runs import describe_signers
 from batch.report.summary import count_states
@@ -103,6 +104,25 @@ def back_up(settings: Settings, target: Path) -> None:
         LedgerRefusedError: It can't be copied, or the file exists.
     """
     back_up_ledger(ledger_url(settings.ledger_location, insecure=settings.ledger_insecure), target)
+
+
+def move(source: str, target: str, settings: Settings, runtime: Runtime, say: Say) -> tuple[str, int]:
+    """Move the ledger at one path or URL to another; return the new place, and how many rows were copied just now.
+
+    Raises:
+        UsageError: There is no ledger, or it can't be moved there.
+        RunHeldError: A process works on one of its runs.
+    """
+    mover = Mover(
+        now=runtime.now,
+        key=runtime.key,
+        process=runtime.process,
+        move=runtime.new_id(),
+        memory=runtime.heads,
+        say=say,
+    )
+    old, new = (ledger_url(place, insecure=settings.ledger_insecure) for place in (source, target))
+    return address(new), relocate(old, new, mover)
 
 
 def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", trust: str = "") -> tuple[str, ...]:

@@ -16,10 +16,10 @@ from batch.ledger.events import Entry
 from batch.ledger.facts import about
 from batch.ledger.history import earlier
 from batch.ledger.holders import require_held
-from batch.ledger.plans import NewRun, begin_run, run_id_of
+from batch.ledger.plans import run_id_of
 from batch.ledger.products import distinct
 from batch.ledger.repeating import repeated
-from batch.ledger.runs import Runs
+from batch.ledger.runs import NewRun, Runs, begin_run
 from batch.ledger.seals import root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -68,6 +69,21 @@ def has_signed(public: str, message: str, signature: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moves:
+    """What this machine knows of a ledger's moves.
+
+    Attributes:
+        number: How often it had moved, when this machine saw it last.
+        place: Where it was then.
+        file: The file that says so; empty if nothing is known.
+    """
+
+    number: int = 0
+    place: str = ""
+    file: str = ""
+
+
 class LedgerMemory(Protocol):
     """What this machine knows of ledgers, outside of them: `commands.heads.Heads`, or none."""
 
@@ -76,6 +92,12 @@ class LedgerMemory(Protocol):
 
     def keep_sealed(self, ledger: str, where: str) -> None:
         """Keeps that the ledger with this id, at this place, is sealed."""
+
+    def moves(self, ledger: str) -> Moves:
+        """What is known of the moves of the ledger with this id."""
+
+    def keep_moves(self, ledger: str, number: int, place: str) -> None:
+        """Keeps that a ledger has moved so often, and to which place."""
 
     def keep_delay(self, ledger: str, seconds: float, now: datetime) -> None:
         """Keeps how late the list of one of a ledger's tenants was."""

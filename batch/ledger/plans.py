@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import requests_of
+from batch.ledger.runs import begin_run
 from batch.ledger.seals import check_all, check_run, names_digest, root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, TakenOver, take_over
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.decisions import Decisions
     from batch.ledger.process import Process
+    from batch.ledger.runs import NewRun
     from batch.ledger.seals import Sealed
     from batch.model import Run
     from batch.plan import Plan
@@ -72,17 +73,6 @@ class Known:
     changes: pl.DataFrame
     upto: int
     respelled: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewRun:
-    """The values of a run that is planned for the first time; see model.Run."""
-
-    tenant: str
-    input_digest: str
-    inputs: tuple[str, ...]
-    dialect: str
-    started_at: datetime
 
 
 @repeated
@@ -360,29 +350,6 @@ def _numbers(changes: pl.DataFrame, entries: pl.DataFrame, columns: list[str], n
     named = entries.lazy().rename(_named(columns))
     joined = changes.lazy().select(columns).join(named, on=columns, how="left", maintain_order="left")
     return joined.select(pl.col("id").alias(name)).collect().to_series()
-
-
-def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
-    """Adds a run, or raises the lower bound of a run that exists."""
-    known_bound = t.run.c.lower_bound
-    greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
-    grown = connection.execute(sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=greater)).rowcount
-    if not grown:
-        connection.execute(
-            sa.insert(t.run),
-            {
-                "number": connection.execute(
-                    sa.select(sa.func.coalesce(sa.func.max(t.run.c.number), 0) + 1)
-                ).scalar_one(),
-                "id": run_id,
-                "tenant": tenant,
-                "input_digest": new.input_digest,
-                "inputs": json.dumps(new.inputs),
-                "dialect": new.dialect,
-                "started_at": instant(new.started_at),
-                "lower_bound": lower_bound,
-            },
-        )
 
 
 def _take_over_refused(connection: Connection, run_id: str, now: datetime) -> None:

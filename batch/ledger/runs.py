@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from batch.ledger.holders import HELD_BY, busy_runs, holding, known, refuse_if_h
 from batch.ledger.postgresql import moment
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
+from batch.ledger.whereabouts import refuse_moved
 from batch.model import Run, Tally
 from batch.read import shown
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
@@ -208,8 +210,10 @@ class Runs:
 
         Raises:
             RunHeldError: A process that is alive holds the run.
+            LedgerRefusedError: The ledger has moved meanwhile.
         """
         with writing(self._engine) as connection:
+            refuse_moved(connection)
             process, now = known(connection, process), moment(connection, now)
             gone = refuse_if_held(connection, run, process, now)
             connection.execute(_FREE, {"of_run": run.id})
@@ -335,3 +339,42 @@ class CancelLog:
         with writing(self._engine) as connection:
             require_held(connection, run.id, process)
             events.append(connection, run.id, [Entry(event=events.CANCELLING, at=now, detail=detail)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """The values of a run that is planned for the first time; see model.Run."""
+
+    tenant: str
+    input_digest: str
+    inputs: tuple[str, ...]
+    dialect: str
+    started_at: datetime
+
+
+def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
+    """Adds a run, or raises the lower bound of a run that exists.
+
+    Raises:
+        LedgerRefusedError: The ledger has moved meanwhile.
+    """
+    refuse_moved(connection)
+    known_bound = t.run.c.lower_bound
+    greater = sa.case((known_bound > lower_bound, known_bound), else_=lower_bound)
+    grown = connection.execute(sa.update(t.run).where(t.run.c.id == run_id).values(lower_bound=greater)).rowcount
+    if not grown:
+        connection.execute(
+            sa.insert(t.run),
+            {
+                "number": connection.execute(
+                    sa.select(sa.func.coalesce(sa.func.max(t.run.c.number), 0) + 1)
+                ).scalar_one(),
+                "id": run_id,
+                "tenant": tenant,
+                "input_digest": new.input_digest,
+                "inputs": json.dumps(new.inputs),
+                "dialect": new.dialect,
+                "started_at": instant(new.started_at),
+                "lower_bound": lower_bound,
+            },
+        )

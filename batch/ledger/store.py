@@ -27,6 +27,7 @@ from batch.ledger.unreadable import explain
 from batch.ledger.upgrade import bring_up_to_date, for_reading_only
 from batch.ledger.verify import verify
 from batch.ledger.verify_seals import has_head, signers
+from batch.ledger.whereabouts import require_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,13 +120,16 @@ class Ledger:
         """
         url = ledger_url(location, insecure=insecure)
         if only_read and (readable := for_reading_only(url, sandbox=sandbox)) is not None:
-            return cls(connect(readable, key=key, only_look=True), new_id, memory=memory)
+            engine = connect(readable, key=key, only_look=True)
+            return cls(engine, new_id, require_here(engine, memory, key=key, now=now, only_read=True), memory)
         server = None
         if ledger_file(url) is None:
             server = Server(name="-".join(new_id() for _ in range(2)), patience=patience, say=say)
 
         def ready() -> tuple[str, ...]:
-            return bring_up_to_date(url, sandbox=sandbox, now=now, key=key, memory=memory, server=server)
+            return bring_up_to_date(
+                url, sandbox=sandbox, now=now, key=key, memory=memory, server=server, only_read=only_read
+            )
 
         notices = insist(server, ready)
         return cls(connect(url, key=key, server=server), new_id, notices, memory)

@@ -68,8 +68,12 @@ about = sa.Table(
     sa.Column("sandbox", sa.Boolean, nullable=False),
     sa.Column("created_at", TEXT, nullable=False),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("moves", sa.Integer, nullable=False, server_default="0"),
+    *(sa.Column(name, TEXT) for name in ("move", "moved_to", "moving_from")),
     sa.CheckConstraint("id = 1", name="single"),
-    comment="One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed.",
+    comment="One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed. "
+    "`moves`: how often it has moved to another database, `move`: the id of its last move, `moved_to`: where it is now "
+    "if not here, `moving_from`: where it still is.",
 )
 
 tenant = sa.Table(

@@ -27,6 +27,7 @@ from batch.ledger.postgresql import BrokenOffError
 from batch.ledger.schema import CREATE_VIEW, HAS_VERSION, VIEW, differences, differences_in_postgresql
 from batch.ledger.seals import link_old_runs, seal_old_runs
 from batch.ledger.unreadable import refuse_unreadable
+from batch.ledger.whereabouts import require_here
 from batch.text import count, instant
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def bring_up_to_date(
     key: Callable[[], MachineKey],
     memory: LedgerMemory | None = None,
     server: Server | None = None,
+    only_read: bool = False,
 ) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
@@ -68,19 +70,20 @@ def bring_up_to_date(
         key: Returns this machine's key, which signs what an older version has written.
         memory: What this machine knows of sealed ledgers. It is told that this one is.
         server: What is known of the database server; None for SQLite.
+        only_read: Whether it will only be read, so that one that has moved will do.
 
     Returns:
         Sentences for the user that report what was done.
 
     Raises:
-        LedgerRefusedError: The database is newer, is not a ledger, or belongs to the other kind of tenant.
+        LedgerRefusedError: The database is newer, is not a ledger, has moved, or belongs to the other kind of tenant.
         LedgerChangedError: Somebody has changed it: its tables, or a sealed ledger into one of an older version.
         BrokenOffError: The connection broke; all of it may be repeated.
     """
     closed, file = close_ledger_to_others(url), ledger_file(url)
     looking = connect(url, only_look=True, server=server)
     try:
-        if file is not None and file.is_symlink() and _version(looking) is None:
+        if file is not None and file.is_symlink() and version_of(looking) is None:
             raise LedgerRefusedError(
                 f"{file} is a link to {os.path.realpath(file)}, which is not a ledger. No ledger is made "
                 "through a link.",
@@ -92,6 +95,7 @@ def bring_up_to_date(
         _refuse_other_schema(looking, url)
         refuse_unreadable(looking)
         _refuse_other_kind(looking, url, sandbox=sandbox)
+        notices += require_here(looking, memory, key=key, now=now, only_read=only_read)
         if memory is not None:
             memory.keep_sealed(_id(looking), _where(url))
     except BrokenOffError:
@@ -120,7 +124,7 @@ def for_reading_only(url: sa.URL, *, sandbox: bool) -> sa.URL | None:
     readable = for_reading(url, file)
     looking = connect(readable, only_look=True)
     try:
-        if (version := _version(looking)) != t.LEDGER_VERSION:
+        if (version := version_of(looking)) != t.LEDGER_VERSION:
             raise LedgerRefusedError(
                 f"The ledger {file} has version {version}, which this access-batch can't read as it is.",
                 next_step="Copy it into a folder of your own, and name that copy with --ledger: it is upgraded there.",
@@ -144,7 +148,7 @@ _UNUSABLE: Final = (
 def _bring_up_to_date(
     looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]
 ) -> tuple[str, ...]:
-    version = _version(looking)
+    version = version_of(looking)
     if version == t.LEDGER_VERSION:
         return ()
     if version is None:
@@ -166,7 +170,7 @@ def _bring_up_to_date(
 
 def _refuse_older(engine: Engine, url: sa.URL, memory: LedgerMemory) -> None:
     """Refuses a sealed ledger that came back as one of an older version: sealing it again would hide any change."""
-    version = _version(engine)
+    version = version_of(engine)
     if version is None or version >= _FIRST_SEALED or not (known := memory.sealed(_id(engine), _where(url))):
         return
     raise LedgerChangedError(
@@ -189,7 +193,7 @@ def _where(url: sa.URL) -> str:
     return os.path.realpath(file) if file else place(url)
 
 
-def _version(engine: Engine) -> str | None:
+def version_of(engine: Engine) -> str | None:
     """The version that the database has; None if it is empty."""
     with reading(engine) as connection:
         names = set(sa.inspect(connection).get_table_names())
@@ -215,14 +219,19 @@ def _create(url: sa.URL, *, sandbox: bool, now: datetime) -> bool:
         with writing(engine) as connection:
             if HAS_VERSION.name in sa.inspect(connection).get_table_names():
                 return False
-            t.metadata.create_all(connection, checkfirst=False)
-            HAS_VERSION.create(connection, checkfirst=False)
-            connection.execute(sa.insert(HAS_VERSION), {"version_num": t.LEDGER_VERSION})
-            connection.exec_driver_sql(CREATE_VIEW)
+            make_tables(connection)
             _introduce(connection, sandbox=sandbox, now=now)
     finally:
         engine.dispose()
     return True
+
+
+def make_tables(connection: Connection) -> None:
+    """Makes the tables of an empty ledger."""
+    t.metadata.create_all(connection, checkfirst=False)
+    HAS_VERSION.create(connection, checkfirst=False)
+    connection.execute(sa.insert(HAS_VERSION), {"version_num": t.LEDGER_VERSION})
+    connection.exec_driver_sql(CREATE_VIEW)
 
 
 def _migrate(url: sa.URL, version: str, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]) -> bool:

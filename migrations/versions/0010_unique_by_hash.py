@@ -1,6 +1,6 @@
 """Details and findings are unique by a hash of their texts, since databases limit what an index may hold.
 
-PostgreSQL compares and orders all texts by their bytes, as SQLite does.
+PostgreSQL compares and orders all texts by their bytes, as SQLite does. A ledger knows where it has moved.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _AT_ONCE = 10_000
 _HASHED = {"detail": ("comment", "start_date", "remove_date", "metadata"), "finding": ("state", "who", "said")}
 
 _TEXTS = {
-    "about": ("ledger", "created_at"),
+    "about": ("ledger", "created_at", "move", "moved_to", "moving_from"),
     "tenant": ("name", "token_name", "listing_delay_at"),
     "address": ("url",),
     "requester": ("identity",),
@@ -44,9 +44,13 @@ _TEXTS = {
 def upgrade() -> None:
     connection = op.get_bind()
     is_sqlite = connection.dialect.name == "sqlite"
+    if "moves" in {column["name"] for column in sa.inspect(connection).get_columns("about")}:
+        return  # somebody has changed the ledger's version, and other checks find that
+    with op.batch_alter_table("about", recreate="always" if is_sqlite else "never") as batch:
+        batch.add_column(sa.Column("moves", sa.Integer(), server_default="0", nullable=False))
+        for name in ("move", "moved_to", "moving_from"):
+            batch.add_column(sa.Column(name, sa.Text(), nullable=True))
     for table, texts in _HASHED.items():
-        if "digest" in {column["name"] for column in sa.inspect(connection).get_columns(table)}:
-            continue  # somebody has changed the ledger's version, and other checks find that
         # A column can be added as it is; the table is rebuilt once, after it is filled.
         op.add_column(table, sa.Column("digest", sa.Text(), nullable=True))
         _fill(connection, table, texts)
@@ -82,6 +86,11 @@ def _digest(values: Sequence[str]) -> str:
 
 
 _COMMENTS = {
+    "about": (
+        "One row: the ledger's own id, whether it is the sandbox's, and how many bodies were ever claimed. `moves`: "
+        "how often it has moved to another database, `move`: the id of its last move, `moved_to`: where it is now if "
+        "not here, `moving_from`: where it still is."
+    ),
     "detail": (
         "What a request says about an item besides its id. Empty text stands for absent. `digest`: the hash of it all."
     ),

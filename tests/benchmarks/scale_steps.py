@@ -112,7 +112,7 @@ def fill_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str
         team: Identities per request.
         items: Items per request.
     """
-    from batch.ledger.plans import NewRun  # noqa: PLC0415 - each step imports only what it measures
+    from batch.ledger.runs import NewRun  # noqa: PLC0415 - each step imports only what it measures
     from batch.ledger.store import Ledger  # noqa: PLC0415 - same reason
     from batch.plan import Plan  # noqa: PLC0415 - same reason
 

@@ -14,8 +14,8 @@ from batch.answers.outcome import decide
 from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger.answered import Answered
-from batch.ledger.plans import NewRun
 from batch.ledger.process import Process
+from batch.ledger.runs import NewRun
 from batch.ledger.store import Ledger
 from batch.model import Answer, Form, Run
 from batch.plan import Plan

@@ -84,6 +84,44 @@ def test_a_new_ledger_is_what_the_migrations_make(migrated: Engine, opened: Engi
             assert MigrationContext.configure(connection).get_current_revision() == LEDGER_VERSION
 
 
+OF_POSTGRESQL = {
+    "columns": "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default "
+    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'changes'",
+    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "comments": "SELECT relname, obj_description(oid) FROM pg_class "
+    "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+    "sequences": "SELECT sequencename, data_type::text FROM pg_sequences WHERE schemaname = 'public'",
+}
+
+
+@pytest.mark.postgresql
+def test_in_postgresql_too_a_new_ledger_is_what_the_migrations_make_and_compares_texts_by_their_bytes(
+    empty_postgresql: str, postgresql: str
+) -> None:
+    schemas = []
+    for url in (empty_postgresql, postgresql):
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            if url == empty_postgresql:
+                config = migrations()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+            schemas.append(
+                {name: set(map(tuple, connection.exec_driver_sql(sql).all())) for name, sql in OF_POSTGRESQL.items()}
+            )
+        engine.dispose()
+    assert schemas[0] == schemas[1]
+    collations = {(kind, collation) for table, _, kind, collation, *_ in schemas[1]["columns"] if table in TABLES}
+    assert collations >= {("text", "C")}
+    assert ("text", None) not in collations
+
+
+TABLES = frozenset(metadata.tables)
+
+
 def test_the_ledger_version_is_the_newest_migration_of_a_single_chain() -> None:
     assert ScriptDirectory.from_config(migrations()).get_heads() == [LEDGER_VERSION]
 
@@ -149,7 +187,7 @@ def test_a_possible_request_can_be_written(other: dict[str, Any], ledger_file: P
 
 def test_the_about_table_holds_a_single_row(ledger_file: Path) -> None:
     with closing(sqlite3.connect(ledger_file)) as connection, pytest.raises(sqlite3.IntegrityError):
-        connection.execute("INSERT INTO about VALUES (2, 'x', 0, 'now', 0)")
+        connection.execute("INSERT INTO about (id, ledger, sandbox, created_at) VALUES (2, 'x', 0, 'now')")
 
 
 def test_an_item_of_an_unknown_type_cannot_be_written(ledger_file: Path) -> None:

@@ -14,7 +14,7 @@ from batch.answers.suspects import RefusalHistory
 from batch.api.dialects import Limits
 from batch.errors import LedgerChangedError
 from batch.ledger.answered import Answered
-from batch.ledger.plans import NewRun
+from batch.ledger.runs import NewRun
 from batch.ledger.store import Ledger
 from batch.model import Answer, Form
 from batch.plan import plan
