@@ -16,6 +16,7 @@ TOPICS: Final = (
     "credentials",
     "commands",
     "ledger",
+    "teams",
     "automation",
     "rate-limit",
     "how-it-works",

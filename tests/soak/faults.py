@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 LEASE: Final = 60.0
 """Seconds after which a machine that does not report counts as dead."""
 
-_TRIES: Final = 200
-"""How often a machine is stopped and looked at until it is found within a transaction."""
+_PATIENCE: Final = 4.0
+"""For how many seconds a machine is stopped and looked at until it is found within a transaction."""
+
+_IDLE_IN_TRANSACTION: Final = (
+    "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND state = 'idle in transaction' LIMIT 1"
+)
 
 
 @dataclass(kw_only=True)
@@ -97,16 +101,17 @@ class Faults:
 
     def freeze_in_transaction(self, machine: Machine) -> str:
         """Stop a machine at a moment at which one of its sessions waits for it within a transaction."""
-        query = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND state = 'idle in transaction'"
-        for _ in range(_TRIES):
-            machine.send(signal.SIGSTOP)
-            # Answers that are on the way arrive.
-            time.sleep(0.005 + machine.proxy.delay)
-            if self.server.execute(query, machine.proxy.sessions):
-                seconds = self._for(machine, 20, LEASE + 20, lambda: machine.send(signal.SIGCONT))
-                return f"{machine.name} for {seconds:.0f} s"
-            machine.send(signal.SIGCONT)
-            time.sleep(self.random.uniform(0.001, 0.02))
+        give_up_at = time.monotonic() + _PATIENCE
+        with self.server.connect() as connection:
+            while time.monotonic() < give_up_at:
+                machine.send(signal.SIGSTOP)
+                # Answers that are on the way arrive.
+                time.sleep(0.005 + machine.proxy.delay)
+                if connection.execute(_IDLE_IN_TRANSACTION, (machine.proxy.sessions,)).fetchone():
+                    seconds = self._for(machine, 20, LEASE + 20, lambda: machine.send(signal.SIGCONT))
+                    return f"{machine.name} for {seconds:.0f} s"
+                machine.send(signal.SIGCONT)
+                time.sleep(self.random.uniform(0.001, 0.02))
         return ""
 
     def drop(self, machine: Machine) -> str:

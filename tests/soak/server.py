@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 
@@ -48,13 +48,16 @@ class Server:
         """Start it again."""
         self._control("-l", str(self._data / "log"), "-o", f'-h "" -k {self._data}', "start")
 
-    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
-        """Execute a statement in a session of its own; returns its rows."""
-        with psycopg.connect(
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        """A session of one's own, past all proxies."""
+        return psycopg.connect(
             host=str(self._data), user="postgres", dbname=database, autocommit=True, connect_timeout=10
-        ) as connection:
-            cursor = connection.execute(statement, values)
-            return cursor.fetchall() if cursor.description else []
+        )
+
+    def execute(self, statement: LiteralString) -> None:
+        """Execute a statement in such a session."""
+        with self.connect() as connection:
+            connection.execute(statement)
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Change settings of the whole server."""
