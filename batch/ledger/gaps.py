@@ -123,6 +123,8 @@ class Gaps:
         own = (t.run.c.tenant == t.tenant_at(url)) & t.run.c.input_digest.not_like(f"{IMPORT}%")
         with reading(self._engine) as connection:
             runs = connection.execute(sa.select(t.run.c.number, t.run.c.id, t.run.c.started_at).where(own)).all()
+            # If it was put back to before its first answer, it has lost all earlier runs.
+            made: str = connection.execute(sa.select(t.about.c.created_at)).scalar_one()
             # Anybody may have written that an answer came: only what this machine has signed counts.
             found = [
                 connection.execute(newest, {"of_run": run.number, "upto": events.own_part(connection, run.id)}).first()
@@ -131,7 +133,8 @@ class Gaps:
         answers = [event for event in found if event is not None]
         try:
             told = [str(json.loads(event.detail).get("server_time", "")) for event in answers]
-            since = max((event.at for event in answers), default=min((run.started_at for run in runs), default=""))
+            begun = min([made, *(run.started_at for run in runs)]) if runs else ""
+            since = max((event.at for event in answers), default=begun)
             answered = max(filter(None, told), default="")
             return LedgerAge(
                 answered=datetime.fromisoformat(answered) if answered else None,

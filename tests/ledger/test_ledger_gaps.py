@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,3 +134,13 @@ def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tena
     assert ledger.gaps.other_tenant(mine.tenant, [head]) == ""
     assert states(path) == {"UNCONFIRMED": 4}, "neither run sends what may have been sent"
     assert ledger.verify() == ()
+
+
+def test_a_ledger_that_has_no_answer_yet_is_compared_since_it_was_made(ledger: Ledger) -> None:
+    """It may have been put back to before its first answer: then this run is not its first."""
+    later = NOW + timedelta(hours=2)
+    assert ledger.gaps.age("https://tenant.example").since is None
+    run = write(ledger, *singles(2), now=later)
+    assert ledger.gaps.age(run.tenant).since == NOW
+    record(ledger, claim(ledger, run, later), THROTTLED, now=later)
+    assert ledger.gaps.age(run.tenant).since == later

@@ -22,7 +22,9 @@ import batch.loops.open_doubt
 import batch.loops.settle
 import batch.status.evidence
 from batch.ledger import tables as t
+from batch.ledger.events import PLACES
 from batch.ledger.gaps import Compared
+from batch.ledger.machine_key import KEY
 from batch.states import Event
 from batch.status.control import Proof
 from batch.status.evidence import Settlement, Verdict
@@ -89,6 +91,12 @@ def _compare_and_set(off: Off) -> None:
     )
     off.replace(batch.ledger.moving, "_MOVE", anyhow)
     off.replace(batch.ledger.requests, "require_held", lambda *_: None)
+
+    def look(connection: Any, run: str, _process: object) -> Any:
+        public = connection.get_execution_options()[KEY]().public
+        return connection.execute(PLACES, {"run_id": run, "public": public}).one()
+
+    off.replace(batch.ledger.requests, "look", look)
 
 
 def _tenant_identity(off: Off) -> None:
