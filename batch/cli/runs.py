@@ -188,11 +188,12 @@ def verify(
         str, Option("Head from the end of a summary: prove that nothing up to it was cut off.", "N:HASH")
     ] = "",
     trust: Annotated[str, Option("Public keys of other machines that you trust, one a line.", "FILE")] = "",
+    backed_up: Annotated[bool, Option("Upgrade a PostgreSQL ledger if it is old: you have backed it up.")] = False,
 ) -> None:
     """Prove that the ledger is sound, or list its faults. Also lists the keys that have signed it."""
     from batch.commands.runs import verify as find_faults
 
-    findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust)
+    findings = find_faults(settings, runtime(), screen_of(Call()).say, head=head, trust=trust, backed_up=backed_up)
     show(findings or ["The ledger is sound."], is_all=True)
     raise typer.Exit(3 if findings else 0)
 

@@ -162,8 +162,8 @@ class Heads:
         lines = self._lines(self.folder / f"{_name(ledger)}.users")
         return frozenset(line["user"] for line in lines if not set(names).isdisjoint(line["tenant"]))
 
-    def seen(self, ledger: str, names: Iterable[str]) -> tuple[Head, ...]:
-        """The heads of a ledger's runs at the tenant with these names and addresses.
+    def seen(self, ledger: str, names: Iterable[str] | None) -> tuple[Head, ...]:
+        """The heads of a ledger's runs at the tenant with these names and addresses, or at any if it is None.
 
         One that can't be read may be any tenant's, and counts as a head that no ledger has.
         """
@@ -175,7 +175,7 @@ class Heads:
             self.trouble = f"{self.folder}: {error.strerror}"
             return ()
         found = [seen for path in paths if (seen := self._read(path)) is not None]
-        return tuple(head for head, tenant in found if not tenant or not tenant.isdisjoint(names))
+        return tuple(head for head, tenant in found if not tenant or names is None or not tenant.isdisjoint(names))
 
     def forget(self, ledger: str, heads: Iterable[Head]) -> None:
         """Forgets heads that a ledger has lost, once it was compared with their tenant.

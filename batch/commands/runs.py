@@ -125,7 +125,9 @@ def move(source: str, target: str, settings: Settings, runtime: Runtime, say: Sa
     return address(new), relocate(old, new, mover)
 
 
-def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", trust: str = "") -> tuple[str, ...]:
+def verify(
+    settings: Settings, runtime: Runtime, say: Say, *, head: str = "", trust: str = "", backed_up: bool = False
+) -> tuple[str, ...]:
     """Everything that is wrong with the ledger; says who has signed what.
 
     Args:
@@ -134,6 +136,7 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
         say: Takes messages.
         head: From the end of a summary; empty to look for none.
         trust: A file with the public keys of other machines, one a line; empty for none.
+        backed_up: Whether the ledger's database was backed up for an upgrade.
 
     Raises:
         UsageError: There is no ledger, or the head or a line of the file can't be read.
@@ -143,9 +146,10 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
             f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
         )
     trusted = keys_in(Path(trust)) if trust else frozenset()
-    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
+    with runtime.existing_ledger(settings, say, only_read=True, backed_up=backed_up) as ledger:
         for line in describe_signers(ledger.signers(), trusted, trust):
             say(line)
+        say(*_how_old(ledger, runtime))
         findings = ledger.verify()
         number, _, digits = head.partition(":")
         if head and not ledger.has_head(int(number), digits):
@@ -154,6 +158,20 @@ def verify(settings: Settings, runtime: Runtime, say: Say, *, head: str = "", tr
                 *findings,
             )
         return findings
+
+
+def _how_old(ledger: Ledger, runtime: Runtime) -> Iterator[str]:
+    """Whether the ledger is behind what this machine has seen of it, if it has seen anything."""
+    if (heads := runtime.heads) is None or not (seen := heads.seen(ledger.gaps.ledger_id(), None)):
+        return
+    if lost := ledger.gaps.lost(seen):
+        yield (
+            f"This ledger is behind, as a backup is: this machine has seen newer events of {count(len(lost), 'run')}, "
+            f"such as event {lost[0].number} of run {lost[0].run}. If it takes the ledger's place, requests sent since "
+            "then are looked up at the tenant first."
+        )
+    else:
+        yield "It is not behind what this machine has seen of it."
 
 
 _HEAD: Final = re.compile(r"[1-9][0-9]{0,9}:[0-9a-f]{16,64}", re.ASCII)

@@ -78,13 +78,14 @@ class Runtime:
         """The wall clock, in UTC."""
         return self.clock.now()
 
-    def open_ledger(self, settings: Settings, say: Say, *, only_read: bool = False) -> Ledger:
+    def open_ledger(self, settings: Settings, say: Say, *, only_read: bool = False, backed_up: bool = False) -> Ledger:
         """Open the ledger that the settings name; create or upgrade it if necessary.
 
         Args:
             settings: Name the ledger.
             say: Shows what was done to open it.
             only_read: Whether one that can't be written will do.
+            backed_up: Whether its database was backed up for an upgrade.
 
         Raises:
             LedgerRefusedError: It can't or must not be used.
@@ -99,6 +100,7 @@ class Runtime:
             key=self.key,
             memory=self.heads,
             only_read=only_read,
+            backed_up=backed_up,
             insecure=settings.ledger_insecure,
             patience=settings.give_up_after,
             say=say,
@@ -108,7 +110,9 @@ class Runtime:
             self.wall.follow(shared)
         return ledger
 
-    def existing_ledger(self, settings: Settings, say: Say, *, only_read: bool = False) -> Ledger:
+    def existing_ledger(
+        self, settings: Settings, say: Say, *, only_read: bool = False, backed_up: bool = False
+    ) -> Ledger:
         """As `open_ledger`, for commands that begin no run: an empty ledger would hide that the right one is elsewhere.
 
         Raises:
@@ -120,7 +124,7 @@ class Runtime:
                 f"There is no ledger at {ledger_file(url)}.",
                 next_step="Name it with --ledger. `access-batch submit INPUT` begins a new one.",
             )
-        return self.open_ledger(settings, say, only_read=only_read)
+        return self.open_ledger(settings, say, only_read=only_read, backed_up=backed_up)
 
     @contextmanager
     def holding(self, ledger: Ledger, run: Run) -> Iterator[int]:

@@ -11,6 +11,7 @@ import configparser
 import ipaddress
 import os
 import re
+import shlex
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -87,6 +88,11 @@ def ledger_file(url: sa.URL) -> Path | None:
 def place(url: sa.URL) -> str:
     """The ledger's place as messages show it: its file, or its URL without what may be secret."""
     return str(ledger_file(url) or _shown(url, _SHOWN))
+
+
+def dump_command(url: sa.URL, file: str) -> str:
+    """The command that backs up a PostgreSQL ledger into a file, without its password."""
+    return f"pg_dump --format=custom --file={shlex.quote(file)} {shlex.quote(place(url))}"
 
 
 def without_secrets(text: str, url: sa.URL) -> str:

@@ -95,6 +95,7 @@ class Ledger:
         key: Callable[[], MachineKey],
         memory: LedgerMemory | None = None,
         only_read: bool = False,
+        backed_up: bool = False,
         insecure: bool = False,
         patience: float = 0.0,
         say: Callable[[str], None] = lambda _line: None,
@@ -109,6 +110,7 @@ class Ledger:
             key: Returns this machine's key. It is not called before something must be signed or checked.
             memory: What this machine knows of ledgers; None to know nothing.
             only_read: Whether it will only be read, so that one that can't be written will do.
+            backed_up: Whether its database was backed up for an upgrade; a file is copied anyway.
             insecure: Whether the connection to a database server may do without TLS.
             patience: Seconds to wait for a database server that has gone.
             say: Shows the user why that takes so long.
@@ -128,7 +130,14 @@ class Ledger:
 
         def ready() -> tuple[str, ...]:
             return bring_up_to_date(
-                url, sandbox=sandbox, now=now, key=key, memory=memory, server=server, only_read=only_read
+                url,
+                sandbox=sandbox,
+                now=now,
+                key=key,
+                memory=memory,
+                server=server,
+                only_read=only_read,
+                backed_up=backed_up,
             )
 
         notices = insist(server, ready)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from batch.errors import LedgerChangedError, LedgerLostError, LedgerRefusedError
 from batch.files import unfinished_file
 from batch.ledger import tables as t
-from batch.ledger.address import ledger_file, place
+from batch.ledger.address import dump_command, ledger_file, place
 from batch.ledger.chain import read_chain
 from batch.ledger.doubts import adopt
 from batch.ledger.engine import can_be_written, close_ledger_to_others, connect, for_reading, reading, writing
@@ -60,6 +60,7 @@ def bring_up_to_date(
     memory: LedgerMemory | None = None,
     server: Server | None = None,
     only_read: bool = False,
+    backed_up: bool = False,
 ) -> tuple[str, ...]:
     """Creates or upgrades the ledger if necessary.
 
@@ -71,6 +72,7 @@ def bring_up_to_date(
         memory: What this machine knows of sealed ledgers. It is told that this one is.
         server: What is known of the database server; None for SQLite.
         only_read: Whether it will only be read, so that one that has moved will do.
+        backed_up: Whether somebody has backed up its database, which is no file, for an upgrade.
 
     Returns:
         Sentences for the user that report what was done.
@@ -91,7 +93,7 @@ def bring_up_to_date(
             )
         if memory is not None:
             _refuse_older(looking, url, memory)
-        notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key))
+        notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key, backed_up=backed_up))
         _refuse_other_schema(looking, url)
         refuse_unreadable(looking)
         _refuse_other_kind(looking, url, sandbox=sandbox)
@@ -146,7 +148,7 @@ _UNUSABLE: Final = (
 
 
 def _bring_up_to_date(
-    looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey]
+    looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], backed_up: bool
 ) -> tuple[str, ...]:
     version = version_of(looking)
     if version == t.LEDGER_VERSION:
@@ -155,7 +157,7 @@ def _bring_up_to_date(
         made = _create(url, sandbox=sandbox, now=now)
         return (f"A new ledger was created: {place(url)}",) if made else ()
     if version in _VERSIONS:
-        backup = _back_up(url, version, now)
+        backup = _back_up(url, version, now, made=backed_up)
         if not _migrate(url, version, sandbox=sandbox, now=now, key=key):
             return ()
         upgraded = f"The ledger was upgraded from version {version} to {t.LEDGER_VERSION}; backup: {backup}"
@@ -319,11 +321,18 @@ def _refuse_other_schema(engine: Engine, url: sa.URL) -> None:
     )
 
 
-def _back_up(url: sa.URL, version: str, now: datetime) -> str:
-    """Copies an SQLite ledger beside itself. Other databases have their own backups."""
+def _back_up(url: sa.URL, version: str, now: datetime, *, made: bool) -> str:
+    """Copies an SQLite ledger beside itself; a PostgreSQL ledger must have been backed up."""
     source = ledger_file(url)
+    if source is None and made:
+        return "the one that you have made"
     if source is None:
-        return "none was made: back up this database by its own means"
+        dump = dump_command(url, f"ledger.version-{version}.dump")
+        raise LedgerRefusedError(
+            f"The ledger {place(url)} has version {version}, and must be upgraded to {t.LEDGER_VERSION}.",
+            next_step=f"Nothing was sent or changed. Back it up first: {dump}\nThen upgrade it: access-batch ledger "
+            "verify --backed-up",
+        )
     target = source.with_name(f"{source.name}.version-{version}.{now:%Y%m%dT%H%M%S%fZ}.backup")
     try:
         _copy(source, target)
@@ -372,8 +381,9 @@ def back_up(url: sa.URL, target: Path) -> None:
     if source is None:
         raise LedgerRefusedError(
             f"{place(url)} is not a file, so access-batch does not copy it.",
-            next_step="Back up this database by its own means, such as pg_dump. If a backup is put in its place, "
-            "requests sent since then are looked up at the tenant first.",
+            next_step=f"Run: {dump_command(url, str(target))}\nTo put it back, run pg_restore into an empty database, "
+            "name that with --ledger, and run `access-batch ledger verify`: it tells whether it is behind. Requests "
+            "sent since the backup are looked up at the tenant first.",
         )
     if not source.is_file():
         raise LedgerRefusedError(f"There is no ledger at {source}.", next_step="Name it with --ledger.")
