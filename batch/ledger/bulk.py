@@ -74,12 +74,6 @@ def _as_copied(frame: pl.DataFrame) -> str:
 _ESCAPES: Final = {"\\": r"\\", "\t": r"\t", "\r": r"\r", "\n": r"\n"}
 
 
-def keep_awake(connection: Connection) -> None:
-    """Tells PostgreSQL that this process still computes: it ends a transaction that says nothing for too long."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT 1")
-
-
 def know_sizes(connection: Connection, tables: Iterable[sa.Table]) -> None:
     """Lets PostgreSQL look at tables that have grown much: until then, it searches them as if they were small."""
     if connection.dialect.name == "postgresql":

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
-from batch.ledger.bulk import insert_frame, keep_awake
+from batch.ledger.bulk import insert_frame
 from batch.states import State
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
     """
     recipients = distinct(numbers, "request", "identity")
     items = distinct(numbers, "request", "item", "detail")
-    keep_awake(connection)
     lists = recipients.group_by("request").agg(
         pl.len().cast(pl.Int64).alias("recipient_count"),
         pl.col("identity").cast(pl.String).str.join(" ").alias("recipients"),
@@ -43,7 +42,6 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
         .join(items.group_by("request").agg(pl.len().cast(pl.Int64).alias("item_count")), on="request")
         .sort("request")
     )
-    keep_awake(connection)
     is_product = pl.col("changes") == pl.col("recipient_count") * pl.col("item_count")
     several = numbers.height - _packed(numbers, "identity", "item").n_unique()
     if several or not requests.select(is_product.all()).item():
