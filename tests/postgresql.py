@@ -26,13 +26,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.ledger.ledger_helpers import open_ledger
+from tests.ledger.ledger_helpers import Place, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-BOTH: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
-"""The parameters of a fixture whose tests run on both databases."""
 
 _ROOT: Final = Path(__file__).parents[1]
 _UNPRIVILEGED: Final = "nobody"
@@ -319,6 +316,15 @@ def postgresql(postgresql_server: Server) -> Iterator[str]:
     """The URL of a new database with a new ledger in it."""
     with postgresql_server.database(f"t{os.getpid()}_{next(_numbers)}", _TEMPLATE) as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def ledger_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a new ledger is, on each database in turn."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql")
+        return url
+    return tmp_path / "ledger.db"
 
 
 if __name__ == "__main__":

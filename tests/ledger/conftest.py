@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ledger.ledger_helpers import Place, open_ledger
-from tests.postgresql import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from batch.ledger.store import Ledger
 
 
-@pytest.fixture(params=BOTH)
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql")
-        return url
-    return tmp_path / "ledger.db"
+@pytest.fixture
+def path(ledger_place: Place) -> Place:
+    return ledger_place
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from batch.ledger.answered import Answered
 from batch.ledger.process import Process
 from batch.ledger.runs import NewRun
 from batch.ledger.store import Ledger
+from batch.ledger.tables import metadata
 from batch.model import Answer, Form, Run
 from batch.plan import Plan
 from batch.plan.plan import ENVELOPE_SCHEMA
@@ -172,6 +173,13 @@ def alter(place: Place, *statements: str) -> None:
     with raw(place) as run:
         for statement in statements:
             run(statement)
+
+
+def content_of(place: Place) -> bytes:
+    """Everything that a ledger holds."""
+    if isinstance(place, Path):
+        return b"".join(file.read_bytes() for file in place.parent.glob(f"{place.name}*"))
+    return repr([rows(place, f"SELECT * FROM {table.name}") for table in metadata.sorted_tables]).encode()  # noqa: S608
 
 
 def change_status(request: int, identity: str, state: str, **other: str) -> ChangeStatus:

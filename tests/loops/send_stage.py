@@ -14,12 +14,11 @@ from batch.model import Answer, Clock, Failure, Form, Request, Run
 from tests.builders import NOW
 from tests.clocks import wall
 from tests.fakes import FakeClock, FakeStatusList
-from tests.ledger.ledger_helpers import ACCEPTED
+from tests.ledger.ledger_helpers import ACCEPTED, Place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
-    from pathlib import Path
 
     from batch.answers.events import RunEvent
     from batch.ledger.store import Ledger
@@ -156,7 +155,7 @@ class EventRecorder:
 class Stage:
     """A run in a real ledger, with everything that a Submitter needs."""
 
-    def __init__(self, ledger: Ledger, path: Path, run: Run) -> None:
+    def __init__(self, ledger: Ledger, path: Place, run: Run) -> None:
         self.ledger, self.path, self.run = ledger, path, run
         self.pace = OpenTurnstile()
         self.witness = EventRecorder()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from batch.model import Run
     from batch.plan.body import Body
 
+# Time is virtual here, and a database server has a clock of its own.
+pytestmark = pytest.mark.sqlite_only
+
 RATE = Rate(requests=100, seconds=10.0)
 REFUSED_CONNECTION = Answer(failure=Failure.NEVER_CONNECTED, text="ConnectError: refused")
 

@@ -15,7 +15,7 @@ from batch.errors import (
     TenantLostError,
 )
 from batch.model import Answer, Failure, Form, Request
-from tests.ledger.ledger_helpers import ACCEPTED, FAILED, singles, write
+from tests.ledger.ledger_helpers import ACCEPTED, FAILED, Place, singles, write
 from tests.loops.send_stage import (
     BROKEN,
     FIVE,
@@ -31,8 +31,6 @@ from tests.loops.send_stage import (
 from tests.tenant.virtual_time import run_in_virtual_time
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
 
 
@@ -141,7 +139,7 @@ async def test_a_success_ends_a_series_of_failures(five: Stage) -> None:
     assert five.pace.holds == [backoff(0, 1.0), backoff(1, 1.0), backoff(0, 1.0)]
 
 
-async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledger: Ledger, path: Path) -> None:
+async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledger: Ledger, path: Place) -> None:
     at_once = 12
     # The first goes alone, and the last is held back while others are in flight.
     stage = Stage(ledger, path, write(ledger, *singles(at_once + 2)))

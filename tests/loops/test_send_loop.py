@@ -24,12 +24,21 @@ from batch.tenant.pace import Pace
 from tests.builders import NOW
 from tests.clocks import MACHINE, wall
 from tests.fakes import FakeClock
-from tests.ledger.ledger_helpers import ACCEPTED, THROTTLED, a_process, attempts, rows, singles, write
+from tests.ledger.ledger_helpers import (
+    ACCEPTED,
+    THROTTLED,
+    Place,
+    a_process,
+    attempts,
+    content_of,
+    rows,
+    singles,
+    write,
+)
 from tests.loops.send_stage import FIVE, UNAUTHORIZED, ScriptedTenant, Stage, always, in_turn
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from batch.ledger.store import Ledger
     from batch.model import Answer, Request
@@ -132,7 +141,9 @@ async def test_a_claim_that_has_grown_old_is_claimed_again_before_it_is_sent(fiv
     assert [(request, number) for request, number, _ in attempts(five.path)][:3] == [(1, 1), (1, 2), (2, 1)]
 
 
-async def test_a_faulty_sandbox_and_the_ledger_agree_and_the_ledger_holds_no_secret(ledger: Ledger, path: Path) -> None:
+async def test_a_faulty_sandbox_and_the_ledger_agree_and_the_ledger_holds_no_secret(
+    ledger: Ledger, path: Place
+) -> None:
     stage = Stage(ledger, path, write(ledger, *singles(12)))
     with running_sandbox() as sandbox:
         sandbox.faults.add(
@@ -168,6 +179,6 @@ async def test_a_faulty_sandbox_and_the_ledger_agree_and_the_ledger_holds_no_sec
     accepted = {request.recipients[0] for request in ledger.requests.in_state(stage.run, State.ACCEPTED)}
     assert accepted <= {change.identity for change in counts}
     assert len(counts) == 11
-    kept = b"".join(file.read_bytes() for file in path.parent.glob("ledger.db*"))
+    kept = content_of(path)
     assert sandbox.client_secret.encode() not in kept
     assert token.encode() not in kept

@@ -12,17 +12,15 @@ from batch.errors import (
 )
 from batch.states import State
 from tests.builders import change, product
-from tests.ledger.ledger_helpers import ACCEPTED, REFUSED, singles, write
+from tests.ledger.ledger_helpers import ACCEPTED, REFUSED, Place, singles, write
 from tests.loops.send_stage import ScriptedTenant, Stage, always, in_turn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch.ledger.store import Ledger
     from batch.model import Answer, Request
 
 
-async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(ledger: Ledger, path: Path) -> None:
+async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(ledger: Ledger, path: Place) -> None:
     async def reply(request: Request, _token: str) -> Answer:
         bad = "i3" in request.recipients and "r2" in {item.id for item in request.items}
         return REFUSED if bad else ACCEPTED
@@ -40,7 +38,7 @@ async def test_a_refused_request_is_divided_until_the_bad_change_stands_alone(le
     assert ledger.requests.in_state(stage.run, State.PLANNED) == ()
 
 
-async def test_sending_stops_if_the_first_requests_are_all_refused(ledger: Ledger, path: Path) -> None:
+async def test_sending_stops_if_the_first_requests_are_all_refused(ledger: Ledger, path: Place) -> None:
     stage = Stage(ledger, path, write(ledger, *singles(ALL_REFUSED_AFTER + 5)))
     tenant = always(REFUSED)
     with pytest.raises(TooManyRefusalsError, match=r"20 of 20 .* Bad item") as caught:
@@ -50,7 +48,7 @@ async def test_sending_stops_if_the_first_requests_are_all_refused(ledger: Ledge
     assert stage.states() == {"REFUSED": ALL_REFUSED_AFTER, "PLANNED": 5}
 
 
-async def test_a_run_stopped_by_refusals_continues_once_the_tenant_is_fixed(ledger: Ledger, path: Path) -> None:
+async def test_a_run_stopped_by_refusals_continues_once_the_tenant_is_fixed(ledger: Ledger, path: Place) -> None:
     requests = [product([f"{n}-1", f"{n}-2"], ["r1"]) for n in range(ALL_REFUSED_AFTER + 5)]
     stage = Stage(ledger, path, write(ledger, *requests))
     with pytest.raises(TooManyRefusalsError):
@@ -66,7 +64,7 @@ async def test_sending_stops_if_half_of_many_requests_are_refused(
     refused: int,
     stops: bool,  # noqa: FBT001
     ledger: Ledger,
-    path: Path,
+    path: Place,
 ) -> None:
     stage = Stage(ledger, path, write(ledger, *singles(HALF_REFUSED_AFTER + 5)))
     tenant = in_turn(ACCEPTED, *[REFUSED] * refused)
@@ -79,7 +77,7 @@ async def test_sending_stops_if_half_of_many_requests_are_refused(
         assert stage.states() == {"REFUSED": refused, "ACCEPTED": HALF_REFUSED_AFTER + 5 - refused}
 
 
-async def test_parts_of_refused_requests_do_not_count_as_refused_requests(ledger: Ledger, path: Path) -> None:
+async def test_parts_of_refused_requests_do_not_count_as_refused_requests(ledger: Ledger, path: Place) -> None:
     requests = [product([f"{n}-{m}" for m in range(5)], ["r1", "r2"]) for n in range(ALL_REFUSED_AFTER // 5)]
     stage = Stage(ledger, path, write(ledger, *requests))
     tenant = always(REFUSED)
@@ -89,7 +87,7 @@ async def test_parts_of_refused_requests_do_not_count_as_refused_requests(ledger
 
 
 async def test_a_few_large_requests_stop_the_run_after_enough_people_and_items_were_refused(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Place
 ) -> None:
     requests = [product([f"{n}-{m}" for m in range(5)], [f"r{n}-{m}" for m in range(5)]) for n in range(8)]
     stage = Stage(ledger, path, write(ledger, *requests))
@@ -100,7 +98,7 @@ async def test_a_few_large_requests_stop_the_run_after_enough_people_and_items_w
     assert ledger.requests.in_state(stage.run, State.PLANNED)
 
 
-async def test_a_single_bad_identity_does_not_stop_the_run(ledger: Ledger, path: Path) -> None:
+async def test_a_single_bad_identity_does_not_stop_the_run(ledger: Ledger, path: Place) -> None:
     requests = [product(["bad"], [f"r{n}-{m}" for m in range(25)]) for n in range(3)]
     stage = Stage(ledger, path, write(ledger, *requests))
     await stage.submitter(always(REFUSED)).submit(1)

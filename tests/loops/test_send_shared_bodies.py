@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.model import Answer, Form, Request
-from tests.ledger.ledger_helpers import ACCEPTED, FAILED, REFUSED, THROTTLED, singles, write
+from tests.ledger.ledger_helpers import ACCEPTED, FAILED, REFUSED, THROTTLED, Place, singles, write
 from tests.loops.send_stage import FIVE, NEVER_CONNECTED, UNAUTHORIZED, ScriptedTenant, Stage, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from batch.ledger.store import Ledger
     from batch.plan.body import Body
@@ -53,7 +52,7 @@ async def test_the_request_of_an_identity_named_in_a_refusal_leaves_the_shared_b
     assert joined.states() == {"ACCEPTED": 3, "REFUSED": 1}
 
 
-async def test_refused_shared_bodies_do_not_count_as_refused_requests(ledger: Ledger, path: Path) -> None:
+async def test_refused_shared_bodies_do_not_count_as_refused_requests(ledger: Ledger, path: Place) -> None:
     envelopes = [range(first, first + 10) for first in range(0, 300, 10)]
     stage = Stage(ledger, path, write(ledger, *singles(300), together=envelopes))
     tenant = FlatTenant(_accepting)

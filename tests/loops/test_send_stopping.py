@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from batch.model import Answer, Request
 
 
-FULL_DISK = "CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-"""After this statement the ledger can't record anything."""
+FULL_DISK = "ALTER TABLE event RENAME TO elsewhere"
+"""After this statement the ledger can't record anything, as on a full disk."""
 
 
 async def test_stopping_lets_attempts_in_flight_finish_and_claims_nothing_more(five: Stage) -> None:
@@ -42,6 +42,7 @@ async def test_stopping_lets_attempts_in_flight_finish_and_claims_nothing_more(f
     assert len(five.witness.decisions) == 3
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("noticed_by", ["a beat", "a reader"])
 async def test_after_a_lost_connection_nothing_more_is_sent_whoever_noticed_it(five: Stage, noticed_by: str) -> None:
     async def reply(request: Request, _token: str) -> Answer:
@@ -107,7 +108,7 @@ async def test_a_ledger_that_can_not_record_an_answer_stops_the_run(five: Stage)
         return ACCEPTED
 
     tenant = ScriptedTenant(reply)
-    with pytest.raises(LedgerLostError, match="disk full"):
+    with pytest.raises(LedgerLostError, match="event"):
         await five.submitter(tenant).submit(1)
     assert [number for number, _ in tenant.posts] == [1, 2]
     assert rows(five.path, "SELECT state FROM request WHERE number = 2") == [("SENDING",)]
