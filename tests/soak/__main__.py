@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -181,6 +182,9 @@ def main() -> int:
     kinds = frozenset(KINDS if chosen.faults is None else chosen.faults.split(",")) - {"none"}
     if unknown := kinds - frozenset(KINDS):
         parser.error(f"unknown faults: {', '.join(unknown)}")
+    for ended_by in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Whatever ends it, its machines and servers end with it.
+        signal.signal(ended_by, lambda number, _frame: sys.exit(128 + number))
     random = Random(chosen.seed)  # noqa: S311 - repeatable
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak")))
