@@ -1,4 +1,4 @@
-"""`ledger backup`: a whole copy of the ledger at one moment, whatever works on it."""
+"""`ledger backup`: a whole copy of the ledger at one moment, whatever works on it; and `ledger move`."""
 
 from __future__ import annotations
 
@@ -49,3 +49,29 @@ def test_another_database_has_its_own_means(program: Program, tmp_path: Path) ->
     ended = program("ledger", "backup", tmp_path / "x", "--ledger", "postgresql+psycopg://me@nowhere/ledger")
     assert ended.code == 2
     assert "pg_dump" in ended.err
+
+
+def test_a_ledger_that_has_moved_sends_from_its_new_place_only(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path, more = (
+        write_rows(tmp_path / name, [grant(1, 1), grant(2, last)]) for name, last in (("a.csv", 1), ("b.csv", 2))
+    )
+    ledger, new = tmp_path / "ledger.db", tmp_path / "new.db"
+    assert program("submit", path, "--yes", "--ledger", ledger, env=environment(tenant)).code == 0
+    posts = tenant.tenant.audit.posts
+    moved = program("ledger", "move", ledger, new)
+    assert moved.code == 0, moved.err
+    assert f"The ledger is at {new} now: " in moved.out
+    refused = program("submit", more, "--yes", "--ledger", ledger, env=environment(tenant))
+    assert refused.code == 2
+    assert f"The ledger {ledger} has moved to {new}." in refused.err
+    assert program("runs", "--ledger", ledger).code == 0
+    assert program("ledger", "verify", "--ledger", ledger).code == 0
+    assert program("submit", path, "--yes", "--ledger", new, env=environment(tenant)).code == 0
+    assert tenant.tenant.audit.posts == posts
+    assert program("submit", more, "--yes", "--ledger", new, env=environment(tenant)).code == 0
+    assert tenant.tenant.audit.posts == posts + 1
+    assert program("ledger", "verify", "--ledger", new).out == "The ledger is sound.\n"
+    again = program("ledger", "move", ledger, new)
+    assert (again.code, f"The ledger is at {new} now.\n" in again.out) == (0, True)
