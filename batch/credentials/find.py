@@ -139,12 +139,21 @@ def find_credentials(settings: Settings, tenant: FoundTenant, keyring: SystemKey
     return FoundCredentials(credentials=credentials, notices=(*trouble, *chosen.notices))
 
 
+LONGEST_CLIENT_ID: Final = 500
+"""Of the vendor's it has 32. The ledger could not keep every longer one: databases limit what an index may hold."""
+
+
 def require_sendable(client_id: str, client_secret: SecretStr, source: str) -> None:
     """Refuses an impossible client id or secret before it is sent or shown.
 
     Raises:
-        SettingsError: One of them holds characters other than printable ASCII.
+        SettingsError: One of them holds characters other than printable ASCII, or the id is too long.
     """
+    if len(client_id) > LONGEST_CLIENT_ID:
+        raise SettingsError(
+            f"The client id from {source} is longer than {LONGEST_CLIENT_ID} characters.",
+            next_step="Nothing was sent. Correct it there.",
+        )
     for value in (client_id, client_secret.get_secret_value()):
         if not (value.isascii() and value.isprintable()):
             raise SettingsError(

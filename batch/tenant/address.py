@@ -16,6 +16,8 @@ _TENANT: Final = re.compile(r"(?:https?://)?([0-9a-z-]+)(?:\.(identitynow(?:-dem
 _ADDRESS: Final = re.compile(r"(?:https?://)?([0-9a-z.-]+\.[0-9a-z.-]+)(?:[/?#].*)?", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _LAST_PORT: Final = 65535
+_LONGEST_HOST: Final = 253
+"""RFC 1035. The ledger could not keep every longer one either: databases limit what an index may hold."""
 _HOST: Final = re.compile(r"(?:[0-9a-z_-]+\.)*[0-9a-z_-]+|[0-9a-f:.]+")
 
 
@@ -32,7 +34,7 @@ def origin(base_url: str) -> str:
         url = httpx.URL(base_url.strip())
         host, port = _canonical(url.raw_host.decode("ascii").lower()), url.port
         # Reading the host decodes it, and fails if it is no Unicode name.
-        named = bool(url.host and _HOST.fullmatch(host))
+        named = bool(url.host and _HOST.fullmatch(host)) and len(host) <= _LONGEST_HOST
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(
             f"The base URL {shown} is not a URL{'' if '@' in base_url else f': {error}'}.", next_step=example

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from batch.credentials.find import require_sendable
+from batch.credentials.find import LONGEST_CLIENT_ID, require_sendable
 from batch.credentials.given import one_line
 from batch.credentials.logins import logins_file
 from batch.credentials.system_keyring import SystemKeyring
@@ -274,6 +274,12 @@ def test_an_impossible_id_or_secret_is_neither_sent_nor_shown(client_id: str, se
         require_sendable(client_id, SecretStr(secret), "the environment")
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
+
+
+def test_a_client_id_that_the_ledger_could_not_keep_is_refused() -> None:
+    require_sendable("x" * LONGEST_CLIENT_ID, SecretStr("s" * 9_000), "the environment")
+    with pytest.raises(SettingsError, match="client id from the environment is longer than 500 characters"):
+        require_sendable("x" * (LONGEST_CLIENT_ID + 1), SecretStr("s"), "the environment")
 
 
 def test_another_systems_line_end_is_not_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from batch.api.dialects import Rate
+from batch.credentials.find import LONGEST_CLIENT_ID
 from batch.dedupe.classify import KEY, TENANT_VERDICTS
 from batch.errors import LedgerChangedError
+from batch.ledger.calls import RateKey
 from batch.ledger.decisions import Decisions
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.names.resolve import MOST_NAME_BYTES
 from tests.builders import NOW, change
-from tests.ledger.ledger_helpers import ACCEPTED, TENANT, alter, change_status, claim, record, rows, write
+from tests.clocks import MACHINE
+from tests.ledger.ledger_helpers import ACCEPTED, ME, TENANT, alter, change_status, claim, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +90,18 @@ def test_names_of_the_greatest_length_are_kept_and_found(ledger: Ledger) -> None
     assert ledger.decisions.names(run.id, [key]) == {key: meaning}
     assert ledger.cache.get(TENANT, key[0], [name], since=NOW)[name].value == [name]
     assert ledger.decisions.set_aside(run.id).rows() == aside.rows()
+    assert ledger.verify() == ()
+
+
+def test_the_longest_ids_users_addresses_and_clients_are_kept(ledger: Ledger) -> None:
+    longest = random_looking(256)
+    url = f"https://{'a.' * 126}a"
+    run = write(ledger, [change(longest, longest)], tenant=url)
+    ledger.tenants.add_requester(url, longest)
+    key = RateKey(tenant=url, client="x" * LONGEST_CLIENT_ID, dialect="beta")
+    ledger.calls(key, rate=Rate(), process=ME, clock=MACHINE).permit(wanted=1, counted={})
+    assert claim(ledger, run).recipients == (longest,)
+    assert ledger.tenants.requesters(url) == {longest}
     assert ledger.verify() == ()
 
 

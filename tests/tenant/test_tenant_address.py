@@ -58,6 +58,7 @@ def test_a_tenant_is_named_by_its_origin(given_url: str, expected: str) -> None:
         ("https://acme..example", "not a web address"),
         ("https://acme.example..", "not a web address"),
         ("https://.", "not a web address"),
+        (f"https://{'a.' * 127}a", "not a web address"),
         ("http://\uff4cocalhost", "not a URL"),
         ("https://user:hunter2@acme.example", "user or password"),
         ("https://user@acme.example", "user or password"),
