@@ -124,6 +124,7 @@ def why_refused(error: BaseException, url: sa.URL) -> tuple[str, str] | None:
                 "port": str(url.port or known.get("port") or 5432),
                 "user": _named("role|user", said) or url.username or "USER",
                 "database": _named("database", said) or url.database or "DATABASE",
+                "schema": (re.search(r"for schema ([^ ,;]+)", said) or ["", "public"])[1],
                 "said": said,
             }
             return cause.format(**words), then.format(**words)
@@ -206,9 +207,12 @@ _REFUSALS: Final = tuple(
         ),
         (
             "permission denied",
-            "42501",
+            "42501 3F000",
             "{user} may not make or use the ledger's tables in the database {database}: {said}.",
-            'Let its owner, or the role that made the ledger, run: GRANT USAGE, CREATE ON SCHEMA public TO "{user}"',
+            (
+                'Let its owner run: GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}"; GRANT TEMPORARY ON DATABASE '
+                '"{database}" TO "{user}"'
+            ),
         ),
         (
             "too many (connections|clients)|remaining connection slots",

@@ -74,8 +74,9 @@ def open_ledger(
     new_id: Callable[[], str] = new_id,
     key: Callable[[], MachineKey] = key,
     memory: LedgerMemory | None = None,
+    backed_up: bool = False,
 ) -> Ledger:
-    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key, memory=memory)
+    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key, memory=memory, backed_up=backed_up)
 
 
 def write(

@@ -208,6 +208,10 @@ def test_a_server_that_takes_no_changes_is_explained_by_its_code_whatever_its_la
     found = why_refused(refused, ledger_url("postgresql:///ledger"))
     assert found is not None
     assert "takes no changes now" in found[0]
+    nowhere = psycopg.errors.InvalidSchemaName("no schema has been selected to create in")
+    assert "GRANT USAGE, CREATE ON SCHEMA public TO" in str(why_refused(nowhere, ledger_url("postgresql://ada@/x")))
+    forbidden = psycopg.errors.InsufficientPrivilege("permission denied for schema team")
+    assert "GRANT USAGE, CREATE ON SCHEMA team TO" in str(why_refused(forbidden, ledger_url("postgresql://ada@/x")))
     waited = psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
     assert why_refused(waited, ledger_url("postgresql:///ledger")) is None
 
@@ -276,7 +280,7 @@ def open_at_once(url: str) -> list[str]:
     """What four processes are told that open a ledger at the same moment."""
 
     def open_one(_number: int) -> tuple[str, ...]:
-        with open_ledger(url) as ledger:
+        with open_ledger(url, backed_up=True) as ledger:
             return ledger.notices
 
     with ThreadPoolExecutor(4) as threads:
