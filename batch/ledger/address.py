@@ -277,9 +277,9 @@ def _of_postgresql(url: sa.URL, *, insecure: bool) -> sa.URL:
             next_step=f"Nothing was sent. Write: --ledger '{_shown(url, PLAIN_PARTS)}'{and_password}",
         )
     known = _known(url)
-    if _is_here(known):
-        return url
     mode = known.get("sslmode", "")
+    if _is_here(known) and mode not in _STRONG:
+        return url
     if insecure:
         return url.update_query_dict({"sslmode": mode or "prefer"})
     if mode and mode not in _STRONG:

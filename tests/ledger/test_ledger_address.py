@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+import trustme
 from alembic import command
 from alembic.config import Config
 
@@ -20,6 +25,7 @@ from batch.ledger.upgrade import migrations_folder
 from tests.ledger.ledger_helpers import open_ledger, rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.postgresql import Server
@@ -138,6 +144,48 @@ def test_a_mode_that_does_without_tls_is_refused_wherever_it_stands_unless_that_
     monkeypatch.setenv("PGHOST", "db.example")
     monkeypatch.setenv("PGSSLMODE", mode)
     assert "--ledger-insecure" in refusal("postgresql:///x")
+
+
+@pytest.fixture
+def with_tls(tmp_path: Path) -> Iterator[int]:
+    """The port of a server that speaks TLS, with a certificate for localhost, and then hangs up."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listening.accept()
+                    with client, suppress(OSError):
+                        client.recv(8)
+                        client.sendall(b"S")
+                        context.wrap_socket(client, server_side=True).close()
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield port
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("ada@localhost:{port}/x?sslmode=verify-full", "can't prove that it is itself"),
+        ("ada@localhost:{port}/x?sslmode=verify-full&sslrootcert=system", "can't prove that it is itself"),
+        ("ada@127.0.0.1:{port}/x?sslmode=verify-full&sslrootcert={ca}", "can't prove that it is itself"),
+        ("ada@localhost:{port}/x?sslmode=verify-full&sslrootcert={ca}", "closed the connection"),
+    ],
+    ids=["unknown authority", "unknown to the system", "another name", "known"],
+)
+def test_a_server_is_believed_only_with_a_certificate_for_its_name_from_an_authority_that_is_trusted(
+    with_tls: int, address: str, cause: str, tmp_path: Path
+) -> None:
+    assert cause in refusal(f"postgresql://{address.format(port=with_tls, ca=tmp_path / 'ca.pem')}")
 
 
 def connection(
