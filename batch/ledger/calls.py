@@ -33,6 +33,7 @@ from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
 from batch.ledger.permit_clock import Moment, PermitClock
+from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
@@ -57,6 +58,9 @@ ASK_AGAIN: Final = 0.05
 
 TIDY_EVERY: Final = 1.0
 """Seconds between two removals of calls that no longer count."""
+
+TIDY_SHARED_EVERY: Final = 5.0
+"""The same in a database that machines share: all of them remove, and each removal takes several round trips."""
 
 _PACE: Final = (
     sa.select(t.pace)
@@ -154,7 +158,8 @@ class Calls:
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
             _record_counted(connection, pace.id, counted, moment.ahead)
             # Also if the clock was set back since then.
-            if not 0 <= now - self._tidied_at < TIDY_EVERY:
+            every = TIDY_EVERY if server_of(connection) is None else TIDY_SHARED_EVERY
+            if not 0 <= now - self._tidied_at < every:
                 _forget(connection, pace, now)
                 self._tidied_at = now
             most = allowed(rate, _share(pace).at(now, rate))

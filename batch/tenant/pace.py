@@ -35,8 +35,8 @@ AT_MOST: Final = 2.0
 """Never take those of more seconds together."""
 
 UNHURRIED: Final = 10.0
-"""Take the permits of so many times as long as asking for them takes: a database far away is busy for each transaction
-of each machine, and claiming and recording take several times as long."""
+"""Take the permits of so many times as long as asking for them takes, and report calls no more often: a database far
+away is busy for each transaction of each machine, and claiming and recording take several times as long."""
 
 SLACK: Final = 2.0
 """How many late turns the bucket makes up for."""
@@ -213,11 +213,15 @@ class Pace:
 
     def _at_once(self) -> int:
         """How many permits to take together; the bucket can give so many then."""
-        seconds = min(AT_MOST, max(AT_ONCE, UNHURRIED * self._asking_takes))
+        seconds = max(AT_ONCE, self._unhurried())
         wanted = _permits(self._rate, self._allowed, seconds)
         if wanted > self._bucket.max_rate:
             self._bucket = _bucket(self._rate, self._allowed, seconds)
         return wanted
+
+    def _unhurried(self) -> float:
+        """Seconds between two questions that leave a ledger far away to the others for most of the time."""
+        return min(AT_MOST, UNHURRIED * self._asking_takes)
 
     def _close_sent(self, now: float) -> None:
         """No later answer changes when a call was counted that left so long ago."""
@@ -271,7 +275,7 @@ class Pace:
     async def _report_later(self) -> None:
         while self._sent or self._counted:
             count = self._call_count
-            await asyncio.sleep(REPORT_AFTER)
+            await asyncio.sleep(max(REPORT_AFTER, self._unhurried()))
             self._close_sent(self._clock.monotonic())
             if self._counted and count == self._call_count:
                 # The next caller for a permit will notice a lost ledger.
